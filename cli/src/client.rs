@@ -1,0 +1,267 @@
+//! Talks to the gateway: JSON in, JSON out, problems told in their own words.
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use contracts::api::Problem;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The largest answer that is read: 100 MiB, far above the largest page of the API, so that a stranger on the port
+/// can't fill the memory.
+const ANSWER_BYTES_MAX: usize = 100 * 1024 * 1024;
+/// How long an answer may take, if nobody asks for more: the gateway's own limit is shorter.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long it may take to be let in. The gateway is on loopback: it answers at once, or is stopped.
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How much of an answer that is no problem document is shown.
+const SHOWN_CHARS_MAX: usize = 200;
+
+/// A guest with a key at the gateway's door.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    http: legacy::Client<HttpConnector, Full<Bytes>>,
+    address: SocketAddr,
+    key: HeaderValue,
+    wait: Duration,
+}
+
+/// Why the gateway did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// Nobody listens there.
+    #[error("no house answers at {address}")]
+    NobodyThere {
+        /// Where it was looked for.
+        address: SocketAddr,
+        /// Why it could not be reached.
+        source: legacy::Error,
+    },
+    /// The connection broke before the answer was complete.
+    #[error("the house at {address} hung up on `{request}`")]
+    HungUp {
+        /// Where it was asked.
+        address: SocketAddr,
+        /// What it was asked.
+        request: String,
+        /// How it broke.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The answer did not come in time.
+    #[error("the house at {address} did not answer `{request}` within {}", humantime::format_duration(*waited))]
+    Late {
+        /// Where it was asked.
+        address: SocketAddr,
+        /// What it was asked.
+        request: String,
+        /// How long it was given.
+        waited: Duration,
+    },
+    /// It refused, and said why.
+    #[error("{}", told(problem))]
+    Refused {
+        /// What it said.
+        problem: Problem,
+    },
+    /// It answered something that is not of its API.
+    #[error("the house answered `{request}` with something that this chefcito can't read")]
+    Unreadable {
+        /// What it was asked.
+        request: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// What it should be asked has no HTTP form.
+    #[error("`{request}` can't be asked")]
+    Unaskable {
+        /// What it should be asked.
+        request: String,
+        /// Why not.
+        source: http::Error,
+    },
+}
+
+/// A key that can't be sent: it has characters that no key has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an API key: it should look like `cfk_…`")]
+pub(crate) struct NotAKey;
+
+/// Returns the header in which a key is sent.
+///
+/// # Errors
+/// [`NotAKey`] if it has characters that a header may not have.
+pub(crate) fn bearer(key: &str) -> Result<HeaderValue, NotAKey> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", key.trim())).map_err(|_| NotAKey)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+impl Client {
+    /// Returns a guest with that key at that door; nobody is asked yet.
+    ///
+    /// # Errors
+    /// [`NotAKey`] if the key can't be sent.
+    pub(crate) fn new(address: SocketAddr, key: &str) -> Result<Self, NotAKey> {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_WAIT_MAX));
+        let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { http, address, key: bearer(key)?, wait: ANSWER_WAIT_MAX })
+    }
+
+    /// Returns the same guest, who gives each answer that long.
+    #[must_use]
+    pub(crate) fn waiting(self, wait: Duration) -> Self {
+        Self { wait, ..self }
+    }
+
+    /// Asks for something.
+    ///
+    /// # Errors
+    /// [`ClientError`], as every call here: nobody there, no answer, refused, or unreadable.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let ask = Ask { method: Method::GET, path, key: None };
+        self.read(&ask, Bytes::new()).await
+    }
+
+    /// Sends something new.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        let ask = Ask { method: Method::POST, path, key: None };
+        self.read(&ask, written(&ask, body)?).await
+    }
+
+    /// Sends something that counts once, however often it is sent under this idempotency key.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn post_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        idempotency_key: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let ask = Ask { method: Method::POST, path, key: Some(idempotency_key) };
+        self.read(&ask, written(&ask, body)?).await
+    }
+
+    /// Asks that something be done that needs no words and has no answer.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn post_nothing(&self, path: &str) -> Result<(), ClientError> {
+        self.answer(&Ask { method: Method::POST, path, key: None }, Bytes::new()).await.map(drop)
+    }
+
+    /// Says how something should be.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        let ask = Ask { method: Method::PUT, path, key: None };
+        self.read(&ask, written(&ask, body)?).await
+    }
+
+    /// Asks that something be no more.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.answer(&Ask { method: Method::DELETE, path, key: None }, Bytes::new()).await.map(drop)
+    }
+
+    async fn read<T: DeserializeOwned>(&self, ask: &Ask<'_>, body: Bytes) -> Result<T, ClientError> {
+        let answer = self.answer(ask, body).await?;
+        serde_json::from_slice(&answer)
+            .map_err(|source| ClientError::Unreadable { request: ask.to_string(), source })
+    }
+
+    /// Returns the body of a good answer.
+    async fn answer(&self, ask: &Ask<'_>, body: Bytes) -> Result<Bytes, ClientError> {
+        let request = self.request(ask, body)?;
+        let (status, body) = tokio::time::timeout(self.wait, self.exchange(ask, request)).await.map_err(|_| {
+            ClientError::Late { address: self.address, request: ask.to_string(), waited: self.wait }
+        })??;
+        if status.is_success() { Ok(body) } else { Err(ClientError::Refused { problem: problem(status, &body) }) }
+    }
+
+    async fn exchange(
+        &self,
+        ask: &Ask<'_>,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let hung_up =
+            |source| ClientError::HungUp { address: self.address, request: ask.to_string(), source };
+        let answer = self.http.request(request).await.map_err(|source| match source.is_connect() {
+            true => ClientError::NobodyThere { address: self.address, source },
+            false => hung_up(source.into()),
+        })?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(hung_up)?;
+        Ok((status, body.to_bytes()))
+    }
+
+    fn request(&self, ask: &Ask<'_>, body: Bytes) -> Result<Request<Full<Bytes>>, ClientError> {
+        let mut request = Request::builder()
+            .method(&ask.method)
+            .uri(format!("http://{}{}", self.address, ask.path))
+            .header(header::AUTHORIZATION, &self.key)
+            .header(header::ACCEPT, "application/json");
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(key) = ask.key {
+            request = request.header("idempotency-key", key);
+        }
+        request
+            .body(Full::new(body))
+            .map_err(|source| ClientError::Unaskable { request: ask.to_string(), source })
+    }
+}
+
+/// What is asked.
+struct Ask<'a> {
+    method: Method,
+    path: &'a str,
+    key: Option<&'a str>,
+}
+
+impl fmt::Display for Ask<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.method, self.path)
+    }
+}
+
+fn written(ask: &Ask<'_>, body: &impl Serialize) -> Result<Bytes, ClientError> {
+    serde_json::to_vec(body)
+        .map(Bytes::from)
+        .map_err(|source| ClientError::Unreadable { request: ask.to_string(), source })
+}
+
+/// Returns the problem that a refusal tells; the status and the first words, if it is not one of ours.
+pub(crate) fn problem(status: StatusCode, body: &[u8]) -> Problem {
+    serde_json::from_slice(body).unwrap_or_else(|_| {
+        let words: String = String::from_utf8_lossy(body).chars().take(SHOWN_CHARS_MAX).collect();
+        Problem {
+            kind: "about:blank".into(),
+            title: status.canonical_reason().unwrap_or("refused").into(),
+            status: status.as_u16(),
+            detail: (!words.trim().is_empty()).then(|| words.trim().into()),
+        }
+    })
+}
+
+/// Returns a problem as a sentence.
+pub(crate) fn told(problem: &Problem) -> String {
+    match &problem.detail {
+        Some(detail) => format!("{} ({}): {detail}", problem.title, problem.status),
+        None => format!("{} ({})", problem.title, problem.status),
+    }
+}

@@ -1,0 +1,12 @@
+//! The command line of the house. `main.rs` only calls in here; the load generator is open to the benchmark, too.
+
+pub mod load;
+
+mod client;
+mod commands;
+mod error;
+mod output;
+mod process;
+mod progress;
+mod state;
+mod yaml;

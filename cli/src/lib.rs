@@ -4,9 +4,13 @@ pub mod load;
 
 mod client;
 mod commands;
+mod config;
 mod error;
+mod log_files;
 mod output;
 mod process;
 mod progress;
 mod state;
 mod yaml;
+
+pub use commands::main;

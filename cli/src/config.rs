@@ -1,0 +1,185 @@
+//! What an environment is started with. `up` puts it together from flags, `CHEFCITO_*` variables and defaults; the house
+//! reads it from the state folder, so that no secret is ever an argument.
+
+use std::{fmt, num::NonZeroU32, time::Duration};
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// The port of the gateway unless another is asked for.
+pub(crate) const PORT_DEFAULT: u16 = 7373;
+/// How many stoves the kitchen has unless told otherwise.
+pub(crate) const STOVES_DEFAULT: NonZeroU32 = NonZeroU32::new(8).expect("eight is not zero");
+
+/// How the services run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Runtime {
+    /// One background process holding all services, on SQLite
+    Embedded,
+    /// Containers of a Docker engine, on PostgreSQL and Redis (not in this version yet)
+    Compose,
+    /// Pods of a kind cluster or any context (not in this version yet)
+    Kubernetes,
+}
+
+impl Runtime {
+    /// All of them, the default first.
+    pub(crate) const ALL: [Self; 3] = [Self::Embedded, Self::Compose, Self::Kubernetes];
+
+    /// Returns the name by which it is chosen.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Compose => "compose",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// What an accepted order survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Durability {
+    /// The end of the process, `kill -9` included
+    Process,
+    /// The end of the machine's power, too, at the price of a disk flush a commit
+    Power,
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Process => "process",
+            Self::Power => "power",
+        })
+    }
+}
+
+/// Where a PostgreSQL server is and how to log in. Shown without its password.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// Returns it whole, password and all.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for DatabaseUrl {
+    type Err = &'static str;
+
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        let known = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+        known
+            .then(|| Self(url.to_owned()))
+            .ok_or("it should begin with postgres:// or postgresql://")
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((scheme, rest)) = self.0.split_once("://") else {
+            return formatter.write_str("…");
+        };
+        // Passwords may stand in the query, too.
+        let place = rest.split_once('?').map_or(rest, |(place, _)| place);
+        match place.rsplit_once('@') {
+            Some((login, server)) => {
+                let user = login.split_once(':').map_or(login, |(user, _)| user);
+                write!(formatter, "{scheme}://{user}@{server}")
+            }
+            None => write!(formatter, "{scheme}://{place}"),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// What an environment is started with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// How its services run.
+    pub(crate) runtime: Runtime,
+    /// The port asked for; without one it is 7373 or the next free one.
+    pub(crate) port: Option<u16>,
+    /// What an accepted order survives.
+    pub(crate) durability: Durability,
+    /// How long every dish cooks, whatever its recipe says.
+    pub(crate) cooking_time: Option<Duration>,
+    /// How many dishes cook at a time.
+    pub(crate) stoves: NonZeroU32,
+    /// What random dishes and sales are drawn from.
+    pub(crate) seed: u64,
+    /// PostgreSQL in the place of SQLite.
+    pub(crate) database_url: Option<DatabaseUrl>,
+    /// A farmers' market in the place of the plaza.
+    pub(crate) market_url: Option<String>,
+    /// What the services log, as `tracing` filters say it.
+    pub(crate) log_filter: Option<String>,
+}
+
+impl Settings {
+    /// Returns, for each setting that differs from what runs, its name, what is and what is wanted. A port that was not
+    /// asked for is any port.
+    pub(crate) fn differences(&self, running: &Self) -> Vec<Difference> {
+        let unset = |text: Option<String>| text.unwrap_or_else(|| "unset".into());
+        let cooking = |time: Option<Duration>| {
+            unset(time.map(|time| humantime::format_duration(time).to_string()))
+        };
+        let pairs = [
+            ("durability", running.durability.to_string(), self.durability.to_string()),
+            ("cooking time", cooking(running.cooking_time), cooking(self.cooking_time)),
+            ("stoves", running.stoves.to_string(), self.stoves.to_string()),
+            ("seed", running.seed.to_string(), self.seed.to_string()),
+            ("market", unset(running.market_url.clone()), unset(self.market_url.clone())),
+            ("log", unset(running.log_filter.clone()), unset(self.log_filter.clone())),
+        ];
+        pairs
+            .into_iter()
+            .filter(|(_, is, wanted)| is != wanted)
+            .map(|(setting, is, wanted)| Difference { setting, is, wanted })
+            .collect()
+    }
+}
+
+/// A setting that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// Its name.
+    pub(crate) setting: &'static str,
+    /// What it is.
+    pub(crate) is: String,
+    /// What it should be.
+    pub(crate) wanted: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {} → {}", self.setting, self.is, self.wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_url_is_shown_without_its_password() {
+        let shown = |url: &str| url.parse::<DatabaseUrl>().unwrap().to_string();
+        assert_eq!(shown("postgres://chef:se@cret@db:5432/house"), "postgres://chef@db:5432/house");
+        assert_eq!(shown("postgresql://db/house?password=secret"), "postgresql://db/house");
+    }
+}

@@ -1,0 +1,260 @@
+//! What can go wrong, in the words of who typed the command: what failed, why, and what to try.
+
+use std::{error, io, path::PathBuf};
+
+use contracts::{OrderId, Timestamp};
+
+use crate::{client::ClientError, process::Holder, state::EnvironmentName};
+
+/// What a command returns.
+pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
+
+/// Why something failed, below our own words.
+pub(crate) type Source = Box<dyn error::Error + Send + Sync>;
+
+/// Everything that ends a command early. `Display` says what failed, `source` says why, [`CliError::hint`] what to try.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The flags can't go together; clap's own error, so that it looks and exits like every other usage error.
+    #[error(transparent)]
+    Usage(clap::Error),
+    /// Something plain failed.
+    #[error("{what}")]
+    Failed {
+        /// What failed, as a sentence without a full stop.
+        what: String,
+        /// What to try; empty if there is nothing.
+        hint: String,
+        /// Why.
+        source: Option<Source>,
+    },
+    /// Files, pipes and processes.
+    #[error("cannot {what}")]
+    Io {
+        /// What was being done: `write /some/file`.
+        what: String,
+        /// Why it could not be done.
+        source: io::Error,
+    },
+    /// A file that a person wrote says something that makes no sense.
+    #[error("{}: {detail}", path.display())]
+    BadFile {
+        /// The file, as it was named.
+        path: PathBuf,
+        /// What is wrong, and where.
+        detail: String,
+    },
+    /// No house runs in this environment.
+    #[error("nothing is running as `{name}`")]
+    NotRunning {
+        /// The environment.
+        name: EnvironmentName,
+    },
+    /// The house is gone, although nobody took it down.
+    #[error(
+        "`{name}` is not running: its house ended without saying goodbye{}{}",
+        when.map(|when| format!(" at {when}")).unwrap_or_default(),
+        last_words(last_lines)
+    )]
+    Crashed {
+        /// The environment.
+        name: EnvironmentName,
+        /// When it was last heard of.
+        when: Option<Timestamp>,
+        /// The last lines of its logs.
+        last_lines: Vec<String>,
+    },
+    /// The house came to an end before it was ready.
+    #[error("the house did not start: {reason}{}", last_words(last_lines))]
+    NotStarted {
+        /// What is known about its end.
+        reason: String,
+        /// The last lines of its logs.
+        last_lines: Vec<String>,
+    },
+    /// The house started, and was not ready in time.
+    #[error("the house was not ready within {}: {reason}", humantime::format_duration(*waited))]
+    NotReady {
+        /// How long it was given.
+        waited: std::time::Duration,
+        /// What it last said.
+        reason: String,
+    },
+    /// Somebody else listens where the house should.
+    #[error("port {port} is taken{}", by_whom(holder.as_ref()))]
+    PortTaken {
+        /// The port that was asked for.
+        port: u16,
+        /// Who listens there, if that can be seen.
+        holder: Option<Holder>,
+    },
+    /// The gateway could not be asked, or refused.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A service is not ready.
+    #[error("not ready: {}", services.join(", "))]
+    Unready {
+        /// The services.
+        services: Vec<String>,
+    },
+    /// Orders were not followed to their end in time.
+    #[error(
+        "{orders} {} not delivered within {}",
+        if *orders == 1 { "order was" } else { "orders were" },
+        humantime::format_duration(*waited)
+    )]
+    Undelivered {
+        /// How many.
+        orders: u64,
+        /// How long they were given.
+        waited: std::time::Duration,
+        /// One of them.
+        example: Option<OrderId>,
+    },
+    /// The house did not come to rest in time.
+    #[error("the house was not quiet within {}", humantime::format_duration(*waited))]
+    NotQuiet {
+        /// How long it was given.
+        waited: std::time::Duration,
+    },
+    /// A `--fail-if` limit was crossed.
+    #[error("limit crossed: {}", limits.join("; "))]
+    LimitCrossed {
+        /// Each limit, with what was measured.
+        limits: Vec<String>,
+    },
+    /// The audit found something that must never be.
+    #[error("{} broken: {}", if invariants.len() == 1 { "an invariant is" } else { "invariants are" }, invariants.join(", "))]
+    InvariantBroken {
+        /// The invariants.
+        invariants: Vec<String>,
+    },
+    /// This machine lacks something that the command needs.
+    #[error("{what}")]
+    Lacking {
+        /// What is lacking.
+        what: String,
+        /// How to get it.
+        hint: String,
+    },
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// SIGTERM.
+    #[error("terminated")]
+    Terminated,
+    /// Whoever read our output has left; not worth a word.
+    #[error("nobody reads the output any more")]
+    OutputClosed,
+    /// Anything that has no words of its own.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+impl CliError {
+    /// Returns an error that says `what` failed, with nothing to try.
+    pub(crate) fn failed(what: impl Into<String>) -> Self {
+        Self::Failed { what: what.into(), hint: String::new(), source: None }
+    }
+
+    /// Returns a function that puts an I/O error into words: `.map_err(CliError::io(|| "write the file".into()))`.
+    pub(crate) fn io(what: impl FnOnce() -> String) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { what: what(), source }
+    }
+
+    /// Returns what to try, in a sentence without a full stop.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Failed { hint, .. } | Self::Lacking { hint, .. } => {
+                (!hint.is_empty()).then(|| hint.clone())
+            }
+            Self::NotRunning { name } => {
+                Some(format!("start it with `chefcito up{}`", name.flag()))
+            }
+            Self::Crashed { name, .. } => Some(format!(
+                "`chefcito up{0}` starts it again with its data; `chefcito logs{0}` has more",
+                name.flag()
+            )),
+            Self::NotStarted { .. } => {
+                Some("`chefcito logs` has more; `chefcito doctor` checks this machine".into())
+            }
+            Self::NotReady { .. } => {
+                Some("give it longer with `--timeout`, or look at `chefcito logs`".into())
+            }
+            Self::PortTaken { .. } => {
+                Some("choose another with `--port`, or leave it out to get a free one".into())
+            }
+            Self::Client(error) => client_hint(error).map(Into::into),
+            Self::Unready { .. } => Some("look at `chefcito logs --level warn`".into()),
+            Self::Undelivered { example: Some(order), .. } => {
+                Some(format!("look at `chefcito story {order}`"))
+            }
+            Self::Undelivered { example: None, .. } | Self::NotQuiet { .. } => {
+                Some("look at `chefcito status`, or give it longer with `--timeout`".into())
+            }
+            Self::Usage(_)
+            | Self::Io { .. }
+            | Self::BadFile { .. }
+            | Self::LimitCrossed { .. }
+            | Self::InvariantBroken { .. }
+            | Self::Interrupted
+            | Self::Terminated
+            | Self::OutputClosed
+            | Self::Other(_) => None,
+        }
+    }
+
+    /// Returns the exit code: 1 failed, 2 usage, 3 nothing is running, 4 not in time, 5 a limit crossed, 6 an invariant
+    /// broken, 7 the machine lacks something, 130 interrupted, 143 terminated.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::OutputClosed => 0,
+            Self::Failed { .. }
+            | Self::Io { .. }
+            | Self::BadFile { .. }
+            | Self::NotStarted { .. }
+            | Self::PortTaken { .. }
+            | Self::Client(_)
+            | Self::Unready { .. }
+            | Self::Other(_) => 1,
+            Self::Usage(_) => 2,
+            Self::NotRunning { .. } | Self::Crashed { .. } => 3,
+            Self::NotReady { .. } | Self::Undelivered { .. } | Self::NotQuiet { .. } => 4,
+            Self::LimitCrossed { .. } => 5,
+            Self::InvariantBroken { .. } => 6,
+            Self::Lacking { .. } => 7,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+}
+
+fn client_hint(error: &ClientError) -> Option<&'static str> {
+    match error {
+        ClientError::NobodyThere { .. } | ClientError::HungUp { .. } => {
+            Some("look at `chefcito status` and `chefcito logs`")
+        }
+        ClientError::Late { .. } => Some("the house is busy, or stuck: look at `chefcito status`"),
+        ClientError::Refused { problem } => match problem.status {
+            401 | 403 => Some("`chefcito keys list` shows what each key allows"),
+            429 | 503 => Some("the house is busy: try again in a moment"),
+            _ => None,
+        },
+        ClientError::Unreadable { .. } => {
+            Some("let house and command line be of one version: `chefcito up`")
+        }
+        ClientError::Unaskable { .. } => None,
+    }
+}
+
+/// Returns the lines, indented below a sentence that ends here.
+fn last_words(lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("; its last lines:\n    {}", lines.join("\n    "))
+}
+
+fn by_whom(holder: Option<&Holder>) -> String {
+    holder.map(|holder| format!(" by {holder}")).unwrap_or_default()
+}

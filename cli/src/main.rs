@@ -1,0 +1,7 @@
+//! The program `chefcito`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chefcito::main()
+}

@@ -1,0 +1,1 @@
+//! The live view: aggregates over every event.

@@ -1,0 +1,188 @@
+//! The bus of services that share a process: a queue a reader. An event is taken over when every reader has committed it.
+//!
+//! Memory is bounded by the relays, each of which has no more than `IN_FLIGHT_MAX` events on their way.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use contracts::events::{Envelope, catalogue};
+use tokio::sync::Notify;
+
+use crate::outbox::{Relay, Stored};
+
+/// How a bus may misbehave within its promises, for tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// Every event is delivered twice, the second time later.
+    pub twice: bool,
+    /// Events come in batches of odd sizes, and events of different subjects change places, by this seed.
+    pub shuffle: Option<u64>,
+}
+
+/// The bus itself.
+#[derive(Debug)]
+pub struct InProcess {
+    faults: Faults,
+    // One lock for all queues: an event is in all of them or in none, so that what follows from it is behind it in each.
+    queues: Mutex<HashMap<&'static str, Reader>>,
+}
+
+#[derive(Debug, Default)]
+struct Reader {
+    queue: VecDeque<Delivery>,
+    arrived: Arc<Notify>,
+}
+
+/// An event on its way to one reader.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The event.
+    pub event: Arc<Envelope>,
+    receipt: Arc<Receipt>,
+    repeated: bool,
+}
+
+#[derive(Debug)]
+struct Receipt {
+    relay: Arc<Relay>,
+    seq: i64,
+    readers_left: AtomicUsize,
+}
+
+/// What one service hears.
+#[derive(Debug)]
+pub struct Subscription {
+    bus: Arc<InProcess>,
+    reader: &'static str,
+    arrived: Arc<Notify>,
+    random: u64,
+}
+
+impl InProcess {
+    pub(super) fn new(faults: Faults) -> Self {
+        Self { faults, queues: Mutex::new(HashMap::new()) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<&'static str, Reader>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn offer(&self, relay: &Arc<Relay>, events: Vec<Stored>) {
+        let mut unread = Vec::new();
+        let mut woken: Vec<Arc<Notify>> = Vec::new();
+        let mut queues = self.lock();
+        for Stored { seq, event } in events {
+            let readers = catalogue::readers_of(event.name());
+            if readers.is_empty() {
+                unread.push(seq);
+                continue;
+            }
+            let readers_left = AtomicUsize::new(readers.len());
+            let receipt = Arc::new(Receipt { relay: Arc::clone(relay), seq, readers_left });
+            for reader in readers {
+                let reader = queues.entry(reader).or_default();
+                if reader.queue.is_empty() {
+                    woken.push(Arc::clone(&reader.arrived));
+                }
+                let delivery = Delivery {
+                    event: Arc::clone(&event),
+                    receipt: Arc::clone(&receipt),
+                    repeated: false,
+                };
+                if self.faults.twice {
+                    reader.queue.push_back(Delivery { repeated: true, ..delivery.clone() });
+                }
+                reader.queue.push_back(delivery);
+            }
+        }
+        drop(queues);
+        for arrived in woken {
+            arrived.notify_one();
+        }
+        if !unread.is_empty() {
+            relay.taken_over(&unread);
+        }
+    }
+
+    pub(super) fn waiting(&self, reader: &str) -> usize {
+        self.lock().get(reader).map_or(0, |reader| reader.queue.len())
+    }
+
+    pub(super) fn subscribe(self: &Arc<Self>, reader: &'static str) -> Subscription {
+        let arrived = Arc::clone(&self.lock().entry(reader).or_default().arrived);
+        // What came before the subscription waits in the queue.
+        arrived.notify_one();
+        let random = self.faults.shuffle.unwrap_or(0) ^ 0x9E37_79B9_7F4A_7C15;
+        Subscription { bus: Arc::clone(self), reader, arrived, random }
+    }
+}
+
+impl Subscription {
+    /// Waits for events; returns up to `limit`, in order for each subject. What is not acknowledged must be asked for
+    /// again by its owner: the bus has handed it over, and the outbox keeps it until every reader acknowledged it.
+    pub async fn next(&mut self, limit: usize) -> Vec<Delivery> {
+        loop {
+            let arrived = Arc::clone(&self.arrived);
+            let batch = self.take(limit);
+            if !batch.is_empty() {
+                return batch;
+            }
+            arrived.notified().await;
+        }
+    }
+
+    fn take(&mut self, limit: usize) -> Vec<Delivery> {
+        let shuffled = self.bus.faults.shuffle.is_some();
+        let limit = if shuffled { 1 + self.draw(limit.min(7)) } else { limit };
+        let bus = Arc::clone(&self.bus);
+        let mut queues = bus.lock();
+        let Some(reader) = queues.get_mut(self.reader) else { return Vec::new() };
+        if !shuffled {
+            let taken = reader.queue.len().min(limit);
+            return reader.queue.drain(..taken).collect();
+        }
+        let mut batch = Vec::new();
+        while batch.len() < limit && !reader.queue.is_empty() {
+            let drawn = self.draw(reader.queue.len());
+            // The first of its subject goes first, whichever of them was drawn.
+            let subject = &reader.queue[drawn].event.subject;
+            let first = reader
+                .queue
+                .iter()
+                .position(|other| other.event.subject == *subject)
+                .unwrap_or(drawn);
+            batch.extend(reader.queue.remove(first));
+        }
+        batch
+    }
+
+    /// Draws a number below `bound` (xorshift64: any sequence that a seed repeats will do).
+    fn draw(&mut self, bound: usize) -> usize {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        usize::try_from(self.random % (bound.max(1) as u64)).unwrap_or(0)
+    }
+}
+
+/// Tells the writers of events that this reader has committed them.
+pub(crate) fn acknowledge(deliveries: &[Delivery]) {
+    let mut by_relay: Vec<(Arc<Relay>, Vec<i64>)> = Vec::new();
+    for Delivery { receipt, repeated, .. } in deliveries {
+        if *repeated || receipt.readers_left.fetch_sub(1, Ordering::AcqRel) != 1 {
+            continue;
+        }
+        match by_relay.iter_mut().find(|(relay, _)| Arc::ptr_eq(relay, &receipt.relay)) {
+            Some((_, seqs)) => seqs.push(receipt.seq),
+            None => by_relay.push((Arc::clone(&receipt.relay), vec![receipt.seq])),
+        }
+    }
+    for (relay, seqs) in by_relay {
+        relay.taken_over(&seqs);
+    }
+}

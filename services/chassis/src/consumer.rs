@@ -1,0 +1,318 @@
+//! Acting on events: read a batch, note it in the inbox, react, commit, acknowledge.
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use contracts::events::Envelope;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::{
+    bus::{Delivery, Subscription, acknowledge},
+    database::{BATCH_MAX, Connection, Database, StoreError, Tx, Work},
+    dead_letters, params,
+};
+
+/// How often an event that can't be acted on is tried before it is set aside.
+pub const ATTEMPTS_MAX: i64 = 3;
+/// How long to wait after the first failure of an event; doubled each time.
+const PIECE_PAUSE: Duration = Duration::from_millis(10);
+/// How long to wait after the first failure of the database; doubled up to the next figure.
+const ENGINE_PAUSE: Duration = Duration::from_millis(20);
+/// The longest pause while the database is away.
+const ENGINE_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+const NOTE: &str =
+    "INSERT INTO inbox (id, name, handled_at) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING";
+const NOTE_ALL: &str = "INSERT INTO inbox (id, name, handled_at)
+     SELECT id, name, $3::BIGINT FROM UNNEST($1::TEXT[], $2::TEXT[]) AS arrived (id, name)
+     ON CONFLICT (id) DO NOTHING RETURNING id";
+
+/// Every statement of this file that both engines run, for the test that prepares them.
+pub const STATEMENTS: [&str; 1] = [NOTE];
+
+/// What a service does about events: a plain function from a transaction, an event's name and a batch of such events.
+pub type Reaction =
+    dyn Fn(&mut Tx<'_>, &str, &[Arc<Envelope>]) -> Result<(), StoreError> + Send + Sync;
+
+/// Acts on the events among these that were not acted on before.
+///
+/// # Errors
+/// [`StoreError::Piece`] if one of them can't be acted on, [`StoreError::Engine`] if the database failed.
+pub(crate) fn handle(
+    tx: &mut Tx<'_>,
+    react: &Reaction,
+    events: &[Arc<Envelope>],
+) -> Result<(), StoreError> {
+    let fresh = note(tx, events)?;
+    for event in &fresh {
+        if let Some(trace) = &event.traceparent {
+            tx.follow(event.subject.clone(), trace.clone());
+        }
+    }
+    for (name, batch) in in_runs(fresh) {
+        react(tx, &name, &batch)?;
+    }
+    Ok(())
+}
+
+/// Notes events as acted on; returns those that were not.
+fn note(tx: &mut Tx<'_>, events: &[Arc<Envelope>]) -> Result<Vec<Arc<Envelope>>, StoreError> {
+    let now = tx.now();
+    match &mut *tx.connection {
+        Connection::Sqlite(sqlite) => {
+            let mut fresh = Vec::with_capacity(events.len());
+            for event in events {
+                if sqlite.execute(NOTE, &params![event.id, event.name(), now])? == 1 {
+                    fresh.push(Arc::clone(event));
+                }
+            }
+            Ok(fresh)
+        }
+        Connection::Postgres(postgres) => {
+            let ids: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
+            let names: Vec<&str> = events.iter().map(|event| event.name()).collect();
+            let rows = postgres.rows(NOTE_ALL, &[&ids, &names, &now.as_micros()])?;
+            let mut noted = rows
+                .iter()
+                .map(|row| row.try_get::<_, String>(0))
+                .collect::<Result<Vec<_>, _>>()?;
+            noted.sort_unstable();
+            let mut fresh: Vec<Arc<Envelope>> = Vec::with_capacity(noted.len());
+            for (event, id) in events.iter().zip(ids) {
+                let repeated_here = || fresh.iter().any(|other| other.id == event.id);
+                if noted.binary_search(&id).is_ok()
+                    && (noted.len() == events.len() || !repeated_here())
+                {
+                    fresh.push(Arc::clone(event));
+                }
+            }
+            Ok(fresh)
+        }
+    }
+}
+
+/// Puts events of the same name together, as few batches as keep the events of each subject in their order.
+fn in_runs(events: Vec<Arc<Envelope>>) -> Vec<(String, Vec<Arc<Envelope>>)> {
+    let mut runs: Vec<(String, Vec<Arc<Envelope>>)> = Vec::new();
+    let mut last_of: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+    for event in events {
+        let earliest = last_of.get(&event.subject).copied().unwrap_or(0);
+        let found = runs
+            .iter()
+            .skip(earliest)
+            .position(|(name, _)| name == event.name())
+            .map(|at| at + earliest);
+        let at = found.unwrap_or_else(|| {
+            runs.push((event.name().to_owned(), Vec::new()));
+            runs.len() - 1
+        });
+        last_of.insert(event.subject.clone(), at);
+        runs[at].1.push(event);
+    }
+    runs
+}
+
+/// One service's consumer.
+pub(crate) struct Consumer {
+    pub(crate) database: Database,
+    pub(crate) subscription: Subscription,
+    pub(crate) react: Arc<Reaction>,
+}
+
+impl Consumer {
+    /// Consumes until it is told to stop. What is under way then is finished.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let batch = tokio::select! {
+                () = stop.cancelled() => return,
+                batch = self.subscription.next(BATCH_MAX) => batch,
+            };
+            let events: Vec<Arc<Envelope>> =
+                batch.iter().map(|delivery| Arc::clone(&delivery.event)).collect();
+            let done = match self.attempt(events, &stop).await {
+                Err(StoreError::Piece(_)) => self.one_by_one(&batch, &stop).await,
+                outcome => outcome,
+            };
+            match done {
+                Ok(()) => acknowledge(&batch),
+                // Only the end of the service leaves a batch undone: the outboxes keep it.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Tries until the database has saved or refused it.
+    async fn attempt(
+        &self,
+        events: Vec<Arc<Envelope>>,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let events: Arc<[Arc<Envelope>]> = events.into();
+        let mut pause = ENGINE_PAUSE;
+        loop {
+            let (reply, answer) = oneshot::channel();
+            let (react, events) = (Arc::clone(&self.react), Arc::clone(&events));
+            self.database.push(Box::new(Handling { react, events, reply: Some(reply) }));
+            match answer.await.unwrap_or(Err(StoreError::Closed)) {
+                // A commit that may have happened is tried again, too: the inbox knows.
+                Err(StoreError::Engine(why) | StoreError::Unknown(why)) => {
+                    warn!(service = self.database.service(), "Waits for its database: {why}");
+                }
+                outcome => return outcome,
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Err(StoreError::Closed),
+                () = tokio::time::sleep(jittered(pause)) => {}
+            }
+            pause = (pause * 2).min(ENGINE_PAUSE_MAX);
+        }
+    }
+
+    /// Acts on each event by itself, in order; sets aside those that can't be acted on.
+    async fn one_by_one(
+        &self,
+        batch: &[Delivery],
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        for delivery in batch {
+            let event = &delivery.event;
+            let mut attempts = 1;
+            let mut pause = PIECE_PAUSE;
+            while let Err(failure) = self.attempt(vec![Arc::clone(event)], stop).await {
+                let StoreError::Piece(why) = failure else { return Err(failure) };
+                if attempts == ATTEMPTS_MAX {
+                    let service = self.database.service();
+                    let (id, subject) = (event.id, event.subject.as_str());
+                    error!(
+                        service,
+                        order_id = subject,
+                        "Set aside event {id} after {attempts} attempts: {why}"
+                    );
+                    self.set_aside(event, &why, attempts, stop).await?;
+                    break;
+                }
+                attempts += 1;
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+        }
+        Ok(())
+    }
+
+    async fn set_aside(
+        &self,
+        event: &Arc<Envelope>,
+        why: &Arc<str>,
+        attempts: i64,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let mut pause = ENGINE_PAUSE;
+        loop {
+            let (event, why) = (Arc::clone(event), Arc::clone(why));
+            let saved = self.database.write(move |tx| {
+                note(tx, std::slice::from_ref(&event))?;
+                dead_letters::insert(tx, &event, &why, attempts)
+            });
+            match saved.await {
+                Ok(()) => return Ok(()),
+                Err(StoreError::Closed) => return Err(StoreError::Closed),
+                Err(error) => warn!(
+                    service = self.database.service(),
+                    "Could not set an event aside: {error}"
+                ),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Err(StoreError::Closed),
+                () = tokio::time::sleep(jittered(pause)) => {}
+            }
+            pause = (pause * 2).min(ENGINE_PAUSE_MAX);
+        }
+    }
+}
+
+/// Returns between half and all of a pause, so that many who wait do not come back at once.
+#[must_use]
+pub fn jittered(pause: Duration) -> Duration {
+    let random = uuid::Uuid::new_v4().as_u128() as u32;
+    pause.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
+}
+
+/// A batch of events before the writer: done together or not at all.
+struct Handling {
+    react: Arc<Reaction>,
+    events: Arc<[Arc<Envelope>]>,
+    reply: Option<oneshot::Sender<Result<(), StoreError>>>,
+}
+
+impl Work for Handling {
+    fn gather(&mut self) -> usize {
+        1
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
+        handle(tx, &*self.react, &self.events)
+    }
+
+    fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(outcome);
+        }
+    }
+}
+
+/// Reads all events of a batch as what their name says they are.
+///
+/// # Errors
+/// [`StoreError::Piece`] if one can't be read.
+pub fn read_all<E: contracts::events::Event>(
+    events: &[Arc<Envelope>],
+) -> Result<Vec<E>, StoreError> {
+    events.iter().map(|event| event.read::<E>().map_err(StoreError::from)).collect()
+}
+
+/// Returns the failure of a service that is sent an event which it does not read.
+#[must_use]
+pub fn unexpected(name: &str) -> StoreError {
+    StoreError::piece(format!("`{name}` is not an event that this service reads"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use contracts::{
+        OrderId, Timestamp,
+        events::{CancellationRequested, Envelope, OrderCancelled},
+    };
+
+    use super::in_runs;
+
+    #[test]
+    fn runs_are_few_and_keep_each_subject_in_order() {
+        let (first, second) = (OrderId::new(), OrderId::new());
+        let requested = |order| {
+            Envelope::new("orders", &CancellationRequested { order }, Timestamp::default(), None)
+        };
+        let cancelled =
+            |order| Envelope::new("orders", &OrderCancelled { order }, Timestamp::default(), None);
+        let events = [
+            requested(first),
+            cancelled(first),
+            requested(second),
+            cancelled(second),
+            requested(first),
+        ];
+        let runs = in_runs(events.into_iter().map(Arc::new).collect());
+        let shape: Vec<(&str, usize)> =
+            runs.iter().map(|(name, events)| (name.as_str(), events.len())).collect();
+        assert_eq!(
+            shape,
+            [
+                ("order.cancellation_requested", 2),
+                ("order.cancelled", 2),
+                ("order.cancellation_requested", 1)
+            ]
+        );
+    }
+}

@@ -1,0 +1,211 @@
+//! The HTTP edge: a server with limits that ends gracefully, and extractors whose refusals are [`Problem`]s.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{
+        DefaultBodyLimit, FromRequest, FromRequestParts, Request, rejection::BytesRejection,
+    },
+    http::{StatusCode, request::Parts},
+    response::{IntoResponse, Response},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use serde::de::DeserializeOwned;
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+use tracing::{debug, warn};
+
+use crate::{metrics::Metrics, problem::Problem};
+
+/// What a server takes and for how long it waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest body, in bytes.
+    pub body_bytes_max: usize,
+    /// How long a client may take to send the head of a request; also how long a connection may be idle.
+    pub head_wait_max: Duration,
+    /// How long a request may take in all, its body included.
+    pub request_max: Duration,
+    /// How many connections are open at once; more wait to be accepted.
+    pub connections_max: usize,
+    /// How long requests under way may take to end when the server is stopped.
+    pub drain_max: Duration,
+}
+
+impl Default for Limits {
+    /// A thousand orders are some 40 kB; 1 MiB holds any menu.
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 1024 * 1024,
+            head_wait_max: Duration::from_secs(30),
+            request_max: Duration::from_secs(30),
+            connections_max: 4_096,
+            drain_max: Duration::from_secs(3),
+        }
+    }
+}
+
+/// The address of a request's client, which every request has among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Serves until it is told to stop, then lets what is under way end.
+pub async fn serve(
+    listener: TcpListener,
+    service: &'static str,
+    router: Router,
+    limits: Limits,
+    metrics: Metrics,
+    stop: CancellationToken,
+) {
+    let router = router.layer(DefaultBodyLimit::max(limits.body_bytes_max)).with_state(());
+    let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let graceful = GracefulShutdown::new();
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_wait_max)
+        .max_buf_size(64 * 1024);
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        let (stream, peer, slot) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: others must end first.
+                warn!(service, "Could not accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (router, metrics) = (router.clone(), metrics.clone());
+        let answer = service_fn(move |request: hyper::Request<Incoming>| {
+            let (router, metrics) = (router.clone(), metrics.clone());
+            answer(service, router, metrics, request.map(Body::new), peer, limits.request_max)
+        });
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), answer));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!(service, "A connection ended: {error}");
+            }
+            drop(slot);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(limits.drain_max, graceful.shutdown()).await.is_err() {
+        warn!(service, "Some requests did not end within {:?}", limits.drain_max);
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, peer, slot))
+}
+
+async fn answer(
+    service: &'static str,
+    mut router: Router,
+    metrics: Metrics,
+    mut request: Request,
+    peer: SocketAddr,
+    request_max: Duration,
+) -> Result<Response, Infallible> {
+    let started = Instant::now();
+    let method = request.method().clone();
+    request.extensions_mut().insert(Peer(peer));
+    let response = match tokio::time::timeout(request_max, router.call(request)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long")
+            .detail(format!("A request may take {} s, its body included.", request_max.as_secs()))
+            .into_response(),
+    };
+    metrics.answered(service, &method, response.status(), started.elapsed());
+    Ok(response)
+}
+
+/// A JSON body, whatever its content type says. An empty body is `{}`.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Bytes::from_request(request, state).await.map_err(unreadable_body)?;
+        let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        serde_json::from_slice(text).map(Self).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => Problem::unprocessable(
+                "invalid",
+                "The request asks for what can't be",
+                error.to_string(),
+            ),
+            _ => Problem::bad_request(format!("The body is not JSON: {error}.")),
+        })
+    }
+}
+
+fn unreadable_body(rejection: BytesRejection) -> Problem {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large")
+                .detail("Send it in several requests.")
+        }
+        _ => Problem::bad_request("The body ended before its time."),
+    }
+}
+
+/// The query of a URL.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Query::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(query)) => Ok(Self(query)),
+            Err(rejection) => Err(Problem::bad_request(format!("{}.", rejection.body_text()))),
+        }
+    }
+}
+
+/// The variable parts of a path.
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(path)) => Ok(Self(path)),
+            Err(rejection) => Err(Problem::bad_request(format!("{}.", rejection.body_text()))),
+        }
+    }
+}
+
+/// Returns the answer to what no route is for.
+pub async fn no_such_route(request: Request) -> Problem {
+    Problem::not_found(format!("No route is called {} {}.", request.method(), request.uri().path()))
+}

@@ -1,0 +1,27 @@
+//! The floor that every service stands on. No word of the restaurant is known in here.
+//!
+//! - [`database`]: one writer that commits for many at once, readers beside it, SQLite and PostgreSQL below one small
+//!   [`Tx`](database::Tx).
+//! - [`outbox`], [`bus`], [`consumer`], [`dead_letters`]: an event and the change that it tells are one transaction;
+//!   what was announced is delivered at least once and acted on exactly once.
+//! - [`service`]: puts a service together from these, with workers and the routes that every service has.
+//! - [`http`], [`problem`], [`telemetry`], [`metrics`], [`config`]: the edges.
+
+pub mod bus;
+pub mod clock;
+pub mod config;
+pub mod consumer;
+pub mod database;
+pub mod dead_letters;
+pub mod facts;
+pub mod http;
+pub mod leases;
+pub mod metrics;
+pub mod outbox;
+pub mod problem;
+pub mod service;
+pub mod telemetry;
+pub mod testing;
+pub mod timers;
+
+pub use clock::Clock;

@@ -1,0 +1,374 @@
+//! Events on their way out.
+//!
+//! An announced event is a row of the outbox, written in the transaction of the change that it tells. After the commit the
+//! writer hands the rows to the [`Relay`], which offers them to the bus and marks them once they are taken over. What the
+//! relay can't keep in memory stays in the table and is read when there is room: on the writer's own thread, between two
+//! commits, so that no row is missed and none overtakes another.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    ops::Range,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use contracts::{
+    Timestamp,
+    events::{Envelope, SpecVersion, source_of},
+};
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::{
+    bus::Bus,
+    database::{Connection, Database, Row, StoreError, Tx, Work},
+    params,
+};
+
+/// How many events of one service are on their way at once. At 500 bytes an event this bounds a service to 2 MiB.
+pub const IN_FLIGHT_MAX: usize = 4_096;
+/// How often the relay looks without being woken: the safety net.
+const POLL: Duration = Duration::from_secs(1);
+
+const INSERT: &str = "INSERT INTO outbox (id, kind, subject, time, traceparent, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const INSERT_ALL: &str = "INSERT INTO outbox (id, kind, subject, time, traceparent, data)
+     SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::TEXT[]) RETURNING seq";
+const MARK: &str = "UPDATE outbox SET published_at = ?2 WHERE seq = ?1";
+const MARK_ALL: &str = "UPDATE outbox SET published_at = $2 WHERE seq = ANY($1)";
+const UNPUBLISHED: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
+     WHERE published_at IS NULL AND seq > ?1 ORDER BY seq LIMIT ?2";
+const COUNT_UNPUBLISHED: &str = "SELECT COUNT(*) FROM outbox WHERE published_at IS NULL";
+const OF_SUBJECT: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
+     WHERE subject = ?1 ORDER BY seq LIMIT ?2";
+
+/// Every statement of this file that both engines run, for the test that prepares them.
+pub const STATEMENTS: [&str; 5] = [INSERT, MARK, UNPUBLISHED, COUNT_UNPUBLISHED, OF_SUBJECT];
+
+/// An event that is saved.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its place in its service's outbox.
+    pub seq: i64,
+    /// The event.
+    pub event: Arc<Envelope>,
+}
+
+/// Who is told what a commit saved.
+pub trait OnCommit: Send + Sync {
+    /// Takes the events of one commit, in order. Called by the writer, so it must not wait.
+    fn committed(&self, events: Vec<Stored>);
+}
+
+/// Writes what a transaction announced; returns it with its places.
+pub(crate) fn append(tx: &mut Tx<'_>) -> Result<Vec<Stored>, StoreError> {
+    let events = std::mem::take(&mut tx.announced);
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let seqs: Vec<i64> = match &mut *tx.connection {
+        Connection::Sqlite(sqlite) => {
+            let mut seqs = Vec::with_capacity(events.len());
+            for event in &events {
+                let (trace, data) = (&event.traceparent, event.data.get());
+                sqlite.execute(
+                    INSERT,
+                    &params![event.id, event.kind, event.subject, event.time, trace, data],
+                )?;
+                seqs.push(sqlite.last_insert_rowid());
+            }
+            seqs
+        }
+        Connection::Postgres(postgres) => {
+            let ids: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
+            let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
+            let subjects: Vec<&str> = events.iter().map(|event| event.subject.as_str()).collect();
+            let times: Vec<i64> = events.iter().map(|event| event.time.as_micros()).collect();
+            let traces: Vec<Option<&str>> =
+                events.iter().map(|event| event.traceparent.as_deref()).collect();
+            let data: Vec<&str> = events.iter().map(|event| event.data.get()).collect();
+            let rows =
+                postgres.rows(INSERT_ALL, &[&ids, &kinds, &subjects, &times, &traces, &data])?;
+            rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?
+        }
+    };
+    Ok(seqs
+        .into_iter()
+        .zip(events)
+        .map(|(seq, event)| Stored { seq, event: Arc::new(event) })
+        .collect())
+}
+
+fn mark(tx: &mut Tx<'_>, seqs: &[i64]) -> Result<(), StoreError> {
+    let now = tx.now();
+    if let Connection::Postgres(postgres) = &mut *tx.connection {
+        return postgres.rows(MARK_ALL, &[&seqs, &now.as_micros()]).map(|_| ());
+    }
+    tx.execute_each(MARK, seqs.iter().map(|seq| params![*seq, now])).map(|_| ())
+}
+
+fn read_stored(service: &str, row: &Row<'_>) -> Result<Stored, StoreError> {
+    let data =
+        RawValue::from_string(row.get(6)?).map_err(|error| StoreError::piece(error.to_string()))?;
+    let event = Envelope {
+        specversion: SpecVersion::V1,
+        id: row.get::<Uuid>(1)?,
+        source: source_of(service),
+        kind: row.get(2)?,
+        subject: row.get(3)?,
+        time: row.get::<Timestamp>(4)?,
+        traceparent: row.get(5)?,
+        data,
+    };
+    Ok(Stored { seq: row.get(0)?, event: Arc::new(event) })
+}
+
+/// Returns how many events no one has taken over yet.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn count_unpublished(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    Ok(tx.query_one(COUNT_UNPUBLISHED, &[], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// Returns the first events about a subject, oldest first, up to `limit`.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn events_of(tx: &mut Tx<'_>, subject: &str, limit: i64) -> Result<Vec<Envelope>, StoreError> {
+    let service = tx.service();
+    tx.query(OF_SUBJECT, &params![subject, limit], |row| {
+        read_stored(service, row).map(|stored| Arc::unwrap_or_clone(stored.event))
+    })
+}
+
+/// Carries the events of one service from its outbox to the bus.
+pub struct Relay {
+    service: &'static str,
+    state: Mutex<RelayState>,
+    changed: Notify,
+    marking: AtomicBool,
+}
+
+struct RelayState {
+    /// Committed, not offered yet.
+    queue: VecDeque<Stored>,
+    /// Offered or about to be, not marked yet.
+    in_flight: usize,
+    /// Taken over, not marked yet.
+    taken_over: Vec<i64>,
+    /// The last place that came into the queue.
+    last: i64,
+    /// Whether there may be rows after `last` that are only in the table.
+    behind: bool,
+    /// Whether they are being read.
+    catching_up: bool,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Relay").field("service", &self.service).finish_non_exhaustive()
+    }
+}
+
+impl OnCommit for Relay {
+    fn committed(&self, events: Vec<Stored>) {
+        let service = self.service;
+        for Stored { event, .. } in &events {
+            let (name, subject) = (event.name(), event.subject.as_str());
+            tracing::info!(
+                service,
+                order_id = subject,
+                event = name,
+                "Announced {name} for {subject}"
+            );
+        }
+        let mut state = self.lock();
+        if state.behind || state.in_flight + events.len() > IN_FLIGHT_MAX {
+            state.behind = true;
+        } else {
+            state.take_in(events);
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+}
+
+impl RelayState {
+    fn take_in(&mut self, events: Vec<Stored>) {
+        self.in_flight += events.len();
+        if let Some(last) = events.last() {
+            self.last = last.seq;
+        }
+        self.queue.extend(events);
+    }
+}
+
+impl Relay {
+    /// Makes the relay of a service. It begins behind: whatever a former process left is offered first.
+    #[must_use]
+    pub fn new(service: &'static str) -> Arc<Self> {
+        Arc::new(Self {
+            service,
+            state: Mutex::new(RelayState {
+                queue: VecDeque::new(),
+                in_flight: 0,
+                taken_over: Vec::new(),
+                last: 0,
+                behind: true,
+                catching_up: false,
+            }),
+            changed: Notify::new(),
+            marking: AtomicBool::new(false),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RelayState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that an event was taken over: every reader has committed it, or the broker keeps it.
+    pub(crate) fn taken_over(&self, seqs: &[i64]) {
+        let mut state = self.lock();
+        state.taken_over.extend_from_slice(seqs);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Relays until it is told to stop.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        database: Database,
+        bus: Bus,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let waited = tokio::select! {
+                () = stop.cancelled() => return,
+                waited = tokio::time::timeout(POLL, self.changed.notified()) => waited,
+            };
+            let polled = waited.is_err();
+            let (offered, may_catch_up) = {
+                let mut state = self.lock();
+                let room = state.in_flight <= IN_FLIGHT_MAX / 2;
+                let may_catch_up = room && (state.behind || polled) && !state.catching_up;
+                state.catching_up |= may_catch_up;
+                (std::mem::take(&mut state.queue), may_catch_up)
+            };
+            if !offered.is_empty() {
+                bus.offer(&self, offered.into());
+            }
+            self.mark_taken_over(&database);
+            if may_catch_up {
+                database.push(Box::new(CatchUp {
+                    relay: Arc::clone(&self),
+                    rows: Vec::new(),
+                    complete: false,
+                }));
+            }
+        }
+    }
+
+    /// Marks what was taken over, one batch at a time: what comes meanwhile is the next.
+    fn mark_taken_over(self: &Arc<Self>, database: &Database) {
+        if self.marking.load(Ordering::Acquire) {
+            return;
+        }
+        let seqs = std::mem::take(&mut self.lock().taken_over);
+        if seqs.is_empty() {
+            return;
+        }
+        self.marking.store(true, Ordering::Release);
+        database.push(Box::new(Mark { relay: Arc::clone(self), seqs }));
+    }
+
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.lock().in_flight
+    }
+}
+
+/// Marks events as published.
+struct Mark {
+    relay: Arc<Relay>,
+    seqs: Vec<i64>,
+}
+
+impl Work for Mark {
+    fn gather(&mut self) -> usize {
+        1
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
+        mark(tx, &self.seqs)
+    }
+
+    fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
+        let mut state = self.relay.lock();
+        match outcome {
+            Ok(()) => state.in_flight -= self.seqs.len(),
+            Err(error) => {
+                warn!(
+                    service = self.relay.service,
+                    "Could not mark {} events: {error}",
+                    self.seqs.len()
+                );
+                state.taken_over.append(&mut self.seqs);
+            }
+        }
+        drop(state);
+        self.relay.marking.store(false, Ordering::Release);
+        // After a failure the poll tries again: at once would be a busy loop.
+        if self.seqs.is_empty() {
+            return;
+        }
+        self.relay.changed.notify_one();
+    }
+}
+
+/// Reads what is only in the table, between two commits.
+struct CatchUp {
+    relay: Arc<Relay>,
+    rows: Vec<Stored>,
+    complete: bool,
+}
+
+impl Work for CatchUp {
+    fn gather(&mut self) -> usize {
+        1
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
+        let (last, room) = {
+            let state = self.relay.lock();
+            (state.last, IN_FLIGHT_MAX.saturating_sub(state.in_flight))
+        };
+        let limit = i64::try_from(room).unwrap_or(0);
+        let service = self.relay.service;
+        self.rows =
+            tx.query(UNPUBLISHED, &params![last, limit], |row| read_stored(service, row))?;
+        self.complete = self.rows.len() < room;
+        Ok(())
+    }
+
+    fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
+        let mut state = self.relay.lock();
+        state.catching_up = false;
+        if outcome.is_err() {
+            return;
+        }
+        state.behind = !self.complete;
+        let read = !self.rows.is_empty();
+        state.take_in(std::mem::take(&mut self.rows));
+        drop(state);
+        if read {
+            self.relay.changed.notify_one();
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! Puts a service together: its database, relay, consumer, workers, and the routes that every service has.
+
+use std::{
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{delete, get, post},
+};
+use contracts::{
+    Timestamp,
+    api::{
+        audit::{Facts, FactsQuery, InboxFact, OutboxFact, StorageCheck},
+        service::{Events, ServiceDeadLetters, ServiceStatus},
+    },
+    events::Envelope,
+};
+use serde::{Deserialize, Serialize};
+use tokio::{net::TcpListener, sync::Notify, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::{
+    bus::Bus,
+    clock::Clock,
+    consumer::{Consumer, Reaction, jittered},
+    database::{Database, Location, Migrations, OpenError, StoreError, Tx},
+    dead_letters, facts,
+    http::{self, Limits, Path, Query},
+    metrics::Metrics,
+    outbox::{self, Relay},
+    problem::Problem,
+};
+
+/// How many events a story has of one service at the most.
+const STORY_EVENTS_MAX: i64 = 10_000;
+/// The longest pause of a worker whose work fails.
+const WORKER_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// What the services of one process stand on together.
+#[derive(Clone, Debug)]
+pub struct Floor {
+    /// Where their data is.
+    pub location: Location,
+    /// What carries events between them.
+    pub bus: Bus,
+    /// What tells them the time.
+    pub clock: Clock,
+    /// The figures of the process.
+    pub metrics: Metrics,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    databases: Arc<Mutex<Vec<Database>>>,
+}
+
+impl Floor {
+    /// Lays a floor.
+    #[must_use]
+    pub fn new(location: Location, bus: Bus, clock: Clock) -> Self {
+        Self {
+            location,
+            bus,
+            clock,
+            metrics: Metrics::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            databases: Arc::default(),
+        }
+    }
+
+    /// Opens the database of a service and starts its relay.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the database can't be opened.
+    pub async fn open(
+        &self,
+        name: &'static str,
+        migrations: Migrations,
+    ) -> Result<Service, OpenError> {
+        let relay = Relay::new(name);
+        let database = Database::open(
+            name,
+            &self.location,
+            migrations,
+            self.clock.clone(),
+            Arc::clone(&relay) as _,
+        )
+        .await?;
+        self.databases.lock().unwrap_or_else(PoisonError::into_inner).push(database.clone());
+        self.tasks.spawn(relay.run(database.clone(), self.bus.clone(), self.stop.clone()));
+        Ok(Service {
+            name,
+            database,
+            floor: self.clone(),
+            react: None,
+            open: None,
+            notes: Arc::default(),
+        })
+    }
+
+    /// Serves routes at a listener until the floor is closed.
+    pub fn serve(
+        &self,
+        listener: TcpListener,
+        service: &'static str,
+        router: Router,
+        limits: Limits,
+    ) {
+        self.tasks.spawn(http::serve(
+            listener,
+            service,
+            router,
+            limits,
+            self.metrics.clone(),
+            self.stop.clone(),
+        ));
+    }
+
+    /// Returns what is cancelled when the floor is closed.
+    #[must_use]
+    pub const fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Runs a task that ends by itself when [`Floor::stop`] is cancelled; closing waits for it.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Stops everything: no new requests and events, what is under way ends, and the databases are closed.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let databases =
+            std::mem::take(&mut *self.databases.lock().unwrap_or_else(PoisonError::into_inner));
+        for database in databases {
+            database.close().await;
+        }
+    }
+}
+
+/// How a worker goes on after it looked for work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// There is more: look again at once.
+    Again,
+    /// There is none until a signal, or the idle time is over.
+    Idle,
+    /// There is none before this moment, unless a signal comes.
+    Until(Timestamp),
+}
+
+/// One service of the process.
+#[derive(Clone)]
+pub struct Service {
+    name: &'static str,
+    database: Database,
+    floor: Floor,
+    react: Option<Arc<Reaction>>,
+    open: Option<fn(&mut Tx<'_>) -> Result<i64, StoreError>>,
+    notes: Arc<Mutex<Notes>>,
+}
+
+/// What a service says of itself beside its figures.
+#[derive(Clone, Debug, Default)]
+struct Notes {
+    degraded: Option<String>,
+    address: Option<SocketAddr>,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Service").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Returns its name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns its database.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Returns the floor that it stands on.
+    #[must_use]
+    pub const fn floor(&self) -> &Floor {
+        &self.floor
+    }
+
+    /// Says how to count the work of the service that is not done yet, for its status.
+    pub fn count_open(&mut self, count: fn(&mut Tx<'_>) -> Result<i64, StoreError>) {
+        self.open = Some(count);
+    }
+
+    /// Says in the status that something outside makes the work slower; `None` when that is over.
+    pub fn set_degraded(&self, why: Option<String>) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).degraded = why;
+    }
+
+    /// Says in the status where the service listens.
+    pub fn set_address(&self, address: SocketAddr) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).address = Some(address);
+    }
+
+    /// Starts to act on the events that the catalogue says this service reads.
+    ///
+    /// `react` is given batches of events of one name that were never acted on before, in order for each subject, in the
+    /// transaction in which that is noted.
+    pub fn consume(
+        &mut self,
+        react: impl Fn(&mut Tx<'_>, &str, &[Arc<Envelope>]) -> Result<(), StoreError>
+        + Send
+        + Sync
+        + 'static,
+    ) {
+        let react: Arc<Reaction> = Arc::new(react);
+        self.react = Some(Arc::clone(&react));
+        let subscription = self.floor.bus.subscribe(self.name);
+        let consumer = Consumer { database: self.database.clone(), subscription, react };
+        self.floor.tasks.spawn(consumer.run(self.floor.stop.clone()));
+    }
+
+    /// Starts a worker: `run_once` is called in a loop, woken by the signal *and* by the idle time, and finds its work in
+    /// the database. When it fails, it is called again after a growing pause.
+    pub fn work<F>(
+        &self,
+        worker: &'static str,
+        signal: Arc<Notify>,
+        idle: Duration,
+        mut run_once: impl FnMut() -> F + Send + 'static,
+    ) where
+        F: Future<Output = Result<Pace, StoreError>> + Send,
+    {
+        let (name, clock, stop) = (self.name, self.floor.clock.clone(), self.floor.stop.clone());
+        self.floor.tasks.spawn(async move {
+            let mut pause = Duration::from_millis(20);
+            while !stop.is_cancelled() {
+                let wait = match run_once().await {
+                    Ok(pace) => {
+                        pause = Duration::from_millis(20);
+                        match pace {
+                            Pace::Again => continue,
+                            Pace::Idle => idle,
+                            Pace::Until(moment) => moment.since(clock.now()).min(idle),
+                        }
+                    }
+                    Err(StoreError::Closed) => return,
+                    Err(error) => {
+                        warn!(
+                            service = name,
+                            worker, "The worker {worker} failed and tries again: {error}"
+                        );
+                        pause = (pause * 2).min(WORKER_PAUSE_MAX);
+                        jittered(pause)
+                    }
+                };
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = signal.notified() => {}
+                    () = tokio::time::sleep_until(Instant::now() + wait) => {}
+                }
+            }
+        });
+    }
+
+    /// Returns the routes that every service has: health, readiness, figures, and what the gateway asks below
+    /// `/internal`.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/health", get(async || "ok"))
+            .route("/ready", get(ready))
+            .route("/metrics", get(figures))
+            .route("/internal/status", get(status))
+            .route("/internal/events", get(events))
+            .route("/internal/dead-letters", get(list_dead_letters))
+            .route("/internal/dead-letters/{id}", delete(drop_dead_letter))
+            .route("/internal/dead-letters/{id}/replay", post(replay_dead_letter))
+            .route("/internal/facts/outbox", get(outbox_facts))
+            .route("/internal/facts/inbox", get(inbox_facts))
+            .route("/internal/facts/storage", get(storage_facts))
+            .with_state(self.clone())
+    }
+
+    async fn read_status(&self) -> ServiceStatus {
+        let open = self.open;
+        let figures = self.database.read(move |tx| {
+            let open = open.map_or(Ok(0), |count| count(tx))?;
+            Ok((outbox::count_unpublished(tx)?, dead_letters::count(tx)?, open))
+        });
+        let figures = figures.await;
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut status = ServiceStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            address: notes.address.map(|address| address.to_string()),
+            engine: self.database.engine().to_owned(),
+            queued: i64::try_from(self.database.waiting()).unwrap_or(i64::MAX),
+            unhandled: i64::try_from(self.floor.bus.waiting(self.name)).unwrap_or(i64::MAX),
+            ..ServiceStatus::default()
+        };
+        match figures {
+            Ok((unpublished, dead_letters, open)) => {
+                status.ready = true;
+                status.reason = notes.degraded;
+                status.unpublished = unpublished;
+                status.dead_letters = dead_letters;
+                status.open = open;
+            }
+            Err(error) => status.reason = Some(error.to_string()),
+        }
+        status
+    }
+}
+
+async fn ready(State(service): State<Service>) -> Response {
+    let status = service.read_status().await;
+    match status.reason {
+        Some(reason) if !status.ready => Problem::unavailable(reason).into_response(),
+        _ => (StatusCode::OK, "ready").into_response(),
+    }
+}
+
+async fn figures(State(service): State<Service>) -> Response {
+    service.floor.metrics.response()
+}
+
+async fn status(State(service): State<Service>) -> axum::Json<ServiceStatus> {
+    axum::Json(service.read_status().await)
+}
+
+#[derive(Debug, Deserialize)]
+struct EventsQuery {
+    subject: String,
+}
+
+async fn events(
+    State(service): State<Service>,
+    Query(query): Query<EventsQuery>,
+) -> Result<axum::Json<Events>, Problem> {
+    let read =
+        service.database.read(move |tx| outbox::events_of(tx, &query.subject, STORY_EVENTS_MAX));
+    Ok(axum::Json(Events { events: read.await? }))
+}
+
+async fn list_dead_letters(
+    State(service): State<Service>,
+) -> Result<axum::Json<ServiceDeadLetters>, Problem> {
+    Ok(axum::Json(ServiceDeadLetters {
+        dead_letters: service.database.read(dead_letters::list).await?,
+    }))
+}
+
+async fn drop_dead_letter(
+    State(service): State<Service>,
+    Path(id): Path<Uuid>,
+) -> Result<StatusCode, Problem> {
+    let dropped = service.database.write(move |tx| dead_letters::drop(tx, id)).await?;
+    if dropped { Ok(StatusCode::NO_CONTENT) } else { Err(no_dead_letter(service.name, id)) }
+}
+
+async fn replay_dead_letter(
+    State(service): State<Service>,
+    Path(id): Path<Uuid>,
+) -> Result<StatusCode, Problem> {
+    let Some(react) = service.react.clone() else { return Err(no_dead_letter(service.name, id)) };
+    match service.database.write(move |tx| dead_letters::replay(tx, &*react, id)).await {
+        Ok(true) => Ok(StatusCode::NO_CONTENT),
+        Ok(false) => Err(no_dead_letter(service.name, id)),
+        Err(StoreError::Piece(why)) => {
+            let noted = Arc::clone(&why);
+            service.database.write(move |tx| dead_letters::failed_again(tx, id, &noted)).await?;
+            let detail = format!("{} still can't act on it: {why}", service.name);
+            Err(Problem::conflict("still-failing", "The event still can't be acted on", detail))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn no_dead_letter(service: &str, id: Uuid) -> Problem {
+    Problem::not_found(format!("{service} has no dead letter {id}."))
+}
+
+async fn outbox_facts(
+    State(service): State<Service>,
+    Query(query): Query<FactsQuery>,
+) -> Result<axum::Json<Facts<OutboxFact>>, Problem> {
+    facts_page(&service, move |tx| facts::outbox(tx, &query)).await
+}
+
+async fn inbox_facts(
+    State(service): State<Service>,
+    Query(query): Query<FactsQuery>,
+) -> Result<axum::Json<Facts<InboxFact>>, Problem> {
+    facts_page(&service, move |tx| facts::inbox(tx, &query)).await
+}
+
+/// Answers a page of facts.
+///
+/// # Errors
+/// A [`Problem`] if the database failed.
+pub async fn facts_page<T: Serialize + Send + 'static>(
+    service: &Service,
+    question: impl FnOnce(&mut Tx<'_>) -> Result<Vec<T>, StoreError> + Send + 'static,
+) -> Result<axum::Json<Facts<T>>, Problem> {
+    Ok(axum::Json(Facts { facts: service.database.read(question).await? }))
+}
+
+async fn storage_facts(
+    State(service): State<Service>,
+) -> Result<axum::Json<StorageCheck>, Problem> {
+    Ok(axum::Json(StorageCheck { problems: service.database.check_storage().await? }))
+}
+
+/// Runs a service alone until it is told to stop (SIGTERM or Ctrl-C), then drains.
+pub async fn run_until_stopped(floor: Floor) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    floor.close().await;
+}

@@ -1,0 +1,1 @@
+//! The one public door: routes, keys and permissions, limits, stories, audit.

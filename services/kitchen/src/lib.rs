@@ -1,0 +1,1 @@
+//! Picks the recipe, asks for ingredients, cooks.

@@ -1,0 +1,1 @@
+//! The gRPC adapter in front of the farmers' market outside.

@@ -1,0 +1,1 @@
+//! Takes orders and knows where each one is.

@@ -1,0 +1,1 @@
+//! A stand-in for the farmers' market, for development only.

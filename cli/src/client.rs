@@ -133,7 +133,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
         let ask = Ask { method: Method::POST, path, key: None };
         self.read(&ask, written(&ask, body)?).await
     }
@@ -164,7 +168,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub(crate) async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
         let ask = Ask { method: Method::PUT, path, key: None };
         self.read(&ask, written(&ask, body)?).await
     }
@@ -177,7 +185,11 @@ impl Client {
         self.answer(&Ask { method: Method::DELETE, path, key: None }, Bytes::new()).await.map(drop)
     }
 
-    async fn read<T: DeserializeOwned>(&self, ask: &Ask<'_>, body: Bytes) -> Result<T, ClientError> {
+    async fn read<T: DeserializeOwned>(
+        &self,
+        ask: &Ask<'_>,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
         let answer = self.answer(ask, body).await?;
         serde_json::from_slice(&answer)
             .map_err(|source| ClientError::Unreadable { request: ask.to_string(), source })
@@ -186,10 +198,18 @@ impl Client {
     /// Returns the body of a good answer.
     async fn answer(&self, ask: &Ask<'_>, body: Bytes) -> Result<Bytes, ClientError> {
         let request = self.request(ask, body)?;
-        let (status, body) = tokio::time::timeout(self.wait, self.exchange(ask, request)).await.map_err(|_| {
-            ClientError::Late { address: self.address, request: ask.to_string(), waited: self.wait }
+        let (status, body) = tokio::time::timeout(self.wait, self.exchange(ask, request))
+            .await
+            .map_err(|_| ClientError::Late {
+            address: self.address,
+            request: ask.to_string(),
+            waited: self.wait,
         })??;
-        if status.is_success() { Ok(body) } else { Err(ClientError::Refused { problem: problem(status, &body) }) }
+        if status.is_success() {
+            Ok(body)
+        } else {
+            Err(ClientError::Refused { problem: problem(status, &body) })
+        }
     }
 
     async fn exchange(
@@ -197,14 +217,19 @@ impl Client {
         ask: &Ask<'_>,
         request: Request<Full<Bytes>>,
     ) -> Result<(StatusCode, Bytes), ClientError> {
-        let hung_up =
-            |source| ClientError::HungUp { address: self.address, request: ask.to_string(), source };
-        let answer = self.http.request(request).await.map_err(|source| match source.is_connect() {
-            true => ClientError::NobodyThere { address: self.address, source },
-            false => hung_up(source.into()),
-        })?;
+        let hung_up = |source| ClientError::HungUp {
+            address: self.address,
+            request: ask.to_string(),
+            source,
+        };
+        let answer =
+            self.http.request(request).await.map_err(|source| match source.is_connect() {
+                true => ClientError::NobodyThere { address: self.address, source },
+                false => hung_up(source.into()),
+            })?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(hung_up)?;
+        let body =
+            Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(hung_up)?;
         Ok((status, body.to_bytes()))
     }
 

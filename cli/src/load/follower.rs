@@ -1,0 +1,164 @@
+//! Follows the accepted orders to their end, by asking for many at once.
+
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use contracts::{
+    OrderId, Timestamp,
+    api::orders::{AskStates, OrderStates, OrderStatus},
+};
+use http::StatusCode;
+use uuid::Uuid;
+
+use super::{
+    in_flight::Batch,
+    report::Stretch,
+    sender::Shared,
+    wire::{Form, Wire},
+};
+use crate::client::{problem, told};
+
+/// How long nothing is asked at the most, so that it is noticed when all orders are placed.
+const NAP_MAX: Duration = Duration::from_millis(20);
+/// How long an answer about states may take.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
+/// The pause after a question that was not answered.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
+/// A question that finds few orders at an end is followed by a pause of so many times its own length, so that asking
+/// too early takes little from the house.
+const PAUSE_FACTOR: u32 = 4;
+/// A few orders are asked for at once; with more, questions come at least this far apart, so that each asks for many.
+const PAUSE_OF_MANY: Duration = Duration::from_millis(20);
+/// More orders than this are many.
+const FEW_MAX: usize = 32;
+
+/// What the follower is told by who places.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Following {
+    placed: Rc<Cell<Option<(Timestamp, Instant)>>>,
+}
+
+impl Following {
+    /// All orders are placed, at that moment; their ends are waited for until `deadline`.
+    pub(super) fn placed_all(&self, at: Timestamp, deadline: Instant) {
+        self.placed.set(Some((at, deadline)));
+    }
+}
+
+/// Follows until all orders are placed and at an end, or the deadline is over.
+pub(super) async fn follow(shared: Rc<Shared>, mut wire: Wire, form: Form, following: Following) {
+    let mut stretch = Stretch::default();
+    let mut asked_last = Instant::now();
+    loop {
+        let now = Instant::now();
+        let (next_due, in_flight) = {
+            let in_flight = shared.in_flight.borrow();
+            (in_flight.next_due(), in_flight.len())
+        };
+        if let Some((_, deadline)) = following.placed.get()
+            && (in_flight == 0 || now >= deadline)
+        {
+            break;
+        }
+        let pause = if in_flight > FEW_MAX { PAUSE_OF_MANY } else { Duration::ZERO };
+        let due = next_due.map(|due| due.max(asked_last + pause));
+        match due {
+            Some(due) if due <= now => {}
+            due => {
+                let nap = due.map_or(NAP_MAX, |due| due.duration_since(now).min(NAP_MAX));
+                tokio::time::sleep(nap).await;
+                continue;
+            }
+        }
+        let batch = shared.in_flight.borrow_mut().take_due(now);
+        let many = batch.len();
+        let found = match ask(&mut wire, &form, &batch).await {
+            Ok(states) => shared.settle(batch, states, &following, &mut stretch),
+            Err(Unanswered::Later) => {
+                shared.in_flight.borrow_mut().asked(batch, &[], Instant::now());
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+                continue;
+            }
+            Err(Unanswered::Never(why)) => {
+                shared.in_flight.borrow_mut().asked(batch, &[], Instant::now());
+                shared.report.borrow_mut().not_followed = Some(why);
+                break;
+            }
+        };
+        asked_last = Instant::now();
+        if found * 2 < many && many > FEW_MAX {
+            tokio::time::sleep(asked_last.duration_since(now) * PAUSE_FACTOR).await;
+        }
+    }
+}
+
+/// Why there is no answer.
+enum Unanswered {
+    /// It may come later.
+    Later,
+    /// It will never come.
+    Never(String),
+}
+
+async fn ask(wire: &mut Wire, form: &Form, batch: &Batch) -> Result<OrderStates, Unanswered> {
+    let question = AskStates { ids: batch.ids().map(OrderId::from).collect() };
+    let body =
+        serde_json::to_vec(&question).map_err(|error| Unanswered::Never(error.to_string()))?;
+    let exchange = wire.exchange(form.filled(body.into(), None));
+    let answer = match tokio::time::timeout(ANSWER_WAIT_MAX, exchange).await {
+        Ok(Ok(answer)) => answer,
+        Err(_) | Ok(Err(_)) => return Err(Unanswered::Later),
+    };
+    match answer.status {
+        StatusCode::OK => serde_json::from_slice(&answer.body)
+            .map_err(|error| Unanswered::Never(format!("the answer can't be read: {error}"))),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(Unanswered::Later),
+        status if status.is_server_error() => Err(Unanswered::Later),
+        status => Err(Unanswered::Never(told(&problem(status, &answer.body)))),
+    }
+}
+
+impl Shared {
+    /// Counts the orders that are at an end and returns how many they are.
+    fn settle(
+        &self,
+        batch: Batch,
+        states: OrderStates,
+        following: &Following,
+        stretch: &mut Stretch,
+    ) -> usize {
+        let mut ends = states.orders;
+        ends.retain(|order| order.status.is_end());
+        ends.sort_unstable_by_key(|order| order.id);
+        ends.dedup_by_key(|order| order.id);
+        let ids: Vec<Uuid> = ends.iter().map(|order| order.id.uuid()).collect();
+
+        let mut report = self.report.borrow_mut();
+        let mut in_flight = self.in_flight.borrow_mut();
+        in_flight.asked(batch, &ids, Instant::now());
+        for order in &ends {
+            let ended_at = order.ended_at.unwrap_or(order.placed_at);
+            match order.status {
+                OrderStatus::Delivered => {
+                    let took = ended_at.since(order.placed_at);
+                    report.deliver(order.dish.as_deref(), took);
+                    stretch.note(order.placed_at, ended_at);
+                    in_flight.took(took);
+                    if following.placed.get().is_none_or(|(placed_all, _)| ended_at <= placed_all) {
+                        report.delivered_while_placing += 1;
+                    }
+                }
+                OrderStatus::Cancelled => report.cancelled += 1,
+                OrderStatus::Rejected => report.rejected += 1,
+                OrderStatus::Placed | OrderStatus::Cancelling | OrderStatus::Cooking => {}
+            }
+        }
+        report.delivering = stretch.length();
+        self.tally.ended.fetch_add(ends.len() as u64, Ordering::Relaxed);
+        ends.len()
+    }
+}

@@ -1,0 +1,148 @@
+//! What came out of a run.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use contracts::{OrderId, Timestamp};
+
+use super::Distribution;
+
+/// How many ids of orders are shown.
+pub(super) const IDS_SHOWN_MAX: usize = 5;
+/// How many different failures are told apart; what goes beyond is counted together.
+const FAILURES_MAX: usize = 10;
+
+/// What came out of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Orders that were begun.
+    pub sent: u64,
+    /// Orders that the house accepted.
+    pub accepted: u64,
+    /// Requests that failed for good, so that nobody can say that their order was accepted.
+    pub failed: u64,
+    /// The failures, in words, and how many of each there were.
+    pub failures: BTreeMap<String, u64>,
+    /// Answers by which the house asked to come again later (503, 429), each tried again with the same key.
+    pub pushed_back: u64,
+    /// Connections that were lost, each order tried again with the same key.
+    pub lost: u64,
+    /// Orders that were delivered.
+    pub delivered: u64,
+    /// … while orders were still being placed.
+    pub delivered_while_placing: u64,
+    /// Orders that their guests cancelled.
+    pub cancelled: u64,
+    /// Orders that the kitchen refused.
+    pub rejected: u64,
+    /// Orders that were followed and not at an end in time.
+    pub undelivered: u64,
+    /// Some of them.
+    pub undelivered_ids: Vec<OrderId>,
+    /// Why orders were not followed any more, if they could not be.
+    pub not_followed: Option<String>,
+    /// From the first order to the last answer.
+    pub placing: Duration,
+    /// From the first placed to the last delivered, by the house's own clock.
+    pub delivering: Duration,
+    /// From the planned moment until it was accepted.
+    pub accepting: Distribution,
+    /// From placed to delivered, by the house's own clock.
+    pub delivery: Distribution,
+    /// How late orders were sent, in the open model; part of `accepting`.
+    pub lateness: Distribution,
+    /// The dishes that were delivered, by name.
+    pub dishes: BTreeMap<String, Dish>,
+    /// The first orders.
+    pub first_ids: Vec<OrderId>,
+    /// Where the accepted orders were noted.
+    pub ledger: Option<PathBuf>,
+    /// Whether it was told to stop before it was done.
+    pub interrupted: bool,
+}
+
+/// One dish of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dish {
+    /// How many were delivered.
+    pub count: u64,
+    /// How long they took together, from placed to delivered.
+    pub total: Duration,
+}
+
+impl Dish {
+    /// Returns how long one took, in microseconds.
+    #[must_use]
+    pub fn mean_micros(&self) -> u64 {
+        u64::try_from(self.total.as_micros() / u128::from(self.count.max(1))).unwrap_or(u64::MAX)
+    }
+}
+
+impl Report {
+    /// Returns how many orders were accepted a second.
+    #[must_use]
+    pub fn accepted_rate(&self) -> f64 {
+        rate(self.accepted, self.placing)
+    }
+
+    /// Returns how many orders were delivered a second.
+    #[must_use]
+    pub fn delivered_rate(&self) -> f64 {
+        rate(self.delivered, self.delivering)
+    }
+
+    /// Returns how many of the accepted orders came to an end.
+    #[must_use]
+    pub const fn ended(&self) -> u64 {
+        self.delivered + self.cancelled + self.rejected
+    }
+
+    /// Counts a request that failed for good.
+    pub(super) fn fail(&mut self, words: String) {
+        self.failed += 1;
+        let known = self.failures.len() < FAILURES_MAX || self.failures.contains_key(&words);
+        *self.failures.entry(if known { words } else { "others".into() }).or_default() += 1;
+    }
+
+    /// Counts an order that was accepted.
+    pub(super) fn accept(&mut self, order: OrderId, latency: Duration) {
+        self.accepted += 1;
+        self.accepting.record(latency);
+        if self.first_ids.len() < IDS_SHOWN_MAX {
+            self.first_ids.push(order);
+        }
+    }
+
+    /// Counts an order that was delivered.
+    pub(super) fn deliver(&mut self, dish: Option<&str>, took: Duration) {
+        self.delivered += 1;
+        self.delivery.record(took);
+        let dish = dish.unwrap_or("(unknown)");
+        if !self.dishes.contains_key(dish) {
+            self.dishes.insert(dish.into(), Dish::default());
+        }
+        if let Some(dish) = self.dishes.get_mut(dish) {
+            dish.count += 1;
+            dish.total += took;
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
+fn rate(count: u64, time: Duration) -> f64 {
+    if time.is_zero() { 0.0 } else { count as f64 / time.as_secs_f64() }
+}
+
+/// The stretch of time from the earliest to the latest moment that was noted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stretch(Option<(Timestamp, Timestamp)>);
+
+impl Stretch {
+    pub(super) fn note(&mut self, from: Timestamp, to: Timestamp) {
+        let (first, last) = self.0.unwrap_or((from, to));
+        self.0 = Some((first.min(from), last.max(to)));
+    }
+
+    pub(super) fn length(self) -> Duration {
+        self.0.map(|(first, last)| last.since(first)).unwrap_or_default()
+    }
+}

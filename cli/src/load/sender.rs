@@ -1,0 +1,374 @@
+//! Places the orders: so many connections, each with one order at a time.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use contracts::{
+    OrderId, Timestamp,
+    api::orders::{PlaceOrders, PlacedOrders},
+};
+use http::{HeaderValue, StatusCode};
+use tokio::task::{JoinSet, spawn_local};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    LoadError, Model, Plan, Report, Schedule, Tally, Target,
+    follower::{self, Following},
+    in_flight::InFlight,
+    ledger::Ledger,
+    pacer::Pacer,
+    wire::{Answer, Form, Lost, Wire},
+};
+use crate::client::{problem, told};
+
+/// The first pause after a lost connection; each further one is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+/// The longest pause that we choose ourselves.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How long orders that are on the wire are waited for after Ctrl-C.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often what the ledger keeps back is written.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) report: RefCell<Report>,
+    pub(super) in_flight: RefCell<InFlight>,
+    pub(super) tally: Arc<Tally>,
+    ledger: RefCell<Option<Ledger>>,
+    /// The first that went wrong with the ledger: without it, no further order is placed.
+    broken: RefCell<Option<LoadError>>,
+    form: Form,
+    body: Bytes,
+    timeout: Duration,
+    follow: bool,
+    keys: Keys,
+    turn: Turn,
+    interrupted: CancellationToken,
+    dice: Cell<u64>,
+}
+
+/// Whose turn it is.
+struct Turn {
+    start: Instant,
+    next: Cell<u64>,
+    total: u64,
+    ends: Option<Instant>,
+    halted: Cell<bool>,
+    paced: Option<(Schedule, Pacer)>,
+}
+
+impl Turn {
+    /// Returns the number of the next order and its planned moment; nothing once there are no more.
+    async fn take(&self) -> Option<(u64, Instant)> {
+        if let Some((_, pacer)) = &self.paced {
+            pacer.wait().await;
+        }
+        let n = self.next.get();
+        let now = Instant::now();
+        if self.halted.get()
+            || n >= self.total
+            || (self.paced.is_none() && self.ends.is_some_and(|end| now >= end))
+        {
+            return None;
+        }
+        self.next.set(n + 1);
+        let planned =
+            self.paced.as_ref().map_or(now, |(schedule, _)| self.start + schedule.planned(n));
+        Some((n, planned))
+    }
+
+    fn halt(&self) {
+        self.halted.set(true);
+        if let Some((_, pacer)) = &self.paced {
+            pacer.stop();
+        }
+    }
+}
+
+/// Idempotency keys that no other run has.
+struct Keys {
+    run: Uuid,
+}
+
+impl Keys {
+    fn of(&self, n: u64) -> String {
+        format!("{}-{n}", self.run.simple())
+    }
+}
+
+/// How an order came out at the door.
+enum Outcome {
+    Accepted(OrderId),
+    Failed(String),
+    /// The next one would not fare better: a wrong key, an unknown dish.
+    Hopeless(String),
+}
+
+/// Carries out the plan.
+pub(super) async fn place_and_follow(
+    plan: Plan,
+    target: &Target,
+    tally: Arc<Tally>,
+    stop: CancellationToken,
+) -> Result<Report, LoadError> {
+    let mut first = Wire::new(target.address);
+    first
+        .connect()
+        .await
+        .map_err(|Lost(source)| LoadError::NobodyThere { address: target.address, source })?;
+    let ledger = plan.ledger.clone().map(Ledger::create).transpose()?;
+    let (form, states) = Form::new(target, "/v1/orders")
+        .zip(Form::new(target, "/v1/orders/states"))
+        .ok_or(LoadError::NotAKey)?;
+    let body = serde_json::to_vec(&PlaceOrders { dish: plan.dish.clone(), orders: None });
+    let body = body.map_err(|error| LoadError::NotRun(error.into()))?;
+    let concurrency = plan.concurrency.clamp(1, super::CONCURRENCY_MAX);
+    let run = Uuid::now_v7();
+
+    let shared = Rc::new(Shared {
+        report: RefCell::new(Report { ledger: plan.ledger.clone(), ..Report::default() }),
+        in_flight: RefCell::default(),
+        tally,
+        ledger: RefCell::new(ledger),
+        broken: RefCell::new(None),
+        form,
+        body: body.into(),
+        timeout: plan.timeout,
+        follow: plan.follow,
+        keys: Keys { run },
+        turn: turn(&plan, concurrency)?,
+        interrupted: stop.clone(),
+        dice: Cell::new(run.as_u64_pair().1 | 1),
+    });
+
+    let following = Following::default();
+    let follower = plan.follow.then(|| {
+        spawn_local(follower::follow(
+            Rc::clone(&shared),
+            Wire::new(target.address),
+            states,
+            following.clone(),
+        ))
+    });
+
+    let mut guests = JoinSet::new();
+    guests.spawn_local(guest(Rc::clone(&shared), first));
+    for _ in 1..concurrency {
+        guests.spawn_local(guest(Rc::clone(&shared), Wire::new(target.address)));
+    }
+    place(&shared, guests, &stop).await;
+    shared.report.borrow_mut().placing = shared.turn.start.elapsed();
+    shared.flush();
+
+    if let Some(follower) = follower {
+        if stop.is_cancelled() {
+            follower.abort();
+        } else {
+            following.placed_all(Timestamp::now(), Instant::now() + plan.timeout);
+            tokio::select! {
+                _ended = follower => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+    if let Some(broken) = shared.broken.take() {
+        return Err(broken);
+    }
+    let mut report = shared.report.take();
+    report.interrupted = stop.is_cancelled();
+    let in_flight = shared.in_flight.borrow();
+    if plan.follow && !report.interrupted {
+        report.undelivered = in_flight.len() as u64;
+        report.undelivered_ids =
+            in_flight.some(super::report::IDS_SHOWN_MAX).into_iter().map(OrderId::from).collect();
+    }
+    Ok(report)
+}
+
+fn turn(plan: &Plan, concurrency: usize) -> Result<Turn, LoadError> {
+    let start = Instant::now();
+    let paced = match plan.model {
+        Model::Closed => None,
+        Model::Open { rate } => {
+            let schedule = Schedule::new(rate, plan.count, plan.duration).ok_or_else(|| {
+                LoadError::NotRun(std::io::Error::other(format!(
+                    "{rate} orders a second are no rate"
+                )))
+            })?;
+            Some((schedule, Pacer::start(schedule, start, concurrency).map_err(LoadError::NotRun)?))
+        }
+    };
+    Ok(Turn {
+        start,
+        next: Cell::new(0),
+        total: paced
+            .as_ref()
+            .map_or(plan.count.unwrap_or(u64::MAX), |(schedule, _)| schedule.total()),
+        ends: plan.duration.map(|duration| start + duration),
+        halted: Cell::new(false),
+        paced,
+    })
+}
+
+/// Waits until all guests have left, and writes the ledger meanwhile.
+async fn place(shared: &Shared, mut guests: JoinSet<()>, stop: &CancellationToken) {
+    let mut flush = tokio::time::interval(FLUSH_EVERY);
+    let placing = async {
+        loop {
+            tokio::select! {
+                left = guests.join_next() => if left.is_none() { break },
+                _ = flush.tick() => shared.flush(),
+            }
+        }
+    };
+    let interrupted = async {
+        stop.cancelled().await;
+        shared.turn.halt();
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        () = placing => {}
+        () = interrupted => {}
+    }
+}
+
+/// A guest at one connection, who orders as long as it is somebody's turn.
+async fn guest(shared: Rc<Shared>, mut wire: Wire) {
+    while let Some((n, planned)) = shared.turn.take().await {
+        let key = shared.keys.of(n);
+        if shared.turn.paced.is_some() {
+            shared.report.borrow_mut().lateness.record(planned.elapsed());
+        }
+        shared.report.borrow_mut().sent += 1;
+        let outcome = shared.order(&mut wire, &key, planned + shared.timeout).await;
+        shared.note(outcome, &key, planned);
+    }
+}
+
+impl Shared {
+    /// Places one order, again and again under the same key, until the house has answered or its time is over.
+    async fn order(&self, wire: &mut Wire, key: &str, deadline: Instant) -> Outcome {
+        let Ok(header) = HeaderValue::from_str(key) else {
+            return Outcome::Failed("a key that can't be sent".into());
+        };
+        let mut pause = PAUSE_MIN;
+        loop {
+            let request = self.form.filled(self.body.clone(), Some(header.clone()));
+            let (why, wait) =
+                match tokio::time::timeout_at(deadline.into(), wire.exchange(request)).await {
+                    Err(_) => {
+                        return Outcome::Failed(format!("no answer within {}", shown(self.timeout)));
+                    }
+                    Ok(Ok(answer)) if is_retried(answer.status) => {
+                        self.report.borrow_mut().pushed_back += 1;
+                        (
+                            told(&problem(answer.status, &answer.body)),
+                            answer.retry_after.unwrap_or(pause),
+                        )
+                    }
+                    Ok(Ok(answer)) => return outcome(&answer),
+                    Ok(Err(Lost(error))) => {
+                        self.report.borrow_mut().lost += 1;
+                        (format!("connection lost: {error}"), pause)
+                    }
+                };
+            let wait = wait + self.jitter(wait);
+            if Instant::now() + wait >= deadline {
+                return Outcome::Failed(format!("{why}; tried for {}", shown(self.timeout)));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.interrupted.cancelled() => return Outcome::Failed(why),
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    fn note(&self, outcome: Outcome, key: &str, planned: Instant) {
+        let now = Instant::now();
+        match outcome {
+            Outcome::Accepted(order) => {
+                self.report.borrow_mut().accept(order, now.duration_since(planned));
+                self.tally.accepted.fetch_add(1, Ordering::Relaxed);
+                if self.follow {
+                    self.in_flight.borrow_mut().accepted(order.uuid(), now);
+                }
+                self.write(|ledger| ledger.note(order, key));
+            }
+            Outcome::Failed(why) => self.fail(why),
+            Outcome::Hopeless(why) => {
+                self.fail(why);
+                self.turn.halt();
+            }
+        }
+    }
+
+    fn fail(&self, why: String) {
+        self.tally.failed.fetch_add(1, Ordering::Relaxed);
+        self.report.borrow_mut().fail(why);
+    }
+
+    fn flush(&self) {
+        self.write(Ledger::flush);
+    }
+
+    fn write(&self, write: impl FnOnce(&mut Ledger) -> Result<(), LoadError>) {
+        let outcome = self.ledger.borrow_mut().as_mut().map_or(Ok(()), write);
+        if let Err(error) = outcome {
+            self.broken.borrow_mut().get_or_insert(error);
+            self.turn.halt();
+        }
+    }
+
+    /// Returns up to a quarter of the pause, so that those who were sent away together do not come back together.
+    fn jitter(&self, pause: Duration) -> Duration {
+        // xorshift64: good enough to spread guests.
+        let mut dice = self.dice.get();
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        self.dice.set(dice);
+        pause * u32::from(u8::try_from(dice >> 56).unwrap_or(0)) / 1024
+    }
+}
+
+/// Returns whether the same request may fare better later.
+fn is_retried(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::REQUEST_TIMEOUT
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+fn outcome(answer: &Answer) -> Outcome {
+    if !answer.status.is_success() {
+        let words = told(&problem(answer.status, &answer.body));
+        return if answer.status.is_client_error() {
+            Outcome::Hopeless(words)
+        } else {
+            Outcome::Failed(words)
+        };
+    }
+    match serde_json::from_slice::<PlacedOrders>(&answer.body) {
+        Ok(PlacedOrders { orders }) if orders.len() == 1 => Outcome::Accepted(orders[0].id),
+        Ok(PlacedOrders { orders }) => {
+            Outcome::Failed(format!("{} orders came out of one", orders.len()))
+        }
+        Err(error) => Outcome::Failed(format!("the answer can't be read: {error}")),
+    }
+}
+
+fn shown(duration: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(duration)
+}

@@ -1,0 +1,174 @@
+//! One connection to the gateway, made again when it breaks.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::Target;
+use crate::client::bearer;
+
+/// The largest answer: a thousand orders are a third of it.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// How long the gateway may take to let somebody in. It is on loopback: it answers at once, or is stopped.
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
+/// The longest pause that the gateway can ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// The connection was lost, or could not be made; nobody knows whether the request arrived.
+#[derive(Debug)]
+pub(super) struct Lost(pub(super) io::Error);
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// After how long the gateway would like to be asked again.
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Bytes,
+}
+
+/// What is the same in every request of one kind.
+#[derive(Clone, Debug)]
+pub(super) struct Form {
+    path: Uri,
+    headers: HeaderMap,
+}
+
+impl Form {
+    /// Returns a form for JSON sent to `path`; nothing if the target's key can't be sent.
+    pub(super) fn new(target: &Target, path: &'static str) -> Option<Self> {
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(header::HOST, HeaderValue::try_from(target.address.to_string()).ok()?);
+        headers.insert(header::AUTHORIZATION, bearer(&target.key).ok()?);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Some(Self { path: Uri::from_static(path), headers })
+    }
+
+    /// Returns the form filled in.
+    pub(super) fn filled(
+        &self,
+        body: Bytes,
+        idempotency_key: Option<HeaderValue>,
+    ) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.path.clone();
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = self.headers.clone();
+        if let Some(key) = idempotency_key {
+            request.headers_mut().insert("idempotency-key", key);
+        }
+        request
+    }
+}
+
+/// A connection that is there when it is needed.
+#[derive(Debug)]
+pub(super) struct Wire {
+    address: SocketAddr,
+    open: Option<Open>,
+}
+
+type Driver = Connection<TokioIo<TcpStream>, Full<Bytes>>;
+
+#[derive(Debug)]
+struct Open {
+    sender: SendRequest<Full<Bytes>>,
+    // Driven by whoever waits for an answer, not by a task of its own: nothing has to be woken.
+    driver: Driver,
+}
+
+impl Wire {
+    pub(super) const fn new(address: SocketAddr) -> Self {
+        Self { address, open: None }
+    }
+
+    /// Makes the connection, if there is none.
+    pub(super) async fn connect(&mut self) -> Result<(), Lost> {
+        if self.open.is_none() {
+            self.open = Some(open(self.address).await.map_err(Lost)?);
+        }
+        Ok(())
+    }
+
+    /// Sends a request and returns the answer. A lost connection is made again by the next request.
+    ///
+    /// Cancel safe: an exchange that is given up takes its connection with it.
+    pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Lost> {
+        self.connect().await?;
+        let Some(mut open) = self.open.take() else {
+            return Err(Lost(io::ErrorKind::NotConnected.into()));
+        };
+        let answer = open.exchange(request).await.map_err(|error| Lost(io::Error::other(error)))?;
+        if !open.sender.is_closed() {
+            self.open = Some(open);
+        }
+        Ok(answer)
+    }
+}
+
+impl Open {
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
+        let Self { sender, driver } = self;
+        drive(driver, async {
+            sender.ready().await?;
+            let (parts, body) = sender.send_request(request).await?.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await?.to_bytes();
+            Ok(Answer { status: parts.status, retry_after: retry_after(&parts.headers), body })
+        })
+        .await
+    }
+}
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Moves the connection until the exchange over it is done.
+async fn drive<T>(
+    driver: &mut Driver,
+    exchange: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let mut exchange = pin!(exchange);
+    poll_fn(|context| {
+        if let Poll::Ready(done) = exchange.as_mut().poll(context) {
+            return Poll::Ready(done);
+        }
+        let driven = Pin::new(&mut *driver).poll(context);
+        // Driving it may have brought the answer; and once it has ended, nothing else ever will.
+        match (exchange.as_mut().poll(context), driven) {
+            (Poll::Ready(done), _) => Poll::Ready(done),
+            (Poll::Pending, Poll::Ready(ended)) => {
+                Poll::Ready(Err(ended.err().map_or_else(|| "the house hung up".into(), Into::into)))
+            }
+            (Poll::Pending, Poll::Pending) => Poll::Pending,
+        }
+    })
+    .await
+}
+
+async fn open(address: SocketAddr) -> io::Result<Open> {
+    let stream = tokio::time::timeout(CONNECT_WAIT_MAX, TcpStream::connect(address))
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    stream.set_nodelay(true)?;
+    let (sender, driver) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    Ok(Open { sender, driver })
+}
+
+/// Returns the pause that the gateway asks for, in seconds as it always says it.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+}

@@ -10,6 +10,7 @@ mod log_files;
 mod output;
 mod process;
 mod progress;
+mod seeds;
 mod state;
 mod yaml;
 

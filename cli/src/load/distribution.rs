@@ -97,29 +97,28 @@ impl Distribution {
             return Vec::new();
         }
         let fine = |power: u32| [1, 2, 5].map(|digit| digit * 10_u64.pow(power));
-        let coarse = |power: u32| [10_u64.pow(power)];
-        let within = |bounds: Vec<u64>| -> Vec<(u64, u64, u64)> {
-            let mut steps: Vec<_> = bounds
-                .windows(2)
-                .map(|pair| (pair[0], pair[1], self.between(pair[0], pair[1])))
-                .collect();
-            let filled = |step: &(u64, u64, u64)| step.2 > 0;
-            let last = steps.iter().rposition(filled).unwrap_or(0);
-            let first = steps.iter().position(filled).unwrap_or(0);
-            steps.truncate(last + 1);
-            steps.split_off(first)
-        };
-        let steps =
-            within([0].into_iter().chain((0..=9).flat_map(fine)).chain([10_u64.pow(10)]).collect());
-        if steps.len() <= BARS_MAX {
-            return steps;
-        }
-        within([0].into_iter().chain((0..=10).flat_map(coarse)).collect())
+        let fine: Vec<u64> =
+            [0].into_iter().chain((0..=9).flat_map(fine)).chain([10_u64.pow(10)]).collect();
+        let coarse: Vec<u64> =
+            [0].into_iter().chain((0..=10).map(|power| 10_u64.pow(power))).collect();
+        let steps = self.steps_between(&fine);
+        if steps.len() <= BARS_MAX { steps } else { self.steps_between(&coarse) }
     }
 
-    /// Returns how many are at least `from` and below `to`.
-    fn between(&self, from: u64, to: u64) -> u64 {
-        self.histogram.count_between(from, to - 1)
+    fn steps_between(&self, bounds: &[u64]) -> Vec<(u64, u64, u64)> {
+        let mut steps: Vec<_> = bounds.windows(2).map(|pair| (pair[0], pair[1], 0)).collect();
+        for bucket in self.histogram.iter_recorded() {
+            // Each bucket is counted in one step, also if it lies across two.
+            let step = bounds.partition_point(|bound| *bound <= bucket.value_iterated_to());
+            if let Some((_, _, count)) = steps.get_mut(step - 1) {
+                *count += bucket.count_at_value();
+            }
+        }
+        let filled = |step: &(u64, u64, u64)| step.2 > 0;
+        let last = steps.iter().rposition(filled).unwrap_or(0);
+        let first = steps.iter().position(filled).unwrap_or(0);
+        steps.truncate(last + 1);
+        steps.split_off(first)
     }
 }
 

@@ -261,24 +261,25 @@ impl Shared {
         let mut pause = PAUSE_MIN;
         loop {
             let request = self.form.filled(self.body.clone(), Some(header.clone()));
-            let (why, wait) =
-                match tokio::time::timeout_at(deadline.into(), wire.exchange(request)).await {
-                    Err(_) => {
-                        return Outcome::Failed(format!("no answer within {}", shown(self.timeout)));
-                    }
-                    Ok(Ok(answer)) if is_retried(answer.status) => {
-                        self.report.borrow_mut().pushed_back += 1;
-                        (
-                            told(&problem(answer.status, &answer.body)),
-                            answer.retry_after.unwrap_or(pause),
-                        )
-                    }
-                    Ok(Ok(answer)) => return outcome(&answer),
-                    Ok(Err(Lost(error))) => {
-                        self.report.borrow_mut().lost += 1;
-                        (format!("connection lost: {error}"), pause)
-                    }
-                };
+            let (why, wait) = match tokio::time::timeout_at(deadline.into(), wire.exchange(request))
+                .await
+            {
+                Err(_) => {
+                    return Outcome::Failed(format!("no answer within {}", shown(self.timeout)));
+                }
+                Ok(Ok(answer)) if is_retried(answer.status) => {
+                    self.report.borrow_mut().pushed_back += 1;
+                    (
+                        told(&problem(answer.status, &answer.body)),
+                        answer.retry_after.unwrap_or(pause),
+                    )
+                }
+                Ok(Ok(answer)) => return outcome(&answer),
+                Ok(Err(Lost(error))) => {
+                    self.report.borrow_mut().lost += 1;
+                    (format!("connection lost: {error}"), pause)
+                }
+            };
             let wait = wait + self.jitter(wait);
             if Instant::now() + wait >= deadline {
                 return Outcome::Failed(format!("{why}; tried for {}", shown(self.timeout)));

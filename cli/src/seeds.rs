@@ -1,0 +1,350 @@
+//! Recipes and stock as people write them: checked whole, so that either all of it is right or nothing is sent.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use contracts::{
+    Ingredient, QUANTITY_MAX, Quantities,
+    api::{
+        kitchen::{COOKING_TIME_MS_MAX, RECIPES_MAX, Recipe},
+        orders::DISH_BYTES_MAX,
+    },
+};
+
+use crate::yaml::{self, Node};
+
+/// The largest seed file: a thousand recipes are a fifth of it.
+pub(crate) const FILE_BYTES_MAX: usize = 1024 * 1024;
+/// How many problems are told; whoever has more has the wrong file.
+const PROBLEMS_MAX: usize = 50;
+
+/// What is built in, in the form of files.
+const BUILT_IN: [(&str, &str); 2] = [
+    ("recipes.yaml", include_str!("../../manifests/seed/recipes.yaml")),
+    ("stock.yaml", include_str!("../../manifests/seed/stock.yaml")),
+];
+
+/// Recipes and opening quantities that make sense.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Seeds {
+    /// The recipes, in the order of the files.
+    pub(crate) recipes: Vec<Recipe>,
+    /// The opening quantities.
+    pub(crate) opening: Quantities,
+}
+
+/// A seed file as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct SeedFile {
+    /// Its name, as it was given.
+    pub(crate) name: String,
+    /// What is in it; of a file that is too large, enough to see that.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Something in a seed file that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SeedProblem {
+    file: String,
+    /// `recipes[2].ingredients.tomato`, `line 3`, or empty for the whole file.
+    place: String,
+    what: String,
+}
+
+impl fmt::Display for SeedProblem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place.as_str() {
+            "" => write!(formatter, "{}: {}", self.file, self.what),
+            place => write!(formatter, "{}: {place}: {}", self.file, self.what),
+        }
+    }
+}
+
+/// All that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", listed(.0))]
+pub(crate) struct SeedProblems(Vec<SeedProblem>);
+
+fn listed(problems: &[SeedProblem]) -> String {
+    let mut lines: Vec<String> =
+        problems.iter().take(PROBLEMS_MAX).map(ToString::to_string).collect();
+    if problems.len() > PROBLEMS_MAX {
+        lines.push(format!("… and {} more", problems.len() - PROBLEMS_MAX));
+    }
+    lines.join("\n")
+}
+
+impl SeedProblems {
+    /// Returns how many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Returns the files that are built in.
+pub(crate) fn built_in() -> Vec<SeedFile> {
+    BUILT_IN
+        .map(|(name, text)| SeedFile { name: format!("built-in {name}"), bytes: text.into() })
+        .into()
+}
+
+/// Reads all files together.
+///
+/// # Errors
+/// [`SeedProblems`]: all that makes no sense in any of them.
+pub(crate) fn check(files: &[SeedFile]) -> Result<Seeds, SeedProblems> {
+    let mut checker = Checker::default();
+    for file in files {
+        checker.file(file);
+    }
+    if checker.seeds.recipes.len() > RECIPES_MAX {
+        checker.problem(format!(
+            "there are {} recipes: {RECIPES_MAX} are the most",
+            checker.seeds.recipes.len()
+        ));
+    }
+    if checker.problems.is_empty() {
+        Ok(checker.seeds)
+    } else {
+        Err(SeedProblems(checker.problems))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Checker {
+    seeds: Seeds,
+    problems: Vec<SeedProblem>,
+    /// Where each recipe and each opening quantity was first seen.
+    recipes_seen: BTreeMap<String, String>,
+    stock_seen: BTreeMap<Ingredient, String>,
+    file: String,
+    path: Vec<String>,
+}
+
+impl Checker {
+    fn problem(&mut self, what: impl Into<String>) {
+        let place = self.place();
+        self.problem_at(place, what);
+    }
+
+    fn problem_at(&mut self, place: String, what: impl Into<String>) {
+        self.problems.push(SeedProblem { file: self.file.clone(), place, what: what.into() });
+    }
+
+    fn place(&self) -> String {
+        self.path.concat().trim_start_matches('.').into()
+    }
+
+    /// Checks what is below a step of the path.
+    fn below<T>(&mut self, step: impl Into<String>, check: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(step.into());
+        let outcome = check(self);
+        self.path.pop();
+        outcome
+    }
+
+    fn file(&mut self, file: &SeedFile) {
+        self.file.clone_from(&file.name);
+        if file.bytes.len() > FILE_BYTES_MAX {
+            return self.problem("it is larger than 1 MiB");
+        }
+        let text = match std::str::from_utf8(&file.bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let line = 1 + file.bytes[..error.valid_up_to()]
+                    .iter()
+                    .filter(|byte| **byte == b'\n')
+                    .count();
+                return self.problem_at(format!("line {line}"), "it is not UTF-8");
+            }
+        };
+        match yaml::documents(text) {
+            Err(error) if error.line > 0 => {
+                self.problem_at(format!("line {}", error.line), error.to_string())
+            }
+            Err(error) => self.problem(error.to_string()),
+            Ok(documents) if documents.iter().all(|document| *document == Node::Null) => {
+                self.problem("it is empty: it should have `recipes:` or `stock:`");
+            }
+            Ok(documents) => documents.into_iter().for_each(|document| self.document(document)),
+        }
+    }
+
+    fn document(&mut self, document: Node) {
+        let Some(entries) = self.map(document) else { return };
+        if entries.is_empty() {
+            self.problem("it is empty: it should have `recipes:` or `stock:`");
+        }
+        for (key, value) in entries {
+            self.below(format!(".{key}"), |checker| match key.as_str() {
+                "recipes" => checker.recipes(value),
+                "stock" => checker.stock(value),
+                _ => checker.problem("only `recipes` and `stock` are known here"),
+            });
+        }
+    }
+
+    fn recipes(&mut self, value: Node) {
+        let Node::List(recipes) = value else {
+            return self.problem(format!("it should be a list of recipes, not {}", value.kind()));
+        };
+        if recipes.is_empty() {
+            self.problem("there is no recipe in it");
+        }
+        for (index, recipe) in recipes.into_iter().enumerate() {
+            self.below(format!("[{index}]"), |checker| checker.recipe(recipe));
+        }
+    }
+
+    fn recipe(&mut self, value: Node) {
+        let Some(fields) = self.map(value) else { return };
+        let (mut name, mut ingredients, mut cooking_time_ms) = (None, None, None);
+        let before = self.problems.len();
+        for (field, value) in fields {
+            self.below(format!(".{field}"), |checker| match field.as_str() {
+                "name" => name = checker.name(&value),
+                "ingredients" if value == Node::Map(Vec::new()) => {
+                    checker.problem("a dish is made of something")
+                }
+                "ingredients" => ingredients = checker.quantities(value, 1),
+                "cooking_time" => cooking_time_ms = checker.cooking_time(&value),
+                _ => checker.problem("a recipe has only `name`, `ingredients` and `cooking_time`"),
+            });
+        }
+        if let Some(name) = &name {
+            let here = format!("{}: {}", self.file, self.place());
+            if let Some(there) = self.recipes_seen.insert(name.clone(), here) {
+                self.problem(format!("there is another recipe named `{name}`, at {there}"));
+            }
+        }
+        match (name, ingredients, cooking_time_ms) {
+            (Some(name), Some(ingredients), Some(cooking_time_ms)) => {
+                self.seeds.recipes.push(Recipe { name, ingredients, cooking_time_ms, version: 0 });
+            }
+            // A field that is there and wrong was told already.
+            _ if self.problems.len() > before => {}
+            (name, ingredients, cooking_time_ms) => {
+                let lacking = [
+                    ("name", name.is_none()),
+                    ("ingredients", ingredients.is_none()),
+                    ("cooking_time", cooking_time_ms.is_none()),
+                ];
+                for (field, _) in lacking.into_iter().filter(|(_, lacks)| *lacks) {
+                    self.problem(format!("it has no `{field}`"));
+                }
+            }
+        }
+    }
+
+    fn stock(&mut self, value: Node) {
+        if value == Node::Map(Vec::new()) {
+            return self.problem("there is no ingredient in it");
+        }
+        let Some(opening) = self.quantities(value, 0) else { return };
+        for (ingredient, quantity) in opening {
+            let here = format!("{}: {}.{ingredient}", self.file, self.place());
+            if let Some(there) = self.stock_seen.insert(ingredient, here) {
+                self.below(format!(".{ingredient}"), |checker| {
+                    checker.problem(format!("it is told a second time, after {there}"));
+                });
+            }
+            self.seeds.opening.insert(ingredient, quantity);
+        }
+    }
+
+    /// Reads a map of quantities, each at least `least`; nothing if it is no map.
+    fn quantities(&mut self, value: Node, least: i64) -> Option<Quantities> {
+        let mut quantities = Quantities::new();
+        for (name, value) in self.map(value)? {
+            self.below(format!(".{name}"), |checker| {
+                let quantity = checker.quantity(&value, least);
+                match name.parse::<Ingredient>() {
+                    Ok(ingredient) => {
+                        if quantities.insert(ingredient, quantity.unwrap_or(least)).is_some() {
+                            checker.problem("it is there twice");
+                        }
+                    }
+                    Err(error) => checker.problem(error.to_string()),
+                }
+            });
+        }
+        Some(quantities)
+    }
+
+    fn quantity(&mut self, value: &Node, least: i64) -> Option<i64> {
+        match value {
+            Node::Whole(quantity) if (least..=QUANTITY_MAX).contains(quantity) => Some(*quantity),
+            other => {
+                self.problem(format!(
+                    "a quantity is a whole number from {least} to {QUANTITY_MAX}, not {}",
+                    other.kind()
+                ));
+                None
+            }
+        }
+    }
+
+    fn name(&mut self, value: &Node) -> Option<String> {
+        let Node::Text(name) = value else {
+            self.problem(format!("it should be a text, not {}", value.kind()));
+            return None;
+        };
+        let known =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b" -'".contains(&byte);
+        if name.trim().is_empty()
+            || name.trim() != name
+            || name.len() > DISH_BYTES_MAX
+            || !name.bytes().all(known)
+        {
+            self.problem(format!(
+                "`{}` is no name of a dish: it should be lower-case letters, digits, spaces, hyphens and apostrophes, \
+                 {DISH_BYTES_MAX} at the most, and neither begin nor end with a space",
+                name.chars().take(DISH_BYTES_MAX).collect::<String>()
+            ));
+            return None;
+        }
+        Some(name.clone())
+    }
+
+    fn cooking_time(&mut self, value: &Node) -> Option<i64> {
+        let duration = match value {
+            Node::Text(text) => humantime::parse_duration(text).ok(),
+            _ => None,
+        };
+        let Some(duration) = duration else {
+            self.problem(format!(
+                "it should be a duration such as 800ms or 0.5s, not {}",
+                value.kind()
+            ));
+            return None;
+        };
+        let whole_ms = duration.subsec_nanos().is_multiple_of(1_000_000);
+        match i64::try_from(duration.as_millis()) {
+            Ok(ms) if ms <= COOKING_TIME_MS_MAX && whole_ms => Some(ms),
+            Ok(ms) if ms <= COOKING_TIME_MS_MAX => {
+                self.problem("nothing shorter than a millisecond can be told");
+                None
+            }
+            _ => {
+                let most = humantime::format_duration(Duration::from_millis(
+                    COOKING_TIME_MS_MAX.unsigned_abs(),
+                ));
+                self.problem(format!("nothing cooks longer than {most} here"));
+                None
+            }
+        }
+    }
+
+    /// Returns the entries of a map; tells if it is none.
+    fn map(&mut self, value: Node) -> Option<Vec<(String, Node)>> {
+        match value {
+            Node::Map(entries) => Some(entries),
+            other => {
+                self.problem(format!("it should be a map, not {}", other.kind()));
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! Reads YAML into plain values, with nothing decided about them. The only place that knows which parser does it.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, EnumAccess, MapAccess, SeqAccess, Visitor},
+};
+
+/// A YAML value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Node {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Whole(i64),
+    /// Any other number.
+    Number(f64),
+    /// Text.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// Keys and values as they were written: in their order, and with those that are there twice.
+    Map(Vec<(String, Node)>),
+}
+
+impl Node {
+    /// Returns what it is, with its article, for people who expected something else.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Self::Null => "nothing".into(),
+            Self::Bool(value) => format!("`{value}`"),
+            Self::Whole(value) => format!("the number {value}"),
+            Self::Number(value) => format!("the number {value}"),
+            Self::Text(text) => format!("the text `{}`", text.chars().take(64).collect::<String>()),
+            Self::List(_) => "a list".into(),
+            Self::Map(_) => "a map".into(),
+        }
+    }
+}
+
+/// A text that is not YAML.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub(crate) struct NotYaml {
+    /// Where, from 1; 0 if nobody knows.
+    pub(crate) line: usize,
+    /// What is wrong with it.
+    pub(crate) what: String,
+}
+
+/// Reads all documents of a text.
+///
+/// # Errors
+/// [`NotYaml`] at the first place that is not YAML, or that nests or repeats more than anybody would by hand.
+pub(crate) fn documents(text: &str) -> Result<Vec<Node>, NotYaml> {
+    serde_yaml::Deserializer::from_str(text)
+        .map(|document| Node::deserialize(document).map_err(|error| not_yaml(&error)))
+        .collect()
+}
+
+fn not_yaml(error: &serde_yaml::Error) -> NotYaml {
+    NotYaml {
+        line: error.location().map_or(0, |location| location.line()),
+        what: error.to_string(),
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a plain YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    // An empty document is none.
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        Node::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Whole(value))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "far beyond anything that is accepted")]
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(i64::try_from(value).map_or(Node::Number(value as f64), Node::Whole))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "far beyond anything that is accepted")]
+    fn visit_i128<E>(self, value: i128) -> Result<Node, E> {
+        Ok(Node::Number(value as f64))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "far beyond anything that is accepted")]
+    fn visit_u128<E>(self, value: u128) -> Result<Node, E> {
+        Ok(Node::Number(value as f64))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Number(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Text(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Node, A::Error> {
+        let mut list = Vec::new();
+        while let Some(value) = sequence.next_element()? {
+            list.push(value);
+        }
+        Ok(Node::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+        let mut map = Vec::new();
+        while let Some((key, value)) = entries.next_entry::<Node, Node>()? {
+            map.push((key_text(key), value));
+        }
+        Ok(Node::Map(map))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, _tagged: A) -> Result<Node, A::Error> {
+        Err(de::Error::custom("tags (`!…`) are not understood here"))
+    }
+}
+
+fn key_text(key: Node) -> String {
+    match key {
+        Node::Text(text) => text,
+        other => other.kind(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_read_as_what_it_is() {
+        let text = "a: [1, -2.5, yes, true, ~, 99999999999999999999]\nb: {c: x, c: y}\n1: z\n---\n- 0.5s\n";
+        insta::assert_snapshot!(format!("{:?}", documents(text).unwrap()));
+    }
+
+    #[test]
+    fn what_is_not_yaml_is_told_with_its_line() {
+        let deep = "[".repeat(1_000);
+        let laughs = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n\
+                      c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n\
+                      e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
+                      g: [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\n";
+        let texts = ["a: b: c", "a:\n\t- x", "- !secret x", "a: *nobody", deep.as_str(), laughs];
+        let said: Vec<_> = texts
+            .map(|text| {
+                documents(text).map_or_else(
+                    |error| format!("{}: {error}", error.line),
+                    |node| format!("{node:?}"),
+                )
+            })
+            .into();
+        insta::assert_snapshot!(said.join("\n"));
+    }
+}

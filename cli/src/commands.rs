@@ -1,9 +1,194 @@
 //! The tree of commands, and one `match`.
 
-use std::process::ExitCode;
+mod completions;
+mod doctor;
+mod down;
+mod house;
+mod logs;
+mod man;
+mod order;
+mod seed;
+mod start;
+mod status;
+mod stop;
+mod up;
+
+use std::{fmt::Write, process::ExitCode};
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Styles};
+
+use crate::{
+    client::Client,
+    error::{CliError, Result},
+    output::{Output, Verbosity},
+    signals::Signals,
+    state::{Environment, EnvironmentName},
+};
+
+/// The heading of the options that every command has.
+const GLOBAL: &str = "Global options";
+
+/// Open, feed, watch and close a whole restaurant of event-driven services, on one machine
+#[derive(Debug, Parser)]
+#[command(name = "chefcito", version, styles = Styles::styled(), after_help = "\
+Examples:
+  chefcito up                  Open a restaurant on this machine, with nothing installed
+  chefcito order --count 50    Place fifty orders and follow each to the table
+  chefcito audit               Prove that nothing was lost, doubled or invented
+  chefcito down                Close it
+
+Exit codes: 0 done; 1 failed; 2 usage; 3 nothing is running; 4 not in time; 5 a limit crossed; 6 an invariant broken;
+7 the machine lacks something; 130 interrupted; 143 terminated.")]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct GlobalArgs {
+    /// Environment to work on; each has its own house, data and port
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "CHEFCITO_NAME",
+        default_value = EnvironmentName::DEFAULT,
+        help_heading = GLOBAL
+    )]
+    name: EnvironmentName,
+    /// Say nothing but data and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = GLOBAL)]
+    quiet: bool,
+    /// Also say how it is done
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    verbose: bool,
+}
+
+impl GlobalArgs {
+    const fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, true) => Verbosity::Verbose,
+            (false, false) => Verbosity::Normal,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(Box<up::UpArgs>),
+    Down(down::DownArgs),
+    Stop(stop::StopArgs),
+    Start(start::StartArgs),
+    Status(status::StatusArgs),
+    Logs(logs::LogsArgs),
+    Doctor(doctor::DoctorArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+    #[command(hide = true)]
+    House(house::HouseArgs),
+}
+
+/// The commands as the help shows them: by what one wants to do.
+const GROUPS: [(&str, &[&str]); 4] = [
+    ("Open and close", &["up", "down", "stop", "start"]),
+    ("Feed", &["seed", "order", "cancel", "plaza", "keys", "dead-letters"]),
+    ("Watch and prove", &["status", "logs", "story", "audit"]),
+    ("This machine", &["doctor", "completions", "man"]),
+];
+
+/// Returns the whole command line, its commands grouped.
+pub(crate) fn command_line() -> clap::Command {
+    let command = Cli::command();
+    let template = format!("{{about}}\n\n{{usage-heading}} {{usage}}\n{}\n{{options}}{{after-help}}", groups(&command));
+    command.help_template(template)
+}
+
+fn groups(command: &clap::Command) -> String {
+    let mut text = String::new();
+    for (group, names) in GROUPS {
+        // Writing to a string can't fail.
+        let _written = write!(text, "\n{group}:\n");
+        for subcommand in names.iter().filter_map(|name| command.find_subcommand(name)) {
+            let about = subcommand.get_about().map(ToString::to_string).unwrap_or_default();
+            let _written = writeln!(text, "  {:<14}{about}", subcommand.get_name());
+        }
+    }
+    text
+}
 
 /// Runs the command that was typed, and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let matches = command_line().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let output = Output::new(cli.global.verbosity());
+    let Err(error) = run(cli, &output) else { return ExitCode::SUCCESS };
+    match &error {
+        CliError::Usage(usage) => usage.exit(),
+        CliError::OutputClosed => {}
+        error => output.error(error),
+    }
+    ExitCode::from(error.exit_code())
+}
+
+fn run(cli: Cli, output: &Output) -> Result<()> {
+    let environment = Environment::locate(cli.global.name)?;
+    let environment = &environment;
+    match cli.command {
+        Command::Up(args) => wait_for(async |signals| up::run(*args, environment, output, signals).await),
+        Command::Down(args) => wait_for(async |signals| signals.or(down::run(args, environment, output)).await),
+        Command::Stop(args) => wait_for(async |signals| signals.or(stop::run(args, environment, output)).await),
+        Command::Start(args) => wait_for(async |signals| start::run(args, environment, output, signals).await),
+        Command::Status(args) => wait_for(async |signals| signals.or(status::run(args, environment, output)).await),
+        Command::Logs(args) => wait_for(async |signals| signals.or(logs::run(args, environment, output)).await),
+        Command::Doctor(args) => doctor::run(&args, environment, output),
+        Command::Completions(args) => completions::run(&args, output),
+        Command::Man(args) => man::run(&args, output),
+        Command::House(args) => house::run(&args, environment),
+    }
+}
+
+/// Runs a command that waits for others, on this one thread.
+fn wait_for(command: impl AsyncFnOnce(&mut Signals) -> Result<()>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::io(|| "begin to wait".into()))?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::take_over()?;
+        command(&mut signals).await
+    });
+    // What still reads or looks up names in the background is of no use any more.
+    runtime.shutdown_background();
+    result
+}
+
+/// Returns a client of the house that runs in the environment, with the local admin key.
+///
+/// # Errors
+/// [`CliError::NotRunning`] or [`CliError::Crashed`] if none does; [`CliError::Io`] if the key can't be read.
+pub(crate) fn connect(environment: &Environment) -> Result<Client> {
+    let address = environment.address()?;
+    Ok(Client::new(address, &environment.admin_key()?).map_err(anyhow::Error::from)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound() {
+        command_line().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_in_a_group_of_the_help() {
+        let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            assert!(grouped.contains(&command.get_name()), "`{}` is in no group", command.get_name());
+        }
+    }
 }

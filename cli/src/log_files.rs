@@ -1,20 +1,22 @@
 //! The log files of an environment: `<service>.log`, rotated to `<service>.log.1` and so on; one JSON object a line, and
 //! whatever a dying process printed.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+mod backwards;
+mod files;
+mod follow;
+mod tail;
+
+use std::{fmt, path::Path, time::SystemTime};
 
 use contracts::Timestamp;
 use serde_json::{Map, Value};
 
+pub(crate) use files::{End, open_all};
+pub(crate) use follow::Follower;
+pub(crate) use tail::{Forwards, tail};
+
 /// A longer line is cut: nothing that we log is longer, and a file without line ends must not fill the memory.
 pub(crate) const LINE_BYTES_MAX: usize = 256 * 1024;
-/// How much is read at a time from the end of a file.
-const CHUNK_BYTES: u64 = 64 * 1024;
 
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +70,15 @@ impl Level {
 }
 
 impl Line {
+    /// Returns the time that a line says it was written at; `None` if it is not one of ours.
+    pub(crate) fn time_of(bytes: &[u8]) -> Option<Timestamp> {
+        #[derive(serde::Deserialize)]
+        struct Timed {
+            time: Timestamp,
+        }
+        serde_json::from_slice(bytes).ok().map(|Timed { time }| time)
+    }
+
     /// Reads a line. One that is not JSON, such as what a panic prints, is an error of the file's service at `otherwise`.
     pub(crate) fn read(bytes: &[u8], service: &str, otherwise: Timestamp) -> Self {
         let Ok(Value::Object(mut fields)) = serde_json::from_slice(bytes) else {
@@ -90,7 +101,7 @@ impl Line {
             level: take("level").and_then(|level| Level::parse(&level)).unwrap_or(Level::Info),
             service: take("service").unwrap_or_else(|| service.to_owned()),
             message: printable(&take("message").unwrap_or_default()),
-            order: take("order_id"),
+            order: ["order_id", "order.id", "order"].into_iter().find_map(&mut take),
             fields,
         }
     }
@@ -103,6 +114,14 @@ impl Line {
             other => format!("{name}={other}"),
         });
         order.chain(others).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (time, level, details) = (self.time, self.level.name(), self.details());
+        write!(formatter, "{time} {level:5} {}: {}", self.service, self.message)?;
+        if details.is_empty() { Ok(()) } else { write!(formatter, " {details}") }
     }
 }
 
@@ -120,130 +139,15 @@ pub(crate) fn service_of(path: &Path) -> Option<&str> {
     (!service.is_empty() && (rotation.is_empty() || counted)).then_some(service)
 }
 
-/// Returns all log files of a folder with their last changes, those last changed first.
-///
-/// # Errors
-/// If the folder can't be read. One that is not there has no files.
-pub(crate) fn list(folder: &Path) -> io::Result<Vec<(PathBuf, SystemTime)>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        // A rotation may take a file away between these two lines.
-        if service_of(&path).is_some()
-            && let Ok(changed) = fs::metadata(&path).and_then(|metadata| metadata.modified())
-        {
-            files.push((path, changed));
-        }
-    }
-    files.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    Ok(files)
-}
-
-/// The lines of a file from its end to its beginning, without their line ends. The part after the last line end is the
-/// first line, if there is one.
-#[derive(Debug)]
-pub(crate) struct Backwards<F> {
-    file: F,
-    /// What lies before this has not been read.
-    unread: u64,
-    /// What has been read and not been given out.
-    held: Vec<u8>,
-}
-
-impl<F: Read + Seek> Backwards<F> {
-    /// Reads from `end` towards the beginning.
-    pub(crate) fn new(file: F, end: u64) -> Self {
-        Self { file, unread: end, held: Vec::new() }
-    }
-
-    fn read_chunk(&mut self) -> io::Result<()> {
-        let size = self.unread.min(CHUNK_BYTES);
-        self.unread -= size;
-        self.file.seek(SeekFrom::Start(self.unread))?;
-        let mut chunk =
-            Vec::with_capacity(usize::try_from(size).unwrap_or_default() + self.held.len());
-        self.file.by_ref().take(size).read_to_end(&mut chunk)?;
-        chunk.append(&mut self.held);
-        self.held = chunk;
-        Ok(())
-    }
-
-    /// Returns the line before the one returned last; `None` at the beginning of the file.
-    ///
-    /// # Errors
-    /// If the file can't be read.
-    pub(crate) fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let mut searched = 0;
-        loop {
-            let end = self.held.len() - searched;
-            if let Some(at) = self.held[..end].iter().rposition(|byte| *byte == b'\n') {
-                let line = self.held.split_off(at + 1);
-                self.held.pop();
-                if line.is_empty() {
-                    searched = 0;
-                    continue;
-                }
-                return Ok(Some(cut(line)));
-            }
-            if self.unread == 0 {
-                return Ok((!self.held.is_empty()).then(|| cut(std::mem::take(&mut self.held))));
-            }
-            // The end of an endless line is given up.
-            self.held.truncate(LINE_BYTES_MAX);
-            searched = self.held.len();
-            self.read_chunk()?;
-        }
-    }
-}
-
-fn cut(mut line: Vec<u8>) -> Vec<u8> {
-    line.truncate(LINE_BYTES_MAX);
-    line
-}
-
 /// Returns when the services of a folder were last heard of, and the last lines they wrote, merged by time, the last one
 /// last. What can't be read is left out: this is asked when something failed already.
 pub(crate) fn last_words(folder: &Path, count: usize) -> (Option<Timestamp>, Vec<String>) {
-    let files = list(folder).unwrap_or_default();
-    let mut lines: Vec<Line> =
-        files.iter().flat_map(|(path, changed)| last_lines(path, *changed, count)).collect();
-    lines.sort_by_key(|line| line.time);
-    let when = lines.last().map(|line| line.time);
-    let skipped = lines.len().saturating_sub(count);
-    let told = lines.iter().skip(skipped).map(|line| {
-        format!(
-            "{} {:5} {}: {} {}",
-            line.time,
-            line.level.name(),
-            line.service,
-            line.message,
-            line.details()
-        )
-        .trim_end()
-        .to_owned()
-    });
-    (when, told.collect())
-}
-
-/// Returns the last lines of one file, the last one first.
-fn last_lines(path: &Path, changed: SystemTime, count: usize) -> Vec<Line> {
-    let Some(service) = service_of(path) else { return Vec::new() };
-    let Ok(file) = File::open(path) else { return Vec::new() };
-    let end = file.metadata().map_or(0, |metadata| metadata.len());
-    let mut backwards = Backwards::new(file, end);
-    let mut otherwise = timestamp(changed);
-    std::iter::from_fn(|| backwards.next_line().ok().flatten())
-        .take(count)
-        .map(|bytes| {
-            let line = Line::read(&bytes, service, otherwise);
-            otherwise = line.time;
-            line
-        })
-        .collect()
+    let read = || {
+        let files = open_all(folder, End::Written)?;
+        tail(files, count, |_| true, None)
+    };
+    let lines = read().map(|tail| tail.lines).unwrap_or_default();
+    (lines.last().map(|line| line.time), lines.iter().map(ToString::to_string).collect())
 }
 
 /// Returns a file's time as ours.
@@ -254,30 +158,7 @@ pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
-
     use super::*;
-
-    fn backwards(text: &str) -> Vec<String> {
-        let mut lines = Backwards::new(Cursor::new(text.as_bytes()), text.len() as u64);
-        std::iter::from_fn(|| lines.next_line().unwrap())
-            .map(|line| String::from_utf8(line).unwrap())
-            .collect()
-    }
-
-    #[test]
-    fn lines_come_from_the_end() {
-        assert_eq!(backwards("one\ntwo\nthree\n"), ["three", "two", "one"]);
-        assert_eq!(backwards("one\n\ntwo\nunfinis"), ["unfinis", "two", "one"]);
-        assert_eq!(backwards(""), [""; 0]);
-        assert_eq!(backwards("\n"), [""; 0]);
-    }
-
-    #[test]
-    fn lines_longer_than_a_chunk_are_whole() {
-        let long = "x".repeat(150_000);
-        assert_eq!(backwards(&format!("a\n{long}\nb\n")), ["b", long.as_str(), "a"]);
-    }
 
     #[test]
     fn a_line_says_who_when_and_what() {

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, BufWriter, IsTerminal, StdoutLock, Write},
+    io::{self, IsTerminal, Write},
     sync::OnceLock,
 };
 
@@ -128,6 +128,17 @@ impl Output {
         self.hide_bars_while(|| writeln!(io::stdout(), "{line}")).map_err(closed_or_broken)
     }
 
+    /// Writes text to stdout as it is.
+    ///
+    /// # Errors
+    /// What the system says; [`closed_or_broken`] puts it into words.
+    #[expect(clippy::unused_self, reason = "only who was given the output may write")]
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes)?;
+        stdout.flush()
+    }
+
     /// Writes one JSON document to stdout, for people's eyes, too. The value carries its own `schema_version`.
     ///
     /// # Errors
@@ -142,12 +153,6 @@ impl Output {
     /// As [`Output::data`].
     pub(crate) fn json_line(&self, value: &impl Serialize) -> Result<()> {
         self.data(serde_json::to_string(value).map_err(anyhow::Error::from)?)
-    }
-
-    /// Returns stdout with a buffer, for much data. Put what it returns through [`closed_or_broken`], and flush it.
-    #[expect(clippy::unused_self, reason = "only who was given the output may write")]
-    pub(crate) fn buffered(&self) -> BufWriter<StdoutLock<'static>> {
-        BufWriter::with_capacity(64 * 1024, io::stdout().lock())
     }
 
     /// Returns the text in that style if stdout shows colours.

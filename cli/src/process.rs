@@ -1,6 +1,6 @@
 //! Processes and ports of this machine.
 
-use std::{fmt, fs, io, net::SocketAddr};
+use std::{fmt, fs, io};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -83,11 +83,6 @@ fn send(pid: u32, signal: Signal) -> io::Result<()> {
         Err(rustix::io::Errno::SRCH) => Ok(()),
         answer => Ok(answer?),
     }
-}
-
-/// Returns whether something accepts connections at the address. Loopback answers at once, so this may block.
-pub(crate) fn is_listening(address: SocketAddr) -> bool {
-    std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_millis(200)).is_ok()
 }
 
 #[cfg(test)]

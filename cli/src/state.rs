@@ -175,6 +175,11 @@ impl Environment {
         self.folder.join("secrets")
     }
 
+    /// Returns the file of what keys are hashed with.
+    pub(crate) fn key_pepper_file(&self) -> PathBuf {
+        self.secrets().join("key.pepper")
+    }
+
     /// Returns the folder of the databases.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.join("data")

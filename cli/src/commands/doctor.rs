@@ -1,0 +1,274 @@
+use std::{
+    env, fs,
+    io::Write,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::{
+    config::{PORT_DEFAULT, Runtime},
+    error::{CliError, Result},
+    output::{Output, Style},
+    process,
+    state::Environment,
+};
+
+/// What the embedded house needs at the least: its databases, logs and some room.
+const DISK_FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// Below this it runs, but not for long under load.
+const DISK_FREE_BYTES_GOOD: u64 = 1024 * 1024 * 1024;
+/// Files and sockets that a busy house has open.
+const OPEN_FILES_GOOD: u64 = 1024;
+/// What an idle house takes, several times over.
+const MEMORY_BYTES_GOOD: u64 = 256 * 1024 * 1024;
+
+/// Tell what this machine has and lacks for each runtime, and how to get it
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code 7 if the embedded runtime can't run here.")]
+pub(crate) struct DoctorArgs {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a check turned out, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Good,
+    Poor,
+    Lacking,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    runtime: Runtime,
+    what: &'static str,
+    verdict: Verdict,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    schema_version: u32,
+    /// The runtimes that could run here.
+    able: Vec<Runtime>,
+    checks: Vec<Check>,
+}
+
+pub(crate) fn run(args: &DoctorArgs, environment: &Environment, output: &Output) -> Result<()> {
+    let checks = vec![
+        state_folder(environment),
+        disk_space(environment),
+        memory(),
+        open_files(),
+        port(environment),
+        docker_engine(),
+        not_yet(Runtime::Compose),
+        tool(Runtime::Kubernetes, "kind", "install kind: https://kind.sigs.k8s.io"),
+        tool(
+            Runtime::Kubernetes,
+            "kubectl",
+            "install kubectl: https://kubernetes.io/docs/tasks/tools",
+        ),
+        not_yet(Runtime::Kubernetes),
+    ];
+    let lacks = |runtime| {
+        checks.iter().any(|check| check.runtime == runtime && check.verdict == Verdict::Lacking)
+    };
+    let able = Runtime::ALL.into_iter().filter(|runtime| !lacks(*runtime)).collect();
+    let report = Report { schema_version: 1, able, checks };
+    if args.json {
+        output.json(&report)?;
+    } else {
+        show(&report, output)?;
+    }
+    let first_lack =
+        |check: &&Check| check.runtime == Runtime::Embedded && check.verdict == Verdict::Lacking;
+    match report.checks.iter().find(first_lack) {
+        Some(check) => Err(CliError::Lacking {
+            what: format!("the embedded house can't run here: {}: {}", check.what, check.found),
+            hint: check.hint.clone().unwrap_or_default(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn show(report: &Report, output: &Output) -> Result<()> {
+    for runtime in Runtime::ALL {
+        let able = if report.able.contains(&runtime) { "can run here" } else { "can't run here" };
+        output.data(format_args!("{}: {able}", output.style(Style::Bold, runtime)))?;
+        for check in report.checks.iter().filter(|check| check.runtime == runtime) {
+            let mark = match check.verdict {
+                Verdict::Good => output.style(Style::Green, "has  "),
+                Verdict::Poor => output.style(Style::Yellow, "poor "),
+                Verdict::Lacking => output.style(Style::Red, "lacks"),
+            };
+            output.data(format_args!("  {mark}  {}: {}", check.what, check.found))?;
+            if let Some(hint) = &check.hint {
+                output
+                    .data(format_args!("         {} {hint}", output.style(Style::Cyan, "hint:")))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check(
+    runtime: Runtime,
+    what: &'static str,
+    verdict: Verdict,
+    found: impl Into<String>,
+    hint: &str,
+) -> Check {
+    let hint = (verdict > Verdict::Good && !hint.is_empty()).then(|| hint.to_owned());
+    Check { runtime, what, verdict, found: found.into(), hint }
+}
+
+/// Returns the folder itself, or the nearest one above it that is there.
+fn nearest_existing(folder: &Path) -> &Path {
+    folder.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("/"))
+}
+
+fn state_folder(environment: &Environment) -> Check {
+    let (folder, hint) =
+        (environment.folder(), "make it writable, or set XDG_STATE_HOME to a folder that is");
+    let probe = nearest_existing(folder).join(format!(".chefcito-doctor-{}", std::process::id()));
+    let write = || {
+        fs::File::create_new(&probe)?.write_all(b"can this be written?")?;
+        fs::remove_file(&probe)
+    };
+    let (verdict, found) = match write() {
+        Ok(()) => (Verdict::Good, format!("{} can be written", folder.display())),
+        Err(error) => (Verdict::Lacking, format!("{} can't be written: {error}", folder.display())),
+    };
+    check(Runtime::Embedded, "state folder", verdict, found, hint)
+}
+
+fn disk_space(environment: &Environment) -> Check {
+    let (what, hint) =
+        ("disk space", "free some space, or set XDG_STATE_HOME to a folder on another disk");
+    let existing = nearest_existing(environment.folder());
+    match rustix::fs::statvfs(existing) {
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let verdict = match free {
+                0..DISK_FREE_BYTES_MIN => Verdict::Lacking,
+                DISK_FREE_BYTES_MIN..DISK_FREE_BYTES_GOOD => Verdict::Poor,
+                DISK_FREE_BYTES_GOOD.. => Verdict::Good,
+            };
+            check(
+                Runtime::Embedded,
+                what,
+                verdict,
+                format!("{} free at {}", mebibytes(free), existing.display()),
+                hint,
+            )
+        }
+        Err(error) => {
+            check(Runtime::Embedded, what, Verdict::Poor, format!("unknown: {error}"), "")
+        }
+    }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes / (1024 * 1024))
+}
+
+fn memory() -> Check {
+    let available = fs::read_to_string("/proc/meminfo").ok().and_then(|table| {
+        let line = table.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.trim();
+        Some(line.strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+    });
+    match available {
+        Some(bytes) if bytes < MEMORY_BYTES_GOOD => check(
+            Runtime::Embedded,
+            "memory",
+            Verdict::Poor,
+            mebibytes(bytes),
+            "close other programs",
+        ),
+        Some(bytes) => check(
+            Runtime::Embedded,
+            "memory",
+            Verdict::Good,
+            format!("{} available", mebibytes(bytes)),
+            "",
+        ),
+        None => check(Runtime::Embedded, "memory", Verdict::Good, "not told by this system", ""),
+    }
+}
+
+fn open_files() -> Check {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let verdict = if limit.is_some_and(|limit| limit < OPEN_FILES_GOOD) {
+        Verdict::Poor
+    } else {
+        Verdict::Good
+    };
+    let found = limit.map_or_else(|| "unlimited".into(), |limit| limit.to_string());
+    check(Runtime::Embedded, "open files", verdict, found, "raise the limit with `ulimit -n 4096`")
+}
+
+fn port(environment: &Environment) -> Check {
+    let ours = environment.address().is_ok_and(|address| address.port() == PORT_DEFAULT);
+    let (verdict, found) = match process::port_holder(PORT_DEFAULT) {
+        Some(_) if ours => (Verdict::Good, format!("{PORT_DEFAULT} is this house's")),
+        Some(holder) => (Verdict::Poor, format!("{PORT_DEFAULT} is taken by {holder}")),
+        None => (Verdict::Good, format!("{PORT_DEFAULT} is free")),
+    };
+    check(
+        Runtime::Embedded,
+        "port",
+        verdict,
+        found,
+        "`up` takes the next free port, or the one of `--port`",
+    )
+}
+
+fn docker_engine() -> Check {
+    let socket = match env::var("DOCKER_HOST") {
+        Ok(host) => match host.strip_prefix("unix://") {
+            Some(socket) => PathBuf::from(socket),
+            None => {
+                return check(
+                    Runtime::Compose,
+                    "container engine",
+                    Verdict::Good,
+                    format!("{host} is named"),
+                    "",
+                );
+            }
+        },
+        Err(_) => PathBuf::from("/var/run/docker.sock"),
+    };
+    let (verdict, found) = match UnixStream::connect(&socket) {
+        Ok(_) => (Verdict::Good, format!("listens at {}", socket.display())),
+        Err(error) => (Verdict::Lacking, format!("none answers at {}: {error}", socket.display())),
+    };
+    check(
+        Runtime::Compose,
+        "container engine",
+        verdict,
+        found,
+        "install and start Docker, or set DOCKER_HOST",
+    )
+}
+
+fn not_yet(runtime: Runtime) -> Check {
+    let hint = "use `--runtime embedded`: the same services, in one process";
+    check(runtime, "this version", Verdict::Lacking, "does not know this runtime yet", hint)
+}
+
+fn tool(runtime: Runtime, name: &'static str, hint: &str) -> Check {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    match env::split_paths(&folders).map(|folder| folder.join(name)).find(|file| file.is_file()) {
+        Some(file) => check(runtime, name, Verdict::Good, file.display().to_string(), ""),
+        None => check(runtime, name, Verdict::Lacking, "not found in PATH", hint),
+    }
+}

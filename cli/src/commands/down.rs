@@ -1,0 +1,61 @@
+use clap::Args;
+
+use crate::{
+    embedded::{self, ChangeLock, End},
+    error::Result,
+    output::Output,
+    progress::Waiting,
+    state::Environment,
+};
+
+/// Take the environment down; its data stay unless told otherwise
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  chefcito down              Stop the house and forget its settings; `up` finds its data again
+  chefcito down --volumes    Forget everything: orders, stock, keys, logs")]
+pub(crate) struct DownArgs {
+    /// Forget the data, too
+    #[arg(long)]
+    volumes: bool,
+}
+
+pub(crate) async fn run(args: DownArgs, environment: &Environment, output: &Output) -> Result<()> {
+    if !environment.folder().exists() {
+        output.status(format_args!("Nothing runs as `{}`", environment.name()));
+        return Ok(());
+    }
+    let _lock = ChangeLock::take(environment, output).await?;
+    let settings = environment.last_settings()?;
+    let end = {
+        let _waiting = Waiting::new(output, "Closing the house");
+        embedded::stop(environment).await?
+    };
+    say(end, environment, output);
+    embedded::forget_settings(environment)?;
+    if args.volumes {
+        embedded::forget_all(environment)?;
+        output.status(format_args!("Its data are gone"));
+        if let Some(url) = settings.and_then(|settings| settings.database_url) {
+            output.warn(format_args!(
+                "what it kept in PostgreSQL at {url} stays there: drop its schemas yourself"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Says how the house ended.
+pub(super) fn say(end: End, environment: &Environment, output: &Output) {
+    let name = environment.name();
+    match end {
+        End::NothingRan => output.status(format_args!("Nothing runs as `{name}`")),
+        End::HadCrashed => output.status(format_args!(
+            "`{name}` was not running; its house had ended without saying goodbye"
+        )),
+        End::Goodbye => output.status(format_args!("`{name}` is down")),
+        End::Killed => output.warn(format_args!(
+            "`{name}` did not end when asked and was killed; its data are safe"
+        )),
+    }
+}

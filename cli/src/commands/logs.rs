@@ -1,0 +1,259 @@
+use std::{str::FromStr, time::Duration};
+
+use clap::{Args, builder::PossibleValuesParser};
+use contracts::{OrderId, Timestamp, services};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    error::{CliError, Result},
+    log_files::{self, End, Follower, Forwards, Level, Line},
+    output::{Output, Style, closed_or_broken},
+    state::{Environment, HouseState},
+};
+
+/// How many lines are shown unless told otherwise.
+const TAIL_DEFAULT: &str = "200";
+/// How often files are looked at for new lines: a person reads it as at once.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// What the services write to that is not one of them: the house around them, and what a dying process prints.
+const HOUSE: &str = "house";
+
+/// Show the lines of one service, of several, or of all, merged by time
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  chefcito logs -f                           Follow every service in one stream
+  chefcito logs kitchen --level warn         Only what went wrong in the kitchen
+  chefcito logs --order ID                   Only what is about one order
+  chefcito logs --since 10m --tail all       All lines of the last ten minutes")]
+pub(crate) struct LogsArgs {
+    /// Services to show [default: all]
+    #[arg(
+        value_name = "SERVICE",
+        value_parser = PossibleValuesParser::new(services::ALL.into_iter().chain([HOUSE])),
+        hide_possible_values = true
+    )]
+    services: Vec<String>,
+    /// Go on with new lines as they come, through restarts
+    #[arg(short, long)]
+    follow: bool,
+    /// Only lines since then: a duration (`10m`) or a time (`2026-01-31T12:00:00Z`)
+    #[arg(long, value_name = "WHEN")]
+    since: Option<Since>,
+    /// How many lines from the end: a number, or `all`
+    #[arg(long, value_name = "N", default_value = TAIL_DEFAULT)]
+    tail: TailLength,
+    /// Only lines as grave as this, or graver
+    #[arg(long, value_enum, ignore_case = true)]
+    level: Option<Level>,
+    /// Only lines that contain this text
+    #[arg(long, value_name = "TEXT")]
+    grep: Option<String>,
+    /// Only lines about this order
+    #[arg(long, value_name = "ID")]
+    order: Option<OrderId>,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Since(Timestamp);
+
+impl FromStr for Since {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let ago = || humantime::parse_duration(text).ok().map(|ago| Timestamp::now().minus(ago));
+        ago()
+            .or_else(|| text.parse().ok())
+            .map(Self)
+            .ok_or("it should be a duration, such as 10m, or a time, such as 2026-01-31T12:00:00Z")
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum TailLength {
+    All,
+    Lines(usize),
+}
+
+impl FromStr for TailLength {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        text.parse().map(Self::Lines).map_err(|_| "it should be a number, or `all`")
+    }
+}
+
+impl LogsArgs {
+    fn wants(&self, line: &Line) -> bool {
+        let service = self.services.is_empty() || self.services.contains(&line.service);
+        let grave = self.level.is_none_or(|level| line.level <= level);
+        let late = self.since.is_none_or(|since| line.time >= since.0);
+        let about = |order: OrderId| line.order.as_ref().is_some_and(|id| *id == order.to_string());
+        let says = |text: &String| line.message.contains(text) || line.details().contains(text);
+        service
+            && grave
+            && late
+            && self.order.is_none_or(about)
+            && self.grep.as_ref().is_none_or(says)
+    }
+}
+
+pub(crate) async fn run(args: LogsArgs, environment: &Environment, output: &Output) -> Result<()> {
+    let folder = environment.logs();
+    let unreadable =
+        |source| CliError::Io { what: format!("read the logs in {}", folder.display()), source };
+    let end = if args.follow { End::WholeLines } else { End::Written };
+    let mut files = log_files::open_all(&folder, end).map_err(unreadable)?;
+    if files.is_empty() && !args.follow {
+        return Err(CliError::NotRunning { name: environment.name().clone() });
+    }
+    let follower =
+        args.follow.then(|| Follower::new(&folder, &files)).transpose().map_err(unreadable)?;
+    if !args.services.is_empty() {
+        files.retain(|_, file| args.services.contains(&file.service));
+    }
+    let mut printer = Printer::new(output, args.json);
+    match args.tail {
+        TailLength::Lines(count) => {
+            let since = args.since.map(|since| since.0);
+            let tail = log_files::tail(files, count, |line| args.wants(line), since)
+                .map_err(unreadable)?;
+            if tail.more && count > 0 {
+                output.status(format_args!("The last {count} lines; `--tail all` shows all"));
+            }
+            printer.print(tail.lines.iter())?;
+        }
+        TailLength::All => {
+            let mut lines = Forwards::new(files).map_err(unreadable)?;
+            while let Some(line) = lines.next_line().map_err(unreadable)? {
+                if args.wants(&line) {
+                    printer.write(&line)?;
+                }
+            }
+            printer.flush()?;
+        }
+    }
+    let Some(mut follower) = follower else { return Ok(()) };
+    loop {
+        let (lines, more) = follower.next_lines().map_err(unreadable)?;
+        printer.print(lines.iter().filter(|line| args.wants(line)))?;
+        if !more {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Shows all new lines until the house ends, which it should not do by itself.
+///
+/// # Errors
+/// [`CliError::Crashed`] or [`CliError::NotRunning`] when it ended.
+pub(super) async fn follow_until_it_ends(environment: &Environment, output: &Output) -> Result<()> {
+    let folder = environment.logs();
+    let unreadable =
+        |source| CliError::Io { what: format!("read the logs in {}", folder.display()), source };
+    let files = log_files::open_all(&folder, End::WholeLines).map_err(unreadable)?;
+    let mut follower = Follower::new(&folder, &files).map_err(unreadable)?;
+    let mut printer = Printer::new(output, false);
+    loop {
+        let (lines, more) = follower.next_lines().map_err(unreadable)?;
+        printer.print(lines.iter())?;
+        match environment.house()? {
+            HouseState::Running(_) | HouseState::Starting { .. } => {}
+            HouseState::Stopped => {
+                printer.print(follower.rest().iter())?;
+                output.status(format_args!("`{}` is down", environment.name()));
+                return Ok(());
+            }
+            HouseState::Crashed => return Err(environment.crashed()),
+        }
+        if !more {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Writes lines for people or for programs.
+struct Printer<'a> {
+    output: &'a Output,
+    json: bool,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Printer<'a> {
+    const BUFFER_BYTES: usize = 64 * 1024;
+
+    const fn new(output: &'a Output, json: bool) -> Self {
+        Self { output, json, buffer: Vec::new() }
+    }
+
+    fn print<'l>(&mut self, lines: impl Iterator<Item = &'l Line>) -> Result<()> {
+        for line in lines {
+            self.write(line)?;
+        }
+        self.flush()
+    }
+
+    fn write(&mut self, line: &Line) -> Result<()> {
+        let text = if self.json { as_json(line) } else { self.for_people(line) };
+        self.buffer.extend_from_slice(text.as_bytes());
+        self.buffer.push(b'\n');
+        if self.buffer.len() >= Self::BUFFER_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.output.bytes(&self.buffer).map_err(closed_or_broken)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn for_people(&self, line: &Line) -> String {
+        let gravity = match line.level {
+            Level::Error => Style::Red,
+            Level::Warn => Style::Yellow,
+            Level::Info => Style::Plain,
+            Level::Debug | Level::Trace => Style::Dim,
+        };
+        let time = self.output.style(Style::Dim, line.time);
+        let service = self.output.style(color_of(&line.service), format!("{:<9}", line.service));
+        let level = self.output.style(gravity, format!("{:<5}", line.level.name()));
+        let details = line.details();
+        let details = if details.is_empty() {
+            details
+        } else {
+            format!(" {}", self.output.style(Style::Dim, details))
+        };
+        format!("{time} {service} {level} {}{details}", line.message)
+    }
+}
+
+/// Returns a service's colour, which is always the same.
+fn color_of(service: &str) -> Style {
+    const COLORS: [Style; 5] =
+        [Style::Cyan, Style::Green, Style::Magenta, Style::Blue, Style::Yellow];
+    services::ALL
+        .iter()
+        .position(|name| *name == service)
+        .map_or(Style::Plain, |at| COLORS[at % COLORS.len()])
+}
+
+fn as_json(line: &Line) -> String {
+    let mut object = Map::new();
+    object.insert("schema_version".into(), json!(1));
+    object.insert("time".into(), json!(line.time));
+    object.insert("level".into(), json!(line.level.name()));
+    object.insert("service".into(), json!(line.service));
+    object.insert("message".into(), json!(line.message));
+    if let Some(order) = &line.order {
+        object.insert("order_id".into(), json!(order));
+    }
+    for (name, value) in &line.fields {
+        object.entry(name).or_insert_with(|| value.clone());
+    }
+    Value::Object(object).to_string()
+}

@@ -1,0 +1,420 @@
+//! The embedded runtime: one background process that holds all services. Starts it, looks at it, stops it.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    net::SocketAddr,
+    os::unix::{
+        fs::{MetadataExt, OpenOptionsExt},
+        process::ExitStatusExt,
+    },
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use contracts::api::kitchen::Menu;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::Command,
+    time::{sleep, timeout},
+};
+use uuid::Uuid;
+
+use crate::{
+    commands::connect,
+    config::Settings,
+    error::{CliError, Result},
+    log_files,
+    output::Output,
+    plan::{Observed, Program},
+    process,
+    state::{Environment, HouseRecord, HouseState, LAST_LINES_MAX, write_json, write_private},
+};
+
+/// How long a house may take to say goodbye before it is killed; it drains what it accepted.
+const GOODBYE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long the system may take to end a process that was killed.
+const KILL_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long a house that holds its lock may take to write where it listens, if nobody waits for its own word.
+const MUTE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long one question for readiness may take.
+const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How often a state that nobody announces is looked at. A look takes some ten microseconds.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// What dying houses printed is kept up to this, and once more.
+const HOUSE_LOG_BYTES_MAX: u64 = 1024 * 1024;
+
+/// What a house that starts says on its stdout, once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FirstWord {
+    /// It listens, and has written its record.
+    Listening,
+    /// Somebody else has the port.
+    PortTaken {
+        /// The port.
+        port: u16,
+    },
+    /// It can't start.
+    Failed {
+        /// What failed, and why.
+        reason: String,
+    },
+}
+
+/// Returns which program this is: the version, and the file's size and time, so that a fresh build is told from the last.
+pub(crate) fn this_program() -> Program {
+    let build = std::env::current_exe().and_then(fs::metadata).map_or_else(
+        |_| String::new(),
+        |file| format!("{:x}-{:x}.{:x}", file.size(), file.mtime(), file.mtime_nsec()),
+    );
+    Program { version: env!("CARGO_PKG_VERSION").into(), build }
+}
+
+/// The right to change what runs in an environment; one command at a time has it.
+#[derive(Debug)]
+pub(crate) struct ChangeLock {
+    _file: File,
+}
+
+impl ChangeLock {
+    /// Waits for the right, and says so if that takes a while.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if the state folder can't be written to.
+    pub(crate) async fn take(environment: &Environment, output: &Output) -> Result<Self> {
+        let path = environment.change_lock();
+        let broken = |source| CliError::Io { what: format!("lock {}", path.display()), source };
+        let mut told = false;
+        loop {
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+                .map_err(broken)?;
+            match file.try_lock() {
+                // `down --volumes` may have removed the file between the two.
+                Ok(()) if is_still_at(&file, &path) => return Ok(Self { _file: file }),
+                Ok(()) => environment.create()?,
+                Err(TryLockError::WouldBlock) => {
+                    if !told {
+                        output.status(format_args!(
+                            "Waiting for another command that changes `{}`",
+                            environment.name()
+                        ));
+                        told = true;
+                    }
+                    sleep(LOOK_EVERY * 5).await;
+                }
+                Err(TryLockError::Error(source)) => return Err(broken(source)),
+            }
+        }
+    }
+}
+
+fn is_still_at(file: &File, path: &std::path::Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(held), Ok(named)) => held.ino() == named.ino() && held.dev() == named.dev(),
+        _ => false,
+    }
+}
+
+/// Looks at what runs.
+///
+/// # Errors
+/// [`CliError::Io`] if the state folder can't be read.
+pub(crate) async fn observe(environment: &Environment) -> Result<Observed> {
+    let record = match settled(environment).await? {
+        HouseState::Stopped => {
+            return Ok(Observed::Nothing {
+                state: environment.settings_file().exists(),
+                crashed: false,
+            });
+        }
+        HouseState::Crashed => return Ok(Observed::Nothing { state: true, crashed: true }),
+        HouseState::Starting { pid } => return Ok(Observed::Mute { pid }),
+        HouseState::Running(record) => record,
+    };
+    let ready = probe(record.address).await.is_ok();
+    let empty = ready && is_empty(environment).await.unwrap_or(false);
+    Ok(Observed::Running { record, ready, empty })
+}
+
+/// Gives a house that is just starting the time to say where it listens.
+async fn settled(environment: &Environment) -> Result<HouseState> {
+    let since = Instant::now();
+    loop {
+        match environment.house()? {
+            HouseState::Starting { .. } if since.elapsed() < MUTE_WAIT_MAX => {
+                sleep(LOOK_EVERY).await
+            }
+            state => return Ok(state),
+        }
+    }
+}
+
+/// Returns whether the house has never had a menu.
+///
+/// # Errors
+/// [`CliError::Client`] if it does not tell.
+pub(crate) async fn is_empty(environment: &Environment) -> Result<bool> {
+    let menu: Menu = connect(environment)?.get("/v1/recipes").await?;
+    Ok(menu.version == 0)
+}
+
+/// Makes the state folder, and the keys that a house needs if they are not there yet.
+///
+/// # Errors
+/// [`CliError::Lacking`] or [`CliError::Io`] if it can't be written to.
+pub(crate) fn create_state(environment: &Environment) -> Result<()> {
+    environment.create()?;
+    let secret = || format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    if !environment.admin_key_file().exists() {
+        write_private(
+            &environment.admin_key_file(),
+            format!("cfk_local_{}\n", secret()).as_bytes(),
+        )?;
+    }
+    if !environment.key_pepper_file().exists() {
+        write_private(&environment.key_pepper_file(), format!("{}\n", secret()).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Starts a house in the background and returns what it says about itself once it listens. `spawned` is told its
+/// process, so that whoever gives this up can end it.
+///
+/// # Errors
+/// [`CliError::PortTaken`], or [`CliError::NotStarted`] with the house's last words.
+pub(crate) async fn start(
+    environment: &Environment,
+    settings: &Settings,
+    attached: bool,
+    wait_max: Duration,
+    spawned: &mut Option<u32>,
+) -> Result<HouseRecord> {
+    write_json(&environment.settings_file(), settings)?;
+    forget_record(environment)?;
+    let log = open_house_log(environment)?;
+    let mut command = Command::new(program_file());
+    command.arg("house").arg("--name").arg(environment.name().to_string());
+    if attached {
+        command.arg("--attached");
+    }
+    let mut child = command
+        // The folder that `up` was typed in may go; what a house needs has whole paths.
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .map_err(CliError::io(|| "start the house".into()))?;
+    *spawned = child.id();
+    let mut said = Vec::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        match timeout(wait_max, stdout.read_to_end(&mut said)).await {
+            Ok(read) => read.map_err(CliError::io(|| "listen to the house".into()))?,
+            Err(_) => {
+                return Err(CliError::NotReady {
+                    waited: wait_max,
+                    reason: "it does not listen yet".into(),
+                });
+            }
+        };
+    }
+    let failed = |reason: String| CliError::NotStarted {
+        reason,
+        last_lines: log_files::last_words(&environment.logs(), LAST_LINES_MAX).1,
+    };
+    match serde_json::from_slice(&said) {
+        Ok(FirstWord::Listening) => environment.running(),
+        Ok(FirstWord::PortTaken { port }) => {
+            child.wait().await.map_err(CliError::io(|| "wait for the house".into()))?;
+            *spawned = None;
+            Err(CliError::PortTaken { port, holder: process::port_holder(port) })
+        }
+        Ok(FirstWord::Failed { reason }) => {
+            child.wait().await.map_err(CliError::io(|| "wait for the house".into()))?;
+            *spawned = None;
+            Err(CliError::NotStarted { reason, last_lines: Vec::new() })
+        }
+        Err(_) => {
+            let status =
+                child.wait().await.map_err(CliError::io(|| "wait for the house".into()))?;
+            *spawned = None;
+            Err(failed(end_of(status)))
+        }
+    }
+}
+
+/// Returns the file to run: this program, even if its file was replaced meanwhile.
+fn program_file() -> PathBuf {
+    std::env::current_exe()
+        .ok()
+        .filter(|file| file.exists())
+        .unwrap_or_else(|| "/proc/self/exe".into())
+}
+
+fn open_house_log(environment: &Environment) -> Result<File> {
+    let path = environment.logs().join("house.log");
+    let open = || {
+        if fs::metadata(&path).is_ok_and(|file| file.len() > HOUSE_LOG_BYTES_MAX) {
+            fs::rename(&path, path.with_extension("log.1"))?;
+        }
+        OpenOptions::new().append(true).create(true).mode(0o600).open(&path)
+    };
+    open().map_err(CliError::io(|| format!("write {}", path.display())))
+}
+
+fn end_of(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("it ended with exit code {code}"),
+        (None, Some(signal)) => format!("it was ended by signal {signal}"),
+        (None, None) => "it ended".into(),
+    }
+}
+
+/// Waits until the house answers that it is ready, and fails at once if it ends.
+///
+/// # Errors
+/// [`CliError::NotReady`] with its last answer, or [`CliError::Crashed`].
+pub(crate) async fn await_ready(
+    environment: &Environment,
+    address: SocketAddr,
+    wait_max: Duration,
+) -> Result<()> {
+    let since = Instant::now();
+    loop {
+        let Err(reason) = probe(address).await else { return Ok(()) };
+        match environment.house()? {
+            HouseState::Running(_) | HouseState::Starting { .. } => {}
+            HouseState::Stopped | HouseState::Crashed => return Err(environment.crashed()),
+        }
+        if since.elapsed() >= wait_max {
+            return Err(CliError::NotReady { waited: wait_max, reason });
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Asks once whether the house is ready. `Err` is what it said instead.
+async fn probe(address: SocketAddr) -> std::result::Result<(), String> {
+    let ask = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let request =
+            format!("GET /ready HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.take(16 * 1024).read_to_end(&mut answer).await?;
+        io::Result::Ok(answer)
+    };
+    let answer = match timeout(PROBE_WAIT_MAX, ask).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => return Err(error.to_string()),
+        Err(_) => return Err("it does not answer".into()),
+    };
+    let answer = String::from_utf8_lossy(&answer);
+    if answer.starts_with("HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).trim();
+    let status = answer.lines().next().unwrap_or_default().trim_start_matches("HTTP/1.1 ");
+    Err(if body.is_empty() { status.to_owned() } else { format!("{status}: {body}") })
+}
+
+/// How a house ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// There was none.
+    NothingRan,
+    /// There was none, and the last one had ended without saying goodbye.
+    HadCrashed,
+    /// It said goodbye.
+    Goodbye,
+    /// It did not, and was killed.
+    Killed,
+}
+
+/// Stops the house, and returns when it is gone.
+///
+/// # Errors
+/// [`CliError::Io`] if it may not be signalled, or does not even end when killed.
+pub(crate) async fn stop(environment: &Environment) -> Result<End> {
+    let since = Instant::now();
+    let mut asked = None;
+    let mut killed = false;
+    loop {
+        let pid = match environment.house()? {
+            HouseState::Running(record) => Some(record.pid),
+            HouseState::Starting { pid } => pid,
+            HouseState::Stopped | HouseState::Crashed if killed => {
+                forget_record(environment)?;
+                return Ok(End::Killed);
+            }
+            HouseState::Stopped if asked.is_some() => return Ok(End::Goodbye),
+            HouseState::Stopped => return Ok(End::NothingRan),
+            HouseState::Crashed => {
+                forget_record(environment)?;
+                return Ok(if asked.is_some() { End::Goodbye } else { End::HadCrashed });
+            }
+        };
+        if let Some(pid) = pid {
+            let signalled = |source| CliError::Io { what: format!("end process {pid}"), source };
+            if asked != Some(pid) {
+                process::terminate(pid).map_err(signalled)?;
+                asked = Some(pid);
+            } else if !killed && since.elapsed() > GOODBYE_WAIT_MAX {
+                process::kill(pid).map_err(signalled)?;
+                killed = true;
+            }
+        }
+        if since.elapsed() > GOODBYE_WAIT_MAX + KILL_WAIT_MAX {
+            return Err(CliError::failed("the house does not end, not even when killed"));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Removes what the last house wrote about itself.
+///
+/// # Errors
+/// [`CliError::Io`] if it can't be removed.
+pub(crate) fn forget_record(environment: &Environment) -> Result<()> {
+    remove(environment.house_record())
+}
+
+/// Removes the settings of the last start.
+///
+/// # Errors
+/// [`CliError::Io`] if they can't be removed.
+pub(crate) fn forget_settings(environment: &Environment) -> Result<()> {
+    remove(environment.settings_file())
+}
+
+fn remove(path: PathBuf) -> Result<()> {
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(CliError::Io { what: format!("remove {}", path.display()), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes the environment with all its data.
+///
+/// # Errors
+/// [`CliError::Io`] if it can't be removed.
+pub(crate) fn forget_all(environment: &Environment) -> Result<()> {
+    let folder = environment.folder();
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(CliError::Io { what: format!("remove {}", folder.display()), source: error })
+        }
+        _ => Ok(()),
+    }
+}

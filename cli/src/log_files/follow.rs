@@ -1,0 +1,117 @@
+//! New lines of all files of a folder, as they come: through rotations, truncations and restarts, each line once.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use contracts::Timestamp;
+
+use super::{
+    LINE_BYTES_MAX, Line,
+    files::{End, FileId, LogFile, list, open},
+};
+
+/// How long lines are held, so that those of services that write a little later still find their place by time.
+const HELD_FOR: Duration = Duration::from_millis(150);
+/// How much of one file is read in one look; the rest is read in the next, which comes at once.
+const READ_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Follows all log files of a folder.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    folder: PathBuf,
+    files: BTreeMap<FileId, Followed>,
+    held: Vec<Line>,
+}
+
+#[derive(Debug)]
+struct Followed {
+    file: LogFile,
+    /// The beginning of a line whose end is still to come.
+    partial: Vec<u8>,
+    time: Timestamp,
+}
+
+impl Follower {
+    /// Begins where those files end; files that appear later are read from their beginning.
+    ///
+    /// # Errors
+    /// If a file can't be held.
+    pub(crate) fn new(folder: &Path, files: &BTreeMap<FileId, LogFile>) -> io::Result<Self> {
+        let follow = |(id, file): (&FileId, &LogFile)| {
+            let file =
+                LogFile { file: file.file.try_clone()?, service: file.service.clone(), ..*file };
+            let time = file.changed;
+            Ok((*id, Followed { file, partial: Vec::new(), time }))
+        };
+        let files = files.iter().map(follow).collect::<io::Result<_>>()?;
+        Ok(Self { folder: folder.to_owned(), files, held: Vec::new() })
+    }
+
+    /// Returns the new lines that had time enough to find their place, and whether there are more to read at once.
+    ///
+    /// # Errors
+    /// If a file can't be read.
+    pub(crate) fn next_lines(&mut self) -> io::Result<(Vec<Line>, bool)> {
+        // What is listed now is held before anything is read, so that a rotation meanwhile takes nothing away.
+        let mut listed = Vec::new();
+        for path in list(&self.folder)? {
+            if let Some((id, file)) = open(&path, End::Written)? {
+                listed.push(id);
+                self.files.entry(id).or_insert_with(|| Followed {
+                    file: LogFile { end: 0, ..file },
+                    partial: Vec::new(),
+                    time: Timestamp::now(),
+                });
+            }
+        }
+        let mut more = false;
+        for followed in self.files.values_mut() {
+            more |= followed.read(&mut self.held)?;
+        }
+        // A file that lost its name is read to its end once more above, then let go.
+        if !more {
+            self.files.retain(|id, _| listed.contains(id));
+        }
+        self.held.sort_by_key(|line| line.time);
+        let until = Timestamp::now().minus(HELD_FOR);
+        let old_enough = self.held.partition_point(|line| line.time <= until);
+        let lines = self.held.drain(..old_enough).collect();
+        Ok((lines, more))
+    }
+
+    /// Returns the lines that are still held.
+    pub(crate) fn rest(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.held)
+    }
+}
+
+impl Followed {
+    /// Reads on; returns whether there is more.
+    fn read(&mut self, lines: &mut Vec<Line>) -> io::Result<bool> {
+        let length = self.file.file.metadata()?.len();
+        if length < self.file.end {
+            self.file.end = 0;
+            self.partial.clear();
+        }
+        if length == self.file.end {
+            return Ok(false);
+        }
+        self.file.file.seek(SeekFrom::Start(self.file.end))?;
+        let mut bytes = std::mem::take(&mut self.partial);
+        let read = self.file.file.by_ref().take(READ_BYTES_MAX).read_to_end(&mut bytes)? as u64;
+        self.file.end += read;
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        self.partial = bytes.split_off(whole);
+        self.partial.truncate(LINE_BYTES_MAX);
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let line = Line::read(line, &self.file.service, self.time);
+            self.time = line.time;
+            lines.push(line);
+        }
+        Ok(read == READ_BYTES_MAX)
+    }
+}

@@ -1,0 +1,220 @@
+//! The lines of all files of a folder in one stream, merged by time: the last ones, or all.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+};
+
+use contracts::Timestamp;
+
+use super::{
+    LINE_BYTES_MAX, Line,
+    backwards::Backwards,
+    files::{FileId, LogFile},
+};
+
+/// How many lines that do not say their time are kept until one before them does.
+const UNTIMED_MAX: usize = 1_000;
+
+/// The last lines.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    /// The lines, the last one last.
+    pub(crate) lines: Vec<Line>,
+    /// Whether there were more before them.
+    pub(crate) more: bool,
+}
+
+/// Returns the last `count` lines that are wanted, merged by time, none older than `since`. Files are read from their
+/// ends, and no further than needed.
+///
+/// # Errors
+/// If a file can't be read.
+pub(crate) fn tail(
+    files: BTreeMap<FileId, LogFile>,
+    count: usize,
+    wanted: impl Fn(&Line) -> bool,
+    since: Option<Timestamp>,
+) -> io::Result<Tail> {
+    let mut sources = by_service(files)
+        .into_values()
+        .map(|mut files| {
+            files.sort_by_key(|file| file.age);
+            FromEnd {
+                older: files.into(),
+                reading: None,
+                ready: VecDeque::new(),
+                untimed: Vec::new(),
+            }
+        })
+        .collect::<Vec<_>>();
+    let mut heads = sources.iter_mut().map(FromEnd::next).collect::<io::Result<Vec<_>>>()?;
+    let mut lines = Vec::new();
+    loop {
+        let latest = (0..heads.len())
+            .filter(|at| heads[*at].is_some())
+            .max_by_key(|at| heads[*at].as_ref().map(|line| line.time));
+        let Some(latest) = latest else { break };
+        let next = sources[latest].next()?;
+        let Some(line) = std::mem::replace(&mut heads[latest], next) else { break };
+        if since.is_some_and(|since| line.time < since) {
+            break;
+        }
+        if wanted(&line) {
+            if lines.len() == count {
+                lines.reverse();
+                return Ok(Tail { lines, more: true });
+            }
+            lines.push(line);
+        }
+    }
+    lines.reverse();
+    Ok(Tail { lines, more: false })
+}
+
+fn by_service(files: BTreeMap<FileId, LogFile>) -> BTreeMap<String, Vec<LogFile>> {
+    let mut services: BTreeMap<String, Vec<LogFile>> = BTreeMap::new();
+    for file in files.into_values() {
+        services.entry(file.service.clone()).or_default().push(file);
+    }
+    services
+}
+
+/// The lines of one service, the last one first.
+struct FromEnd {
+    /// Files not read yet, the youngest first.
+    older: VecDeque<LogFile>,
+    reading: Option<(Backwards<File>, String, Timestamp)>,
+    /// Lines whose time is known.
+    ready: VecDeque<Line>,
+    /// Lines that do not say their time, the last one first: they have that of the line before them.
+    untimed: Vec<Vec<u8>>,
+}
+
+impl FromEnd {
+    fn next(&mut self) -> io::Result<Option<Line>> {
+        loop {
+            if let Some(line) = self.ready.pop_front() {
+                return Ok(Some(line));
+            }
+            let Some((backwards, service, changed)) = &mut self.reading else {
+                let Some(file) = self.older.pop_front() else { return Ok(None) };
+                self.reading =
+                    Some((Backwards::new(file.file, file.end), file.service, file.changed));
+                continue;
+            };
+            let (time, timed) = match backwards.next_line()? {
+                Some(bytes) => match Line::time_of(&bytes) {
+                    Some(time) => (time, Some(bytes)),
+                    None => {
+                        self.untimed.push(bytes);
+                        if self.untimed.len() < UNTIMED_MAX {
+                            continue;
+                        }
+                        (*changed, None)
+                    }
+                },
+                None => (*changed, None),
+            };
+            let at_the_beginning = timed.is_none() && self.untimed.len() < UNTIMED_MAX;
+            let untimed = std::mem::take(&mut self.untimed);
+            self.ready
+                .extend(untimed.iter().chain(&timed).map(|bytes| Line::read(bytes, service, time)));
+            *changed = time;
+            if at_the_beginning {
+                self.reading = None;
+            }
+        }
+    }
+}
+
+/// All lines of all files, merged by time, the first one first.
+pub(crate) struct Forwards {
+    sources: Vec<FromBeginning>,
+    heads: Vec<Option<Line>>,
+}
+
+impl Forwards {
+    /// Begins with the first line of all.
+    ///
+    /// # Errors
+    /// If a file can't be read.
+    pub(crate) fn new(files: BTreeMap<FileId, LogFile>) -> io::Result<Self> {
+        let mut sources = by_service(files)
+            .into_values()
+            .map(|mut files| {
+                files.sort_by_key(|file| std::cmp::Reverse(file.age));
+                FromBeginning { younger: files.into(), reading: None, time: Timestamp::default() }
+            })
+            .collect::<Vec<_>>();
+        let heads = sources.iter_mut().map(FromBeginning::next).collect::<io::Result<_>>()?;
+        Ok(Self { sources, heads })
+    }
+
+    /// Returns the next line.
+    ///
+    /// # Errors
+    /// If a file can't be read.
+    pub(crate) fn next_line(&mut self) -> io::Result<Option<Line>> {
+        let heads = &self.heads;
+        let first = (0..heads.len())
+            .filter(|at| heads[*at].is_some())
+            .min_by_key(|at| heads[*at].as_ref().map(|line| line.time));
+        let Some(first) = first else { return Ok(None) };
+        let next = self.sources[first].next()?;
+        Ok(std::mem::replace(&mut self.heads[first], next))
+    }
+}
+
+/// The lines of one service, the first one first.
+struct FromBeginning {
+    /// Files not read yet, the oldest first.
+    younger: VecDeque<LogFile>,
+    reading: Option<(BufReader<io::Take<File>>, String)>,
+    /// When the last line was written.
+    time: Timestamp,
+}
+
+impl FromBeginning {
+    fn next(&mut self) -> io::Result<Option<Line>> {
+        loop {
+            let Some((reader, service)) = &mut self.reading else {
+                let Some(mut file) = self.younger.pop_front() else { return Ok(None) };
+                file.file.seek(SeekFrom::Start(0))?;
+                if self.time == Timestamp::default() {
+                    self.time = file.changed;
+                }
+                self.reading = Some((
+                    BufReader::with_capacity(64 * 1024, file.file.take(file.end)),
+                    file.service,
+                ));
+                continue;
+            };
+            let Some(bytes) = read_line(reader)? else {
+                self.reading = None;
+                continue;
+            };
+            if bytes.is_empty() {
+                continue;
+            }
+            let line = Line::read(&bytes, service, self.time);
+            self.time = line.time;
+            return Ok(Some(line));
+        }
+    }
+}
+
+/// Reads up to the next line end, and keeps no more than a line may have.
+fn read_line(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    if reader.take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else {
+        reader.skip_until(b'\n')?;
+    }
+    Ok(Some(line))
+}

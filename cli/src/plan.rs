@@ -1,0 +1,341 @@
+//! What `up` will do: a plain function from what is wanted and what is there to steps.
+
+use std::fmt;
+
+use crate::{
+    config::{PORT_DEFAULT, Runtime, Settings},
+    error::CliError,
+    state::{EnvironmentName, HouseRecord},
+};
+
+/// The house as it should be.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// What it is started with.
+    pub(crate) settings: Settings,
+    /// Which program it runs.
+    pub(crate) program: Program,
+    /// Whether an empty house gets recipes and stock.
+    pub(crate) seed: bool,
+    /// How many orders are placed in the end.
+    pub(crate) orders: u32,
+}
+
+/// A version of this program, and which build of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Program {
+    /// The version.
+    pub(crate) version: String,
+    /// Tells one build of a version from another.
+    pub(crate) build: String,
+}
+
+/// The house as it is.
+#[derive(Clone, Debug)]
+pub(crate) enum Observed {
+    /// Nobody is in.
+    Nothing {
+        /// Whether its state folder is there.
+        state: bool,
+        /// Whether the last house ended without saying goodbye.
+        crashed: bool,
+    },
+    /// Somebody is in and does not say where it listens.
+    Mute {
+        /// The process, if it is known.
+        pid: Option<u32>,
+    },
+    /// A house listens.
+    Running {
+        /// What it says about itself.
+        record: Box<HouseRecord>,
+        /// Whether it answers that it is ready.
+        ready: bool,
+        /// Whether it has never had a menu; unknown while it is not ready.
+        empty: bool,
+    },
+}
+
+/// One thing to do. Its text is what `--dry-run` prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Make the state folder and the keys in it.
+    CreateState,
+    /// Stop the house that runs; its data stay.
+    Stop {
+        /// The process, if it is known.
+        pid: Option<u32>,
+        /// Why it can't stay as it is.
+        why: String,
+    },
+    /// Start a house.
+    Start {
+        /// The port that was asked for.
+        port: Option<u16>,
+        /// Whether the last one crashed.
+        after_crash: bool,
+    },
+    /// Wait until every service is ready.
+    AwaitReady,
+    /// Send recipes and stock, if there never was a menu.
+    SeedIfEmpty,
+    /// Place orders and follow each to the table.
+    Order {
+        /// How many.
+        count: u32,
+    },
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateState => formatter.write_str("create the state folder and its keys"),
+            Self::Stop { pid: Some(pid), why } => {
+                write!(formatter, "stop the house (process {pid}), data kept: {why}")
+            }
+            Self::Stop { pid: None, why } => write!(formatter, "stop the house, data kept: {why}"),
+            Self::Start { port, after_crash } => {
+                match port {
+                    Some(0) => formatter.write_str("start the house on any free port")?,
+                    Some(port) => write!(formatter, "start the house on port {port}")?,
+                    None => write!(
+                        formatter,
+                        "start the house on port {PORT_DEFAULT}, or the next free one"
+                    )?,
+                }
+                if *after_crash {
+                    formatter.write_str("; the last one ended without saying goodbye")
+                } else {
+                    Ok(())
+                }
+            }
+            Self::AwaitReady => formatter.write_str("wait until every service is ready"),
+            Self::SeedIfEmpty => {
+                formatter.write_str("send recipes and stock, if there never was a menu")
+            }
+            Self::Order { count: 1 } => {
+                formatter.write_str("place 1 order and follow it to the table")
+            }
+            Self::Order { count } => {
+                write!(formatter, "place {count} orders and follow each to the table")
+            }
+        }
+    }
+}
+
+/// Why what is wanted can't be made from what is there, without losing sight of data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    what: String,
+}
+
+impl Refusal {
+    /// Returns it as an error that says what to try.
+    pub(crate) fn into_error(self, name: &EnvironmentName) -> CliError {
+        CliError::Failed {
+            what: self.what,
+            hint: format!(
+                "take it down first with `chefcito down{}`, or choose another `--name`",
+                name.flag()
+            ),
+            source: None,
+        }
+    }
+}
+
+/// Returns the steps from what is observed to what is wanted; none if all is as it should be.
+///
+/// # Errors
+/// [`Refusal`] if a house with another runtime or another database runs: changing that would hide its data.
+pub(crate) fn plan(wanted: &Wanted, observed: &Observed) -> Result<Vec<Step>, Refusal> {
+    let mut steps = match observed {
+        Observed::Nothing { state, crashed } => {
+            let create = (!state).then_some(Step::CreateState);
+            create.into_iter().chain(start(wanted, *crashed)).collect()
+        }
+        Observed::Mute { pid } => {
+            let why = "it does not say where it listens".into();
+            [Step::Stop { pid: *pid, why }].into_iter().chain(start(wanted, false)).collect()
+        }
+        Observed::Running { record, ready, empty } => {
+            refuse_to_hide_data(wanted, record)?;
+            match reasons_to_restart(wanted, record) {
+                reasons if !reasons.is_empty() => {
+                    let stop = Step::Stop { pid: Some(record.pid), why: reasons.join(", ") };
+                    [stop].into_iter().chain(start(wanted, false)).collect()
+                }
+                _ if !ready => [Step::AwaitReady]
+                    .into_iter()
+                    .chain(wanted.seed.then_some(Step::SeedIfEmpty))
+                    .collect(),
+                _ => (wanted.seed && *empty)
+                    .then_some(Step::SeedIfEmpty)
+                    .into_iter()
+                    .collect::<Vec<_>>(),
+            }
+        }
+    };
+    if wanted.orders > 0 {
+        steps.push(Step::Order { count: wanted.orders });
+    }
+    Ok(steps)
+}
+
+fn start(wanted: &Wanted, after_crash: bool) -> impl Iterator<Item = Step> {
+    [Step::Start { port: wanted.settings.port, after_crash }, Step::AwaitReady]
+        .into_iter()
+        .chain(wanted.seed.then_some(Step::SeedIfEmpty))
+}
+
+fn refuse_to_hide_data(wanted: &Wanted, record: &HouseRecord) -> Result<(), Refusal> {
+    let (wanted, running) = (&wanted.settings, &record.settings);
+    if wanted.runtime != running.runtime {
+        return Err(Refusal {
+            what: format!("it runs as {}, not as {}", running.runtime, wanted.runtime),
+        });
+    }
+    if wanted.database_url != running.database_url {
+        let place = |settings: &Settings| match &settings.database_url {
+            Some(url) => format!("at {url}"),
+            None => "in SQLite files".into(),
+        };
+        return Err(Refusal {
+            what: format!("its data lie {}, not {}", place(running), place(wanted)),
+        });
+    }
+    Ok(())
+}
+
+fn reasons_to_restart(wanted: &Wanted, record: &HouseRecord) -> Vec<String> {
+    let mut reasons: Vec<String> =
+        wanted.settings.differences(&record.settings).iter().map(ToString::to_string).collect();
+    match wanted.settings.port {
+        Some(port) if port != 0 && port != record.address.port() => {
+            reasons.push(format!("port {} → {port}", record.address.port()));
+        }
+        _ => {}
+    }
+    if wanted.program.version != record.version {
+        reasons.push(format!("version {} → {}", record.version, wanted.program.version));
+    } else if wanted.program.build != record.build {
+        reasons.push("the program was built anew".into());
+    }
+    reasons
+}
+
+/// Returns what a runtime is made of, in a few words.
+pub(crate) fn describe(settings: &Settings) -> String {
+    let store = match &settings.database_url {
+        Some(url) => format!("PostgreSQL at {url}"),
+        None => "SQLite".into(),
+    };
+    match settings.runtime {
+        Runtime::Embedded => format!("embedded: one background process, {store}"),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use contracts::Timestamp;
+
+    use super::*;
+    use crate::config::{Durability, STOVES_DEFAULT};
+
+    fn wanted() -> Wanted {
+        Wanted {
+            settings: Settings {
+                runtime: Runtime::Embedded,
+                port: None,
+                durability: Durability::Process,
+                cooking_time: None,
+                stoves: STOVES_DEFAULT,
+                seed: 1,
+                database_url: None,
+                market_url: None,
+                log_filter: None,
+            },
+            program: Program { version: "1.0.0".into(), build: "a".into() },
+            seed: true,
+            orders: 0,
+        }
+    }
+
+    fn running(wanted: &Wanted) -> Observed {
+        let record = HouseRecord {
+            address: "127.0.0.1:7374".parse().unwrap(),
+            plaza_address: None,
+            pid: 42,
+            version: wanted.program.version.clone(),
+            build: wanted.program.build.clone(),
+            settings: wanted.settings.clone(),
+            started_at: Timestamp::default(),
+        };
+        Observed::Running { record: Box::new(record), ready: true, empty: false }
+    }
+
+    fn told(wanted: &Wanted, observed: &Observed) -> Vec<String> {
+        match plan(wanted, observed) {
+            Ok(steps) => steps.iter().map(ToString::to_string).collect(),
+            Err(refusal) => vec![format!("no: {}", refusal.what)],
+        }
+    }
+
+    #[test]
+    fn an_empty_machine_gets_a_whole_house() {
+        let observed = Observed::Nothing { state: false, crashed: false };
+        let wanted = Wanted { orders: 50, ..wanted() };
+        insta::assert_snapshot!(told(&wanted, &observed).join("\n"), @r"
+        create the state folder and its keys
+        start the house on port 7373, or the next free one
+        wait until every service is ready
+        send recipes and stock, if there never was a menu
+        place 50 orders and follow each to the table
+        ");
+    }
+
+    #[test]
+    fn a_house_that_is_as_wanted_is_left_alone() {
+        assert_eq!(plan(&wanted(), &running(&wanted())), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_differs_is_changed_and_the_reasons_are_told() {
+        let mut other = wanted();
+        other.settings.stoves = NonZeroU32::MIN;
+        other.settings.port = Some(8000);
+        other.program.version = "1.1.0".into();
+        other.seed = false;
+        insta::assert_snapshot!(told(&other, &running(&wanted())).join("\n"), @r"
+        stop the house (process 42), data kept: stoves 8 → 1, port 7374 → 8000, version 1.0.0 → 1.1.0
+        start the house on port 8000
+        wait until every service is ready
+        ");
+    }
+
+    #[test]
+    fn another_database_is_refused() {
+        let mut other = wanted();
+        other.settings.database_url = Some("postgres://chef:secret@db/house".parse().unwrap());
+        insta::assert_snapshot!(told(&other, &running(&wanted())).join("\n"), @"no: its data lie in SQLite files, not at postgres://chef@db/house");
+    }
+
+    #[test]
+    fn an_empty_house_is_only_seeded() {
+        let Observed::Running { record, .. } = running(&wanted()) else { unreachable!() };
+        let observed = Observed::Running { record, ready: true, empty: true };
+        assert_eq!(plan(&wanted(), &observed), Ok(vec![Step::SeedIfEmpty]));
+        assert_eq!(plan(&Wanted { seed: false, ..wanted() }, &observed), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_house_that_says_nothing_is_replaced() {
+        let steps = told(&wanted(), &Observed::Mute { pid: Some(7) });
+        assert_eq!(
+            steps[0],
+            "stop the house (process 7), data kept: it does not say where it listens"
+        );
+    }
+}

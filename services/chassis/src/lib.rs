@@ -7,6 +7,7 @@
 //! - [`service`]: puts a service together from these, with workers and the routes that every service has.
 //! - [`http`], [`problem`], [`telemetry`], [`metrics`], [`config`]: the edges.
 
+pub mod alone;
 pub mod bus;
 pub mod clock;
 pub mod config;
@@ -21,6 +22,7 @@ pub mod outbox;
 pub mod problem;
 pub mod service;
 pub mod telemetry;
+#[cfg(feature = "testing")]
 pub mod testing;
 pub mod timers;
 

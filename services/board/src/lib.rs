@@ -1,1 +1,67 @@
 //! The live view: aggregates over every event.
+//!
+//! In: every event about orders, ingredients and dishes. Out: nothing.
+//!
+//! Aggregates are sums, so that they are the same in whatever order events of different services arrive.
+
+use axum::{Router, extract::State, routing::get};
+use chassis::{
+    database::{Migrations, OpenError},
+    http::no_such_route,
+    problem::Problem,
+    service::{Floor, Service},
+};
+use contracts::{
+    api::{audit::Counters, board::Summary},
+    services::BOARD,
+};
+
+mod projection;
+mod reactions;
+mod store;
+
+const MIGRATIONS: Migrations = Migrations {
+    owner: "board",
+    steps: &[(1, "counters", include_str!("../migrations/V1__counters.sql"))],
+};
+
+/// Every statement of this service, for the test that has both engines prepare them.
+#[doc(hidden)]
+pub use store::STATEMENTS;
+
+/// The service. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Board {
+    service: Service,
+}
+
+impl Board {
+    /// Opens the service on a floor.
+    ///
+    /// # Errors
+    /// [`OpenError`] if its database can't be opened.
+    pub async fn open(floor: &Floor) -> Result<Self, OpenError> {
+        let mut service = floor.open(BOARD, MIGRATIONS).await?;
+        service.consume(reactions::react);
+        Ok(Self { service })
+    }
+
+    /// Returns its routes.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/v1/summary", get(summary))
+            .route("/internal/facts/counters", get(counters))
+            .with_state(self.clone())
+            .merge(self.service.router())
+            .fallback(no_such_route)
+    }
+}
+
+async fn summary(State(board): State<Board>) -> Result<axum::Json<Summary>, Problem> {
+    let counters = board.service.database().read(store::counters).await?;
+    Ok(axum::Json(projection::summary(&counters)))
+}
+
+async fn counters(State(board): State<Board>) -> Result<axum::Json<Counters>, Problem> {
+    Ok(axum::Json(Counters { counters: board.service.database().read(store::counters).await? }))
+}

@@ -116,6 +116,7 @@ struct Inner {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one exists a service")]
 enum Opened {
     Sqlite { path: PathBuf, durability: Durability },
     Postgres(postgres::Address),

@@ -160,6 +160,9 @@ pub enum Pace {
     Until(Timestamp),
 }
 
+/// Counts the work of a service that is not done yet.
+pub type CountOpen = fn(&mut Tx<'_>) -> Result<i64, StoreError>;
+
 /// One service of the process.
 #[derive(Clone)]
 pub struct Service {
@@ -167,7 +170,7 @@ pub struct Service {
     database: Database,
     floor: Floor,
     react: Option<Arc<Reaction>>,
-    open: Option<fn(&mut Tx<'_>) -> Result<i64, StoreError>>,
+    open: Option<CountOpen>,
     notes: Arc<Mutex<Notes>>,
 }
 
@@ -204,7 +207,7 @@ impl Service {
     }
 
     /// Says how to count the work of the service that is not done yet, for its status.
-    pub fn count_open(&mut self, count: fn(&mut Tx<'_>) -> Result<i64, StoreError>) {
+    pub fn count_open(&mut self, count: CountOpen) {
         self.open = Some(count);
     }
 

@@ -1,1 +1,70 @@
 //! Takes orders and knows where each one is.
+//!
+//! In: `menu.changed`, `cooking.started`, `dish.prepared`, `dish.cancelled`, `cancellation.refused`, `dish.refused`.
+//! Out: `order.placed`, `order.cancellation_requested`, `order.delivered`, `order.cancelled`, `order.rejected`.
+
+use axum::Router;
+use chassis::{
+    database::{Form, Migrations, OpenError, StoreError},
+    service::{Floor, Service},
+};
+use contracts::services::ORDERS;
+
+mod api;
+mod commands;
+mod domain;
+mod queries;
+mod reactions;
+mod store;
+
+use commands::{
+    cancel_orders::{CancelOrder, Cancellation, cancel_orders},
+    place_orders::{PlaceRequest, Placement, place_orders},
+};
+
+const MIGRATIONS: Migrations = Migrations {
+    owner: "orders",
+    steps: &[(1, "orders", include_str!("../migrations/V1__orders.sql"))],
+};
+
+/// Every statement of this service, for the test that has both engines prepare them.
+#[doc(hidden)]
+pub use store::STATEMENTS;
+
+/// The service. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    service: Service,
+    place: Form<PlaceRequest, Placement>,
+    cancel: Form<CancelOrder, Cancellation>,
+}
+
+impl Orders {
+    /// Opens the service on a floor.
+    ///
+    /// # Errors
+    /// [`OpenError`] if its database can't be opened.
+    pub async fn open(floor: &Floor) -> Result<Self, OpenError> {
+        let mut service = floor.open(ORDERS, MIGRATIONS).await?;
+        service.count_open(store::count_open);
+        service.consume(reactions::react);
+        let place = service.database().form(place_orders);
+        let cancel = service.database().form(cancel_orders);
+        Ok(Self { service, place, cancel })
+    }
+
+    /// Returns its routes.
+    pub fn router(&self) -> Router {
+        api::router(self.clone())
+            .merge(self.service.router())
+            .fallback(chassis::http::no_such_route)
+    }
+
+    async fn place(&self, request: PlaceRequest) -> Result<Placement, StoreError> {
+        self.place.submit(request).await
+    }
+
+    async fn cancel(&self, request: CancelOrder) -> Result<Cancellation, StoreError> {
+        self.cancel.submit(request).await
+    }
+}

@@ -1,0 +1,4 @@
+CREATE TABLE counters (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value BIGINT NOT NULL
+) WITHOUT ROWID;

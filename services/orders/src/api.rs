@@ -1,0 +1,189 @@
+//! HTTP in, a command or a query out.
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use chassis::{
+    http::{Json, Path, Query},
+    problem::Problem,
+    service::facts_page,
+};
+use contracts::{
+    OrderId,
+    api::{
+        audit::{Facts, FactsQuery, OrderFact},
+        orders::{
+            AskStates, DISH_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, ListOrders,
+            ORDERS_PER_REQUEST_MAX, Order, OrderPage, OrderStates, PlaceOrders, PlacedOrders,
+        },
+    },
+};
+
+use crate::{
+    Orders,
+    commands::{
+        cancel_orders::{CancelOrder, Cancellation},
+        place_orders::{PlaceRequest, Placement},
+    },
+    domain::Refusal,
+    queries::{find_orders::find_orders, list_orders::list_orders},
+    store,
+};
+
+pub(crate) fn router(orders: Orders) -> Router {
+    Router::new()
+        .route("/v1/orders", post(place).get(list))
+        .route("/v1/orders/states", post(states))
+        .route("/v1/orders/{id}", get(find))
+        .route("/v1/orders/{id}/cancel", post(cancel))
+        .route("/internal/facts/orders", get(facts))
+        .with_state(orders)
+}
+
+async fn place(
+    State(orders): State<Orders>,
+    headers: HeaderMap,
+    Json(request): Json<PlaceOrders>,
+) -> Result<Response, Problem> {
+    let request = PlaceRequest {
+        key: idempotency_key(&headers)?,
+        dishes: dishes_of(request)?,
+        traceparent: traceparent(&headers),
+    };
+    let (placed, repeated) = match orders.place(request).await? {
+        Placement::Placed(placed) => (placed, false),
+        Placement::Repeated(placed) => (placed, true),
+        Placement::Refused(refusal @ Refusal::UnknownDish { .. }) => {
+            return Err(Problem::unprocessable(
+                "unknown-dish",
+                "The dish is not on the menu",
+                refusal.to_string(),
+            ));
+        }
+        Placement::Refused(refusal @ Refusal::KeyReused) => {
+            let title = "The Idempotency-Key belongs to another request";
+            return Err(Problem::unprocessable("key-reused", title, refusal.to_string()));
+        }
+    };
+    let body = axum::Json(PlacedOrders { orders: placed.into_iter().map(Into::into).collect() });
+    let mut response = (StatusCode::ACCEPTED, body).into_response();
+    if repeated {
+        response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// Returns the dish of each order of a request.
+fn dishes_of(request: PlaceOrders) -> Result<Vec<Option<String>>, Problem> {
+    let invalid = |detail: String| {
+        Problem::unprocessable("invalid", "The request asks for what can't be", detail)
+    };
+    let dishes: Vec<Option<String>> = match request {
+        PlaceOrders { dish: Some(_), orders: Some(_) } => {
+            return Err(invalid(
+                "Give `dish` for one order, or `orders` for several, not both.".into(),
+            ));
+        }
+        PlaceOrders { dish, orders: None } => vec![dish],
+        PlaceOrders { dish: None, orders: Some(lines) } => {
+            lines.into_iter().map(|line| line.dish).collect()
+        }
+    };
+    if dishes.is_empty() || dishes.len() > ORDERS_PER_REQUEST_MAX {
+        return Err(invalid(format!(
+            "`orders` has {} orders; it should have from 1 to {ORDERS_PER_REQUEST_MAX}.",
+            dishes.len()
+        )));
+    }
+    match dishes.iter().flatten().find(|dish| dish.is_empty() || dish.len() > DISH_BYTES_MAX) {
+        Some(dish) => Err(invalid(format!(
+            "A dish has a name of 1 to {DISH_BYTES_MAX} bytes, and one here has {}.",
+            dish.len()
+        ))),
+        None => Ok(dishes),
+    }
+}
+
+/// Returns the idempotency key, with the caller's name before it: another caller's key is another key.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let usable =
+        key.to_str().ok().filter(|key| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()));
+    let Some(key) = usable else {
+        return Err(Problem::bad_request(format!(
+            "The Idempotency-Key should be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters, such as a UUID."
+        )));
+    };
+    let caller =
+        headers.get("x-chefcito-key").and_then(|caller| caller.to_str().ok()).unwrap_or_default();
+    Ok(Some(format!("{caller}:{key}")))
+}
+
+/// Returns the trace of a request, which the gateway has checked.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    headers.get("traceparent").and_then(|trace| trace.to_str().ok()).map(str::to_owned)
+}
+
+async fn list(
+    State(orders): State<Orders>,
+    Query(query): Query<ListOrders>,
+) -> Result<axum::Json<OrderPage>, Problem> {
+    Ok(axum::Json(orders.service.database().read(move |tx| list_orders(tx, &query)).await?))
+}
+
+async fn states(
+    State(orders): State<Orders>,
+    Json(AskStates { ids }): Json<AskStates>,
+) -> Result<axum::Json<OrderStates>, Problem> {
+    if ids.len() > ORDERS_PER_REQUEST_MAX {
+        let detail =
+            format!("Ask for {ORDERS_PER_REQUEST_MAX} orders at the most, not {}.", ids.len());
+        return Err(Problem::unprocessable(
+            "invalid",
+            "The request asks for what can't be",
+            detail,
+        ));
+    }
+    Ok(axum::Json(OrderStates {
+        orders: orders.service.database().read(move |tx| find_orders(tx, &ids)).await?,
+    }))
+}
+
+async fn find(
+    State(orders): State<Orders>,
+    Path(id): Path<OrderId>,
+) -> Result<axum::Json<Order>, Problem> {
+    let found = orders.service.database().read(move |tx| find_orders(tx, &[id])).await?;
+    found.into_iter().next().map(axum::Json).ok_or_else(|| no_such_order(id))
+}
+
+async fn cancel(
+    State(orders): State<Orders>,
+    headers: HeaderMap,
+    Path(order): Path<OrderId>,
+) -> Result<(StatusCode, axum::Json<Order>), Problem> {
+    match orders.cancel(CancelOrder { order, traceparent: traceparent(&headers) }).await? {
+        Cancellation::Accepted(order) => Ok((StatusCode::ACCEPTED, axum::Json(order.into()))),
+        Cancellation::Refused(why) => Err(Problem::conflict(
+            "too-late",
+            "The order can't be cancelled any more",
+            why.to_string(),
+        )),
+        Cancellation::Unknown => Err(no_such_order(order)),
+    }
+}
+
+fn no_such_order(id: OrderId) -> Problem {
+    Problem::not_found(format!("No order has the id {id}."))
+}
+
+async fn facts(
+    State(orders): State<Orders>,
+    Query(query): Query<FactsQuery>,
+) -> Result<axum::Json<Facts<OrderFact>>, Problem> {
+    facts_page(&orders.service, move |tx| store::facts(tx, &query)).await
+}

@@ -1,0 +1,195 @@
+//! All SQL of the orders service.
+
+use std::collections::HashMap;
+
+use chassis::{
+    database::{Row, StoreError, ToValue, Tx, Value},
+    facts, params,
+};
+use contracts::{
+    OrderId,
+    api::{
+        audit::{FactsQuery, OrderFact},
+        orders::ListOrders,
+    },
+};
+
+use crate::domain::{Menu, Order};
+
+const TAKE_NUMBERS: &str =
+    "UPDATE numbering SET last = last + CAST(?1 AS BIGINT) WHERE name = 'orders' RETURNING last";
+const INSERT: &str = "INSERT INTO orders
+         (number, id, idempotency_key, lines, requested_dish, dish, status, reason, placed_at, ended_at, revision)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING";
+const TAKE_BACK: &str = "DELETE FROM orders WHERE id = ?1";
+const BY_ID: &str =
+    "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision
+     FROM orders WHERE id = ?1";
+const BY_KEY: &str =
+    "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision,
+         idempotency_key, lines
+     FROM orders WHERE idempotency_key = ?1";
+const LIST: &str =
+    "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision
+     FROM orders
+     WHERE number < ?1
+         AND (CAST(?2 AS TEXT) IS NULL OR status = CAST(?2 AS TEXT))
+         AND (CAST(?3 AS TEXT) IS NULL OR dish = CAST(?3 AS TEXT))
+     ORDER BY number DESC LIMIT ?4";
+const ADVANCE: &str =
+    "UPDATE orders SET status = ?2, dish = ?3, reason = ?4, ended_at = ?5, revision = ?6
+     WHERE id = ?1 AND revision = CAST(?6 AS BIGINT) - 1";
+const COUNT_OPEN: &str = "SELECT COUNT(*) FROM orders WHERE ended_at IS NULL";
+const MENU: &str = "SELECT dish FROM menu";
+const RAISE_MENU: &str =
+    "UPDATE menu_version SET version = ?1 WHERE name = 'menu' AND version < ?1";
+const CLEAR_MENU: &str = "DELETE FROM menu";
+const ADD_TO_MENU: &str = "INSERT INTO menu (dish) VALUES (?1) ON CONFLICT DO NOTHING";
+const FACTS: &str = "SELECT id, status, dish FROM orders WHERE id > ?1 ORDER BY id LIMIT ?2";
+
+/// Every statement of this file.
+pub const STATEMENTS: [&str; 13] = [
+    TAKE_NUMBERS,
+    INSERT,
+    TAKE_BACK,
+    BY_ID,
+    BY_KEY,
+    LIST,
+    ADVANCE,
+    COUNT_OPEN,
+    MENU,
+    RAISE_MENU,
+    CLEAR_MENU,
+    ADD_TO_MENU,
+    FACTS,
+];
+
+/// An order as one line of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) order: Order,
+    pub(crate) key: Option<String>,
+    /// How many lines the request has.
+    pub(crate) lines: usize,
+}
+
+/// Takes the next `count` running numbers; returns the first of them.
+pub(crate) fn take_numbers(tx: &mut Tx, count: usize) -> Result<i64, StoreError> {
+    let count = i64::try_from(count).map_err(|error| StoreError::piece(error.to_string()))?;
+    let last: Option<i64> = tx.query_one(TAKE_NUMBERS, &params![count], |row| row.get(0))?;
+    last.map(|last| last - count + 1).ok_or_else(|| StoreError::piece("the numbering is gone"))
+}
+
+/// Saves orders; returns for each whether it is new. The unique key decides what is a repeat.
+pub(crate) fn insert_new(tx: &mut Tx, lines: &[Line]) -> Result<Vec<bool>, StoreError> {
+    let rows = lines.iter().map(|Line { order, key, lines }| {
+        params![
+            order.number,
+            order.id,
+            key,
+            i64::try_from(*lines).unwrap_or(i64::MAX),
+            order.requested_dish,
+            order.dish,
+            order.status,
+            order.reason,
+            order.placed_at,
+            order.ended_at,
+            order.revision
+        ]
+    });
+    Ok(tx.execute_each(INSERT, rows)?.into_iter().map(|inserted| inserted == 1).collect())
+}
+
+/// Forgets orders of this very transaction.
+pub(crate) fn take_back(tx: &mut Tx, lines: &[&Line]) -> Result<(), StoreError> {
+    tx.execute_each(TAKE_BACK, lines.iter().map(|line| params![line.order.id])).map(|_| ())
+}
+
+/// Returns the orders with these ids.
+pub(crate) fn load(tx: &mut Tx, ids: &[OrderId]) -> Result<HashMap<OrderId, Order>, StoreError> {
+    let orders = tx.query_each(BY_ID, ids.iter().map(|id| params![id]), read)?;
+    Ok(orders.into_iter().map(|order| (order.id, order)).collect())
+}
+
+/// Returns the orders with these idempotency keys, by key.
+pub(crate) fn find_by_keys(
+    tx: &mut Tx,
+    keys: &[&str],
+) -> Result<HashMap<String, Line>, StoreError> {
+    let lines = tx.query_each(BY_KEY, keys.iter().map(|key| params![key]), |row| {
+        let key: String = row.get(9)?;
+        let lines = usize::try_from(row.get::<i64>(10)?).unwrap_or(0);
+        Ok((key.clone(), Line { order: read(row)?, key: Some(key), lines }))
+    })?;
+    Ok(lines.into_iter().collect())
+}
+
+/// Returns orders below a number, newest first.
+pub(crate) fn list(tx: &mut Tx, query: &ListOrders, limit: i64) -> Result<Vec<Order>, StoreError> {
+    let before = query.before.unwrap_or(i64::MAX);
+    tx.query(LIST, &params![before, query.status, query.dish, limit], read)
+}
+
+/// Saves orders at their new revision.
+///
+/// # Errors
+/// [`StoreError::Engine`] if one was changed by another replica meanwhile: the batch is decided again.
+pub(crate) fn advance(tx: &mut Tx, orders: &[Order]) -> Result<(), StoreError> {
+    // In key order, so that two replicas never wait for each other in a circle.
+    let mut orders: Vec<&Order> = orders.iter().collect();
+    orders.sort_unstable_by_key(|order| order.id);
+    let rows =
+        orders.iter().map(|Order { id, status, dish, reason, ended_at, revision, .. }| {
+            params![id, status, dish, reason, ended_at, revision]
+        });
+    match tx.execute_each(ADVANCE, rows)?.iter().position(|changed| *changed == 0) {
+        None => Ok(()),
+        Some(at) => {
+            Err(StoreError::engine(format!("order {} was changed meanwhile", orders[at].id)))
+        }
+    }
+}
+
+/// Returns how many orders are not at an end.
+pub(crate) fn count_open(tx: &mut Tx) -> Result<i64, StoreError> {
+    Ok(tx.query_one(COUNT_OPEN, &[], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// Returns the dishes that can be ordered.
+pub(crate) fn menu(tx: &mut Tx) -> Result<Menu, StoreError> {
+    Ok(Menu { dishes: tx.query(MENU, &[], |row| row.get(0))?.into_iter().collect() })
+}
+
+/// Raises the menu's version; returns whether it was lower.
+pub(crate) fn raise_menu_version(tx: &mut Tx, version: i64) -> Result<bool, StoreError> {
+    Ok(tx.execute(RAISE_MENU, &params![version])? == 1)
+}
+
+/// Puts these dishes in the place of those on the menu.
+pub(crate) fn replace_menu(tx: &mut Tx, dishes: &[String]) -> Result<(), StoreError> {
+    tx.execute(CLEAR_MENU, &[])?;
+    tx.execute_each(ADD_TO_MENU, dishes.iter().map(|dish| [dish.to_value()] as [Value; 1]))
+        .map(|_| ())
+}
+
+/// Returns a page of facts for the audit.
+pub(crate) fn facts(tx: &mut Tx, query: &FactsQuery) -> Result<Vec<OrderFact>, StoreError> {
+    let (after, limit) = facts::page(query);
+    tx.query(FACTS, &params![after, limit], |row| {
+        Ok(OrderFact { order: row.get(0)?, status: row.get(1)?, dish: row.get(2)? })
+    })
+}
+
+fn read(row: &Row<'_>) -> Result<Order, StoreError> {
+    Ok(Order {
+        number: row.get(0)?,
+        id: row.get(1)?,
+        requested_dish: row.get(2)?,
+        dish: row.get(3)?,
+        status: row.get(4)?,
+        reason: row.get(5)?,
+        placed_at: row.get(6)?,
+        ended_at: row.get(7)?,
+        revision: row.get(8)?,
+    })
+}

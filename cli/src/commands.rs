@@ -15,7 +15,7 @@ mod up;
 
 use std::{fmt::Write, process::ExitCode};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Styles};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
     client::Client,
@@ -30,15 +30,16 @@ const GLOBAL: &str = "Global options";
 
 /// Open, feed, watch and close a whole restaurant of event-driven services, on one machine
 #[derive(Debug, Parser)]
-#[command(name = "chefcito", version, styles = Styles::styled(), after_help = "\
+#[command(name = "chefcito", version, after_help = "\
 Examples:
   chefcito up                  Open a restaurant on this machine, with nothing installed
   chefcito order --count 50    Place fifty orders and follow each to the table
   chefcito audit               Prove that nothing was lost, doubled or invented
   chefcito down                Close it
 
-Exit codes: 0 done; 1 failed; 2 usage; 3 nothing is running; 4 not in time; 5 a limit crossed; 6 an invariant broken;
-7 the machine lacks something; 130 interrupted; 143 terminated.")]
+Exit codes:
+  0 done, 1 failed, 2 usage, 3 nothing is running, 4 not in time, 5 a limit crossed,
+  6 an invariant broken, 7 the machine lacks something, 130 interrupted, 143 terminated")]
 struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -99,11 +100,19 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("This machine", &["doctor", "completions", "man"]),
 ];
 
-/// Returns the whole command line, its commands grouped.
+/// Returns the whole command line, its commands grouped, its lines short enough to be read.
 pub(crate) fn command_line() -> clap::Command {
     let command = Cli::command();
-    let template = format!("{{about}}\n\n{{usage-heading}} {{usage}}\n{}\n{{options}}{{after-help}}", groups(&command));
-    command.help_template(template)
+    let template = format!(
+        "{{about}}\n\n{{usage-heading}} {{usage}}\n{}\n{GLOBAL}:\n{{options}}{{after-help}}",
+        groups(&command)
+    );
+    // A variable's value may be a secret, and says little in a help.
+    command
+        .help_template(template)
+        .max_term_width(100)
+        .mut_subcommands(|subcommand| subcommand.max_term_width(100).mut_args(|arg| arg.hide_env_values(true)))
+        .mut_args(|arg| arg.hide_env_values(true))
 }
 
 fn groups(command: &clap::Command) -> String {

@@ -1,10 +1,10 @@
 //! What can go wrong, in the words of who typed the command: what failed, why, and what to try.
 
-use std::{error, io, path::PathBuf};
+use std::{error, io, net::SocketAddr, path::PathBuf};
 
 use contracts::{OrderId, Timestamp};
 
-use crate::{client::ClientError, process::Holder, state::EnvironmentName};
+use crate::{process::Holder, state::EnvironmentName};
 
 /// What a command returns.
 pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
@@ -88,9 +88,24 @@ pub(crate) enum CliError {
         /// Who listens there, if that can be seen.
         holder: Option<Holder>,
     },
-    /// The gateway could not be asked, or refused.
-    #[error(transparent)]
-    Client(#[from] ClientError),
+    /// The gateway could not be reached.
+    #[error("the house at {address} does not answer")]
+    Unreachable {
+        /// Where it was expected.
+        address: SocketAddr,
+        /// Why it could not be asked.
+        source: Source,
+    },
+    /// The gateway refused, with an RFC 9457 problem.
+    #[error("{title} ({status}){}", detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default())]
+    Problem {
+        /// The HTTP status.
+        status: u16,
+        /// The kind of problem in a few words.
+        title: String,
+        /// What is wrong with this very request.
+        detail: Option<String>,
+    },
     /// A service is not ready.
     #[error("not ready: {}", services.join(", "))]
     Unready {
@@ -184,7 +199,14 @@ impl CliError {
             Self::PortTaken { .. } => {
                 Some("choose another with `--port`, or leave it out to get a free one".into())
             }
-            Self::Client(error) => client_hint(error).map(Into::into),
+            Self::Unreachable { .. } => {
+                Some("look at `chefcito status` and `chefcito logs`".into())
+            }
+            Self::Problem { status, .. } => match status {
+                401 | 403 => Some("`chefcito keys list` shows what each key allows".into()),
+                429 | 503 => Some("the house is busy: try again in a moment".into()),
+                _ => None,
+            },
             Self::Unready { .. } => Some("look at `chefcito logs --level warn`".into()),
             Self::Undelivered { example: Some(order), .. } => {
                 Some(format!("look at `chefcito story {order}`"))
@@ -214,7 +236,8 @@ impl CliError {
             | Self::BadFile { .. }
             | Self::NotStarted { .. }
             | Self::PortTaken { .. }
-            | Self::Client(_)
+            | Self::Unreachable { .. }
+            | Self::Problem { .. }
             | Self::Unready { .. }
             | Self::Other(_) => 1,
             Self::Usage(_) => 2,
@@ -226,24 +249,6 @@ impl CliError {
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }
-    }
-}
-
-fn client_hint(error: &ClientError) -> Option<&'static str> {
-    match error {
-        ClientError::NobodyThere { .. } | ClientError::HungUp { .. } => {
-            Some("look at `chefcito status` and `chefcito logs`")
-        }
-        ClientError::Late { .. } => Some("the house is busy, or stuck: look at `chefcito status`"),
-        ClientError::Refused { problem } => match problem.status {
-            401 | 403 => Some("`chefcito keys list` shows what each key allows"),
-            429 | 503 => Some("the house is busy: try again in a moment"),
-            _ => None,
-        },
-        ClientError::Unreadable { .. } => {
-            Some("let house and command line be of one version: `chefcito up`")
-        }
-        ClientError::Unaskable { .. } => None,
     }
 }
 

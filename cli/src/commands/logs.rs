@@ -43,8 +43,8 @@ pub(crate) struct LogsArgs {
     /// How many lines from the end: a number, or `all`
     #[arg(long, value_name = "N", default_value = TAIL_DEFAULT)]
     tail: TailLength,
-    /// Only lines as grave as this, or graver
-    #[arg(long, value_enum, ignore_case = true)]
+    /// Only lines as grave as this, or graver: error, warn, info, debug, trace
+    #[arg(long, value_enum, ignore_case = true, hide_possible_values = true)]
     level: Option<Level>,
     /// Only lines that contain this text
     #[arg(long, value_name = "TEXT")]

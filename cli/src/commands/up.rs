@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Args, CommandFactory, error::ErrorKind};
+use clap::{Args, CommandFactory, builder::FalseyValueParser, error::ErrorKind};
 
 use super::{Cli, order, seed};
 use crate::{
@@ -19,10 +19,11 @@ use crate::{
 };
 
 /// Bring the environment up, wait until it is ready, and seed it if it is empty
-///
-/// Run it again at any time: it changes only what differs from what is asked for, and says why. Data are kept.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Run it again at any time: it changes only what differs from what is asked for, and says why.
+Data are kept.
+
 Examples:
   chefcito up                                  Open the house on port 7373, or the next free one
   chefcito up --orders 50                      … and see fifty orders to the table
@@ -33,14 +34,20 @@ pub(crate) struct UpArgs {
     /// Services to bring up (with containers only) [default: all]
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
-    /// How the services run
-    #[arg(long, env = "CHEFCITO_RUNTIME", value_enum, default_value_t = Runtime::Embedded)]
+    /// How the services run: embedded, compose or kubernetes
+    #[arg(
+        long,
+        env = "CHEFCITO_RUNTIME",
+        value_enum,
+        default_value_t = Runtime::Embedded,
+        hide_possible_values = true
+    )]
     runtime: Runtime,
     /// Port of the gateway on loopback; 0 is any free one [default: 7373, or the next free one]
     #[arg(long, env = "CHEFCITO_PORT")]
     port: Option<u16>,
     /// Leave an empty house empty: no recipes, no stock
-    #[arg(long, env = "CHEFCITO_NO_SEED")]
+    #[arg(long, env = "CHEFCITO_NO_SEED", value_parser = FalseyValueParser::new())]
     no_seed: bool,
     /// Place this many orders in the end, and follow each to the table
     #[arg(
@@ -55,7 +62,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s")]
     timeout: humantime::Duration,
     /// Stay, show the logs, and close the house at Ctrl-C
-    #[arg(long, env = "CHEFCITO_FOREGROUND")]
+    #[arg(long, env = "CHEFCITO_FOREGROUND", value_parser = FalseyValueParser::new())]
     foreground: bool,
     /// Only say what would be done
     #[arg(long)]
@@ -63,9 +70,10 @@ pub(crate) struct UpArgs {
     /// Build the images first (with containers only)
     #[arg(long)]
     build: bool,
-    /// What an accepted order survives
+    /// What an accepted order survives: the end of the `process`, or of the machine's `power`
     #[arg(
         long,
+        hide_possible_values = true,
         env = "CHEFCITO_DURABILITY",
         value_enum,
         default_value_t = Durability::Process,

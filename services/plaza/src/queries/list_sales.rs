@@ -1,0 +1,18 @@
+//! The sales, for the audit.
+
+use chassis::{
+    database::{StoreError, Tx},
+    facts,
+};
+use contracts::api::audit::{FactsQuery, PurchaseFact};
+
+use crate::store;
+
+/// Returns a page of the sales whose key is a purchase's id. The others belong to nobody who could compare them.
+pub(crate) fn list_sales(
+    tx: &mut Tx<'_>,
+    query: &FactsQuery,
+) -> Result<Vec<PurchaseFact>, StoreError> {
+    let (after, limit) = facts::page(query);
+    store::purchases_after(tx, &after, limit)
+}

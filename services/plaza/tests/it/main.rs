@@ -1,0 +1,1 @@
+//! What a buyer and a developer see of the plaza.

@@ -12,6 +12,8 @@ use hyper_util::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::error::CliError;
+
 /// The largest answer that is read: 100 MiB, far above the largest page of the API, so that a stranger on the port
 /// can't fill the memory.
 const ANSWER_BYTES_MAX: usize = 100 * 1024 * 1024;
@@ -288,5 +290,37 @@ pub(crate) fn told(problem: &Problem) -> String {
     match &problem.detail {
         Some(detail) => format!("{} ({}): {detail}", problem.title, problem.status),
         None => format!("{} ({})", problem.title, problem.status),
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::NobodyThere { address, source } => {
+                Self::Unreachable { address, source: source.into() }
+            }
+            ClientError::Refused { problem } => Self::Problem {
+                status: problem.status,
+                title: problem.title,
+                detail: problem.detail,
+            },
+            error @ (ClientError::HungUp { .. } | ClientError::Late { .. }) => Self::Failed {
+                what: error.to_string(),
+                hint: "look at `chefcito status` and `chefcito logs`".into(),
+                source: match error {
+                    ClientError::HungUp { source, .. } => Some(source),
+                    _ => None,
+                },
+            },
+            ClientError::Unreadable { request, source } => Self::Failed {
+                what: format!(
+                    "the house answered `{request}` with something that this chefcito can't read"
+                ),
+                hint: "the house may be of another version: `chefcito up` brings it to this one"
+                    .into(),
+                source: Some(source.into()),
+            },
+            error @ ClientError::Unaskable { .. } => Self::Other(error.into()),
+        }
     }
 }

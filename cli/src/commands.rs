@@ -1,16 +1,22 @@
 //! The tree of commands, and one `match`.
 
+mod audit;
+mod cancel;
 mod completions;
+mod dead_letters;
 mod doctor;
 mod down;
 mod house;
+mod keys;
 mod logs;
 mod man;
 mod order;
+mod plaza;
 mod seed;
 mod start;
 mod status;
 mod stop;
+mod story;
 mod up;
 
 use std::{fmt::Write, process::ExitCode};
@@ -83,6 +89,14 @@ enum Command {
     Down(down::DownArgs),
     Stop(stop::StopArgs),
     Start(start::StartArgs),
+    Seed(seed::SeedArgs),
+    Order(Box<order::OrderArgs>),
+    Cancel(cancel::CancelArgs),
+    Plaza(plaza::PlazaArgs),
+    Keys(keys::KeysArgs),
+    DeadLetters(dead_letters::DeadLettersArgs),
+    Story(story::StoryArgs),
+    Audit(audit::AuditArgs),
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Doctor(doctor::DoctorArgs),
@@ -138,6 +152,8 @@ pub fn main() -> ExitCode {
     match &error {
         CliError::Usage(usage) => usage.exit(),
         CliError::OutputClosed => {}
+        CliError::Interrupted => output.status(format_args!("Interrupted")),
+        CliError::Terminated => output.status(format_args!("Terminated")),
         error => output.error(error),
     }
     ExitCode::from(error.exit_code())
@@ -151,6 +167,16 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
         Command::Down(args) => wait_for(async |signals| signals.or(down::run(args, environment, output)).await),
         Command::Stop(args) => wait_for(async |signals| signals.or(stop::run(args, environment, output)).await),
         Command::Start(args) => wait_for(async |signals| start::run(args, environment, output, signals).await),
+        Command::Seed(args) => wait_for(async |signals| signals.or(seed::run(args, environment, output)).await),
+        Command::Order(args) => wait_for(async |signals| order::run(*args, environment, output, signals).await),
+        Command::Cancel(args) => wait_for(async |signals| signals.or(cancel::run(args, environment, output)).await),
+        Command::Plaza(args) => wait_for(async |signals| signals.or(plaza::run(args, environment, output)).await),
+        Command::Keys(args) => wait_for(async |signals| signals.or(keys::run(args, environment, output)).await),
+        Command::DeadLetters(args) => {
+            wait_for(async |signals| signals.or(dead_letters::run(args, environment, output)).await)
+        }
+        Command::Story(args) => wait_for(async |signals| signals.or(story::run(args, environment, output)).await),
+        Command::Audit(args) => wait_for(async |signals| signals.or(audit::run(args, environment, output)).await),
         Command::Status(args) => wait_for(async |signals| signals.or(status::run(args, environment, output)).await),
         Command::Logs(args) => wait_for(async |signals| signals.or(logs::run(args, environment, output)).await),
         Command::Doctor(args) => doctor::run(&args, environment, output),

@@ -126,6 +126,14 @@ pub(crate) enum CliError {
         /// One of them.
         example: Option<OrderId>,
     },
+    /// The kitchen did not decide in time whether an order is cancelled.
+    #[error("the kitchen did not decide about order {order} within {}", humantime::format_duration(*waited))]
+    Undecided {
+        /// The order.
+        order: OrderId,
+        /// How long it was given.
+        waited: std::time::Duration,
+    },
     /// The house did not come to rest in time.
     #[error("the house was not quiet within {}", humantime::format_duration(*waited))]
     NotQuiet {
@@ -211,6 +219,7 @@ impl CliError {
             Self::Undelivered { example: Some(order), .. } => {
                 Some(format!("look at `chefcito story {order}`"))
             }
+            Self::Undecided { order, .. } => Some(format!("look at `chefcito story {order}`")),
             Self::Undelivered { example: None, .. } | Self::NotQuiet { .. } => {
                 Some("look at `chefcito status`, or give it longer with `--timeout`".into())
             }
@@ -242,7 +251,7 @@ impl CliError {
             | Self::Other(_) => 1,
             Self::Usage(_) => 2,
             Self::NotRunning { .. } | Self::Crashed { .. } => 3,
-            Self::NotReady { .. } | Self::Undelivered { .. } | Self::NotQuiet { .. } => 4,
+            Self::NotReady { .. } | Self::Undelivered { .. } | Self::Undecided { .. } | Self::NotQuiet { .. } => 4,
             Self::LimitCrossed { .. } => 5,
             Self::InvariantBroken { .. } => 6,
             Self::Lacking { .. } => 7,

@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 pub use distribution::{Distribution, micros_shown};
-pub use limits::{Crossed, Limit, Metric, ParseLimitError};
+pub use limits::{Crossed, Limit, Metric, ParseLimitError, Point};
 pub use report::{Dish, Report};
 pub use schedule::{RATE_MAX, Schedule};
 

@@ -1,0 +1,254 @@
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use contracts::{
+    OrderId,
+    api::{
+        audit::{AuditReport, Invariant, Ledger, SAMPLES_MAX},
+        gateway::Status,
+        orders::ORDERS_PER_REQUEST_MAX,
+    },
+};
+use serde::Serialize;
+
+use super::connect;
+use crate::{
+    client::Client,
+    error::{CliError, Result},
+    output::{Output, Style, Table},
+    progress::Waiting,
+    state::Environment,
+};
+
+/// How often the house is asked whether it is quiet.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+/// How long the audit itself may take: it reads everything that the house keeps.
+const AUDIT_WAIT_MAX: Duration = Duration::from_secs(600);
+
+/// Prove that nothing was lost, doubled or invented
+///
+/// Waits until nothing is under way, and then checks every invariant across the services. If the house does not come to
+/// rest, checks with what is in flight allowed, and fails with 4. A broken invariant fails with 6.
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// Do not wait: allow what is in flight
+    #[arg(long)]
+    live: bool,
+    /// Also ask for each order that `order` noted in this file; may be given several times
+    #[arg(long, value_name = "FILE")]
+    ledger: Vec<PathBuf>,
+    /// How long the house may take to come to rest
+    #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "30s")]
+    timeout: humantime::Duration,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    schema_version: u32,
+    /// Whether the house came to rest, if that was waited for.
+    quiet: Option<bool>,
+    #[serde(flatten)]
+    report: &'a AuditReport,
+}
+
+pub(crate) async fn run(args: AuditArgs, environment: &Environment, output: &Output) -> Result<()> {
+    let house = connect(environment)?.waiting(AUDIT_WAIT_MAX);
+    let timeout = Duration::from(args.timeout);
+    let quiet = match args.live {
+        true => None,
+        false => Some(is_quiet_within(timeout, &house, output).await?),
+    };
+    let mut report: AuditReport = {
+        let _waiting = Waiting::new(output, "Checking every invariant");
+        match quiet {
+            Some(true) => house.get("/v1/audit").await?,
+            _ => house.get("/v1/audit?live=true").await?,
+        }
+    };
+    for ledger in &args.ledger {
+        check_ledger(ledger, &house, &mut report, output).await?;
+    }
+    match args.json {
+        true => output.json(&Document { schema_version: 1, quiet, report: &report })?,
+        false => show(&report, output)?,
+    }
+    let broken: Vec<String> = report
+        .invariants
+        .iter()
+        .filter(|invariant| !invariant.passed)
+        .map(|invariant| invariant.name.clone())
+        .collect();
+    match (report.passed, quiet) {
+        (false, _) => Err(CliError::InvariantBroken { invariants: broken }),
+        (true, Some(false)) => Err(CliError::NotQuiet { waited: timeout }),
+        (true, _) => Ok(()),
+    }
+}
+
+async fn is_quiet_within(timeout: Duration, house: &Client, output: &Output) -> Result<bool> {
+    let _waiting = Waiting::new(output, "Waiting until nothing is under way");
+    let deadline = Instant::now() + timeout;
+    loop {
+        let status: Status = house.get("/v1/status").await?;
+        if status.quiet {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
+/// Asks for each order of a ledger, so many at a time, and adds what came out to the report.
+async fn check_ledger(
+    path: &Path,
+    house: &Client,
+    report: &mut AuditReport,
+    output: &Output,
+) -> Result<()> {
+    let _waiting =
+        Waiting::new(output, format_args!("Looking for each order of {}", path.display()));
+    let unread = || format!("read {}", path.display());
+    let mut lines =
+        BufReader::new(File::open(path).map_err(CliError::io(unread))?).lines().enumerate();
+    loop {
+        let mut ids = Vec::with_capacity(ORDERS_PER_REQUEST_MAX);
+        for (index, line) in lines.by_ref().take(ORDERS_PER_REQUEST_MAX) {
+            let line = line.map_err(CliError::io(unread))?;
+            ids.extend(order(&line).map_err(|why| CliError::BadFile {
+                path: path.into(),
+                detail: format!("line {}: {why}", index + 1),
+            })?);
+        }
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let found: AuditReport = house.post("/v1/audit/ledger", &Ledger { ids }).await?;
+        add(report, found);
+    }
+}
+
+/// Returns the order of a line of a ledger: its first word; nothing for an empty line.
+fn order(line: &str) -> Result<Option<OrderId>, String> {
+    line.split_whitespace()
+        .next()
+        .map(|word| word.parse::<OrderId>().map_err(|error| error.to_string()))
+        .transpose()
+}
+
+/// Adds what a part of a ledger showed. Parts of one invariant are summed.
+fn add(report: &mut AuditReport, found: AuditReport) {
+    report.passed &= found.passed;
+    for part in found.invariants {
+        let Some(sum) = report.invariants.iter_mut().find(|invariant| invariant.name == part.name)
+        else {
+            report.invariants.push(part);
+            continue;
+        };
+        sum.passed &= part.passed;
+        sum.expected += part.expected;
+        sum.found += part.found;
+        sum.difference += part.difference;
+        sum.samples.extend(part.samples);
+        sum.samples.truncate(SAMPLES_MAX);
+        sum.note = sum.note.take().or(part.note);
+    }
+}
+
+fn show(report: &AuditReport, output: &Output) -> Result<()> {
+    output.data(table(report))?;
+    for invariant in report.invariants.iter().filter(|invariant| !invariant.passed) {
+        output.data(format_args!("\n{}", output.style(Style::Red, told(invariant))))?;
+    }
+    for invariant in report.invariants.iter().filter(|invariant| invariant.passed) {
+        if let Some(note) = &invariant.note {
+            output.status(format_args!("{}: {note}", invariant.name));
+        }
+    }
+    if report.passed {
+        let what = if report.live { "hold, with what is in flight allowed" } else { "hold" };
+        let all = format!("All {} invariants {what}", report.invariants.len());
+        output.status(format_args!("{}", output.stderr_style(Style::Green, all)));
+    }
+    Ok(())
+}
+
+fn table(report: &AuditReport) -> Table<5> {
+    let mut table = Table::new(["invariant", "", "expected", "found", "difference"]);
+    for invariant in &report.invariants {
+        table.row([
+            invariant.name.clone(),
+            if invariant.passed { "ok".into() } else { "BROKEN".into() },
+            invariant.expected.to_string(),
+            invariant.found.to_string(),
+            invariant.difference.to_string(),
+        ]);
+    }
+    table
+}
+
+fn told(invariant: &Invariant) -> String {
+    let mut text = format!("{} is broken: {}", invariant.name, invariant.rule);
+    if let Some(note) = &invariant.note {
+        text.push_str(&format!("\n  {note}"));
+    }
+    for sample in &invariant.samples {
+        text.push_str(&format!("\n  {sample}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invariant(name: &str, expected: i64, found: i64, samples: &[&str]) -> Invariant {
+        Invariant {
+            name: name.into(),
+            rule: format!("every {name} is there"),
+            passed: expected == found,
+            expected,
+            found,
+            difference: found - expected,
+            samples: samples.iter().map(ToString::to_string).collect(),
+            note: None,
+        }
+    }
+
+    #[test]
+    fn parts_of_a_ledger_are_summed_and_broken_ones_told() {
+        let mut report = AuditReport {
+            passed: true,
+            live: false,
+            invariants: vec![invariant("orders.balance", 3, 3, &[])],
+        };
+        let many: Vec<String> = (0..SAMPLES_MAX).map(|n| format!("order {n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        for part in [
+            invariant("ledger", 1_000, 1_000, &[]),
+            invariant("ledger", 1_000, 990, &many),
+            invariant("ledger", 5, 4, &["x"]),
+        ] {
+            let passed = part.passed;
+            add(&mut report, AuditReport { passed, live: false, invariants: vec![part] });
+        }
+        assert!(!report.passed);
+        insta::assert_snapshot!(format!("{}\n\n{}", table(&report), told(&report.invariants[1])));
+    }
+
+    #[test]
+    fn a_ledgers_line_begins_with_an_order() {
+        assert_eq!(order(""), Ok(None));
+        assert!(order("0192f3c4-5a6b-7c8d-9e0f-112233445566 a-key").unwrap().is_some());
+        assert!(order("hello").is_err());
+    }
+}

@@ -1,0 +1,95 @@
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use contracts::{
+    OrderId,
+    api::orders::{AskStates, Order, OrderStates, OrderStatus},
+};
+
+use super::connect;
+use crate::{
+    client::Client,
+    error::{CliError, Result},
+    output::Output,
+    progress::Waiting,
+    state::Environment,
+};
+
+/// How often the kitchen is asked whether it has decided.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
+/// Cancel an order; the kitchen decides, until it cooks
+///
+/// Waits until it is decided, and fails if the order is cooked or delivered already.
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    /// Order to cancel
+    order: OrderId,
+    /// Only ask for it, do not wait until it is decided
+    #[arg(long)]
+    no_wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s")]
+    timeout: humantime::Duration,
+}
+
+pub(crate) async fn run(
+    args: CancelArgs,
+    environment: &Environment,
+    output: &Output,
+) -> Result<()> {
+    let house = connect(environment)?;
+    house.post_nothing(&format!("/v1/orders/{}/cancel", args.order)).await?;
+    if args.no_wait {
+        output.status(format_args!("Asked the kitchen to cancel {}", args.order));
+        return Ok(());
+    }
+    let _waiting = Waiting::new(output, "Waiting for the kitchen's decision");
+    let deadline = Instant::now() + Duration::from(args.timeout);
+    loop {
+        if let Some(decision) = decision(&order(&house, args.order).await?) {
+            return match decision {
+                Decision::Cancelled => output.data(format_args!("{} is cancelled", args.order)),
+                Decision::Refused(why) => Err(CliError::Failed {
+                    what: format!("order {} could not be cancelled: {why}", args.order),
+                    hint: format!("look at `chefcito story {}`", args.order),
+                    source: None,
+                }),
+            };
+        }
+        if Instant::now() >= deadline {
+            return Err(CliError::Undecided { order: args.order, waited: args.timeout.into() });
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
+async fn order(house: &Client, id: OrderId) -> Result<Order> {
+    let states: OrderStates = house.post("/v1/orders/states", &AskStates { ids: vec![id] }).await?;
+    states
+        .orders
+        .into_iter()
+        .next()
+        .ok_or_else(|| CliError::failed(format!("there is no order {id}")))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Decision {
+    Cancelled,
+    Refused(String),
+}
+
+/// Returns what was decided, once it is.
+fn decision(order: &Order) -> Option<Decision> {
+    let refused = |otherwise: &str| {
+        Decision::Refused(order.reason.clone().unwrap_or_else(|| otherwise.into()))
+    };
+    match order.status {
+        OrderStatus::Cancelled => Some(Decision::Cancelled),
+        OrderStatus::Delivered => Some(refused("it is delivered")),
+        OrderStatus::Rejected => Some(refused("the kitchen rejected it")),
+        OrderStatus::Cooking => Some(refused("it is on the stove")),
+        // With a reason, the kitchen has refused and only the next status is not told yet.
+        OrderStatus::Placed | OrderStatus::Cancelling => order.reason.as_ref().map(|_| refused("")),
+    }
+}

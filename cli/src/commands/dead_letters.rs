@@ -1,0 +1,162 @@
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
+use contracts::{
+    api::{gateway::DeadLetters, service::DeadLetter},
+    services,
+};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::connect;
+use crate::{
+    client::Client,
+    error::Result,
+    output::{Output, Table},
+    state::Environment,
+};
+
+/// How much of an error a table shows.
+const ERROR_CHARS_MAX: usize = 80;
+/// How often the list is read again, to take what is beyond its end: 1,000 letters a service each time.
+const ROUNDS_MAX: usize = 1_000;
+
+/// List, replay and drop the events that a service could not act on
+#[derive(Debug, Args)]
+pub(crate) struct DeadLettersArgs {
+    #[command(subcommand)]
+    command: DeadLettersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadLettersCommand {
+    /// List them, oldest first
+    List {
+        /// As JSON, with the whole events
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give them back to their services, to be acted on again
+    Replay(Chosen),
+    /// Drop them for good
+    Drop(Chosen),
+}
+
+/// Which ones: one, all of a service, or all.
+#[derive(Debug, Args)]
+struct Chosen {
+    /// Service that set them aside
+    #[arg(required_unless_present = "all", value_parser = PossibleValuesParser::new(services::ALL))]
+    service: Option<String>,
+    /// Id of the event, as `dead-letters list` shows it
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    id: Option<Uuid>,
+    /// All of them, or all of the service
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Document {
+    schema_version: u32,
+    #[serde(flatten)]
+    letters: DeadLetters,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    Replay,
+    Drop,
+}
+
+impl Deed {
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Replay => "Replayed",
+            Self::Drop => "Dropped",
+        }
+    }
+
+    async fn to(self, house: &Client, service: &str, id: Uuid) -> Result<()> {
+        match self {
+            Self::Replay => {
+                house.post_nothing(&format!("/v1/dead-letters/{service}/{id}/replay")).await?
+            }
+            Self::Drop => house.delete(&format!("/v1/dead-letters/{service}/{id}")).await?,
+        }
+        Ok(())
+    }
+}
+
+pub(crate) async fn run(
+    args: DeadLettersArgs,
+    environment: &Environment,
+    output: &Output,
+) -> Result<()> {
+    let house = connect(environment)?;
+    match args.command {
+        DeadLettersCommand::List { json } => {
+            let letters = list(&house).await?;
+            if json {
+                return output.json(&Document { schema_version: 1, letters });
+            }
+            if letters.dead_letters.is_empty() {
+                output.status(format_args!("There are no dead letters"));
+                return Ok(());
+            }
+            output.data(table(&letters.dead_letters))
+        }
+        DeadLettersCommand::Replay(chosen) => act(Deed::Replay, &chosen, &house, output).await,
+        DeadLettersCommand::Drop(chosen) => act(Deed::Drop, &chosen, &house, output).await,
+    }
+}
+
+async fn list(house: &Client) -> Result<DeadLetters> {
+    Ok(house.get("/v1/dead-letters").await?)
+}
+
+async fn act(deed: Deed, chosen: &Chosen, house: &Client, output: &Output) -> Result<()> {
+    if let (Some(service), Some(id)) = (&chosen.service, chosen.id) {
+        deed.to(house, service, id).await?;
+        output.status(format_args!("{} {id} of {service}", deed.done()));
+        return Ok(());
+    }
+    // What is replayed may come back: each one is taken once.
+    let mut done = std::collections::BTreeSet::new();
+    for _ in 0..ROUNDS_MAX {
+        let letters = list(house).await?.dead_letters;
+        let of_service = |letter: &&DeadLetter| {
+            chosen.service.as_ref().is_none_or(|service| *service == letter.service)
+        };
+        let new = |letter: &&DeadLetter| !done.contains(&(letter.service.clone(), letter.id));
+        let left: Vec<DeadLetter> =
+            letters.iter().filter(of_service).filter(new).cloned().collect();
+        if left.is_empty() {
+            break;
+        }
+        for letter in left {
+            deed.to(house, &letter.service, letter.id).await?;
+            done.insert((letter.service, letter.id));
+        }
+    }
+    output.status(format_args!(
+        "{} {} dead {}",
+        deed.done(),
+        done.len(),
+        if done.len() == 1 { "letter" } else { "letters" }
+    ));
+    Ok(())
+}
+
+fn table(letters: &[DeadLetter]) -> Table<6> {
+    let mut table = Table::new(["service", "id", "event", "failed", "tries", "error"]);
+    for letter in letters {
+        table.row([
+            letter.service.clone(),
+            letter.id.to_string(),
+            letter.kind.clone(),
+            letter.failed_at.to_string(),
+            letter.attempts.to_string(),
+            letter.error.chars().take(ERROR_CHARS_MAX).collect(),
+        ]);
+    }
+    table
+}

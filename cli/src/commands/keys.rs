@@ -1,0 +1,110 @@
+use clap::{Args, Subcommand};
+use contracts::api::gateway::{AddKey, AddedKey, Key, Keys, Role};
+use serde::Serialize;
+
+use super::connect;
+use crate::{
+    error::{CliError, Result},
+    output::{Output, Table},
+    state::Environment,
+};
+
+/// Add, list and revoke the keys with which guests come to the gateway
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Add a key and print it; nobody can read it again later
+    Add {
+        /// Whom it is for
+        name: String,
+        /// What it allows: viewer (look), manager (also order and seed) or admin (all)
+        #[arg(long)]
+        role: Role,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the keys, without their secrets
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a key: it opens nothing from now on
+    Revoke {
+        /// Id of the key, as `keys list` shows it
+        id: String,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct AddedDocument {
+    schema_version: u32,
+    #[serde(flatten)]
+    added: AddedKey,
+}
+
+#[derive(Debug, Serialize)]
+struct ListDocument {
+    schema_version: u32,
+    #[serde(flatten)]
+    keys: Keys,
+}
+
+pub(crate) async fn run(args: KeysArgs, environment: &Environment, output: &Output) -> Result<()> {
+    let house = connect(environment)?;
+    match args.command {
+        KeysCommand::Add { name, role, json } => {
+            let added: AddedKey = house.post("/v1/keys", &AddKey { name, role }).await?;
+            if json {
+                return output.json(&AddedDocument { schema_version: 1, added });
+            }
+            let Key { id, name, role, .. } = &added.key;
+            output.status(format_args!(
+                "Added key {id} for {name} ({role}); keep it, it is not shown again:"
+            ));
+            output.data(&added.secret)
+        }
+        KeysCommand::List { json } => {
+            let keys: Keys = house.get("/v1/keys").await?;
+            if json {
+                return output.json(&ListDocument { schema_version: 1, keys });
+            }
+            output.data(table(&keys.keys))
+        }
+        KeysCommand::Revoke { id } => {
+            if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+                || id.is_empty()
+            {
+                return Err(CliError::Failed {
+                    what: "that is not the id of a key".into(),
+                    hint: "`chefcito keys list` shows the ids".into(),
+                    source: None,
+                });
+            }
+            house.delete(&format!("/v1/keys/{id}")).await?;
+            output.status(format_args!("Revoked key {id}"));
+            Ok(())
+        }
+    }
+}
+
+fn table(keys: &[Key]) -> Table<5> {
+    let mut table = Table::new(["id", "name", "role", "created", "revoked"]);
+    for key in keys {
+        let revoked = key.revoked_at.map(|time| time.to_string()).unwrap_or_default();
+        table.row([
+            key.id.clone(),
+            key.name.clone(),
+            key.role.to_string(),
+            key.created_at.to_string(),
+            revoked,
+        ]);
+    }
+    table
+}

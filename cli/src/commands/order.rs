@@ -1,0 +1,284 @@
+mod summary;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::{Args, CommandFactory, error::ErrorKind};
+use tokio_util::sync::CancellationToken;
+
+use self::summary::{Document, show};
+use super::Cli;
+use crate::{
+    error::{CliError, Result},
+    load::{
+        self, CONCURRENCY_DEFAULT, CONCURRENCY_MAX, Crossed, Limit, LoadError, Model, Plan,
+        RATE_MAX, Report, Schedule, Tally, Target,
+    },
+    output::Output,
+    progress::Progress,
+    signals::Signals,
+    state::Environment,
+};
+
+/// How many ledgers an environment keeps: enough for a day's work, and at a million orders each not too many.
+const LEDGERS_MAX: usize = 20;
+/// How often the bar moves.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Place orders, one request each, and follow each to the table
+///
+/// Without --rate it is a closed model: so many guests, each of whom orders again as soon as the last order was accepted.
+/// With --rate it is an open model: orders come at that rate whatever the house does, and latency counts from the
+/// planned moment. An order that gets a 503, or whose connection is lost, is sent again with the same idempotency key.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  chefcito order                                      One order of whatever the kitchen likes
+  chefcito order --count 50 --dish pizza              Fifty pizzas
+  chefcito order --rate 1000 --duration 30s           A thousand orders a second, for half a minute
+  chefcito order --count 5000 --concurrency 64 --fail-if 'delivered.p99>2s' --fail-if 'errors>0'
+
+Figures for --fail-if: accepted.p50 .p90 .p99 .p99.9 .max and the same of delivered (durations); errors, rejected,
+cancelled, undelivered (counts); rate.accepted, rate.delivered (orders a second). Comparisons: < <= > >=.
+Failed requests end it with 1, orders not at their end in time with 4, a limit crossed with 5.")]
+pub(crate) struct OrderArgs {
+    /// How many orders [default: 1, or as many as fit into --duration]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Orders a second, evenly spread (open model)
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    rate: Option<f64>,
+    /// Connections, each with one order at a time [default: 64, or as many as there are orders]
+    #[arg(long, value_name = "N", value_parser = concurrency)]
+    concurrency: Option<usize>,
+    /// How long orders are placed
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    duration: Option<Duration>,
+    /// Dish to order [default: the kitchen picks one]
+    #[arg(long)]
+    dish: Option<String>,
+    /// Only place the orders, do not follow them
+    #[arg(long)]
+    no_wait: bool,
+    /// How long an order may take to be accepted, and how long the last dish is waited for
+    #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s", value_parser = duration)]
+    timeout: Duration,
+    /// Print every figure as JSON
+    #[arg(long)]
+    json: bool,
+    /// Fail if a figure is beyond a limit, such as 'delivered.p99>1s'; may be given several times
+    #[arg(long, value_name = "LIMIT")]
+    fail_if: Vec<Limit>,
+    /// File to note accepted orders in, for `audit --ledger` [default: one in the state folder]
+    #[arg(long, value_name = "FILE")]
+    ledger: Option<PathBuf>,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| Schedule::new(*rate, None, None).is_some());
+    rate.ok_or_else(|| format!("it should be a number above 0 and at most {RATE_MAX}"))
+}
+
+fn concurrency(text: &str) -> Result<usize, String> {
+    let concurrency =
+        text.parse().ok().filter(|concurrency| (1..=CONCURRENCY_MAX).contains(concurrency));
+    concurrency.ok_or_else(|| format!("it should be a number from 1 to {CONCURRENCY_MAX}"))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| "it should be a duration above 0, such as 800ms, 30s or 5m".into())
+}
+
+impl OrderArgs {
+    fn plan(&self, environment: &Environment) -> Plan {
+        let count = self.count.or_else(|| self.duration.is_none().then_some(1));
+        let default = count.map_or(CONCURRENCY_DEFAULT, few);
+        Plan {
+            model: self.rate.map_or(Model::Closed, |rate| Model::Open { rate }),
+            count,
+            duration: self.duration,
+            concurrency: self.concurrency.unwrap_or(default),
+            dish: self.dish.clone(),
+            follow: !self.no_wait,
+            timeout: self.timeout,
+            ledger: Some(self.ledger.clone().unwrap_or_else(|| new_ledger(environment))),
+        }
+    }
+
+    /// Refuses limits on figures that nobody will know.
+    fn check(&self) -> Result<()> {
+        match self.fail_if.iter().find(|limit| self.no_wait && limit.metric().needs_following()) {
+            None => Ok(()),
+            Some(limit) => Err(CliError::Usage(Cli::command().error(
+                ErrorKind::ArgumentConflict,
+                format!("the limit `{limit}` can't be checked with --no-wait: orders are not followed to their end"),
+            ))),
+        }
+    }
+}
+
+/// Returns as many connections as there are orders, if they are few.
+fn few(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(CONCURRENCY_DEFAULT).min(CONCURRENCY_DEFAULT)
+}
+
+pub(crate) async fn run(
+    args: OrderArgs,
+    environment: &Environment,
+    output: &Output,
+    signals: &mut Signals,
+) -> Result<()> {
+    args.check()?;
+    let target = target(environment)?;
+    if args.ledger.is_none() {
+        forget_old_ledgers(&environment.ledgers());
+    }
+    let plan = args.plan(environment);
+    let (report, signal) = place(&plan, &target, output, Some(signals)).await?;
+    let crossed: Vec<Crossed> =
+        args.fail_if.iter().filter_map(|limit| limit.crossed_by(&report)).collect();
+    if args.json {
+        output.json(&Document::new(&plan, &report, &crossed))?;
+    } else {
+        show(&report, output)?;
+    }
+    signal.map_or_else(|| verdict(&plan, &report, &crossed), Err)
+}
+
+/// Places that many orders as [`run`] does by default, and shows what came of them.
+///
+/// # Errors
+/// [`CliError`] if the house does not run, an order was not accepted, or not at its end in time.
+pub(crate) async fn place_and_follow(
+    count: u32,
+    environment: &Environment,
+    output: &Output,
+) -> Result<()> {
+    forget_old_ledgers(&environment.ledgers());
+    let plan = Plan { ledger: Some(new_ledger(environment)), ..Plan::orders(count.into()) };
+    let (report, _) = place(&plan, &target(environment)?, output, None).await?;
+    show(&report, output)?;
+    verdict(&plan, &report, &[])
+}
+
+fn target(environment: &Environment) -> Result<Target> {
+    Ok(Target { address: environment.address()?, key: environment.admin_key()? })
+}
+
+/// Carries out the plan and shows how far it is; a first signal ends it, a second one at once.
+async fn place(
+    plan: &Plan,
+    target: &Target,
+    output: &Output,
+    mut signals: Option<&mut Signals>,
+) -> Result<(Report, Option<CliError>)> {
+    let tally = Arc::new(Tally::default());
+    let stop = CancellationToken::new();
+    // Whoever drops this future wants no further order.
+    let _stop_at_end = stop.clone().drop_guard();
+    let mut progress = Progress::new(output, doing(plan), total(plan).unwrap_or(0));
+    let mut tick = tokio::time::interval(TICK);
+    let mut load = pin!(load::run(plan.clone(), target, Arc::clone(&tally), stop.clone()));
+    let mut stopped_by = None;
+    loop {
+        let signal = async {
+            match &mut signals {
+                Some(signals) => signals.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            report = &mut load => return Ok((report?, stopped_by)),
+            _ = tick.tick() => {
+                if total(plan).is_none() {
+                    progress.set_total(tally.accepted() + tally.failed());
+                }
+                progress.set(tally.failed() + if plan.follow { tally.ended() } else { tally.accepted() });
+            }
+            signal = signal => {
+                if stopped_by.is_some() {
+                    return Err(signal);
+                }
+                output.status(format_args!("No further orders are placed; again to leave at once"));
+                stop.cancel();
+                stopped_by = Some(signal);
+            }
+        }
+    }
+}
+
+const fn doing(plan: &Plan) -> &'static str {
+    if plan.follow { "Delivering" } else { "Ordering" }
+}
+
+/// Returns how many orders there will be, if that is known before.
+fn total(plan: &Plan) -> Option<u64> {
+    match plan.model {
+        Model::Open { rate } => {
+            Schedule::new(rate, plan.count, plan.duration).map(|schedule| schedule.total())
+        }
+        Model::Closed if plan.duration.is_some() => None,
+        Model::Closed => plan.count,
+    }
+}
+
+/// Decides how the command ends: failed requests weigh more than late orders, and those more than limits.
+fn verdict(plan: &Plan, report: &Report, crossed: &[Crossed]) -> Result<()> {
+    if report.failed > 0 {
+        return Err(CliError::failed(format!(
+            "{} of {} orders could not be placed",
+            report.failed, report.sent
+        )));
+    }
+    if let Some(why) = &report.not_followed {
+        return Err(CliError::failed(format!("orders could not be followed to their end: {why}")));
+    }
+    if report.undelivered > 0 {
+        return Err(CliError::Undelivered {
+            orders: report.undelivered,
+            waited: plan.timeout,
+            example: report.undelivered_ids.first().copied(),
+        });
+    }
+    if crossed.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::LimitCrossed { limits: crossed.iter().map(ToString::to_string).collect() })
+}
+
+/// Returns a file that no other run has; its name sorts by time.
+fn new_ledger(environment: &Environment) -> PathBuf {
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.3f");
+    environment.ledgers().join(format!("{now}-{}.txt", std::process::id()))
+}
+
+/// Removes all ledgers but the last ones. What can't be removed stays.
+fn forget_old_ledgers(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let mut ledgers: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    ledgers.sort_unstable();
+    let old = (ledgers.len() + 1).saturating_sub(LEDGERS_MAX);
+    for ledger in &ledgers[..old] {
+        let _kept = fs::remove_file(ledger);
+    }
+}
+
+impl From<LoadError> for CliError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::NobodyThere { address, source } => {
+                Self::Unreachable { address, source: source.into() }
+            }
+            LoadError::Ledger { path, source } => {
+                Self::Io { what: format!("write the ledger {}", path.display()), source }
+            }
+            error @ (LoadError::NotAKey | LoadError::NotRun(_)) => Self::Other(error.into()),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use contracts::{
+    Ingredient, QUANTITY_MAX, Quantities,
+    api::{
+        inventory::{AdjustStock, OpenStock, StockChanges},
+        kitchen::{Menu, MenuChanges},
+    },
+};
+use serde::Serialize;
+
+use super::connect;
+use crate::{
+    client::Client,
+    error::{CliError, Result},
+    output::Output,
+    seeds::{self, FILE_BYTES_MAX, SeedFile, Seeds},
+    state::Environment,
+};
+
+/// Put recipes and opening stock from YAML into the house
+///
+/// All files are checked whole before anything is sent. It may be repeated: recipes are replaced by name, and opening
+/// quantities are booked once an ingredient.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  chefcito seed                                      The built-in recipes and stock
+  chefcito seed recipes.yaml stock.yaml --dry-run    Only check, and say what would change
+  chefcito seed --set rice=100 --set tomato=0        Make it so many of these now
+
+A file has `recipes:` (a list of name, ingredients, cooking_time), `stock:` (a map of ingredient to quantity), or both.")]
+pub(crate) struct SeedArgs {
+    /// YAML files [default: what is built in, unless there is a --set]
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Book the difference, so that this quantity is on hand; may be given several times
+    #[arg(long, value_name = "INGREDIENT=QUANTITY", value_parser = quantity)]
+    set: Vec<(Ingredient, i64)>,
+    /// Change nothing, only say what would change
+    #[arg(long)]
+    dry_run: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn quantity(text: &str) -> Result<(Ingredient, i64), String> {
+    let (name, quantity) = text.split_once('=').ok_or("it should look like rice=100")?;
+    let ingredient = name.trim().parse::<Ingredient>().map_err(|error| error.to_string())?;
+    let quantity =
+        quantity.trim().parse().ok().filter(|quantity| (0..=QUANTITY_MAX).contains(quantity));
+    Ok((
+        ingredient,
+        quantity.ok_or_else(|| {
+            format!("the quantity should be a whole number from 0 to {QUANTITY_MAX}")
+        })?,
+    ))
+}
+
+/// What a seeding changed, or would change.
+#[derive(Debug, Default, Serialize)]
+struct Changes {
+    schema_version: u32,
+    dry_run: bool,
+    recipes: Option<MenuChanges>,
+    opening: Option<StockChanges>,
+    adjustments: Option<StockChanges>,
+}
+
+pub(crate) async fn run(args: SeedArgs, environment: &Environment, output: &Output) -> Result<()> {
+    let files = match (args.files.is_empty(), args.set.is_empty()) {
+        (true, true) => seeds::built_in(),
+        _ => args.files.iter().map(|path| read(path)).collect::<Result<_>>()?,
+    };
+    let seeds = checked(&files)?;
+    let set = set(&args.set)?;
+    let changes = plant(&connect(environment)?, &seeds, set, args.dry_run).await?;
+    match args.json {
+        true => output.json(&changes),
+        false => show(&changes, output),
+    }
+}
+
+/// Puts the built-in recipes and stock into the house.
+///
+/// # Errors
+/// [`CliError`] if the house does not run, or refuses.
+pub(crate) async fn seed_built_in(environment: &Environment, output: &Output) -> Result<()> {
+    let seeds = checked(&seeds::built_in())?;
+    plant(&connect(environment)?, &seeds, Quantities::new(), false).await?;
+    let (recipes, ingredients) = (seeds.recipes.len(), seeds.opening.len());
+    output.status(format_args!(
+        "Seeded {recipes} recipes and the opening stock of {ingredients} ingredients"
+    ));
+    Ok(())
+}
+
+/// Reads a file, and no more of a large one than it takes to see that it is too large.
+fn read(path: &Path) -> Result<SeedFile> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(CliError::io(|| format!("read {}", path.display())))?;
+    Ok(SeedFile { name: path.display().to_string(), bytes })
+}
+
+fn checked(files: &[SeedFile]) -> Result<Seeds> {
+    seeds::check(files).map_err(|problems| CliError::Failed {
+        what: match problems.len() {
+            1 => problems.to_string(),
+            many => format!("{many} problems, nothing was sent:\n{problems}"),
+        },
+        hint: String::new(),
+        source: None,
+    })
+}
+
+fn set(pairs: &[(Ingredient, i64)]) -> Result<Quantities> {
+    let mut set = Quantities::new();
+    for (ingredient, quantity) in pairs {
+        if set.insert(*ingredient, *quantity).is_some() {
+            return Err(CliError::failed(format!("`--set` names {ingredient} twice")));
+        }
+    }
+    Ok(set)
+}
+
+/// Sends what there is to send, recipes first, so that no stock is booked for a menu that is refused.
+async fn plant(house: &Client, seeds: &Seeds, set: Quantities, dry_run: bool) -> Result<Changes> {
+    let query = if dry_run { "?dry_run=true" } else { "" };
+    let mut changes = Changes { schema_version: 1, dry_run, ..Changes::default() };
+    if !seeds.recipes.is_empty() {
+        let menu = Menu { recipes: seeds.recipes.clone(), version: 0 };
+        changes.recipes = Some(house.put(&format!("/v1/recipes{query}"), &menu).await?);
+    }
+    if !seeds.opening.is_empty() {
+        let stock = OpenStock { opening: seeds.opening.clone() };
+        changes.opening = Some(house.put(&format!("/v1/stock{query}"), &stock).await?);
+    }
+    if !set.is_empty() {
+        let key = uuid::Uuid::now_v7().to_string();
+        let adjustments = AdjustStock { set };
+        let path = format!("/v1/stock/adjustments{query}");
+        changes.adjustments = Some(house.post_once(&path, &key, &adjustments).await?);
+    }
+    Ok(changes)
+}
+
+fn show(changes: &Changes, output: &Output) -> Result<()> {
+    lines(changes).iter().try_for_each(|line| output.data(line))
+}
+
+/// Returns what changed, a line a kind of change.
+fn lines(changes: &Changes) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(MenuChanges { added, changed, removed, unchanged }) = &changes.recipes {
+        for (did, names) in
+            [("added", added), ("changed", changed), ("removed", removed), ("unchanged", unchanged)]
+        {
+            if !names.is_empty() {
+                lines.push(format!("recipes {did}: {}", names.join(", ")));
+            }
+        }
+    }
+    let booked = |what: &str, StockChanges { booked, unchanged }: &StockChanges| {
+        let booked: Vec<_> =
+            booked.iter().map(|(ingredient, by)| format!("{ingredient} {by:+}")).collect();
+        let unchanged: Vec<_> = unchanged.iter().map(ToString::to_string).collect();
+        [("booked", booked), ("unchanged", unchanged)]
+            .into_iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(move |(did, names)| format!("{what} {did}: {}", names.join(", ")))
+            .collect::<Vec<_>>()
+    };
+    lines.extend(changes.opening.iter().flat_map(|stock| booked("opening stock", stock)));
+    lines.extend(changes.adjustments.iter().flat_map(|stock| booked("adjustments", stock)));
+    if changes.dry_run {
+        lines.push("Nothing was changed: this was a dry run".into());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_is_an_ingredient_and_a_quantity() {
+        assert_eq!(quantity("rice=100"), Ok((Ingredient::Rice, 100)));
+        assert_eq!(quantity(" rice = 0 "), Ok((Ingredient::Rice, 0)));
+        let wrong = ["rice", "beer=1", "rice=-1", "rice=1.5", "rice=1000000001", "=1", "rice="];
+        let said: Vec<_> =
+            wrong.map(|text| format!("{text}: {}", quantity(text).unwrap_err())).into();
+        insta::assert_snapshot!(said.join("\n"));
+        assert!(set(&[(Ingredient::Rice, 1), (Ingredient::Rice, 2)]).is_err());
+    }
+
+    #[test]
+    fn changes_are_told_a_line_a_kind() {
+        let changes = Changes {
+            schema_version: 1,
+            dry_run: true,
+            recipes: Some(MenuChanges {
+                added: vec!["soup".into(), "stew".into()],
+                unchanged: vec!["pizza".into()],
+                ..MenuChanges::default()
+            }),
+            opening: Some(StockChanges {
+                booked: [(Ingredient::Rice, 5)].into(),
+                unchanged: vec![Ingredient::Meat],
+            }),
+            adjustments: Some(StockChanges {
+                booked: [(Ingredient::Rice, -3)].into(),
+                unchanged: vec![],
+            }),
+        };
+        insta::assert_snapshot!(lines(&changes).join("\n"), @r"
+        recipes added: soup, stew
+        recipes unchanged: pizza
+        opening stock booked: rice +5
+        opening stock unchanged: meat
+        adjustments booked: rice -3
+        Nothing was changed: this was a dry run
+        ");
+    }
+}

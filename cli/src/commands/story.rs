@@ -1,0 +1,152 @@
+use clap::Args;
+use contracts::{
+    OrderId, Timestamp,
+    api::gateway::{Story, StoryEvent},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::connect;
+use crate::{
+    error::Result,
+    output::{Output, Table},
+    state::Environment,
+};
+
+/// Tell what happened to an order, service by service, with times
+#[derive(Debug, Args)]
+pub(crate) struct StoryArgs {
+    /// Order to tell of
+    order: OrderId,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Document {
+    schema_version: u32,
+    #[serde(flatten)]
+    story: Story,
+}
+
+pub(crate) async fn run(args: StoryArgs, environment: &Environment, output: &Output) -> Result<()> {
+    let story: Story =
+        connect(environment)?.get(&format!("/v1/orders/{}/story", args.order)).await?;
+    if args.json {
+        return output.json(&Document { schema_version: 1, story });
+    }
+    if story.events.is_empty() {
+        output.status(format_args!("The story of {} is no longer kept", story.order));
+    } else {
+        output.data(table(&story))?;
+    }
+    if !story.missing.is_empty() {
+        output.warn(format_args!("parts are missing: {} did not answer", story.missing.join(", ")));
+    }
+    Ok(())
+}
+
+fn table(story: &Story) -> Table<5> {
+    let mut table = Table::new(["time", "after", "service", "event", "what"]);
+    let placed = story.events.first().map(|event| event.time).unwrap_or_default();
+    for event in &story.events {
+        table.row([
+            clock(event.time),
+            after(event.time, placed),
+            event.service.clone(),
+            event.event.clone(),
+            words(event),
+        ]);
+    }
+    table
+}
+
+/// Returns the time of day in UTC, to the millisecond.
+fn clock(time: Timestamp) -> String {
+    let text = time.to_string();
+    text.split_once('T')
+        .map_or(text.clone(), |(_, clock)| clock.chars().take("12:00:00.000".len()).collect())
+}
+
+fn after(time: Timestamp, placed: Timestamp) -> String {
+    let micros = time.as_micros() - placed.as_micros();
+    #[expect(clippy::cast_precision_loss, reason = "only a tenth of a millisecond is shown")]
+    let ms = micros as f64 / 1e3;
+    format!("{ms:+.1} ms")
+}
+
+/// Returns the event's data in a few words: all but what the columns beside it say.
+fn words(event: &StoryEvent) -> String {
+    let Value::Object(data) = &event.data else { return String::new() };
+    let told = data.iter().filter(|(name, _)| !matches!(name.as_str(), "order" | "recipe_version"));
+    told.filter_map(|(name, value)| word(name, value)).collect::<Vec<_>>().join(", ")
+}
+
+fn word(name: &str, value: &Value) -> Option<String> {
+    let name = name.replace('_', " ");
+    match value {
+        Value::Null | Value::Bool(false) => None,
+        Value::Bool(true) => Some(name),
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(format!("{name} {number}")),
+        Value::Object(quantities) => {
+            let parts: Vec<_> =
+                quantities.iter().map(|(what, quantity)| format!("{quantity} {what}")).collect();
+            (!parts.is_empty()).then(|| parts.join(", "))
+        }
+        Value::Array(items) => Some(format!("{} {name}", items.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_story_is_told_in_aligned_lines() {
+        let order: OrderId = "0192f3c4-5a6b-7c8d-9e0f-112233445566".parse().unwrap();
+        let start = Timestamp::from_micros(1_769_860_800_000_000);
+        let happened = |ms: u64, service: &str, event: &str, data: Value| StoryEvent {
+            time: start.plus(std::time::Duration::from_micros(ms * 1_000 + 250)),
+            service: service.into(),
+            event: event.into(),
+            version: 1,
+            id: order.uuid(),
+            traceparent: None,
+            data,
+        };
+        let events = vec![
+            happened(
+                0,
+                "orders",
+                "order.placed",
+                json!({"order": order, "number": 7, "dish": "salad"}),
+            ),
+            happened(
+                2,
+                "kitchen",
+                "ingredients.requested",
+                json!({"order": order, "number": 7, "dish": "salad", "recipe_version": 1, "needs": {"lemon": 1, "tomato": 2}}),
+            ),
+            happened(
+                3,
+                "inventory",
+                "ingredients.reserved",
+                json!({"order": order, "reserved": {"lemon": 1, "tomato": 2}, "waited": true}),
+            ),
+            happened(
+                4,
+                "kitchen",
+                "cooking.started",
+                json!({"order": order, "dish": "salad", "stove": 3}),
+            ),
+            happened(1204, "kitchen", "dish.prepared", json!({"order": order, "dish": "salad"})),
+            happened(1206, "orders", "order.delivered", json!({"order": order, "dish": null})),
+        ];
+        let story = Story { order, events, missing: vec![] };
+        insta::assert_snapshot!(table(&story));
+    }
+}

@@ -287,11 +287,6 @@ impl Relay {
         self.marking.store(true, Ordering::Release);
         database.push(Box::new(Mark { relay: Arc::clone(self), seqs }));
     }
-
-    #[cfg(test)]
-    pub(crate) fn in_flight(&self) -> usize {
-        self.lock().in_flight
-    }
 }
 
 /// Marks events as published.

@@ -24,9 +24,26 @@ pub(crate) struct Address {
 }
 
 pub(crate) struct Postgres {
-    runtime: Runtime,
+    runtime: OwnRuntime,
     address: Address,
     session: Option<Session>,
+}
+
+/// A runtime that may be dropped wherever its connection is, within another runtime, too.
+struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.0.as_ref().expect("the runtime is there until it is dropped").block_on(future)
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 struct Session {
@@ -50,7 +67,7 @@ impl Postgres {
             .enable_all()
             .build()
             .map_err(|error| StoreError::engine(error.to_string()))?;
-        Ok(Self { runtime, address, session: None })
+        Ok(Self { runtime: OwnRuntime(Some(runtime)), address, session: None })
     }
 
     /// Makes sure of a connection; one that was lost is made anew.

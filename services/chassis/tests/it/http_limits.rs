@@ -1,0 +1,115 @@
+//! What happens when a client asks too much, too slowly, or nonsense.
+
+use std::time::Duration;
+
+use axum::{Router, routing::post};
+use chassis::{
+    bus::Bus,
+    http::{Json, Limits, no_such_route},
+    problem::Problem,
+    service::Floor,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::stage::Ground;
+
+async fn open_door(floor: &Floor, limits: Limits) -> std::net::SocketAddr {
+    async fn echo(Json(value): Json<Vec<i64>>) -> Result<String, Problem> {
+        Ok(format!("{}", value.len()))
+    }
+    async fn sleep() {
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+    }
+    let router = Router::new()
+        .route("/echo", post(echo))
+        .route("/sleep", post(sleep))
+        .fallback(no_such_route);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    floor.serve(listener, "gateway", router, limits);
+    address
+}
+
+/// Sends raw bytes; returns all that comes back until the server closes.
+async fn talk(address: std::net::SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // A server that refuses a body may reset the connection after its answer.
+    let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer))
+        .await
+        .unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn post_request(path: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[tokio::test]
+async fn nonsense_gets_a_problem_that_says_what_is_wrong() {
+    let ground = &Ground::all()[0];
+    let floor = ground.floor(Bus::in_process());
+    let limits = Limits { body_bytes_max: 1_000, ..Limits::default() };
+    let address = open_door(&floor, limits).await;
+    let cases = [
+        (post_request("/echo", "[1,2,3]"), "200 OK", "3"),
+        (post_request("/echo", "[1,2"), "400 Bad Request", "The body is not JSON"),
+        (post_request("/echo", "{\"a\":1}"), "422 Unprocessable Entity", "invalid type"),
+        (post_request("/echo", &"1".repeat(5_000)), "413 Payload Too Large", "too large"),
+        (post_request("/nowhere", ""), "404 Not Found", "No route is called POST /nowhere."),
+        ("NONSENSE\r\n\r\n".to_owned(), "400 Bad Request", ""),
+    ];
+    for (request, status, words) in cases {
+        let answer = talk(address, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request:.80} → {answer}");
+        assert!(answer.contains(words), "{request:.80} → {answer}");
+    }
+    floor.close().await;
+}
+
+#[tokio::test]
+async fn a_slow_client_is_shown_the_door_and_others_are_served() {
+    let ground = &Ground::all()[0];
+    let floor = ground.floor(Bus::in_process());
+    let limits = Limits {
+        head_wait_max: Duration::from_millis(100),
+        request_max: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let address = open_door(&floor, limits).await;
+    let mut slow = Vec::new();
+    for _ in 0..50 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"POST /echo HT").await.unwrap();
+        slow.push(stream);
+    }
+    assert!(talk(address, &post_request("/echo", "[]")).await.starts_with("HTTP/1.1 200"));
+    assert!(talk(address, &post_request("/sleep", "")).await.starts_with("HTTP/1.1 408"));
+    for mut stream in slow {
+        let mut rest = Vec::new();
+        let closed =
+            tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "a client that sends no head kept its connection");
+    }
+    floor.close().await;
+}
+
+#[tokio::test]
+async fn closing_lets_a_request_under_way_end_and_is_bounded() {
+    let ground = &Ground::all()[0];
+    let floor = ground.floor(Bus::in_process());
+    let address =
+        open_door(&floor, Limits { drain_max: Duration::from_millis(200), ..Limits::default() })
+            .await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(post_request("/sleep", "").as_bytes()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), floor.close()).await.expect("closing is bounded");
+    assert!(TcpStream::connect(address).await.is_err(), "the door is still open");
+}

@@ -1,0 +1,10 @@
+//! What the floor promises, on every engine and every bus.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod bus_promises;
+mod database_promises;
+mod http_limits;
+mod leases_and_timers;
+mod replicas;
+mod stage;

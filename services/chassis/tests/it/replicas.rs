@@ -1,0 +1,80 @@
+//! Several writers on one schema of PostgreSQL.
+
+use chassis::{bus::Bus, database::StoreError, params};
+
+use crate::stage::{Ground, NOTEBOOK};
+
+const RAISE: &str = "UPDATE totals SET value = value + CAST(?1 AS BIGINT) WHERE name = 'all'";
+
+fn postgres() -> Option<Ground> {
+    chassis::testing::postgres().map(Ground::Postgres)
+}
+
+#[tokio::test]
+async fn replicas_that_start_at_once_migrate_once() {
+    let Some(ground) = postgres() else { return };
+    let floors: Vec<_> = (0..4).map(|_| ground.floor(Bus::in_process())).collect();
+    let opened = floors.iter().map(|floor| floor.open("orders", NOTEBOOK));
+    for service in futures_util::future::join_all(opened).await {
+        service.unwrap();
+    }
+    for floor in floors {
+        floor.close().await;
+    }
+}
+
+#[tokio::test]
+async fn two_writers_lose_no_change_of_a_row_that_both_change() {
+    let Some(ground) = postgres() else { return };
+    let floors = [ground.floor(Bus::in_process()), ground.floor(Bus::in_process())];
+    let first = floors[0].open("orders", NOTEBOOK).await.unwrap();
+    let second = floors[1].open("orders", NOTEBOOK).await.unwrap();
+    let forms = [&first, &second].map(|service| {
+        service.database().form(|tx, steps: &[i64]| -> Result<Vec<()>, StoreError> {
+            tx.execute_each(RAISE, steps.iter().map(|step| params![*step]))?;
+            Ok(vec![(); steps.len()])
+        })
+    });
+    let guests: Vec<_> = (0..400)
+        .map(|guest| {
+            let form = forms[guest % 2].clone();
+            tokio::spawn(async move { form.submit(1).await })
+        })
+        .collect();
+    for guest in guests {
+        guest.await.unwrap().unwrap();
+    }
+    let total: Option<i64> = first
+        .database()
+        .read(|tx| {
+            tx.query_one("SELECT value FROM totals WHERE name = 'all'", &[], |row| row.get(0))
+        })
+        .await
+        .unwrap();
+    assert_eq!(total, Some(400));
+    for floor in floors {
+        floor.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_is_made_anew() {
+    let Some(ground) = postgres() else { return };
+    let floor = ground.floor(Bus::in_process());
+    let service = floor.open("orders", NOTEBOOK).await.unwrap();
+    let raise = || service.database().write(|tx| tx.execute(RAISE, &params![1_i64]));
+    raise().await.unwrap();
+    // It cuts its own connection, as an administrator or a fail-over would.
+    let cut = service
+        .database()
+        .write(|tx| {
+            tx.query("SELECT CAST(pg_terminate_backend(pg_backend_pid()) AS INTEGER)", &[], |row| {
+                row.get::<i64>(0)
+            })
+        })
+        .await;
+    assert!(matches!(cut, Err(StoreError::Engine(_) | StoreError::Unknown(_))), "{cut:?}");
+    crate::stage::eventually("the writer has a new connection", || async { raise().await.is_ok() })
+        .await;
+    floor.close().await;
+}

@@ -1,0 +1,107 @@
+//! Where the promises are tried: a floor on each engine, a service that counts, a state to wait for.
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chassis::{
+    Clock,
+    bus::Bus,
+    database::{Database, Durability, Location, Migrations, StoreError, Tx},
+    params,
+    service::Floor,
+    testing::{TestDatabase, postgres},
+};
+use contracts::{
+    OrderId,
+    events::{CancellationRequested, Envelope},
+};
+use tempfile::TempDir;
+
+/// How long anything may take to come about, on a busy machine.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+pub(crate) const NOTEBOOK: Migrations = Migrations {
+    owner: "notebook",
+    steps: &[(
+        1,
+        "notes",
+        "CREATE TABLE notes (seq {serial}, subject TEXT NOT NULL, event TEXT NOT NULL);
+         CREATE TABLE totals (name TEXT NOT NULL PRIMARY KEY, value BIGINT NOT NULL CHECK (value >= 0));
+         INSERT INTO totals (name, value) VALUES ('all', 0);",
+    )],
+};
+
+/// Data of one test, which goes with it.
+pub(crate) enum Ground {
+    Sqlite(TempDir),
+    Postgres(TestDatabase),
+}
+
+impl Ground {
+    /// Returns a ground on each engine that is there.
+    pub(crate) fn all() -> Vec<Self> {
+        let sqlite = Self::Sqlite(tempfile::tempdir().unwrap());
+        std::iter::once(sqlite).chain(postgres().map(Self::Postgres)).collect()
+    }
+
+    pub(crate) fn location(&self) -> Location {
+        match self {
+            Self::Sqlite(folder) => Location::Folder {
+                folder: folder.path().to_owned(),
+                durability: Durability::Process,
+            },
+            Self::Postgres(database) => database.location(),
+        }
+    }
+
+    pub(crate) fn floor(&self, bus: Bus) -> Floor {
+        Floor::new(self.location(), bus, Clock::System)
+    }
+}
+
+/// Waits until a question is answered with yes.
+pub(crate) async fn eventually<F: Future<Output = bool>>(
+    what: &str,
+    mut question: impl FnMut() -> F,
+) {
+    let started = Instant::now();
+    while !question().await {
+        assert!(started.elapsed() < WAIT_MAX, "not within {WAIT_MAX:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Writes a line into the notebook for each event.
+pub(crate) fn note_events(
+    tx: &mut Tx<'_>,
+    _: &str,
+    events: &[Arc<Envelope>],
+) -> Result<(), StoreError> {
+    let rows = events.iter().map(|event| params![event.subject, event.id]);
+    tx.execute_each("INSERT INTO notes (subject, event) VALUES (?1, ?2)", rows).map(|_| ())
+}
+
+/// Returns the subjects in the notebook, in order.
+pub(crate) async fn noted(database: &Database) -> Vec<String> {
+    database
+        .read(|tx| tx.query("SELECT subject FROM notes ORDER BY seq", &[], |row| row.get(0)))
+        .await
+        .unwrap()
+}
+
+/// Announces that these orders are to be cancelled, which `kitchen` and `board` read.
+pub(crate) async fn announce(database: &Database, orders: Vec<OrderId>) -> Result<(), StoreError> {
+    database
+        .write(move |tx| {
+            tx.announce_all(orders.iter().map(|order| CancellationRequested { order: *order }));
+            Ok(())
+        })
+        .await
+}
+
+pub(crate) async fn unpublished(database: &Database) -> i64 {
+    database.read(chassis::outbox::count_unpublished).await.unwrap()
+}

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    process::Command,
+    process::{Child, Command},
     time::{sleep, timeout},
 };
 use uuid::Uuid;
@@ -124,6 +124,54 @@ fn is_still_at(file: &File, path: &std::path::Path) -> bool {
     }
 }
 
+/// What one command made, so that it can be unmade.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    /// The house that it started.
+    pub(crate) house: Option<Child>,
+    /// Whether there was no state folder before.
+    pub(crate) state: bool,
+    /// The right to change things, while it is needed.
+    pub(crate) lock: Option<ChangeLock>,
+}
+
+impl Made {
+    /// Leaves nothing of what was made: the house ends, and a state folder that was not there before is removed. What
+    /// others made stays.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if something can't be unmade.
+    pub(crate) async fn undo(mut self, environment: &Environment, output: &Output) -> Result<()> {
+        let lock = match self.lock.take() {
+            Some(lock) => lock,
+            None if self.house.is_some() => ChangeLock::take(environment, output).await?,
+            None => return Ok(()),
+        };
+        if let Some(mut house) = self.house {
+            output.status(format_args!("Closing the house that was started"));
+            end(&mut house).await.map_err(CliError::io(|| "end the house".into()))?;
+            if matches!(environment.house()?, HouseState::Crashed) {
+                forget_record(environment)?;
+            }
+        }
+        if self.state && matches!(environment.house()?, HouseState::Stopped) {
+            forget_all(environment)?;
+        }
+        drop(lock);
+        Ok(())
+    }
+}
+
+/// Ends our own child: asks, waits, kills.
+async fn end(house: &mut Child) -> io::Result<()> {
+    let Some(pid) = house.id() else { return Ok(()) };
+    process::terminate(pid)?;
+    match timeout(GOODBYE_WAIT_MAX, house.wait()).await {
+        Ok(ended) => ended.map(drop),
+        Err(_) => house.kill().await,
+    }
+}
+
 /// Looks at what runs.
 ///
 /// # Errors
@@ -186,8 +234,8 @@ pub(crate) fn create_state(environment: &Environment) -> Result<()> {
     Ok(())
 }
 
-/// Starts a house in the background and returns what it says about itself once it listens. `spawned` is told its
-/// process, so that whoever gives this up can end it.
+/// Starts a house in the background and returns what it says about itself once it listens. Its process is `made` from
+/// the first moment, so that whoever gives this up can end it.
 ///
 /// # Errors
 /// [`CliError::PortTaken`], or [`CliError::NotStarted`] with the house's last words.
@@ -196,7 +244,7 @@ pub(crate) async fn start(
     settings: &Settings,
     attached: bool,
     wait_max: Duration,
-    spawned: &mut Option<u32>,
+    made: &mut Made,
 ) -> Result<HouseRecord> {
     write_json(&environment.settings_file(), settings)?;
     forget_record(environment)?;
@@ -206,50 +254,38 @@ pub(crate) async fn start(
     if attached {
         command.arg("--attached");
     }
-    let mut child = command
-        // The folder that `up` was typed in may go; what a house needs has whole paths.
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .map_err(CliError::io(|| "start the house".into()))?;
-    *spawned = child.id();
+    // The folder that `up` was typed in may go; what a house needs has whole paths.
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    let child =
+        made.house.insert(command.spawn().map_err(CliError::io(|| "start the house".into()))?);
     let mut said = Vec::new();
     if let Some(mut stdout) = child.stdout.take() {
-        match timeout(wait_max, stdout.read_to_end(&mut said)).await {
-            Ok(read) => read.map_err(CliError::io(|| "listen to the house".into()))?,
-            Err(_) => {
-                return Err(CliError::NotReady {
-                    waited: wait_max,
-                    reason: "it does not listen yet".into(),
-                });
-            }
-        };
+        let listening = timeout(wait_max, stdout.read_to_end(&mut said)).await;
+        listening
+            .map_err(|_| CliError::NotReady {
+                waited: wait_max,
+                reason: "it does not listen yet".into(),
+            })?
+            .map_err(CliError::io(|| "listen to the house".into()))?;
     }
-    let failed = |reason: String| CliError::NotStarted {
-        reason,
-        last_lines: log_files::last_words(&environment.logs(), LAST_LINES_MAX).1,
-    };
-    match serde_json::from_slice(&said) {
-        Ok(FirstWord::Listening) => environment.running(),
-        Ok(FirstWord::PortTaken { port }) => {
-            child.wait().await.map_err(CliError::io(|| "wait for the house".into()))?;
-            *spawned = None;
-            Err(CliError::PortTaken { port, holder: process::port_holder(port) })
-        }
-        Ok(FirstWord::Failed { reason }) => {
-            child.wait().await.map_err(CliError::io(|| "wait for the house".into()))?;
-            *spawned = None;
-            Err(CliError::NotStarted { reason, last_lines: Vec::new() })
-        }
-        Err(_) => {
-            let status =
-                child.wait().await.map_err(CliError::io(|| "wait for the house".into()))?;
-            *spawned = None;
-            Err(failed(end_of(status)))
-        }
+    let word = serde_json::from_slice(&said).ok();
+    if let Some(FirstWord::Listening) = word {
+        return environment.running();
     }
+    let status = child.wait().await.map_err(CliError::io(|| "wait for the house".into()))?;
+    made.house = None;
+    Err(match word {
+        Some(FirstWord::PortTaken { port }) => {
+            CliError::PortTaken { port, holder: process::port_holder(port) }
+        }
+        Some(FirstWord::Failed { reason }) => {
+            CliError::NotStarted { reason, last_lines: Vec::new() }
+        }
+        Some(FirstWord::Listening) | None => CliError::NotStarted {
+            reason: end_of(status),
+            last_lines: log_files::last_words(&environment.logs(), LAST_LINES_MAX).1,
+        },
+    })
 }
 
 /// Returns the file to run: this program, even if its file was replaced meanwhile.

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::{
     config::Settings,
-    embedded::{self, ChangeLock},
+    embedded::{self, ChangeLock, Made},
     error::{CliError, Result},
     output::Output,
     plan::{Observed, describe},
@@ -30,16 +30,14 @@ pub(crate) async fn run(
     let Some(settings) = environment.last_settings()? else {
         return Err(CliError::NotRunning { name: environment.name().clone() });
     };
-    let mut started = None;
-    let result = signals.or(start(&args, &settings, environment, output, &mut started)).await;
-    if let Err(signal @ (CliError::Interrupted | CliError::Terminated)) = result {
-        if started.is_some() {
-            output.status(format_args!("Stopping the house that was started"));
-            signals.or(embedded::stop(environment)).await?;
+    let mut made = Made::default();
+    let result = signals.or(start(&args, &settings, environment, output, &mut made)).await;
+    match result {
+        Err(signal @ (CliError::Interrupted | CliError::Terminated)) => {
+            signals.or(made.undo(environment, output)).await.and(Err(signal))
         }
-        return Err(signal);
+        result => result,
     }
-    result
 }
 
 async fn start(
@@ -47,10 +45,10 @@ async fn start(
     settings: &Settings,
     environment: &Environment,
     output: &Output,
-    started: &mut Option<u32>,
+    made: &mut Made,
 ) -> Result<()> {
     let since = Instant::now();
-    let _lock = ChangeLock::take(environment, output).await?;
+    made.lock = Some(ChangeLock::take(environment, output).await?);
     let timeout = Duration::from(args.timeout);
     let record = match embedded::observe(environment).await? {
         Observed::Running { record, .. } => {
@@ -69,7 +67,7 @@ async fn start(
                 output.warn(format_args!("{}", environment.crashed()));
             }
             let _waiting = Waiting::new(output, "Starting the house");
-            let record = embedded::start(environment, settings, false, timeout, started).await?;
+            let record = embedded::start(environment, settings, false, timeout, made).await?;
             embedded::await_ready(environment, record.address, timeout).await?;
             output.status(format_args!(
                 "Up in {} ms ({})",

@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory, builder::FalseyValueParser, error::ErrorKind};
 use super::{Cli, order, seed};
 use crate::{
     config::{DatabaseUrl, Durability, PORT_DEFAULT, Runtime, STOVES_DEFAULT, Settings},
-    embedded::{self, ChangeLock},
+    embedded::{self, ChangeLock, Made},
     error::{CliError, Result},
     output::Output,
     plan::{Observed, Step, Wanted, describe, plan},
@@ -164,15 +164,6 @@ impl UpArgs {
     }
 }
 
-/// What this very command made, so that it can be unmade.
-#[derive(Debug, Default)]
-struct Made {
-    /// The house that it started.
-    house: Option<u32>,
-    /// Whether there was no state folder before.
-    state: bool,
-}
-
 pub(crate) async fn run(
     args: UpArgs,
     environment: &Environment,
@@ -184,12 +175,15 @@ pub(crate) async fn run(
     if args.dry_run {
         return dry_run(&wanted, environment, output).await;
     }
-    let mut made = Made { house: None, state: !environment.settings_file().exists() };
+    let mut made = Made { state: !environment.folder().exists(), ..Made::default() };
     let result = signals.or(bring_up(&args, &wanted, environment, output, &mut made)).await;
-    if let Err(signal @ (CliError::Interrupted | CliError::Terminated)) = result {
-        return signals.or(undo(made, environment, output)).await.and(Err(signal));
+    match result {
+        Err(signal @ (CliError::Interrupted | CliError::Terminated)) => {
+            // A second signal ends even this.
+            signals.or(made.undo(environment, output)).await.and(Err(signal))
+        }
+        result => result,
     }
-    result
 }
 
 async fn dry_run(wanted: &Wanted, environment: &Environment, output: &Output) -> Result<()> {
@@ -211,7 +205,7 @@ async fn bring_up(
 ) -> Result<()> {
     let since = Instant::now();
     environment.create()?;
-    let lock = ChangeLock::take(environment, output).await?;
+    made.lock = Some(ChangeLock::take(environment, output).await?);
     let observed = embedded::observe(environment).await?;
     let steps =
         plan(wanted, &observed).map_err(|refusal| refusal.into_error(environment.name()))?;
@@ -226,7 +220,8 @@ async fn bring_up(
         apply(step, args, wanted, environment, output, made).await?;
     }
     let record = environment.running()?;
-    drop(lock);
+    // From here on it is whole: orders and data are kept, whatever happens.
+    (made.state, made.lock) = (false, None);
     tell(wanted, &record, changes.is_empty(), since.elapsed(), output)?;
     for step in orders {
         apply(step, args, wanted, environment, output, made).await?;
@@ -255,15 +250,9 @@ async fn apply(
         }
         Step::Start { .. } => {
             let _waiting = Waiting::new(output, "Starting the house");
-            embedded::start(
-                environment,
-                &wanted.settings,
-                args.foreground,
-                timeout,
-                &mut made.house,
-            )
-            .await
-            .map(drop)
+            embedded::start(environment, &wanted.settings, args.foreground, timeout, made)
+                .await
+                .map(drop)
         }
         Step::AwaitReady => {
             let _waiting = Waiting::new(output, "Waiting until every service is ready");
@@ -305,16 +294,4 @@ fn tell(
         .collect();
     output.status(format_args!("Other runtimes: {} (not in this version yet)", others.join(", ")));
     output.data(format_args!("http://{}", record.address))
-}
-
-/// Leaves nothing of what was made: the house is stopped, and a state folder that was not there before is removed.
-async fn undo(made: Made, environment: &Environment, output: &Output) -> Result<()> {
-    if made.house.is_some() {
-        output.status(format_args!("Stopping the house that was started"));
-        embedded::stop(environment).await?;
-    }
-    if made.state && !matches!(embedded::observe(environment).await?, Observed::Running { .. }) {
-        embedded::forget_all(environment)?;
-    }
-    Ok(())
 }

@@ -35,7 +35,12 @@ pub mod services {
 }
 
 /// The market's gRPC client, server and messages.
-#[expect(missing_docs, clippy::missing_errors_doc, reason = "generated; the proto holds the words")]
+#[expect(
+    missing_docs,
+    clippy::allow_attributes,
+    clippy::missing_errors_doc,
+    reason = "generated; the proto holds the words"
+)]
 pub mod market {
     tonic::include_proto!("chefcito.market.v1");
 }

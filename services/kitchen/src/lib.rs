@@ -1,1 +1,89 @@
 //! Picks the recipe, asks for ingredients, cooks.
+//!
+//! - In: `order.placed`, `ingredients.reserved`, `order.cancellation_requested`.
+//! - Out: `menu.changed`, `ingredients.requested`, `dish.refused`, `cooking.started`, `dish.prepared`, `dish.cancelled`,
+//!   `cancellation.refused`.
+//!
+//! Each order has a ticket: requested → reserved → cooking → prepared, or it ends as cancelled or refused. Stoves and
+//! cooking times are rows, and a *turn* moves dishes through them; `domain::turn` decides it, `commands::cook` saves it.
+//! The kitchen alone decides whether a dish can still be cancelled.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use chassis::{
+    database::{Migrations, OpenError},
+    http::no_such_route,
+    service::{Floor, Service},
+};
+use contracts::services::KITCHEN;
+use tokio::sync::Notify;
+
+mod api;
+mod commands;
+mod config;
+mod domain;
+mod queries;
+mod reactions;
+mod store;
+
+pub use config::{Config, STOVES_MAX};
+
+use commands::{Cook, cook, install_stoves};
+use reactions::Reactions;
+
+/// How long the cook does not look at the rail at the most: what another replica left is taken over after that.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+
+const MIGRATIONS: Migrations = Migrations {
+    owner: KITCHEN,
+    steps: &[
+        (1, "tickets", include_str!("../migrations/V1__tickets.sql")),
+        (2, "stoves", include_str!("../migrations/V2__stoves.sql")),
+        (3, "menu", include_str!("../migrations/V3__menu.sql")),
+    ],
+};
+
+/// The kitchen, at work.
+#[derive(Clone, Debug)]
+pub struct Kitchen {
+    service: Service,
+}
+
+impl Kitchen {
+    /// Opens the kitchen on a floor and lets it work until the floor is closed. A number of stoves out of bounds is taken
+    /// as the nearest one that is in them.
+    ///
+    /// # Errors
+    /// [`OpenError`] if its database can't be opened.
+    pub async fn open(floor: &Floor, config: Config) -> Result<Self, OpenError> {
+        let mut service = floor.open(KITCHEN, MIGRATIONS).await?;
+        let stoves = config.stoves.clamp(1, STOVES_MAX);
+        let installed = service.database().write(move |tx| install_stoves(tx, stoves)).await;
+        installed.map_err(|source| OpenError::Store { service: KITCHEN, source })?;
+        service.count_open(queries::count_open);
+
+        let cook_wakes = Arc::new(Notify::new());
+        let a_cook = Cook { cooking_time: config.cooking_time };
+        let reactions =
+            Reactions { seed: config.seed, cook: a_cook, cook_wakes: Arc::clone(&cook_wakes) };
+        service.consume(move |tx, name, events| reactions.react(tx, name, events));
+        let database = service.database().clone();
+        service.work("cook", cook_wakes, IDLE_MAX, move || {
+            let database = database.clone();
+            async move { database.write(move |tx| cook(tx, a_cook)).await }
+        });
+        Ok(Self { service })
+    }
+
+    /// Returns its service: name, database and floor.
+    #[must_use]
+    pub const fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Returns its routes.
+    pub fn router(&self) -> Router {
+        api::routes(self.service.clone()).merge(self.service.router()).fallback(no_such_route)
+    }
+}

@@ -1,6 +1,6 @@
 //! The small interface below which the two engines disappear.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use contracts::{
     Timestamp,
@@ -67,7 +67,7 @@ pub struct Tx<'a> {
     pub(crate) announced: Vec<Envelope>,
     pub(crate) wakes: Vec<Arc<Notify>>,
     // What the events of a subject were caused by, so that those that follow from them join the same trace.
-    traces: Vec<(String, String)>,
+    traces: HashMap<String, String>,
 }
 
 impl<'a> Tx<'a> {
@@ -83,7 +83,7 @@ impl<'a> Tx<'a> {
             now,
             announced: Vec::new(),
             wakes: Vec::new(),
-            traces: Vec::new(),
+            traces: HashMap::new(),
         }
     }
 
@@ -193,12 +193,7 @@ impl<'a> Tx<'a> {
     /// Announces an event in this transaction: it and the change that it tells are both saved, or neither.
     pub fn announce<E: Event>(&mut self, event: &E) {
         let subject = event.subject();
-        let trace = self
-            .traces
-            .iter()
-            .rev()
-            .find(|(about, _)| *about == subject)
-            .map(|(_, trace)| trace.clone());
+        let trace = self.traces.get(&subject).cloned();
         self.announced.push(Envelope::new(self.service, event, self.now, trace));
     }
 
@@ -211,7 +206,13 @@ impl<'a> Tx<'a> {
 
     /// Lets the events about `subject` join a trace.
     pub fn follow(&mut self, subject: impl Into<String>, traceparent: impl Into<String>) {
-        self.traces.push((subject.into(), traceparent.into()));
+        self.traces.insert(subject.into(), traceparent.into());
+    }
+
+    /// Returns the trace that the events about `subject` join, for what is to go on in a later transaction.
+    #[must_use]
+    pub fn trace_of(&self, subject: &str) -> Option<&str> {
+        self.traces.get(subject).map(String::as_str)
     }
 
     /// Wakes whoever waits for the signal once this is committed.

@@ -1,1 +1,182 @@
-//! The one public door: routes, keys and permissions, limits, stories, audit.
+//! The one public door of the house: who asks, what they may, and who answers.
+//!
+//! [`Gateway::router`] has one way for every request: found in the table of `routes`, let in by `door`, answered by a
+//! [`Backend`] or by the gateway's `own`. Stories, status and the audit are put together from all services.
+
+mod audit;
+mod backend;
+mod commands;
+mod door;
+mod keys;
+mod limits;
+mod openapi;
+mod own;
+mod queries;
+mod routes;
+mod services;
+mod store;
+mod trace;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::Response,
+};
+use chassis::{
+    config::{self, ConfigError},
+    database::{OpenError as DatabaseError, StoreError},
+    service::{Floor, Pace},
+};
+use contracts::{api::gateway::Role, services::GATEWAY};
+use tokio::sync::{Mutex, Notify, Semaphore};
+
+pub use backend::{Backend, BackendError};
+pub use keys::new_key;
+pub use limits::{ParseRateError, Rate};
+pub use services::{Backends, BackendsError};
+
+use crate::{
+    door::{Door, Figures},
+    keys::{KeyRing, KeyText},
+    limits::Addresses,
+    services::Services,
+};
+
+/// How often the keys are read again: another gateway may have revoked one.
+const LEARN_EVERY: Duration = Duration::from_secs(1);
+/// What the first key is called.
+const FIRST_KEY: &str = "first admin";
+
+/// The settings of the gateway.
+#[derive(Clone)]
+pub struct Config {
+    /// What the hashes of keys are made with. Whoever has the database, but not this, can't try out keys.
+    pub key_pepper: String,
+    /// The first admin key, which is made sure of at each start and has no rate limit. [`new_key`] makes one.
+    pub admin_key: Option<String>,
+    /// How much one key may ask.
+    pub rate: Rate,
+    /// How much one address may ask that shows no key.
+    pub guest_rate: Rate,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Config")
+            .field("rate", &self.rate)
+            .field("guest_rate", &self.guest_rate)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Config {
+    /// A pepper of nothing will do for tests; 2,000 requests a second are more than one client has reason for, and
+    /// 50 of strangers cost nothing.
+    fn default() -> Self {
+        Self {
+            key_pepper: String::new(),
+            admin_key: None,
+            rate: Rate::new(2_000, 4_000),
+            guest_rate: Rate::new(50, 200),
+        }
+    }
+}
+
+impl Config {
+    /// Reads `CHEFCITO_KEY_PEPPER`, `CHEFCITO_ADMIN_KEY` (or files, with `_FILE`) and `CHEFCITO_RATE_LIMIT`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if one can't be used, or there is no pepper.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let pepper = config::secret("CHEFCITO_KEY_PEPPER")?;
+        Ok(Self {
+            key_pepper: pepper
+                .ok_or_else(|| config::missing("CHEFCITO_KEY_PEPPER", "a long random text"))?,
+            admin_key: config::secret("CHEFCITO_ADMIN_KEY")?,
+            rate: config::read("CHEFCITO_RATE_LIMIT", "requests a second and at once: 2000/4000")?
+                .unwrap_or(default.rate),
+            ..default
+        })
+    }
+}
+
+/// A gateway that can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its database can't be opened.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The keys can't be read or saved.
+    #[error("can't read the keys")]
+    Keys(#[from] StoreError),
+    /// The first admin key is none.
+    #[error(
+        "the admin key should be like cfk_local_…, with a secret of 32 to 128 letters and digits"
+    )]
+    AdminKey,
+}
+
+/// The one public door. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    door: Arc<Door>,
+}
+
+impl Gateway {
+    /// Opens the gateway in front of these services.
+    ///
+    /// # Errors
+    /// [`OpenError`] if its database can't be opened, or the admin key is none.
+    pub async fn open(
+        floor: &Floor,
+        config: Config,
+        backends: Backends,
+    ) -> Result<Self, OpenError> {
+        let service = floor.open(GATEWAY, store::MIGRATIONS).await?;
+        let keys = KeyRing::new(&config.key_pepper);
+        if let Some(text) = &config.admin_key {
+            let text = KeyText::parse(text.trim()).ok_or(OpenError::AdminKey)?;
+            let now = floor.clock.now();
+            let sealed = keys.seal(text, FIRST_KEY.into(), Role::Admin, true, now);
+            service.database().write(move |tx| store::make_sure(tx, &sealed)).await?;
+        }
+        let routes = routes::table(backends.plaza.is_some());
+        let own = Backend::in_process(service.router());
+        let door = Arc::new(Door {
+            paths: door::paths_of(&routes),
+            openapi: openapi::document(&routes).to_json().unwrap_or_default(),
+            routes,
+            services: Services::new(own, backends),
+            keys,
+            learning: Mutex::new(()),
+            rate: config.rate,
+            guest_rate: config.guest_rate,
+            strangers: Addresses::new(),
+            passers_by: Addresses::new(),
+            audits: Semaphore::new(1),
+            figures: Figures::registered(&floor.metrics),
+            service,
+        });
+        door.learn_keys().await?;
+        let learner = Arc::clone(&door);
+        // Nobody signals: a change here is learned at once, and one elsewhere can't be heard of.
+        door.service.work("keys", Arc::new(Notify::new()), LEARN_EVERY, move || {
+            let door = Arc::clone(&learner);
+            async move { door.learn_keys().await.map(|()| Pace::Idle) }
+        });
+        Ok(Self { door })
+    }
+
+    /// Returns the public routes.
+    pub fn router(&self) -> Router {
+        Router::new().fallback(answer).with_state(Arc::clone(&self.door))
+    }
+}
+
+async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response {
+    door.answer(request).await
+}

@@ -146,4 +146,7 @@ pub struct StoryEvent {
 pub struct DeadLetters {
     /// The dead letters, oldest first, 1,000 a service at the most.
     pub dead_letters: Vec<DeadLetter>,
+    /// Services that could not be asked; theirs are missing.
+    #[serde(default)]
+    pub missing: Vec<String>,
 }

@@ -1,0 +1,65 @@
+//! What every service says of itself: its storage, its outbox, its dead letters.
+
+use contracts::api::{
+    audit::{Invariant, StorageCheck},
+    service::ServiceStatus,
+};
+
+use super::{AuditError, finding::Finding};
+use crate::services::{LIST_WAIT_MAX, Services};
+
+/// Checks the storage of every service, that nothing waits (unless `live`), and that nothing was set aside.
+///
+/// # Errors
+/// [`AuditError`] if a service did not answer.
+pub(super) async fn check(services: &Services, live: bool) -> Result<Vec<Invariant>, AuditError> {
+    let checks = services
+        .ask_all(|_, backend| backend.get::<StorageCheck>("/internal/facts/storage", STORAGE_WAIT));
+    let statuses = services
+        .ask_all(|_, backend| backend.get::<ServiceStatus>("/internal/status", LIST_WAIT_MAX));
+    let (checks, statuses) = tokio::join!(checks, statuses);
+    let mut storage = Finding::new("storage.check", "Every storage passes its own check.");
+    for (service, answer) in checks {
+        let check = answer.map_err(|source| AuditError::Unanswered {
+            service,
+            facts: "storage check",
+            source,
+        })?;
+        storage.count(0, i64::try_from(check.problems.len()).unwrap_or(i64::MAX));
+        for problem in check.problems {
+            storage.breach(format_args!("{service}: {problem}"));
+        }
+    }
+    let mut outboxes = Finding::new(
+        "quiet.outboxes",
+        "When nothing is in flight, every event is published and acted on, and no work waits.",
+    );
+    let mut letters = Finding::new(
+        "dead_letters.empty",
+        "No event is set aside because it could not be acted on.",
+    );
+    for (service, answer) in statuses {
+        let status =
+            answer.map_err(|source| AuditError::Unanswered { service, facts: "status", source })?;
+        let waiting = [
+            ("unpublished", status.unpublished),
+            ("unhandled", status.unhandled),
+            ("queued", status.queued),
+            ("open", status.open),
+        ];
+        for (what, waiting) in waiting {
+            outboxes.count(0, waiting);
+            if waiting != 0 && !live {
+                outboxes.breach(format_args!("{service}: {waiting} {what}"));
+            }
+        }
+        letters.compare(0, status.dead_letters, format_args!("{service}: {}", status.dead_letters));
+    }
+    if live {
+        outboxes.note("what is in flight is allowed");
+    }
+    Ok([storage, outboxes, letters].map(Finding::done).into())
+}
+
+/// How long a storage may check itself: it reads all of it.
+const STORAGE_WAIT: std::time::Duration = std::time::Duration::from_secs(20);

@@ -1,0 +1,296 @@
+//! The way of a request: who asks, may they, how much; then on to who answers.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use chassis::{
+    database::StoreError, http::Peer, metrics::Metrics, problem::Problem, service::Service,
+};
+use contracts::services::GATEWAY;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+};
+use tokio::sync::{Mutex, Semaphore};
+use tracing::info;
+
+use crate::{
+    backend::{SERVICE_TOKEN, too_large},
+    keys::{Holder, KeyRing},
+    limits::{Addresses, Rate},
+    own,
+    routes::{Access, Route, Target},
+    services::Services,
+    store,
+    trace::{TRACEPARENT, trace_of},
+};
+
+/// In which header the services are told who asks.
+const KEY: HeaderName = HeaderName::from_static("x-chefcito-key");
+/// The largest body, in bytes; as `chassis::http::Limits` has it. One that says that it is larger is not even read.
+const BODY_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The door: everything that a request needs on its way.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) routes: Vec<Route>,
+    pub(crate) paths: matchit::Router<Vec<usize>>,
+    pub(crate) services: Services,
+    pub(crate) service: Service,
+    pub(crate) keys: KeyRing,
+    /// Who learns keys holds it, so that what was read earlier is not taken for what is true later.
+    pub(crate) learning: Mutex<()>,
+    pub(crate) rate: Rate,
+    pub(crate) guest_rate: Rate,
+    /// Addresses that showed no key that is known.
+    pub(crate) strangers: Addresses,
+    /// Addresses that asked what anyone may ask.
+    pub(crate) passers_by: Addresses,
+    pub(crate) openapi: String,
+    /// Only one audit at a time: it reads everything.
+    pub(crate) audits: Semaphore,
+    pub(crate) figures: Figures,
+}
+
+/// What the gateway counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Figures {
+    requests: Family<Labels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    method: &'static str,
+    path: &'static str,
+    status: u16,
+}
+
+impl Figures {
+    pub(crate) fn registered(metrics: &Metrics) -> Self {
+        let figures = Self::default();
+        let requests = figures.requests.clone();
+        metrics.register(|registry| {
+            registry.register("gateway_requests", "Requests answered, by route", requests);
+        });
+        figures
+    }
+
+    fn count(&self, route: Option<&Route>, status: StatusCode) {
+        let (method, path) = route.map_or(("other", "other"), |route| (name_of(route), route.path));
+        self.requests.get_or_create(&Labels { method, path, status: status.as_u16() }).inc();
+    }
+}
+
+fn name_of(route: &Route) -> &'static str {
+    match route.method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        _ => "DELETE",
+    }
+}
+
+/// What a request asks for, by the table.
+enum Asked<'a> {
+    /// This, with the variable parts of its path, if the gateway answers itself.
+    Route(&'a Route, Vec<String>),
+    /// Something else of what is there: these methods are allowed.
+    OtherMethod(String),
+    Nothing,
+}
+
+/// Returns the routes by path: their places in the table.
+///
+/// # Panics
+/// If two paths of the table contradict each other, which every start would show.
+pub(crate) fn paths_of(routes: &[Route]) -> matchit::Router<Vec<usize>> {
+    let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (place, route) in routes.iter().enumerate() {
+        places.entry(route.path).or_default().push(place);
+    }
+    let mut paths = matchit::Router::new();
+    for (path, places) in places {
+        paths.insert(path, places).expect("the paths of the table fit together");
+    }
+    paths
+}
+
+impl Door {
+    /// Reads the keys again.
+    pub(crate) async fn learn_keys(&self) -> Result<(), StoreError> {
+        let _turn = self.learning.lock().await;
+        self.keys.replace(self.service.database().read(store::list).await?);
+        Ok(())
+    }
+
+    /// Answers a request.
+    pub(crate) async fn answer(&self, mut request: Request) -> Response {
+        let trace = trace_of(request.headers());
+        let asked = self.find(request.method(), request.uri().path());
+        let route = match &asked {
+            Asked::Route(route, _) => Some(*route),
+            Asked::OtherMethod(_) | Asked::Nothing => None,
+        };
+        let mut holder = None;
+        let mut response = match self.admit(&request, route) {
+            Err(problem) => problem.into_response(),
+            Ok(admitted) => {
+                holder = admitted;
+                prepare(request.headers_mut(), &trace, holder.as_deref());
+                match asked {
+                    Asked::Route(route, parts) => self.serve(route, parts, request).await,
+                    Asked::OtherMethod(allowed) => other_method(&request, &allowed),
+                    Asked::Nothing => chassis::http::no_such_route(request).await.into_response(),
+                }
+            }
+        };
+        let status = response.status();
+        self.figures.count(route, status);
+        if let (Some(route), Some(holder)) = (route, holder.as_deref())
+            && route.changes
+        {
+            log_change(route, holder, status, &trace);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let how = HeaderValue::from_static("Bearer realm=\"chefcito\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, how);
+        }
+        response.headers_mut().insert(TRACEPARENT, trace);
+        response
+    }
+
+    fn find(&self, method: &Method, path: &str) -> Asked<'_> {
+        let Ok(found) = self.paths.at(path) else { return Asked::Nothing };
+        // An answer to HEAD is one to GET whose body the server keeps to itself.
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        let mut routes = found.value.iter().map(|place| &self.routes[*place]);
+        match routes.clone().find(|route| route.method == *method) {
+            Some(route @ Route { target: Target::Own(_), .. }) => {
+                let parts = found.params.iter().map(|(_, part)| part.to_owned());
+                Asked::Route(route, parts.collect())
+            }
+            Some(route) => Asked::Route(route, Vec::new()),
+            None => {
+                let allowed: Vec<&str> = routes.by_ref().map(name_of).collect();
+                Asked::OtherMethod(allowed.join(", "))
+            }
+        }
+    }
+
+    /// Lets a request in, or says why not: 401 before 404, so that who has no key does not learn what there is.
+    fn admit(
+        &self,
+        request: &Request,
+        route: Option<&Route>,
+    ) -> Result<Option<Arc<Holder>>, Problem> {
+        let address = || address_of(request);
+        let access = route.map(|route| route.access);
+        if access == Some(Access::Anyone) {
+            self.passers_by.take(address(), self.guest_rate).map_err(too_many)?;
+            return Ok(None);
+        }
+        let Some(holder) = self.keys.holder(request.headers()) else {
+            self.strangers.take(address(), self.guest_rate).map_err(too_many)?;
+            return Err(unknown());
+        };
+        if !holder.unlimited {
+            holder.bucket.take(self.rate).map_err(too_many)?;
+        }
+        match access {
+            Some(Access::Needs(role)) if holder.role < role => {
+                return Err(not_allowed(&holder, role));
+            }
+            _ => {}
+        }
+        if says_too_large(request.headers()) {
+            return Err(too_large());
+        }
+        Ok(Some(holder))
+    }
+
+    async fn serve(&self, route: &Route, parts: Vec<String>, request: Request) -> Response {
+        match route.target {
+            Target::Service(name) => match self.services.get(name) {
+                Some(backend) => backend.call(request).await,
+                None => chassis::http::no_such_route(request).await.into_response(),
+            },
+            Target::Own(own) => {
+                let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+                own::answer(self, own, &parts, request)
+                    .await
+                    .unwrap_or_else(IntoResponse::into_response)
+            }
+        }
+    }
+}
+
+/// Replaces what only the gateway may say.
+fn prepare(headers: &mut HeaderMap, trace: &HeaderValue, holder: Option<&Holder>) {
+    headers.remove(SERVICE_TOKEN);
+    headers.remove(header::AUTHORIZATION);
+    headers.insert(TRACEPARENT, trace.clone());
+    match holder {
+        Some(holder) => headers.insert(KEY, holder.header.clone()),
+        None => headers.remove(KEY),
+    };
+}
+
+fn address_of(request: &Request) -> IpAddr {
+    let unknown = IpAddr::from([0, 0, 0, 0]);
+    request.extensions().get::<Peer>().map_or(unknown, |Peer(address)| address.ip())
+}
+
+fn says_too_large(headers: &HeaderMap) -> bool {
+    let said = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    said.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > BODY_BYTES_MAX)
+}
+
+fn too_many(wait: std::time::Duration) -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests")
+        .detail("Ask more slowly: Retry-After says when there is room again.")
+        // Whole seconds are all that the header has; a rounded-down one would be too early.
+        .retry_after(wait + std::time::Duration::from_millis(999))
+}
+
+fn unknown() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Who is asking?")
+        .detail("Send a key that is known and not revoked: `Authorization: Bearer cfk_…`.")
+}
+
+fn not_allowed(holder: &Holder, needed: contracts::api::gateway::Role) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", "This key may not do that").detail(format!(
+        "The key `{}` is one of a {}; this needs a key of a {needed}.",
+        holder.id, holder.role
+    ))
+}
+
+fn other_method(request: &Request, allowed: &str) -> Response {
+    let problem = Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "That can't be done here",
+    )
+    .detail(format!("{} takes {allowed}.", request.uri().path()));
+    let mut response = problem.into_response();
+    if let Ok(allowed) = HeaderValue::from_str(allowed) {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
+}
+
+fn log_change(route: &Route, holder: &Holder, status: StatusCode, trace: &HeaderValue) {
+    let (method, path, status) = (name_of(route), route.path, status.as_u16());
+    info!(
+        service = GATEWAY,
+        key = holder.id,
+        name = holder.name,
+        status,
+        trace = trace.to_str().unwrap_or_default(),
+        "{} asked {method} {path}: {status}",
+        holder.id
+    );
+}

@@ -1,0 +1,176 @@
+//! The public contract: OpenAPI 3.1, from the table of routes.
+
+use std::collections::BTreeMap;
+
+use axum::http::Method;
+use contracts::api::{Problem, gateway::Role};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, Paths,
+    Ref, RefOr, Required, Response, ResponseBuilder, Schema,
+    path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
+    request_body::RequestBodyBuilder,
+    schema::{Object, ObjectBuilder, Type},
+    security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+};
+
+use crate::routes::{Access, Answer, Route, Shape};
+
+/// What the document calls the way in which a key is shown.
+const SCHEME: &str = "key";
+
+/// Returns the document that describes these routes.
+pub(crate) fn document(routes: &[Route]) -> OpenApi {
+    let mut schemas: BTreeMap<String, RefOr<Schema>> = BTreeMap::new();
+    let shapes = routes.iter().flat_map(|route| {
+        let answer = match route.answer {
+            Answer::Json(shape) => Some(shape),
+            Answer::Nothing | Answer::Text | Answer::Object => None,
+        };
+        [route.body, answer]
+    });
+    for shape in shapes.flatten().chain([Shape::of::<Problem>()]) {
+        let mut parts = vec![((shape.name)().into_owned(), (shape.schema)())];
+        (shape.parts)(&mut parts);
+        schemas.extend(parts);
+    }
+    // Parameters may be of types that no body has.
+    let mut parts = Vec::new();
+    for shape in [
+        Shape::of::<contracts::api::orders::OrderStatus>(),
+        Shape::of::<contracts::Ingredient>(),
+        Shape::of::<contracts::OrderId>(),
+    ] {
+        parts.push(((shape.name)().into_owned(), (shape.schema)()));
+        (shape.parts)(&mut parts);
+    }
+    schemas.extend(parts);
+    let mut paths = Paths::new();
+    for route in routes {
+        paths.add_path_operation(route.path, vec![method_of(&route.method)], operation(route));
+    }
+    let key = Http::builder()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("cfk_<id>_<secret>")
+        .description(Some("A key of this house; `chefcito keys` makes them."))
+        .build();
+    OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("Chefcito")
+                .version("1")
+                .description(Some(
+                    "A restaurant: guests order, and watch their orders come to the table.",
+                ))
+                .build(),
+        )
+        .paths(paths)
+        .components(Some(
+            ComponentsBuilder::new()
+                .schemas_from_iter(schemas)
+                .security_scheme(SCHEME, SecurityScheme::Http(key))
+                .build(),
+        ))
+        .build()
+}
+
+fn operation(route: &Route) -> OperationBuilder {
+    let mut operation = OperationBuilder::new()
+        .operation_id(Some(route.name))
+        .summary(Some(route.summary))
+        .tag(tag_of(route.path));
+    for name in variables(route.path) {
+        operation = operation.parameter(text_parameter(name, ParameterIn::Path, Required::True));
+    }
+    for parameter in route.query.map(|query| query()).unwrap_or_default() {
+        operation = operation.parameter(parameter);
+    }
+    if route.idempotent {
+        let parameter = text_parameter("Idempotency-Key", ParameterIn::Header, Required::False);
+        operation = operation.parameter(parameter);
+    }
+    if let Some(body) = route.body {
+        let content = ContentBuilder::new().schema(Some(reference(body))).build();
+        let body = RequestBodyBuilder::new()
+            .content("application/json", content)
+            .required(Some(Required::True))
+            .build();
+        operation = operation.request_body(Some(body));
+    }
+    operation = operation.response(route.status.as_str(), good(route));
+    if let Access::Needs(role) = route.access {
+        operation = operation
+            .description(Some(format!("Needs a key of {}.", at_least(role))))
+            .security(SecurityRequirement::new(SCHEME, Vec::<String>::new()))
+            .response("401", problem("No key that is known and not revoked was shown."))
+            .response("403", problem("The key may not do that."))
+            .response("429", problem("Too many requests; `Retry-After` says when to come back."));
+    }
+    operation.response("default", problem("Anything else, as RFC 9457 says it."))
+}
+
+fn at_least(role: Role) -> &'static str {
+    match role {
+        Role::Viewer => "any role",
+        Role::Manager => "a manager or an admin",
+        Role::Admin => "an admin",
+    }
+}
+
+fn good(route: &Route) -> Response {
+    let description = route.status.canonical_reason().unwrap_or("Done");
+    let response = ResponseBuilder::new().description(description);
+    let with = |kind: &str, schema: RefOr<Schema>| {
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        ResponseBuilder::new().description(description).content(kind, content).build()
+    };
+    match route.answer {
+        Answer::Nothing => response.build(),
+        Answer::Text => with("text/plain", text().into()),
+        Answer::Object => with("application/json", Object::with_type(Type::Object).into()),
+        Answer::Json(shape) => with("application/json", reference(shape)),
+    }
+}
+
+fn problem(description: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(reference(Shape::of::<Problem>()))).build();
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", content)
+        .build()
+}
+
+fn reference(shape: Shape) -> RefOr<Schema> {
+    Ref::from_schema_name((shape.name)()).into()
+}
+
+fn text() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).build()
+}
+
+fn text_parameter(name: &str, place: ParameterIn, required: Required) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(required)
+        .schema(Some(text()))
+        .build()
+}
+
+/// Returns the names of the variable parts of a path.
+fn variables(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+/// Returns what a path is about: `orders` of `/v1/orders/{id}`.
+fn tag_of(path: &str) -> &str {
+    path.strip_prefix("/v1/").and_then(|path| path.split('/').next()).unwrap_or("house")
+}
+
+fn method_of(method: &Method) -> HttpMethod {
+    match *method {
+        Method::POST => HttpMethod::Post,
+        Method::PUT => HttpMethod::Put,
+        Method::DELETE => HttpMethod::Delete,
+        _ => HttpMethod::Get,
+    }
+}

@@ -1,0 +1,142 @@
+//! What the gateway answers itself, a function a question.
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use chassis::{http::Query, problem::Problem};
+use contracts::{
+    OrderId,
+    api::{
+        audit::{AuditOptions, Ledger},
+        gateway::{AddKey, AddedKey, DeadLetters, Keys},
+        service::ServiceDeadLetters,
+    },
+};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::{
+    commands,
+    door::Door,
+    queries::{self, story},
+    routes::Own,
+    services::LIST_WAIT_MAX,
+};
+
+const GREETING: &str = "\
+This is Chefcito, a restaurant. Guests order at POST /v1/orders, with a key: Authorization: Bearer cfk_...
+
+  GET /openapi.json  all that can be asked, and who may
+  GET /ready         whether the kitchen works
+  GET /metrics       figures, for Prometheus
+
+`chefcito keys` makes keys, `chefcito order` orders, `chefcito status` shows the house.
+";
+
+/// Answers what a route of the gateway's own asks; `parts` are the variable parts of its path.
+pub(crate) async fn answer(
+    door: &Door,
+    own: Own,
+    parts: &[&str],
+    request: Request,
+) -> Result<Response, Problem> {
+    match (own, parts) {
+        (Own::Greeting, _) => Ok(GREETING.into_response()),
+        (Own::Health, _) => Ok("ok".into_response()),
+        (Own::Ready, _) => queries::status::ready(door).await.map(|()| "ready".into_response()),
+        (Own::Metrics, _) => Ok(door.service.floor().metrics.response()),
+        (Own::OpenApi, _) => {
+            let kind = [(header::CONTENT_TYPE, "application/json")];
+            Ok((kind, door.openapi.clone()).into_response())
+        }
+        (Own::Story, [order]) => {
+            let order: OrderId =
+                order.parse().map_err(|error| Problem::bad_request(format!("{error}.")))?;
+            story::tell_story(&door.services, order).await.map(json)
+        }
+        (Own::Status, _) => Ok(json(queries::status::status(door).await)),
+        (Own::ListKeys, _) => {
+            let stored = door.service.database().read(crate::store::list).await?;
+            Ok(json(Keys { keys: stored.into_iter().map(|stored| stored.key).collect() }))
+        }
+        (Own::AddKey, _) => {
+            let asked: AddKey = body(request).await?;
+            let added: AddedKey = commands::add_key(door, asked).await?;
+            Ok((StatusCode::CREATED, axum::Json(added)).into_response())
+        }
+        (Own::RevokeKey, [id]) => {
+            commands::revoke_key(door, id).await.map(|()| StatusCode::NO_CONTENT.into_response())
+        }
+        (Own::Audit, _) => {
+            let options: AuditOptions = query(request).await?;
+            queries::audit(door, options.live.unwrap_or(false)).await.map(json)
+        }
+        (Own::AuditLedger, _) => {
+            let ledger: Ledger = body(request).await?;
+            queries::audit_ledger(&door.services, ledger).await.map(json)
+        }
+        (Own::ListDeadLetters, _) => Ok(json(list_dead_letters(door).await)),
+        (Own::ReplayDeadLetter, [service, id]) => {
+            dead_letter(door, Method::POST, service, id, "/replay").await
+        }
+        (Own::DropDeadLetter, [service, id]) => {
+            dead_letter(door, Method::DELETE, service, id, "").await
+        }
+        (Own::Story | Own::RevokeKey | Own::ReplayDeadLetter | Own::DropDeadLetter, _) => {
+            Err(Problem::internal())
+        }
+    }
+}
+
+fn json<T: serde::Serialize>(answer: T) -> Response {
+    axum::Json(answer).into_response()
+}
+
+async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+    chassis::http::Json::from_request(request, &()).await.map(|chassis::http::Json(body)| body)
+}
+
+async fn query<T: DeserializeOwned + Send>(request: Request) -> Result<T, Problem> {
+    let (mut parts, _) = request.into_parts();
+    Query::from_request_parts(&mut parts, &()).await.map(|Query(query)| query)
+}
+
+async fn list_dead_letters(door: &Door) -> DeadLetters {
+    let asked = door.services.ask_all(|_, backend| {
+        backend.get::<ServiceDeadLetters>("/internal/dead-letters", LIST_WAIT_MAX)
+    });
+    let mut letters = DeadLetters { dead_letters: Vec::new(), missing: Vec::new() };
+    for (service, answer) in asked.await {
+        match answer {
+            Ok(mut answer) => letters.dead_letters.append(&mut answer.dead_letters),
+            Err(_) => letters.missing.push(service.to_owned()),
+        }
+    }
+    letters.dead_letters.sort_by_key(|letter| (letter.failed_at, letter.id));
+    letters
+}
+
+async fn dead_letter(
+    door: &Door,
+    method: Method,
+    service: &str,
+    id: &str,
+    action: &str,
+) -> Result<Response, Problem> {
+    let backend = door
+        .services
+        .get(service)
+        .ok_or_else(|| Problem::not_found(format!("No service is called `{service}`.")))?;
+    // Only a UUID becomes part of the path.
+    let id: Uuid = id
+        .parse()
+        .map_err(|_| Problem::bad_request(format!("`{id}` is not the id of an event.")))?;
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/internal/dead-letters/{id}{action}"))
+        .body(axum::body::Body::empty())
+        .map_err(|_| Problem::internal())?;
+    Ok(backend.call(request).await)
+}

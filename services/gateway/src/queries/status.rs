@@ -1,0 +1,67 @@
+//! How the house is.
+
+use std::collections::BTreeMap;
+
+use chassis::problem::Problem;
+use contracts::{
+    api::{board::Summary, gateway::Status, service::ServiceStatus},
+    services::BOARD,
+};
+
+use crate::{
+    backend::{Backend, Unanswered},
+    door::Door,
+    services::STATUS_WAIT_MAX,
+};
+
+/// Returns how every service is, and the board's summary.
+pub(crate) async fn status(door: &Door) -> Status {
+    let (services, summary) = tokio::join!(statuses(door), summary(door.services.get(BOARD)));
+    Status {
+        ready: services.values().all(|service| service.ready),
+        quiet: services.values().all(is_quiet),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        services,
+        summary,
+    }
+}
+
+/// Says that every service does its work.
+///
+/// # Errors
+/// 503 with the names and reasons of those that do not.
+pub(crate) async fn ready(door: &Door) -> Result<(), Problem> {
+    let unready: Vec<String> = statuses(door)
+        .await
+        .into_iter()
+        .filter(|(_, status)| !status.ready)
+        .map(|(name, status)| format!("{name}: {}", status.reason.unwrap_or_default()))
+        .collect();
+    match unready.is_empty() {
+        true => Ok(()),
+        false => Err(Problem::unavailable(format!("Not ready: {}.", unready.join("; ")))),
+    }
+}
+
+async fn statuses(door: &Door) -> BTreeMap<String, ServiceStatus> {
+    let asked = door
+        .services
+        .ask_all(|_, backend| backend.get::<ServiceStatus>("/internal/status", STATUS_WAIT_MAX));
+    let answered = |answer: Result<ServiceStatus, Unanswered>| {
+        answer.unwrap_or_else(|error| ServiceStatus {
+            reason: Some(error.to_string()),
+            ..ServiceStatus::default()
+        })
+    };
+    asked.await.into_iter().map(|(name, answer)| (name.to_owned(), answered(answer))).collect()
+}
+
+async fn summary(board: Option<&Backend>) -> Option<Summary> {
+    board?.get("/v1/summary", STATUS_WAIT_MAX).await.ok()
+}
+
+/// Returns whether nothing is under way in a service. Of one that is not ready nobody knows.
+fn is_quiet(status: &ServiceStatus) -> bool {
+    status.ready
+        && [status.unpublished, status.unhandled, status.queued, status.open] == [0, 0, 0, 0]
+}

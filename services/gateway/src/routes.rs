@@ -1,0 +1,408 @@
+//! The one table of what may be asked: who answers, who may ask, and in which words. Dispatch, permissions, figures and the
+//! OpenAPI document all derive from it. What is not in it is denied.
+
+use std::borrow::Cow;
+
+use axum::http::{Method, StatusCode};
+use contracts::{
+    api::{
+        audit::{AuditOptions, AuditReport, Ledger},
+        board::Summary,
+        gateway::{AddKey, AddedKey, DeadLetters, Keys, Role, Status, Story},
+        inventory::{AdjustStock, ListPurchases, OpenStock, PurchasePage, Stock, StockChanges},
+        kitchen::{Menu, MenuChanges, SeedOptions},
+        orders::{AskStates, ListOrders, Order, OrderPage, OrderStates, PlaceOrders, PlacedOrders},
+        plaza::{ChangePlaza, Plaza},
+    },
+    services::{BOARD, INVENTORY, KITCHEN, ORDERS, PLAZA},
+};
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{
+        RefOr, Schema,
+        path::{Parameter, ParameterIn},
+    },
+};
+
+/// One thing that may be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    /// Its name in the OpenAPI document.
+    pub(crate) name: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) access: Access,
+    pub(crate) target: Target,
+    /// Whether it changes something, and so is logged with who asked.
+    pub(crate) changes: bool,
+    /// Whether it takes an `Idempotency-Key`.
+    pub(crate) idempotent: bool,
+    pub(crate) query: Option<fn() -> Vec<Parameter>>,
+    pub(crate) body: Option<Shape>,
+    pub(crate) status: StatusCode,
+    pub(crate) answer: Answer,
+}
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Anyone,
+    Needs(Role),
+}
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A service, under the same path.
+    Service(&'static str),
+    /// The gateway itself.
+    Own(Own),
+}
+
+/// What the gateway answers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Own {
+    Greeting,
+    Health,
+    Ready,
+    Metrics,
+    OpenApi,
+    Story,
+    Status,
+    ListKeys,
+    AddKey,
+    RevokeKey,
+    Audit,
+    AuditLedger,
+    ListDeadLetters,
+    ReplayDeadLetter,
+    DropDeadLetter,
+}
+
+/// What a good answer holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    Nothing,
+    Text,
+    Json(Shape),
+    Object,
+}
+
+/// A type of the API, as the OpenAPI document describes it.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) name: fn() -> Cow<'static, str>,
+    pub(crate) schema: fn() -> RefOr<Schema>,
+    pub(crate) parts: fn(&mut Vec<(String, RefOr<Schema>)>),
+}
+
+impl std::fmt::Debug for Shape {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&(self.name)())
+    }
+}
+
+impl Shape {
+    pub(crate) fn of<T: ToSchema>() -> Self {
+        Self {
+            name: <T as ToSchema>::name,
+            schema: <T as PartialSchema>::schema,
+            parts: <T as ToSchema>::schemas,
+        }
+    }
+}
+
+impl Route {
+    fn new(
+        method: Method,
+        path: &'static str,
+        name: &'static str,
+        access: Access,
+        target: Target,
+        summary: &'static str,
+    ) -> Self {
+        Self {
+            changes: method != Method::GET,
+            method,
+            path,
+            name,
+            summary,
+            access,
+            target,
+            idempotent: false,
+            query: None,
+            body: None,
+            status: StatusCode::OK,
+            answer: Answer::Nothing,
+        }
+    }
+
+    fn query<T: IntoParams>(mut self) -> Self {
+        self.query = Some(|| T::into_params(|| Some(ParameterIn::Query)));
+        self
+    }
+
+    fn takes<T: ToSchema>(mut self) -> Self {
+        self.body = Some(Shape::of::<T>());
+        self
+    }
+
+    fn answers<T: ToSchema>(self) -> Self {
+        self.says(Answer::Json(Shape::of::<T>()))
+    }
+
+    fn says(mut self, answer: Answer) -> Self {
+        self.answer = answer;
+        self
+    }
+
+    fn with(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    fn only_asks(mut self) -> Self {
+        self.changes = false;
+        self
+    }
+
+    fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+}
+
+/// Returns every route of a house, with or without a plaza.
+pub(crate) fn table(has_plaza: bool) -> Vec<Route> {
+    let mut routes = public();
+    routes.extend(guests());
+    routes.extend(larder());
+    routes.extend(overview());
+    routes.extend(administration());
+    if has_plaza {
+        routes.extend(plaza());
+    }
+    routes
+}
+
+fn public() -> Vec<Route> {
+    let own = |path, name, own, summary| {
+        Route::new(Method::GET, path, name, Access::Anyone, Target::Own(own), summary)
+    };
+    vec![
+        own("/", "greet", Own::Greeting, "Say what this is").says(Answer::Text),
+        own("/health", "health", Own::Health, "Say that the gateway runs").says(Answer::Text),
+        own("/ready", "ready", Own::Ready, "Say whether every service does its work")
+            .says(Answer::Text),
+        own("/metrics", "metrics", Own::Metrics, "Tell the figures, as Prometheus reads them")
+            .says(Answer::Text),
+        own("/openapi.json", "openapi", Own::OpenApi, "Tell this document").says(Answer::Object),
+    ]
+}
+
+fn guests() -> Vec<Route> {
+    let orders = Target::Service(ORDERS);
+    vec![
+        manager(Method::POST, "/v1/orders", "place_orders", orders, "Place one order, or several")
+            .idempotent()
+            .takes::<PlaceOrders>()
+            .with(StatusCode::ACCEPTED)
+            .answers::<PlacedOrders>(),
+        viewer(Method::GET, "/v1/orders", "list_orders", orders, "List orders, newest first")
+            .query::<ListOrders>()
+            .answers::<OrderPage>(),
+        viewer(Method::GET, "/v1/orders/{id}", "get_order", orders, "Tell where an order is")
+            .answers::<Order>(),
+        viewer(
+            Method::POST,
+            "/v1/orders/states",
+            "ask_states",
+            orders,
+            "Tell where up to 1,000 orders are",
+        )
+        .only_asks()
+        .takes::<AskStates>()
+        .answers::<OrderStates>(),
+        manager(
+            Method::POST,
+            "/v1/orders/{id}/cancel",
+            "cancel_order",
+            orders,
+            "Ask the kitchen to cancel an order",
+        )
+        .with(StatusCode::ACCEPTED)
+        .answers::<Order>(),
+        viewer(
+            Method::GET,
+            "/v1/orders/{id}/story",
+            "tell_story",
+            Target::Own(Own::Story),
+            "Tell what happened to an order, service by service",
+        )
+        .answers::<Story>(),
+    ]
+}
+
+fn larder() -> Vec<Route> {
+    let (kitchen, inventory) = (Target::Service(KITCHEN), Target::Service(INVENTORY));
+    vec![
+        viewer(Method::GET, "/v1/recipes", "get_recipes", kitchen, "Show the menu")
+            .answers::<Menu>(),
+        manager(Method::PUT, "/v1/recipes", "put_recipes", kitchen, "Replace recipes by name")
+            .query::<SeedOptions>()
+            .takes::<Menu>()
+            .answers::<MenuChanges>(),
+        viewer(Method::GET, "/v1/stock", "get_stock", inventory, "Show what is on the shelves")
+            .answers::<Stock>(),
+        manager(
+            Method::PUT,
+            "/v1/stock",
+            "open_stock",
+            inventory,
+            "Book opening quantities, once an ingredient",
+        )
+        .query::<SeedOptions>()
+        .takes::<OpenStock>()
+        .answers::<StockChanges>(),
+        manager(
+            Method::POST,
+            "/v1/stock/adjustments",
+            "adjust_stock",
+            inventory,
+            "Book what makes the shelves hold what is said",
+        )
+        .query::<SeedOptions>()
+        .takes::<AdjustStock>()
+        .answers::<StockChanges>(),
+        viewer(
+            Method::GET,
+            "/v1/purchases",
+            "list_purchases",
+            inventory,
+            "List purchases, newest first",
+        )
+        .query::<ListPurchases>()
+        .answers::<PurchasePage>(),
+    ]
+}
+
+fn overview() -> Vec<Route> {
+    vec![
+        viewer(
+            Method::GET,
+            "/v1/summary",
+            "get_summary",
+            Target::Service(BOARD),
+            "Show the house at a glance",
+        )
+        .answers::<Summary>(),
+        viewer(
+            Method::GET,
+            "/v1/status",
+            "get_status",
+            Target::Own(Own::Status),
+            "Show every service: whether it is ready, and what waits in it",
+        )
+        .answers::<Status>(),
+        manager(
+            Method::GET,
+            "/v1/audit",
+            "audit",
+            Target::Own(Own::Audit),
+            "Check what must always hold, across services",
+        )
+        .query::<AuditOptions>()
+        .answers::<AuditReport>(),
+        viewer(
+            Method::POST,
+            "/v1/audit/ledger",
+            "audit_ledger",
+            Target::Own(Own::AuditLedger),
+            "Check that orders which a client was told are accepted exist",
+        )
+        .only_asks()
+        .takes::<Ledger>()
+        .answers::<AuditReport>(),
+    ]
+}
+
+fn administration() -> Vec<Route> {
+    let own = |method, path, name, own, summary| {
+        Route::new(method, path, name, Access::Needs(Role::Admin), Target::Own(own), summary)
+    };
+    vec![
+        own(
+            Method::GET,
+            "/v1/keys",
+            "list_keys",
+            Own::ListKeys,
+            "List keys, without their secrets",
+        )
+        .answers::<Keys>(),
+        own(Method::POST, "/v1/keys", "add_key", Own::AddKey, "Make a key, and show it once")
+            .takes::<AddKey>()
+            .with(StatusCode::CREATED)
+            .answers::<AddedKey>(),
+        own(Method::DELETE, "/v1/keys/{id}", "revoke_key", Own::RevokeKey, "Revoke a key")
+            .with(StatusCode::NO_CONTENT),
+        own(
+            Method::GET,
+            "/v1/dead-letters",
+            "list_dead_letters",
+            Own::ListDeadLetters,
+            "List the events that services could not act on",
+        )
+        .answers::<DeadLetters>(),
+        own(
+            Method::POST,
+            "/v1/dead-letters/{service}/{id}/replay",
+            "replay_dead_letter",
+            Own::ReplayDeadLetter,
+            "Let a service act on an event once more",
+        )
+        .with(StatusCode::NO_CONTENT),
+        own(
+            Method::DELETE,
+            "/v1/dead-letters/{service}/{id}",
+            "drop_dead_letter",
+            Own::DropDeadLetter,
+            "Forget an event that could not be acted on",
+        )
+        .with(StatusCode::NO_CONTENT),
+    ]
+}
+
+fn plaza() -> Vec<Route> {
+    let plaza = |method, name, summary| {
+        let admin = Access::Needs(Role::Admin);
+        Route::new(method, "/v1/plaza", name, admin, Target::Service(PLAZA), summary)
+    };
+    vec![
+        plaza(Method::GET, "get_plaza", "Show what the plaza is told to be, and what it sold")
+            .answers::<Plaza>(),
+        plaza(Method::PUT, "change_plaza", "Tell the plaza what to be")
+            .takes::<ChangePlaza>()
+            .answers::<Plaza>(),
+    ]
+}
+
+fn viewer(
+    method: Method,
+    path: &'static str,
+    name: &'static str,
+    target: Target,
+    summary: &'static str,
+) -> Route {
+    Route::new(method, path, name, Access::Needs(Role::Viewer), target, summary)
+}
+
+fn manager(
+    method: Method,
+    path: &'static str,
+    name: &'static str,
+    target: Target,
+    summary: &'static str,
+) -> Route {
+    Route::new(method, path, name, Access::Needs(Role::Manager), target, summary)
+}

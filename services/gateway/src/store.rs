@@ -1,0 +1,131 @@
+//! All SQL of the gateway: who may come in.
+
+use chassis::{
+    database::{Migrations, Row, StoreError, Tx},
+    params,
+};
+use contracts::{Timestamp, api::gateway::Key};
+
+/// How the schema came to be.
+pub(crate) const MIGRATIONS: Migrations = Migrations {
+    owner: "gateway",
+    steps: &[(1, "keys", include_str!("../migrations/V1__keys.sql"))],
+};
+
+const LIST: &str = "SELECT id, name, role, hash, unlimited, created_at, revoked_at FROM keys ORDER BY created_at, id";
+const COUNT: &str = "SELECT COUNT(*) FROM keys";
+const INSERT: &str = "INSERT INTO keys (id, name, role, hash, unlimited, created_at, revoked_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING";
+const MAKE_SURE: &str = "INSERT INTO keys (id, name, role, hash, unlimited, created_at, revoked_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+     ON CONFLICT (id) DO UPDATE SET role = excluded.role, hash = excluded.hash, unlimited = excluded.unlimited,
+         revoked_at = NULL";
+const FIND: &str =
+    "SELECT id, name, role, hash, unlimited, created_at, revoked_at FROM keys WHERE id = ?1";
+// Changes nothing, and so keeps two gateways from each revoking what they take for the last key but one.
+const LOCK_ADMINS: &str = "UPDATE keys SET role = role WHERE role = 'admin'";
+const COUNT_OTHER_ADMINS: &str =
+    "SELECT COUNT(*) FROM keys WHERE role = 'admin' AND revoked_at IS NULL AND id <> ?1";
+const REVOKE: &str = "UPDATE keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
+
+/// Every statement of this file, for the test that prepares them.
+#[cfg(test)]
+const STATEMENTS: [&str; 8] =
+    [LIST, COUNT, INSERT, MAKE_SURE, FIND, LOCK_ADMINS, COUNT_OTHER_ADMINS, REVOKE];
+
+/// A key as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredKey {
+    pub(crate) key: Key,
+    /// The keyed hash of the secret, in hex.
+    pub(crate) hash: String,
+    /// Whether no rate limit is kept against it.
+    pub(crate) unlimited: bool,
+}
+
+pub(crate) fn list(tx: &mut Tx<'_>) -> Result<Vec<StoredKey>, StoreError> {
+    tx.query(LIST, &[], read)
+}
+
+pub(crate) fn find(tx: &mut Tx<'_>, id: &str) -> Result<Option<StoredKey>, StoreError> {
+    tx.query_one(FIND, &params![id], read)
+}
+
+pub(crate) fn count(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    Ok(tx.query_one(COUNT, &[], |row| row.get(0))?.unwrap_or(0))
+}
+
+pub(crate) fn insert(tx: &mut Tx<'_>, stored: &StoredKey) -> Result<(), StoreError> {
+    write(tx, INSERT, stored)
+}
+
+/// Saves a key as it is given, whatever was known under its id.
+pub(crate) fn make_sure(tx: &mut Tx<'_>, stored: &StoredKey) -> Result<(), StoreError> {
+    write(tx, MAKE_SURE, stored)
+}
+
+fn write(tx: &mut Tx<'_>, sql: &'static str, stored: &StoredKey) -> Result<(), StoreError> {
+    let StoredKey { key, hash, unlimited } = stored;
+    let row = params![key.id, key.name, key.role, hash, *unlimited, key.created_at, key.revoked_at];
+    tx.execute(sql, &row).map(|_| ())
+}
+
+/// Returns how many admin keys there are beside this one, and keeps that so until the transaction ends.
+pub(crate) fn count_other_admins(tx: &mut Tx<'_>, id: &str) -> Result<i64, StoreError> {
+    tx.execute(LOCK_ADMINS, &[])?;
+    Ok(tx.query_one(COUNT_OTHER_ADMINS, &params![id], |row| row.get(0))?.unwrap_or(0))
+}
+
+pub(crate) fn revoke(tx: &mut Tx<'_>, id: &str, now: Timestamp) -> Result<(), StoreError> {
+    tx.execute(REVOKE, &params![id, now]).map(|_| ())
+}
+
+fn read(row: &Row<'_>) -> Result<StoredKey, StoreError> {
+    Ok(StoredKey {
+        key: Key {
+            id: row.get(0)?,
+            name: row.get(1)?,
+            role: row.get(2)?,
+            created_at: row.get(5)?,
+            revoked_at: row.get(6)?,
+        },
+        hash: row.get(3)?,
+        unlimited: row.get(4)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::{
+        Clock,
+        bus::Bus,
+        database::{Durability, Location},
+        service::Floor,
+    };
+
+    use super::*;
+
+    async fn prepare_all(location: Location) {
+        let floor = Floor::new(location, Bus::in_process(), Clock::System);
+        let service = floor.open("gateway", MIGRATIONS).await.unwrap();
+        for sql in STATEMENTS {
+            service.database().read(move |tx| tx.prepare(sql)).await.unwrap();
+        }
+        floor.close().await;
+    }
+
+    #[tokio::test]
+    async fn sqlite_understands_every_statement() {
+        let folder = tempfile::tempdir().unwrap();
+        let location =
+            Location::Folder { folder: folder.path().to_owned(), durability: Durability::Process };
+        prepare_all(location).await;
+    }
+
+    #[tokio::test]
+    async fn postgresql_understands_every_statement() {
+        if let Some(database) = chassis::testing::postgres() {
+            prepare_all(database.location()).await;
+        }
+    }
+}

@@ -19,9 +19,12 @@ mod stop;
 mod story;
 mod up;
 
-use std::{fmt::Write, process::ExitCode};
+use std::{
+    fmt::{self, Write},
+    process::ExitCode,
+};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     client::Client,
@@ -199,6 +202,16 @@ fn wait_for(command: impl AsyncFnOnce(&mut Signals) -> Result<()>) -> Result<()>
     // What still reads or looks up names in the background is of no use any more.
     runtime.shutdown_background();
     result
+}
+
+/// Returns the usage error of a command whose flags can't go together.
+pub(crate) fn usage_error(command: &str, what: impl fmt::Display) -> CliError {
+    let mut tree = command_line();
+    tree.build();
+    CliError::Usage(match tree.find_subcommand_mut(command) {
+        Some(command) => command.error(ErrorKind::ArgumentConflict, what),
+        None => tree.error(ErrorKind::ArgumentConflict, what),
+    })
 }
 
 /// Returns a client of the house that runs in the environment, with the local admin key.

@@ -90,15 +90,18 @@ impl ChangeLock {
         let broken = |source| CliError::Io { what: format!("lock {}", path.display()), source };
         let mut told = false;
         loop {
-            let file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&path)
-                .map_err(broken)?;
+            let mut options = OpenOptions::new();
+            let file =
+                match options.write(true).create(true).truncate(false).mode(0o600).open(&path) {
+                    // `down --volumes` has just removed the folder.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        environment.create()?;
+                        continue;
+                    }
+                    file => file.map_err(broken)?,
+                };
             match file.try_lock() {
-                // `down --volumes` may have removed the file between the two.
+                // Or it has removed the file between the two.
                 Ok(()) if is_still_at(&file, &path) => return Ok(Self { _file: file }),
                 Ok(()) => environment.create()?,
                 Err(TryLockError::WouldBlock) => {
@@ -447,7 +450,10 @@ fn remove(path: PathBuf) -> Result<()> {
 /// [`CliError::Io`] if it can't be removed.
 pub(crate) fn forget_all(environment: &Environment) -> Result<()> {
     let folder = environment.folder();
-    match fs::remove_dir_all(folder) {
+    // No name of an environment begins with a dot.
+    let doomed = folder.with_file_name(format!(".{}.{}", environment.name(), std::process::id()));
+    // All at once, so that nobody who waits for the lock begins anew in a folder that is just being emptied.
+    match fs::rename(folder, &doomed).and_then(|()| fs::remove_dir_all(&doomed)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(CliError::Io { what: format!("remove {}", folder.display()), source: error })
         }

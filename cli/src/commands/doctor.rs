@@ -130,9 +130,9 @@ fn check(
     Check { runtime, what, verdict, found: found.into(), hint }
 }
 
-/// Returns the folder itself, or the nearest one above it that is there.
+/// Returns the path itself, or the nearest one above it that is there.
 fn nearest_existing(folder: &Path) -> &Path {
-    folder.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("/"))
+    folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"))
 }
 
 fn state_folder(environment: &Environment) -> Check {

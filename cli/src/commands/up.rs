@@ -3,9 +3,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Args, CommandFactory, builder::FalseyValueParser, error::ErrorKind};
+use clap::{Args, builder::FalseyValueParser};
 
-use super::{Cli, order, seed};
+use super::{order, seed, usage_error};
 use crate::{
     config::{DatabaseUrl, Durability, PORT_DEFAULT, Runtime, STOVES_DEFAULT, Settings},
     embedded::{self, ChangeLock, Made},
@@ -149,12 +149,8 @@ impl UpArgs {
             }
         }
         let usage = |what: &str| {
-            Err(CliError::Usage(Cli::command().error(
-                ErrorKind::ArgumentConflict,
-                format!(
-                    "{what}\n\n  tip: the embedded house always runs all services; leave it out"
-                ),
-            )))
+            let tip = "the embedded house always runs all services; leave it out";
+            Err(usage_error("up", format_args!("{what}\n\n  tip: {tip}")))
         };
         match (self.services.is_empty(), self.build) {
             (false, _) => usage("single services can only be brought up with containers"),

@@ -77,9 +77,12 @@ impl Follower {
             self.files.retain(|id, _| listed.contains(id));
         }
         self.held.sort_by_key(|line| line.time);
-        let until = Timestamp::now().minus(HELD_FOR);
-        let old_enough = self.held.partition_point(|line| line.time <= until);
-        let lines = self.held.drain(..old_enough).collect();
+        let now = Timestamp::now();
+        // A line from the future must not be waited for.
+        let (lines, held) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition(|line| line.time <= now.minus(HELD_FOR) || line.time > now);
+        self.held = held;
         Ok((lines, more))
     }
 

@@ -1,0 +1,146 @@
+//! Runs the real binary: empty home, fixed width, no colour.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// How long anything here may take before the test fails: far more than it should.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An empty home of its own. What still runs in it at its end is taken down.
+pub(crate) struct Home {
+    folder: TempDir,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::Builder::new().prefix("chefcito-home-").tempdir().unwrap() }
+    }
+
+    /// A home whose path has what paths may have.
+    pub(crate) fn with_a_space_in_its_path() -> Self {
+        Self {
+            folder: tempfile::Builder::new().prefix("the chefcito's hom\u{e9} ").tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join(".local/state/chefcito")
+    }
+
+    /// The state folder of the default environment.
+    pub(crate) fn environment(&self) -> PathBuf {
+        self.state().join("chefcito")
+    }
+
+    /// The process that says in the lock file that it is the house.
+    pub(crate) fn house_pid(&self) -> i32 {
+        fs::read_to_string(self.environment().join("house.lock")).unwrap().trim().parse().unwrap()
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chefcito"));
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("PATH", "/usr/bin:/bin")
+            .env("COLUMNS", "100")
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        self.ran(args, self.command(args).output().unwrap())
+    }
+
+    /// Runs a command that must succeed.
+    pub(crate) fn must(&self, args: &[&str]) -> Ran {
+        let ran = self.run(args);
+        assert_eq!(ran.code, Some(0), "{ran}");
+        ran
+    }
+
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.command(args).spawn().unwrap()
+    }
+
+    pub(crate) fn finish(&self, args: &[&str], child: Child) -> Ran {
+        self.ran(args, child.wait_with_output().unwrap())
+    }
+
+    fn ran(&self, args: &[&str], output: Output) -> Ran {
+        let home = self.folder.path().to_str().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(home, "HOME");
+        Ran {
+            command: args.join(" "),
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let Ok(environments) = fs::read_dir(self.state()) else { return };
+        for environment in environments.flatten() {
+            let name = environment.file_name();
+            let _down =
+                self.command(&["down", "--volumes", "--name", name.to_str().unwrap()]).output();
+        }
+    }
+}
+
+/// What a command did.
+pub(crate) struct Ran {
+    pub(crate) command: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(formatter, "$ chefcito {}", self.command)?;
+        for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            for line in text.lines() {
+                writeln!(formatter, "{name}: {line}")?;
+            }
+        }
+        match self.code {
+            Some(code) => write!(formatter, "exit code {code}"),
+            None => write!(formatter, "ended by a signal"),
+        }
+    }
+}
+
+/// Waits until something holds.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !holds() {
+        assert!(since.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Sends a signal, as `kill` does.
+pub(crate) fn kill(signal: &str, pid: i32) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+}
+
+/// Returns whether a process lives; one that ended and waits to be buried does not.
+pub(crate) fn lives(pid: i32) -> bool {
+    fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).is_ok_and(|stat| {
+        !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    })
+}

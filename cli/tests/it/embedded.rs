@@ -1,0 +1,142 @@
+//! The life of an embedded house: up, up again, down; crashes and clashes.
+
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
+
+use crate::chefcito::{Home, kill, lives, wait_until};
+
+#[test]
+fn up_and_up_again_and_down() {
+    let home = Home::new();
+    let first = home.must(&["up", "--port", "0"]);
+    assert!(first.stdout.starts_with("http://127.0.0.1:"), "{first}");
+    assert!(
+        first.stderr.contains("Up in ")
+            && first.stderr.contains("Other runtimes: compose, kubernetes"),
+        "{first}"
+    );
+    let house = home.house_pid();
+
+    let second = home.must(&["up", "--port", "0"]);
+    assert!(second.stderr.contains("Already up"), "{second}");
+    assert_eq!((second.stdout, home.house_pid()), (first.stdout, house), "nothing changed");
+
+    assert_eq!(home.must(&["status", "--json"]).code, Some(0));
+    let down = home.must(&["down"]);
+    assert_eq!(down.stderr, "`chefcito` is down\n");
+    assert!(!lives(house), "no orphan is left");
+    assert!(home.environment().join("data").exists(), "the data are kept");
+    assert_eq!(home.run(&["status"]).code, Some(3));
+
+    home.must(&["down", "--volumes"]);
+    assert!(!home.environment().exists(), "the data are forgotten");
+}
+
+#[test]
+fn the_state_is_for_its_owner_only() {
+    let home = Home::new();
+    home.must(&["up", "--port", "0", "--no-seed"]);
+    let mode = |name: &str| {
+        fs::metadata(home.environment().join(name)).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!((mode("."), mode("data"), mode("secrets")), (0o700, 0o700, 0o700));
+    for file in ["admin.key", "house.json", "settings.json", "secrets/key.pepper"] {
+        assert_eq!(mode(file), 0o600, "{file}");
+    }
+}
+
+#[test]
+fn stop_and_start_keep_settings_and_data() {
+    let home = Home::new();
+    home.must(&["up", "--port", "0", "--stoves", "3"]);
+    assert_eq!(home.must(&["stop"]).stderr, "`chefcito` is down\n");
+    let started = home.must(&["start"]);
+    assert!(started.stderr.contains("Up in "), "{started}");
+    assert!(
+        fs::read_to_string(home.environment().join("house.json"))
+            .unwrap()
+            .contains(r#""stoves": 3"#)
+    );
+    assert!(home.must(&["start"]).stderr.contains("Already up"));
+}
+
+#[test]
+fn only_what_differs_is_changed_and_why_is_said() {
+    let home = Home::new();
+    home.must(&["up", "--port", "0"]);
+    let plan = home.must(&["up", "--port", "0", "--stoves", "2", "--dry-run"]);
+    let pid = home.house_pid();
+    assert_eq!(
+        plan.stdout,
+        format!(
+            "stop the house (process {pid}), data kept: stoves 8 → 2\n\
+             start the house on any free port\n\
+             wait until every service is ready\n\
+             send recipes and stock, if there never was a menu\n"
+        )
+    );
+    let changed = home.must(&["up", "--port", "0", "--stoves", "2"]);
+    assert!(changed.stderr.contains("Restarting the house, data kept: stoves 8 → 2"), "{changed}");
+    assert!(!lives(pid) && home.house_pid() != pid);
+
+    let other_database = home.run(&["up", "--database-url", "postgres://chef:secret@db/house"]);
+    assert_eq!(other_database.code, Some(1));
+    insta::assert_snapshot!(other_database.stderr, @r"
+    error: its data lie in SQLite files, not at postgres://chef@db/house
+    hint: take it down first with `chefcito down`, or choose another `--name`
+    ");
+}
+
+#[test]
+fn the_default_port_taken_is_no_obstacle() {
+    let home = Home::new();
+    // If this fails, somebody else has it, and that is as good.
+    let _holder = TcpListener::bind("127.0.0.1:7373");
+    let up = home.must(&["up"]);
+    assert!(up.stderr.contains("Port 7373 was taken by "), "{up}");
+    assert!(!up.stdout.contains(":7373\n"), "{up}");
+}
+
+#[test]
+fn a_killed_house_is_told_of_and_comes_back() {
+    let home = Home::new();
+    home.must(&["up", "--port", "0"]);
+    let pid = home.house_pid();
+    kill("-KILL", pid);
+    wait_until("the house is gone", || !lives(pid));
+
+    let status = home.run(&["status"]);
+    assert_eq!(status.code, Some(3));
+    assert!(status.stderr.contains("ended without saying goodbye at "), "{status}");
+    assert!(home.must(&["logs"]).stdout.lines().count() > 0, "the logs can still be read");
+
+    let up = home.must(&["up", "--port", "0"]);
+    assert!(up.stderr.contains("ended without saying goodbye"), "{up}");
+    home.must(&["status"]);
+}
+
+#[test]
+fn two_environments_live_side_by_side() {
+    let home = Home::new();
+    let one = home.must(&["up", "--port", "0"]);
+    let other = home.must(&["up", "--port", "0", "--name", "other"]);
+    assert_ne!(one.stdout, other.stdout);
+    home.must(&["down", "--name", "other"]);
+    home.must(&["status"]);
+}
+
+#[test]
+fn a_path_with_spaces_is_as_good_as_any() {
+    let home = Home::with_a_space_in_its_path();
+    home.must(&["up", "--port", "0"]);
+    home.must(&["status"]);
+    home.must(&["down", "--volumes"]);
+}
+
+#[test]
+fn the_first_command_of_the_readme_delivers_fifty_orders() {
+    let home = Home::new();
+    let up = home.must(&["up", "--port", "0", "--cooking-time", "1ms", "--orders", "50"]);
+    assert!(up.stderr.contains("50"), "{up}");
+    home.must(&["audit"]);
+    home.must(&["down"]);
+}

@@ -1,0 +1,155 @@
+//! Every error that a person can meet without a house, as snapshots: what failed, why, what to try, and the exit code.
+
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
+
+use crate::chefcito::Home;
+
+#[test]
+fn nothing_is_running() {
+    let home = Home::new();
+    insta::assert_snapshot!(home.run(&["status"]), @r"
+    $ chefcito status
+    stderr: error: nothing is running as `chefcito`
+    stderr: hint: start it with `chefcito up`
+    exit code 3
+    ");
+    insta::assert_snapshot!(home.run(&["order", "--name", "ci"]), @r"
+    $ chefcito order --name ci
+    stderr: error: nothing is running as `ci`
+    stderr: hint: start it with `chefcito up --name ci`
+    exit code 3
+    ");
+    for command in ["start", "logs", "audit", "keys list"] {
+        let ran = home.run(&command.split(' ').collect::<Vec<_>>());
+        assert_eq!(ran.code, Some(3), "{ran}");
+    }
+    assert!(!home.state().exists(), "asking touches nothing");
+}
+
+#[test]
+fn closing_what_is_closed_is_fine() {
+    let home = Home::new();
+    insta::assert_snapshot!(home.run(&["down"]), @r"
+    $ chefcito down
+    stderr: Nothing runs as `chefcito`
+    exit code 0
+    ");
+    insta::assert_snapshot!(home.run(&["stop"]), @r"
+    $ chefcito stop
+    stderr: Nothing runs as `chefcito`
+    exit code 0
+    ");
+}
+
+#[test]
+fn usage_errors_are_exit_code_2() {
+    let home = Home::new();
+    insta::assert_snapshot!(home.run(&["up", "--name", "Chef"]), @r"
+    $ chefcito up --name Chef
+    stderr: error: invalid value 'Chef' for '--name <NAME>': it should be a lower-case letter, then lower-case letters, digits and hyphens, 32 at the most
+    stderr: 
+    stderr: For more information, try '--help'.
+    exit code 2
+    ");
+    insta::assert_snapshot!(home.run(&["up", "kitchen"]), @r"
+    $ chefcito up kitchen
+    stderr: error: single services can only be brought up with containers
+    stderr: 
+    stderr:   tip: the embedded house always runs all services; leave it out
+    stderr: 
+    stderr: Usage: chefcito up [OPTIONS] [SERVICE]...
+    stderr: 
+    stderr: For more information, try '--help'.
+    exit code 2
+    ");
+    for wrong in [
+        "up --build",
+        "up --stoves 0",
+        "up --port 70000",
+        "up --cooking-time soon",
+        "up --database-url mysql://db",
+        "logs pantry",
+        "logs --since yesterday",
+        "logs --tail some",
+        "logs --order 7",
+        "completions tcsh",
+        "fry",
+    ] {
+        let ran = home.run(&wrong.split(' ').collect::<Vec<_>>());
+        assert_eq!(ran.code, Some(2), "{ran}");
+    }
+}
+
+#[test]
+fn runtimes_to_come_say_so() {
+    let home = Home::new();
+    insta::assert_snapshot!(home.run(&["up", "--runtime", "compose"]), @r"
+    $ chefcito up --runtime compose
+    stderr: error: the runtime `compose` is not in this version yet
+    stderr: hint: run `chefcito up --runtime embedded`: the same services, in one background process
+    exit code 7
+    ");
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_made_is_named() {
+    let home = Home::new();
+    // A file where a folder should be stops even root, whom permissions do not.
+    fs::create_dir_all(home.state().parent().unwrap()).unwrap();
+    fs::write(home.state(), "not a folder").unwrap();
+    insta::assert_snapshot!(home.run(&["up"]), @r"
+    $ chefcito up
+    stderr: error: cannot keep state in HOME/.local/state/chefcito/chefcito: Not a directory (os error 20)
+    stderr: hint: make it writable, or set XDG_STATE_HOME to a folder that is
+    exit code 7
+    ");
+    let ran = home.run(&["doctor"]);
+    assert_eq!(ran.code, Some(7), "{ran}");
+}
+
+#[test]
+fn a_read_only_state_folder_is_named() {
+    let home = Home::new();
+    fs::create_dir_all(home.state()).unwrap();
+    fs::set_permissions(home.state(), fs::Permissions::from_mode(0o500)).unwrap();
+    if fs::write(home.state().join("probe"), "").is_ok() {
+        println!("lacking: root may write anywhere, so there is nothing to see here");
+        return;
+    }
+    assert_eq!(home.run(&["up"]).code, Some(7));
+}
+
+#[test]
+fn without_a_home_there_is_no_state() {
+    let home = Home::new();
+    let output = home.command(&["up"]).env_remove("HOME").output().unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("set HOME or XDG_STATE_HOME"));
+}
+
+#[test]
+fn a_taken_port_names_its_holder() {
+    let home = Home::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let ran = home.run(&["up", "--port", &port]);
+    let holder = format!("process {}", std::process::id());
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(
+        ran.stderr.contains(&format!("port {port} is taken by")) && ran.stderr.contains(&holder),
+        "{ran}"
+    );
+    assert!(!home.environment().join("house.json").exists());
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let home = Home::new();
+    for command in [["completions", "zsh"], ["man", "-q"], ["doctor", "--json"]] {
+        let mut child = home.start(&command);
+        drop(child.stdout.take());
+        let ran = home.finish(&command, child);
+        assert!(!ran.stderr.contains("panicked") && ran.stderr.is_empty(), "{ran}");
+        assert_eq!(ran.code, Some(0), "{ran}");
+    }
+}

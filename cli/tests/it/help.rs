@@ -1,0 +1,43 @@
+//! `--help` of every command, as snapshots.
+
+use crate::chefcito::Home;
+
+#[test]
+fn every_command_explains_itself() {
+    let home = Home::new();
+    insta::assert_snapshot!("chefcito", home.must(&["--help"]).stdout);
+    for command in [
+        "up",
+        "down",
+        "stop",
+        "start",
+        "seed",
+        "order",
+        "cancel",
+        "plaza",
+        "keys",
+        "dead-letters",
+        "status",
+        "logs",
+        "story",
+        "audit",
+        "doctor",
+        "completions",
+        "man",
+    ] {
+        insta::assert_snapshot!(command, home.must(&[command, "--help"]).stdout);
+    }
+    assert!(!home.state().exists(), "a help touches nothing");
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(home.must(&["completions", shell]).stdout.contains("dead-letters"), "{shell}");
+    }
+    assert!(home.must(&["man"]).stdout.contains(".TH chefcito 1"));
+    home.must(&["man", "--out-dir", "pages"]);
+    let page = home.command(&[]).get_current_dir().unwrap().join("pages/chefcito-up.1");
+    assert!(std::fs::read_to_string(page).unwrap().contains("durability"));
+}

@@ -1,0 +1,220 @@
+//! Log files as the services write them, read by the real binary.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{BufRead, BufReader, Write},
+    path::PathBuf,
+    sync::mpsc,
+    thread,
+};
+
+use crate::chefcito::{Home, PATIENCE};
+
+fn line(second: u32, level: &str, service: &str, message: &str) -> String {
+    format!(
+        r#"{{"time":"2026-01-31T12:{:02}:{:02}.000000Z","level":"{level}","service":"{service}","message":"{message}"}}"#,
+        second / 60,
+        second % 60
+    )
+}
+
+fn folder(home: &Home) -> PathBuf {
+    let folder = home.environment().join("logs");
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn append(home: &Home, file: &str, lines: &[String]) {
+    let mut file =
+        OpenOptions::new().append(true).create(true).open(folder(home).join(file)).unwrap();
+    file.write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+}
+
+fn a_day_in_the_kitchen() -> Home {
+    let home = Home::new();
+    let order = r#","order_id":"0192f3c4-5a6b-7c8d-9e0f-112233445566","dish":"pizza"}"#;
+    let placed = line(2, "INFO", "orders", "Placed").replace('}', order);
+    append(&home, "orders.log", &[placed, line(6, "INFO", "orders", "Delivered")]);
+    append(&home, "kitchen.log.1", &[line(1, "DEBUG", "kitchen", "Lit the stoves")]);
+    append(
+        &home,
+        "kitchen.log",
+        &[line(3, "INFO", "kitchen", "Cooking"), line(5, "WARN", "kitchen", "Smoke")],
+    );
+    append(&home, "house.log", &["thread 'main' panicked at the oven:".into(), "too hot".into()]);
+    home
+}
+
+#[test]
+fn lines_of_all_services_are_merged_by_time() {
+    let home = a_day_in_the_kitchen();
+    fs::remove_file(home.environment().join("logs/house.log")).unwrap();
+    insta::assert_snapshot!(home.must(&["logs"]).stdout, @r"
+    2026-01-31T12:00:01.000000Z kitchen   DEBUG Lit the stoves
+    2026-01-31T12:00:02.000000Z orders    INFO  Placed order_id=0192f3c4-5a6b-7c8d-9e0f-112233445566 dish=pizza
+    2026-01-31T12:00:03.000000Z kitchen   INFO  Cooking
+    2026-01-31T12:00:05.000000Z kitchen   WARN  Smoke
+    2026-01-31T12:00:06.000000Z orders    INFO  Delivered
+    ");
+    assert_eq!(home.must(&["logs"]).stdout, home.must(&["logs", "--tail", "all"]).stdout);
+}
+
+#[test]
+fn what_a_dying_house_printed_is_an_error_of_the_house() {
+    let home = a_day_in_the_kitchen();
+    let stdout = home.must(&["logs", "house"]).stdout;
+    assert!(stdout.contains("house     ERROR thread 'main' panicked at the oven:\n"), "{stdout}");
+    assert!(stdout.ends_with("house     ERROR too hot\n"), "{stdout}");
+}
+
+#[test]
+fn lines_are_chosen() {
+    let home = a_day_in_the_kitchen();
+    let chosen = |args: &str| {
+        let args: Vec<&str> =
+            ["logs", "kitchen", "orders"].into_iter().chain(args.split(' ')).collect();
+        let stdout = home.must(&args).stdout;
+        stdout
+            .lines()
+            .map(|line| line.split_whitespace().nth(3).unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(chosen("--level warn"), ["Smoke"]);
+    assert_eq!(chosen("--grep pizza"), ["Placed"]);
+    assert_eq!(chosen("--order 0192f3c4-5a6b-7c8d-9e0f-112233445566"), ["Placed"]);
+    assert_eq!(chosen("--since 2026-01-31T12:00:05Z"), ["Smoke", "Delivered"]);
+    assert_eq!(
+        chosen("--since 2026-01-31T12:00:03Z --tail all"),
+        ["Cooking", "Smoke", "Delivered"]
+    );
+    assert_eq!(chosen("--since 1s"), [""; 0]);
+    assert_eq!(chosen("--tail 1"), ["Delivered"]);
+    assert_eq!(chosen("--tail 0"), [""; 0]);
+}
+
+#[test]
+fn json_lines_carry_their_version() {
+    let home = a_day_in_the_kitchen();
+    insta::assert_snapshot!(home.must(&["logs", "orders", "--json"]).stdout, @r#"
+    {"dish":"pizza","level":"INFO","message":"Placed","order_id":"0192f3c4-5a6b-7c8d-9e0f-112233445566","schema_version":1,"service":"orders","time":"2026-01-31T12:00:02.000000Z"}
+    {"level":"INFO","message":"Delivered","schema_version":1,"service":"orders","time":"2026-01-31T12:00:06.000000Z"}
+    "#);
+}
+
+#[test]
+fn how_many_are_left_out_is_said() {
+    let home = Home::new();
+    append(
+        &home,
+        "kitchen.log",
+        &(0..201).map(|n| line(n, "INFO", "kitchen", "Cooking")).collect::<Vec<_>>(),
+    );
+    let ran = home.must(&["logs"]);
+    assert_eq!(ran.stdout.lines().count(), 200);
+    assert_eq!(ran.stderr, "The last 200 lines; `--tail all` shows all\n");
+}
+
+#[test]
+fn a_reader_that_leaves_ends_it_quietly() {
+    let home = Home::new();
+    let lines: Vec<String> =
+        (0..5000).map(|n| line(n % 3600, "INFO", "kitchen", "Cooking")).collect();
+    append(&home, "kitchen.log", &lines);
+    let args = ["logs", "--tail", "all"];
+    let mut child = home.start(&args);
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let ran = home.finish(&args, child);
+    assert!(first.contains("Cooking") && ran.stderr.is_empty() && ran.code == Some(0), "{ran}");
+}
+
+/// A `logs -f` whose lines are awaited one by one.
+struct Following {
+    lines: mpsc::Receiver<String>,
+    child: std::process::Child,
+}
+
+impl Following {
+    fn begin(home: &Home, args: &[&str]) -> Self {
+        let mut child = home.start(&[&["logs", "-f"], args].concat());
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Self { lines, child }
+    }
+
+    fn next(&self) -> String {
+        let line = self.lines.recv_timeout(PATIENCE).expect("a line comes in time");
+        line.split_whitespace().skip(3).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _buried = self.child.wait();
+    }
+}
+
+#[test]
+fn following_survives_rotation_truncation_and_new_files() {
+    let home = Home::new();
+    append(&home, "kitchen.log", &[line(1, "INFO", "kitchen", "one")]);
+    let following = Following::begin(&home, &[]);
+    assert_eq!(following.next(), "one");
+
+    append(&home, "kitchen.log", &[line(2, "INFO", "kitchen", "two")]);
+    assert_eq!(following.next(), "two");
+
+    // Rotated right after a line was written to the old file.
+    append(&home, "kitchen.log", &[line(3, "INFO", "kitchen", "three")]);
+    fs::rename(folder(&home).join("kitchen.log"), folder(&home).join("kitchen.log.1")).unwrap();
+    append(&home, "kitchen.log", &[line(4, "INFO", "kitchen", "four")]);
+    assert_eq!([following.next(), following.next()], ["three", "four"]);
+
+    File::create(folder(&home).join("kitchen.log")).unwrap();
+    append(&home, "orders.log", &[line(5, "INFO", "orders", "five")]);
+    assert_eq!(following.next(), "five");
+    append(&home, "kitchen.log", &[line(6, "INFO", "kitchen", "six")]);
+    assert_eq!(following.next(), "six");
+
+    // Half a line is none.
+    let mut file = OpenOptions::new().append(true).open(folder(&home).join("orders.log")).unwrap();
+    let whole = line(7, "INFO", "orders", "seven") + "\n";
+    file.write_all(&whole.as_bytes()[..20]).unwrap();
+    append(&home, "kitchen.log", &[line(8, "INFO", "kitchen", "eight")]);
+    assert_eq!(following.next(), "eight");
+    file.write_all(&whole.as_bytes()[20..]).unwrap();
+    assert_eq!(following.next(), "seven");
+}
+
+#[test]
+fn following_many_rotations_loses_no_line_and_shows_none_twice() {
+    // No more files than are kept, so that none is dropped before it can be read.
+    const LINES: u32 = 3_600;
+    const ROTATE_EVERY: u32 = 1_000;
+    let home = Home::new();
+    append(&home, "orders.log", &[line(0, "INFO", "orders", "begin")]);
+    let following = Following::begin(&home, &[]);
+    let name = |age: u32| {
+        folder(&home).join(if age == 0 {
+            "kitchen.log".into()
+        } else {
+            format!("kitchen.log.{age}")
+        })
+    };
+    assert_eq!(following.next(), "begin");
+    for n in 0..LINES {
+        if n > 0 && n % ROTATE_EVERY == 0 {
+            for age in (0..3).rev() {
+                let _ = fs::rename(name(age), name(age + 1));
+            }
+        }
+        append(&home, "kitchen.log", &[line(n % 3600, "INFO", "kitchen", &n.to_string())]);
+    }
+    for n in 0..LINES {
+        assert_eq!(following.next(), n.to_string());
+    }
+}

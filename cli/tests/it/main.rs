@@ -1,0 +1,19 @@
+//! The real binary, in an empty home.
+
+mod chefcito;
+mod embedded;
+mod errors;
+mod help;
+mod interrupts;
+mod logs;
+
+#[test]
+fn every_file_beside_this_one_is_listed() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let module = path.file_stem().unwrap().to_str().unwrap();
+        let listed = include_str!("main.rs").contains(&format!("mod {module};"));
+        assert!(listed || path.is_dir() || module == "main", "`{module}` is not listed in main.rs");
+    }
+}

@@ -1,1 +1,188 @@
-//! The gRPC adapter in front of the farmers' market outside.
+//! The gRPC adapter in front of the farmers' market outside; the only service that reaches it.
+//!
+//! No events come in or go out: the inventory asks, by `contracts::market`, in process or over HTTP/2. What is going to be
+//! bought is saved before the farmers are called, and what they sold before the buyer is told, so that nothing that was
+//! sold is lost, and where the farmers know purchases by their keys, nothing is sold twice.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use chassis::{
+    config::{self, ConfigError},
+    database::Migrations,
+    service::Floor,
+};
+use contracts::{market::market_server::MarketServer, services};
+use reqwest::Url;
+use tokio::net::TcpListener;
+use tonic::transport::{Server, server::TcpIncoming};
+use tracing::{info, warn};
+
+mod api;
+mod buyer;
+mod commands;
+mod domain;
+mod farmers;
+mod queries;
+mod store;
+
+use buyer::Buyer;
+pub use domain::QUANTITY_SOLD_MAX;
+pub use farmers::ANSWER_BYTES_MAX;
+pub use store::STATEMENTS;
+
+const MIGRATIONS: Migrations = Migrations {
+    owner: services::MARKET,
+    steps: &[(1, "purchases", include_str!("../migrations/V1__purchases.sql"))],
+};
+
+/// The largest request over gRPC, in bytes: an id and a name are under a hundred.
+const REQUEST_BYTES_MAX: usize = 4 * 1024;
+/// How many requests one gRPC connection has under way at once.
+const REQUESTS_PER_CONNECTION_MAX: usize = 1_024;
+
+/// Which market is reached, and how patiently.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the market is: `http://127.0.0.1:7373`, or with the path of its door, if that is not
+    /// `/api/farmers-market/buy`.
+    pub market_url: Url,
+    /// Whether the market answers the same `Idempotency-Key` alike, as the plaza does, so that it can be asked again.
+    pub asks_again: bool,
+    /// How many calls are under way at once; more purchases wait.
+    pub calls_max: usize,
+    /// How long a connection may take to be made.
+    pub connect_max: Duration,
+    /// How long one call may take in all.
+    pub call_max: Duration,
+    /// How long a purchase may take in all: waiting for its turn, calling, and calling again.
+    pub purchase_max: Duration,
+}
+
+impl Config {
+    /// Returns how to reach a market that may sell again when it is asked again.
+    #[must_use]
+    pub const fn new(market_url: Url) -> Self {
+        Self {
+            market_url,
+            asks_again: false,
+            calls_max: 64,
+            connect_max: Duration::from_secs(5),
+            call_max: Duration::from_secs(10),
+            purchase_max: Duration::from_secs(20),
+        }
+    }
+
+    /// Returns how to reach the plaza, which can be asked again.
+    #[must_use]
+    pub fn of_plaza(plaza_url: Url) -> Self {
+        Self { asks_again: true, ..Self::new(plaza_url) }
+    }
+
+    /// Reads `CHEFCITO_MARKET_URL`, or else `CHEFCITO_PLAZA_URL`; and `CHEFCITO_MARKET_ASKS_AGAIN`, which is true for a
+    /// plaza and false for another market, if it is not set.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if neither is set, or one is not what it should be.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        let expected =
+            "the plaza's URL such as http://plaza:7373, unless CHEFCITO_MARKET_URL is set";
+        Self::from_environment_or(config::read("CHEFCITO_PLAZA_URL", expected)?)?
+            .ok_or_else(|| config::missing("CHEFCITO_PLAZA_URL", expected))
+    }
+
+    /// Reads `CHEFCITO_MARKET_URL` and `CHEFCITO_MARKET_ASKS_AGAIN`; where the first is not set, the market is this plaza,
+    /// if there is one.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if one is not what it should be.
+    pub fn from_environment_or(plaza_url: Option<Url>) -> Result<Option<Self>, ConfigError> {
+        let market_url = config::read(
+            "CHEFCITO_MARKET_URL",
+            "the URL of a farmers' market such as https://market.example",
+        )?;
+        let config = match market_url {
+            Some(market_url) => Some(Self::new(market_url)),
+            None => plaza_url.map(Self::of_plaza),
+        };
+        let asks_again = config::read("CHEFCITO_MARKET_ASKS_AGAIN", "true or false")?;
+        Ok(config
+            .map(|config| Self { asks_again: asks_again.unwrap_or(config.asks_again), ..config }))
+    }
+}
+
+/// Reads `CHEFCITO_GRPC_LISTEN`, where the market listens when it runs alone; a free port of this machine if it is not set.
+///
+/// # Errors
+/// [`ConfigError`] if it is not an address and a port.
+pub fn grpc_address_from_environment() -> Result<SocketAddr, ConfigError> {
+    let expected = "an address and a port such as 127.0.0.1:7374";
+    config::read_or("CHEFCITO_GRPC_LISTEN", expected, SocketAddr::from(([127, 0, 0, 1], 0)))
+}
+
+/// A market that can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its database can't be opened.
+    #[error("can't open the market")]
+    Database(#[from] chassis::database::OpenError),
+    /// The market's URL is none that it can be reached by.
+    #[error("the market's URL should begin with http:// or https:// and a host, but it is `{url}`")]
+    Url {
+        /// What it is.
+        url: Url,
+    },
+    /// No client of it could be made.
+    #[error("can't make a client of the market")]
+    Client(#[from] reqwest::Error),
+    /// There is no cryptography for it.
+    #[error("can't prepare TLS for the market")]
+    Tls(#[from] rustls::Error),
+}
+
+/// The market. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Market {
+    buyer: Arc<Buyer>,
+}
+
+impl Market {
+    /// Opens the market on a floor. Nothing is called: what is open is resolved when the buyer asks again.
+    ///
+    /// # Errors
+    /// [`OpenError`] if its data can't be opened, or the market can't be reached by such a URL.
+    pub async fn open(floor: &Floor, config: Config) -> Result<Self, OpenError> {
+        Ok(Self { buyer: Buyer::open(floor, config).await? })
+    }
+
+    /// Serves gRPC at an address until the floor is closed; returns where.
+    ///
+    /// # Errors
+    /// An I/O error if it can't listen there.
+    pub async fn serve_grpc(&self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        info!("Listens for gRPC at {address}");
+        let server = MarketServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
+        let floor = self.buyer.floor();
+        let stop = floor.stop().clone().cancelled_owned();
+        floor.spawn(async move {
+            let served = Server::builder()
+                .concurrency_limit_per_connection(REQUESTS_PER_CONNECTION_MAX)
+                .add_service(server)
+                .serve_with_incoming_shutdown(
+                    TcpIncoming::from(listener).with_nodelay(Some(true)),
+                    stop,
+                )
+                .await;
+            if let Err(error) = served {
+                warn!("Serves gRPC no longer: {}", chassis::database::chain(&error));
+            }
+        });
+        Ok(address)
+    }
+
+    /// Returns its routes over HTTP: health, and what the gateway asks.
+    pub fn router(&self) -> axum::Router {
+        api::router(self)
+    }
+}

@@ -1,0 +1,18 @@
+//! The receipts, for the audit.
+
+use chassis::{
+    database::{StoreError, Tx},
+    facts,
+};
+use contracts::api::audit::{FactsQuery, PurchaseFact};
+
+use crate::store;
+
+/// Returns a page of the purchases.
+pub(crate) fn list_receipts(
+    tx: &mut Tx<'_>,
+    query: &FactsQuery,
+) -> Result<Vec<PurchaseFact>, StoreError> {
+    let (after, limit) = facts::page(query);
+    store::purchases_after(tx, &after, limit)
+}

@@ -1,0 +1,1 @@
+//! What the inventory sees of the market, whatever the farmers do.

@@ -1,0 +1,153 @@
+//! The board, as those who look at it see it.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+use std::time::{Duration, Instant};
+
+use axum::{body::Body, http::Request};
+use board::Board;
+use chassis::{
+    Clock,
+    bus::{Bus, Faults},
+    database::{Durability, Location, Migrations},
+    outbox,
+    service::Floor,
+    testing::postgres,
+};
+use contracts::{
+    Ingredient, OrderId, PurchaseId, Quantities, Timestamp,
+    api::board::Summary,
+    events::{
+        IngredientPurchased, IngredientsAwaited, IngredientsReserved, OrderCancelled,
+        OrderDelivered, OrderPlaced,
+    },
+};
+use http_body_util::BodyExt as _;
+use tower::ServiceExt as _;
+
+const NOTHING: Migrations = Migrations { owner: "twin", steps: &[] };
+
+/// Lets the services tell of a small evening, and returns what the board shows in the end.
+async fn evening(location: Location, faults: Faults) -> Summary {
+    let floor = Floor::new(location, Bus::in_process_with(faults), Clock::System);
+    let board = Board::open(&floor).await.unwrap();
+    let orders = floor.open("orders", NOTHING).await.unwrap();
+    let inventory = floor.open("inventory", NOTHING).await.unwrap();
+    let mut kitchen = floor.open("kitchen", NOTHING).await.unwrap();
+    kitchen.consume(|_, _, _| Ok(()));
+
+    let guests: Vec<OrderId> = (0..30).map(|_| OrderId::new()).collect();
+    let placed_at = Timestamp::from_micros(1_000_000);
+    for (number, order) in (1..).zip(guests.clone()) {
+        orders
+            .database()
+            .write(move |tx| {
+                tx.announce(&OrderPlaced { order, number, dish: None, placed_at });
+                Ok(())
+            })
+            .await
+            .unwrap();
+    }
+    let waiting = guests.clone();
+    inventory
+        .database()
+        .write(move |tx| {
+            tx.announce_all(
+                waiting[..4]
+                    .iter()
+                    .map(|order| IngredientsAwaited { order: *order, missing: Quantities::new() }),
+            );
+            let (purchase, ingredient) = (PurchaseId::new(), Ingredient::Lemon);
+            tx.announce(&IngredientPurchased { purchase, ingredient, quantity: 7 });
+            tx.announce_all(waiting[..3].iter().map(|order| IngredientsReserved {
+                order: *order,
+                reserved: Quantities::new(),
+                waited: true,
+            }));
+            Ok(())
+        })
+        .await
+        .unwrap();
+    orders
+        .database()
+        .write(move |tx| {
+            let delivered_at = placed_at.plus(Duration::from_millis(3));
+            tx.announce_all(guests[..20].iter().map(|order| OrderDelivered {
+                order: *order,
+                dish: "salad".into(),
+                placed_at,
+                delivered_at,
+            }));
+            tx.announce(&OrderCancelled { order: guests[20] });
+            Ok(())
+        })
+        .await
+        .unwrap();
+
+    let started = Instant::now();
+    for service in [&orders, &inventory] {
+        while service.database().read(outbox::count_unpublished).await.unwrap() > 0 {
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "the board did not hear everything"
+            );
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    let request = Request::get("/v1/summary").body(Body::empty()).unwrap();
+    let body = board
+        .router()
+        .oneshot(request)
+        .await
+        .unwrap()
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes();
+    let twin = floor.open("board", NOTHING).await.unwrap();
+    twin.database()
+        .read(|tx| board::STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql)))
+        .await
+        .unwrap();
+    floor.close().await;
+    serde_json::from_slice(&body).unwrap()
+}
+
+fn in_folder(folder: &tempfile::TempDir) -> Location {
+    Location::Folder { folder: folder.path().to_owned(), durability: Durability::Process }
+}
+
+#[tokio::test]
+async fn the_summary_counts_what_happened() {
+    let folder = tempfile::tempdir().unwrap();
+    let summary = evening(in_folder(&folder), Faults::default()).await;
+    assert_eq!(
+        (summary.placed, summary.delivered, summary.cancelled, summary.in_flight),
+        (30, 20, 1, 9)
+    );
+    assert_eq!((summary.waiting_for_ingredients, summary.bought[&Ingredient::Lemon]), (1, 7));
+    assert_eq!((summary.dishes["salad"], summary.delivery.p50_ms), (20, 4));
+}
+
+#[tokio::test]
+async fn in_whatever_order_and_however_often_events_come_the_board_is_the_same() {
+    let folders: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+    let straight = evening(in_folder(&folders[0]), Faults::default()).await;
+    for (seed, folder) in (1..).zip(&folders[1..]) {
+        let shuffled =
+            evening(in_folder(folder), Faults { twice: true, shuffle: Some(seed) }).await;
+        assert_eq!(shuffled, straight, "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn postgresql_counts_alike() {
+    let Some(database) = postgres() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let straight = evening(in_folder(&folder), Faults::default()).await;
+    assert_eq!(
+        evening(database.location(), Faults { twice: true, shuffle: Some(9) }).await,
+        straight
+    );
+}

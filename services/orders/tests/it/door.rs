@@ -1,0 +1,156 @@
+//! The service with a guest before it and a kitchen behind it.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode},
+};
+use chassis::{
+    Clock,
+    bus::Bus,
+    database::{Database, Durability, Location, Migrations},
+    outbox,
+    service::Floor,
+    testing::{TestDatabase, postgres},
+};
+use contracts::{
+    OrderId,
+    events::{Event, MenuChanged},
+};
+use http_body_util::BodyExt as _;
+use orders::Orders;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+pub(crate) struct Door {
+    pub(crate) router: Router,
+    pub(crate) kitchen: Database,
+    floor: Floor,
+    _ground: Ground,
+}
+
+enum Ground {
+    Sqlite(TempDir),
+    Postgres(TestDatabase),
+}
+
+impl Door {
+    /// Opens the service on each engine that is there; the menu has pizza and salad.
+    pub(crate) async fn open_all() -> Vec<Self> {
+        let mut doors = vec![Self::open(Ground::Sqlite(tempfile::tempdir().unwrap())).await];
+        if let Some(database) = postgres() {
+            doors.push(Self::open(Ground::Postgres(database)).await);
+        }
+        doors
+    }
+
+    async fn open(ground: Ground) -> Self {
+        let location = match &ground {
+            Ground::Sqlite(folder) => Location::Folder {
+                folder: folder.path().to_owned(),
+                durability: Durability::Process,
+            },
+            Ground::Postgres(database) => database.location(),
+        };
+        let floor = Floor::new(location, Bus::in_process(), Clock::System);
+        let router = Orders::open(&floor).await.unwrap().router();
+        let kitchen =
+            floor.open("kitchen", Migrations { owner: "kitchen", steps: &[] }).await.unwrap();
+        // An event is published when every reader has it; these read what the kitchen tells, too.
+        for reader in ["board", "inventory"] {
+            let nothing = Migrations { owner: "twin", steps: &[] };
+            floor.open(reader, nothing).await.unwrap().consume(|_, _, _| Ok(()));
+        }
+        let door = Self { router, kitchen: kitchen.database().clone(), floor, _ground: ground };
+        door.tell(MenuChanged { version: 1, dishes: vec!["pizza".into(), "salad".into()] }).await;
+        door.until("the menu is known", async || {
+            door.ask("POST", "/v1/orders", &[], json!({"dish": "pizza"})).await.0
+                == StatusCode::ACCEPTED
+        })
+        .await;
+        door
+    }
+
+    /// Returns what the engine objects to in the service's statements.
+    pub(crate) async fn prepare_statements(&self) -> Result<(), chassis::database::StoreError> {
+        let twin =
+            self.floor.open("orders", Migrations { owner: "twin", steps: &[] }).await.unwrap();
+        twin.database()
+            .read(|tx| orders::STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql)))
+            .await
+    }
+
+    pub(crate) async fn close(self) {
+        self.floor.close().await;
+    }
+
+    /// Lets the kitchen tell something.
+    pub(crate) async fn tell<E: Event + Clone + Send + Sync + 'static>(&self, event: E) {
+        self.kitchen
+            .write(move |tx| {
+                tx.announce(&event);
+                Ok(())
+            })
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> (StatusCode, Value) {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let response =
+            self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Orders one dish; returns the order's id.
+    pub(crate) async fn order(&self, body: Value) -> OrderId {
+        let (status, answer) = self.ask("POST", "/v1/orders", &[], body).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+        answer["orders"][0]["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    pub(crate) async fn status_of(&self, order: OrderId) -> String {
+        let (_, answer) = self.ask("GET", &format!("/v1/orders/{order}"), &[], Value::Null).await;
+        answer["status"].as_str().unwrap_or("?").to_owned()
+    }
+
+    /// Returns the names of the events that the service told about an order.
+    pub(crate) async fn told(&self, order: OrderId) -> Vec<String> {
+        let (_, answer) =
+            self.ask("GET", &format!("/internal/events?subject={order}"), &[], Value::Null).await;
+        let events: Vec<contracts::events::Envelope> =
+            serde_json::from_value(answer["events"].clone()).unwrap();
+        events.iter().map(|event| event.name().to_owned()).collect()
+    }
+
+    /// Waits until orders has acted on all that the kitchen told.
+    pub(crate) async fn settle(&self) {
+        self.until("the kitchen's events are handled", async || {
+            self.kitchen.read(outbox::count_unpublished).await.unwrap() == 0
+        })
+        .await;
+    }
+
+    async fn until(&self, what: &str, question: impl AsyncFn() -> bool) {
+        let started = Instant::now();
+        while !question().await {
+            assert!(started.elapsed() < Duration::from_secs(30), "not in time: {what}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The orders service, as its guests and the kitchen see it.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod cancelling;
+mod delivering;
+mod door;
+mod listing;
+mod placing;

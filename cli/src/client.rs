@@ -324,3 +324,6 @@ impl From<ClientError> for CliError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

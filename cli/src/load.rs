@@ -182,3 +182,6 @@ pub async fn run(
         .map_err(LoadError::NotRun)?;
     report.await.unwrap_or_else(|_| Err(LoadError::NotRun(io::Error::other("its thread panicked"))))
 }
+
+#[cfg(test)]
+mod tests;

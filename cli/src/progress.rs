@@ -57,11 +57,6 @@ impl<'a> Progress<'a> {
             bar.set_length(total);
         }
     }
-
-    /// Tells how far it is, from where it was.
-    pub(crate) fn advance(&mut self, by: u64) {
-        self.set(self.done + by);
-    }
 }
 
 impl Drop for Progress<'_> {

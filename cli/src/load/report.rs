@@ -7,7 +7,7 @@ use contracts::{OrderId, Timestamp};
 use super::Distribution;
 
 /// How many ids of orders are shown.
-pub(super) const IDS_SHOWN_MAX: usize = 5;
+pub(super) const IDS_SHOWN_MAX: usize = 3;
 /// How many different failures are told apart; what goes beyond is counted together.
 const FAILURES_MAX: usize = 10;
 

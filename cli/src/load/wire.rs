@@ -95,9 +95,13 @@ impl Wire {
         Self { address, open: None }
     }
 
-    /// Makes the connection, if there is none.
+    /// Makes the connection, if there is none, or if the house has closed it while it was not used.
     pub(super) async fn connect(&mut self) -> Result<(), Lost> {
-        if self.open.is_none() {
+        let closed = match &mut self.open {
+            Some(open) => open.is_closed().await,
+            None => true,
+        };
+        if closed {
             self.open = Some(open(self.address).await.map_err(Lost)?);
         }
         Ok(())
@@ -120,6 +124,11 @@ impl Wire {
 }
 
 impl Open {
+    /// Looks whether the other side has hung up; waits for nothing.
+    async fn is_closed(&mut self) -> bool {
+        poll_fn(|context| Poll::Ready(Pin::new(&mut self.driver).poll(context).is_ready())).await
+    }
+
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
         let Self { sender, driver } = self;
         drive(driver, async {

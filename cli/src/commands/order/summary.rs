@@ -244,7 +244,10 @@ impl<'a> Document<'a> {
             interrupted: report.interrupted,
             placing_ms: duration_ms(report.placing),
             delivering_ms: duration_ms(report.delivering),
-            rate: Rates { accepted: report.accepted_rate(), delivered: report.delivered_rate() },
+            rate: Rates {
+                accepted: thousandths(report.accepted_rate()),
+                delivered: thousandths(report.delivered_rate()),
+            },
             accepted_latency: Latency::of(&report.accepting),
             sent_late: Latency::of(&report.lateness),
             delivered_latency: Latency::of(&report.delivery),
@@ -263,9 +266,13 @@ impl Latency {
     fn of(distribution: &Distribution) -> Self {
         let [p50_ms, p90_ms, p99_ms, p999_ms, max_ms] =
             Point::ALL.map(|point| ms(point.of(distribution)));
-        let mean_ms = distribution.mean().round() / 1e3;
+        let mean_ms = thousandths(distribution.mean() / 1e3);
         Self { count: distribution.count(), mean_ms, p50_ms, p90_ms, p99_ms, p999_ms, max_ms }
     }
+}
+
+fn thousandths(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
@@ -275,4 +282,72 @@ fn ms(micros: u64) -> f64 {
 
 fn duration_ms(duration: Duration) -> f64 {
     ms(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::load::Dish;
+
+    /// A run in which something of everything happened.
+    fn report() -> Report {
+        let mut report = Report {
+            sent: 2_000,
+            accepted: 1_990,
+            failed: 10,
+            failures: BTreeMap::from([("Busy (503); tried for 1m".into(), 10)]),
+            pushed_back: 40,
+            lost: 2,
+            delivered: 1_980,
+            cancelled: 4,
+            rejected: 3,
+            undelivered: 3,
+            undelivered_ids: vec!["0192f3c4-5a6b-7c8d-9e0f-112233445566".parse().unwrap()],
+            placing: Duration::from_millis(2_500),
+            delivering: Duration::from_millis(3_200),
+            ..Report::default()
+        };
+        for n in 1..=2_000 {
+            report.accepting.record(Duration::from_micros(100 + n));
+            report.lateness.record(Duration::from_micros(60 + n % 30));
+            report.delivery.record(Duration::from_millis(5 + n / 20));
+        }
+        let dishes = [("pizza", 1_200, 60), ("salad", 780, 7)];
+        report.dishes = dishes
+            .map(|(name, count, ms)| {
+                (
+                    name.into(),
+                    Dish {
+                        count,
+                        total: Duration::from_millis(ms) * u32::try_from(count).unwrap(),
+                    },
+                )
+            })
+            .into();
+        report
+    }
+
+    #[test]
+    fn a_run_is_told_in_a_few_tables() {
+        let report = report();
+        let told = [
+            dishes(&report).to_string(),
+            counts(&report),
+            format!("Accepted {}/s{}", rounded(report.accepted_rate()), delivered_rate(&report)),
+            latencies(&report).to_string(),
+        ];
+        insta::assert_snapshot!(told.join("\n\n"));
+    }
+
+    #[test]
+    fn scripts_get_every_figure() {
+        let (report, plan) =
+            (report(), Plan { model: Model::Open { rate: 800.0 }, ..Plan::orders(2_000) });
+        let crossed = [Crossed { limit: "errors>0".into(), found: "10".into() }];
+        insta::assert_snapshot!(
+            serde_json::to_string_pretty(&Document::new(&plan, &report, &crossed)).unwrap()
+        );
+    }
 }

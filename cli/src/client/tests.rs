@@ -1,0 +1,101 @@
+use std::error::Error;
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use super::*;
+
+/// Opens a door that gives each guest this one answer, and returns a guest before it.
+async fn door(answer: &'static str) -> Client {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut heard = vec![0; 4096];
+            let length = stream.read(&mut heard).await.unwrap();
+            let heard = String::from_utf8_lossy(&heard[..length]);
+            assert!(heard.contains("authorization: Bearer cfk_guest_secret"), "{heard}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if !answer.contains("connection: close") {
+                open.push(stream);
+            }
+        }
+    });
+    Client::new(address, "cfk_guest_secret\n").unwrap()
+}
+
+/// Returns what a person is told, with its causes; addresses have no port.
+fn said(client: &Client, error: ClientError) -> String {
+    let error = CliError::from(error);
+    let mut said = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(because) = cause {
+        said.push(because.to_string());
+        cause = because.source();
+    }
+    format!("{} ({})", said.join(": "), error.exit_code())
+        .replace(&client.address.to_string(), "HOUSE")
+}
+
+async fn refused(answer: &'static str) -> String {
+    let client = door(answer).await;
+    let error = client.get::<Value>("/v1/stock").await.unwrap_err();
+    said(&client, error)
+}
+
+#[tokio::test]
+async fn a_problem_is_told_in_its_own_words() {
+    let answer = "HTTP/1.1 422 No\r\nconnection: close\r\n\r\n{\"type\":\"/problems/unknown-dish\",\
+                  \"title\":\"Unknown dish\",\"status\":422,\"detail\":\"there is no `soup` on the menu\"}";
+    insta::assert_snapshot!(refused(answer).await, @"Unknown dish (422): there is no `soup` on the menu (1)");
+}
+
+#[tokio::test]
+async fn what_is_no_problem_document_is_told_by_its_status() {
+    insta::assert_snapshot!(
+        refused("HTTP/1.1 502 x\r\nconnection: close\r\n\r\n<h1>Bad</h1>").await,
+        @"Bad Gateway (502): <h1>Bad</h1> (1)"
+    );
+    insta::assert_snapshot!(refused("HTTP/1.1 404 x\r\nconnection: close\r\n\r\n").await, @"Not Found (404) (1)");
+}
+
+#[tokio::test]
+async fn what_is_not_of_the_api_is_told() {
+    insta::assert_snapshot!(
+        refused("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhello").await,
+        @"the house answered `GET /v1/stock` with something that this chefcito can't read: expected value at line 1 column 1 (1)"
+    );
+    insta::assert_snapshot!(
+        refused("HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\nhe").await,
+        @"the house at HOUSE hung up on `GET /v1/stock`: error reading a body from connection: end of file before message length reached (1)"
+    );
+}
+
+#[tokio::test]
+async fn who_does_not_answer_in_time_is_not_waited_for() {
+    let client = door("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n")
+        .await
+        .waiting(Duration::from_millis(50));
+    let error = client.post::<Value>("/v1/orders", &json!({})).await.unwrap_err();
+    insta::assert_snapshot!(said(&client, error), @"the house at HOUSE did not answer `POST /v1/orders` within 50ms (1)");
+}
+
+#[tokio::test]
+async fn nobody_there_is_told() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = Client::new(listener.local_addr().unwrap(), "cfk_guest_secret").unwrap();
+    drop(listener);
+    let error = client.delete("/v1/keys/1").await.unwrap_err();
+    assert!(matches!(error, ClientError::NobodyThere { .. }));
+    assert!(said(&client, error).starts_with("the house at HOUSE does not answer: "));
+}
+
+#[test]
+fn a_key_that_can_not_be_sent_is_no_key() {
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    assert!(matches!(Client::new(address, "cfk_\u{7f}"), Err(NotAKey)));
+}

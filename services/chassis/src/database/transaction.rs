@@ -234,6 +234,15 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// Returns the text that this engine is given where one would not do for both, such as one that locks rows.
+    #[must_use]
+    pub const fn either(&self, sqlite: &'static str, postgresql: &'static str) -> &'static str {
+        match self.connection {
+            Connection::Sqlite(_) => sqlite,
+            Connection::Postgres(_) => postgresql,
+        }
+    }
+
     pub(crate) const fn service(&self) -> &'static str {
         self.service
     }

@@ -51,6 +51,15 @@ pub struct AdjustStock {
     pub set: Quantities,
 }
 
+/// How stock is opened and adjusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct BookingOptions {
+    /// Change nothing, only say what would change.
+    pub dry_run: Option<bool>,
+}
+
 /// What a booking changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StockChanges {

@@ -1,0 +1,320 @@
+//! The worker that buys: it saves the intent of each purchase, asks the market outside of any transaction, and books the
+//! answers of all that were ready together.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chassis::{consumer::jittered, database::StoreError, service::Service};
+use contracts::{Ingredient, PurchaseId};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use crate::{
+    Config, Signals,
+    commands::{Answered, Restocked, Round, restock},
+    domain::{Appetite, Breaker, Gate, INGREDIENTS},
+    figures::Figures,
+    market::{Answer, Market, MarketError},
+};
+
+/// How often the buyer looks without being woken: the safety net, and how replicas see each other's shortages.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long a call of the market may take. The purchase is asked again afterwards.
+const CALL_MAX: Duration = Duration::from_secs(10);
+/// How long to wait before a failed purchase is asked again; doubled each time, up to `Config::failure_pause_max`.
+const FAILURE_PAUSE: Duration = Duration::from_millis(50);
+/// How long to wait when the database failed.
+const DATABASE_PAUSE: Duration = Duration::from_millis(100);
+/// How old an open purchase is that some other replica must have left: far more than a call may take.
+const LEFT_BEHIND: Duration = Duration::from_secs(30);
+
+type Call = (PurchaseId, Result<Answer, MarketError>);
+
+/// A purchase that is open.
+struct Pending {
+    ingredient: Ingredient,
+    failures: u32,
+    turn: Turn,
+}
+
+enum Turn {
+    /// It is to be asked at this moment.
+    AskAt(Instant),
+    /// It is being asked.
+    Asking(AbortHandle),
+}
+
+/// The buyer of one process.
+pub(crate) struct Buyer<M> {
+    service: Service,
+    config: Config,
+    market: Arc<M>,
+    signals: Signals,
+    figures: Figures,
+    calls: JoinSet<Call>,
+    pending: HashMap<PurchaseId, Pending>,
+    appetites: [Appetite; INGREDIENTS],
+    breaker: Breaker,
+    /// Answers that are not saved yet.
+    answers: Vec<Answered>,
+    /// Whether all open purchases are to be asked, whoever opened them: after a start, or a commit that may have happened.
+    adopts: bool,
+}
+
+impl<M: Market> Buyer<M> {
+    pub(crate) fn new(
+        service: Service,
+        config: Config,
+        market: M,
+        signals: Signals,
+        figures: Figures,
+    ) -> Self {
+        let breaker =
+            Breaker::new(config.breaker_failures, config.breaker_pause, config.failure_pause_max);
+        Self {
+            service,
+            config,
+            market: Arc::new(market),
+            signals,
+            figures,
+            calls: JoinSet::new(),
+            pending: HashMap::new(),
+            appetites: [Appetite::default(); INGREDIENTS],
+            breaker,
+            answers: Vec::new(),
+            adopts: true,
+        }
+    }
+
+    /// Buys until the floor is closed. Calls under way are given up then: their purchases stay open, and are asked again
+    /// by whoever comes next.
+    pub(crate) async fn run(mut self) {
+        let stop = self.service.floor().stop().clone();
+        loop {
+            let next = match self.round().await {
+                Ok(next) => next,
+                Err(StoreError::Closed) => return,
+                Err(error) => {
+                    warn!(service = self.service.name(), "The buyer tries again: {error}");
+                    self.adopts = true;
+                    Instant::now() + jittered(DATABASE_PAUSE)
+                }
+            };
+            let mut arrived = Vec::new();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(call) = self.calls.join_next() => arrived.push(call),
+                () = self.signals.shortage.notified() => {}
+                () = tokio::time::sleep_until(next.into()) => {}
+            }
+            while let Some(call) = self.calls.try_join_next() {
+                arrived.push(call);
+            }
+            self.take(arrived);
+        }
+    }
+
+    /// Saves what was answered and opens what is still missing, and asks for all that is due; returns when to look again.
+    async fn round(&mut self) -> Result<Instant, StoreError> {
+        let now = Instant::now();
+        let open_max = match self.breaker.gate(now) {
+            Gate::Open => self.config.purchases_open_max,
+            Gate::Trial => 1,
+            Gate::ShutUntil(_) | Gate::AwaitingTrial => 0,
+        };
+        let answers = std::mem::take(&mut self.answers);
+        let round = Round { answers, appetites: self.appetites, open_max, now };
+        let (round, signals) = (Arc::new(round), self.signals.clone());
+        let saved = {
+            let round = Arc::clone(&round);
+            self.service.database().write(move |tx| restock(tx, &round, &signals)).await
+        };
+        match saved {
+            Ok(restocked) => {
+                self.figures
+                    .missing
+                    .set(restocked.missing.iter().map(|(_, quantity)| quantity).sum());
+                self.follow(&restocked, now);
+                self.ask_what_is_due(now);
+                Ok(self.next_look(&restocked, now))
+            }
+            Err(error) => {
+                self.answers.extend_from_slice(&round.answers);
+                Err(error)
+            }
+        }
+    }
+
+    /// Keeps what is open in the database, and only that.
+    fn follow(&mut self, restocked: &Restocked, now: Instant) {
+        let first_new = restocked.open.len() - restocked.opened;
+        let clock_now = self.service.floor().clock.now();
+        let mut open = HashSet::with_capacity(restocked.open.len());
+        for (place, purchase) in restocked.open.iter().enumerate() {
+            open.insert(purchase.id);
+            let ours = self.adopts || place >= first_new;
+            if ours || clock_now.since(purchase.asked_at) > LEFT_BEHIND {
+                self.pending.entry(purchase.id).or_insert(Pending {
+                    ingredient: purchase.ingredient,
+                    failures: 0,
+                    turn: Turn::AskAt(now),
+                });
+            }
+        }
+        self.adopts = false;
+        self.pending
+            .retain(|id, pending| open.contains(id) || matches!(pending.turn, Turn::Asking(_)));
+    }
+
+    fn ask_what_is_due(&mut self, now: Instant) {
+        match self.breaker.gate(now) {
+            Gate::Open => {
+                let due: Vec<PurchaseId> = self
+                    .pending
+                    .iter()
+                    .filter(
+                        |(_, pending)| matches!(pending.turn, Turn::AskAt(moment) if moment <= now),
+                    )
+                    .map(|(id, _)| *id)
+                    .collect();
+                due.into_iter().for_each(|id| self.ask(id));
+            }
+            Gate::Trial => {
+                let waiting = |pending: &Pending| matches!(pending.turn, Turn::AskAt(_));
+                let oldest = self
+                    .pending
+                    .iter()
+                    .filter(|(_, pending)| waiting(pending))
+                    .map(|(id, _)| *id)
+                    .min();
+                if let Some(id) = oldest {
+                    self.breaker.try_once();
+                    self.ask(id);
+                }
+            }
+            Gate::ShutUntil(_) | Gate::AwaitingTrial => {}
+        }
+    }
+
+    fn ask(&mut self, id: PurchaseId) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        let (market, ingredient) = (Arc::clone(&self.market), pending.ingredient);
+        pending.turn = Turn::Asking(self.calls.spawn(async move {
+            match tokio::time::timeout(CALL_MAX, market.buy(id, ingredient)).await {
+                Ok(outcome) => (id, outcome),
+                Err(_) => (id, Err(MarketError::TimedOut { after: CALL_MAX })),
+            }
+        }));
+    }
+
+    /// Takes calls that ended, and learns from them.
+    fn take(&mut self, arrived: Vec<Result<Call, JoinError>>) {
+        let now = Instant::now();
+        let mut sales: [Vec<i64>; INGREDIENTS] = Default::default();
+        for call in arrived {
+            match call {
+                Ok((id, Ok(answer))) => {
+                    if let Some(pending) = self.pending.remove(&id) {
+                        if let Answer::Sold(quantity) = answer {
+                            sales[pending.ingredient as usize].push(quantity);
+                        }
+                        self.answered(id, pending.ingredient, answer, now);
+                    }
+                }
+                Ok((id, Err(error))) => self.failed(id, &error, now),
+                Err(panic) => {
+                    let error = MarketError::Failed { why: panic.to_string() };
+                    self.ended_calls().into_iter().for_each(|id| self.failed(id, &error, now));
+                }
+            }
+        }
+        for (appetite, sales) in self.appetites.iter_mut().zip(sales) {
+            appetite.learn(&sales, now, jitter(), self.config.none_pause_max);
+        }
+    }
+
+    fn answered(
+        &mut self,
+        purchase: PurchaseId,
+        ingredient: Ingredient,
+        answer: Answer,
+        now: Instant,
+    ) {
+        self.figures.answered(answer);
+        if answer == Answer::Unknown {
+            let service = self.service.name();
+            warn!(
+                service,
+                "Purchase {purchase} of {ingredient} counts zero: nobody can say whether it was sold"
+            );
+        }
+        self.answers.push(Answered { purchase, ingredient, answer });
+        if self.breaker.succeeded() {
+            info!(service = self.service.name(), "The market answers again");
+            self.service.set_degraded(None);
+            for pending in self.pending.values_mut() {
+                if let Turn::AskAt(moment) = &mut pending.turn {
+                    *moment = now;
+                    pending.failures = 0;
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, purchase: PurchaseId, error: &MarketError, now: Instant) {
+        self.figures.failed();
+        let service = self.service.name();
+        debug!(service, "Purchase {purchase} will be asked again: {error}");
+        let pause_max = self.config.failure_pause_max;
+        if let Some(pending) = self.pending.get_mut(&purchase) {
+            let pause = FAILURE_PAUSE.saturating_mul(1 << pending.failures.min(16)).min(pause_max);
+            pending.failures += 1;
+            pending.turn = Turn::AskAt(now + jittered(pause));
+        }
+        if self.breaker.failed(now) {
+            let failures = self.breaker.failures();
+            warn!(
+                service,
+                "Leaves the market alone for a while, because it failed {failures} times in a row: {error}"
+            );
+            self.service.set_degraded(Some(format!("waits for the market: {error}")));
+        }
+    }
+
+    /// Returns purchases whose calls ended without a word.
+    fn ended_calls(&self) -> Vec<PurchaseId> {
+        let ended =
+            |pending: &Pending| matches!(&pending.turn, Turn::Asking(call) if call.is_finished());
+        self.pending.iter().filter(|(_, pending)| ended(pending)).map(|(id, _)| *id).collect()
+    }
+
+    /// Returns when there will be something to do, if nothing happens before.
+    fn next_look(&self, restocked: &Restocked, now: Instant) -> Instant {
+        let idle = now + IDLE;
+        match self.breaker.gate(now) {
+            Gate::Open => {
+                let asks = self.pending.values().filter_map(|pending| match pending.turn {
+                    Turn::AskAt(moment) => Some(moment),
+                    Turn::Asking(_) => None,
+                });
+                let short = restocked.missing.iter().filter(|(_, quantity)| *quantity > 0);
+                let waits = short.filter_map(|(ingredient, _)| {
+                    self.appetites[ingredient as usize].waits_until(now)
+                });
+                asks.chain(waits).fold(idle, Instant::min)
+            }
+            Gate::ShutUntil(until) => until.min(idle),
+            Gate::Trial | Gate::AwaitingTrial => idle,
+        }
+    }
+}
+
+/// Draws a number from 0 to 1.
+fn jitter() -> f64 {
+    let drawn = Uuid::new_v4().as_u128() & u128::from(u32::MAX);
+    f64::from(u32::try_from(drawn).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
+}

@@ -1,0 +1,116 @@
+//! The one who sells: outside this house, so it is a trait that tests stand in for.
+
+use std::{future::Future, time::Duration};
+
+use contracts::{
+    Ingredient, PurchaseId,
+    market::{BuyRequest, buy_response::Outcome, market_client::MarketClient},
+};
+use tonic::{
+    body::Body,
+    client::GrpcService,
+    codegen::{Body as HttpBody, Bytes, StdError},
+    transport::{Channel, Endpoint},
+};
+
+/// How long to wait for a connection to the market service.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// What the market answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It sold this much; 0 means none now.
+    Sold(i64),
+    /// Nobody can say whether anything was sold.
+    Unknown,
+}
+
+/// A market that did not answer. Whether it sold anything is open: the same purchase has to be asked again.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum MarketError {
+    /// It failed, or could not be reached.
+    #[error("the market failed: {why}")]
+    Failed {
+        /// What it said, or what kept it from saying anything.
+        why: String,
+    },
+    /// It took too long.
+    #[error("the market did not answer within {after:?}")]
+    TimedOut {
+        /// How long it had.
+        after: Duration,
+    },
+}
+
+/// A farmers' market.
+pub trait Market: Send + Sync + 'static {
+    /// Buys what is sold of one ingredient now. The same purchase again is the same purchase: it never buys twice.
+    ///
+    /// # Errors
+    /// [`MarketError`] if there was no answer; ask again with the same purchase.
+    fn buy(
+        &self,
+        purchase: PurchaseId,
+        ingredient: Ingredient,
+    ) -> impl Future<Output = Result<Answer, MarketError>> + Send;
+}
+
+/// The market service, called over gRPC: through a channel, or in process through the service itself.
+#[derive(Clone, Debug)]
+pub struct GrpcMarket<T> {
+    client: MarketClient<T>,
+}
+
+impl<T> GrpcMarket<T>
+where
+    T: GrpcService<Body>,
+    T::Error: Into<StdError>,
+    T::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
+    <T::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
+{
+    /// Makes a market of what answers its calls.
+    pub fn new(service: T) -> Self {
+        Self { client: MarketClient::new(service) }
+    }
+}
+
+impl GrpcMarket<Channel> {
+    /// Makes a market of the service at an address, such as `http://127.0.0.1:7474`. It is connected to when it is first
+    /// called, and again whenever the connection was lost.
+    ///
+    /// # Errors
+    /// [`tonic::transport::Error`] if the address is none.
+    pub fn at(address: String) -> Result<Self, tonic::transport::Error> {
+        Ok(Self::new(Endpoint::from_shared(address)?.connect_timeout(CONNECT_MAX).connect_lazy()))
+    }
+}
+
+impl<T> Market for GrpcMarket<T>
+where
+    T: GrpcService<Body> + Clone + Send + Sync + 'static,
+    T::Error: Into<StdError>,
+    T::Future: Send,
+    T::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
+    <T::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
+{
+    async fn buy(
+        &self,
+        purchase: PurchaseId,
+        ingredient: Ingredient,
+    ) -> Result<Answer, MarketError> {
+        let mut client = self.client.clone();
+        let request =
+            BuyRequest { purchase: purchase.to_string(), ingredient: ingredient.name().to_owned() };
+        let response = client.buy(request).await.map_err(|status| MarketError::Failed {
+            why: format!("{}: {}", status.code(), status.message()),
+        })?;
+        let response = response.into_inner();
+        match response.outcome() {
+            Outcome::Sold => Ok(Answer::Sold(response.quantity_sold.into())),
+            Outcome::Unknown => Ok(Answer::Unknown),
+            Outcome::Unspecified => Err(MarketError::Failed {
+                why: "its answer is none that this program knows".into(),
+            }),
+        }
+    }
+}

@@ -84,7 +84,7 @@ impl ChangeLock {
     /// Waits for the right, and says so if that takes a while.
     ///
     /// # Errors
-    /// [`CliError::Io`] if the state folder can't be written to.
+    /// [`CliError::Lacking`] if the state folder can't be written to.
     pub(crate) async fn take(environment: &Environment, output: &Output) -> Result<Self> {
         let path = environment.change_lock();
         let broken = |source| CliError::Io { what: format!("lock {}", path.display()), source };
@@ -98,7 +98,7 @@ impl ChangeLock {
                         environment.create()?;
                         continue;
                     }
-                    file => file.map_err(broken)?,
+                    file => file.map_err(|error| environment.unwritable(&error))?,
                 };
             match file.try_lock() {
                 // Or it has removed the file between the two.

@@ -19,7 +19,6 @@ pub(crate) struct Progress<'a> {
     /// What is being done: `Delivering`.
     doing: &'static str,
     total: u64,
-    done: u64,
     bar: Option<ProgressBar>,
     told_at: Instant,
 }
@@ -34,12 +33,11 @@ impl<'a> Progress<'a> {
             .unwrap_or_else(|_| ProgressStyle::default_bar());
             bars.add(ProgressBar::new(total).with_style(style).with_message(doing))
         });
-        Self { output, doing, total, done: 0, bar, told_at: Instant::now() }
+        Self { output, doing, total, bar, told_at: Instant::now() }
     }
 
     /// Tells how far it is.
     pub(crate) fn set(&mut self, done: u64) {
-        self.done = done;
         match &self.bar {
             Some(bar) => bar.set_position(done),
             None if self.told_at.elapsed() >= PLAIN_EVERY => {

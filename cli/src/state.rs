@@ -129,10 +129,15 @@ impl Environment {
         [self.folder.clone(), self.secrets(), self.data(), self.logs(), self.ledgers()]
             .iter()
             .try_for_each(|folder| builder.create(folder))
-            .map_err(|source| CliError::Lacking {
-                what: format!("cannot keep state in {}: {source}", self.folder.display()),
-                hint: "make it writable, or set XDG_STATE_HOME to a folder that is".into(),
-            })
+            .map_err(|error| self.unwritable(&error))
+    }
+
+    /// Returns the error for a state folder that can't be written to.
+    pub(crate) fn unwritable(&self, error: &io::Error) -> CliError {
+        CliError::Lacking {
+            what: format!("cannot keep state in {}: {error}", self.folder.display()),
+            hint: "make it writable, or set XDG_STATE_HOME to a folder that is".into(),
+        }
     }
 
     /// Returns the name.

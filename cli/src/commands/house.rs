@@ -38,7 +38,12 @@ pub(crate) fn run(args: &HouseArgs, environment: &Environment) -> Result<()> {
         .enable_all()
         .build()
         .map_err(CliError::io(|| "begin to work".into()))
-        .and_then(|runtime| runtime.block_on(be_the_house(environment)));
+        .and_then(|runtime| {
+            let result = runtime.block_on(be_the_house(environment));
+            // What was closed is at rest; what still blocks must not hold up the end.
+            runtime.shutdown_background();
+            result
+        });
     match result {
         // A goodbye that was asked for.
         Err(CliError::Interrupted | CliError::Terminated) => Ok(()),
@@ -71,7 +76,8 @@ fn leave_the_terminal(args: &HouseArgs) {
 
 async fn be_the_house(environment: &Environment) -> Result<()> {
     let mut signals = Signals::take_over()?;
-    let _lock = lock(environment)?;
+    // Never closed by hand: only the end of the process lets go of it, so that whoever waits for the lock waits for that.
+    std::mem::forget(lock(environment)?);
     let settings = environment
         .last_settings()?
         .ok_or_else(|| CliError::failed("there are no settings to start with"))?;
@@ -95,7 +101,7 @@ async fn be_the_house(environment: &Environment) -> Result<()> {
     Err(signal)
 }
 
-/// Holds the lock for the life of this process, and writes down who does.
+/// Takes the lock, and writes down who has it.
 fn lock(environment: &Environment) -> Result<File> {
     let path = environment.house_lock();
     let broken = |source| CliError::Io { what: format!("lock {}", path.display()), source };

@@ -218,3 +218,72 @@ fn read_line(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     }
     Ok(Some(line))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::log_files::{End, open_all};
+
+    fn line(second: u32, message: &str) -> String {
+        format!("{{\"time\":\"2026-01-31T12:00:{second:02}Z\",\"message\":\"{message}\"}}\n")
+    }
+
+    fn told(lines: &[Line]) -> Vec<String> {
+        lines
+            .iter()
+            .map(|line| format!("{} {}", &line.time.to_string()[17..19], line.message))
+            .collect()
+    }
+
+    #[test]
+    fn lines_without_a_time_stay_behind_the_line_before_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let house =
+            [line(1, "opened"), "panicked:\n".into(), "too hot\n".into(), line(5, "opened again")]
+                .concat();
+        fs::write(folder.path().join("house.log"), house).unwrap();
+        fs::write(folder.path().join("kitchen.log.1"), line(2, "cooking")).unwrap();
+        fs::write(folder.path().join("kitchen.log"), line(4, "prepared")).unwrap();
+        let expected = [
+            "01 opened",
+            "01 panicked:",
+            "01 too hot",
+            "02 cooking",
+            "04 prepared",
+            "05 opened again",
+        ];
+
+        let files = || open_all(folder.path(), End::Written).unwrap();
+        let all = tail(files(), 10, |_| true, None).unwrap();
+        assert_eq!((told(&all.lines), all.more), (expected.map(String::from).to_vec(), false));
+
+        let mut forwards = Forwards::new(files()).unwrap();
+        let lines: Vec<Line> = std::iter::from_fn(|| forwards.next_line().unwrap()).collect();
+        assert_eq!(told(&lines), expected);
+
+        let last = tail(files(), 2, |line| line.service == "house", None).unwrap();
+        assert_eq!(
+            (told(&last.lines), last.more),
+            (vec!["01 too hot".into(), "05 opened again".into()], true)
+        );
+    }
+
+    #[test]
+    fn a_file_of_nonsense_is_read_in_bounded_pieces() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("house.log"), "x\n".repeat(UNTIMED_MAX * 3)).unwrap();
+        fs::write(folder.path().join("kitchen.log"), "y".repeat(LINE_BYTES_MAX * 3)).unwrap();
+        let files = || open_all(folder.path(), End::Written).unwrap();
+        let all = tail(files(), usize::MAX, |_| true, None).unwrap();
+        assert_eq!(all.lines.len(), UNTIMED_MAX * 3 + 1);
+        assert!(all.lines.iter().all(|line| line.message.len() <= LINE_BYTES_MAX));
+
+        let mut forwards = Forwards::new(files()).unwrap();
+        assert_eq!(
+            std::iter::from_fn(|| forwards.next_line().unwrap()).count(),
+            UNTIMED_MAX * 3 + 1
+        );
+    }
+}

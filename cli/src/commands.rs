@@ -39,7 +39,10 @@ const GLOBAL: &str = "Global options";
 
 /// Open, feed, watch and close a whole restaurant of event-driven services, on one machine
 #[derive(Debug, Parser)]
-#[command(name = "chefcito", version, after_help = "\
+#[command(
+    name = "chefcito",
+    version,
+    after_help = "\
 Examples:
   chefcito up                  Open a restaurant on this machine, with nothing installed
   chefcito order --count 50    Place fifty orders and follow each to the table
@@ -48,7 +51,8 @@ Examples:
 
 Exit codes:
   0 done, 1 failed, 2 usage, 3 nothing is running, 4 not in time, 5 a limit crossed,
-  6 an invariant broken, 7 the machine lacks something, 130 interrupted, 143 terminated")]
+  6 an invariant broken, 7 the machine lacks something, 130 interrupted, 143 terminated"
+)]
 struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -128,7 +132,9 @@ pub(crate) fn command_line() -> clap::Command {
     command
         .help_template(template)
         .max_term_width(100)
-        .mut_subcommands(|subcommand| subcommand.max_term_width(100).mut_args(|arg| arg.hide_env_values(true)))
+        .mut_subcommands(|subcommand| {
+            subcommand.max_term_width(100).mut_args(|arg| arg.hide_env_values(true))
+        })
         .mut_args(|arg| arg.hide_env_values(true))
 }
 
@@ -166,22 +172,48 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
     let environment = Environment::locate(cli.global.name)?;
     let environment = &environment;
     match cli.command {
-        Command::Up(args) => wait_for(async |signals| up::run(*args, environment, output, signals).await),
-        Command::Down(args) => wait_for(async |signals| signals.or(down::run(args, environment, output)).await),
-        Command::Stop(args) => wait_for(async |signals| signals.or(stop::run(args, environment, output)).await),
-        Command::Start(args) => wait_for(async |signals| start::run(args, environment, output, signals).await),
-        Command::Seed(args) => wait_for(async |signals| signals.or(seed::run(args, environment, output)).await),
-        Command::Order(args) => wait_for(async |signals| order::run(*args, environment, output, signals).await),
-        Command::Cancel(args) => wait_for(async |signals| signals.or(cancel::run(args, environment, output)).await),
-        Command::Plaza(args) => wait_for(async |signals| signals.or(plaza::run(args, environment, output)).await),
-        Command::Keys(args) => wait_for(async |signals| signals.or(keys::run(args, environment, output)).await),
+        Command::Up(args) => {
+            wait_for(async |signals| up::run(*args, environment, output, signals).await)
+        }
+        Command::Down(args) => {
+            wait_for(async |signals| signals.or(down::run(args, environment, output)).await)
+        }
+        Command::Stop(args) => {
+            wait_for(async |signals| signals.or(stop::run(args, environment, output)).await)
+        }
+        Command::Start(args) => {
+            wait_for(async |signals| start::run(args, environment, output, signals).await)
+        }
+        Command::Seed(args) => {
+            wait_for(async |signals| signals.or(seed::run(args, environment, output)).await)
+        }
+        Command::Order(args) => {
+            wait_for(async |signals| order::run(*args, environment, output, signals).await)
+        }
+        Command::Cancel(args) => {
+            wait_for(async |signals| signals.or(cancel::run(args, environment, output)).await)
+        }
+        Command::Plaza(args) => {
+            wait_for(async |signals| signals.or(plaza::run(args, environment, output)).await)
+        }
+        Command::Keys(args) => {
+            wait_for(async |signals| signals.or(keys::run(args, environment, output)).await)
+        }
         Command::DeadLetters(args) => {
             wait_for(async |signals| signals.or(dead_letters::run(args, environment, output)).await)
         }
-        Command::Story(args) => wait_for(async |signals| signals.or(story::run(args, environment, output)).await),
-        Command::Audit(args) => wait_for(async |signals| signals.or(audit::run(args, environment, output)).await),
-        Command::Status(args) => wait_for(async |signals| signals.or(status::run(args, environment, output)).await),
-        Command::Logs(args) => wait_for(async |signals| signals.or(logs::run(args, environment, output)).await),
+        Command::Story(args) => {
+            wait_for(async |signals| signals.or(story::run(args, environment, output)).await)
+        }
+        Command::Audit(args) => {
+            wait_for(async |signals| signals.or(audit::run(args, environment, output)).await)
+        }
+        Command::Status(args) => {
+            wait_for(async |signals| signals.or(status::run(args, environment, output)).await)
+        }
+        Command::Logs(args) => {
+            wait_for(async |signals| signals.or(logs::run(args, environment, output)).await)
+        }
         Command::Doctor(args) => doctor::run(&args, environment, output),
         Command::Completions(args) => completions::run(&args, output),
         Command::Man(args) => man::run(&args, output),
@@ -234,9 +266,14 @@ mod tests {
 
     #[test]
     fn every_command_is_in_a_group_of_the_help() {
-        let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let grouped: Vec<&str> =
+            GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
         for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
-            assert!(grouped.contains(&command.get_name()), "`{}` is in no group", command.get_name());
+            assert!(
+                grouped.contains(&command.get_name()),
+                "`{}` is in no group",
+                command.get_name()
+            );
         }
     }
 }

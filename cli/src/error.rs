@@ -251,7 +251,10 @@ impl CliError {
             | Self::Other(_) => 1,
             Self::Usage(_) => 2,
             Self::NotRunning { .. } | Self::Crashed { .. } => 3,
-            Self::NotReady { .. } | Self::Undelivered { .. } | Self::Undecided { .. } | Self::NotQuiet { .. } => 4,
+            Self::NotReady { .. }
+            | Self::Undelivered { .. }
+            | Self::Undecided { .. }
+            | Self::NotQuiet { .. } => 4,
             Self::LimitCrossed { .. } => 5,
             Self::InvariantBroken { .. } => 6,
             Self::Lacking { .. } => 7,

@@ -1,7 +1,9 @@
 //! What every service tells the audit about itself: its outbox, its inbox, its storage.
 
+use std::collections::BTreeMap;
+
 use contracts::{
-    api::audit::{FACTS_PER_PAGE_MAX, FactsQuery, InboxFact, OutboxFact},
+    api::audit::{FACTS_PER_PAGE_MAX, FactsQuery, InboxFact, OutboxFact, SubjectFact},
     events::Envelope,
 };
 
@@ -14,8 +16,14 @@ const OUTBOX: &str =
     "SELECT id, kind, subject, published_at FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2";
 const INBOX: &str = "SELECT id, name FROM inbox WHERE id > ?1 ORDER BY id LIMIT ?2";
 
+// A page is of whole subjects, so it ends with the last of the next so many.
+const SUBJECTS: &str = "SELECT subject, kind, COUNT(*) FROM outbox WHERE subject > ?1 AND subject <= (
+         SELECT MAX(subject) FROM (
+             SELECT DISTINCT subject FROM outbox WHERE subject > ?1 ORDER BY subject LIMIT ?2) AS page)
+     GROUP BY subject, kind ORDER BY subject, kind";
+
 /// Every statement of this file, for the test that prepares them.
-pub const STATEMENTS: [&str; 2] = [OUTBOX, INBOX];
+pub const STATEMENTS: [&str; 3] = [OUTBOX, INBOX, SUBJECTS];
 
 /// Returns where a page of facts begins (after this key) and how many it holds at the most.
 #[must_use]
@@ -50,6 +58,28 @@ pub fn inbox(tx: &mut Tx<'_>, query: &FactsQuery) -> Result<Vec<InboxFact>, Stor
     tx.query(INBOX, &params![after, limit], |row| {
         Ok(InboxFact { id: row.get(0)?, name: row.get(1)? })
     })
+}
+
+/// Returns what the service told about each subject of a page.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn subjects(tx: &mut Tx<'_>, query: &FactsQuery) -> Result<Vec<SubjectFact>, StoreError> {
+    let (after, limit) = page(query);
+    let rows: Vec<(String, String, i64)> = tx.query(SUBJECTS, &params![after, limit], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })?;
+    let mut facts: Vec<SubjectFact> = Vec::new();
+    for (subject, kind, count) in rows {
+        if facts.last().is_none_or(|fact| fact.subject != subject) {
+            facts.push(SubjectFact { subject, events: BTreeMap::new() });
+        }
+        if let Some(fact) = facts.last_mut() {
+            // Two versions of an event are one event.
+            *fact.events.entry(name_of(&kind).to_owned()).or_default() += count;
+        }
+    }
+    Ok(facts)
 }
 
 fn name_of(kind: &str) -> &str {

@@ -18,7 +18,7 @@ use axum::{
 use contracts::{
     Timestamp,
     api::{
-        audit::{Facts, FactsQuery, InboxFact, OutboxFact, StorageCheck},
+        audit::{Facts, FactsQuery, InboxFact, OutboxFact, StorageCheck, SubjectFact},
         service::{Events, ServiceDeadLetters, ServiceStatus},
     },
     events::Envelope,
@@ -296,6 +296,7 @@ impl Service {
             .route("/internal/dead-letters/{id}/replay", post(replay_dead_letter))
             .route("/internal/facts/outbox", get(outbox_facts))
             .route("/internal/facts/inbox", get(inbox_facts))
+            .route("/internal/facts/subjects", get(subject_facts))
             .route("/internal/facts/storage", get(storage_facts))
             .with_state(self.clone())
     }
@@ -410,6 +411,13 @@ async fn inbox_facts(
     Query(query): Query<FactsQuery>,
 ) -> Result<axum::Json<Facts<InboxFact>>, Problem> {
     facts_page(&service, move |tx| facts::inbox(tx, &query)).await
+}
+
+async fn subject_facts(
+    State(service): State<Service>,
+    Query(query): Query<FactsQuery>,
+) -> Result<axum::Json<Facts<SubjectFact>>, Problem> {
+    facts_page(&service, move |tx| facts::subjects(tx, &query)).await
 }
 
 /// Answers a page of facts.

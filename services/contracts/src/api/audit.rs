@@ -95,6 +95,15 @@ pub struct OutboxFact {
     pub published: bool,
 }
 
+/// `/internal/facts/subjects`, by subject: what a service told about one subject.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubjectFact {
+    /// The subject: an order's id, an ingredient, or the menu.
+    pub subject: String,
+    /// How many events of each name.
+    pub events: BTreeMap<String, i64>,
+}
+
 /// `/internal/facts/inbox`, by event id: an event that a service acted on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboxFact {

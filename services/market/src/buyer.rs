@@ -164,6 +164,10 @@ impl Buyer {
         let Ok(Ok(_turn)) = timeout_at(deadline, self.turns.acquire()).await else {
             return Err(Refusal::Busy);
         };
+        // Without time for a call, the purchase must not be saved as one that may have been made.
+        if Instant::now() >= deadline {
+            return Err(Refusal::Busy);
+        }
         match self.intents.submit(intent).await.map_err(unsaved)? {
             Step::Tell(bought) => Ok(bought),
             Step::OtherIngredient(other) => Err(Refusal::OtherIngredient(other)),

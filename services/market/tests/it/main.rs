@@ -1,1 +1,13 @@
 //! What the inventory sees of the market, whatever the farmers do.
+
+#![expect(clippy::unwrap_used, reason = "tests may")]
+
+mod crashes;
+mod duplicates;
+mod grpc;
+mod hostile;
+mod parts;
+mod plaza_trouble;
+mod sales;
+mod speed;
+mod statements;

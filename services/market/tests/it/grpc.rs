@@ -1,0 +1,31 @@
+//! The market alone, over HTTP/2.
+
+use contracts::{
+    PurchaseId,
+    market::{BuyRequest, market_client::MarketClient},
+};
+use serde_json::json;
+use tonic::{Code, transport::Endpoint};
+
+use crate::parts::{Farmers, House, Told, told};
+
+#[tokio::test]
+async fn it_sells_over_the_network_as_in_process() {
+    let farmers = Farmers::open().await;
+    farmers.tell(json!({"zeros": 0, "quantity_min": 2, "quantity_max": 2})).await;
+    let house = House::open(farmers.config()).await;
+    let address = house.market.serve_grpc(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let channel = Endpoint::new(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let mut client = MarketClient::new(channel);
+
+    let purchase = PurchaseId::new().to_string();
+    let request = BuyRequest { purchase: purchase.clone(), ingredient: "lemon".into() };
+    let response = client.buy(request).await.unwrap().into_inner();
+    assert_eq!(told(response), Told::Sold(2));
+
+    let nonsense = BuyRequest { purchase, ingredient: "gold".into() };
+    assert_eq!(client.buy(nonsense).await.unwrap_err().code(), Code::InvalidArgument);
+    let large = BuyRequest { purchase: "x".repeat(100_000), ingredient: "lemon".into() };
+    assert_eq!(client.buy(large).await.unwrap_err().code(), Code::OutOfRange);
+    house.floor.close().await;
+}

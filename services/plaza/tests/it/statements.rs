@@ -1,0 +1,46 @@
+//! Every statement, on both engines; and a sale on PostgreSQL.
+
+use axum::http::StatusCode;
+use chassis::{Clock, bus::Bus, database::Location, service::Floor, testing};
+use plaza::{Plaza, STATEMENTS};
+use serde_json::json;
+
+use crate::{Stand, preset};
+
+#[tokio::test]
+async fn sqlite_understands_every_statement() {
+    let stand = Stand::open().await;
+    let location = Location::Folder {
+        folder: stand.folder.path().to_owned(),
+        durability: chassis::database::Durability::Process,
+    };
+    prepare_all(location).await;
+}
+
+#[tokio::test]
+async fn postgresql_understands_every_statement_and_sells() {
+    let Some(database) = testing::postgres() else { return };
+    let floor = Floor::new(database.location(), Bus::in_process(), Clock::System);
+    let router = Plaza::open(&floor, preset(json!({"delay_ms": 0}))).await.unwrap().router();
+    prepare_all(database.location()).await;
+
+    let stand = Stand { floor, router, folder: tempfile::tempdir().unwrap() };
+    let (status, first) = stand.buy_with("monday", "lemon").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(stand.buy_with("monday", "lemon").await, (StatusCode::OK, first));
+    stand.set(json!({"zeros": 1, "seed": u64::MAX})).await;
+    assert_eq!(stand.buy("rice").await, 0);
+    assert_eq!(stand.sales().await, 2);
+    stand.floor.close().await;
+}
+
+/// Prepares every statement in a database that a plaza has opened before.
+async fn prepare_all(location: Location) {
+    let floor = Floor::new(location, Bus::in_process(), Clock::System);
+    let none = chassis::database::Migrations { owner: "plaza_statements", steps: &[] };
+    let service = floor.open("plaza", none).await.unwrap();
+    let prepared =
+        service.database().write(|tx| STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql)));
+    prepared.await.unwrap();
+    floor.close().await;
+}

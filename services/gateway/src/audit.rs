@@ -1,12 +1,19 @@
 //! What must always hold, checked across services: sorted pages of facts, merged with bounded memory.
 
+mod board;
+mod events;
 mod finding;
+mod judgement;
+mod larder;
 pub(crate) mod ledger;
-mod quiet;
+mod orders;
+mod services;
+mod source;
 
 use chassis::problem::Problem;
 use contracts::api::audit::{AuditReport, Invariant};
 
+use self::finding::Finding;
 use crate::{backend::Unanswered, services::Services};
 
 /// An audit that could not be done.
@@ -15,6 +22,9 @@ pub(crate) enum AuditError {
     /// A service did not tell its facts.
     #[error("{service} did not tell its {facts}: {source}")]
     Unanswered { service: &'static str, facts: &'static str, source: Unanswered },
+    /// Its facts are not in the order of their keys, so that they can't be merged.
+    #[error("{service} told its {facts} out of order")]
+    Unsorted { service: &'static str, facts: &'static str },
 }
 
 impl From<AuditError> for Problem {
@@ -25,11 +35,32 @@ impl From<AuditError> for Problem {
 
 /// Checks every invariant. `live` allows what is in flight.
 ///
+/// Counters are read before what they were counted from, and what follows from something after it: so that what is in
+/// flight makes a difference in one direction only.
+///
 /// # Errors
 /// [`AuditError`] if a service did not tell its facts.
 pub(crate) async fn run(services: &Services, live: bool) -> Result<AuditReport, AuditError> {
-    let mut invariants: Vec<Invariant> = Vec::new();
-    invariants.extend(quiet::check(services, live).await?);
+    let counters = board::counters(services).await?;
+    let shelves = larder::shelves(services).await?;
+    let purchases = larder::check(services, &shelves, live).await?;
+    let mut orders = orders::check(services, live).await?;
+    let inbox = events::check(services, live).await?;
+    let themselves = services::check(services, live).await?;
+    purchases.check_told(&orders.sums, &mut orders.outbox, live);
+    let findings = [
+        orders.balance,
+        orders.tickets,
+        orders.dishes,
+        larder::conserve(&shelves, &orders.sums, live),
+        orders.used,
+        purchases.receipts,
+        purchases.sold,
+        orders.outbox,
+        inbox,
+        board::check(&counters, &orders.sums, &purchases.bought, live),
+    ];
+    let invariants = findings.into_iter().chain(themselves).map(Finding::done).collect();
     Ok(report(invariants, live))
 }
 

@@ -9,7 +9,10 @@ use contracts::{
         audit::{AuditOptions, AuditReport, Ledger},
         board::Summary,
         gateway::{AddKey, AddedKey, DeadLetters, Keys, Role, Status, Story},
-        inventory::{AdjustStock, ListPurchases, OpenStock, PurchasePage, Stock, StockChanges},
+        inventory::{
+            AdjustStock, BookingOptions, ListPurchases, OpenStock, PurchasePage, Stock,
+            StockChanges,
+        },
         kitchen::{Menu, MenuChanges, SeedOptions},
         orders::{AskStates, ListOrders, Order, OrderPage, OrderStates, PlaceOrders, PlacedOrders},
         plaza::{ChangePlaza, Plaza},
@@ -262,7 +265,7 @@ fn larder() -> Vec<Route> {
             inventory,
             "Book opening quantities, once an ingredient",
         )
-        .query::<SeedOptions>()
+        .query::<BookingOptions>()
         .takes::<OpenStock>()
         .answers::<StockChanges>(),
         manager(
@@ -272,7 +275,8 @@ fn larder() -> Vec<Route> {
             inventory,
             "Book what makes the shelves hold what is said",
         )
-        .query::<SeedOptions>()
+        .idempotent()
+        .query::<BookingOptions>()
         .takes::<AdjustStock>()
         .answers::<StockChanges>(),
         viewer(

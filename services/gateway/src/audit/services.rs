@@ -1,20 +1,23 @@
 //! What every service says of itself: its storage, its outbox, its dead letters.
 
-use contracts::api::{
-    audit::{Invariant, StorageCheck},
-    service::ServiceStatus,
-};
+use std::time::Duration;
+
+use contracts::api::{audit::StorageCheck, service::ServiceStatus};
 
 use super::{AuditError, finding::Finding};
 use crate::services::{LIST_WAIT_MAX, Services};
+
+/// How long a storage may check itself: it reads all of it.
+const STORAGE_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Checks the storage of every service, that nothing waits (unless `live`), and that nothing was set aside.
 ///
 /// # Errors
 /// [`AuditError`] if a service did not answer.
-pub(super) async fn check(services: &Services, live: bool) -> Result<Vec<Invariant>, AuditError> {
-    let checks = services
-        .ask_all(|_, backend| backend.get::<StorageCheck>("/internal/facts/storage", STORAGE_WAIT));
+pub(super) async fn check(services: &Services, live: bool) -> Result<[Finding; 3], AuditError> {
+    let checks = services.ask_all(|_, backend| {
+        backend.get::<StorageCheck>("/internal/facts/storage", STORAGE_WAIT_MAX)
+    });
     let statuses = services
         .ask_all(|_, backend| backend.get::<ServiceStatus>("/internal/status", LIST_WAIT_MAX));
     let (checks, statuses) = tokio::join!(checks, statuses);
@@ -58,8 +61,5 @@ pub(super) async fn check(services: &Services, live: bool) -> Result<Vec<Invaria
     if live {
         outboxes.note("what is in flight is allowed");
     }
-    Ok([storage, outboxes, letters].map(Finding::done).into())
+    Ok([outboxes, letters, storage])
 }
-
-/// How long a storage may check itself: it reads all of it.
-const STORAGE_WAIT: std::time::Duration = std::time::Duration::from_secs(20);

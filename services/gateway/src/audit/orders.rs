@@ -1,0 +1,281 @@
+//! Every order, beside its ticket, its reservation and what was told about it.
+
+use std::collections::BTreeMap;
+
+use contracts::{
+    OrderId, Quantities,
+    api::{
+        audit::{OrderFact, ReservationFact, SubjectFact, TicketFact},
+        orders::OrderStatus,
+    },
+    events::{DishPrepared, OrderDelivered, OrderPlaced},
+    services::{INVENTORY, KITCHEN, ORDERS},
+};
+
+use super::{
+    AuditError,
+    finding::Finding,
+    judgement::{Picture, Rule, Times, sum},
+    source::{Source, least},
+};
+use crate::services::Services;
+
+/// How many orders that seem to be lost are looked at again while the house works.
+const SUSPECTS_MAX: usize = 1_000;
+
+/// What the orders say, and what they add up to.
+#[derive(Debug)]
+pub(super) struct Orders {
+    pub(super) balance: Finding,
+    pub(super) tickets: Finding,
+    pub(super) dishes: Finding,
+    pub(super) used: Finding,
+    pub(super) outbox: Finding,
+    pub(super) sums: Sums,
+}
+
+/// What the orders add up to.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    by_status: BTreeMap<OrderStatus, i64>,
+    /// Delivered orders, by dish.
+    pub(super) dishes: BTreeMap<String, i64>,
+    /// What was ever set aside, and what came back.
+    pub(super) reserved: Quantities,
+    pub(super) released: Quantities,
+    /// Events, by name.
+    pub(super) told: BTreeMap<String, i64>,
+    /// Events about what is no order, by subject and name.
+    pub(super) told_else: BTreeMap<(String, String), i64>,
+}
+
+struct Sources {
+    orders: Source<OrderFact>,
+    tickets: Source<TicketFact>,
+    reservations: Source<ReservationFact>,
+    told: Vec<Source<SubjectFact>>,
+}
+
+impl Sources {
+    fn of(services: &Services) -> Option<Self> {
+        let told = |service| {
+            Source::of(services, service, "subjects", |fact: &SubjectFact| fact.subject.clone())
+        };
+        Some(Self {
+            orders: Source::of(services, ORDERS, "orders", |fact: &OrderFact| {
+                fact.order.to_string()
+            })?,
+            tickets: Source::of(services, KITCHEN, "tickets", |fact: &TicketFact| {
+                fact.order.to_string()
+            })?,
+            reservations: Source::of(
+                services,
+                INVENTORY,
+                "reservations",
+                |fact: &ReservationFact| fact.order.to_string(),
+            )?,
+            told: [ORDERS, KITCHEN, INVENTORY].into_iter().filter_map(told).collect(),
+        })
+    }
+
+    /// Reads on; returns up to which key everything is at hand.
+    async fn fill(&mut self, live: bool) -> Result<Option<String>, AuditError> {
+        self.orders.fill().await?;
+        if live {
+            // What follows from an order must be read after it.
+            self.tickets.forget();
+            self.reservations.forget();
+            self.told.iter_mut().for_each(Source::forget);
+        }
+        self.tickets.fill().await?;
+        self.reservations.fill().await?;
+        for told in &mut self.told {
+            told.fill().await?;
+        }
+        let reaches = [self.orders.reach(), self.tickets.reach(), self.reservations.reach()];
+        Ok(least(reaches.into_iter().chain(self.told.iter().map(Source::reach))))
+    }
+
+    /// Takes what is said up to a key, order by order.
+    fn take_until(&mut self, bound: Option<&str>) -> BTreeMap<String, Picture> {
+        let mut pictures: BTreeMap<String, Picture> = BTreeMap::new();
+        for (key, order) in self.orders.take_until(bound) {
+            pictures.entry(key).or_default().order = Some(order);
+        }
+        for (key, ticket) in self.tickets.take_until(bound) {
+            pictures.entry(key).or_default().ticket = Some(ticket);
+        }
+        for (key, reservation) in self.reservations.take_until(bound) {
+            pictures.entry(key).or_default().reservation = Some(reservation);
+        }
+        for told in &mut self.told {
+            for (key, fact) in told.take_until(bound) {
+                let told = &mut pictures.entry(key).or_default().told;
+                for (name, count) in fact.events {
+                    *told.entry(name).or_default() += count;
+                }
+            }
+        }
+        pictures
+    }
+}
+
+/// Checks every order.
+///
+/// # Errors
+/// [`AuditError`] if a service did not tell its facts.
+pub(super) async fn check(services: &Services, live: bool) -> Result<Orders, AuditError> {
+    let mut orders = Orders::new();
+    let Some(mut sources) = Sources::of(services) else { return Ok(orders) };
+    let mut suspects: Vec<(String, Picture)> = Vec::new();
+    let mut unseen = 0;
+    loop {
+        let bound = sources.fill(live).await?;
+        let end = sources.orders.end().map(str::to_owned);
+        for (key, picture) in sources.take_until(bound.as_deref()) {
+            orders.sums.add(&key, &picture);
+            if key.parse::<OrderId>().is_err() {
+                continue;
+            }
+            let came_later = end.as_ref().is_some_and(|end| key > *end);
+            match &picture.order {
+                Some(order) => orders.note(&key, &picture, order, live),
+                None if !live => orders.note_orphan(&key, &picture),
+                None if came_later => {}
+                None if suspects.len() < SUSPECTS_MAX => suspects.push((key, picture)),
+                None => unseen += 1,
+            }
+        }
+        if bound.is_none() {
+            break;
+        }
+    }
+    for (key, picture) in suspects {
+        if !sources.orders.has(&key).await? {
+            orders.note_orphan(&key, &picture);
+        }
+    }
+    if unseen > 0 {
+        orders.tickets.note(format!("{unseen} orders were too young to be looked at"));
+    }
+    orders.balance.note(orders.sums.described());
+    Ok(orders)
+}
+
+impl Orders {
+    fn new() -> Self {
+        Self {
+            balance: Finding::new(
+                "orders.balance",
+                "Every order that was accepted is delivered, cancelled, rejected or in flight, and in one of them only.",
+            ),
+            tickets: Finding::new(
+                "orders.tickets",
+                "Every order has one ticket that agrees with it, and nothing is made without an order.",
+            ),
+            dishes: Finding::new(
+                "dishes.once",
+                "At most one dish is prepared and one delivered an order, by one recipe.",
+            ),
+            used: Finding::new(
+                "stock.used",
+                "What a delivered order used is what its ticket was opened with; what is cancelled gave everything back.",
+            ),
+            outbox: Finding::new(
+                "events.outbox",
+                "Each change that owes an event has exactly one in its outbox.",
+            ),
+            sums: Sums::default(),
+        }
+    }
+
+    fn note(&mut self, key: &str, picture: &Picture, order: &OrderFact, live: bool) {
+        let ends = i64::try_from(picture.ends_told()).unwrap_or(i64::MAX);
+        self.balance.count(1, ends.max(1));
+        self.tickets.count(1, i64::from(picture.ticket.is_some()));
+        let told = [picture.times_told::<OrderDelivered>(), picture.times_told::<DishPrepared>()];
+        let surplus: i64 = told.iter().map(|told| (told - 1).max(0)).sum();
+        let delivered = i64::from(order.status == OrderStatus::Delivered);
+        self.dishes.count(delivered, delivered + surplus);
+        if order.status == OrderStatus::Delivered {
+            let pieces = |needs: Option<&Quantities>| needs.map_or(0, sum);
+            self.used.count(
+                pieces(picture.ticket.as_ref().map(|ticket| &ticket.needs)),
+                pieces(picture.reservation.as_ref().map(|reservation| &reservation.needs)),
+            );
+        }
+        for (_, times, found) in picture.owed(order) {
+            if !(live && times == Times::Never) {
+                let (expected, found) = times.of(found);
+                self.outbox.count(expected, found);
+            }
+        }
+        for (rule, what) in picture.judge(order, live) {
+            self.breach(rule, format!("{key} {what}"));
+        }
+    }
+
+    fn note_orphan(&mut self, key: &str, picture: &Picture) {
+        self.balance.count(i64::from(picture.times_told::<OrderPlaced>() > 0), 0);
+        let (rule, what) = picture.judge_orphan();
+        self.breach(rule, format!("{key} {what}"));
+    }
+
+    fn breach(&mut self, rule: Rule, what: String) {
+        let finding = match rule {
+            Rule::Balance => &mut self.balance,
+            Rule::Tickets => &mut self.tickets,
+            Rule::Dishes => &mut self.dishes,
+            Rule::Used => &mut self.used,
+            Rule::Outbox => &mut self.outbox,
+        };
+        finding.breach(what);
+    }
+}
+
+impl Sums {
+    fn add(&mut self, key: &str, picture: &Picture) {
+        if let Some(order) = &picture.order {
+            *self.by_status.entry(order.status).or_default() += 1;
+            if order.status == OrderStatus::Delivered {
+                let dish = order.dish.clone().unwrap_or_default();
+                *self.dishes.entry(dish).or_default() += 1;
+            }
+        }
+        if let Some(reservation) = &picture.reservation {
+            let released = reservation.status == "released";
+            if released || reservation.status == "reserved" {
+                add(&mut self.reserved, &reservation.needs);
+            }
+            if released {
+                add(&mut self.released, &reservation.needs);
+            }
+        }
+        let is_order = key.parse::<OrderId>().is_ok();
+        for (name, count) in &picture.told {
+            *self.told.entry(name.clone()).or_default() += count;
+            if !is_order {
+                *self.told_else.entry((key.to_owned(), name.clone())).or_default() += count;
+            }
+        }
+    }
+
+    fn described(&self) -> String {
+        let of = |statuses: &[OrderStatus]| -> i64 {
+            statuses.iter().filter_map(|status| self.by_status.get(status)).sum()
+        };
+        format!(
+            "{} delivered, {} cancelled, {} rejected, {} in flight",
+            of(&[OrderStatus::Delivered]),
+            of(&[OrderStatus::Cancelled]),
+            of(&[OrderStatus::Rejected]),
+            of(&[OrderStatus::Placed, OrderStatus::Cancelling, OrderStatus::Cooking]),
+        )
+    }
+}
+
+fn add(sums: &mut Quantities, more: &Quantities) {
+    for (ingredient, quantity) in more {
+        *sums.entry(*ingredient).or_default() += quantity;
+    }
+}

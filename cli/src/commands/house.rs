@@ -10,6 +10,7 @@ use std::{
 use clap::Args;
 use contracts::Timestamp;
 use house::{House, HouseConfig};
+use serde_json::json;
 
 use crate::{
     config::{Durability, PORT_DEFAULT, Settings},
@@ -93,11 +94,14 @@ async fn be_the_house(environment: &Environment) -> Result<()> {
         started_at: Timestamp::now(),
     };
     write_json(&environment.house_record(), &record)?;
+    note(&format!("Opened the house at http://{}", record.address));
     // Nobody may listen any more; the record says the same.
     let _unheard = say(&FirstWord::Listening);
     let signal = signals.next().await;
+    note(&format!("Closing the house: {signal}"));
     house.close().await;
     embedded::forget_record(environment)?;
+    note("Closed the house");
     Err(signal)
 }
 
@@ -175,6 +179,14 @@ fn chain(error: &CliError) -> String {
         .join(": ")
 }
 
+/// Writes a line into the house's own log, which stderr is, in the shape that every line has.
+fn note(message: &str) {
+    let line =
+        json!({"time": Timestamp::now(), "level": "INFO", "service": "house", "message": message});
+    // A full disk must not stop the house.
+    let _unwritten = writeln!(io::stderr(), "{line}");
+}
+
 /// Says the first word to whoever started this, and from then on lets stdout go where stderr goes.
 fn say(word: &FirstWord) -> io::Result<()> {
     let mut stdout = io::stdout();
@@ -206,6 +218,8 @@ fn house_config(
     config.cooking_time = settings.cooking_time;
     config.stoves = settings.stoves.get();
     config.seed = settings.seed;
+    // Environments may share a database: `_` is in no name.
+    config.schema_prefix = format!("{}_", environment.name().to_string().replace('-', "_"));
     config.database_url = settings.database_url.as_ref().map(|url| url.reveal().to_owned());
     config.market_url = settings.market_url.clone();
     if let Some(filter) = &settings.log_filter {

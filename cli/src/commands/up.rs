@@ -270,7 +270,7 @@ fn tell(
     output: &Output,
 ) -> Result<()> {
     let port = record.address.port();
-    if wanted.settings.port.is_none() && port != PORT_DEFAULT {
+    if !unchanged && wanted.settings.port.is_none() && port != PORT_DEFAULT {
         let holder = process::port_holder(PORT_DEFAULT)
             .map(|holder| format!(" by {holder}"))
             .unwrap_or_default();

@@ -136,7 +136,7 @@ fn a_path_with_spaces_is_as_good_as_any() {
 fn the_first_command_of_the_readme_delivers_fifty_orders() {
     let home = Home::new();
     let up = home.must(&["up", "--port", "0", "--cooking-time", "1ms", "--orders", "50"]);
-    assert!(up.stderr.contains("50"), "{up}");
+    assert!(up.stdout.contains("50 accepted, 50 delivered"), "{up}");
     home.must(&["audit"]);
     home.must(&["down"]);
 }

@@ -136,6 +136,8 @@ pub(crate) struct Made {
     pub(crate) state: bool,
     /// The right to change things, while it is needed.
     pub(crate) lock: Option<ChangeLock>,
+    /// The settings that it wrote over, while the house that has the new ones does not listen.
+    written_over: Option<Option<Settings>>,
 }
 
 impl Made {
@@ -157,11 +159,23 @@ impl Made {
                 forget_record(environment)?;
             }
         }
+        restore_settings(self.written_over, environment)?;
         if self.state && matches!(environment.house()?, HouseState::Stopped) {
             forget_all(environment)?;
         }
         drop(lock);
         Ok(())
+    }
+}
+
+fn restore_settings(
+    written_over: Option<Option<Settings>>,
+    environment: &Environment,
+) -> Result<()> {
+    match written_over {
+        Some(Some(settings)) => write_json(&environment.settings_file(), &settings),
+        Some(None) => forget_settings(environment),
+        None => Ok(()),
     }
 }
 
@@ -249,6 +263,7 @@ pub(crate) async fn start(
     wait_max: Duration,
     made: &mut Made,
 ) -> Result<HouseRecord> {
+    made.written_over = Some(environment.last_settings()?);
     write_json(&environment.settings_file(), settings)?;
     forget_record(environment)?;
     let log = open_house_log(environment)?;
@@ -273,10 +288,12 @@ pub(crate) async fn start(
     }
     let word = serde_json::from_slice(&said).ok();
     if let Some(FirstWord::Listening) = word {
+        made.written_over = None;
         return environment.running();
     }
     let status = child.wait().await.map_err(CliError::io(|| "wait for the house".into()))?;
     made.house = None;
+    restore_settings(made.written_over.take(), environment)?;
     Err(match word {
         Some(FirstWord::PortTaken { port }) => {
             CliError::PortTaken { port, holder: process::port_holder(port) }

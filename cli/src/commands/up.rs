@@ -110,11 +110,25 @@ pub(crate) struct UpArgs {
     )]
     database_url: Option<DatabaseUrl>,
     /// Farmers' market to buy at [default: the plaza, a stand-in]
-    #[arg(long, value_name = "URL", env = "CHEFCITO_MARKET_URL", help_heading = "The house")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "CHEFCITO_MARKET_URL",
+        value_parser = parse_market_url,
+        help_heading = "The house"
+    )]
     market_url: Option<String>,
     /// What the services log: a level, or `tracing` directives [default: info]
     #[arg(long, value_name = "FILTER", env = "CHEFCITO_LOG", help_heading = "The house")]
     log: Option<String>,
+}
+
+fn parse_market_url(text: &str) -> Result<String, &'static str> {
+    let uri = text.parse::<http::Uri>().ok();
+    let is_web = uri.is_some_and(|uri| {
+        uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https"))
+    });
+    is_web.then(|| text.to_owned()).ok_or("it should be like https://market.example")
 }
 
 impl UpArgs {
@@ -171,7 +185,8 @@ pub(crate) async fn run(
     if args.dry_run {
         return dry_run(&wanted, environment, output).await;
     }
-    let mut made = Made { state: !environment.folder().exists(), ..Made::default() };
+    let mut made = Made::default();
+    made.state = !environment.folder().exists();
     let result = signals.or(bring_up(&args, &wanted, environment, output, &mut made)).await;
     match result {
         Err(signal @ (CliError::Interrupted | CliError::Terminated)) => {
@@ -213,11 +228,21 @@ async fn bring_up(
         steps.iter().partition(|step| matches!(step, Step::Order { .. }));
     for step in &changes {
         output.detail(format_args!("{step}"));
-        apply(step, args, wanted, environment, output, made).await?;
+        apply(step, args, wanted, environment, output, made).await.inspect_err(|_| {
+            if !matches!(observed, Observed::Nothing { .. }) && matches!(step, Step::Start { .. }) {
+                let flag = environment.name().flag();
+                output.warn(format_args!(
+                    "the house that ran is stopped; `chefcito start{flag}` opens it as it was"
+                ));
+            }
+        })?;
     }
     let record = environment.running()?;
-    // From here on it is whole: orders and data are kept, whatever happens.
+    // From here on it is whole: data are kept, whatever happens, and a house that ran before goes on running.
     (made.state, made.lock) = (false, None);
+    if !matches!(observed, Observed::Nothing { .. }) {
+        made.house = None;
+    }
     tell(wanted, &record, changes.is_empty(), since.elapsed(), output)?;
     for step in orders {
         apply(step, args, wanted, environment, output, made).await?;

@@ -87,6 +87,25 @@ fn only_what_differs_is_changed_and_why_is_said() {
 }
 
 #[test]
+fn a_setting_that_no_house_can_have_does_not_spoil_the_last_ones() {
+    let home = Home::new();
+    home.must(&["up", "--port", "0", "--stoves", "3"]);
+    let broken = home.run(&["up", "--port", "0", "--log", "kitchen=much=too=much"]);
+    assert_eq!(broken.code, Some(1), "{broken}");
+    assert!(
+        broken.stderr.contains("the house did not start: the log filter `kitchen=much=too=much`"),
+        "{broken}"
+    );
+    assert!(broken.stderr.contains("`chefcito start` opens it as it was"), "{broken}");
+    home.must(&["start"]);
+    assert!(
+        fs::read_to_string(home.environment().join("house.json"))
+            .unwrap()
+            .contains(r#""stoves": 3"#)
+    );
+}
+
+#[test]
 fn the_default_port_taken_is_no_obstacle() {
     let home = Home::new();
     // If this fails, somebody else has it, and that is as good.

@@ -68,6 +68,7 @@ fn usage_errors_are_exit_code_2() {
         "up --port 70000",
         "up --cooking-time soon",
         "up --database-url mysql://db",
+        "up --market-url market.example",
         "logs pantry",
         "logs --since yesterday",
         "logs --tail some",

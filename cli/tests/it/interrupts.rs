@@ -1,6 +1,11 @@
 //! Ctrl-C, SIGTERM and haste: nothing is left half-made.
 
-use std::{fs, thread, time::Duration};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    thread,
+    time::Duration,
+};
 
 use crate::chefcito::{Home, kill, lives, wait_until};
 
@@ -78,8 +83,11 @@ fn signals_are_taken_over(pid: i32) -> bool {
 fn a_foreground_house_ends_with_its_terminal_and_keeps_its_data() {
     for (signal, code) in [("-INT", Some(130)), ("-TERM", Some(143)), ("-KILL", None)] {
         let home = Home::new();
-        let up = home.start(&["up", "--port", "0", "--foreground"]);
-        wait_until("it is up", || home.run(&["status"]).code == Some(0));
+        let mut up = home.start(&["up", "--port", "0", "--foreground"]);
+        let mut stdout = BufReader::new(up.stdout.take().unwrap());
+        let mut address = String::new();
+        stdout.read_line(&mut address).unwrap();
+        assert!(address.starts_with("http://"), "it says where it is once it is up: {address}");
         let house = home.house_pid();
         kill(signal, i32::try_from(up.id()).unwrap());
         assert_eq!(home.finish(&["up", "--foreground"], up).code, code);

@@ -282,7 +282,7 @@ async fn a_busy_house_and_a_lost_connection_are_tried_again_with_the_same_key() 
 #[tokio::test]
 async fn a_connection_that_was_closed_while_nobody_used_it_is_no_loss() {
     let (_, target) = Door::open([Act::AcceptAndClose], delivered_after(0)).await;
-    let plan = Plan { model: Model::Open { rate: 10.0 }, concurrency: 1, ..Plan::orders(3) };
+    let plan = Plan { model: Model::Open { rate: 4.0 }, concurrency: 1, ..Plan::orders(3) };
     let report = run_plan(plan, &target).await.unwrap();
     assert_eq!((report.accepted, report.lost), (3, 0));
 }

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -23,6 +23,8 @@ use crate::client::bearer;
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// How long the gateway may take to let somebody in. It is on loopback: it answers at once, or is stopped.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
+/// A connection that was not used for this long is looked at before it is used: the house may have closed it.
+const IDLE_UNSEEN_MAX: Duration = Duration::from_millis(100);
 /// The longest pause that the gateway can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
@@ -88,6 +90,7 @@ struct Open {
     sender: SendRequest<Full<Bytes>>,
     // Driven by whoever waits for an answer, not by a task of its own: nothing has to be woken.
     driver: Driver,
+    used: Instant,
 }
 
 impl Wire {
@@ -98,7 +101,7 @@ impl Wire {
     /// Makes the connection, if there is none, or if the house has closed it while it was not used.
     pub(super) async fn connect(&mut self) -> Result<(), Lost> {
         let closed = match &mut self.open {
-            Some(open) => open.is_closed().await,
+            Some(open) => open.used.elapsed() > IDLE_UNSEEN_MAX && open.is_closed().await,
             None => true,
         };
         if closed {
@@ -117,6 +120,7 @@ impl Wire {
         };
         let answer = open.exchange(request).await.map_err(|error| Lost(io::Error::other(error)))?;
         if !open.sender.is_closed() {
+            open.used = Instant::now();
             self.open = Some(open);
         }
         Ok(answer)
@@ -130,7 +134,7 @@ impl Open {
     }
 
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
-        let Self { sender, driver } = self;
+        let Self { sender, driver, .. } = self;
         drive(driver, async {
             sender.ready().await?;
             let (parts, body) = sender.send_request(request).await?.into_parts();
@@ -173,7 +177,7 @@ async fn open(address: SocketAddr) -> io::Result<Open> {
     stream.set_nodelay(true)?;
     let (sender, driver) =
         http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    Ok(Open { sender, driver })
+    Ok(Open { sender, driver, used: Instant::now() })
 }
 
 /// Returns the pause that the gateway asks for, in seconds as it always says it.

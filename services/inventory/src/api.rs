@@ -23,6 +23,7 @@ use contracts::{
         orders::IDEMPOTENCY_KEY_BYTES_MAX,
     },
 };
+use tracing::info;
 
 use crate::{
     Inventory,
@@ -60,7 +61,9 @@ async fn open(
             inventory.service.database().read(move |tx| Ok(opened(&store::opened(tx)?, &command)));
         return Ok(axum::Json(changes.await?));
     }
-    Ok(axum::Json(inventory.openings.submit(command).await?))
+    let changes = inventory.openings.submit(command).await?;
+    info!("Opened the stock with {}", in_words(&changes.booked));
+    Ok(axum::Json(changes))
 }
 
 async fn adjust(
@@ -79,7 +82,10 @@ async fn adjust(
         return Ok(axum::Json(changes.await?));
     }
     match inventory.adjustments.submit(Adjustment { key, command }).await? {
-        Ok(changes) => Ok(axum::Json(changes)),
+        Ok(changes) => {
+            info!("Adjusted the stock by {}", in_words(&changes.booked));
+            Ok(axum::Json(changes))
+        }
         Err(KeyReused) => Err(Problem::unprocessable(
             "idempotency-key-reused",
             "The Idempotency-Key was used for another request",
@@ -123,6 +129,17 @@ async fn purchase_facts(
         store::purchase_facts(tx, &after, limit)
     })
     .await
+}
+
+fn in_words(quantities: &Quantities) -> String {
+    if quantities.is_empty() {
+        return "nothing new".to_owned();
+    }
+    let words: Vec<String> = quantities
+        .iter()
+        .map(|(ingredient, quantity)| format!("{quantity} {ingredient}"))
+        .collect();
+    words.join(", ")
 }
 
 fn check_quantities(quantities: &Quantities) -> Result<(), Problem> {

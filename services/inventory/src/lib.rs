@@ -38,7 +38,8 @@ pub mod store;
 
 pub use market::{Answer, GrpcMarket, Market, MarketError};
 
-const MIGRATIONS: Migrations = Migrations {
+/// How its tables came to be what they are.
+pub const MIGRATIONS: Migrations = Migrations {
     owner: "inventory",
     steps: &[(1, "inventory", include_str!("../migrations/V1__inventory.sql"))],
 };

@@ -1,6 +1,9 @@
 //! A quantity of each ingredient, in a form that is cheap to add and compare.
 
-use std::ops::{AddAssign, Index, IndexMut};
+use std::{
+    fmt::Write as _,
+    ops::{AddAssign, Index, IndexMut},
+};
 
 use chassis::database::{FromValue, StoreError, ToValue, Value, ValueRef};
 use contracts::{Ingredient, QUANTITY_MAX, Quantities};
@@ -110,8 +113,8 @@ impl ToValue for Basket {
         text.push('{');
         for (ingredient, quantity) in self.iter().filter(|(_, quantity)| *quantity != 0) {
             let comma = if text.len() > 1 { "," } else { "" };
-            // Names of ingredients need no escapes.
-            text.push_str(&format!("{comma}\"{}\":{quantity}", ingredient.name()));
+            // Names of ingredients need no escapes, and writing to a text does not fail.
+            let _ = write!(text, "{comma}\"{}\":{quantity}", ingredient.name());
         }
         text.push('}');
         Value::Text(text)

@@ -219,9 +219,11 @@ impl<M: Market> Buyer<M> {
             match call {
                 Ok((id, Ok(answer))) => {
                     if let Some(pending) = self.pending.remove(&id) {
-                        if let Answer::Sold(quantity) = answer {
-                            sales[pending.ingredient as usize].push(quantity);
-                        }
+                        // One who never knows is asked less and less, like one who has none.
+                        sales[pending.ingredient as usize].push(match answer {
+                            Answer::Sold(quantity) => quantity,
+                            Answer::Unknown => 0,
+                        });
                         self.answered(id, pending.ingredient, answer, now);
                     }
                 }

@@ -396,8 +396,8 @@ pub(crate) fn purchases(
     before: Option<PurchaseId>,
     limit: i64,
 ) -> Result<Vec<Purchase>, StoreError> {
-    // `~` sorts after every id.
-    let before = before.map_or_else(|| "~".to_owned(), |before| before.to_string());
+    // It sorts after every id, in whatever language a database sorts.
+    let before = before.map_or_else(|| "g".to_owned(), |before| before.to_string());
     let each = |row: &Row<'_>| {
         Ok(Purchase {
             id: row.get(0)?,

@@ -174,7 +174,7 @@ fn restore_settings(
 ) -> Result<()> {
     match written_over {
         Some(Some(settings)) => write_json(&environment.settings_file(), &settings),
-        Some(None) => forget_settings(environment),
+        Some(None) => remove(environment.settings_file()),
         None => Ok(()),
     }
 }
@@ -444,12 +444,18 @@ pub(crate) fn forget_record(environment: &Environment) -> Result<()> {
     remove(environment.house_record())
 }
 
-/// Removes the settings of the last start.
+/// Puts the settings of the last start aside: `start` finds none any more, `down --volumes` still does.
 ///
 /// # Errors
-/// [`CliError::Io`] if they can't be removed.
+/// [`CliError::Io`] if they can't be put aside.
 pub(crate) fn forget_settings(environment: &Environment) -> Result<()> {
-    remove(environment.settings_file())
+    let path = environment.settings_file();
+    match fs::rename(&path, environment.former_settings_file()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(CliError::Io { what: format!("remove {}", path.display()), source: error })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn remove(path: PathBuf) -> Result<()> {

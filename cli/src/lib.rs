@@ -10,6 +10,7 @@ mod error;
 mod log_files;
 mod output;
 mod plan;
+mod postgres;
 mod process;
 mod progress;
 mod signals;

@@ -36,6 +36,11 @@ impl EnvironmentName {
     pub(crate) fn flag(&self) -> String {
         if self.0 == Self::DEFAULT { String::new() } else { format!(" --name {self}") }
     }
+
+    /// Returns what its schemas begin with, so that environments may share a database: `_` is in no name.
+    pub(crate) fn schema_prefix(&self) -> String {
+        format!("{}_", self.0.replace('-', "_"))
+    }
 }
 
 impl FromStr for EnvironmentName {
@@ -170,6 +175,11 @@ impl Environment {
         self.folder.join("settings.json")
     }
 
+    /// Returns the file of the settings before the last `down`: they say where the data are.
+    pub(crate) fn former_settings_file(&self) -> PathBuf {
+        self.folder.join("settings.former.json")
+    }
+
     /// Returns the file of the local admin key.
     pub(crate) fn admin_key_file(&self) -> PathBuf {
         self.folder.join("admin.key")
@@ -282,6 +292,17 @@ impl Environment {
     /// [`CliError::Io`] if they can't be read.
     pub(crate) fn last_settings(&self) -> Result<Option<Settings>> {
         read_json(&self.settings_file())
+    }
+
+    /// Returns the settings of the last start, even if a `down` came after it.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if they can't be read.
+    pub(crate) fn former_settings(&self) -> Result<Option<Settings>> {
+        match self.last_settings()? {
+            Some(settings) => Ok(Some(settings)),
+            None => read_json(&self.former_settings_file()),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::{
     embedded::{self, ChangeLock, End},
     error::Result,
     output::Output,
+    postgres,
     progress::Waiting,
     state::Environment,
 };
@@ -26,22 +27,19 @@ pub(crate) async fn run(args: DownArgs, environment: &Environment, output: &Outp
         return Ok(());
     }
     let _lock = ChangeLock::take(environment, output).await?;
-    let settings = environment.last_settings()?;
     let end = {
         let _waiting = Waiting::new(output, "Closing the house");
         embedded::stop(environment).await?
     };
     say(end, environment, output);
-    embedded::forget_settings(environment)?;
-    if args.volumes {
-        embedded::forget_all(environment)?;
-        output.status(format_args!("Its data are gone"));
-        if let Some(url) = settings.and_then(|settings| settings.database_url) {
-            output.warn(format_args!(
-                "what it kept in PostgreSQL at {url} stays there: drop its schemas yourself"
-            ));
-        }
+    if !args.volumes {
+        return embedded::forget_settings(environment);
     }
+    if let Some(url) = environment.former_settings()?.and_then(|settings| settings.database_url) {
+        postgres::forget(&url, environment.name()).await?;
+    }
+    embedded::forget_all(environment)?;
+    output.status(format_args!("Its data are gone"));
     Ok(())
 }
 

@@ -218,8 +218,7 @@ fn house_config(
     config.cooking_time = settings.cooking_time;
     config.stoves = settings.stoves.get();
     config.seed = settings.seed;
-    // Environments may share a database: `_` is in no name.
-    config.schema_prefix = format!("{}_", environment.name().to_string().replace('-', "_"));
+    config.schema_prefix = environment.name().schema_prefix();
     config.database_url = settings.database_url.as_ref().map(|url| url.reveal().to_owned());
     config.market_url = settings.market_url.clone();
     if let Some(filter) = &settings.log_filter {

@@ -152,6 +152,32 @@ fn a_path_with_spaces_is_as_good_as_any() {
 }
 
 #[test]
+fn postgresql_keeps_the_data_of_two_environments_apart_until_they_are_forgotten() {
+    let Some(database) = chassis::testing::postgres() else { return };
+    let home = Home::new();
+    let up = |name: &str| {
+        home.must(&["up", "--port", "0", "--name", name, "--database-url", database.url()])
+    };
+    up("one");
+    up("two-b");
+    home.must(&["order", "--name", "one", "--count", "3", "--timeout", "30s"]);
+    let placed = |name: &str| {
+        let status = home.must(&["status", "--json", "--name", name]).stdout;
+        serde_json::from_str::<serde_json::Value>(&status).unwrap()["orders"]["placed"].clone()
+    };
+    assert_eq!((placed("one"), placed("two-b")), (3.into(), 0.into()));
+
+    // Put away first, forgotten later: where the data are is still known.
+    home.must(&["down", "--name", "one"]);
+    up("one");
+    assert_eq!(placed("one"), 3);
+    home.must(&["down", "--name", "one"]);
+    home.must(&["down", "--name", "one", "--volumes"]);
+    up("one");
+    assert_eq!((placed("one"), placed("two-b")), (0.into(), 0.into()), "forgotten; its keys, too");
+}
+
+#[test]
 fn the_first_command_of_the_readme_delivers_fifty_orders() {
     let home = Home::new();
     let up = home.must(&["up", "--port", "0", "--cooking-time", "1ms", "--orders", "50"]);

@@ -13,8 +13,8 @@ mod plan;
 mod postgres;
 mod process;
 mod progress;
-mod signals;
 mod seeds;
+mod signals;
 mod state;
 mod yaml;
 

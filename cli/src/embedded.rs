@@ -1,5 +1,7 @@
 //! The embedded runtime: one background process that holds all services. Starts it, looks at it, stops it.
 
+mod probe;
+
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
@@ -16,13 +18,13 @@ use std::{
 use contracts::api::kitchen::Menu;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    io::AsyncReadExt,
     process::{Child, Command},
     time::{sleep, timeout},
 };
 use uuid::Uuid;
 
+use self::probe::{NotReady, probe};
 use crate::{
     commands::connect,
     config::Settings,
@@ -40,8 +42,8 @@ const GOODBYE_WAIT_MAX: Duration = Duration::from_secs(10);
 const KILL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a house that holds its lock may take to write where it listens, if nobody waits for its own word.
 const MUTE_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long one question for readiness may take.
-const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long a house that was killed may take to be gone: the system closes its sockets before its files.
+const DEATH_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How often a state that nobody announces is looked at. A look takes some ten microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// What dying houses printed is kept up to this, and once more.
@@ -194,20 +196,29 @@ async fn end(house: &mut Child) -> io::Result<()> {
 /// # Errors
 /// [`CliError::Io`] if the state folder can't be read.
 pub(crate) async fn observe(environment: &Environment) -> Result<Observed> {
-    let record = match settled(environment).await? {
-        HouseState::Stopped => {
-            return Ok(Observed::Nothing {
-                state: environment.settings_file().exists(),
-                crashed: false,
-            });
+    let since = Instant::now();
+    loop {
+        let record = match settled(environment).await? {
+            HouseState::Stopped => {
+                let state = environment.admin_key_file().exists();
+                return Ok(Observed::Nothing { state, crashed: false });
+            }
+            HouseState::Crashed => return Ok(Observed::Nothing { state: true, crashed: true }),
+            HouseState::Starting { pid } => return Ok(Observed::Mute { pid }),
+            HouseState::Running(record) => record,
+        };
+        match probe(record.address).await {
+            // It listened once: it is about to end, and will let go of its lock.
+            Err(NotReady::Gone(_)) if since.elapsed() < DEATH_WAIT_MAX => {
+                sleep(LOOK_EVERY).await;
+            }
+            answer => {
+                let ready = answer.is_ok();
+                let empty = ready && is_empty(environment).await.unwrap_or(false);
+                return Ok(Observed::Running { record, ready, empty });
+            }
         }
-        HouseState::Crashed => return Ok(Observed::Nothing { state: true, crashed: true }),
-        HouseState::Starting { pid } => return Ok(Observed::Mute { pid }),
-        HouseState::Running(record) => record,
-    };
-    let ready = probe(record.address).await.is_ok();
-    let empty = ready && is_empty(environment).await.unwrap_or(false);
-    Ok(Observed::Running { record, ready, empty })
+    }
 }
 
 /// Gives a house that is just starting the time to say where it listens.
@@ -352,35 +363,10 @@ pub(crate) async fn await_ready(
             HouseState::Stopped | HouseState::Crashed => return Err(environment.crashed()),
         }
         if since.elapsed() >= wait_max {
-            return Err(CliError::NotReady { waited: wait_max, reason });
+            return Err(CliError::NotReady { waited: wait_max, reason: reason.to_string() });
         }
         sleep(LOOK_EVERY).await;
     }
-}
-
-/// Asks once whether the house is ready. `Err` is what it said instead.
-async fn probe(address: SocketAddr) -> std::result::Result<(), String> {
-    let ask = async {
-        let mut stream = TcpStream::connect(address).await?;
-        let request =
-            format!("GET /ready HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.take(16 * 1024).read_to_end(&mut answer).await?;
-        io::Result::Ok(answer)
-    };
-    let answer = match timeout(PROBE_WAIT_MAX, ask).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(error.to_string()),
-        Err(_) => return Err("it does not answer".into()),
-    };
-    let answer = String::from_utf8_lossy(&answer);
-    if answer.starts_with("HTTP/1.1 200 ") {
-        return Ok(());
-    }
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).trim();
-    let status = answer.lines().next().unwrap_or_default().trim_start_matches("HTTP/1.1 ");
-    Err(if body.is_empty() { status.to_owned() } else { format!("{status}: {body}") })
 }
 
 /// How a house ended.

@@ -124,7 +124,8 @@ pub(crate) async fn run(args: LogsArgs, environment: &Environment, output: &Outp
             let since = args.since.map(|since| since.0);
             let tail = log_files::tail(files, count, |line| args.wants(line), since)
                 .map_err(unreadable)?;
-            if tail.more && count > 0 {
+            // Who asked for so many knows that there may be more.
+            if tail.more && count.to_string() == TAIL_DEFAULT {
                 output.status(format_args!("The last {count} lines; `--tail all` shows all"));
             }
             printer.print(tail.lines.iter())?;

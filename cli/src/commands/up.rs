@@ -132,8 +132,8 @@ fn parse_market_url(text: &str) -> Result<String, &'static str> {
 }
 
 impl UpArgs {
-    fn wanted(&self) -> Wanted {
-        Wanted {
+    fn wanted(&self) -> Result<Wanted> {
+        Ok(Wanted {
             settings: Settings {
                 runtime: self.runtime,
                 port: self.port,
@@ -141,14 +141,26 @@ impl UpArgs {
                 cooking_time: self.cooking_time.map(Into::into),
                 stoves: self.stoves,
                 seed: self.seed,
-                database_url: self.database_url.clone(),
+                database_url: self.database_url()?,
                 market_url: self.market_url.clone(),
                 log_filter: self.log.clone(),
             },
             program: embedded::this_program(),
             seed: !self.no_seed,
             orders: self.orders,
+        })
+    }
+
+    /// A URL with a password may be in a file, as every secret.
+    fn database_url(&self) -> Result<Option<DatabaseUrl>> {
+        const VARIABLE: &str = "CHEFCITO_DATABASE_URL";
+        if self.database_url.is_some() {
+            return Ok(self.database_url.clone());
         }
+        let url = chassis::config::secret(VARIABLE).map_err(anyhow::Error::from)?;
+        url.map(|url| url.parse()).transpose().map_err(|expected| {
+            CliError::failed(format!("the file of {VARIABLE}_FILE has no URL in it: {expected}"))
+        })
     }
 
     /// Refuses what only containers can do.
@@ -181,7 +193,7 @@ pub(crate) async fn run(
     signals: &mut Signals,
 ) -> Result<()> {
     args.check()?;
-    let wanted = args.wanted();
+    let wanted = args.wanted()?;
     if args.dry_run {
         return dry_run(&wanted, environment, output).await;
     }

@@ -1,0 +1,49 @@
+//! Asks a house whether it is ready, with nothing but a socket: it is asked often, and before anything else works.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// How long one question may take.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(2);
+/// More of an answer is not read.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024;
+
+/// Why a house does not count as ready.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotReady {
+    /// Nobody listens, or who did has just gone.
+    #[error("nobody listens: {0}")]
+    Gone(#[from] io::Error),
+    /// Somebody listens, and does not answer.
+    #[error("it does not answer")]
+    NoAnswer,
+    /// It answered something else.
+    #[error("{0}")]
+    Said(String),
+}
+
+/// Asks once whether the house is ready.
+pub(super) async fn probe(address: SocketAddr) -> Result<(), NotReady> {
+    let answer = timeout(ANSWER_WAIT_MAX, ask(address)).await.map_err(|_| NotReady::NoAnswer)??;
+    let answer = String::from_utf8_lossy(&answer);
+    if answer.starts_with("HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).trim();
+    let status = answer.lines().next().unwrap_or_default().trim_start_matches("HTTP/1.1 ");
+    Err(NotReady::Said(if body.is_empty() { status.into() } else { format!("{status}: {body}") }))
+}
+
+async fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /ready HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
+    if answer.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(answer) }
+}

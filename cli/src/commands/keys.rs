@@ -21,7 +21,8 @@ enum KeysCommand {
     /// Add a key and print it; nobody can read it again later
     Add {
         /// Whom it is for
-        name: String,
+        #[arg(value_name = "NAME")]
+        whom: String,
         /// What it allows: viewer (look), manager (also order and seed) or admin (all)
         #[arg(long)]
         role: Role,
@@ -59,8 +60,8 @@ struct ListDocument {
 pub(crate) async fn run(args: KeysArgs, environment: &Environment, output: &Output) -> Result<()> {
     let house = connect(environment)?;
     match args.command {
-        KeysCommand::Add { name, role, json } => {
-            let added: AddedKey = house.post("/v1/keys", &AddKey { name, role }).await?;
+        KeysCommand::Add { whom, role, json } => {
+            let added: AddedKey = house.post("/v1/keys", &AddKey { name: whom, role }).await?;
             if json {
                 return output.json(&AddedDocument { schema_version: 1, added });
             }

@@ -88,6 +88,8 @@ fn word(name: &str, value: &Value) -> Option<String> {
     match value {
         Value::Null | Value::Bool(false) => None,
         Value::Bool(true) => Some(name),
+        // The line has its time already.
+        Value::String(text) if text.parse::<Timestamp>().is_ok() => None,
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(format!("{name} {number}")),
         Value::Object(quantities) => {
@@ -123,7 +125,7 @@ mod tests {
                 0,
                 "orders",
                 "order.placed",
-                json!({"order": order, "number": 7, "dish": "salad"}),
+                json!({"order": order, "number": 7, "dish": "salad", "placed_at": start}),
             ),
             happened(
                 2,

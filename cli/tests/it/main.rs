@@ -5,9 +5,11 @@
 mod chefcito;
 mod embedded;
 mod errors;
+mod feeding;
 mod help;
 mod interrupts;
 mod logs;
+mod orders;
 
 #[test]
 fn every_file_beside_this_one_is_listed() {

@@ -45,11 +45,12 @@ const MARK_ALL: &str = "UPDATE outbox SET published_at = $2 WHERE seq = ANY($1)"
 const UNPUBLISHED: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
      WHERE published_at IS NULL AND seq > ?1 ORDER BY seq LIMIT ?2";
 const COUNT_UNPUBLISHED: &str = "SELECT COUNT(*) FROM outbox WHERE published_at IS NULL";
+const LAST: &str = "SELECT MAX(seq) FROM outbox";
 const OF_SUBJECT: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
      WHERE subject = ?1 ORDER BY seq LIMIT ?2";
 
 /// Every statement of this file that both engines run, for the test that prepares them.
-pub const STATEMENTS: [&str; 5] = [INSERT, MARK, UNPUBLISHED, COUNT_UNPUBLISHED, OF_SUBJECT];
+pub const STATEMENTS: [&str; 6] = [INSERT, MARK, UNPUBLISHED, COUNT_UNPUBLISHED, LAST, OF_SUBJECT];
 
 /// An event that is saved.
 #[derive(Clone, Debug)]
@@ -135,6 +136,14 @@ fn read_stored(service: &str, row: &Row<'_>) -> Result<Stored, StoreError> {
 /// [`StoreError`] if the database failed.
 pub fn count_unpublished(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
     Ok(tx.query_one(COUNT_UNPUBLISHED, &[], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// Returns the place of the last event that was written; 0 if none ever was.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn last(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    Ok(tx.query_one(LAST, &[], |row| row.get::<Option<i64>>(0))?.flatten().unwrap_or(0))
 }
 
 /// Returns the first events about a subject, oldest first, up to `limit`.

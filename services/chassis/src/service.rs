@@ -305,7 +305,8 @@ impl Service {
         let open = self.open;
         let figures = self.database.read(move |tx| {
             let open = open.map_or(Ok(0), |count| count(tx))?;
-            Ok((outbox::count_unpublished(tx)?, dead_letters::count(tx)?, open))
+            let announced = outbox::last(tx)?;
+            Ok((announced, outbox::count_unpublished(tx)?, dead_letters::count(tx)?, open))
         });
         let figures = figures.await;
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -318,8 +319,9 @@ impl Service {
             ..ServiceStatus::default()
         };
         match figures {
-            Ok((unpublished, dead_letters, open)) => {
+            Ok((announced, unpublished, dead_letters, open)) => {
                 status.ready = true;
+                status.announced = announced;
                 status.reason = notes.degraded;
                 status.unpublished = unpublished;
                 status.dead_letters = dead_letters;

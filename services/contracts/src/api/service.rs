@@ -22,6 +22,9 @@ pub struct ServiceStatus {
     /// The database engine: `sqlite` or `postgresql`; empty if it has none.
     #[serde(default)]
     pub engine: String,
+    /// The place of the last event that it wrote: it grows with each.
+    #[serde(default)]
+    pub announced: i64,
     /// Events that it wrote and that have not been taken over yet.
     pub unpublished: i64,
     /// Events that arrived and that it has not acted on yet.

@@ -17,9 +17,10 @@ use crate::{
 /// Returns how every service is, and the board's summary.
 pub(crate) async fn status(door: &Door) -> Status {
     let (services, summary) = tokio::join!(statuses(door), summary(door.services.get(BOARD)));
+    let quiet = services.values().all(is_quiet) && is_still_quiet(door, &services).await;
     Status {
         ready: services.values().all(|service| service.ready),
-        quiet: services.values().all(is_quiet),
+        quiet,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         services,
         summary,
@@ -62,6 +63,15 @@ async fn summary(board: Option<&Backend>) -> Option<Summary> {
 
 /// Returns whether nothing is under way in a service. Of one that is not ready nobody knows.
 fn is_quiet(status: &ServiceStatus) -> bool {
-    status.ready
-        && [status.unpublished, status.unhandled, status.queued, status.open] == [0, 0, 0, 0]
+    status.ready && [status.unpublished, status.unhandled, status.open] == [0, 0, 0]
+}
+
+/// Looks once more. Services are not asked at one moment, so an event may have been on its way from one that was asked
+/// before to one that was asked after; but then somebody has told something since.
+async fn is_still_quiet(door: &Door, before: &BTreeMap<String, ServiceStatus>) -> bool {
+    let told = |services: &BTreeMap<String, ServiceStatus>| -> Vec<i64> {
+        services.values().map(|status| status.announced).collect()
+    };
+    let after = statuses(door).await;
+    after.values().all(is_quiet) && told(&after) == told(before)
 }

@@ -1,0 +1,238 @@
+//! The words of the stories: a house, its guests, its market.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
+use chassis::testing::{TestDatabase, postgres};
+use contracts::{
+    OrderId,
+    api::{
+        audit::AuditReport,
+        gateway::{Status, Story},
+    },
+};
+use house::{House, HouseConfig};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+/// How long anything may take to come about, on a busy machine.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+const ADMIN_KEY: &str = "cfk_local0admin0_0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdef";
+
+/// Where a house keeps its data. It outlives the house, so that it can be opened again.
+pub(crate) enum Ground {
+    Sqlite(TempDir),
+    Postgres(TestDatabase, TempDir),
+}
+
+impl Ground {
+    /// Returns a ground on each engine that is there.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut grounds = vec![Self::sqlite()];
+        grounds.extend(
+            postgres().map(|database| Self::Postgres(database, tempfile::tempdir().unwrap())),
+        );
+        grounds
+    }
+
+    pub(crate) fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn config(&self) -> HouseConfig {
+        let (folder, database_url) = match self {
+            Self::Sqlite(folder) => (folder, None),
+            Self::Postgres(database, folder) => (folder, Some(database.url().to_owned())),
+        };
+        HouseConfig {
+            database_url,
+            admin_key: ADMIN_KEY.into(),
+            cooking_time: Some(Duration::ZERO),
+            ..HouseConfig::new(folder.path().to_owned())
+        }
+    }
+}
+
+/// An open house with the six recipes, and whatever stock the story says.
+pub(crate) struct Evening {
+    house: House,
+}
+
+impl Evening {
+    /// Opens a house as it was left.
+    pub(crate) async fn open(config: HouseConfig) -> Self {
+        Self { house: House::open(config).await.unwrap() }
+    }
+
+    /// Opens a house for the first time: the menu, five of each ingredient, a plaza that answers at once.
+    pub(crate) async fn first(config: HouseConfig) -> Self {
+        let evening = Self::open(config).await;
+        evening.ok("PUT", "/v1/recipes", menu()).await;
+        let names = [
+            "cheese", "chicken", "ketchup", "lemon", "lettuce", "meat", "onion", "potato", "rice",
+            "tomato",
+        ];
+        let opening: BTreeMap<&str, i64> = names.map(|name| (name, 5)).into();
+        evening.ok("PUT", "/v1/stock", json!({"opening": opening})).await;
+        evening
+            .plaza(json!({"quantity_min": 1, "quantity_max": 10, "zeros": 0.0, "delay_ms": 0}))
+            .await;
+        evening
+            .until("the menu is known at the door", async || {
+                evening.ask("POST", "/v1/orders", json!({"dish": "no such dish"})).await.1["detail"]
+                    .as_str()
+                    .is_some_and(|detail| detail.contains("pizza"))
+            })
+            .await;
+        evening
+    }
+
+    pub(crate) async fn close(self) {
+        tokio::time::timeout(WAIT_MAX, self.house.close()).await.expect("a house closes in time");
+    }
+
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {ADMIN_KEY}"));
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let response =
+            self.house.router().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    pub(crate) async fn ok(&self, method: &str, path: &str, body: Value) -> Value {
+        let (status, answer) = self.ask(method, path, body).await;
+        assert!(status.is_success(), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    /// Tells the plaza what to be.
+    pub(crate) async fn plaza(&self, settings: Value) {
+        self.ok("PUT", "/v1/plaza", settings).await;
+    }
+
+    /// Books stock, so that nothing has to be bought.
+    pub(crate) async fn fill_shelves(&self, quantity: i64) {
+        let stock = self.ok("GET", "/v1/stock", Value::Null).await;
+        let set: BTreeMap<String, i64> = stock["stock"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|shelf| (shelf["ingredient"].as_str().unwrap().to_owned(), quantity))
+            .collect();
+        self.ok("POST", "/v1/stock/adjustments", json!({"set": set})).await;
+    }
+
+    pub(crate) async fn guest_orders(&self, dish: &str) -> OrderId {
+        self.guests_order(&[Some(dish)]).await[0]
+    }
+
+    /// Places one order a dish in one request; `None` lets the kitchen pick.
+    pub(crate) async fn guests_order(&self, dishes: &[Option<&str>]) -> Vec<OrderId> {
+        let lines: Vec<Value> = dishes.iter().map(|dish| json!({"dish": dish})).collect();
+        let placed = self.ok("POST", "/v1/orders", json!({"orders": lines})).await;
+        placed["orders"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|order| order["id"].as_str().unwrap().parse().unwrap())
+            .collect()
+    }
+
+    pub(crate) async fn status_of(&self, order: OrderId) -> String {
+        self.ok("GET", &format!("/v1/orders/{order}"), Value::Null).await["status"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Waits until nothing is under way.
+    pub(crate) async fn settle(&self) {
+        let status = async || -> Status {
+            serde_json::from_value(self.ok("GET", "/v1/status", Value::Null).await).unwrap()
+        };
+        let started = Instant::now();
+        while !status().await.quiet {
+            assert!(started.elapsed() < WAIT_MAX, "never quiet: {:#?}", status().await);
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    }
+
+    pub(crate) async fn until(&self, what: &str, question: impl AsyncFn() -> bool) {
+        let started = Instant::now();
+        while !question().await {
+            assert!(started.elapsed() < WAIT_MAX, "not in time: {what}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Returns the names of what happened to an order, in order.
+    pub(crate) async fn events_of(&self, order: OrderId) -> Vec<String> {
+        self.story_of(order).await.events.into_iter().map(|event| event.event).collect()
+    }
+
+    pub(crate) async fn story_of(&self, order: OrderId) -> Story {
+        let answer = self.ok("GET", &format!("/v1/orders/{order}/story"), Value::Null).await;
+        serde_json::from_value(answer).unwrap()
+    }
+
+    /// Tells what happened to an order, a line an event.
+    pub(crate) async fn story(&self, order: OrderId) -> String {
+        let mut text = String::new();
+        for event in self.story_of(order).await.events {
+            let words = ["dish", "needs", "missing", "reserved", "released"]
+                .iter()
+                .find_map(|field| event.data.get(field))
+                .map_or(String::new(), in_words);
+            let line = format!("{:10} {:29} {words}", event.service, event.event);
+            writeln!(text, "{}", line.trim_end()).unwrap();
+        }
+        text
+    }
+
+    /// Fails the test unless every invariant holds, now that nothing is under way.
+    pub(crate) async fn audit(&self) {
+        let report: AuditReport =
+            serde_json::from_value(self.ok("GET", "/v1/audit", Value::Null).await).unwrap();
+        let broken: Vec<_> =
+            report.invariants.iter().filter(|invariant| !invariant.passed).collect();
+        assert!(report.passed, "{broken:#?}");
+    }
+}
+
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(quantities) => {
+            let words: Vec<String> =
+                quantities.iter().map(|(name, quantity)| format!("{quantity} {name}")).collect();
+            words.join(", ")
+        }
+        _ => String::new(),
+    }
+}
+
+pub(crate) fn menu() -> Value {
+    let recipe = |name: &str, ingredients: Value| json!({"name": name, "ingredients": ingredients, "cooking_time_ms": 200});
+    json!({"recipes": [
+        recipe("rice with chicken", json!({"rice": 2, "onion": 1, "chicken": 1})),
+        recipe("rice with meat", json!({"meat": 1, "rice": 2, "onion": 1})),
+        recipe("burger", json!({"meat": 1, "cheese": 1, "ketchup": 1, "lettuce": 1})),
+        recipe("french fries", json!({"potato": 3, "ketchup": 1})),
+        recipe("pizza", json!({"cheese": 2, "tomato": 3})),
+        recipe("salad", json!({"lemon": 1, "onion": 1, "tomato": 2, "lettuce": 2})),
+    ]})
+}

@@ -1,0 +1,12 @@
+//! Stories of a whole house: real services, real databases, a real market.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod cancelling;
+mod crashes;
+mod crowds;
+mod evening;
+mod happy_order;
+mod market;
+mod openings;
+mod order_of_events;

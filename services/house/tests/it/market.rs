@@ -1,0 +1,43 @@
+//! The market outside: away, empty-handed, failing.
+
+use serde_json::json;
+
+use crate::evening::{Evening, Ground};
+
+#[tokio::test]
+async fn while_the_market_is_away_guests_wait_and_when_it_is_back_all_are_served() {
+    for ground in Ground::all() {
+        let evening = Evening::first(ground.config()).await;
+        evening.plaza(json!({"outage": true})).await;
+        let orders = evening.guests_order(&[None; 60]).await;
+        evening
+            .until("those who can be served from the shelves are, and the rest waits", async || {
+                let summary = evening.ok("GET", "/v1/summary", json!(null)).await;
+                let count = |name: &str| summary[name].as_i64().unwrap();
+                count("delivered") > 0
+                    && count("delivered") + count("waiting_for_ingredients") == 60
+            })
+            .await;
+        evening.plaza(json!({"outage": false})).await;
+        evening.settle().await;
+        for order in orders {
+            assert_eq!(evening.status_of(order).await, "delivered");
+        }
+        evening.audit().await;
+        evening.close().await;
+    }
+}
+
+#[tokio::test]
+async fn zeros_mean_wait_and_errors_cost_nothing() {
+    for ground in Ground::all() {
+        let evening = Evening::first(ground.config()).await;
+        evening.plaza(json!({"zeros": 0.5, "errors": 0.2, "seed": 11})).await;
+        evening.guests_order(&[None; 150]).await;
+        evening.settle().await;
+        let summary = evening.ok("GET", "/v1/summary", json!(null)).await;
+        assert_eq!(summary["delivered"], 150);
+        evening.audit().await;
+        evening.close().await;
+    }
+}

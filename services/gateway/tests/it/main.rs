@@ -1,0 +1,16 @@
+//! Stories about the door, with stand-ins behind it that say what they were asked, or tell facts that a test made up.
+
+#![expect(clippy::unwrap_used, reason = "clippy does not know the helpers of tests as tests")]
+
+mod access;
+mod audit;
+mod audit_live;
+mod headers;
+mod keys;
+mod limits;
+mod openapi;
+mod overview;
+mod remote;
+mod stage;
+mod story;
+mod world;

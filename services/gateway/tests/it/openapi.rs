@@ -1,0 +1,76 @@
+//! The public contract.
+
+use std::collections::BTreeSet;
+
+use axum::http::Method;
+use serde_json::Value;
+
+use crate::stage::Stage;
+
+async fn document() -> Value {
+    let stage = Stage::open().await;
+    let got = stage.ask(Method::GET, "/openapi.json", None, Value::Null).await;
+    assert_eq!(got.headers["content-type"], "application/json");
+    stage.close().await;
+    got.json()
+}
+
+#[tokio::test]
+async fn the_contract_is_what_it_was() {
+    insta::assert_snapshot!(serde_json::to_string_pretty(&document().await).unwrap());
+}
+
+#[tokio::test]
+async fn the_contract_is_a_whole_document_of_openapi_3_1() {
+    let document = document().await;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
+    assert!(document["info"]["title"].is_string() && document["info"]["version"].is_string());
+
+    let mut names = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        assert!(path.starts_with('/'));
+        for (method, operation) in methods.as_object().unwrap() {
+            assert!(["get", "put", "post", "delete"].contains(&method.as_str()));
+            assert!(names.insert(operation["operationId"].as_str().unwrap().to_owned()));
+            assert!(operation["summary"].is_string());
+            let declared: BTreeSet<&str> = operation["parameters"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|parameter| parameter["in"] == "path")
+                .map(|parameter| {
+                    assert_eq!(parameter["required"], true);
+                    parameter["name"].as_str().unwrap()
+                })
+                .collect();
+            let variable: BTreeSet<&str> = path
+                .split('/')
+                .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+                .collect();
+            assert_eq!(declared, variable, "{method} {path}");
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.keys().any(|status| status.starts_with('2')));
+            assert!(responses.values().all(|response| response["description"].is_string()));
+            let is_public = operation.get("security").is_none();
+            assert_eq!(is_public, !path.starts_with("/v1/"), "{method} {path}");
+        }
+    }
+    assert_eq!(document["components"]["securitySchemes"]["key"]["scheme"], "bearer");
+    every_reference_leads_somewhere(&document, &document);
+}
+
+fn every_reference_leads_somewhere(document: &Value, part: &Value) {
+    match part {
+        Value::Object(fields) => {
+            if let Some(Value::String(reference)) = fields.get("$ref") {
+                let target = reference.strip_prefix('#').expect("a reference within the document");
+                assert!(document.pointer(target).is_some(), "{reference} leads nowhere");
+            }
+            fields.values().for_each(|part| every_reference_leads_somewhere(document, part));
+        }
+        Value::Array(parts) => {
+            parts.iter().for_each(|part| every_reference_leads_somewhere(document, part));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,137 @@
+//! How the house is.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    http::{Method, StatusCode},
+    routing::get,
+};
+use contracts::{
+    Timestamp,
+    api::{
+        board::Summary,
+        gateway::{DeadLetters, Status},
+        service::{DeadLetter, ServiceDeadLetters, ServiceStatus},
+    },
+};
+use gateway::{Backend, Backends};
+use serde_json::Value;
+
+use crate::stage::Stage;
+
+fn service(name: &'static str, status: ServiceStatus) -> Router {
+    let letter = DeadLetter {
+        service: name.into(),
+        id: uuid::Uuid::now_v7(),
+        kind: "chefcito.order.placed.v1".into(),
+        subject: "1".into(),
+        event: "{}".into(),
+        error: "unreadable".into(),
+        attempts: 3,
+        failed_at: Timestamp::now(),
+    };
+    Router::new()
+        .route("/internal/status", get(async move || axum::Json(status)))
+        .route(
+            "/internal/dead-letters",
+            get(async move || axum::Json(ServiceDeadLetters { dead_letters: vec![letter] })),
+        )
+        .route("/v1/summary", get(async || axum::Json(Summary { placed: 7, ..Summary::default() })))
+}
+
+fn ready() -> ServiceStatus {
+    ServiceStatus { ready: true, version: "0.1.0".into(), ..ServiceStatus::default() }
+}
+
+fn all(status: &ServiceStatus) -> Backends {
+    let of = |name| Backend::in_process(service(name, status.clone()));
+    Backends {
+        orders: of("orders"),
+        kitchen: of("kitchen"),
+        inventory: of("inventory"),
+        market: of("market"),
+        board: of("board"),
+        plaza: None,
+    }
+}
+
+#[tokio::test]
+async fn a_house_in_which_nothing_moves_is_ready_and_quiet() {
+    let stage = Stage::with(all(&ready())).await;
+    let status: Status = stage.get("/v1/status").await.json();
+    assert!(status.ready && status.quiet, "{status:?}");
+    let names: Vec<&str> = status.services.keys().map(String::as_str).collect();
+    assert_eq!(names, ["board", "gateway", "inventory", "kitchen", "market", "orders"]);
+    assert_eq!(status.services["gateway"].engine, "sqlite");
+    assert_eq!(status.summary.unwrap().placed, 7);
+    assert_eq!(stage.ask(Method::GET, "/ready", None, Value::Null).await.text(), "ready");
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn work_under_way_in_one_service_is_not_quiet() {
+    let busy = [
+        ServiceStatus { unpublished: 1, ..ready() },
+        ServiceStatus { unhandled: 1, ..ready() },
+        ServiceStatus { open: 1, ..ready() },
+    ];
+    for busy in busy {
+        let kitchen = Backend::in_process(service("kitchen", busy));
+        let stage = Stage::with(Backends { kitchen, ..all(&ready()) }).await;
+        let status: Status = stage.get("/v1/status").await.json();
+        assert!(status.ready && !status.quiet);
+        stage.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_answer_in_time_is_not_ready_and_the_others_are_shown() {
+    let stuck = Router::new().fallback(async || {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        StatusCode::OK
+    });
+    let stage = Stage::with(Backends { market: Backend::in_process(stuck), ..all(&ready()) }).await;
+    let status: Status = stage.get("/v1/status").await.json();
+    assert!(!status.ready && !status.quiet);
+    let reason = status.services["market"].reason.as_deref();
+    assert_eq!(reason, Some("it did not answer within 1000 ms"));
+    assert!(status.services["orders"].ready);
+    let got = stage.ask(Method::GET, "/ready", None, Value::Null).await;
+    assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(got.problem().detail.unwrap().contains("market: it did not answer"));
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn dead_letters_of_all_services_are_one_list() {
+    let away = Router::new().fallback(async || StatusCode::INTERNAL_SERVER_ERROR);
+    let stage = Stage::with(Backends { market: Backend::in_process(away), ..all(&ready()) }).await;
+    let letters: DeadLetters = stage.get("/v1/dead-letters").await.json();
+    let mut services: Vec<&str> =
+        letters.dead_letters.iter().map(|letter| letter.service.as_str()).collect();
+    assert!(letters.dead_letters.is_sorted_by_key(|letter| letter.failed_at));
+    services.sort_unstable();
+    assert_eq!(services, ["board", "inventory", "kitchen", "orders"]);
+    assert_eq!(letters.missing, ["market"]);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn the_gateway_says_what_it_is_and_counts_what_it_does() {
+    let stage = Stage::with(all(&ready())).await;
+    let hello = stage.ask(Method::GET, "/", None, Value::Null).await;
+    assert!(hello.text().starts_with("This is Chefcito"));
+    stage.ask(Method::GET, "/v1/orders/1", None, Value::Null).await;
+    stage.get("/v1/summary").await;
+    stage.get("/nowhere/at/all").await;
+    let figures = stage.ask(Method::GET, "/metrics", None, Value::Null).await;
+    for line in [
+        r#"chefcito_gateway_requests_total{method="GET",path="/v1/orders/{id}",status="401"} 1"#,
+        r#"chefcito_gateway_requests_total{method="GET",path="/v1/summary",status="200"} 1"#,
+        r#"chefcito_gateway_requests_total{method="other",path="other",status="404"} 1"#,
+    ] {
+        assert!(figures.text().contains(line), "{line} is not in\n{}", figures.text());
+    }
+    stage.close().await;
+}

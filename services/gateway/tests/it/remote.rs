@@ -1,0 +1,174 @@
+//! Services apart: the same answers over a real connection, and clear ones where there is none.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{Method, StatusCode, header},
+};
+use chassis::{
+    Clock,
+    bus::Bus,
+    database::{Durability, Location},
+    http::Limits,
+    service::Floor,
+};
+use gateway::{Backend, Backends};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::stage::{Stage, echo, echoes};
+
+/// A service that listens, until it is closed.
+struct Apart {
+    floor: Floor,
+    url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Apart {
+    async fn serve(router: Router) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let location =
+            Location::Folder { folder: folder.path().to_owned(), durability: Durability::Process };
+        let floor = Floor::new(location, Bus::in_process(), Clock::System);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        floor.serve(listener, "orders", router, Limits::default());
+        Self { floor, url, _folder: folder }
+    }
+
+    fn backends(&self) -> Backends {
+        Backends { orders: Backend::remote(&self.url, Some("a token")).unwrap(), ..echoes() }
+    }
+}
+
+#[tokio::test]
+async fn a_service_apart_answers_as_one_in_the_house() {
+    let apart = Apart::serve(echo("orders")).await;
+    let far = Stage::with(apart.backends()).await;
+    let near = Stage::open().await;
+    let asked = [
+        (Method::GET, "/v1/orders?status=placed&limit=5", Value::Null),
+        (Method::POST, "/v1/orders", json!({"dish": "pizza"})),
+        (Method::POST, "/v1/orders", json!({"orders": vec![json!({}); 1_000]})),
+        (Method::GET, "/v1/orders/0192f3c4-5a6b-7c8d-9e0f-112233445566", Value::Null),
+        (Method::GET, "/v1/orders/with%20space", Value::Null),
+    ];
+    for (method, path, body) in asked {
+        let mut answers = Vec::new();
+        for stage in [&far, &near] {
+            let got = stage.ask(method.clone(), path, Some(&stage.admin), body.clone()).await;
+            let kind = got.headers[header::CONTENT_TYPE].clone();
+            let mut echoed: Value = got.json();
+            let headers = echoed["headers"].as_object_mut().unwrap();
+            let token = headers.remove("x-chefcito-service-token");
+            assert_eq!(token.is_some(), std::ptr::eq(stage, &far));
+            for of_this_connection in ["host", "content-length", "traceparent", "x-chefcito-key"] {
+                headers.remove(of_this_connection);
+            }
+            answers.push((got.status, kind, echoed));
+        }
+        assert_eq!(answers[0], answers[1], "{method} {path}");
+    }
+    far.close().await;
+    near.close().await;
+    apart.floor.close().await;
+}
+
+#[tokio::test]
+async fn what_is_between_neighbours_goes_no_further() {
+    let apart = Apart::serve(echo("orders")).await;
+    let stage = Stage::with(apart.backends()).await;
+    let request = Request::builder()
+        .uri("/v1/orders")
+        .header(header::AUTHORIZATION, format!("Bearer {}", stage.admin))
+        .header(header::CONNECTION, "keep-alive, x-for-you")
+        .header("x-for-you", "alone")
+        .header("x-for-all", "too")
+        .header(header::TE, "trailers")
+        .body(Body::empty())
+        .unwrap();
+    let echoed: Value = stage.send(request).await.json();
+    assert_eq!(echoed["headers"].get("x-for-you"), None);
+    assert_eq!(echoed["headers"].get("te"), None);
+    assert_eq!(echoed["headers"]["x-for-all"], "too");
+    assert_eq!(echoed["headers"]["x-chefcito-service-token"], "a token");
+    stage.close().await;
+    apart.floor.close().await;
+}
+
+#[tokio::test]
+async fn a_slow_service_is_a_504_wherever_it_is() {
+    let stuck = || {
+        Router::new().fallback(async || {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            StatusCode::OK
+        })
+    };
+    let apart = Apart::serve(stuck()).await;
+    let backends = [Backend::in_process(stuck()), Backend::remote(&apart.url, None).unwrap()];
+    for backend in backends {
+        let orders = backend.with_deadline(Duration::from_millis(50));
+        let stage = Stage::with(Backends { orders, ..echoes() }).await;
+        let got = stage.get("/v1/orders").await;
+        assert_eq!(got.status, StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(got.problem().kind, "/problems/late");
+        stage.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_a_503_and_is_found_again() {
+    let apart = Apart::serve(echo("orders")).await;
+    let stage = Stage::with(apart.backends()).await;
+    assert_eq!(stage.get("/v1/orders").await.status, StatusCode::OK);
+    let address = apart.url.strip_prefix("http://").unwrap().to_owned();
+    apart.floor.close().await;
+    let got = stage.get("/v1/orders").await;
+    assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(got.headers[header::RETRY_AFTER], "1");
+    assert!(!got.problem().detail.unwrap().contains("127.0.0.1"), "an answer leaks nothing");
+
+    let listener = TcpListener::bind(&address).await.unwrap();
+    let server = tokio::spawn(async move { axum::serve(listener, echo("orders")).await });
+    assert_eq!(stage.get("/v1/orders").await.status, StatusCode::OK);
+    server.abort();
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_body_that_grows_too_large_on_the_way_is_a_413() {
+    let apart = Apart::serve(echo("orders")).await;
+    let stage = Stage::with(apart.backends()).await;
+    let pieces = (0..20).map(|_| Ok::<_, std::io::Error>(bytes::Bytes::from(vec![b' '; 100_000])));
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("/v1/orders")
+        .header(header::AUTHORIZATION, format!("Bearer {}", stage.admin))
+        .body(Body::from_stream(futures_util::stream::iter(pieces)))
+        .unwrap();
+    let got = stage.send(request).await;
+    assert_eq!(got.status, StatusCode::PAYLOAD_TOO_LARGE);
+    stage.close().await;
+    apart.floor.close().await;
+}
+
+#[test]
+fn only_the_plain_address_of_a_service_is_one() {
+    for bad in [
+        "",
+        "orders",
+        "orders:8080",
+        "https://orders",
+        "http://",
+        "http://orders/v1",
+        "http://orders?x",
+    ] {
+        assert!(Backend::remote(bad, None).is_err(), "{bad}");
+    }
+    assert!(Backend::remote("http://orders:8080", Some("two\nlines")).is_err());
+    assert!(Backend::remote("http://orders:8080/", Some("a token")).is_ok());
+}

@@ -1,0 +1,461 @@
+//! A house made of facts alone, which a test can break as it likes.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use axum::{Router, extract::Query, routing::get};
+use contracts::{
+    Ingredient, OrderId, PurchaseId, Quantities,
+    api::{
+        audit::{
+            Counters, Facts, FactsQuery, InboxFact, OrderFact, OutboxFact, PurchaseFact,
+            ReservationFact, StorageCheck, SubjectFact, TicketFact,
+        },
+        inventory::{Shelf, Stock},
+        orders::{AskStates, Order, OrderStates, OrderStatus},
+        service::ServiceStatus,
+    },
+    events::catalogue::readers_of,
+};
+use gateway::{Backend, Backends};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// All facts of all services.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct World {
+    pub(crate) orders: Vec<OrderFact>,
+    pub(crate) tickets: Vec<TicketFact>,
+    pub(crate) reservations: Vec<ReservationFact>,
+    pub(crate) purchases: Vec<PurchaseFact>,
+    pub(crate) receipts: Vec<PurchaseFact>,
+    pub(crate) sales: Vec<PurchaseFact>,
+    pub(crate) stock: Vec<Shelf>,
+    pub(crate) outboxes: BTreeMap<&'static str, Vec<OutboxFact>>,
+    pub(crate) inboxes: BTreeMap<&'static str, Vec<InboxFact>>,
+    pub(crate) counters: BTreeMap<String, i64>,
+    pub(crate) statuses: BTreeMap<&'static str, ServiceStatus>,
+    pub(crate) storage: BTreeMap<&'static str, Vec<String>>,
+    /// Called before each page of facts is told, if the house works meanwhile.
+    pub(crate) step: Option<fn(&mut World)>,
+    pub(crate) steps: usize,
+}
+
+pub(crate) type Shared = Arc<Mutex<World>>;
+
+pub(crate) fn lock(world: &Shared) -> MutexGuard<'_, World> {
+    world.lock().unwrap()
+}
+
+/// What every order of this house needs.
+pub(crate) fn needs() -> Quantities {
+    Quantities::from([(Ingredient::Cheese, 2), (Ingredient::Tomato, 3)])
+}
+
+impl World {
+    /// Returns a house with a full larder in which nothing happened yet.
+    pub(crate) fn open() -> Self {
+        let shelf = |ingredient| Shelf {
+            ingredient,
+            on_hand: 1_000_000,
+            opening: 999_990,
+            adjustments: 10,
+            bought: 0,
+            reserved: 0,
+            released: 0,
+            missing: 0,
+        };
+        let ready = ServiceStatus { ready: true, ..ServiceStatus::default() };
+        let services = ["orders", "kitchen", "inventory", "market", "plaza", "board"];
+        Self {
+            stock: Ingredient::ALL.into_iter().map(shelf).collect(),
+            statuses: services.into_iter().map(|service| (service, ready.clone())).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Returns a house in which every way of an order was gone, each as often.
+    pub(crate) fn busy_day(times: usize) -> Self {
+        let mut world = Self::open();
+        world.tell("kitchen", "menu.changed", "menu");
+        for _ in 0..times {
+            world.deliver(false);
+            world.deliver(true);
+            world.cancel("released");
+            world.cancel("left");
+            world.cancel("tombstone");
+            world.refuse_cancellation();
+            world.reject();
+            world.buy(Ingredient::Tomato, 7);
+            world.buy(Ingredient::Cheese, 0);
+            world.fail_to_buy(Ingredient::Rice);
+        }
+        world
+    }
+
+    /// Announces an event, and lets everyone who reads it act on it.
+    pub(crate) fn tell(&mut self, writer: &'static str, name: &str, subject: &str) -> Uuid {
+        let id = self.announce(writer, name, subject);
+        self.hear(id, name);
+        id
+    }
+
+    /// Announces an event that nobody has acted on.
+    pub(crate) fn announce(&mut self, writer: &'static str, name: &str, subject: &str) -> Uuid {
+        let id = Uuid::now_v7();
+        let fact = OutboxFact { id, name: name.into(), subject: subject.into(), published: false };
+        self.outboxes.entry(writer).or_default().push(fact);
+        id
+    }
+
+    pub(crate) fn hear(&mut self, id: Uuid, name: &str) {
+        for reader in readers_of(name) {
+            self.inboxes.entry(reader).or_default().push(InboxFact { id, name: name.into() });
+            if *reader == "board" {
+                *self.counters.entry(name.to_owned()).or_default() += 1;
+                if name == "order.delivered" {
+                    *self.counters.entry("delivery:8".into()).or_default() += 1;
+                    *self.counters.entry("delivery:sum_ms".into()).or_default() += 200;
+                    *self.counters.entry("dish:pizza".into()).or_default() += 1;
+                }
+            }
+        }
+        for outbox in self.outboxes.values_mut() {
+            if let Some(fact) = outbox.iter_mut().rev().find(|fact| fact.id == id) {
+                fact.published = true;
+            }
+        }
+    }
+
+    pub(crate) fn place(&mut self) -> OrderId {
+        let order = OrderId::new();
+        self.orders.push(OrderFact { order, status: OrderStatus::Placed, dish: None });
+        self.tell("orders", "order.placed", &order.to_string());
+        order
+    }
+
+    pub(crate) fn open_ticket(&mut self, order: OrderId) {
+        let (status, dish) = ("requested".to_owned(), "pizza".to_owned());
+        self.tickets.push(TicketFact { order, status, dish, needs: needs() });
+        self.tell("kitchen", "ingredients.requested", &order.to_string());
+    }
+
+    pub(crate) fn reserve(&mut self, order: OrderId) {
+        self.set_reservation(order, "reserved", needs());
+        self.book(|shelf, pieces| {
+            shelf.reserved += pieces;
+            shelf.on_hand -= pieces;
+        });
+        self.tell("inventory", "ingredients.reserved", &order.to_string());
+    }
+
+    pub(crate) fn wait(&mut self, order: OrderId) {
+        self.set_reservation(order, "waiting", needs());
+        self.tell("inventory", "ingredients.awaited", &order.to_string());
+    }
+
+    pub(crate) fn cook(&mut self, order: OrderId) {
+        self.set_ticket(order, "cooking");
+        self.tell("kitchen", "cooking.started", &order.to_string());
+    }
+
+    pub(crate) fn prepare(&mut self, order: OrderId) {
+        self.set_ticket(order, "prepared");
+        self.tell("kitchen", "dish.prepared", &order.to_string());
+    }
+
+    pub(crate) fn serve(&mut self, order: OrderId) {
+        self.end(order, OrderStatus::Delivered, "order.delivered");
+        self.order(order).dish = Some("pizza".into());
+    }
+
+    pub(crate) fn end(&mut self, order: OrderId, status: OrderStatus, event: &str) {
+        self.order(order).status = status;
+        self.tell("orders", event, &order.to_string());
+    }
+
+    pub(crate) fn deliver(&mut self, after_waiting: bool) -> OrderId {
+        let order = self.place();
+        self.open_ticket(order);
+        if after_waiting {
+            self.wait(order);
+        }
+        self.reserve(order);
+        self.set_ticket(order, "reserved");
+        self.cook(order);
+        self.prepare(order);
+        self.serve(order);
+        order
+    }
+
+    pub(crate) fn cancel(&mut self, how: &str) -> OrderId {
+        let order = self.place();
+        let subject = order.to_string();
+        if how != "tombstone" {
+            self.open_ticket(order);
+        }
+        match how {
+            "released" => self.reserve(order),
+            "left" => self.wait(order),
+            _ => {}
+        }
+        self.order(order).status = OrderStatus::Cancelling;
+        self.tell("orders", "order.cancellation_requested", &subject);
+        if how == "tombstone" {
+            let (status, dish) = ("cancelled".to_owned(), String::new());
+            self.tickets.push(TicketFact { order, status, dish, needs: Quantities::new() });
+        } else {
+            self.set_ticket(order, "cancelled");
+        }
+        self.tell("kitchen", "dish.cancelled", &subject);
+        let needs = if how == "tombstone" { Quantities::new() } else { needs() };
+        self.set_reservation(order, how, needs);
+        if how == "released" {
+            self.book(|shelf, pieces| {
+                shelf.released += pieces;
+                shelf.on_hand += pieces;
+            });
+        }
+        self.tell("inventory", "ingredients.released", &subject);
+        self.end(order, OrderStatus::Cancelled, "order.cancelled");
+        order
+    }
+
+    pub(crate) fn refuse_cancellation(&mut self) -> OrderId {
+        let order = self.deliver(false);
+        for _ in 0..2 {
+            self.tell("orders", "order.cancellation_requested", &order.to_string());
+            self.tell("kitchen", "cancellation.refused", &order.to_string());
+        }
+        order
+    }
+
+    pub(crate) fn reject(&mut self) -> OrderId {
+        let order = self.place();
+        let (status, dish) = ("refused".to_owned(), String::new());
+        self.tickets.push(TicketFact { order, status, dish, needs: Quantities::new() });
+        self.tell("kitchen", "dish.refused", &order.to_string());
+        self.end(order, OrderStatus::Rejected, "order.rejected");
+        order
+    }
+
+    pub(crate) fn buy(&mut self, ingredient: Ingredient, quantity: i64) {
+        let status = "done".to_owned();
+        let fact = PurchaseFact { purchase: PurchaseId::new(), ingredient, status, quantity };
+        self.purchases.push(fact.clone());
+        self.receipts.push(fact.clone());
+        self.sales.push(fact);
+        if quantity > 0 {
+            let shelf = self.shelf(ingredient);
+            shelf.bought += quantity;
+            shelf.on_hand += quantity;
+            *self.counters.entry(format!("bought:{ingredient}")).or_default() += quantity;
+            self.tell("inventory", "ingredient.purchased", ingredient.name());
+        }
+    }
+
+    pub(crate) fn fail_to_buy(&mut self, ingredient: Ingredient) {
+        let (purchase, status) = (PurchaseId::new(), "unknown".to_owned());
+        let fact = PurchaseFact { purchase, ingredient, status, quantity: 0 };
+        self.purchases.push(fact.clone());
+        self.receipts.push(fact);
+    }
+
+    pub(crate) fn order(&mut self, order: OrderId) -> &mut OrderFact {
+        self.orders.iter_mut().rev().find(|fact| fact.order == order).unwrap()
+    }
+
+    pub(crate) fn set_ticket(&mut self, order: OrderId, status: &str) {
+        let ticket = self.tickets.iter_mut().rev().find(|fact| fact.order == order).unwrap();
+        status.clone_into(&mut ticket.status);
+    }
+
+    pub(crate) fn set_reservation(&mut self, order: OrderId, status: &str, needs: Quantities) {
+        let status = status.to_owned();
+        match self.reservations.iter_mut().rev().find(|fact| fact.order == order) {
+            Some(reservation) => reservation.status = status,
+            None => self.reservations.push(ReservationFact { order, status, needs }),
+        }
+    }
+
+    pub(crate) fn shelf(&mut self, ingredient: Ingredient) -> &mut Shelf {
+        self.stock.iter_mut().find(|shelf| shelf.ingredient == ingredient).unwrap()
+    }
+
+    fn book(&mut self, book: impl Fn(&mut Shelf, i64)) {
+        for (ingredient, pieces) in needs() {
+            book(self.shelf(ingredient), pieces);
+        }
+    }
+
+    /// Takes an event back as if it had never been: from its outbox, the inboxes, and what the board counted.
+    pub(crate) fn untell(&mut self, name: &str) {
+        let outboxes = self.outboxes.values_mut();
+        let (id, subject) = outboxes
+            .flat_map(|outbox| {
+                let place = outbox.iter().position(|fact| fact.name == name)?;
+                let fact = outbox.remove(place);
+                Some((fact.id, fact.subject))
+            })
+            .next()
+            .unwrap();
+        for inbox in self.inboxes.values_mut() {
+            inbox.retain(|fact| fact.id != id);
+        }
+        *self.counters.get_mut(name).unwrap() -= 1;
+        if name == "order.delivered" {
+            *self.counters.get_mut("delivery:8").unwrap() -= 1;
+        }
+        assert!(!subject.is_empty());
+    }
+
+    fn told(&self, service: &str) -> Vec<SubjectFact> {
+        let mut told: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+        for fact in self.outboxes.get(service).into_iter().flatten() {
+            *told.entry(fact.subject.clone()).or_default().entry(fact.name.clone()).or_default() +=
+                1;
+        }
+        told.into_iter().map(|(subject, events)| SubjectFact { subject, events }).collect()
+    }
+
+    fn work(&mut self) {
+        if let Some(step) = self.step {
+            self.steps += 1;
+            step(self);
+        }
+    }
+}
+
+/// Returns a page of facts by their keys, as a service tells them.
+fn page<T: Clone + Serialize>(
+    mut facts: Vec<T>,
+    query: &FactsQuery,
+    key: impl Fn(&T) -> String,
+) -> axum::Json<Facts<T>> {
+    facts.sort_by_key(&key);
+    let after = query.after.clone().unwrap_or_default();
+    let limit = usize::try_from(query.limit.unwrap_or(2_000)).unwrap();
+    facts.retain(|fact| key(fact) > after);
+    facts.truncate(limit);
+    axum::Json(Facts { facts })
+}
+
+/// Returns a stand-in for a service that tells the facts of a world.
+fn tells(world: &Shared, service: &'static str) -> Router {
+    macro_rules! facts {
+        ($facts:expr, $key:expr) => {{
+            let world = Arc::clone(world);
+            get(async move |Query(query): Query<FactsQuery>| {
+                let mut world = lock(&world);
+                world.work();
+                page($facts(&*world), &query, $key)
+            })
+        }};
+    }
+    macro_rules! answer {
+        ($answer:expr) => {{
+            let world = Arc::clone(world);
+            get(async move || axum::Json($answer(&*lock(&world))))
+        }};
+    }
+    let purchase = |fact: &PurchaseFact| fact.purchase.to_string();
+    let router = Router::new()
+        .route(
+            "/internal/facts/outbox",
+            facts!(
+                |world: &World| world.outboxes.get(service).cloned().unwrap_or_default(),
+                |fact: &OutboxFact| fact.id.to_string()
+            ),
+        )
+        .route(
+            "/internal/facts/inbox",
+            facts!(
+                |world: &World| world.inboxes.get(service).cloned().unwrap_or_default(),
+                |fact: &InboxFact| fact.id.to_string()
+            ),
+        )
+        .route(
+            "/internal/facts/subjects",
+            facts!(|world: &World| world.told(service), |fact: &SubjectFact| fact.subject.clone()),
+        )
+        .route(
+            "/internal/facts/storage",
+            answer!(|world: &World| StorageCheck {
+                problems: world.storage.get(service).cloned().unwrap_or_default()
+            }),
+        )
+        .route("/internal/status", answer!(|world: &World| world.statuses[service].clone()));
+    match service {
+        "orders" => {
+            let shared = Arc::clone(world);
+            let states = async move |chassis::http::Json(asked): chassis::http::Json<AskStates>| {
+                let world = lock(&shared);
+                let known = world.orders.iter().filter(|fact| asked.ids.contains(&fact.order));
+                let order = |fact: &OrderFact| Order {
+                    id: fact.order,
+                    number: 1,
+                    status: fact.status,
+                    dish: fact.dish.clone(),
+                    placed_at: contracts::Timestamp::now(),
+                    ended_at: None,
+                    reason: None,
+                };
+                axum::Json(OrderStates { orders: known.map(order).collect() })
+            };
+            router
+                .route(
+                    "/internal/facts/orders",
+                    facts!(|world: &World| world.orders.clone(), |fact: &OrderFact| fact
+                        .order
+                        .to_string()),
+                )
+                .route("/v1/orders/states", axum::routing::post(states))
+        }
+        "kitchen" => router.route(
+            "/internal/facts/tickets",
+            facts!(|world: &World| world.tickets.clone(), |fact: &TicketFact| fact
+                .order
+                .to_string()),
+        ),
+        "inventory" => router
+            .route(
+                "/internal/facts/reservations",
+                facts!(|world: &World| world.reservations.clone(), |fact: &ReservationFact| fact
+                    .order
+                    .to_string()),
+            )
+            .route(
+                "/internal/facts/purchases",
+                facts!(|world: &World| world.purchases.clone(), purchase),
+            )
+            .route(
+                "/internal/facts/stock",
+                answer!(|world: &World| Stock { stock: world.stock.clone(), waiting_orders: 0 }),
+            ),
+        "market" => router.route(
+            "/internal/facts/receipts",
+            facts!(|world: &World| world.receipts.clone(), purchase),
+        ),
+        "plaza" => router
+            .route("/internal/facts/sales", facts!(|world: &World| world.sales.clone(), purchase)),
+        _ => router.route(
+            "/internal/facts/counters",
+            answer!(|world: &World| Counters { counters: world.counters.clone() }),
+        ),
+    }
+}
+
+/// Returns the services of a world.
+pub(crate) fn services(world: &Shared) -> Backends {
+    let of = |service| Backend::in_process(tells(world, service));
+    Backends {
+        orders: of("orders"),
+        kitchen: of("kitchen"),
+        inventory: of("inventory"),
+        market: of("market"),
+        board: of("board"),
+        plaza: Some(of("plaza")),
+    }
+}

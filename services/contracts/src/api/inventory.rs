@@ -40,6 +40,7 @@ pub struct Shelf {
 #[serde(deny_unknown_fields)]
 pub struct OpenStock {
     /// The quantity of each ingredient.
+    #[schema(value_type = std::collections::BTreeMap<Ingredient, i64>)]
     pub opening: Quantities,
 }
 
@@ -48,6 +49,7 @@ pub struct OpenStock {
 #[serde(deny_unknown_fields)]
 pub struct AdjustStock {
     /// What should be on hand of each ingredient.
+    #[schema(value_type = std::collections::BTreeMap<Ingredient, i64>)]
     pub set: Quantities,
 }
 
@@ -64,6 +66,7 @@ pub struct BookingOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StockChanges {
     /// What each ingredient changed by; those that did not change are left out.
+    #[schema(value_type = std::collections::BTreeMap<Ingredient, i64>)]
     pub booked: Quantities,
     /// Ingredients that were as said, or already opened.
     pub unchanged: Vec<Ingredient>,
@@ -138,5 +141,6 @@ pub struct WaitingOrder {
     /// The order.
     pub order: OrderId,
     /// What it needs.
+    #[schema(value_type = std::collections::BTreeMap<Ingredient, i64>)]
     pub needs: Quantities,
 }

@@ -17,6 +17,7 @@ pub struct Recipe {
     /// The dish's name: lower-case letters, digits, spaces, hyphens and apostrophes; 64 bytes at the most.
     pub name: String,
     /// What one dish takes.
+    #[schema(value_type = std::collections::BTreeMap<crate::Ingredient, i64>)]
     pub ingredients: Quantities,
     /// How long it is on the stove, in milliseconds; an hour at the most.
     pub cooking_time_ms: i64,

@@ -6,6 +6,7 @@ use contracts::{
     api::audit::{InboxFact, OutboxFact},
     events::catalogue::{CATALOGUE, readers_of},
 };
+use futures_util::future::try_join_all;
 
 use super::{
     AuditError,
@@ -50,15 +51,12 @@ pub(super) async fn check(services: &Services, live: bool) -> Result<Finding, Au
             .collect();
     let mut suspects = Vec::new();
     loop {
-        for outbox in &mut outboxes {
-            outbox.fill().await?;
+        // One after another, because an inbox must be read after the outboxes while the house works.
+        try_join_all(outboxes.iter_mut().map(Source::fill)).await?;
+        if live {
+            inboxes.iter_mut().for_each(|(_, inbox)| inbox.forget());
         }
-        for (_, inbox) in &mut inboxes {
-            if live {
-                inbox.forget();
-            }
-            inbox.fill().await?;
-        }
+        try_join_all(inboxes.iter_mut().map(|(_, inbox)| inbox.fill())).await?;
         let written = outboxes.iter().map(Source::reach);
         let bound = least(written.chain(inboxes.iter().map(|(_, inbox)| inbox.reach())));
         let end = outboxes

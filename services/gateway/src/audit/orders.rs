@@ -11,6 +11,7 @@ use contracts::{
     events::{DishPrepared, OrderDelivered, OrderPlaced},
     services::{INVENTORY, KITCHEN, ORDERS},
 };
+use futures_util::future::try_join_all;
 
 use super::{
     AuditError,
@@ -80,17 +81,22 @@ impl Sources {
 
     /// Reads on; returns up to which key everything is at hand.
     async fn fill(&mut self, live: bool) -> Result<Option<String>, AuditError> {
-        self.orders.fill().await?;
         if live {
             // What follows from an order must be read after it.
+            self.orders.fill().await?;
             self.tickets.forget();
+            self.tickets.fill().await?;
             self.reservations.forget();
+            self.reservations.fill().await?;
             self.told.iter_mut().for_each(Source::forget);
-        }
-        self.tickets.fill().await?;
-        self.reservations.fill().await?;
-        for told in &mut self.told {
-            told.fill().await?;
+            try_join_all(self.told.iter_mut().map(Source::fill)).await?;
+        } else {
+            tokio::try_join!(
+                self.orders.fill(),
+                self.tickets.fill(),
+                self.reservations.fill(),
+                try_join_all(self.told.iter_mut().map(Source::fill)),
+            )?;
         }
         let reaches = [self.orders.reach(), self.tickets.reach(), self.reservations.reach()];
         Ok(least(reaches.into_iter().chain(self.told.iter().map(Source::reach))))

@@ -11,6 +11,7 @@ mod limits;
 mod openapi;
 mod overview;
 mod remote;
+mod speed;
 mod stage;
 mod story;
 mod world;

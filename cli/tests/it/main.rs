@@ -4,6 +4,7 @@
 
 mod chefcito;
 mod embedded;
+mod env_example;
 mod errors;
 mod feeding;
 mod help;

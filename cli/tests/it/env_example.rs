@@ -1,0 +1,97 @@
+//! `.env.example` names every variable that the code reads, and no other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+const PREFIX: &str = "CHEFCITO_";
+/// What only tests read.
+const OF_TESTS: &str = "CHEFCITO_TEST_";
+
+#[test]
+fn every_variable_that_the_code_reads_is_in_the_example() {
+    let documented = documented();
+    let lacking: Vec<_> =
+        read_by_code().into_iter().filter(|(name, _)| !documented.contains(name)).collect();
+    assert!(lacking.is_empty(), ".env.example lacks {lacking:#?}");
+}
+
+#[test]
+fn every_variable_of_the_example_is_read_by_the_code() {
+    let read = read_by_code();
+    let unread: Vec<_> =
+        documented().into_iter().filter(|name| !read.contains_key(name.as_str())).collect();
+    assert!(unread.is_empty(), ".env.example has what no code reads: {unread:?}");
+}
+
+#[test]
+fn a_copy_of_the_example_changes_nothing() {
+    let set: Vec<String> =
+        example().lines().filter(|line| !is_comment(line)).map(Into::into).collect();
+    assert!(set.is_empty(), "these lines of .env.example should be comments: {set:?}");
+}
+
+/// Returns the variables of `# CHEFCITO_NAME=value` lines.
+fn documented() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for line in example().lines() {
+        let Some(line) = line.strip_prefix("# ").filter(|line| line.starts_with(PREFIX)) else {
+            continue;
+        };
+        let Some((name, _)) = line.split_once('=') else { continue };
+        assert!(names.insert(name.to_owned()), "{name} is in .env.example twice");
+    }
+    names
+}
+
+/// Returns the variables that are whole string literals in the sources, each with the files that name it.
+fn read_by_code() -> BTreeMap<String, BTreeSet<PathBuf>> {
+    let mut found = BTreeMap::<_, BTreeSet<_>>::new();
+    let services = fs::read_dir(root().join("services")).unwrap();
+    let crates = services.map(|service| service.unwrap().path()).chain([root().join("cli")]);
+    for file in crates.flat_map(|one| sources(&one.join("src"))) {
+        for name in literals(&fs::read_to_string(&file).unwrap()) {
+            found.entry(name).or_default().insert(file.strip_prefix(root()).unwrap().to_owned());
+        }
+    }
+    assert!(found.contains_key("CHEFCITO_NAME"), "the sources were not found");
+    found
+}
+
+fn literals(text: &str) -> BTreeSet<String> {
+    let is_name = |text: &&str| {
+        text.starts_with(PREFIX)
+            && !text.starts_with(OF_TESTS)
+            && text.len() > PREFIX.len()
+            && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    };
+    text.split('"').filter(is_name).map(str::to_owned).collect()
+}
+
+/// Returns every Rust file of a folder and of those in it.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+fn is_comment(line: &str) -> bool {
+    line.is_empty() || line.starts_with('#')
+}
+
+fn example() -> String {
+    fs::read_to_string(root().join(".env.example")).unwrap()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}

@@ -35,6 +35,7 @@ pub(crate) struct HouseArgs {
 
 pub(crate) fn run(args: &HouseArgs, environment: &Environment) -> Result<()> {
     leave_the_terminal(args);
+    chassis::http::raise_open_files_max();
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     config::{self, ConfigError},
     database::{Durability, Location, chain},
-    http::Limits,
+    http::{self, Limits},
     service::{Floor, run_until_stopped},
     telemetry::{self, Destination},
 };
@@ -53,6 +53,7 @@ fn try_run(
         SocketAddr::from(([127, 0, 0, 1], 0)),
     )?;
     let location = location()?;
+    http::raise_open_files_max();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let floor = Floor::new(location, Bus::in_process(), Clock::System);

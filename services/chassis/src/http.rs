@@ -22,6 +22,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::de::DeserializeOwned;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -39,7 +40,7 @@ pub struct Limits {
     pub head_wait_max: Duration,
     /// How long a request may take in all, its body included.
     pub request_max: Duration,
-    /// How many connections are open at once; more wait to be accepted.
+    /// How many connections are open at once, or half of the process's files if that is less; more wait to be accepted.
     pub connections_max: usize,
     /// How long requests under way may take to end when the server is stopped.
     pub drain_max: Duration,
@@ -58,6 +59,22 @@ impl Default for Limits {
     }
 }
 
+/// Lets this process have as many open files as the system allows. Connections are files, and the usual limit of 1,024 is
+/// only there for programs that are older than `poll`.
+pub fn raise_open_files_max() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // A system that refuses what it says it allows leaves us with what we have.
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+/// Returns how many of its open files this process may spend on the connections of one server: half of them, so that
+/// databases and logs can be opened however many guests come.
+fn connections_affordable() -> usize {
+    getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |files| usize::try_from(files / 2).unwrap_or(usize::MAX).max(1))
+}
+
 /// The address of a request's client, which every request has among its extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
@@ -72,7 +89,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let router = router.layer(DefaultBodyLimit::max(limits.body_bytes_max)).with_state(());
-    let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let slots = Arc::new(Semaphore::new(limits.connections_max.min(connections_affordable())));
     let graceful = GracefulShutdown::new();
     let mut builder = http1::Builder::new();
     builder
@@ -144,7 +161,7 @@ async fn answer(
     Ok(response)
 }
 
-/// A JSON body, whatever its content type says. An empty body is `{}`.
+/// A JSON body, whatever its content type says. It is an object; an empty body is `{}`.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
@@ -154,14 +171,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let body = Bytes::from_request(request, state).await.map_err(unreadable_body)?;
         let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
-        serde_json::from_slice(text).map(Self).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Problem::unprocessable(
-                "invalid",
-                "The request asks for what can't be",
-                error.to_string(),
-            ),
-            _ => Problem::bad_request(format!("The body is not JSON: {error}.")),
-        })
+        let invalid = |why: String| {
+            Problem::unprocessable("invalid", "The request asks for what can't be", why)
+        };
+        match serde_json::from_slice(text) {
+            // Serde takes a list for a struct, field by field: `[]` would be an order.
+            Ok(_) if text.trim_ascii_start().starts_with(b"[") => {
+                Err(invalid("The body should be an object, not a list.".into()))
+            }
+            Ok(body) => Ok(Self(body)),
+            Err(error) if error.is_data() => Err(invalid(error.to_string())),
+            Err(error) => Err(Problem::bad_request(format!("The body is not JSON: {error}."))),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What happens when a client asks too much, too slowly, or nonsense.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{Router, routing::post};
 use chassis::{
@@ -17,7 +17,7 @@ use tokio::{
 use crate::stage::Ground;
 
 async fn open_door(floor: &Floor, limits: Limits) -> std::net::SocketAddr {
-    async fn echo(Json(value): Json<Vec<i64>>) -> Result<String, Problem> {
+    async fn echo(Json(value): Json<BTreeMap<String, i64>>) -> Result<String, Problem> {
         Ok(format!("{}", value.len()))
     }
     async fn sleep() {
@@ -59,9 +59,9 @@ async fn nonsense_gets_a_problem_that_says_what_is_wrong() {
     let limits = Limits { body_bytes_max: 1_000, ..Limits::default() };
     let address = open_door(&floor, limits).await;
     let cases = [
-        (post_request("/echo", "[1,2,3]"), "200 OK", "3"),
-        (post_request("/echo", "[1,2"), "400 Bad Request", "The body is not JSON"),
-        (post_request("/echo", "{\"a\":1}"), "422 Unprocessable Entity", "invalid type"),
+        (post_request("/echo", r#"{"a":1,"b":2}"#), "200 OK", "2"),
+        (post_request("/echo", r#"{"a":1"#), "400 Bad Request", "The body is not JSON"),
+        (post_request("/echo", r#"{"a":"x"}"#), "422 Unprocessable Entity", "invalid type"),
         (post_request("/echo", &"1".repeat(5_000)), "413 Payload Too Large", "too large"),
         (post_request("/nowhere", ""), "404 Not Found", "No route is called POST /nowhere."),
         ("NONSENSE\r\n\r\n".to_owned(), "400 Bad Request", ""),
@@ -71,6 +71,32 @@ async fn nonsense_gets_a_problem_that_says_what_is_wrong() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request:.80} → {answer}");
         assert!(answer.contains(words), "{request:.80} → {answer}");
     }
+    floor.close().await;
+}
+
+#[tokio::test]
+async fn a_list_is_not_taken_for_the_fields_of_an_object() {
+    #[derive(serde::Deserialize)]
+    struct Wish {
+        #[serde(default)]
+        dish: Option<String>,
+    }
+    async fn wish(Json(wish): Json<Wish>) -> String {
+        wish.dish.unwrap_or_default()
+    }
+    let ground = &Ground::all()[0];
+    let floor = ground.floor(Bus::in_process());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/wish", post(wish));
+    floor.serve(listener, "gateway", router, Limits::default());
+    for list in ["[]", r#" ["pizza"]"#] {
+        let answer = talk(address, &post_request("/wish", list)).await;
+        assert!(answer.starts_with("HTTP/1.1 422"), "{list} → {answer}");
+        assert!(answer.contains("should be an object, not a list"), "{answer}");
+    }
+    let answer = talk(address, &post_request("/wish", r#"{"dish":"pizza"}"#)).await;
+    assert!(answer.ends_with("pizza"), "{answer}");
     floor.close().await;
 }
 
@@ -90,7 +116,7 @@ async fn a_slow_client_is_shown_the_door_and_others_are_served() {
         stream.write_all(b"POST /echo HT").await.unwrap();
         slow.push(stream);
     }
-    assert!(talk(address, &post_request("/echo", "[]")).await.starts_with("HTTP/1.1 200"));
+    assert!(talk(address, &post_request("/echo", "")).await.starts_with("HTTP/1.1 200"));
     assert!(talk(address, &post_request("/sleep", "")).await.starts_with("HTTP/1.1 408"));
     for mut stream in slow {
         let mut rest = Vec::new();

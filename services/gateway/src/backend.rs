@@ -9,7 +9,7 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::{Body, Bytes, HttpBody as _},
     extract::Request,
     http::{
         HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header,
@@ -41,6 +41,8 @@ const IDLE_CONNECTIONS_MAX: usize = 64;
 /// The largest answer that the gateway itself reads, in bytes: a page of 2,000 facts has some 300 kB, the events of one
 /// subject, 10,000 at the most, some 5 MB.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a guest may take to send the body of a request: below the 30 s of a whole request.
+const BODY_WAIT_MAX: Duration = Duration::from_secs(20);
 /// The largest body that is forwarded, in bytes; as `chassis::http::Limits` has it.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// What is between two neighbours and none of the next one's business (RFC 9110, section 7.6.1).
@@ -223,6 +225,32 @@ impl Backend {
     }
 }
 
+/// Returns the request with its whole body in memory, so that a guest who is slow is not taken for a service that is.
+pub(crate) async fn with_whole_body(request: Request) -> Result<Request, Problem> {
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    Ok(Request::from_parts(parts, Body::from(read_whole(body).await?)))
+}
+
+async fn read_whole(body: Body) -> Result<Bytes, Problem> {
+    let read = axum::body::to_bytes(body, BODY_BYTES_MAX);
+    match tokio::time::timeout(BODY_WAIT_MAX, read).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) if is_too_long(&error) => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::bad_request("The body ended before its time.")),
+        Err(_) => {
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long")
+                .detail(format!("Its body should be here within {} s.", BODY_WAIT_MAX.as_secs())))
+        }
+    }
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    error.source().is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+}
+
 fn late(deadline: Duration) -> Problem {
     Problem::new(StatusCode::GATEWAY_TIMEOUT, "late", "A service behind the gateway did not answer in time")
         .detail(format!(
@@ -235,14 +263,7 @@ impl Remote {
     async fn call(&self, request: Request) -> Result<Response, Problem> {
         let (mut parts, body) = request.into_parts();
         // Whole, so that it can be sent again if the service closed the connection just then.
-        let body = axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
-            if error.source().is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
-            {
-                too_large()
-            } else {
-                Problem::bad_request("The body ended before its time.")
-            }
-        })?;
+        let body = read_whole(body).await?;
         strip_hop_by_hop(&mut parts.headers);
         for name in [header::HOST, header::CONTENT_LENGTH, header::EXPECT] {
             parts.headers.remove(name);

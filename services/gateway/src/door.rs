@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tracing::info;
 
 use crate::{
-    backend::{SERVICE_TOKEN, too_large},
+    backend::{SERVICE_TOKEN, too_large, with_whole_body},
     keys::{Holder, KeyRing},
     limits::{Addresses, Rate},
     own,
@@ -213,6 +213,10 @@ impl Door {
     }
 
     async fn serve(&self, route: &Route, parts: Vec<String>, request: Request) -> Response {
+        let request = match with_whole_body(request).await {
+            Ok(request) => request,
+            Err(problem) => return problem.into_response(),
+        };
         match route.target {
             Target::Service(name) => match self.services.get(name) {
                 Some(backend) => backend.call(request).await,

@@ -1,0 +1,99 @@
+//! The HTTP stack of the house with nothing behind it: every order gets the same answer.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    net::{Ipv4Addr, SocketAddr},
+    process::{Child, Command, ExitCode, Stdio},
+};
+
+use anyhow::{Context, Result};
+use axum::{Router, http::header, routing::post};
+use chassis::{http::Limits, metrics::Metrics};
+use chefcito::load::Target;
+use contracts::{
+    OrderId, Timestamp,
+    api::orders::{Order, OrderStatus, PlacedOrders},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::process::Process;
+
+/// A process of its own that only says hello, so that its time is its own, too.
+pub(crate) struct Hello {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Hello {
+    /// Starts it and waits until it listens.
+    pub(crate) fn start() -> Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("--hello")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        let stdout = child.stdout.take().context("it has no stdout")?;
+        let read = BufReader::new(stdout).read_line(&mut line);
+        // Made before anything can fail, so that the process ends with it.
+        let mut hello = Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
+        read?;
+        hello.address = line.trim().parse().context("it does not say where it listens")?;
+        Ok(hello)
+    }
+
+    /// Returns where to order.
+    pub(crate) fn target(&self) -> Target {
+        Target { address: self.address, key: "hello".into() }
+    }
+
+    /// Returns its process.
+    pub(crate) fn process(&self) -> Process {
+        Process(self.child.id())
+    }
+}
+
+impl Drop for Hello {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ended = self.child.kill();
+        let _buried = self.child.wait();
+    }
+}
+
+/// Serves until whoever started it closes its stdin, even by a sudden end.
+pub(crate) fn be_the_server() -> Result<ExitCode> {
+    let order = Order {
+        id: OrderId::new(),
+        number: 123_456,
+        status: OrderStatus::Placed,
+        dish: None,
+        placed_at: Timestamp::now(),
+        ended_at: None,
+        reason: None,
+    };
+    let answer = serde_json::to_string(&PlacedOrders { orders: vec![order] })?;
+    let hello = async move || ([(header::CONTENT_TYPE, "application/json")], answer);
+    let router = Router::new().route("/v1/orders", post(hello));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        writeln!(io::stdout(), "{}", listener.local_addr()?)?;
+        let stop = CancellationToken::new();
+        let server = chassis::http::serve(
+            listener,
+            "hello",
+            router,
+            Limits::default(),
+            Metrics::default(),
+            stop.clone(),
+        );
+        let closed = tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink()));
+        tokio::select! {
+            () = server => {}
+            _ = closed => {}
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}

@@ -1,0 +1,99 @@
+//! How fast a house is, measured at real `chefcito up` processes by the load generator of `chefcito order`.
+//!
+//! ```text
+//! cargo bench -p chefcito                                     everything: some fifteen minutes
+//! cargo bench -p chefcito -- --quick                          once instead of three times, 5 s instead of 30 s
+//! cargo bench -p chefcito -- --only delivered --only memory   these scenes
+//! cargo bench -p chefcito -- --json figures.json              every figure of every run, too
+//! ```
+//!
+//! The load generator works on the same cores as the house, which is as shipped: keys, limits, logs, metrics and board.
+//! Each repetition has a new house with a state folder of its own below the target folder, and ends with an audit.
+//! Each line stands beside the least that it should be (bar) and what it could be (aim), judged by its median. The exit
+//! code tells of correctness only: 1 if an audit failed or something could not be measured.
+//!
+//! The scene `postgres` needs the URL of a server in `CHEFCITO_TEST_POSTGRES_URL`.
+
+mod figures;
+mod hello;
+mod options;
+mod process;
+mod scenes;
+mod stage;
+
+use std::{
+    fs,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    figures::{Figures, header},
+    options::Options,
+};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let done = if options.hello { hello::be_the_server() } else { measure(&options) };
+    done.unwrap_or_else(|error| {
+        // There is nobody left to tell if even this can't be written.
+        let _unheard = writeln!(io::stderr(), "error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Plays the scenes; if it is interrupted, takes down what stands on the stage, and ends as the signal says.
+fn measure(options: &Options) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut interrupted = signal(SignalKind::interrupt())?;
+        let mut terminated = signal(SignalKind::terminate())?;
+        tokio::select! {
+            correct = play(options) => Ok(if correct? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+            _ = interrupted.recv() => Ok(ExitCode::from(130)),
+            _ = terminated.recv() => Ok(ExitCode::from(143)),
+        }
+    })
+}
+
+/// Plays the scenes, prints what came out of each, and returns whether all was correct.
+async fn play(options: &Options) -> Result<bool> {
+    let mut all = Figures::default();
+    say(&header())?;
+    for scene in options.scenes() {
+        let mut figures = Figures::default();
+        for run in 1..=options.runs_of(scene) {
+            progress(&format!("{} {run}/{}", scene.name(), options.runs_of(scene)))?;
+            let played = scenes::play(scene, options, &mut figures).await;
+            played.with_context(|| format!("the scene `{}`", scene.name()))?;
+        }
+        progress("")?;
+        say(&figures.table(scene.title()))?;
+        all.join(scene.name(), figures);
+    }
+    say(&all.summary())?;
+    if let Some(path) = &options.json {
+        let text = serde_json::to_string_pretty(&all.document(options.quick))?;
+        fs::write(path, text).with_context(|| format!("can't write {}", path.display()))?;
+    }
+    Ok(all.faults().is_empty())
+}
+
+fn say(text: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{text}")
+}
+
+/// Says on a terminal what is being measured, in a line that the next one writes over.
+fn progress(text: &str) -> io::Result<()> {
+    use io::IsTerminal;
+    let mut stderr = io::stderr();
+    if stderr.is_terminal() {
+        write!(stderr, "\r\x1b[K{text}")?;
+        stderr.flush()?;
+    }
+    Ok(())
+}

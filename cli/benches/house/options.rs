@@ -1,0 +1,120 @@
+//! What is to be measured.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Parser, ValueEnum};
+
+/// How often a scene is played.
+const RUNS: usize = 3;
+/// How long orders come.
+const LONG: Duration = Duration::from_secs(30);
+/// … if it must be quick.
+const SHORT: Duration = Duration::from_secs(5);
+
+/// Measures a house
+#[derive(Debug, Parser)]
+#[command(name = "house")]
+pub(crate) struct Options {
+    /// Once instead of three times, and 5 s instead of 30 s
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Only these scenes; may be given several times, or with several names
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    only: Vec<Scene>,
+    /// File for every figure of every run
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Be the server that only says hello
+    #[arg(long, hide = true)]
+    pub(crate) hello: bool,
+    /// Said by `cargo bench`
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Options {
+    /// Returns the scenes to play, in their order.
+    pub(crate) fn scenes(&self) -> impl Iterator<Item = Scene> + '_ {
+        let wanted = |scene: &Scene| self.only.is_empty() || self.only.contains(scene);
+        Scene::value_variants().iter().copied().filter(wanted)
+    }
+
+    /// Returns how long orders come.
+    pub(crate) const fn duration(&self) -> Duration {
+        if self.quick { SHORT } else { LONG }
+    }
+
+    /// Returns how often a scene is played. The short ones repeat themselves.
+    pub(crate) const fn runs_of(&self, scene: Scene) -> usize {
+        match scene {
+            Scene::Commands | Scene::Crash => 1,
+            _ if self.quick => 1,
+            _ => RUNS,
+        }
+    }
+}
+
+/// What can be measured, in the order in which it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scene {
+    /// What the parts can do alone
+    Limit,
+    /// The door alone, while nobody cooks
+    Door,
+    /// The whole house, as fast as it goes
+    Delivered,
+    /// A thousand orders a second
+    Open,
+    /// An empty pantry and a poor market
+    Market,
+    /// PostgreSQL instead of SQLite
+    Postgres,
+    /// Memory
+    Memory,
+    /// Commands
+    Commands,
+    /// A crash
+    Crash,
+}
+
+impl Scene {
+    /// Returns the name by which it is chosen.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Door => "door",
+            Self::Delivered => "delivered",
+            Self::Open => "open",
+            Self::Market => "market",
+            Self::Postgres => "postgres",
+            Self::Memory => "memory",
+            Self::Commands => "commands",
+            Self::Crash => "crash",
+        }
+    }
+
+    /// Returns what is measured, in words.
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Limit => {
+                "The limit: rusqlite alone on one thread, and an HTTP server that only says hello"
+            }
+            Self::Door => {
+                "The door alone: orders are accepted while the kitchen and the board are held up"
+            }
+            Self::Delivered => {
+                "The whole house, SQLite, durability `process`: 64 guests, each orders again once accepted"
+            }
+            Self::Open => "1,000 orders a second offered, whatever the house does",
+            Self::Market => {
+                "5,000 orders from the opening stock of 5; the plaza sells 1 to 10, and nothing 3 times of 10"
+            }
+            Self::Postgres => {
+                "The whole house on PostgreSQL: 64 guests, each orders again once accepted"
+            }
+            Self::Memory => "Memory of the house",
+            Self::Commands => "Commands, from their start to their end",
+            Self::Crash => "kill -9 with a thousand orders just accepted",
+        }
+    }
+}

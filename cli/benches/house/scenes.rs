@@ -1,0 +1,87 @@
+//! What is measured, one file a scene.
+
+mod commands;
+mod crash;
+mod delivered;
+mod door;
+mod limit;
+mod market;
+mod memory;
+mod open;
+mod rows;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use chassis::testing::POSTGRES;
+use chefcito::load::{CONCURRENCY_DEFAULT, Model, Plan, Report};
+
+use crate::{
+    figures::Figures,
+    options::{Options, Scene},
+    process::number,
+};
+
+/// How long orders may take to come to their end, before they count as lost.
+const END_MAX: Duration = Duration::from_secs(300);
+
+/// Plays a scene once, in a new house.
+pub(crate) async fn play(scene: Scene, options: &Options, figures: &mut Figures) -> Result<()> {
+    match scene {
+        Scene::Limit => limit::play(options, figures).await,
+        Scene::Door => door::play(figures).await,
+        Scene::Delivered => delivered::play(options, figures).await,
+        Scene::Open => open::play(options, figures).await,
+        Scene::Market => market::play(figures).await,
+        Scene::Postgres => match std::env::var(POSTGRES) {
+            Ok(url) => delivered::play_on_postgres(&url, options, figures).await,
+            Err(_) => {
+                figures.note(format!("not measured: {POSTGRES} is not set"), "", 0.0);
+                Ok(())
+            }
+        },
+        Scene::Memory => memory::play(figures).await,
+        Scene::Commands => commands::play(figures).await,
+        Scene::Crash => crash::play(figures).await,
+    }
+}
+
+/// Returns a plan of one order a request, as fast as the house takes them.
+fn closed(duration: Duration) -> Plan {
+    Plan {
+        model: Model::Closed,
+        count: None,
+        duration: Some(duration),
+        concurrency: CONCURRENCY_DEFAULT,
+        dish: None,
+        follow: true,
+        timeout: END_MAX,
+        ledger: None,
+    }
+}
+
+/// Returns a plan of that many orders, as fast as the house takes them.
+fn count(orders: u64) -> Plan {
+    Plan { timeout: END_MAX, ..Plan::orders(orders) }
+}
+
+/// Notes what went wrong, and what the house asked to be sent again.
+fn note_trouble(report: &Report, figures: &mut Figures) {
+    figures.note("requests that failed", "", number(report.failed));
+    figures.note("503s and 429s, each sent again", "", number(report.pushed_back));
+    let lost = report.accepted - report.ended();
+    if report.undelivered > 0 {
+        figures.fault(format!("{lost} accepted orders were not at their end within {END_MAX:?}"));
+    }
+    if let Some(why) = &report.not_followed {
+        figures.fault(format!("orders could not be followed: {why}"));
+    }
+    for (words, count) in &report.failures {
+        figures.fault(format!("{count} requests failed: {words}"));
+    }
+}
+
+/// Returns microseconds as milliseconds.
+fn millis(micros: u64) -> f64 {
+    number(micros) / 1e3
+}

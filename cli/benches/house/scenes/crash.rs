@@ -1,0 +1,42 @@
+//! How long nobody can order after the house was killed, if it is opened again at once.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use chefcito::load::Plan;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::count;
+use crate::{
+    figures::{Figures, Goal},
+    stage::{House, free_port},
+};
+
+/// How often it is killed.
+const RUNS: usize = 10;
+/// How many orders were accepted just before, most of which are under way.
+const ORDERS: u64 = 1_000;
+
+pub(super) async fn play(figures: &mut Figures) -> Result<()> {
+    let port = free_port()?.to_string();
+    let house = House::prepare()?;
+    let up = ["up", "--port", &port, "--cooking-time", "0s"];
+    house.run(&up).await?;
+    house.fill().await?;
+    for run in 0..RUNS {
+        let plan = Plan { follow: false, ledger: Some(house.ledger(run)), ..count(ORDERS) };
+        let report = house.order(plan).await?;
+        ensure!(report.accepted == ORDERS, "only {} orders were accepted", report.accepted);
+        let pid = i32::try_from(house.process()?.0).ok().and_then(Pid::from_raw);
+        let start = Instant::now();
+        kill_process(pid.context("a house without a process")?, Signal::KILL)?;
+        house.run(&up).await?;
+        let report = house.order(Plan { follow: false, ..count(1) }).await?;
+        let took = start.elapsed().as_secs_f64();
+        ensure!(report.accepted == 1, "the house was open again, but took no order");
+        let goal = Goal::at_most(5_000.0, 1_000.0);
+        figures.judge("kill -9 until the next order is accepted", "ms", took * 1e3, goal);
+    }
+    house.rest().await?;
+    house.audit(RUNS, figures).await
+}

@@ -1,0 +1,55 @@
+//! What accepting costs alone. The house can't be asked to do only that, so the databases of those who would go on with
+//! the orders are kept locked from outside, as by a backup, while the guests come; afterwards all of it is delivered.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use chefcito::load::Plan;
+use contracts::services;
+use rusqlite::Connection;
+
+use super::{closed, note_trouble};
+use crate::{
+    figures::{Figures, Goal},
+    process::micros_each,
+    stage::House,
+};
+
+/// Shorter than writers wait for a lock, so that none gives up.
+const HELD: Duration = Duration::from_secs(4);
+
+pub(super) async fn play(figures: &mut Figures) -> Result<()> {
+    let house = House::open_full(&[]).await?;
+    house.rest().await?;
+    let held = [services::KITCHEN, services::BOARD].map(|service| hold(&house, service));
+    let held = held.into_iter().collect::<Result<Vec<_>>>()?;
+    let process = house.process()?;
+    let before = process.cpu()?;
+    let plan = Plan { follow: false, ledger: Some(house.ledger(0)), ..closed(HELD) };
+    let report = house.order(plan).await?;
+    let cpu = process.cpu()? - before;
+    drop(held);
+    figures.judge(
+        "accepted",
+        "orders/s",
+        report.accepted_rate(),
+        Goal::at_least(8_000.0, 20_000.0),
+    );
+    figures.judge(
+        "CPU per accepted order",
+        "µs",
+        micros_each(cpu, report.accepted),
+        Goal::at_most(60.0, 25.0),
+    );
+    note_trouble(&report, figures);
+    house.rest().await?;
+    house.audit(1, figures).await
+}
+
+/// Locks a service's database until the connection is dropped.
+fn hold(house: &House, service: &str) -> Result<Connection> {
+    let database = Connection::open(house.database_of(service))?;
+    database.busy_timeout(Duration::from_secs(5))?;
+    database.execute_batch("BEGIN IMMEDIATE")?;
+    Ok(database)
+}

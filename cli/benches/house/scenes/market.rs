@@ -1,0 +1,35 @@
+//! Everything has to be bought, from a market that often has nothing.
+
+use anyhow::Result;
+use chefcito::load::Plan;
+
+use super::{count, millis, note_trouble};
+use crate::{
+    figures::{Figures, Goal},
+    process::micros_each,
+    stage::House,
+};
+
+/// How many orders.
+const ORDERS: u64 = 5_000;
+
+pub(super) async fn play(figures: &mut Figures) -> Result<()> {
+    let house = House::open(&[]).await?;
+    let poor = ["plaza", "--quantity", "1-10", "--zeros", "0.3", "--delay", "0ms"];
+    house.run(&poor).await?;
+    let process = house.process()?;
+    let before = process.cpu()?;
+    let plan = Plan { ledger: Some(house.ledger(0)), ..count(ORDERS) };
+    let report = house.order(plan).await?;
+    let cpu = process.cpu()? - before;
+    figures.judge(
+        "first placed to last delivered",
+        "orders/s",
+        report.delivered_rate(),
+        Goal::at_least(500.0, 1_500.0),
+    );
+    figures.note("placed to delivered, p99", "ms", millis(report.delivery.quantile(0.99)));
+    figures.note("CPU per order, shopping included", "µs", micros_each(cpu, report.delivered));
+    note_trouble(&report, figures);
+    house.audit(1, figures).await
+}

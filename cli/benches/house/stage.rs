@@ -1,0 +1,196 @@
+//! A house to measure: real commands in a state folder of its own, taken down at its end, whatever that is.
+
+use std::{
+    ffi::OsString,
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use chefcito::load::{self, Plan, Report, Tally, Target};
+use contracts::Ingredient;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::{figures::Figures, process::Process};
+
+/// How much of each ingredient there is where nobody shall go shopping.
+const PLENTY: u32 = 1_000_000;
+/// How long a house may take to come to rest.
+const REST_MAX: Duration = Duration::from_secs(300);
+/// How often a house is asked whether it rests.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// A house, or what is left of it.
+pub(crate) struct House {
+    folder: TempDir,
+    name: String,
+}
+
+impl House {
+    /// Prepares an empty state folder.
+    pub(crate) fn prepare() -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("chefcito-bench-")
+            .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+            .context("no folder for a house")?;
+        // A name of its own, so that its schemas in a PostgreSQL are nobody else's.
+        Ok(Self { folder, name: format!("bench-{}", std::process::id()) })
+    }
+
+    /// Opens a house in which nothing cooks for longer than no time.
+    pub(crate) async fn open(options: &[&str]) -> Result<Self> {
+        let house = Self::prepare()?;
+        house.run(&[&["up", "--port", "0", "--cooking-time", "0s"], options].concat()).await?;
+        Ok(house)
+    }
+
+    /// Opens a house that has plenty of everything.
+    pub(crate) async fn open_full(options: &[&str]) -> Result<Self> {
+        let house = Self::open(options).await?;
+        house.fill().await?;
+        Ok(house)
+    }
+
+    /// Books plenty of each ingredient.
+    pub(crate) async fn fill(&self) -> Result<()> {
+        let plenty = Ingredient::ALL.map(|ingredient| format!("{ingredient}={PLENTY}"));
+        let mut args = vec!["seed"];
+        args.extend(plenty.iter().flat_map(|set| ["--set", set.as_str()]));
+        self.run(&args).await.map(drop)
+    }
+
+    /// Returns a command in this house's environment, and in no other of the user's.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chefcito"));
+        let keep = ["PATH", "LANG"].map(|name| (name, std::env::var_os(name).unwrap_or_default()));
+        command
+            .args(args)
+            .env_clear()
+            .envs(keep)
+            .env("HOME", self.folder.path())
+            .env("XDG_STATE_HOME", self.folder.path())
+            .env("CHEFCITO_NAME", &self.name)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command that must succeed; returns what it wrote to stdout.
+    pub(crate) async fn run(&self, args: &[&str]) -> Result<String> {
+        let mut command = tokio::process::Command::from(self.command(args));
+        let ran = command.kill_on_drop(true).output().await?;
+        let words = || String::from_utf8_lossy(&ran.stderr).trim().to_owned();
+        ensure!(ran.status.success(), "`chefcito {}`: {}", args.join(" "), words());
+        Ok(String::from_utf8(ran.stdout)?)
+    }
+
+    /// Runs a command that must succeed, on this thread; returns how long it took.
+    pub(crate) fn time(&self, args: &[&str]) -> Result<Duration> {
+        let mut command = self.command(args);
+        let start = Instant::now();
+        let ran = command.output()?;
+        let took = start.elapsed();
+        let words = || String::from_utf8_lossy(&ran.stderr).trim().to_owned();
+        ensure!(ran.status.success(), "`chefcito {}`: {}", args.join(" "), words());
+        Ok(took)
+    }
+
+    /// Returns the folder of the environment.
+    fn environment(&self) -> PathBuf {
+        self.folder.path().join("chefcito").join(&self.name)
+    }
+
+    /// Returns the SQLite file of a service.
+    pub(crate) fn database_of(&self, service: &str) -> PathBuf {
+        self.environment().join("data").join(format!("{service}.sqlite"))
+    }
+
+    /// Returns a file for a ledger of that number.
+    pub(crate) fn ledger(&self, number: usize) -> PathBuf {
+        self.folder.path().join(format!("ledger-{number}"))
+    }
+
+    fn record(&self) -> Result<Value> {
+        let path = self.environment().join("house.json");
+        let text = fs::read(&path).with_context(|| format!("can't read {}", path.display()))?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
+    /// Returns the process of the house.
+    pub(crate) fn process(&self) -> Result<Process> {
+        let pid = self.record()?["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        pid.map(Process).context("the house does not say which process it is")
+    }
+
+    /// Returns where to order, with the local admin key, which no limit of rate is for.
+    pub(crate) fn target(&self) -> Result<Target> {
+        let address = self.record()?["address"]
+            .as_str()
+            .and_then(|address| address.parse().ok())
+            .context("the house does not say where it is")?;
+        let key = fs::read_to_string(self.environment().join("admin.key"))?;
+        Ok(Target { address, key: key.trim().into() })
+    }
+
+    /// Orders as the plan says.
+    pub(crate) async fn order(&self, plan: Plan) -> Result<Report> {
+        order(plan, &self.target()?).await
+    }
+
+    /// Waits until nothing is under way.
+    pub(crate) async fn rest(&self) -> Result<()> {
+        let since = Instant::now();
+        loop {
+            let status: Value = serde_json::from_str(&self.run(&["status", "--json"]).await?)?;
+            if status["quiet"] == true {
+                return Ok(());
+            }
+            ensure!(since.elapsed() < REST_MAX, "the house did not come to rest in {REST_MAX:?}");
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    }
+
+    /// Audits the house, and asks for each order of the first ledgers. What is broken is a fault.
+    pub(crate) async fn audit(&self, ledgers: usize, figures: &mut Figures) -> Result<()> {
+        let files = (0..ledgers).map(|number| self.ledger(number).into_os_string());
+        let mut args: Vec<OsString> = ["audit", "--timeout", "300s"].map(Into::into).into();
+        args.extend(files.flat_map(|file| ["--ledger".into(), file]));
+        let mut command = tokio::process::Command::from(self.command(&[]));
+        let ran = command.args(args).kill_on_drop(true).output().await?;
+        if !ran.status.success() {
+            let words = [ran.stderr, ran.stdout].concat();
+            figures.fault(format!("the audit: {}", String::from_utf8_lossy(&words).trim()));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        // Also after an error or Ctrl-C: what can't be taken down then is told by `down` itself.
+        let mut down = self.command(&["down", "--volumes"]);
+        let _unheard =
+            down.stdout(Stdio::null()).stderr(Stdio::inherit()).args(["--quiet"]).status();
+    }
+}
+
+/// Orders as the plan says; whoever drops this wants no further order.
+pub(crate) async fn order(plan: Plan, target: &Target) -> Result<Report> {
+    let stop = CancellationToken::new();
+    let _stop_at_end = stop.clone().drop_guard();
+    Ok(load::run(plan, target, Arc::new(Tally::default()), stop).await?)
+}
+
+/// Returns a port that is free now.
+pub(crate) fn free_port() -> Result<u16> {
+    let free = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    Ok(free.local_addr()?.port())
+}

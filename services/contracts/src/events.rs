@@ -13,11 +13,16 @@ mod inventory;
 mod kitchen;
 mod order;
 
-pub use inventory::{IngredientPurchased, IngredientsAwaited, IngredientsReleased, IngredientsReserved};
-pub use kitchen::{
-    CancellationRefused, CookingStarted, DishCancelled, DishPrepared, DishRefused, IngredientsRequested, MenuChanged,
+pub use inventory::{
+    IngredientPurchased, IngredientsAwaited, IngredientsReleased, IngredientsReserved,
 };
-pub use order::{CancellationRequested, OrderCancelled, OrderDelivered, OrderPlaced, OrderRejected};
+pub use kitchen::{
+    CancellationRefused, CookingStarted, DishCancelled, DishPrepared, DishRefused,
+    IngredientsRequested, MenuChanged,
+};
+pub use order::{
+    CancellationRequested, OrderCancelled, OrderDelivered, OrderPlaced, OrderRejected,
+};
 
 /// What all our event types begin with.
 const PREFIX: &str = "chefcito.";
@@ -39,8 +44,11 @@ pub trait Event: Serialize + DeserializeOwned {
     /// [`UnreadableEvent`] if the data does not have that version's shape, or the version is newer than this program.
     fn upgrade(version: u16, data: &RawValue) -> Result<Self, UnreadableEvent> {
         if version == Self::VERSION {
-            serde_json::from_str(data.get())
-                .map_err(|source| UnreadableEvent::Malformed { name: Self::NAME, version, source })
+            serde_json::from_str(data.get()).map_err(|source| UnreadableEvent::Malformed {
+                name: Self::NAME,
+                version,
+                source,
+            })
         } else {
             Err(UnreadableEvent::UnknownVersion { name: Self::NAME, version })
         }
@@ -61,7 +69,9 @@ pub enum UnreadableEvent {
         source: serde_json::Error,
     },
     /// No such version was known when this program was built.
-    #[error("{name} has version {version}, which this program does not know: a newer service wrote it")]
+    #[error(
+        "{name} has version {version}, which this program does not know: a newer service wrote it"
+    )]
     UnknownVersion {
         /// The event's name.
         name: &'static str,
@@ -107,7 +117,12 @@ impl Envelope {
     /// # Panics
     /// Never for our events: a struct of texts and numbers always has a JSON form.
     #[must_use]
-    pub fn new<E: Event>(service: &str, event: &E, time: Timestamp, traceparent: Option<String>) -> Self {
+    pub fn new<E: Event>(
+        service: &str,
+        event: &E,
+        time: Timestamp,
+        traceparent: Option<String>,
+    ) -> Self {
         Self {
             specversion: SpecVersion::V1,
             id: Uuid::now_v7(),
@@ -152,7 +167,10 @@ impl Envelope {
     pub fn read<E: Event>(&self) -> Result<E, UnreadableEvent> {
         match self.name_and_version() {
             Some((name, version)) if name == E::NAME => E::upgrade(version, &self.data),
-            _ => Err(UnreadableEvent::OtherEvent { name: E::NAME, kind: self.kind.chars().take(128).collect() }),
+            _ => Err(UnreadableEvent::OtherEvent {
+                name: E::NAME,
+                kind: self.kind.chars().take(128).collect(),
+            }),
         }
     }
 }

@@ -13,7 +13,19 @@ pub const QUANTITY_MAX: i64 = 1_000_000_000;
 pub type Quantities = BTreeMap<Ingredient, i64>;
 
 /// The ten ingredients that the house knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "a tomato is a tomato")]
 pub enum Ingredient {

@@ -55,7 +55,9 @@ impl FromStr for Timestamp {
     type Err = ParseTimestampError;
 
     fn from_str(text: &str) -> Result<Self, ParseTimestampError> {
-        text.parse::<jiff::Timestamp>().map(|moment| Self(moment.as_microsecond())).map_err(|_| ParseTimestampError)
+        text.parse::<jiff::Timestamp>()
+            .map(|moment| Self(moment.as_microsecond()))
+            .map_err(|_| ParseTimestampError)
     }
 }
 

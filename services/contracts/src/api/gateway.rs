@@ -12,7 +12,9 @@ use super::{
 use crate::{OrderId, Timestamp};
 
 /// What a key allows. Each role may all that the roles before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// May look.
@@ -50,7 +52,10 @@ impl FromStr for Role {
     type Err = UnknownRole;
 
     fn from_str(name: &str) -> Result<Self, UnknownRole> {
-        [Self::Viewer, Self::Manager, Self::Admin].into_iter().find(|role| role.name() == name).ok_or(UnknownRole)
+        [Self::Viewer, Self::Manager, Self::Admin]
+            .into_iter()
+            .find(|role| role.name() == name)
+            .ok_or(UnknownRole)
     }
 }
 

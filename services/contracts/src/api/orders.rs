@@ -45,7 +45,9 @@ pub struct PlacedOrders {
 }
 
 /// Where an order is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum OrderStatus {
     /// Accepted; waits for ingredients or a stove.
@@ -64,8 +66,14 @@ pub enum OrderStatus {
 
 impl OrderStatus {
     /// All of them, in the order in which an order may meet them.
-    pub const ALL: [Self; 6] =
-        [Self::Placed, Self::Cancelling, Self::Cooking, Self::Delivered, Self::Cancelled, Self::Rejected];
+    pub const ALL: [Self; 6] = [
+        Self::Placed,
+        Self::Cancelling,
+        Self::Cooking,
+        Self::Delivered,
+        Self::Cancelled,
+        Self::Rejected,
+    ];
 
     /// Returns the name by which it is stored and sent.
     #[must_use]
@@ -95,7 +103,9 @@ impl fmt::Display for OrderStatus {
 
 /// A name that is no status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a status of an order: it should be placed, cancelling, cooking, delivered, cancelled or rejected")]
+#[error(
+    "not a status of an order: it should be placed, cancelling, cooking, delivered, cancelled or rejected"
+)]
 pub struct UnknownOrderStatus;
 
 impl FromStr for OrderStatus {

@@ -1,9 +1,10 @@
 //! Every event of the house: who writes it, who reads it, and what keeps it in order.
 
 use super::{
-    CancellationRefused, CancellationRequested, CookingStarted, DishCancelled, DishPrepared, DishRefused, Event,
-    IngredientPurchased, IngredientsAwaited, IngredientsReleased, IngredientsRequested, IngredientsReserved,
-    MenuChanged, OrderCancelled, OrderDelivered, OrderPlaced, OrderRejected,
+    CancellationRefused, CancellationRequested, CookingStarted, DishCancelled, DishPrepared,
+    DishRefused, Event, IngredientPurchased, IngredientsAwaited, IngredientsReleased,
+    IngredientsRequested, IngredientsReserved, MenuChanged, OrderCancelled, OrderDelivered,
+    OrderPlaced, OrderRejected,
 };
 use crate::services::{BOARD, INVENTORY, KITCHEN, ORDERS};
 
@@ -33,7 +34,11 @@ pub enum Key {
     Menu,
 }
 
-const fn entry<E: Event>(writer: &'static str, readers: &'static [&'static str], key: Key) -> Entry {
+const fn entry<E: Event>(
+    writer: &'static str,
+    readers: &'static [&'static str],
+    key: Key,
+) -> Entry {
     Entry { name: E::NAME, version: E::VERSION, writer, readers, key }
 }
 

@@ -38,19 +38,25 @@ pub const IN_FLIGHT_MAX: usize = 4_096;
 const POLL: Duration = Duration::from_secs(1);
 
 const INSERT: &str = "INSERT INTO outbox (id, kind, subject, time, traceparent, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-const INSERT_ALL: &str = "INSERT INTO outbox (id, kind, subject, time, traceparent, data)
-     SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::TEXT[]) RETURNING seq";
-const MARK: &str = "UPDATE outbox SET published_at = ?2 WHERE seq = ?1";
-const MARK_ALL: &str = "UPDATE outbox SET published_at = $2 WHERE seq = ANY($1)";
+const QUEUE: &str = "INSERT INTO unpublished (seq) VALUES (?1)";
+const INSERT_ALL: &str = "WITH told AS (
+         INSERT INTO outbox (id, kind, subject, time, traceparent, data)
+         SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::TEXT[])
+         RETURNING seq
+     ), queued AS (INSERT INTO unpublished (seq) SELECT seq FROM told)
+     SELECT seq FROM told ORDER BY seq";
+const MARK: &str = "DELETE FROM unpublished WHERE seq = ?1";
+const MARK_ALL: &str = "DELETE FROM unpublished WHERE seq = ANY($1)";
 const UNPUBLISHED: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
-     WHERE published_at IS NULL AND seq > ?1 ORDER BY seq LIMIT ?2";
-const COUNT_UNPUBLISHED: &str = "SELECT COUNT(*) FROM outbox WHERE published_at IS NULL";
+     WHERE seq IN (SELECT seq FROM unpublished WHERE seq > ?1 ORDER BY seq LIMIT ?2) ORDER BY seq";
+const COUNT_UNPUBLISHED: &str = "SELECT COUNT(*) FROM unpublished";
 const LAST: &str = "SELECT MAX(seq) FROM outbox";
 const OF_SUBJECT: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
      WHERE subject = ?1 ORDER BY seq LIMIT ?2";
 
 /// Every statement of this file that both engines run, for the test that prepares them.
-pub const STATEMENTS: [&str; 6] = [INSERT, MARK, UNPUBLISHED, COUNT_UNPUBLISHED, LAST, OF_SUBJECT];
+pub const STATEMENTS: [&str; 7] =
+    [INSERT, QUEUE, MARK, UNPUBLISHED, COUNT_UNPUBLISHED, LAST, OF_SUBJECT];
 
 /// An event that is saved.
 #[derive(Clone, Debug)]
@@ -82,7 +88,9 @@ pub(crate) fn append(tx: &mut Tx<'_>) -> Result<Vec<Stored>, StoreError> {
                     INSERT,
                     &params![event.id, event.kind, event.subject, event.time, trace, data],
                 )?;
-                seqs.push(sqlite.last_insert_rowid());
+                let seq = sqlite.last_insert_rowid();
+                sqlite.execute(QUEUE, &params![seq])?;
+                seqs.push(seq);
             }
             seqs
         }
@@ -107,11 +115,10 @@ pub(crate) fn append(tx: &mut Tx<'_>) -> Result<Vec<Stored>, StoreError> {
 }
 
 fn mark(tx: &mut Tx<'_>, seqs: &[i64]) -> Result<(), StoreError> {
-    let now = tx.now();
     if let Connection::Postgres(postgres) = &mut *tx.connection {
-        return postgres.rows(MARK_ALL, &[&seqs, &now.as_micros()]).map(|_| ());
+        return postgres.rows(MARK_ALL, &[&seqs]).map(|_| ());
     }
-    tx.execute_each(MARK, seqs.iter().map(|seq| params![*seq, now])).map(|_| ())
+    tx.execute_each(MARK, seqs.iter().map(|seq| params![*seq])).map(|_| ())
 }
 
 fn read_stored(service: &str, row: &Row<'_>) -> Result<Stored, StoreError> {
@@ -289,10 +296,12 @@ impl Relay {
         if self.marking.load(Ordering::Acquire) {
             return;
         }
-        let seqs = std::mem::take(&mut self.lock().taken_over);
+        let mut seqs = std::mem::take(&mut self.lock().taken_over);
         if seqs.is_empty() {
             return;
         }
+        // In one order everywhere, so that two relays of one schema never wait for each other in a circle.
+        seqs.sort_unstable();
         self.marking.store(true, Ordering::Release);
         database.push(Box::new(Mark { relay: Arc::clone(self), seqs }));
     }

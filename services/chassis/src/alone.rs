@@ -27,7 +27,16 @@ pub fn run(
     service: &'static str,
     open: impl AsyncFnOnce(Floor) -> Result<Router, Failure>,
 ) -> ExitCode {
-    match try_run(service, open) {
+    run_within(Limits::default(), service, open)
+}
+
+/// Runs a service as [`run`] does, within limits of its own.
+pub fn run_within(
+    limits: Limits,
+    service: &'static str,
+    open: impl AsyncFnOnce(Floor) -> Result<Router, Failure>,
+) -> ExitCode {
+    match try_run(limits, service, open) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(service, &*error);
@@ -42,6 +51,7 @@ fn report(service: &str, error: &(dyn Error + Send + Sync)) {
 }
 
 fn try_run(
+    limits: Limits,
     service: &'static str,
     open: impl AsyncFnOnce(Floor) -> Result<Router, Failure>,
 ) -> Result<(), Failure> {
@@ -62,7 +72,7 @@ fn try_run(
             .await
             .map_err(|error| format!("can't listen at {address}: {error}"))?;
         info!(service, "Listens at {}", listener.local_addr()?);
-        floor.serve(listener, service, router, Limits::default());
+        floor.serve(listener, service, router, limits);
         run_until_stopped(floor).await;
         Ok(())
     })

@@ -40,6 +40,8 @@ pub struct Limits {
     pub head_wait_max: Duration,
     /// How long a request may take in all, its body included.
     pub request_max: Duration,
+    /// The path of requests that read everything, and how long such a request may take instead.
+    pub long_request: Option<(&'static str, Duration)>,
     /// How many connections are open at once, or half of the process's files if that is less; more wait to be accepted.
     pub connections_max: usize,
     /// How long requests under way may take to end when the server is stopped.
@@ -53,6 +55,7 @@ impl Default for Limits {
             body_bytes_max: 1024 * 1024,
             head_wait_max: Duration::from_secs(30),
             request_max: Duration::from_secs(30),
+            long_request: None,
             connections_max: 4_096,
             drain_max: Duration::from_secs(3),
         }
@@ -113,7 +116,7 @@ pub async fn serve(
         let (router, metrics) = (router.clone(), metrics.clone());
         let answer = service_fn(move |request: hyper::Request<Incoming>| {
             let (router, metrics) = (router.clone(), metrics.clone());
-            answer(service, router, metrics, request.map(Body::new), peer, limits.request_max)
+            answer(service, router, metrics, request.map(Body::new), peer, limits)
         });
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), answer));
         tokio::spawn(async move {
@@ -145,11 +148,15 @@ async fn answer(
     metrics: Metrics,
     mut request: Request,
     peer: SocketAddr,
-    request_max: Duration,
+    limits: Limits,
 ) -> Result<Response, Infallible> {
     let started = Instant::now();
     let method = request.method().clone();
     request.extensions_mut().insert(Peer(peer));
+    let request_max = match limits.long_request {
+        Some((path, long)) if request.uri().path() == path => long,
+        _ => limits.request_max,
+    };
     let response = match tokio::time::timeout(request_max, router.call(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},

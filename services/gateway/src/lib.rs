@@ -27,6 +27,7 @@ use axum::{
 use chassis::{
     config::{self, ConfigError},
     database::{OpenError as DatabaseError, StoreError},
+    http::Limits,
     service::{Floor, Pace},
 };
 use contracts::{api::gateway::Role, services::GATEWAY};
@@ -44,10 +45,19 @@ use crate::{
     services::Services,
 };
 
+/// The one request that reads everything, and how long it may take: a million orders are audited in about a minute.
+const LONG_REQUEST: (&str, Duration) = ("/v1/audit", Duration::from_secs(600));
+
 /// How often the keys are read again: another gateway may have revoked one.
 const LEARN_EVERY: Duration = Duration::from_secs(1);
 /// What the first key is called.
 const FIRST_KEY: &str = "first admin";
+
+/// Returns the limits within which the gateway is served.
+#[must_use]
+pub fn limits() -> Limits {
+    Limits { long_request: Some(LONG_REQUEST), ..Limits::default() }
+}
 
 /// The settings of the gateway.
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use gateway::{Backends, Config, Gateway};
 
 fn main() -> ExitCode {
-    chassis::alone::run(contracts::services::GATEWAY, async |floor| {
+    chassis::alone::run_within(gateway::limits(), contracts::services::GATEWAY, async |floor| {
         let backends = Backends::from_environment()?;
         Ok(Gateway::open(&floor, Config::from_environment()?, backends).await?.router())
     })

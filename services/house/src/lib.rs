@@ -254,7 +254,7 @@ async fn open_services(
         ..gateway::Config::default()
     };
     let gateway = Gateway::open(floor, gateway_config, backends).await?;
-    floor.serve(door, services::GATEWAY, gateway.router(), Limits::default());
+    floor.serve(door, services::GATEWAY, gateway.router(), gateway::limits());
     Ok((gateway.router(), plaza_address))
 }
 

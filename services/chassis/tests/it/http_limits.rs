@@ -20,11 +20,15 @@ async fn open_door(floor: &Floor, limits: Limits) -> std::net::SocketAddr {
     async fn echo(Json(value): Json<BTreeMap<String, i64>>) -> Result<String, Problem> {
         Ok(format!("{}", value.len()))
     }
+    async fn nap() {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
     async fn sleep() {
         tokio::time::sleep(Duration::from_secs(3_600)).await;
     }
     let router = Router::new()
         .route("/echo", post(echo))
+        .route("/nap", post(nap))
         .route("/sleep", post(sleep))
         .fallback(no_such_route);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -107,6 +111,7 @@ async fn a_slow_client_is_shown_the_door_and_others_are_served() {
     let limits = Limits {
         head_wait_max: Duration::from_millis(100),
         request_max: Duration::from_millis(100),
+        long_request: Some(("/nap", Duration::from_secs(20))),
         ..Limits::default()
     };
     let address = open_door(&floor, limits).await;
@@ -118,6 +123,7 @@ async fn a_slow_client_is_shown_the_door_and_others_are_served() {
     }
     assert!(talk(address, &post_request("/echo", "")).await.starts_with("HTTP/1.1 200"));
     assert!(talk(address, &post_request("/sleep", "")).await.starts_with("HTTP/1.1 408"));
+    assert!(talk(address, &post_request("/nap", "")).await.starts_with("HTTP/1.1 200"));
     for mut stream in slow {
         let mut rest = Vec::new();
         let closed =

@@ -106,12 +106,17 @@ impl Line {
         }
     }
 
-    /// Returns what it says beside its message: `name=value`, by name.
+    /// Returns what it says beside its message: `name=value`, by name. What the message says already is left out.
     pub(crate) fn details(&self) -> String {
-        let order = self.order.iter().map(|order| format!("order_id={order}"));
-        let others = self.fields.iter().map(|(name, value)| match value {
-            Value::String(text) => format!("{name}={}", printable(text)),
-            other => format!("{name}={other}"),
+        let unsaid = |text: &String| !self.message.contains(text.as_str());
+        let order = self
+            .order
+            .iter()
+            .filter(|order| unsaid(order))
+            .map(|order| format!("order_id={order}"));
+        let others = self.fields.iter().filter_map(|(name, value)| match value {
+            Value::String(text) => unsaid(text).then(|| format!("{name}={}", printable(text))),
+            other => Some(format!("{name}={other}")),
         });
         order.chain(others).collect::<Vec<_>>().join(" ")
     }

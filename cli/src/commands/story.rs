@@ -40,6 +40,9 @@ pub(crate) async fn run(args: StoryArgs, environment: &Environment, output: &Out
         output.status(format_args!("The story of {} is no longer kept", story.order));
     } else {
         output.data(table(&story))?;
+        if !story.complete {
+            output.status(format_args!("Older events are no longer kept (CHEFCITO_RETENTION)"));
+        }
     }
     if !story.missing.is_empty() {
         output.warn(format_args!("parts are missing: {} did not answer", story.missing.join(", ")));
@@ -148,7 +151,7 @@ mod tests {
             happened(1204, "kitchen", "dish.prepared", json!({"order": order, "dish": "salad"})),
             happened(1206, "orders", "order.delivered", json!({"order": order, "dish": null})),
         ];
-        let story = Story { order, events, missing: vec![] };
+        let story = Story { order, events, missing: vec![], complete: true };
         insta::assert_snapshot!(table(&story));
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     config::{self, ConfigError},
     database::{Durability, Location, chain},
     http::{self, Limits},
+    retention,
     service::{Floor, run_until_stopped},
     telemetry::{self, Destination},
 };
@@ -22,7 +23,8 @@ pub type Failure = Box<dyn Error + Send + Sync>;
 /// Runs a service until SIGTERM or Ctrl-C, and drains: `open` puts it on the floor and returns its routes.
 ///
 /// Reads `CHEFCITO_LISTEN` (an address and a port; 0 takes a free one), `CHEFCITO_DATA` (a folder) or
-/// `CHEFCITO_DATABASE_URL`, `CHEFCITO_DURABILITY` and `CHEFCITO_LOG`. Returns 1, with the reason on stderr, if it can't run.
+/// `CHEFCITO_DATABASE_URL`, `CHEFCITO_DURABILITY`, `CHEFCITO_RETENTION` and `CHEFCITO_LOG`. Returns 1, with the reason on
+/// stderr, if it can't run.
 pub fn run(
     service: &'static str,
     open: impl AsyncFnOnce(Floor) -> Result<Router, Failure>,
@@ -63,10 +65,12 @@ fn try_run(
         SocketAddr::from(([127, 0, 0, 1], 0)),
     )?;
     let location = location()?;
+    let retention = retention::from_environment()?;
     http::raise_open_files_max();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let floor = Floor::new(location, Bus::in_process(), Clock::System);
+        let floor =
+            Floor::new(location, Bus::in_process(), Clock::System).with_retention(retention);
         let router = open(floor.clone()).await?;
         let listener = TcpListener::bind(address)
             .await

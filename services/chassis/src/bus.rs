@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::outbox::{Relay, Stored};
 
 mod in_process;
@@ -42,6 +44,20 @@ impl Bus {
     pub fn subscribe(&self, reader: &'static str) -> Subscription {
         match self {
             Self::InProcess(bus) => bus.subscribe(reader),
+        }
+    }
+
+    /// Notes that a writer has published all its events below this id.
+    pub(crate) fn note_published_below(&self, writer: &'static str, id: Uuid) {
+        match self {
+            Self::InProcess(bus) => bus.note_published_below(writer, id),
+        }
+    }
+
+    /// Returns the id below which no event is sent again; none until every writer of the catalogue has said how far it is.
+    pub(crate) fn published_below(&self) -> Option<Uuid> {
+        match self {
+            Self::InProcess(bus) => bus.published_below(),
         }
     }
 

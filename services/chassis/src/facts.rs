@@ -8,7 +8,7 @@ use contracts::{
 };
 
 use crate::{
-    database::{StoreError, Tx},
+    database::{Row, StoreError, Tx},
     params,
 };
 
@@ -23,8 +23,17 @@ const SUBJECTS: &str = "SELECT subject, kind, COUNT(*) FROM outbox WHERE subject
              SELECT DISTINCT subject FROM outbox WHERE subject > ?1 ORDER BY subject LIMIT ?2) AS page)
      GROUP BY subject, kind ORDER BY subject, kind";
 
+// The id is no plain column here, so that SQLite looks for the subject first.
+const SUBJECTS_ABOVE: &str =
+    "SELECT subject, kind, COUNT(*) FROM outbox WHERE subject > ?1 AND subject <= (
+         SELECT MAX(subject) FROM (
+             SELECT DISTINCT subject FROM outbox WHERE subject > ?1 AND id || '' > ?3
+             ORDER BY subject LIMIT ?2) AS page)
+         AND id || '' > ?3
+     GROUP BY subject, kind ORDER BY subject, kind";
+
 /// Every statement of this file, for the test that prepares them.
-pub const STATEMENTS: [&str; 3] = [OUTBOX, INBOX, SUBJECTS];
+pub const STATEMENTS: [&str; 4] = [OUTBOX, INBOX, SUBJECTS, SUBJECTS_ABOVE];
 
 /// Returns where a page of facts begins (after this key) and how many it holds at the most.
 #[must_use]
@@ -61,15 +70,17 @@ pub fn inbox(tx: &mut Tx<'_>, query: &FactsQuery) -> Result<Vec<InboxFact>, Stor
     })
 }
 
-/// Returns what the service told about each subject of a page.
+/// Returns what the service told about each subject of a page; only by events above an id, if the query has one.
 ///
 /// # Errors
 /// [`StoreError`] if the database failed.
 pub fn subjects(tx: &mut Tx<'_>, query: &FactsQuery) -> Result<Vec<SubjectFact>, StoreError> {
     let (after, limit) = page(query);
-    let rows: Vec<(String, String, i64)> = tx.query(SUBJECTS, &params![after, limit], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-    })?;
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let rows: Vec<(String, String, i64)> = match query.above {
+        Some(above) => tx.query(SUBJECTS_ABOVE, &params![after, limit, above], read)?,
+        None => tx.query(SUBJECTS, &params![after, limit], read)?,
+    };
     let mut facts: Vec<SubjectFact> = Vec::new();
     for (subject, kind, count) in rows {
         if facts.last().is_none_or(|fact| fact.subject != subject) {

@@ -4,6 +4,7 @@
 //!   [`Tx`](database::Tx).
 //! - [`outbox`], [`bus`], [`consumer`], [`dead_letters`]: an event and the change that it tells are one transaction;
 //!   what was announced is delivered at least once and acted on exactly once.
+//! - [`retention`]: how long events are kept, and what is left of those that are not.
 //! - [`service`]: puts a service together from these, with workers and the routes that every service has.
 //! - [`http`], [`problem`], [`telemetry`], [`metrics`], [`config`]: the edges.
 
@@ -20,6 +21,7 @@ pub mod leases;
 pub mod metrics;
 pub mod outbox;
 pub mod problem;
+pub mod retention;
 pub mod service;
 pub mod telemetry;
 #[cfg(feature = "testing")]

@@ -18,7 +18,11 @@ use std::{
 
 use contracts::{
     Timestamp,
-    events::{Envelope, SpecVersion, source_of},
+    events::{
+        Envelope, SpecVersion,
+        catalogue::{self, Key},
+        source_of,
+    },
 };
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
@@ -198,9 +202,10 @@ impl OnCommit for Relay {
         let service = self.service;
         for Stored { event, .. } in &events {
             let (name, subject) = (event.name(), event.subject.as_str());
+            let order = (catalogue::key_of(name) == Some(Key::Order)).then_some(subject);
             tracing::info!(
                 service,
-                order_id = subject,
+                order_id = order,
                 event = name,
                 "Announced {name} for {subject}"
             );

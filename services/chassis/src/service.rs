@@ -18,7 +18,10 @@ use axum::{
 use contracts::{
     Timestamp,
     api::{
-        audit::{Facts, FactsQuery, InboxFact, OutboxFact, StorageCheck, SubjectFact},
+        audit::{
+            Facts, FactsQuery, InboxFact, OutboxFact, RetentionFact, RetentionQuery, StorageCheck,
+            SubjectFact,
+        },
         service::{Events, ServiceDeadLetters, ServiceStatus},
     },
     events::Envelope,
@@ -39,6 +42,7 @@ use crate::{
     metrics::Metrics,
     outbox::{self, Relay},
     problem::Problem,
+    retention::{self, RETENTION},
 };
 
 /// How many events a story has of one service at the most.
@@ -57,6 +61,8 @@ pub struct Floor {
     pub clock: Clock,
     /// The figures of the process.
     pub metrics: Metrics,
+    /// How long events are kept.
+    pub retention: Duration,
     stop: CancellationToken,
     tasks: TaskTracker,
     databases: Arc<Mutex<Vec<Database>>>,
@@ -71,13 +77,21 @@ impl Floor {
             bus,
             clock,
             metrics: Metrics::default(),
+            retention: RETENTION,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             databases: Arc::default(),
         }
     }
 
-    /// Opens the database of a service and starts its relay.
+    /// Says how long events are kept; a week if it is not said.
+    #[must_use]
+    pub const fn with_retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Opens the database of a service, and starts its relay and what removes its old events.
     ///
     /// # Errors
     /// [`OpenError`] if the database can't be opened.
@@ -97,14 +111,20 @@ impl Floor {
         .await?;
         self.databases.lock().unwrap_or_else(PoisonError::into_inner).push(database.clone());
         self.tasks.spawn(relay.run(database.clone(), self.bus.clone(), self.stop.clone()));
-        Ok(Service {
+        let service = Service {
             name,
             database,
             floor: self.clone(),
             react: None,
             open: None,
             notes: Arc::default(),
-        })
+        };
+        let keeper = service.clone();
+        service.work("retention", Arc::default(), retention::LOOK_EVERY, move || {
+            let keeper = keeper.clone();
+            async move { retention::look(&keeper).await }
+        });
+        Ok(service)
     }
 
     /// Serves routes at a listener until the floor is closed.
@@ -298,6 +318,7 @@ impl Service {
             .route("/internal/facts/inbox", get(inbox_facts))
             .route("/internal/facts/subjects", get(subject_facts))
             .route("/internal/facts/storage", get(storage_facts))
+            .route("/internal/facts/retention", get(retention_facts))
             .with_state(self.clone())
     }
 
@@ -437,6 +458,13 @@ async fn storage_facts(
     State(service): State<Service>,
 ) -> Result<axum::Json<StorageCheck>, Problem> {
     Ok(axum::Json(StorageCheck { problems: service.database.check_storage().await? }))
+}
+
+async fn retention_facts(
+    State(service): State<Service>,
+    Query(query): Query<RetentionQuery>,
+) -> Result<axum::Json<RetentionFact>, Problem> {
+    Ok(axum::Json(service.database.read(move |tx| retention::facts(tx, &query)).await?))
 }
 
 /// Runs a service alone until it is told to stop (SIGTERM or Ctrl-C), then drains.

@@ -179,7 +179,11 @@ impl Stream {
                 none.insert(file)
             }
         };
-        file.write_all(self.held_back.as_bytes())?;
+        if let Err(error) = file.write_all(self.held_back.as_bytes()) {
+            // Half a line would spoil the next one, too.
+            let _ = file.set_len(self.size_bytes);
+            return Err(error);
+        }
         self.size_bytes += self.held_back.len() as u64;
         Ok(())
     }

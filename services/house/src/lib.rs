@@ -18,6 +18,7 @@ use chassis::{
     config::{self, ConfigError},
     database::Location,
     http::Limits,
+    retention,
     service::Floor,
     telemetry::{self, Destination, TelemetryError},
 };
@@ -61,6 +62,8 @@ pub struct HouseConfig {
     pub seed: u64,
     /// Another farmers' market than the plaza.
     pub market_url: Option<String>,
+    /// How long events are kept; if it is not said, what `CHEFCITO_RETENTION` says, or a week.
+    pub retention: Option<Duration>,
     /// How the bus may misbehave, for stories.
     pub faults: Faults,
 }
@@ -89,6 +92,7 @@ impl HouseConfig {
             stoves: 8,
             seed: 0,
             market_url: None,
+            retention: None,
             faults: Faults::default(),
         }
     }
@@ -167,8 +171,12 @@ impl House {
             }
             None => None,
         };
-        let floor =
-            Floor::new(config.location(), Bus::in_process_with(config.faults), Clock::System);
+        let retention = match config.retention {
+            Some(retention) => retention,
+            None => retention::from_environment()?,
+        };
+        let bus = Bus::in_process_with(config.faults);
+        let floor = Floor::new(config.location(), bus, Clock::System).with_retention(retention);
         match open_services(&config, &floor, door).await {
             Ok((router, plaza_address)) => {
                 Ok(Self { floor, address, plaza_address, router, _logs: logs })

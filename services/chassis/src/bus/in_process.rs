@@ -12,6 +12,7 @@ use std::{
 
 use contracts::events::{Envelope, catalogue};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use crate::outbox::{Relay, Stored};
 
@@ -30,6 +31,8 @@ pub struct InProcess {
     faults: Faults,
     // One lock for all queues: an event is in all of them or in none, so that what follows from it is behind it in each.
     queues: Mutex<HashMap<&'static str, Reader>>,
+    /// The id below which each writer has published everything, as it last said.
+    published_below: Mutex<HashMap<&'static str, Uuid>>,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +68,7 @@ pub struct Subscription {
 
 impl InProcess {
     pub(super) fn new(faults: Faults) -> Self {
-        Self { faults, queues: Mutex::new(HashMap::new()) }
+        Self { faults, queues: Mutex::default(), published_below: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<&'static str, Reader>> {
@@ -107,6 +110,16 @@ impl InProcess {
         if !unread.is_empty() {
             relay.taken_over(&unread);
         }
+    }
+
+    pub(super) fn note_published_below(&self, writer: &'static str, id: Uuid) {
+        self.published_below.lock().unwrap_or_else(PoisonError::into_inner).insert(writer, id);
+    }
+
+    pub(super) fn published_below(&self) -> Option<Uuid> {
+        let below = self.published_below.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_writers = catalogue::CATALOGUE.iter().map(|entry| below.get(entry.writer).copied());
+        of_writers.collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
     pub(super) fn waiting(&self, reader: &str) -> usize {

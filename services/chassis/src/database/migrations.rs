@@ -39,5 +39,6 @@ pub(super) const CHASSIS: Migrations = Migrations {
         (2, "inbox", include_str!("../../migrations/V2__inbox.sql")),
         (3, "leases", include_str!("../../migrations/V3__leases.sql")),
         (4, "timers", include_str!("../../migrations/V4__timers.sql")),
+        (5, "retention", include_str!("../../migrations/V5__retention.sql")),
     ],
 };

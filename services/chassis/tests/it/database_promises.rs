@@ -9,7 +9,7 @@ use chassis::{
     bus::Bus,
     consumer,
     database::{Database, StoreError, Tx},
-    dead_letters, facts, leases, outbox, params, timers,
+    dead_letters, facts, leases, outbox, params, retention, timers,
 };
 use contracts::OrderId;
 
@@ -37,6 +37,7 @@ async fn every_statement_of_the_chassis_is_understood() {
         dead_letters::STATEMENTS.as_slice(),
         facts::STATEMENTS.as_slice(),
         leases::STATEMENTS.as_slice(),
+        retention::STATEMENTS.as_slice(),
         timers::STATEMENTS.as_slice(),
     ]
     .concat();

@@ -7,4 +7,5 @@ mod database_promises;
 mod http_limits;
 mod leases_and_timers;
 mod replicas;
+mod retention;
 mod stage;

@@ -73,6 +73,9 @@ pub struct FactsQuery {
     pub after: Option<String>,
     /// How many at the most; 2,000 if not said or more.
     pub limit: Option<i64>,
+    /// Of the subjects: count only events with larger ids than this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<Uuid>,
 }
 
 /// A page of facts.
@@ -173,4 +176,34 @@ pub struct StorageCheck {
 pub struct Counters {
     /// The aggregates.
     pub counters: BTreeMap<String, i64>,
+}
+
+/// `GET /internal/facts/retention?upto=…` of every service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionQuery {
+    /// Count what is still kept up to this event, and it.
+    pub upto: Option<Uuid>,
+}
+
+/// `/internal/facts/retention` of every service, at one moment: which events it no longer keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionFact {
+    /// Of those that it wrote.
+    pub outbox: RetentionSide,
+    /// Of those that it acted on.
+    pub inbox: RetentionSide,
+    /// How many of the events still kept in the outbox are not published, by name.
+    pub unpublished: BTreeMap<String, i64>,
+}
+
+/// What is no longer kept on one side of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionSide {
+    /// The largest id of an event that was removed; none if none was.
+    pub horizon: Option<Uuid>,
+    /// How many were removed, by name.
+    pub removed: BTreeMap<String, i64>,
+    /// How many are still kept up to the event that was asked for, by name.
+    pub kept: BTreeMap<String, i64>,
 }

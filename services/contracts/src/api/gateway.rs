@@ -124,6 +124,13 @@ pub struct Story {
     pub events: Vec<StoryEvent>,
     /// Services that could not be asked; their part is missing.
     pub missing: Vec<String>,
+    /// Whether it begins with its beginning: older events may no longer be kept.
+    #[serde(default = "whole")]
+    pub complete: bool,
+}
+
+const fn whole() -> bool {
+    true
 }
 
 /// One thing that happened.

@@ -67,3 +67,9 @@ pub const CATALOGUE: [Entry; 16] = [
 pub fn readers_of(name: &str) -> &'static [&'static str] {
     CATALOGUE.iter().find(|entry| entry.name == name).map_or(&[], |entry| entry.readers)
 }
+
+/// Returns what keeps events of this name in order; nothing if it is not in the catalogue.
+#[must_use]
+pub fn key_of(name: &str) -> Option<Key> {
+    CATALOGUE.iter().find(|entry| entry.name == name).map(|entry| entry.key)
+}

@@ -9,7 +9,7 @@ use contracts::{
     services::BOARD,
 };
 
-use super::{AuditError, finding::Finding, orders::Sums};
+use super::{AuditError, finding::Finding, kept::Counts, orders::Sums};
 use crate::services::{LIST_WAIT_MAX, Services};
 
 /// Returns the board's counters, as stored.
@@ -25,6 +25,7 @@ pub(super) async fn counters(services: &Services) -> Result<Counters, AuditError
 pub(super) fn check(
     Counters { counters }: &Counters,
     sums: &Sums,
+    counts: &Counts,
     bought: &Quantities,
     live: bool,
 ) -> Finding {
@@ -34,8 +35,14 @@ pub(super) fn check(
     );
     let mut rebuilt: BTreeMap<String, i64> = BTreeMap::new();
     for entry in CATALOGUE.iter().filter(|entry| entry.readers.contains(&BOARD)) {
-        let told = sums.told.get(entry.name).copied().unwrap_or(0);
-        rebuilt.insert(entry.name.to_owned(), told);
+        let kept = sums.told(entry.name);
+        let old = counts.told(entry.name, &[BOARD]);
+        let counted = counters.get(entry.name).copied().unwrap_or(0);
+        let told = old.iter().map(|old| old + kept).find(|told| *told == counted);
+        rebuilt.insert(entry.name.to_owned(), told.unwrap_or(old[0] + kept));
+    }
+    if let Some(note) = counts.note() {
+        finding.note(note);
     }
     for (dish, count) in &sums.dishes {
         rebuilt.insert(format!("dish:{dish}"), *count);

@@ -11,6 +11,7 @@ use futures_util::future::try_join_all;
 use super::{
     AuditError,
     finding::Finding,
+    kept::{Counts, Horizon},
     source::{Source, least},
 };
 use crate::services::Services;
@@ -26,11 +27,16 @@ struct Picture {
 }
 
 /// Checks that each event was acted on once by each who reads it. While the house works, outboxes are read before inboxes:
-/// what is marked as published has been acted on. What was set aside is in the inbox, too.
+/// what is marked as published has been acted on. What was set aside is in the inbox, too. Up to the horizon, events are
+/// counted.
 ///
 /// # Errors
 /// [`AuditError`] if a service did not tell its facts.
-pub(super) async fn check(services: &Services, live: bool) -> Result<Finding, AuditError> {
+pub(super) async fn check(
+    services: &Services,
+    horizon: Horizon,
+    live: bool,
+) -> Result<(Finding, Counts), AuditError> {
     let mut finding = Finding::new(
         "events.inbox",
         "Each event was acted on once by each service that reads it, and by no other.",
@@ -38,7 +44,8 @@ pub(super) async fn check(services: &Services, live: bool) -> Result<Finding, Au
     let mut outboxes: Vec<Source<OutboxFact>> = distinct(|entry| vec![entry.writer])
         .into_iter()
         .filter_map(|service| {
-            Source::of(services, service, "outbox", |fact: &OutboxFact| fact.id.to_string())
+            let key = |fact: &OutboxFact| fact.id.to_string();
+            Some(Source::of(services, service, "outbox", key)?.beyond(horizon))
         })
         .collect();
     let mut inboxes: Vec<(&'static str, Source<InboxFact>)> =
@@ -46,7 +53,7 @@ pub(super) async fn check(services: &Services, live: bool) -> Result<Finding, Au
             .into_iter()
             .filter_map(|service| {
                 let key = |fact: &InboxFact| fact.id.to_string();
-                Some((service, Source::of(services, service, "inbox", key)?))
+                Some((service, Source::of(services, service, "inbox", key)?.beyond(horizon)))
             })
             .collect();
     let mut suspects = Vec::new();
@@ -99,7 +106,8 @@ pub(super) async fn check(services: &Services, live: bool) -> Result<Finding, Au
             finding.breach(unwritten(&key, &picture));
         }
     }
-    Ok(finding)
+    let counts = Counts::check(services, horizon, &mut finding, live).await?;
+    Ok((finding, counts))
 }
 
 fn judge(

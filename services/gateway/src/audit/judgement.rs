@@ -27,6 +27,8 @@ pub(super) struct Picture {
     pub(super) reservation: Option<ReservationFact>,
     /// How many events of each name were told about it.
     pub(super) told: BTreeMap<String, i64>,
+    /// Whether it is so old that more may have been told about it.
+    pub(super) is_old: bool,
 }
 
 /// What is broken.
@@ -56,14 +58,15 @@ pub(super) enum Times {
 }
 
 impl Times {
-    /// Returns how many of `found` should be there, and how many count.
-    pub(super) fn of(self, found: i64) -> (i64, i64) {
-        match self {
+    /// Returns how many of `found` should be there, and how many count. Of what is old some may be gone.
+    pub(super) fn of(self, found: i64, is_old: bool) -> (i64, i64) {
+        let (expected, found) = match self {
             Self::Never => (0, found),
             Self::Once => (1, found),
             Self::AtMostOnce => (found.min(1), found),
             Self::AtLeastOnce => (1, found.min(1)),
-        }
+        };
+        (if is_old { expected.min(found) } else { expected }, found)
     }
 }
 
@@ -116,7 +119,7 @@ impl Picture {
         }
         for (name, times, found) in self.owed(order) {
             let skipped = live && times == Times::Never;
-            let (expected, found) = times.of(found);
+            let (expected, found) = times.of(found, self.is_old);
             if expected != found && !skipped {
                 breach(Rule::Outbox, &format!("{name}: {found} instead of {expected}"));
             }

@@ -8,13 +8,14 @@ use contracts::{
         audit::PurchaseFact,
         inventory::{Shelf, Stock},
     },
-    events::{Event, IngredientPurchased},
+    events::{Event, IngredientPurchased, catalogue::readers_of},
     services::{INVENTORY, MARKET, PLAZA},
 };
 
 use super::{
     AuditError,
     finding::Finding,
+    kept::Counts,
     orders::Sums,
     source::{Source, least},
 };
@@ -249,6 +250,26 @@ impl Purchases {
                     "{ingredient}: {stored} bought by the shelf, {summed} by the purchases"
                 ));
             }
+        }
+    }
+
+    /// Checks, where old events are only counted, that as many purchases were told as brought something.
+    pub(super) fn check_told_in_all(
+        &self,
+        sums: &Sums,
+        counts: &Counts,
+        outbox: &mut Finding,
+        live: bool,
+    ) {
+        let name = IngredientPurchased::NAME;
+        let owed: i64 = self.filled.values().sum();
+        let mut told: Vec<i64> = counts.told(name, readers_of(name));
+        told.iter_mut().for_each(|told| *told += sums.told(name));
+        let fitting = told.iter().copied().find(|told| fits(owed, *told, live));
+        let found = fitting.unwrap_or(told[0]);
+        outbox.count(owed, if live { found.min(owed) } else { found });
+        if fitting.is_none() {
+            outbox.breach(format_args!("{name}: {found} in all instead of {owed}"));
         }
     }
 

@@ -8,7 +8,10 @@ use contracts::{
         audit::{OrderFact, ReservationFact, SubjectFact, TicketFact},
         orders::OrderStatus,
     },
-    events::{DishPrepared, OrderDelivered, OrderPlaced},
+    events::{
+        DishPrepared, Event, OrderCancelled, OrderDelivered, OrderPlaced, OrderRejected,
+        catalogue::readers_of,
+    },
     services::{INVENTORY, KITCHEN, ORDERS},
 };
 use futures_util::future::try_join_all;
@@ -17,6 +20,7 @@ use super::{
     AuditError,
     finding::Finding,
     judgement::{Picture, Rule, Times, sum},
+    kept::{Counts, Horizon},
     source::{Source, least},
 };
 use crate::services::Services;
@@ -33,6 +37,10 @@ pub(super) struct Orders {
     pub(super) used: Finding,
     pub(super) outbox: Finding,
     pub(super) sums: Sums,
+    /// How many were told to be accepted and are not there.
+    lost: i64,
+    /// How many are so old that what was told about them is not all kept.
+    old: i64,
 }
 
 /// What the orders add up to.
@@ -44,8 +52,8 @@ pub(super) struct Sums {
     /// What was ever set aside, and what came back.
     pub(super) reserved: Quantities,
     pub(super) released: Quantities,
-    /// Events, by name.
-    pub(super) told: BTreeMap<String, i64>,
+    /// Events beyond the horizon, by name.
+    told: BTreeMap<String, i64>,
     /// Events about what is no order, by subject and name.
     pub(super) told_else: BTreeMap<(String, String), i64>,
 }
@@ -58,9 +66,10 @@ struct Sources {
 }
 
 impl Sources {
-    fn of(services: &Services) -> Option<Self> {
+    fn of(services: &Services, horizon: Horizon) -> Option<Self> {
         let told = |service| {
-            Source::of(services, service, "subjects", |fact: &SubjectFact| fact.subject.clone())
+            let key = |fact: &SubjectFact| fact.subject.clone();
+            Some(Source::of(services, service, "subjects", key)?.counting_beyond(horizon))
         };
         Some(Self {
             orders: Source::of(services, ORDERS, "orders", |fact: &OrderFact| {
@@ -130,15 +139,20 @@ impl Sources {
 ///
 /// # Errors
 /// [`AuditError`] if a service did not tell its facts.
-pub(super) async fn check(services: &Services, live: bool) -> Result<Orders, AuditError> {
+pub(super) async fn check(
+    services: &Services,
+    horizon: Horizon,
+    live: bool,
+) -> Result<Orders, AuditError> {
     let mut orders = Orders::new();
-    let Some(mut sources) = Sources::of(services) else { return Ok(orders) };
+    let Some(mut sources) = Sources::of(services, horizon) else { return Ok(orders) };
     let mut suspects: Vec<(String, Picture)> = Vec::new();
     let mut unseen = 0;
     loop {
         let bound = sources.fill(live).await?;
         let end = sources.orders.end().map(str::to_owned);
-        for (key, picture) in sources.take_until(bound.as_deref()) {
+        for (key, mut picture) in sources.take_until(bound.as_deref()) {
+            picture.is_old = horizon.covers(&key);
             orders.sums.add(&key, &picture);
             if key.parse::<OrderId>().is_err() {
                 continue;
@@ -192,10 +206,13 @@ impl Orders {
                 "Each change that owes an event has exactly one in its outbox.",
             ),
             sums: Sums::default(),
+            lost: 0,
+            old: 0,
         }
     }
 
     fn note(&mut self, key: &str, picture: &Picture, order: &OrderFact, live: bool) {
+        self.old += i64::from(picture.is_old);
         let ends = i64::try_from(picture.ends_told()).unwrap_or(i64::MAX);
         self.balance.count(1, ends.max(1));
         self.tickets.count(1, i64::from(picture.ticket.is_some()));
@@ -212,7 +229,7 @@ impl Orders {
         }
         for (_, times, found) in picture.owed(order) {
             if !(live && times == Times::Never) {
-                let (expected, found) = times.of(found);
+                let (expected, found) = times.of(found, picture.is_old);
                 self.outbox.count(expected, found);
             }
         }
@@ -222,9 +239,44 @@ impl Orders {
     }
 
     fn note_orphan(&mut self, key: &str, picture: &Picture) {
-        self.balance.count(i64::from(picture.times_told::<OrderPlaced>() > 0), 0);
+        let accepted = i64::from(picture.times_told::<OrderPlaced>() > 0);
+        self.lost += accepted;
+        self.balance.count(accepted, 0);
         let (rule, what) = picture.judge_orphan();
         self.breach(rule, format!("{key} {what}"));
+    }
+
+    /// Compares how many orders there are with how many were told of, those up to the horizon included. The orders were read
+    /// before the events.
+    pub(super) fn check_totals(&mut self, counts: &Counts, live: bool) {
+        let of = |status| self.sums.by_status.get(&status).copied().unwrap_or(0);
+        let all: i64 = self.sums.by_status.values().sum();
+        let owed = [
+            (OrderPlaced::NAME, all),
+            (OrderDelivered::NAME, of(OrderStatus::Delivered)),
+            (OrderCancelled::NAME, of(OrderStatus::Cancelled)),
+            (OrderRejected::NAME, of(OrderStatus::Rejected)),
+        ];
+        for (name, owed) in owed {
+            let most = self.told_in_all(name, counts).into_iter().max().unwrap_or(0);
+            if most < owed {
+                self.outbox.breach(format_args!("{name}: {most} in all instead of {owed}"));
+            }
+        }
+        let accepted = self.told_in_all(OrderPlaced::NAME, counts).into_iter().min().unwrap_or(0);
+        let lost = accepted - all - self.lost;
+        if lost > 0 && !live {
+            self.balance.count(lost, 0);
+            self.balance.breach(format_args!("{lost} old orders were accepted, and are lost"));
+        }
+        if self.old > 0 {
+            self.outbox.note(format!("of {} orders not all events are kept any longer", self.old));
+        }
+    }
+
+    fn told_in_all(&self, name: &str, counts: &Counts) -> Vec<i64> {
+        let kept = self.sums.told(name);
+        counts.told(name, readers_of(name)).into_iter().map(|old| old + kept).collect()
     }
 
     fn breach(&mut self, rule: Rule, what: String) {
@@ -264,6 +316,11 @@ impl Sums {
                 *self.told_else.entry((key.to_owned(), name.clone())).or_default() += count;
             }
         }
+    }
+
+    /// Returns how many events of this name were told beyond the horizon.
+    pub(super) fn told(&self, name: &str) -> i64 {
+        self.told.get(name).copied().unwrap_or(0)
     }
 
     fn described(&self) -> String {

@@ -6,7 +6,7 @@ use contracts::api::audit::{FACTS_PER_PAGE_MAX, Facts};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::AuditError;
+use super::{AuditError, kept::Horizon};
 use crate::{backend::Backend, services::Services};
 
 /// How long a service may take for one page. Behind it waits whoever asked for the audit.
@@ -26,6 +26,8 @@ pub(super) struct Source<T> {
     taken_to: String,
     /// Whether the last page was read.
     complete: bool,
+    /// Only events above this one count.
+    above: Option<Uuid>,
 }
 
 impl<T: DeserializeOwned> Source<T> {
@@ -45,7 +47,21 @@ impl<T: DeserializeOwned> Source<T> {
             read_to: String::new(),
             taken_to: String::new(),
             complete: false,
+            above: None,
         })
+    }
+
+    /// Leaves out the events up to the horizon: the keys are their ids.
+    pub(super) fn beyond(mut self, horizon: Horizon) -> Self {
+        self.read_to = horizon.id().map_or_else(String::new, |id| id.to_string());
+        self.taken_to.clone_from(&self.read_to);
+        self
+    }
+
+    /// Lets the service count only events above the horizon.
+    pub(super) const fn counting_beyond(mut self, horizon: Horizon) -> Self {
+        self.above = horizon.id();
+        self
     }
 
     /// Reads the next page, if none is at hand.
@@ -100,7 +116,8 @@ impl<T: DeserializeOwned> Source<T> {
     }
 
     async fn ask(&self, after: &str, limit: i64) -> Result<Vec<T>, AuditError> {
-        let path = format!("/internal/facts/{}?after={after}&limit={limit}", self.facts);
+        let above = self.above.map_or_else(String::new, |above| format!("&above={above}"));
+        let path = format!("/internal/facts/{}?after={after}&limit={limit}{above}", self.facts);
         let answer: Facts<T> = self.backend.get(&path, PAGE_WAIT_MAX).await.map_err(|source| {
             AuditError::Unanswered { service: self.service, facts: self.facts, source }
         })?;

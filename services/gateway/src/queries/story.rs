@@ -9,7 +9,7 @@ use contracts::{
         service::Events,
     },
     events::{
-        Envelope,
+        Envelope, Event, OrderPlaced,
         catalogue::{CATALOGUE, Key},
     },
     services::ORDERS,
@@ -43,7 +43,10 @@ pub(crate) async fn tell_story(services: &Services, order: OrderId) -> Result<St
     if events.is_empty() {
         make_sure_of(services, order).await?;
     }
-    Ok(Story { order, events: in_order(events).into_iter().map(told).collect(), missing })
+    let events = in_order(events);
+    let begins = events.iter().any(|event| event.name() == OrderPlaced::NAME);
+    let complete = begins || missing.iter().any(|service| service == ORDERS);
+    Ok(Story { order, events: events.into_iter().map(told).collect(), missing, complete })
 }
 
 fn tells_of_orders(service: &str) -> bool {

@@ -11,6 +11,7 @@ mod limits;
 mod openapi;
 mod overview;
 mod remote;
+mod retention;
 mod speed;
 mod stage;
 mod story;

@@ -21,7 +21,7 @@ struct About {
     subject: String,
 }
 
-fn tells(events: Vec<Envelope>) -> Router {
+pub(crate) fn tells(events: Vec<Envelope>) -> Router {
     Router::new().route(
         "/internal/events",
         get(async move |Query(about): Query<About>| {

@@ -11,7 +11,8 @@ use contracts::{
     api::{
         audit::{
             Counters, Facts, FactsQuery, InboxFact, OrderFact, OutboxFact, PurchaseFact,
-            ReservationFact, StorageCheck, SubjectFact, TicketFact,
+            ReservationFact, RetentionFact, RetentionQuery, RetentionSide, StorageCheck,
+            SubjectFact, TicketFact,
         },
         inventory::{Shelf, Stock},
         orders::{AskStates, Order, OrderStates, OrderStatus},
@@ -35,6 +36,8 @@ pub(crate) struct World {
     pub(crate) stock: Vec<Shelf>,
     pub(crate) outboxes: BTreeMap<&'static str, Vec<OutboxFact>>,
     pub(crate) inboxes: BTreeMap<&'static str, Vec<InboxFact>>,
+    pub(crate) gone_out: BTreeMap<&'static str, RetentionSide>,
+    pub(crate) gone_in: BTreeMap<&'static str, RetentionSide>,
     pub(crate) counters: BTreeMap<String, i64>,
     pub(crate) statuses: BTreeMap<&'static str, ServiceStatus>,
     pub(crate) storage: BTreeMap<&'static str, Vec<String>>,
@@ -311,9 +314,56 @@ impl World {
         assert!(!subject.is_empty());
     }
 
-    fn told(&self, service: &str) -> Vec<SubjectFact> {
+    /// Removes all events that were told until now.
+    pub(crate) fn forget(&mut self) {
+        self.forget_older(|count| count, |count| count);
+    }
+
+    /// Removes the older half of each outbox; inboxes remember longer.
+    pub(crate) fn forget_half(&mut self) {
+        self.forget_older(|count| count / 2, |count| count / 3);
+    }
+
+    fn forget_older(&mut self, of_outbox: fn(usize) -> usize, of_inbox: fn(usize) -> usize) {
+        for (service, outbox) in &mut self.outboxes {
+            let side = self.gone_out.entry(service).or_default();
+            for fact in outbox.drain(..of_outbox(outbox.len())) {
+                count_removed(side, fact.id, fact.name);
+            }
+        }
+        for (service, inbox) in &mut self.inboxes {
+            let side = self.gone_in.entry(service).or_default();
+            for fact in inbox.drain(..of_inbox(inbox.len())) {
+                count_removed(side, fact.id, fact.name);
+            }
+        }
+    }
+
+    fn retention(&self, service: &str, query: &RetentionQuery) -> RetentionFact {
+        let of = |gone: &BTreeMap<&'static str, RetentionSide>| {
+            gone.get(service).cloned().unwrap_or_default()
+        };
+        let mut fact = RetentionFact {
+            outbox: of(&self.gone_out),
+            inbox: of(&self.gone_in),
+            unpublished: BTreeMap::new(),
+        };
+        let Some(upto) = query.upto else { return fact };
+        for kept in self.outboxes.get(service).into_iter().flatten().filter(|kept| kept.id <= upto)
+        {
+            *fact.outbox.kept.entry(kept.name.clone()).or_default() += 1;
+            *fact.unpublished.entry(kept.name.clone()).or_default() += i64::from(!kept.published);
+        }
+        for kept in self.inboxes.get(service).into_iter().flatten().filter(|kept| kept.id <= upto) {
+            *fact.inbox.kept.entry(kept.name.clone()).or_default() += 1;
+        }
+        fact
+    }
+
+    fn told(&self, service: &str, above: Option<Uuid>) -> Vec<SubjectFact> {
         let mut told: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
-        for fact in self.outboxes.get(service).into_iter().flatten() {
+        let kept = self.outboxes.get(service).into_iter().flatten();
+        for fact in kept.filter(|fact| above.is_none_or(|above| fact.id > above)) {
             *told.entry(fact.subject.clone()).or_default().entry(fact.name.clone()).or_default() +=
                 1;
         }
@@ -326,6 +376,11 @@ impl World {
             step(self);
         }
     }
+}
+
+fn count_removed(side: &mut RetentionSide, id: Uuid, name: String) {
+    side.horizon = side.horizon.max(Some(id));
+    *side.removed.entry(name).or_default() += 1;
 }
 
 /// Returns a page of facts by their keys, as a service tells them.
@@ -360,6 +415,7 @@ fn tells(world: &Shared, service: &'static str) -> Router {
             get(async move || axum::Json($answer(&*lock(&world))))
         }};
     }
+    let (subjects, gone) = (Arc::clone(world), Arc::clone(world));
     let purchase = |fact: &PurchaseFact| fact.purchase.to_string();
     let router = Router::new()
         .route(
@@ -378,7 +434,17 @@ fn tells(world: &Shared, service: &'static str) -> Router {
         )
         .route(
             "/internal/facts/subjects",
-            facts!(|world: &World| world.told(service), |fact: &SubjectFact| fact.subject.clone()),
+            get(async move |Query(query): Query<FactsQuery>| {
+                let mut world = lock(&subjects);
+                world.work();
+                page(world.told(service, query.above), &query, |fact| fact.subject.clone())
+            }),
+        )
+        .route(
+            "/internal/facts/retention",
+            get(async move |Query(query): Query<RetentionQuery>| {
+                axum::Json(lock(&gone).retention(service, &query))
+            }),
         )
         .route(
             "/internal/facts/storage",

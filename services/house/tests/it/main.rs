@@ -10,3 +10,4 @@ mod happy_order;
 mod market;
 mod openings;
 mod order_of_events;
+mod retention;

@@ -1,11 +1,14 @@
 //! Reads YAML into plain values, with nothing decided about them. The only place that knows which parser does it.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use serde::{
-    Deserialize, Deserializer,
-    de::{self, EnumAccess, MapAccess, SeqAccess, Visitor},
+    Deserializer,
+    de::{self, DeserializeSeed, EnumAccess, MapAccess, SeqAccess, Visitor},
 };
+
+/// How much a text may repeat by aliases, in values and bytes of text: more than anybody would by hand.
+const REPEATED_MAX: usize = 64 * 1024;
 
 /// A YAML value.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,8 +59,11 @@ pub(crate) struct NotYaml {
 /// # Errors
 /// [`NotYaml`] at the first place that is not YAML, or that nests or repeats more than anybody would by hand.
 pub(crate) fn documents(text: &str) -> Result<Vec<Node>, NotYaml> {
+    // A text has no more values and no more text than bytes. What is beyond that is repeated: the parser bounds how often
+    // an alias is followed, but not how much is behind it.
+    let room = Cell::new(2 * text.len() + REPEATED_MAX);
     serde_yaml::Deserializer::from_str(text)
-        .map(|document| Node::deserialize(document).map_err(|error| not_yaml(&error)))
+        .map(|document| Room(&room).deserialize(document).map_err(|error| not_yaml(&error)))
         .collect()
 }
 
@@ -68,15 +74,28 @@ fn not_yaml(error: &serde_yaml::Error) -> NotYaml {
     }
 }
 
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
+/// Reads values as long as there is room for more of them and their text.
+#[derive(Clone, Copy)]
+struct Room<'a>(&'a Cell<usize>);
+
+impl Room<'_> {
+    fn take<E: de::Error>(self, size: usize) -> Result<(), E> {
+        let left = self.0.get().checked_sub(size);
+        self.0.set(left.ok_or_else(|| E::custom("it repeats more than anybody would by hand"))?);
+        Ok(())
     }
 }
 
-struct NodeVisitor;
+impl<'de> DeserializeSeed<'de> for Room<'_> {
+    type Value = Node;
 
-impl<'de> Visitor<'de> for NodeVisitor {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        self.take(1)?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Room<'_> {
     type Value = Node;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,7 +112,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
-        Node::deserialize(deserializer)
+        self.deserialize(deserializer)
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
@@ -123,13 +142,14 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::Number(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
+        self.take(value.len())?;
         Ok(Node::Text(value.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Node, A::Error> {
         let mut list = Vec::new();
-        while let Some(value) = sequence.next_element()? {
+        while let Some(value) = sequence.next_element_seed(self)? {
             list.push(value);
         }
         Ok(Node::List(list))
@@ -137,7 +157,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
         let mut map = Vec::new();
-        while let Some((key, value)) = entries.next_entry::<Node, Node>()? {
+        while let Some((key, value)) = entries.next_entry_seed(self, self)? {
             map.push((key_text(key), value));
         }
         Ok(Node::Map(map))
@@ -163,6 +183,18 @@ mod tests {
     fn every_value_is_read_as_what_it_is() {
         let text = "a: [1, -2.5, yes, true, ~, 99999999999999999999]\nb: {c: x, c: y}\n1: z\n---\n- 0.5s\n";
         insta::assert_snapshot!(format!("{:?}", documents(text).unwrap()));
+    }
+
+    #[test]
+    fn what_is_large_only_by_repeating_is_not_read() {
+        let list = format!("a: &a [{}x]\nb: [{}*a]\n", "x, ".repeat(10_000), "*a, ".repeat(10_000));
+        let long = format!("a: &a {}\nb: [{}*a]\n", "x".repeat(100_000), "*a, ".repeat(10_000));
+        for text in [list, long] {
+            let error = documents(&text).unwrap_err();
+            assert!(error.what.contains("repeats more than anybody would by hand"), "{error}");
+        }
+        let by_hand = "a: &a {rice: 1, onion: 1}\nb: [*a, *a, *a]\n";
+        assert!(documents(by_hand).is_ok());
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::error::CliError;
 const ANSWER_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// How long an answer may take, if nobody asks for more: the gateway's own limit is shorter.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long a house may take to say how it is: it gives its services a second each, and all at once.
+pub(crate) const STATUS_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long it may take to be let in. The gateway is on loopback: it answers at once, or is stopped.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How much of an answer that is no problem document is shown.
@@ -304,13 +306,16 @@ impl From<ClientError> for CliError {
                 title: problem.title,
                 detail: problem.detail,
             },
-            error @ (ClientError::HungUp { .. } | ClientError::Late { .. }) => Self::Failed {
+            error @ ClientError::Late { .. } => Self::Failed {
                 what: error.to_string(),
+                hint: "it is overloaded, or stopped: look at `chefcito logs`; `chefcito down` ends it, its data are kept"
+                    .into(),
+                source: None,
+            },
+            ClientError::HungUp { address, request, source } => Self::Failed {
+                what: format!("the house at {address} hung up on `{request}`"),
                 hint: "look at `chefcito status` and `chefcito logs`".into(),
-                source: match error {
-                    ClientError::HungUp { source, .. } => Some(source),
-                    _ => None,
-                },
+                source: Some(source),
             },
             ClientError::Unreadable { request, source } => Self::Failed {
                 what: format!(

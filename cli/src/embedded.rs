@@ -214,8 +214,14 @@ pub(crate) async fn observe(environment: &Environment) -> Result<Observed> {
             }
             answer => {
                 let ready = answer.is_ok();
-                let empty = ready && is_empty(environment).await.unwrap_or(false);
-                return Ok(Observed::Running { record, ready, empty });
+                let (empty, locked) = match ready {
+                    true => match is_empty(environment).await {
+                        Ok(empty) => (empty, false),
+                        Err(error) => (false, is_about_the_key(&error)),
+                    },
+                    false => (false, false),
+                };
+                return Ok(Observed::Running { record, ready, empty, locked });
             }
         }
     }
@@ -243,14 +249,34 @@ pub(crate) async fn is_empty(environment: &Environment) -> Result<bool> {
     Ok(menu.version == 0)
 }
 
-/// Makes the state folder, and the keys that a house needs if they are not there yet.
+/// Returns whether the local admin key is to blame: the house does not know it, or it can't even be sent.
+fn is_about_the_key(error: &CliError) -> bool {
+    const UNAUTHORIZED: u16 = 401;
+    matches!(
+        error,
+        CliError::Problem { status: UNAUTHORIZED, .. } | CliError::Io { .. } | CliError::Other(_)
+    )
+}
+
+/// Returns whether a text can be the admin key of a house, `cfk_<id>_<secret>`.
+fn is_a_key(text: &str) -> bool {
+    const SECRET_BYTES_MIN: usize = 32;
+    let parts = text.trim().strip_prefix("cfk_").and_then(|rest| rest.split_once('_'));
+    parts.is_some_and(|(id, secret)| {
+        !id.is_empty()
+            && secret.len() >= SECRET_BYTES_MIN
+            && secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    })
+}
+
+/// Makes the state folder, and the keys that a house needs if they are not there yet, or damaged.
 ///
 /// # Errors
 /// [`CliError::Lacking`] or [`CliError::Io`] if it can't be written to.
 pub(crate) fn create_state(environment: &Environment) -> Result<()> {
     environment.create()?;
     let secret = || format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-    if !environment.admin_key_file().exists() {
+    if !environment.admin_key().is_ok_and(|key| is_a_key(&key)) {
         write_private(
             &environment.admin_key_file(),
             format!("cfk_local_{}\n", secret()).as_bytes(),
@@ -309,6 +335,11 @@ pub(crate) async fn start(
         Some(FirstWord::PortTaken { port }) => {
             CliError::PortTaken { port, holder: process::port_holder(port) }
         }
+        // Engines have many words for it, and few that people know.
+        Some(FirstWord::Failed { reason }) if environment.disk_is_full() => CliError::NotStarted {
+            reason: format!("the disk of {} is full: {reason}", environment.folder().display()),
+            last_lines: Vec::new(),
+        },
         Some(FirstWord::Failed { reason }) => {
             CliError::NotStarted { reason, last_lines: Vec::new() }
         }

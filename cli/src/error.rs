@@ -50,6 +50,14 @@ pub(crate) enum CliError {
         /// The environment.
         name: EnvironmentName,
     },
+    /// Somebody is in, and nobody knows where it listens.
+    #[error(
+        "`{name}` does not say where it listens: it is just opening, or its house.json is damaged"
+    )]
+    Mute {
+        /// The environment.
+        name: EnvironmentName,
+    },
     /// The house is gone, although nobody took it down.
     #[error(
         "`{name}` is not running: its house ended without saying goodbye{}{}",
@@ -194,6 +202,10 @@ impl CliError {
             Self::NotRunning { name } => {
                 Some(format!("start it with `chefcito up{}`", name.flag()))
             }
+            Self::Mute { name } => Some(format!(
+                "try again in a moment; `chefcito up{}` opens it anew if it stays so, its data kept",
+                name.flag()
+            )),
             Self::Crashed { name, .. } => Some(format!(
                 "`chefcito up{0}` starts it again with its data; `chefcito logs{0}` has more",
                 name.flag()
@@ -250,7 +262,7 @@ impl CliError {
             | Self::Unready { .. }
             | Self::Other(_) => 1,
             Self::Usage(_) => 2,
-            Self::NotRunning { .. } | Self::Crashed { .. } => 3,
+            Self::NotRunning { .. } | Self::Mute { .. } | Self::Crashed { .. } => 3,
             Self::NotReady { .. }
             | Self::Undelivered { .. }
             | Self::Undecided { .. }

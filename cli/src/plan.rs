@@ -53,6 +53,8 @@ pub(crate) enum Observed {
         ready: bool,
         /// Whether it has never had a menu; unknown while it is not ready.
         empty: bool,
+        /// Whether it does not know the local admin key.
+        locked: bool,
     },
 }
 
@@ -157,9 +159,9 @@ pub(crate) fn plan(wanted: &Wanted, observed: &Observed) -> Result<Vec<Step>, Re
             let why = "it does not say where it listens".into();
             [Step::Stop { pid: *pid, why }].into_iter().chain(start(wanted, false)).collect()
         }
-        Observed::Running { record, ready, empty } => {
+        Observed::Running { record, ready, empty, locked } => {
             refuse_to_hide_data(wanted, record)?;
-            match reasons_to_restart(wanted, record) {
+            match reasons_to_restart(wanted, record, *locked) {
                 reasons if !reasons.is_empty() => {
                     let stop = Step::Stop { pid: Some(record.pid), why: reasons.join(", ") };
                     [stop].into_iter().chain(start(wanted, false)).collect()
@@ -206,7 +208,7 @@ fn refuse_to_hide_data(wanted: &Wanted, record: &HouseRecord) -> Result<(), Refu
     Ok(())
 }
 
-fn reasons_to_restart(wanted: &Wanted, record: &HouseRecord) -> Vec<String> {
+fn reasons_to_restart(wanted: &Wanted, record: &HouseRecord, locked: bool) -> Vec<String> {
     let mut reasons: Vec<String> =
         wanted.settings.differences(&record.settings).iter().map(ToString::to_string).collect();
     match wanted.settings.port {
@@ -219,6 +221,9 @@ fn reasons_to_restart(wanted: &Wanted, record: &HouseRecord) -> Vec<String> {
         reasons.push(format!("version {} → {}", record.version, wanted.program.version));
     } else if wanted.program.build != record.build {
         reasons.push("the program was built anew".into());
+    }
+    if locked {
+        reasons.push("it does not know the key in admin.key".into());
     }
     reasons
 }
@@ -273,7 +278,7 @@ mod tests {
             settings: wanted.settings.clone(),
             started_at: Timestamp::default(),
         };
-        Observed::Running { record: Box::new(record), ready: true, empty: false }
+        Observed::Running { record: Box::new(record), ready: true, empty: false, locked: false }
     }
 
     fn told(wanted: &Wanted, observed: &Observed) -> Vec<String> {
@@ -325,9 +330,22 @@ mod tests {
     #[test]
     fn an_empty_house_is_only_seeded() {
         let Observed::Running { record, .. } = running(&wanted()) else { unreachable!() };
-        let observed = Observed::Running { record, ready: true, empty: true };
+        let observed = Observed::Running { record, ready: true, empty: true, locked: false };
         assert_eq!(plan(&wanted(), &observed), Ok(vec![Step::SeedIfEmpty]));
         assert_eq!(plan(&Wanted { seed: false, ..wanted() }, &observed), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_house_that_nobody_has_the_key_of_is_replaced() {
+        let Observed::Running { record, .. } = running(&wanted()) else { unreachable!() };
+        let pid = record.pid;
+        let observed = Observed::Running { record, ready: true, empty: false, locked: true };
+        assert_eq!(
+            told(&wanted(), &observed)[0],
+            format!(
+                "stop the house (process {pid}), data kept: it does not know the key in admin.key"
+            )
+        );
     }
 
     #[test]

@@ -145,6 +145,13 @@ impl Environment {
         }
     }
 
+    /// Returns whether the disk with the folder has no room for anything that is worth writing.
+    pub(crate) fn disk_is_full(&self) -> bool {
+        const ROOM_BYTES_MIN: u64 = 1024 * 1024;
+        rustix::fs::statvfs(&self.folder)
+            .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_BYTES_MIN)
+    }
+
     /// Returns the name.
     pub(crate) const fn name(&self) -> &EnvironmentName {
         &self.name
@@ -250,13 +257,12 @@ impl Environment {
     /// Returns the record of the house that runs here.
     ///
     /// # Errors
-    /// [`CliError::NotRunning`] or [`CliError::Crashed`] if none does.
+    /// [`CliError::NotRunning`], [`CliError::Mute`] or [`CliError::Crashed`] if none does that can be found.
     pub(crate) fn running(&self) -> Result<HouseRecord> {
         match self.house()? {
             HouseState::Running(record) => Ok(*record),
-            HouseState::Stopped | HouseState::Starting { .. } => {
-                Err(CliError::NotRunning { name: self.name.clone() })
-            }
+            HouseState::Stopped => Err(CliError::NotRunning { name: self.name.clone() }),
+            HouseState::Starting { .. } => Err(CliError::Mute { name: self.name.clone() }),
             HouseState::Crashed => Err(self.crashed()),
         }
     }

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::connect;
 use crate::{
-    client::Client,
+    client::{Client, STATUS_WAIT_MAX},
     error::{CliError, Result},
     output::{Output, Style, Table},
     progress::Waiting,
@@ -60,12 +60,17 @@ struct Document<'a> {
 }
 
 pub(crate) async fn run(args: AuditArgs, environment: &Environment, output: &Output) -> Result<()> {
-    let house = connect(environment)?.waiting(AUDIT_WAIT_MAX);
+    let house = connect(environment)?;
     let timeout = Duration::from(args.timeout);
-    let quiet = match args.live {
-        true => None,
-        false => Some(is_quiet_within(timeout, &house, output).await?),
-    };
+    // Asked in any case: a house that does not even say how it is must not be waited for as long as an audit takes.
+    let is_quiet = is_quiet_within(
+        if args.live { Duration::ZERO } else { timeout },
+        &house.clone().waiting(STATUS_WAIT_MAX),
+        output,
+    )
+    .await?;
+    let quiet = (!args.live).then_some(is_quiet);
+    let house = house.waiting(AUDIT_WAIT_MAX);
     let mut report: AuditReport = {
         let _waiting = Waiting::new(output, "Checking every invariant");
         match quiet {

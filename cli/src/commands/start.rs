@@ -51,6 +51,13 @@ async fn start(
     made.lock = Some(ChangeLock::take(environment, output).await?);
     let timeout = Duration::from(args.timeout);
     let record = match embedded::observe(environment).await? {
+        Observed::Running { locked: true, .. } => {
+            return Err(CliError::Failed {
+                what: "a house runs that does not know the key in admin.key".into(),
+                hint: format!("`chefcito up{}` replaces it", environment.name().flag()),
+                source: None,
+            });
+        }
         Observed::Running { record, .. } => {
             output.status(format_args!("Already up ({})", describe(&record.settings)));
             *record

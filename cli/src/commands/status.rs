@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::connect;
 use crate::{
+    client::STATUS_WAIT_MAX,
     config::Runtime,
     error::{CliError, Result},
     output::{Output, Style, Table},
@@ -129,7 +130,7 @@ fn redraw(lines: usize) -> String {
 
 async fn look(environment: &Environment) -> Result<Report> {
     let record = environment.running()?;
-    let client = connect(environment)?;
+    let client = connect(environment)?.waiting(STATUS_WAIT_MAX);
     let status: Status = client.get("/v1/status").await?;
     // A house whose inventory is not ready still has a status.
     let stock = client.get::<Stock>("/v1/stock").await.map(|stock| stock.stock).unwrap_or_default();

@@ -30,7 +30,10 @@ use crate::{
         place_orders::{PlaceRequest, Placement},
     },
     domain::Refusal,
-    queries::{find_orders::find_orders, list_orders::list_orders},
+    queries::{
+        find_orders::find_orders,
+        list_orders::{LIMIT_MAX, list_orders},
+    },
     store,
 };
 
@@ -132,6 +135,13 @@ async fn list(
     State(orders): State<Orders>,
     Query(query): Query<ListOrders>,
 ) -> Result<axum::Json<OrderPage>, Problem> {
+    if query.limit.is_some_and(|limit| !(1..=LIMIT_MAX).contains(&limit)) {
+        return Err(Problem::unprocessable(
+            "invalid",
+            "The request asks for what can't be",
+            format!("`limit` should be from 1 to {LIMIT_MAX}."),
+        ));
+    }
     Ok(axum::Json(orders.service.database().read(move |tx| list_orders(tx, &query)).await?))
 }
 

@@ -53,6 +53,11 @@ async fn filters_leave_out_what_was_not_asked_for() {
         assert_eq!(found("/v1/orders?status=delivered&dish=pizza").await, [""; 0]);
         let (status, _) = door.ask("GET", "/v1/orders?status=eaten", &[], Value::Null).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
+        for limit in ["-1", "0", "1001"] {
+            let path = format!("/v1/orders?limit={limit}");
+            let (status, _) = door.ask("GET", &path, &[], Value::Null).await;
+            assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{limit}");
+        }
         door.close().await;
     }
 }

@@ -70,6 +70,19 @@ impl Home {
         ran
     }
 
+    /// Runs a command with less of something than usual, as `ulimit` says it: `-v 1048576`.
+    pub(crate) fn run_with_limit(&self, limit: &str, args: &[&str]) -> Ran {
+        let plain = self.command(args);
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")])
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .current_dir(self.folder.path());
+        self.ran(args, command.output().unwrap())
+    }
+
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args).spawn().unwrap()
     }

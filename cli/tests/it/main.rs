@@ -3,14 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what can't be is a failure")]
 
 mod chefcito;
+mod crash;
 mod embedded;
 mod env_example;
 mod errors;
 mod feeding;
+mod guest;
 mod help;
+mod hostile;
 mod interrupts;
 mod logs;
 mod orders;
+mod spoiled;
 
 #[test]
 fn every_file_beside_this_one_is_listed() {

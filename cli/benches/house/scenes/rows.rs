@@ -30,7 +30,8 @@ const PLACE: &str = "INSERT INTO orders
      VALUES (?1, ?2, ?3, 1, NULL, NULL, 'placed', NULL, ?4, NULL, 1) ON CONFLICT DO NOTHING";
 const ADVANCE: &str = "UPDATE orders SET status = ?2, dish = 'pizza', ended_at = ?3, revision = revision + 1 WHERE id = ?1";
 const ANNOUNCE: &str = "INSERT INTO outbox (id, kind, subject, time, traceparent, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-const MARK: &str = "UPDATE outbox SET published_at = ?2 WHERE seq = ?1";
+const QUEUE: &str = "INSERT INTO unpublished (seq) VALUES (?1)";
+const MARK: &str = "DELETE FROM unpublished WHERE seq = ?1";
 const NOTE: &str =
     "INSERT INTO inbox (id, name, handled_at) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING";
 /// The events on the way of an order that lacks nothing.
@@ -48,7 +49,8 @@ const WAY: [&str; 6] = [
 pub(super) enum Way {
     /// An order, its number, its event.
     Accepted,
-    /// Two changes of the order more, and every event on the way in its writer's outbox, marked, and its readers' inboxes.
+    /// Two changes of the order more, and every event on the way: in its writer's outbox, taken over, and in the inboxes
+    /// of its readers.
     Delivered,
 }
 
@@ -136,7 +138,7 @@ impl Rows {
             for reader in entry.readers {
                 self.note(reader, entry.name, orders, &events, now)?;
             }
-            self.mark(entry.writer, &seqs, now)?;
+            self.mark(entry.writer, &seqs)?;
         }
         Ok(())
     }
@@ -160,6 +162,7 @@ impl Rows {
                 }
             }
             let mut announce = database.prepare_cached(ANNOUNCE)?;
+            let mut queue = database.prepare_cached(QUEUE)?;
             let mut seqs = Vec::with_capacity(events.len());
             for (_, event) in events {
                 announce.execute(params![
@@ -170,7 +173,9 @@ impl Rows {
                     event.traceparent,
                     event.data.get()
                 ])?;
-                seqs.push(database.last_insert_rowid());
+                let seq = database.last_insert_rowid();
+                queue.execute([seq])?;
+                seqs.push(seq);
             }
             Ok(seqs)
         })
@@ -203,11 +208,11 @@ impl Rows {
         })
     }
 
-    fn mark(&mut self, writer: &str, seqs: &[i64], now: i64) -> Result<()> {
+    fn mark(&mut self, writer: &str, seqs: &[i64]) -> Result<()> {
         self.in_transaction(writer, |database| {
             let mut mark = database.prepare_cached(MARK)?;
             for seq in seqs {
-                mark.execute([*seq, now])?;
+                mark.execute([*seq])?;
             }
             Ok(())
         })

@@ -203,6 +203,14 @@ impl Evening {
         text
     }
 
+    /// Tells the same, one service after the other.
+    pub(crate) async fn story_by_service(&self, order: OrderId) -> String {
+        let story = self.story(order).await;
+        let mut lines: Vec<&str> = story.lines().collect();
+        lines.sort_by_key(|line| line.split(' ').next());
+        lines.join("\n")
+    }
+
     /// Fails the test unless every invariant holds, now that nothing is under way.
     pub(crate) async fn audit(&self) {
         let report: AuditReport =

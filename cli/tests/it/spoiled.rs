@@ -144,14 +144,15 @@ struct Disk(PathBuf);
 
 impl Drive {
     /// Mounts a disk of that size; nothing, said in a line, where that is not allowed.
-    #[expect(clippy::print_stdout, reason = "a skipped test says so")]
     fn mount(size: &str) -> Option<Self> {
         let home = Home::new();
         let place = home.state().parent().unwrap().to_owned();
         fs::create_dir_all(&place).unwrap();
         let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"], &place);
         if !mounted {
-            println!("lacking: a disk of its own can only be mounted by root, outside a container");
+            chassis::testing::lacking(
+                "a disk of its own, which root may mount outside a container",
+            );
             return None;
         }
         Some(Self { home, disk: Disk(place) })

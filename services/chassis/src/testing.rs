@@ -47,11 +47,9 @@ impl Drop for TestDatabase {
 /// # Panics
 /// Where a server is required and there is none, or it does not make the database.
 #[must_use]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 pub fn postgres() -> Option<TestDatabase> {
     let Ok(server) = env::var(POSTGRES) else {
-        assert!(env::var_os(REQUIRE).is_none(), "{REQUIRE} is set, but {POSTGRES} is not");
-        eprintln!("skipped: needs PostgreSQL; set {POSTGRES} to the URL of a server to run it");
+        lacking("PostgreSQL; set CHEFCITO_TEST_POSTGRES_URL to the URL of a server");
         return None;
     };
     let name = format!("chefcito_test_{}", Uuid::now_v7().simple());
@@ -64,6 +62,16 @@ pub fn postgres() -> Option<TestDatabase> {
     let path = before[scheme_end..].find('/').map_or(before.len(), |at| scheme_end + at);
     let url = format!("{}/{name}{query}", &before[..path]);
     Some(TestDatabase { server, name, url })
+}
+
+/// Says in one line what a test needs and does not have, so that it is skipped.
+///
+/// # Panics
+/// Where every real part is required.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+pub fn lacking(what: &str) {
+    assert!(env::var_os(REQUIRE).is_none(), "{REQUIRE} is set, but this test needs {what}");
+    eprintln!("skipped: needs {what}");
 }
 
 fn on_server(server: String, sql: String) -> Result<(), String> {

@@ -11,12 +11,14 @@ use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use super::{AuditError, finding::Finding};
-use crate::services::{LIST_WAIT_MAX, Services};
+use crate::services::Services;
 
 /// How far above what was removed the horizon is laid, one attempt after another: what is removed during an audit must
 /// stay below it.
 pub(super) const SLACKS: [Duration; 3] =
     [Duration::ZERO, Duration::from_secs(60 * 60), Duration::from_secs(24 * 60 * 60)];
+/// How long a service may count: inboxes remember an hour more than is removed.
+const COUNT_WAIT_MAX: Duration = Duration::from_secs(20);
 /// The bits of a UUIDv7 behind its milliseconds.
 const BITS_BEHIND_MS: u32 = 80;
 
@@ -69,7 +71,7 @@ async fn ask(
     };
     let asked = services.iter().filter(|(service, _)| named(service));
     try_join_all(asked.map(async |(service, backend)| {
-        let fact = backend.get::<RetentionFact>(path, LIST_WAIT_MAX).await;
+        let fact = backend.get::<RetentionFact>(path, COUNT_WAIT_MAX).await;
         let facts = "retention";
         Ok((service, fact.map_err(|source| AuditError::Unanswered { service, facts, source })?))
     }))

@@ -1,7 +1,7 @@
 //! What carries events between services. Whichever it is, it promises: at least once, in order for each subject, bounded
 //! memory, back-pressure, delivery again after a crash. The suite `tests/it/bus_promises.rs` holds every bus to that.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ impl Bus {
     }
 
     /// Takes events from a service's relay, which is told when they are taken over.
-    pub(crate) fn offer(&self, relay: &Arc<Relay>, events: Vec<Stored>) {
+    pub(crate) fn offer(&self, relay: &Weak<Relay>, events: Vec<Stored>) {
         match self {
             Self::InProcess(bus) => bus.offer(relay, events),
         }

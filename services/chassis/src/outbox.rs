@@ -1,16 +1,15 @@
 //! Events on their way out.
 //!
 //! An announced event is a row of the outbox, written in the transaction of the change that it tells. After the commit the
-//! writer hands the rows to the [`Relay`], which offers them to the bus and marks them once they are taken over. What the
-//! relay can't keep in memory stays in the table and is read when there is room: on the writer's own thread, between two
-//! commits, so that no row is missed and none overtakes another.
+//! writer hands the rows to the [`Relay`], which offers them to the bus at once and marks them once they are taken over.
+//! What may not be on its way yet stays in the table and is read when there is room: on the writer's own thread, between
+//! two commits, so that no row is missed and none overtakes another.
 
 use std::{
-    collections::VecDeque,
     fmt,
     ops::Range,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -176,19 +175,19 @@ pub fn events_of(tx: &mut Tx<'_>, subject: &str, limit: i64) -> Result<Vec<Envel
 /// Carries the events of one service from its outbox to the bus.
 pub struct Relay {
     service: &'static str,
+    bus: Bus,
+    this: Weak<Self>,
     state: Mutex<RelayState>,
     changed: Notify,
     marking: AtomicBool,
 }
 
 struct RelayState {
-    /// Committed, not offered yet.
-    queue: VecDeque<Stored>,
-    /// Offered or about to be, not marked yet.
+    /// Offered, not marked yet.
     in_flight: usize,
     /// Taken over, not marked yet.
     taken_over: Vec<i64>,
-    /// The last place that came into the queue.
+    /// The last place that was offered.
     last: i64,
     /// Whether there may be rows after `last` that are only in the table.
     behind: bool,
@@ -218,32 +217,23 @@ impl OnCommit for Relay {
         let mut state = self.lock();
         if state.behind || state.in_flight + events.len() > IN_FLIGHT_MAX {
             state.behind = true;
+            drop(state);
+            self.changed.notify_one();
         } else {
-            state.take_in(events);
+            self.offer(state, events);
         }
-        drop(state);
-        self.changed.notify_one();
-    }
-}
-
-impl RelayState {
-    fn take_in(&mut self, events: Vec<Stored>) {
-        self.in_flight += events.len();
-        if let Some(last) = events.last() {
-            self.last = last.seq;
-        }
-        self.queue.extend(events);
     }
 }
 
 impl Relay {
     /// Makes the relay of a service. It begins behind: whatever a former process left is offered first.
     #[must_use]
-    pub fn new(service: &'static str) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(service: &'static str, bus: Bus) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
             service,
+            bus,
+            this: this.clone(),
             state: Mutex::new(RelayState {
-                queue: VecDeque::new(),
                 in_flight: 0,
                 taken_over: Vec::new(),
                 last: 0,
@@ -259,6 +249,15 @@ impl Relay {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Offers events. Only the writer's thread does, so they are offered in the order of their commits.
+    fn offer(&self, mut state: MutexGuard<'_, RelayState>, events: Vec<Stored>) {
+        let Some(last) = events.last() else { return };
+        state.last = last.seq;
+        state.in_flight += events.len();
+        drop(state);
+        self.bus.offer(&self.this, events);
+    }
+
     /// Notes that an event was taken over: every reader has committed it, or the broker keeps it.
     pub(crate) fn taken_over(&self, seqs: &[i64]) {
         let mut state = self.lock();
@@ -272,13 +271,8 @@ impl Relay {
         }
     }
 
-    /// Relays until it is told to stop.
-    pub(crate) async fn run(
-        self: Arc<Self>,
-        database: Database,
-        bus: Bus,
-        stop: CancellationToken,
-    ) {
+    /// Marks what is taken over, and catches up with what was left in the table, until it is told to stop.
+    pub(crate) async fn run(self: Arc<Self>, database: Database, stop: CancellationToken) {
         let mut looked_at = Instant::now();
         let mut mark_at: Option<Instant> = None;
         loop {
@@ -290,18 +284,15 @@ impl Relay {
             }
             let now = Instant::now();
             let polls = now >= looked_at + POLL;
-            let (offered, may_catch_up, taken_over) = {
+            let (may_catch_up, taken_over) = {
                 let mut state = self.lock();
                 let room = state.in_flight <= IN_FLIGHT_MAX / 2;
                 let may_catch_up = room && (state.behind || polls) && !state.catching_up;
                 state.catching_up |= may_catch_up;
-                (std::mem::take(&mut state.queue), may_catch_up, state.taken_over.len())
+                (may_catch_up, state.taken_over.len())
             };
             if polls {
                 looked_at = now;
-            }
-            if !offered.is_empty() {
-                bus.offer(&self, offered.into());
             }
             if taken_over >= MARKED_AT_ONCE || mark_at.is_some_and(|mark_at| now >= mark_at) {
                 self.mark_taken_over(&database);
@@ -407,11 +398,6 @@ impl Work for CatchUp {
             return;
         }
         state.behind = !self.complete;
-        let read = !self.rows.is_empty();
-        state.take_in(std::mem::take(&mut self.rows));
-        drop(state);
-        if read {
-            self.relay.changed.notify_one();
-        }
+        self.relay.offer(state, std::mem::take(&mut self.rows));
     }
 }

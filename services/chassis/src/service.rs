@@ -100,7 +100,7 @@ impl Floor {
         name: &'static str,
         migrations: Migrations,
     ) -> Result<Service, OpenError> {
-        let relay = Relay::new(name);
+        let relay = Relay::new(name, self.bus.clone());
         let database = Database::open(
             name,
             &self.location,
@@ -110,7 +110,7 @@ impl Floor {
         )
         .await?;
         self.databases.lock().unwrap_or_else(PoisonError::into_inner).push(database.clone());
-        self.tasks.spawn(relay.run(database.clone(), self.bus.clone(), self.stop.clone()));
+        self.tasks.spawn(relay.run(database.clone(), self.stop.clone()));
         let service = Service {
             name,
             database,

@@ -5,7 +5,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -52,7 +52,8 @@ pub struct Delivery {
 
 #[derive(Debug)]
 struct Receipt {
-    relay: Arc<Relay>,
+    // Weak, because the relay has the bus: what is left in a queue at the end must not keep both.
+    relay: Weak<Relay>,
     seq: i64,
     readers_left: AtomicUsize,
 }
@@ -75,7 +76,7 @@ impl InProcess {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn offer(&self, relay: &Arc<Relay>, events: Vec<Stored>) {
+    pub(super) fn offer(&self, relay: &Weak<Relay>, events: Vec<Stored>) {
         let mut unread = Vec::new();
         let mut woken: Vec<Arc<Notify>> = Vec::new();
         let mut queues = self.lock();
@@ -86,7 +87,7 @@ impl InProcess {
                 continue;
             }
             let readers_left = AtomicUsize::new(readers.len());
-            let receipt = Arc::new(Receipt { relay: Arc::clone(relay), seq, readers_left });
+            let receipt = Arc::new(Receipt { relay: Weak::clone(relay), seq, readers_left });
             for reader in readers {
                 let reader = queues.entry(reader).or_default();
                 if reader.queue.is_empty() {
@@ -107,7 +108,9 @@ impl InProcess {
         for arrived in woken {
             arrived.notify_one();
         }
-        if !unread.is_empty() {
+        if !unread.is_empty()
+            && let Some(relay) = relay.upgrade()
+        {
             relay.taken_over(&unread);
         }
     }
@@ -185,17 +188,20 @@ impl Subscription {
 
 /// Tells the writers of events that this reader has committed them.
 pub(crate) fn acknowledge(deliveries: &[Delivery]) {
-    let mut by_relay: Vec<(Arc<Relay>, Vec<i64>)> = Vec::new();
+    let mut by_relay: Vec<(&Weak<Relay>, Vec<i64>)> = Vec::new();
     for Delivery { receipt, repeated, .. } in deliveries {
         if *repeated || receipt.readers_left.fetch_sub(1, Ordering::AcqRel) != 1 {
             continue;
         }
-        match by_relay.iter_mut().find(|(relay, _)| Arc::ptr_eq(relay, &receipt.relay)) {
+        match by_relay.iter_mut().find(|(relay, _)| Weak::ptr_eq(relay, &receipt.relay)) {
             Some((_, seqs)) => seqs.push(receipt.seq),
-            None => by_relay.push((Arc::clone(&receipt.relay), vec![receipt.seq])),
+            None => by_relay.push((&receipt.relay, vec![receipt.seq])),
         }
     }
     for (relay, seqs) in by_relay {
-        relay.taken_over(&seqs);
+        // A relay that is gone has left its rows unmarked: its next process offers them again.
+        if let Some(relay) = relay.upgrade() {
+            relay.taken_over(&seqs);
+        }
     }
 }

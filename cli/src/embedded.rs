@@ -243,7 +243,7 @@ async fn settled(environment: &Environment) -> Result<HouseState> {
 /// Returns whether the house has never had a menu.
 ///
 /// # Errors
-/// [`CliError::Client`] if it does not tell.
+/// [`CliError::Unreachable`] or [`CliError::Problem`] if it does not tell.
 pub(crate) async fn is_empty(environment: &Environment) -> Result<bool> {
     let menu: Menu = connect(environment)?.get("/v1/recipes").await?;
     Ok(menu.version == 0)

@@ -1,6 +1,6 @@
 //! The database of one service: a SQLite file, or a schema of PostgreSQL.
 //!
-//! One writer commits for all that waits ([`Database::form`], [`Database::write`], [`Database::batch`]); readers ask
+//! One writer commits for all that waits ([`Database::form`], [`Database::write`]); readers ask
 //! beside it ([`Database::read`]). All work is a plain synchronous function over a [`Tx`].
 
 use std::{

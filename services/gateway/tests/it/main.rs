@@ -12,7 +12,6 @@ mod openapi;
 mod overview;
 mod remote;
 mod retention;
-mod speed;
 mod stage;
 mod story;
 mod world;

@@ -141,10 +141,6 @@ impl Stage {
         self.floor.close().await;
     }
 
-    pub(crate) fn router(&self) -> Router {
-        self.router.clone()
-    }
-
     /// Asks as the admin.
     pub(crate) async fn get(&self, path: &str) -> Got {
         self.ask(Method::GET, path, Some(&self.admin), Value::Null).await

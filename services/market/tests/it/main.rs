@@ -9,5 +9,4 @@ mod hostile;
 mod parts;
 mod plaza_trouble;
 mod sales;
-mod speed;
 mod statements;

@@ -275,7 +275,8 @@ async fn open_plaza(
     let mut plaza_config = plaza::Config::from_environment()?;
     plaza_config.preset.seed = plaza_config.preset.seed.or(Some(config.seed));
     let plaza = Plaza::open(floor, plaza_config).await?;
-    floor.serve(listener, services::PLAZA, plaza.router(), Limits::default());
+    // Whoever is on this machine may buy; what the plaza is to be is told through the gateway, with a key.
+    floor.serve(listener, services::PLAZA, plaza.stall(), Limits::default());
     Ok(Some(plaza))
 }
 

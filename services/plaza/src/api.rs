@@ -39,13 +39,23 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 pub(crate) fn router(plaza: &Plaza) -> Router {
     Router::new()
-        .route("/api/farmers-market/buy", get(buy))
-        .route("/api/farmers-market/sales/{key}", get(sale))
         .route("/v1/plaza", get(settings).put(set))
         .route("/internal/facts/sales", get(sales_facts))
         .with_state(plaza.clone())
+        .merge(stall_routes(plaza))
         .merge(plaza.service.router())
         .fallback(http::no_such_route)
+}
+
+pub(crate) fn stall(plaza: &Plaza) -> Router {
+    stall_routes(plaza).fallback(http::no_such_route)
+}
+
+fn stall_routes(plaza: &Plaza) -> Router {
+    Router::new()
+        .route("/api/farmers-market/buy", get(buy))
+        .route("/api/farmers-market/sales/{key}", get(sale))
+        .with_state(plaza.clone())
 }
 
 #[derive(Debug, Deserialize)]

@@ -90,7 +90,12 @@ impl Plaza {
         Ok(Self { service, sales })
     }
 
-    /// Returns its routes: the market's public contract, and `/v1/plaza`.
+    /// Returns what a farmers' market shows to anybody: its public contract, and neither controls nor insides.
+    pub fn stall(&self) -> axum::Router {
+        api::stall(self)
+    }
+
+    /// Returns all its routes: the market's public contract, `/v1/plaza`, and what the gateway asks.
     pub fn router(&self) -> axum::Router {
         api::router(self)
     }

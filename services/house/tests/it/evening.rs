@@ -124,6 +124,18 @@ impl Evening {
         self.ok("PUT", "/v1/plaza", settings).await;
     }
 
+    /// Asks at the plaza's own address, without a key.
+    pub(crate) async fn at_the_plaza(&self, request: &str) -> String {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream =
+            tokio::net::TcpStream::connect(self.house.plaza_address().unwrap()).await.unwrap();
+        let head = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
     /// Books stock, so that nothing has to be bought.
     pub(crate) async fn fill_shelves(&self, quantity: i64) {
         let stock = self.ok("GET", "/v1/stock", Value::Null).await;

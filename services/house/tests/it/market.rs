@@ -41,3 +41,21 @@ async fn zeros_mean_wait_and_errors_cost_nothing() {
         evening.close().await;
     }
 }
+
+#[tokio::test]
+async fn the_plaza_sells_to_anybody_and_is_told_what_to_be_only_at_the_gateway() {
+    let ground = Ground::sqlite();
+    let evening = Evening::first(ground.config()).await;
+    let cases = [
+        ("GET /api/farmers-market/buy?ingredient=lemon", "HTTP/1.1 200"),
+        ("GET /v1/plaza", "HTTP/1.1 404"),
+        ("PUT /v1/plaza", "HTTP/1.1 404"),
+        ("GET /internal/status", "HTTP/1.1 404"),
+    ];
+    for (request, status) in cases {
+        let answer = evening.at_the_plaza(request).await;
+        assert!(answer.starts_with(status), "{request}: {answer}");
+    }
+    evening.settle().await;
+    evening.close().await;
+}

@@ -214,7 +214,9 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
         Command::Logs(args) => {
             wait_for(async |signals| signals.or(logs::run(args, environment, output)).await)
         }
-        Command::Doctor(args) => doctor::run(&args, environment, output),
+        Command::Doctor(args) => {
+            wait_for(async |signals| signals.or(doctor::run(args, environment, output)).await)
+        }
         Command::Completions(args) => completions::run(&args, output),
         Command::Man(args) => man::run(&args, output),
         Command::House(args) => house::run(&args, environment),

@@ -4,7 +4,7 @@ use std::{error, io, net::SocketAddr, path::PathBuf};
 
 use contracts::{OrderId, Timestamp};
 
-use crate::{process::Holder, state::EnvironmentName};
+use crate::{docker::errors::EngineError, process::Holder, state::EnvironmentName};
 
 /// What a command returns.
 pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
@@ -168,6 +168,19 @@ pub(crate) enum CliError {
         /// How to get it.
         hint: String,
     },
+    /// No container engine answers, or none that will do.
+    #[error("{what}")]
+    NoEngine {
+        /// Which one, and what is wrong with it.
+        what: String,
+        /// What to try.
+        hint: String,
+        /// Why.
+        source: Option<Source>,
+    },
+    /// The container engine did not do what it was asked.
+    #[error(transparent)]
+    Engine(EngineError),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -196,9 +209,9 @@ impl CliError {
     /// Returns what to try, in a sentence without a full stop.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Failed { hint, .. } | Self::Lacking { hint, .. } => {
-                (!hint.is_empty()).then(|| hint.clone())
-            }
+            Self::Failed { hint, .. }
+            | Self::Lacking { hint, .. }
+            | Self::NoEngine { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::NotRunning { name } => {
                 Some(format!("start it with `chefcito up{}`", name.flag()))
             }
@@ -235,6 +248,7 @@ impl CliError {
             Self::Undelivered { example: None, .. } | Self::NotQuiet { .. } => {
                 Some("look at `chefcito status`, or give it longer with `--timeout`".into())
             }
+            Self::Engine(error) => error.hint(),
             Self::Usage(_)
             | Self::Io { .. }
             | Self::BadFile { .. }
@@ -269,7 +283,9 @@ impl CliError {
             | Self::NotQuiet { .. } => 4,
             Self::LimitCrossed { .. } => 5,
             Self::InvariantBroken { .. } => 6,
-            Self::Lacking { .. } => 7,
+            Self::Engine(error) if error.is_gone() => 7,
+            Self::Engine(_) => 1,
+            Self::Lacking { .. } | Self::NoEngine { .. } => 7,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }

@@ -5,6 +5,8 @@ pub mod load;
 mod client;
 mod commands;
 mod config;
+#[expect(dead_code, reason = "the runtime of containers, which uses all of it, follows")]
+mod docker;
 mod embedded;
 mod error;
 mod log_files;

@@ -1,15 +1,11 @@
-use std::{
-    env, fs,
-    io::Write,
-    os::unix::net::UnixStream,
-    path::{Path, PathBuf},
-};
+use std::{env, fs, io::Write, path::Path};
 
 use clap::Args;
 use serde::Serialize;
 
 use crate::{
     config::{PORT_DEFAULT, Runtime},
+    docker::Engine,
     error::{CliError, Result},
     output::{Output, Style},
     process,
@@ -61,14 +57,18 @@ struct Report {
     checks: Vec<Check>,
 }
 
-pub(crate) fn run(args: &DoctorArgs, environment: &Environment, output: &Output) -> Result<()> {
+pub(crate) async fn run(
+    args: DoctorArgs,
+    environment: &Environment,
+    output: &Output,
+) -> Result<()> {
     let checks = vec![
         state_folder(environment),
         disk_space(environment),
         memory(),
         open_files(),
         port(environment),
-        docker_engine(),
+        docker_engine().await,
         not_yet(Runtime::Compose),
         tool(Runtime::Kubernetes, "kind", "install kind: https://kind.sigs.k8s.io"),
         tool(
@@ -231,33 +231,18 @@ fn port(environment: &Environment) -> Check {
     )
 }
 
-fn docker_engine() -> Check {
-    let socket = match env::var("DOCKER_HOST") {
-        Ok(host) => match host.strip_prefix("unix://") {
-            Some(socket) => PathBuf::from(socket),
-            None => {
-                return check(
-                    Runtime::Compose,
-                    "container engine",
-                    Verdict::Good,
-                    format!("{host} is named"),
-                    "",
-                );
-            }
-        },
-        Err(_) => PathBuf::from("/var/run/docker.sock"),
-    };
-    let (verdict, found) = match UnixStream::connect(&socket) {
-        Ok(_) => (Verdict::Good, format!("listens at {}", socket.display())),
-        Err(error) => (Verdict::Lacking, format!("none answers at {}: {error}", socket.display())),
-    };
-    check(
-        Runtime::Compose,
-        "container engine",
-        verdict,
-        found,
-        "install and start Docker, or set DOCKER_HOST",
-    )
+async fn docker_engine() -> Check {
+    let what = "container engine";
+    match Engine::connect().await {
+        Ok(engine) => {
+            let found = format!("{} at {}, API {}", engine.version(), engine.host(), engine.api());
+            check(Runtime::Compose, what, Verdict::Good, found, "")
+        }
+        Err(error) => {
+            let hint = error.hint().unwrap_or_default();
+            check(Runtime::Compose, what, Verdict::Lacking, error.to_string(), &hint)
+        }
+    }
 }
 
 fn not_yet(runtime: Runtime) -> Check {

@@ -1,0 +1,202 @@
+//! The Docker engine: where it is, and what it is asked. Only here and below is the library named that speaks to it.
+//!
+//! Any engine that speaks Docker's API from [`API_MIN`] on will do, rootless and remote ones too. The library asks without a
+//! version in the path, so that an engine answers in the newest one it knows; what we send is in all of them, and what only
+//! newer engines tell is optional to us.
+//!
+//! # Podman
+//! Podman's socket is tried last, after every Docker one. It speaks the same API, and differs in this:
+//! - Its events have no `health_status: …`, and `died` where Docker has `die`; both words are understood.
+//! - Health is looked at by systemd timers; without systemd the state stays `starting`. Nothing here waits for it.
+//! - Rootless, its containers may not take ports below 1024, and limits of memory and processes need cgroups v2 with the
+//!   controllers given over to the user: `chefcito doctor` looks at that.
+//! - A short image name is looked for below `localhost/` as well; what `chefcito build` made is found under both.
+
+pub(crate) mod errors;
+mod place;
+
+use std::{
+    env, io,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+
+use self::{
+    errors::EngineError,
+    place::{Place, Tls, Wanted},
+};
+use crate::error::{CliError, Result};
+
+/// The oldest API that is spoken here: that of Docker 20.10.
+pub(crate) const API_MIN: Api = Api { major: 1, minor: 41 };
+/// How long an engine may take to say which API it speaks.
+const HELLO_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long an answer may take to begin, in seconds. Stopping a container takes as long as its grace period.
+const ANSWER_WAIT_SECONDS_MAX: u64 = 120;
+
+/// A version of the engine's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Api {
+    major: u32,
+    minor: u32,
+}
+
+impl Api {
+    fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.trim().split_once('.')?;
+        Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for Api {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// An engine that has answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    docker: Docker,
+    host: String,
+    api: Api,
+    version: String,
+    is_local: bool,
+}
+
+impl Engine {
+    /// Finds the engine as `docker` would: `DOCKER_HOST`, then `DOCKER_CONTEXT`, then the current context of
+    /// `~/.docker/config.json`, then the usual sockets; then asks it which API it speaks.
+    ///
+    /// # Errors
+    /// [`CliError::NoEngine`], exit code 7: nothing answers, the socket may not be opened, the engine is too old, or TLS
+    /// failed; each with what to try.
+    pub(crate) async fn connect() -> Result<Self> {
+        let wanted =
+            place::wanted(&|name| env::var(name).ok(), &|path| std::fs::read_to_string(path))?;
+        let place = match wanted {
+            Wanted::Named(place) => place,
+            Wanted::Anywhere(sockets) => first_that_listens(&sockets)?,
+        };
+        Self::at(&place).await
+    }
+
+    async fn at(place: &Place) -> Result<Self> {
+        let host = place.to_string();
+        if let Place::Unix(path) = place {
+            knock(path).map_err(|error| errors::no_socket(path, &error))?;
+        }
+        let docker = open(place).map_err(|error| errors::no_hello(&host, error))?;
+        let version = tokio::time::timeout(HELLO_WAIT_MAX, docker.version())
+            .await
+            .map_err(|_| errors::silent(&host, HELLO_WAIT_MAX))?
+            .map_err(|error| errors::no_hello(&host, error))?;
+        let api = version.api_version.as_deref().and_then(Api::parse);
+        let Some(api) = api else { return Err(errors::no_engine_there(&host)) };
+        if api < API_MIN {
+            return Err(errors::too_old(&host, api, API_MIN));
+        }
+        Ok(Self {
+            docker,
+            host,
+            api,
+            version: version.version.unwrap_or_default(),
+            is_local: place.is_local(),
+        })
+    }
+
+    /// Returns where it is, as `DOCKER_HOST` says it.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Returns the API that it speaks.
+    pub(crate) const fn api(&self) -> Api {
+        self.api
+    }
+
+    /// Returns its own version.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Returns whether it is on this machine, so that its ports are ours.
+    pub(crate) const fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// Returns a function that puts an engine's refusal into words: `.map_err(engine.could_not(|| "start it".into()))`.
+    fn could_not(
+        &self,
+        what: impl FnOnce() -> String,
+    ) -> impl FnOnce(bollard::errors::Error) -> EngineError {
+        move |error| EngineError::new(&self.host, what(), error)
+    }
+}
+
+fn open(place: &Place) -> Result<Docker, bollard::errors::Error> {
+    match place {
+        Place::Unix(path) => {
+            let path = path.to_string_lossy();
+            Docker::connect_with_unix(&path, ANSWER_WAIT_SECONDS_MAX, API_DEFAULT_VERSION)
+        }
+        Place::Tcp { address, tls: None } => {
+            Docker::connect_with_http(address, ANSWER_WAIT_SECONDS_MAX, API_DEFAULT_VERSION)
+        }
+        Place::Tcp { address, tls: Some(Tls { folder }) } => Docker::connect_with_ssl(
+            address,
+            &folder.join("key.pem"),
+            &folder.join("cert.pem"),
+            &folder.join("ca.pem"),
+            ANSWER_WAIT_SECONDS_MAX,
+            API_DEFAULT_VERSION,
+        ),
+        Place::Ssh(login) => Docker::connect_with_ssh(
+            &format!("ssh://{login}"),
+            ANSWER_WAIT_SECONDS_MAX,
+            API_DEFAULT_VERSION,
+            None,
+        ),
+    }
+}
+
+/// Opens the socket and closes it again: the system's own words are lost on the way through the library.
+fn knock(socket: &Path) -> io::Result<()> {
+    UnixStream::connect(socket).map(drop)
+}
+
+/// Returns the first socket that somebody listens at. If none does, the first that is there is told of.
+fn first_that_listens(sockets: &[PathBuf]) -> Result<Place> {
+    let mut refused = None;
+    for socket in sockets {
+        match knock(socket) {
+            Ok(()) => return Ok(Place::Unix(socket.clone())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let _first = refused.get_or_insert_with(|| errors::no_socket(socket, &error));
+            }
+        }
+    }
+    Err(refused.unwrap_or_else(|| errors::nowhere(sockets)))
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        let api = |text| Api::parse(text).unwrap();
+        assert!(api("1.9") < API_MIN && api("1.41") == API_MIN && api("1.100") > API_MIN);
+        assert_eq!(Api::parse("new"), None);
+    }
+}

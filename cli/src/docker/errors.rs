@@ -1,0 +1,220 @@
+//! What an engine's refusals and silences mean, in our words.
+
+use std::{fmt, io, path::Path, time::Duration};
+
+use bollard::errors::Error;
+
+use super::Api;
+use crate::error::{CliError, Source};
+
+const NOT_FOUND: u16 = 404;
+const CONFLICT: u16 = 409;
+const NOT_MODIFIED: u16 = 304;
+
+/// An engine did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("the engine at {host} could not {what}")]
+pub(crate) struct EngineError {
+    host: String,
+    what: String,
+    source: Why,
+}
+
+/// Why an engine did not do it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Why {
+    /// It refused, and said why.
+    #[error("{}", message.trim())]
+    Refused {
+        /// Its HTTP status.
+        status: u16,
+        /// Its own words.
+        message: String,
+    },
+    /// It did not answer in time.
+    #[error("it did not answer in time")]
+    Late,
+    /// It is gone, or was never there.
+    #[error("it went away: {0}")]
+    Gone(#[source] Source),
+    /// It said something that can't be read.
+    #[error("it answered something that can't be read: {0}")]
+    Unreadable(#[source] Source),
+}
+
+impl EngineError {
+    pub(super) fn new(host: &str, what: String, error: Error) -> Self {
+        let source = match error {
+            Error::DockerResponseServerError { status_code, message } => {
+                Why::Refused { status: status_code, message }
+            }
+            Error::DockerStreamError { error } => Why::Refused { status: 500, message: error },
+            Error::RequestTimeoutError => Why::Late,
+            error @ (Error::JsonDataError { .. }
+            | Error::JsonSerdeError { .. }
+            | Error::StrParseError { .. }) => Why::Unreadable(error.into()),
+            error => Why::Gone(innermost(&error).into()),
+        };
+        Self { host: host.to_owned(), what, source }
+    }
+
+    /// Returns whether what was asked about is not there.
+    pub(crate) const fn is_not_found(&self) -> bool {
+        matches!(self.source, Why::Refused { status: NOT_FOUND, .. })
+    }
+
+    /// Returns whether something of that name is there already, or in use, or is just being removed.
+    pub(crate) const fn is_conflict(&self) -> bool {
+        matches!(self.source, Why::Refused { status: CONFLICT, .. })
+    }
+
+    /// Returns whether it was so already.
+    pub(crate) const fn is_not_modified(&self) -> bool {
+        matches!(self.source, Why::Refused { status: NOT_MODIFIED, .. })
+    }
+
+    /// Returns whether the engine itself is gone.
+    pub(crate) const fn is_gone(&self) -> bool {
+        matches!(self.source, Why::Gone(_) | Why::Late)
+    }
+
+    /// Returns the engine's own words, if it refused.
+    pub(crate) fn message(&self) -> Option<&str> {
+        match &self.source {
+            Why::Refused { message, .. } => Some(message.trim()),
+            _ => None,
+        }
+    }
+
+    /// Returns what to try.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match &self.source {
+            Why::Late | Why::Gone(_) => Some(
+                "see that it runs, then do the same again: what is there already is found and kept"
+                    .into(),
+            ),
+            Why::Unreadable(_) => {
+                Some("it may be no Docker engine, or much newer than this chefcito".into())
+            }
+            Why::Refused { message, .. } if message.contains("No space left") => Some(
+                "free some space for the engine: `docker system df` shows what takes it".into(),
+            ),
+            Why::Refused { .. } => None,
+        }
+    }
+}
+
+/// Returns the last cause: what the system said.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    last.to_string()
+}
+
+fn no_engine(what: impl fmt::Display, hint: impl Into<String>, source: Option<Source>) -> CliError {
+    CliError::NoEngine { what: what.to_string(), hint: hint.into(), source }
+}
+
+const START_IT: &str = "start Docker (`sudo systemctl start docker`), or name an engine in DOCKER_HOST; \
+                        `--runtime embedded` needs none";
+
+pub(super) fn nowhere(sockets: &[std::path::PathBuf]) -> CliError {
+    let looked: Vec<String> = sockets.iter().map(|path| path.display().to_string()).collect();
+    no_engine(
+        format_args!("no Docker engine is on this machine; looked for {}", looked.join(", ")),
+        "install Docker (https://docs.docker.com/engine/install) or name an engine in DOCKER_HOST; \
+         `--runtime embedded` needs none",
+        None,
+    )
+}
+
+pub(super) fn no_socket(socket: &Path, error: &io::Error) -> CliError {
+    let socket = socket.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => no_engine(
+            format_args!("permission denied on the Docker engine's socket {socket}"),
+            "join the group that may use it, `sudo usermod -aG docker $USER`, and log in again; or use rootless Docker",
+            None,
+        ),
+        _ => no_engine(
+            format_args!("no Docker engine answers at unix://{socket}"),
+            START_IT,
+            Some(error.to_string().into()),
+        ),
+    }
+}
+
+pub(super) fn silent(host: &str, waited: Duration) -> CliError {
+    no_engine(
+        format_args!(
+            "the Docker engine at {host} did not answer within {}",
+            humantime::format_duration(waited)
+        ),
+        "`docker version` shows whether it answers others; starting it anew may help",
+        None,
+    )
+}
+
+pub(super) fn no_hello(host: &str, error: Error) -> CliError {
+    let because = innermost(&error);
+    match &error {
+        Error::CertPathError { path }
+        | Error::CertParseError { path }
+        | Error::CertMultipleKeys { path, .. } => no_engine(
+            format_args!(
+                "cannot speak TLS with the Docker engine at {host}: {} can't be used",
+                path.display()
+            ),
+            "DOCKER_CERT_PATH should be a folder with ca.pem, cert.pem and key.pem",
+            Some(because.into()),
+        ),
+        _ if host.starts_with("ssh://") => no_engine(
+            format_args!("no Docker engine answers at {host}"),
+            format!(
+                "`ssh {} docker version` must work without asking for a password",
+                host.trim_start_matches("ssh://")
+            ),
+            Some(because.into()),
+        ),
+        _ if is_about_tls(&because) => no_engine(
+            format_args!("the Docker engine at {host} and this side do not trust each other"),
+            "DOCKER_CERT_PATH should be a folder with the engine's ca.pem, and with cert.pem and key.pem that it knows; \
+             an engine without TLS wants DOCKER_TLS_VERIFY and DOCKER_CERT_PATH unset",
+            Some(because.into()),
+        ),
+        Error::DockerResponseServerError { .. }
+        | Error::JsonDataError { .. }
+        | Error::JsonSerdeError { .. } => no_engine_there(host),
+        _ => no_engine(
+            format_args!("no Docker engine answers at {host}"),
+            START_IT,
+            Some(because.into()),
+        ),
+    }
+}
+
+fn is_about_tls(text: &str) -> bool {
+    ["certificate", "tls", "TLS", "InvalidContentType", "corrupt message", "HandshakeFailure"]
+        .iter()
+        .any(|word| text.contains(word))
+}
+
+pub(super) fn no_engine_there(host: &str) -> CliError {
+    no_engine(
+        format_args!("whoever answers at {host} is no Docker engine"),
+        "look at DOCKER_HOST and DOCKER_CONTEXT: `docker version` should show a server",
+        None,
+    )
+}
+
+pub(super) fn too_old(host: &str, api: Api, oldest: Api) -> CliError {
+    no_engine(
+        format_args!(
+            "the Docker engine at {host} is too old: it speaks API {api}, and {oldest} is the oldest that will do"
+        ),
+        "update it to Docker 20.10 or newer",
+        None,
+    )
+}

@@ -1,0 +1,197 @@
+//! Where the engine is: decided from variables and files alone, as the `docker` command decides it.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::error::{CliError, Result};
+
+/// The port of an engine that is named without one: plain, and with TLS.
+const PORT_PLAIN: u16 = 2375;
+const PORT_TLS: u16 = 2376;
+
+/// Where an engine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A socket of this machine.
+    Unix(PathBuf),
+    /// A port, here or elsewhere.
+    Tcp {
+        /// `host:port`.
+        address: String,
+        /// Who is let in, and whom we trust; plain without it.
+        tls: Option<Tls>,
+    },
+    /// `user@host`, through the program `ssh`.
+    Ssh(String),
+}
+
+/// A folder with `ca.pem`, `cert.pem` and `key.pem`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tls {
+    /// The folder.
+    pub(super) folder: PathBuf,
+}
+
+impl Place {
+    /// Returns whether its ports are those of this machine.
+    pub(super) fn is_local(&self) -> bool {
+        match self {
+            Self::Unix(_) => true,
+            Self::Ssh(_) => false,
+            Self::Tcp { address, .. } => {
+                let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+                matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(formatter, "unix://{}", path.display()),
+            Self::Tcp { address, .. } => write!(formatter, "tcp://{address}"),
+            Self::Ssh(login) => write!(formatter, "ssh://{login}"),
+        }
+    }
+}
+
+/// Which engine is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// This one and no other.
+    Named(Place),
+    /// Whoever listens at one of these sockets, the best first.
+    Anywhere(Vec<PathBuf>),
+}
+
+/// Reads a variable.
+pub(super) type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// Reads a file.
+pub(super) type File<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
+
+/// Decides which engine is asked for.
+///
+/// # Errors
+/// [`CliError::NoEngine`] for a host that can't be understood, or a context that is not there.
+pub(super) fn wanted(variable: Variable<'_>, file: File<'_>) -> Result<Wanted> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let home = set("HOME").map(PathBuf::from);
+    let config = set("DOCKER_CONFIG")
+        .map(PathBuf::from)
+        .or_else(|| home.as_ref().map(|home| home.join(".docker")));
+    if let Some(host) = set("DOCKER_HOST") {
+        let secured = set("DOCKER_TLS_VERIFY").is_some() || set("DOCKER_CERT_PATH").is_some();
+        let folder = set("DOCKER_CERT_PATH").map(PathBuf::from).or(config);
+        let tls = secured.then_some(folder).flatten().map(|folder| Tls { folder });
+        return parse(&host, tls).map(Wanted::Named).ok_or_else(|| misread(&host, "DOCKER_HOST"));
+    }
+    let context = set("DOCKER_CONTEXT")
+        .or_else(|| current_context(config.as_deref()?, file))
+        .filter(|name| name != "default");
+    if let Some(name) = context {
+        return of_context(&name, config.as_deref(), file).map(Wanted::Named);
+    }
+    let runtime = set("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let below = |folder: &Option<PathBuf>, path| folder.as_ref().map(|folder| folder.join(path));
+    let sockets = [
+        Some("/var/run/docker.sock".into()),
+        below(&runtime, "docker.sock"),
+        below(&home, ".docker/run/docker.sock"),
+        below(&runtime, "podman/podman.sock"),
+        Some("/run/podman/podman.sock".into()),
+    ];
+    Ok(Wanted::Anywhere(sockets.into_iter().flatten().collect()))
+}
+
+/// Reads `unix:///path`, `tcp://host:port`, `http://…`, `https://…` or `ssh://user@host`.
+fn parse(host: &str, tls: Option<Tls>) -> Option<Place> {
+    let (scheme, rest) = host.trim().split_once("://")?;
+    let rest = rest.trim_end_matches('/');
+    if rest.is_empty() {
+        return None;
+    }
+    match scheme {
+        "unix" => rest.starts_with('/').then(|| Place::Unix(rest.into())),
+        "ssh" => Some(Place::Ssh(rest.to_owned())),
+        "tcp" | "http" | "https" => {
+            let has_port =
+                rest.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+            let port = if tls.is_some() { PORT_TLS } else { PORT_PLAIN };
+            let address = if has_port { rest.to_owned() } else { format!("{rest}:{port}") };
+            (scheme != "https" || tls.is_some()).then_some(Place::Tcp { address, tls })
+        }
+        _ => None,
+    }
+}
+
+fn misread(host: &str, named_by: &str) -> CliError {
+    CliError::NoEngine {
+        what: format!("{named_by} is `{host}`, which names no engine"),
+        hint: "it should be like unix:///var/run/docker.sock, tcp://host:2376 (https needs DOCKER_CERT_PATH) or \
+               ssh://user@host"
+            .into(),
+        source: None,
+    }
+}
+
+/// What `docker` keeps in its `config.json`, as far as it matters here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Config {
+    current_context: Option<String>,
+}
+
+fn current_context(config: &Path, file: File<'_>) -> Option<String> {
+    let text = file(&config.join("config.json")).ok()?;
+    serde_json::from_str::<Config>(&text).ok()?.current_context.filter(|name| !name.is_empty())
+}
+
+/// A context, as `docker context create` writes it down.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Meta {
+    endpoints: Endpoints,
+}
+
+#[derive(Deserialize)]
+struct Endpoints {
+    docker: Option<Endpoint>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Endpoint {
+    host: Option<String>,
+}
+
+fn of_context(name: &str, config: Option<&Path>, file: File<'_>) -> Result<Place> {
+    let unknown = || {
+        CliError::NoEngine {
+        what: format!("there is no Docker context `{name}`"),
+        hint: "`docker context ls` lists them; `DOCKER_CONTEXT=default` takes the engine of this machine".into(),
+        source: None,
+    }
+    };
+    let contexts = config.ok_or_else(unknown)?.join("contexts");
+    // Docker names the folder by the SHA-256 of the name.
+    let id = sha256_hex(name.as_bytes());
+    let text = file(&contexts.join("meta").join(&id).join("meta.json")).map_err(|_| unknown())?;
+    let meta: Meta = serde_json::from_str(&text).map_err(|_| unknown())?;
+    let host = meta.endpoints.docker.and_then(|endpoint| endpoint.host).ok_or_else(unknown)?;
+    let folder = contexts.join("tls").join(&id).join("docker");
+    let tls = file(&folder.join("ca.pem")).is_ok().then_some(Tls { folder });
+    parse(&host, tls).ok_or_else(|| misread(&host, &format!("the host of the context `{name}`")))
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! cargo bench -p chefcito -- --quick                          once instead of three times, 5 s instead of 30 s
 //! cargo bench -p chefcito -- --only delivered --only memory   these scenes
 //! cargo bench -p chefcito -- --json figures.json              every figure of every run, too
+//! cargo bench -p chefcito -- --runtime compose                the same in containers, and beside docker compose
 //! ```
 //!
 //! The load generator works on the same cores as the house, which is as shipped: keys, limits, logs, metrics and board.
@@ -12,12 +13,17 @@
 //! Each line stands beside the least that it should be (bar) and what it could be (aim), judged by its median. The exit
 //! code tells of correctness only: 1 if an audit failed or something could not be measured.
 //!
+//! In containers the images must be there (`chefcito build`); `docker compose` is what `CHEFCITO_TEST_COMPOSE` names, or
+//! the plugin of `docker`.
+//!
 //! The scene `postgres` needs the URL of a server in `CHEFCITO_TEST_POSTGRES_URL`.
 
+mod containers;
 mod figures;
 mod hello;
 mod options;
 mod process;
+mod rival;
 mod scenes;
 mod stage;
 

@@ -18,6 +18,9 @@ pub(crate) struct Options {
     /// Once instead of three times, and 5 s instead of 30 s
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Which house: one process, or containers
+    #[arg(long, value_enum, default_value_t = Runtime::Embedded)]
+    runtime: Runtime,
     /// Only these scenes; may be given several times, or with several names
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<Scene>,
@@ -35,7 +38,10 @@ pub(crate) struct Options {
 impl Options {
     /// Returns the scenes to play, in their order.
     pub(crate) fn scenes(&self) -> impl Iterator<Item = Scene> + '_ {
-        let wanted = |scene: &Scene| self.only.is_empty() || self.only.contains(scene);
+        let wanted = |scene: &Scene| match self.only.as_slice() {
+            [] => scene.runtime() == self.runtime,
+            only => only.contains(scene),
+        };
         Scene::value_variants().iter().copied().filter(wanted)
     }
 
@@ -47,11 +53,20 @@ impl Options {
     /// Returns how often a scene is played. The short ones repeat themselves.
     pub(crate) const fn runs_of(&self, scene: Scene) -> usize {
         match scene {
-            Scene::Commands | Scene::Crash => 1,
+            Scene::Commands | Scene::Crash | Scene::Build | Scene::Start | Scene::Faults => 1,
             _ if self.quick => 1,
             _ => RUNS,
         }
     }
+}
+
+/// Which house is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Runtime {
+    /// One background process
+    Embedded,
+    /// Containers of a Docker engine
+    Compose,
 }
 
 /// What can be measured, in the order in which it is.
@@ -75,6 +90,22 @@ pub(crate) enum Scene {
     Commands,
     /// A crash
     Crash,
+    /// Images
+    Build,
+    /// The environment in containers, beside `docker compose`
+    Start,
+    /// The door alone, in containers
+    ComposeDoor,
+    /// The whole house in containers, as fast as it goes
+    ComposeDelivered,
+    /// Five hundred orders a second, in containers
+    ComposeOpen,
+    /// Redis away
+    Outage,
+    /// Every part killed and held still
+    Faults,
+    /// Log lines, beside `docker compose`
+    Logs,
 }
 
 impl Scene {
@@ -90,6 +121,37 @@ impl Scene {
             Self::Memory => "memory",
             Self::Commands => "commands",
             Self::Crash => "crash",
+            Self::Build => "build",
+            Self::Start => "start",
+            Self::ComposeDoor => "compose-door",
+            Self::ComposeDelivered => "compose-delivered",
+            Self::ComposeOpen => "compose-open",
+            Self::Outage => "outage",
+            Self::Faults => "faults",
+            Self::Logs => "logs",
+        }
+    }
+
+    /// Returns where it is measured.
+    const fn runtime(self) -> Runtime {
+        match self {
+            Self::Limit
+            | Self::Door
+            | Self::Delivered
+            | Self::Open
+            | Self::Market
+            | Self::Postgres
+            | Self::Memory
+            | Self::Commands
+            | Self::Crash => Runtime::Embedded,
+            Self::Build
+            | Self::Start
+            | Self::ComposeDoor
+            | Self::ComposeDelivered
+            | Self::ComposeOpen
+            | Self::Outage
+            | Self::Faults
+            | Self::Logs => Runtime::Compose,
         }
     }
 
@@ -115,6 +177,20 @@ impl Scene {
             Self::Memory => "Memory of the house",
             Self::Commands => "Commands, from their start to their end",
             Self::Crash => "kill -9 with a thousand orders just accepted",
+            Self::Build => "Images, in a copy of this checkout",
+            Self::Start => "The environment in containers, beside docker compose on the same file",
+            Self::ComposeDoor => {
+                "The door alone, in containers: orders are accepted while the kitchen and the board are held still"
+            }
+            Self::ComposeDelivered => {
+                "The whole house in containers: 64 guests, each orders again once accepted"
+            }
+            Self::ComposeOpen => "500 orders a second offered, in containers",
+            Self::Outage => "Redis away while orders come",
+            Self::Faults => {
+                "Each part killed, and held still for 2 s, with 500 orders just accepted"
+            }
+            Self::Logs => "All log lines of 12,000 orders",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is measured, one file a scene.
 
 mod commands;
+mod compose;
 mod crash;
 mod delivered;
 mod door;
@@ -43,6 +44,14 @@ pub(crate) async fn play(scene: Scene, options: &Options, figures: &mut Figures)
         Scene::Memory => memory::play(figures).await,
         Scene::Commands => commands::play(figures).await,
         Scene::Crash => crash::play(figures).await,
+        Scene::Build => compose::build::play(figures).await,
+        Scene::Start => compose::start::play(figures).await,
+        Scene::ComposeDoor => compose::door::play(figures).await,
+        Scene::ComposeDelivered => compose::house::play(options, figures).await,
+        Scene::ComposeOpen => compose::steady::play(options, figures).await,
+        Scene::Outage => compose::outage::play(figures).await,
+        Scene::Faults => compose::faults::play(figures).await,
+        Scene::Logs => compose::logs::play(figures).await,
     }
 }
 

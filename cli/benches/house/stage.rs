@@ -68,7 +68,9 @@ impl House {
     /// Returns a command in this house's environment, and in no other of the user's.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chefcito"));
-        let keep = ["PATH", "LANG"].map(|name| (name, std::env::var_os(name).unwrap_or_default()));
+        let keep = ["PATH", "LANG", "DOCKER_HOST"]
+            .into_iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?)));
         command
             .args(args)
             .env_clear()
@@ -118,21 +120,24 @@ impl House {
         self.folder.path().join(format!("ledger-{number}"))
     }
 
-    fn record(&self) -> Result<Value> {
-        let path = self.environment().join("house.json");
-        let text = fs::read(&path).with_context(|| format!("can't read {}", path.display()))?;
-        Ok(serde_json::from_slice(&text)?)
+    /// Returns its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn status(&self) -> Result<Value> {
+        Ok(serde_json::from_str(&self.run(&["status", "--json"]).await?)?)
     }
 
     /// Returns the process of the house.
-    pub(crate) fn process(&self) -> Result<Process> {
-        let pid = self.record()?["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+    pub(crate) async fn process(&self) -> Result<Process> {
+        let pid = self.status().await?["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
         pid.map(Process).context("the house does not say which process it is")
     }
 
     /// Returns where to order, with the local admin key, which no limit of rate is for.
-    pub(crate) fn target(&self) -> Result<Target> {
-        let address = self.record()?["address"]
+    pub(crate) async fn target(&self) -> Result<Target> {
+        let address = self.status().await?["address"]
             .as_str()
             .and_then(|address| address.parse().ok())
             .context("the house does not say where it is")?;
@@ -142,15 +147,14 @@ impl House {
 
     /// Orders as the plan says.
     pub(crate) async fn order(&self, plan: Plan) -> Result<Report> {
-        order(plan, &self.target()?).await
+        order(plan, &self.target().await?).await
     }
 
     /// Waits until nothing is under way.
     pub(crate) async fn rest(&self) -> Result<()> {
         let since = Instant::now();
         loop {
-            let status: Value = serde_json::from_str(&self.run(&["status", "--json"]).await?)?;
-            if status["quiet"] == true {
+            if self.status().await?["quiet"] == true {
                 return Ok(());
             }
             ensure!(since.elapsed() < REST_MAX, "the house did not come to rest in {REST_MAX:?}");

@@ -27,7 +27,7 @@ pub(super) async fn play(figures: &mut Figures) -> Result<()> {
         let plan = Plan { follow: false, ledger: Some(house.ledger(run)), ..count(ORDERS) };
         let report = house.order(plan).await?;
         ensure!(report.accepted == ORDERS, "only {} orders were accepted", report.accepted);
-        let pid = i32::try_from(house.process()?.0).ok().and_then(Pid::from_raw);
+        let pid = i32::try_from(house.process().await?.0).ok().and_then(Pid::from_raw);
         let start = Instant::now();
         kill_process(pid.context("a house without a process")?, Signal::KILL)?;
         house.run(&up).await?;

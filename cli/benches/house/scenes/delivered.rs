@@ -42,7 +42,7 @@ async fn measure(
     options: &Options,
     figures: &mut Figures,
 ) -> Result<()> {
-    let process = house.process()?;
+    let process = house.process().await?;
     let (before, own_before) = (process.cpu()?, Process::this().cpu()?);
     let plan = Plan { ledger: Some(house.ledger(0)), ..closed(options.duration()) };
     let report = house.order(plan).await?;

@@ -23,7 +23,7 @@ pub(super) async fn play(figures: &mut Figures) -> Result<()> {
     house.rest().await?;
     let held = [services::KITCHEN, services::BOARD].map(|service| hold(&house, service));
     let held = held.into_iter().collect::<Result<Vec<_>>>()?;
-    let process = house.process()?;
+    let process = house.process().await?;
     let before = process.cpu()?;
     let plan = Plan { follow: false, ledger: Some(house.ledger(0)), ..closed(HELD) };
     let report = house.order(plan).await?;

@@ -17,7 +17,7 @@ pub(super) async fn play(figures: &mut Figures) -> Result<()> {
     let house = House::open(&[]).await?;
     let poor = ["plaza", "--quantity", "1-10", "--zeros", "0.3", "--delay", "0ms"];
     house.run(&poor).await?;
-    let process = house.process()?;
+    let process = house.process().await?;
     let before = process.cpu()?;
     let plan = Plan { ledger: Some(house.ledger(0)), ..count(ORDERS) };
     let report = house.order(plan).await?;

@@ -15,7 +15,7 @@ const ORDERS: u64 = 20_000;
 pub(super) async fn play(figures: &mut Figures) -> Result<()> {
     let house = House::open(&[]).await?;
     house.rest().await?;
-    let process = house.process()?;
+    let process = house.process().await?;
     figures.judge("idle", "MiB", process.resident()?, Goal::at_most(48.0, 24.0));
     house.fill().await?;
     let plan = Plan { ledger: Some(house.ledger(0)), ..count(ORDERS) };

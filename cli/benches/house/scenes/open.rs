@@ -17,7 +17,7 @@ const RATE: f64 = 1_000.0;
 pub(super) async fn play(options: &Options, figures: &mut Figures) -> Result<()> {
     let house = House::open_full(&[]).await?;
     house.rest().await?;
-    let process = house.process()?;
+    let process = house.process().await?;
     let before = process.cpu()?;
     let plan = Plan {
         model: Model::Open { rate: RATE },

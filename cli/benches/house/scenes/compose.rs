@@ -1,0 +1,19 @@
+//! What is measured in containers, one file a scene.
+
+pub(super) mod build;
+pub(super) mod door;
+pub(super) mod faults;
+pub(super) mod house;
+pub(super) mod logs;
+pub(super) mod outage;
+pub(super) mod start;
+pub(super) mod steady;
+
+use anyhow::Result;
+
+use crate::stage::House;
+
+/// Opens a house in containers, with plenty of everything.
+async fn open_full() -> Result<House> {
+    House::open_full(&["--runtime", "compose"]).await
+}

@@ -1,0 +1,41 @@
+//! What accepting costs alone, in containers: the kitchen and the board are held still while the guests come; afterwards
+//! all of it is delivered.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use chefcito::load::Plan;
+
+use super::{
+    super::{closed, note_trouble},
+    open_full,
+};
+use crate::{
+    containers::Containers,
+    figures::{Figures, Goal},
+    process::micros_each,
+};
+
+/// How long.
+const HELD: Duration = Duration::from_secs(5);
+
+pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
+    let house = open_full().await?;
+    house.rest().await?;
+    let containers = Containers::of(house.name()).await?;
+    let (kitchen, board) = (containers.one("kitchen").await?, containers.one("board").await?);
+    containers.pause(&kitchen).await?;
+    containers.pause(&board).await?;
+    let before = containers.cpu().await?;
+    let plan = Plan { follow: false, ledger: Some(house.ledger(0)), ..closed(HELD) };
+    let report = house.order(plan).await?;
+    let cpu = containers.cpu().await? - before;
+    containers.unpause(&kitchen).await?;
+    containers.unpause(&board).await?;
+    let goal = Goal::at_least(2_000.0, 8_000.0);
+    figures.judge("accepted", "orders/s", report.accepted_rate(), goal);
+    figures.note("CPU per accepted order", "µs", micros_each(cpu, report.accepted));
+    note_trouble(&report, figures);
+    house.rest().await?;
+    house.audit(1, figures).await
+}

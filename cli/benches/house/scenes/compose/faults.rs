@@ -1,0 +1,52 @@
+//! How long nobody can order after a part was killed or held still, while orders are under way.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use chefcito::load::Plan;
+use contracts::services;
+
+use super::{super::count, open_full};
+use crate::{
+    containers::{Containers, SERVERS},
+    figures::{Figures, Goal},
+};
+
+/// How many orders were accepted just before, most of which are under way.
+const ORDERS: u64 = 500;
+/// How long a part is held still.
+const STILL: Duration = Duration::from_secs(2);
+
+pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
+    let house = open_full().await?;
+    house.rest().await?;
+    let containers = Containers::of(house.name()).await?;
+    let parts: Vec<&str> = services::ALL.into_iter().chain(SERVERS).collect();
+    let mut ledgers = 0;
+    for part in &parts {
+        for fault in ["kill -9", "pause"] {
+            let plan = Plan { follow: false, ledger: Some(house.ledger(ledgers)), ..count(ORDERS) };
+            ledgers += 1;
+            let report = house.order(plan).await?;
+            ensure!(report.accepted == ORDERS, "only {} orders were accepted", report.accepted);
+            let container = containers.one(part).await?;
+            if fault == "pause" {
+                containers.pause(&container).await?;
+                tokio::time::sleep(STILL).await;
+                containers.unpause(&container).await?;
+            } else {
+                containers.kill(&container).await?;
+                containers.start(&container).await?;
+            }
+            let start = Instant::now();
+            let report = house.order(Plan { follow: false, ..count(1) }).await?;
+            ensure!(report.accepted == 1, "no order was taken after {fault} of {part}");
+            let took = start.elapsed().as_secs_f64();
+            let goal = Goal::at_most(5.0, 1.0);
+            figures.judge(format!("{fault} of any part: accepting again"), "s", took, goal);
+            tokio::task::yield_now().await;
+        }
+    }
+    house.rest().await?;
+    house.audit(ledgers, figures).await
+}

@@ -1,0 +1,60 @@
+//! A hundred thousand log lines, and the same by `docker compose logs` in the same run.
+
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use chefcito::load::Plan;
+
+use super::{
+    super::{count, note_trouble},
+    open_full,
+};
+use crate::{
+    figures::{Figures, Goal},
+    process::number,
+    rival::Rival,
+};
+
+/// An order is told in some ten lines.
+const ORDERS: u64 = 12_000;
+const LINES_MIN: usize = 100_000;
+
+pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
+    let house = open_full().await?;
+    let report = house.order(Plan { ledger: Some(house.ledger(0)), ..count(ORDERS) }).await?;
+    note_trouble(&report, figures);
+    house.rest().await?;
+    let start = Instant::now();
+    let text = house.run(&["logs", "--since", "1h", "--json"]).await?;
+    let took = start.elapsed();
+    let lines = text.lines().count();
+    ensure!(lines >= LINES_MIN, "only {lines} lines");
+    if !times(&text).is_sorted() {
+        figures.fault("the lines are not in the order of their times".into());
+    }
+    figures.note("lines", "", f64::from(u32::try_from(lines)?));
+    figures.note("`chefcito logs --since 1h`", "s", took.as_secs_f64());
+    if let Some(rival) = Rival::find() {
+        let start = Instant::now();
+        let status =
+            rival.logs(house.name()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        let theirs: Duration = start.elapsed();
+        ensure!(status.success(), "docker compose logs failed");
+        figures.note(format!("docker compose {} logs", rival.version()), "s", theirs.as_secs_f64());
+        let ratio = theirs.as_secs_f64() / took.as_secs_f64();
+        figures.judge("… as long as ours", "×", ratio, Goal::at_least(1.0, 1.0));
+    }
+    let delivered = number(report.delivered);
+    figures.note("orders told about", "", delivered);
+    house.audit(1, figures).await
+}
+
+fn times(text: &str) -> Vec<String> {
+    text.lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|line| line["time"].as_str().map(str::to_owned))
+        .collect()
+}

@@ -1,6 +1,13 @@
-//! Runs one service in a process of its own.
+//! Runs one service in a process of its own: `main` names it and opens it, the rest is the same for all.
 
-use std::{error::Error, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    error::Error,
+    io::Write as _,
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, OnceLock},
+};
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -12,74 +19,194 @@ use crate::{
     config::{self, ConfigError},
     database::{Durability, Location, chain},
     http::{self, Limits},
+    patience::Patience,
     retention,
-    service::{Floor, run_until_stopped},
+    service::Floor,
     telemetry::{self, Destination},
+    token::ServiceToken,
 };
+
+mod arguments;
+mod entrance;
+mod health;
+mod stop;
+
+use arguments::Asked;
+use entrance::Entrance;
+use stop::StopSignals;
 
 /// What ends a service before its time.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// Runs a service until SIGTERM or Ctrl-C, and drains: `open` puts it on the floor and returns its routes.
-///
-/// Reads `CHEFCITO_LISTEN` (an address and a port; 0 takes a free one), `CHEFCITO_DATA` (a folder) or
-/// `CHEFCITO_DATABASE_URL`, `CHEFCITO_DURABILITY`, `CHEFCITO_RETENTION` and `CHEFCITO_LOG`. Returns 1, with the reason on
-/// stderr, if it can't run.
+/// A service that runs alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Alone {
+    service: &'static str,
+    limits: Limits,
+    for_guests: bool,
+    open_below: Option<&'static str>,
+}
+
+/// Runs a service alone, within the usual limits, for the other services of its environment; see [`Alone::run`].
 pub fn run(
     service: &'static str,
     open: impl AsyncFnOnce(Floor) -> Result<Router, Failure>,
 ) -> ExitCode {
-    run_within(Limits::default(), service, open)
+    Alone::new(service).run(open)
 }
 
-/// Runs a service as [`run`] does, within limits of its own.
-pub fn run_within(
-    limits: Limits,
-    service: &'static str,
-    open: impl AsyncFnOnce(Floor) -> Result<Router, Failure>,
-) -> ExitCode {
-    match try_run(limits, service, open) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(service, &*error);
-            ExitCode::FAILURE
+impl Alone {
+    /// Names a service.
+    #[must_use]
+    pub fn new(service: &'static str) -> Self {
+        Self { service, limits: Limits::default(), for_guests: false, open_below: None }
+    }
+
+    /// Serves it within these limits.
+    #[must_use]
+    pub const fn within(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Lets in whoever comes: guests, who show no service token. The service asks for something else.
+    #[must_use]
+    pub const fn for_guests(mut self) -> Self {
+        self.for_guests = true;
+        self
+    }
+
+    /// Lets in whoever asks for something that begins like this, without the service token.
+    #[must_use]
+    pub const fn open_below(mut self, path: &'static str) -> Self {
+        self.open_below = Some(path);
+        self
+    }
+
+    /// Does what the command line asks for. If that is nothing, runs the service until SIGTERM or Ctrl-C, and drains:
+    /// `open` puts it on the floor and returns its routes. Until that is done, and as long as its database is away, it
+    /// listens, is healthy, and is not ready.
+    ///
+    /// Reads `CHEFCITO_LISTEN` (an address and a port; 0 takes a free one), `CHEFCITO_DATA` (a folder) or
+    /// `CHEFCITO_DATABASE_URL`, `CHEFCITO_DURABILITY`, `CHEFCITO_RETENTION`, `CHEFCITO_SERVICE_TOKEN` and `CHEFCITO_LOG`.
+    ///
+    /// Returns 0 after it was told to stop, 1 with the reason on stderr if it can't run or is not healthy, 2 if the
+    /// command line asks for what nobody knows. Told to stop twice, it ends at once with 130 or 143.
+    pub fn run(self, open: impl AsyncFnOnce(Floor) -> Result<Router, Failure>) -> ExitCode {
+        let service = self.service;
+        let done = match arguments::read(std::env::args_os().skip(1)) {
+            Ok(Asked::Serve) => self.serve(open),
+            Ok(Asked::Version) => {
+                tell(format_args!("{service} {}", env!("CARGO_PKG_VERSION")));
+                Ok(())
+            }
+            Ok(Asked::Health) => tell_health(service),
+            Ok(Asked::Help) => {
+                tell(format_args!("Usage: {service} [--version | --health]"));
+                Ok(())
+            }
+            Err(unknown) => {
+                report(format_args!(
+                    "{service}: nobody knows the argument `{unknown}`; try --version or --health"
+                ));
+                return ExitCode::from(2);
+            }
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                report(format_args!("{service}: {}", chain(&*error)));
+                ExitCode::FAILURE
+            }
         }
+    }
+
+    fn serve(
+        self,
+        open: impl AsyncFnOnce(Floor) -> Result<Router, Failure>,
+    ) -> Result<(), Failure> {
+        let filter =
+            config::read_or("CHEFCITO_LOG", "a log filter such as `info`", "info".to_owned())?;
+        let _logs = telemetry::start(&filter, Destination::Stdout)?;
+        let address = listen_address()?;
+        let location = location()?;
+        let retention = retention::from_environment()?;
+        let token = if self.for_guests { None } else { ServiceToken::from_environment()? };
+        http::raise_open_files_max();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let served = runtime.block_on(async {
+            let signals = StopSignals::listen()?;
+            let patience = match location {
+                Location::Postgres { .. } => Patience::endless(),
+                Location::Folder { .. } => Patience::default(),
+            };
+            let floor = Floor::new(location, Bus::in_process(), Clock::System)
+                .with_retention(retention)
+                .with_patience(patience.clone());
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(|error| format!("can't listen at {address}: {error}"))?;
+            info!(service = self.service, "Listens at {}", listener.local_addr()?);
+            let opened = Arc::new(OnceLock::new());
+            let open_below = self.open_below;
+            let entrance = Entrance { token, open_below, patience, opened: Arc::clone(&opened) };
+            floor.serve(listener, self.service, entrance.router(), self.limits);
+            self.work(floor, signals, open, &opened).await
+        });
+        // A thread that waits for a database that does not answer is not waited for.
+        runtime.shutdown_background();
+        served
+    }
+
+    /// Opens the service and lets it work until it is told to stop.
+    async fn work(
+        self,
+        floor: Floor,
+        mut signals: StopSignals,
+        open: impl AsyncFnOnce(Floor) -> Result<Router, Failure>,
+        opened: &OnceLock<Router>,
+    ) -> Result<(), Failure> {
+        let working = async {
+            let _first = opened.set(open(floor.clone()).await?);
+            info!(service = self.service, "Is open");
+            std::future::pending::<Result<(), Failure>>().await
+        };
+        let ended = tokio::select! {
+            _ = signals.arrived() => Ok(()),
+            failed = working => failed,
+        };
+        signals.insist();
+        floor.close().await;
+        ended
     }
 }
 
-#[expect(clippy::print_stderr, reason = "logs may not have been started")]
-fn report(service: &str, error: &(dyn Error + Send + Sync)) {
-    eprintln!("{service}: {}", chain(error));
-}
-
-fn try_run(
-    limits: Limits,
-    service: &'static str,
-    open: impl AsyncFnOnce(Floor) -> Result<Router, Failure>,
-) -> Result<(), Failure> {
-    let filter = config::read_or("CHEFCITO_LOG", "a log filter such as `info`", "info".to_owned())?;
-    let _logs = telemetry::start(&filter, Destination::Stdout)?;
-    let address = config::read_or(
+fn listen_address() -> Result<SocketAddr, ConfigError> {
+    config::read_or(
         "CHEFCITO_LISTEN",
         "an address and a port such as 127.0.0.1:7373",
         SocketAddr::from(([127, 0, 0, 1], 0)),
-    )?;
-    let location = location()?;
-    let retention = retention::from_environment()?;
-    http::raise_open_files_max();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let floor =
-            Floor::new(location, Bus::in_process(), Clock::System).with_retention(retention);
-        let router = open(floor.clone()).await?;
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|error| format!("can't listen at {address}: {error}"))?;
-        info!(service, "Listens at {}", listener.local_addr()?);
-        floor.serve(listener, service, router, limits);
-        run_until_stopped(floor).await;
-        Ok(())
-    })
+    )
+}
+
+/// Says whether the service that listens where this one would is well.
+fn tell_health(service: &str) -> Result<(), Failure> {
+    let address = health::reached_at(listen_address()?);
+    if address.port() == 0 {
+        return Err("CHEFCITO_LISTEN names no port to ask at".into());
+    }
+    health::ask(address)?;
+    tell(format_args!("{service} is well at {address}"));
+    Ok(())
+}
+
+/// Prints a line. Who does not listen any more misses it.
+fn tell(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn report(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Reads where the data is: `CHEFCITO_DATABASE_URL` (or its `_FILE`), else `CHEFCITO_DATA`.

@@ -143,6 +143,7 @@ impl Opened {
                 let mut config: tokio_postgres::Config =
                     url.parse().map_err(|source| OpenError::Url { source })?;
                 config.application_name(format!("chefcito-{service}"));
+                postgres::notice_silence(&mut config);
                 Ok(Self::Postgres(postgres::Address {
                     config,
                     schema: format!("{schema_prefix}{service}"),

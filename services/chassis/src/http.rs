@@ -14,7 +14,7 @@ use axum::{
     extract::{
         DefaultBodyLimit, FromRequest, FromRequestParts, Request, rejection::BytesRejection,
     },
-    http::{StatusCode, request::Parts},
+    http::{HeaderName, StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -30,6 +30,9 @@ use tower::Service as _;
 use tracing::{debug, warn};
 
 use crate::{metrics::Metrics, problem::Problem};
+
+/// The header of an answer that says that nothing was done and the same may be asked again, whatever it is.
+pub const NOTHING_DONE: HeaderName = HeaderName::from_static("x-chefcito-nothing-done");
 
 /// What a server takes and for how long it waits.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +60,8 @@ impl Default for Limits {
             request_max: Duration::from_secs(30),
             long_request: None,
             connections_max: 4_096,
-            drain_max: Duration::from_secs(3),
+            // A process that is told to stop has 3 s in all.
+            drain_max: Duration::from_secs(2),
         }
     }
 }

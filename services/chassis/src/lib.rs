@@ -6,7 +6,8 @@
 //!   what was announced is delivered at least once and acted on exactly once.
 //! - [`retention`]: how long events are kept, and what is left of those that are not.
 //! - [`service`]: puts a service together from these, with workers and the routes that every service has.
-//! - [`http`], [`problem`], [`telemetry`], [`metrics`], [`config`]: the edges.
+//! - [`http`], [`token`], [`problem`], [`telemetry`], [`metrics`], [`config`]: the edges.
+//! - [`alone`]: runs a service in a process of its own.
 
 pub mod alone;
 pub mod bus;
@@ -20,6 +21,7 @@ pub mod http;
 pub mod leases;
 pub mod metrics;
 pub mod outbox;
+mod patience;
 pub mod problem;
 pub mod retention;
 pub mod service;
@@ -27,5 +29,6 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod timers;
+pub mod token;
 
 pub use clock::Clock;

@@ -41,12 +41,15 @@ use crate::{
     http::{self, Limits, Path, Query},
     metrics::Metrics,
     outbox::{self, Relay},
+    patience::Patience,
     problem::Problem,
     retention::{self, RETENTION},
 };
 
 /// How many events a story has of one service at the most.
 const STORY_EVENTS_MAX: i64 = 10_000;
+/// How long the database may take when the service says how it is: whoever asks waits a second.
+const STATUS_WAIT_MAX: Duration = Duration::from_millis(800);
 /// The longest pause of a worker whose work fails.
 const WORKER_PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -63,6 +66,7 @@ pub struct Floor {
     pub metrics: Metrics,
     /// How long events are kept.
     pub retention: Duration,
+    patience: Patience,
     stop: CancellationToken,
     tasks: TaskTracker,
     databases: Arc<Mutex<Vec<Database>>>,
@@ -78,6 +82,7 @@ impl Floor {
             clock,
             metrics: Metrics::default(),
             retention: RETENTION,
+            patience: Patience::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             databases: Arc::default(),
@@ -91,6 +96,12 @@ impl Floor {
         self
     }
 
+    /// Says whether a database that is away at the start is waited for.
+    pub(crate) fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Opens the database of a service, and starts its relay and what removes its old events.
     ///
     /// # Errors
@@ -101,14 +112,13 @@ impl Floor {
         migrations: Migrations,
     ) -> Result<Service, OpenError> {
         let relay = Relay::new(name, self.bus.clone());
-        let database = Database::open(
-            name,
-            &self.location,
-            migrations,
-            self.clock.clone(),
-            Arc::clone(&relay) as _,
-        )
-        .await?;
+        let database = self
+            .patience
+            .wait_for(name, async || {
+                let (clock, on_commit) = (self.clock.clone(), Arc::clone(&relay) as _);
+                Database::open(name, &self.location, migrations, clock, on_commit).await
+            })
+            .await?;
         self.databases.lock().unwrap_or_else(PoisonError::into_inner).push(database.clone());
         self.tasks.spawn(relay.run(database.clone(), self.stop.clone()));
         let service = Service {
@@ -226,6 +236,18 @@ impl Service {
         &self.floor
     }
 
+    /// Does what must be done on the database before the service opens. Where a database that is away at the start is
+    /// waited for, it is tried until it works, so doing it twice must be the same as doing it once.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it was refused, or the database failed and is not waited for.
+    pub async fn prepare<T>(
+        &self,
+        step: impl AsyncFnMut() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.floor.patience.wait_for(self.name, step).await
+    }
+
     /// Says how to count the work of the service that is not done yet, for its status.
     pub fn count_open(&mut self, count: CountOpen) {
         self.open = Some(count);
@@ -329,7 +351,9 @@ impl Service {
             let announced = outbox::last(tx)?;
             Ok((announced, outbox::count_unpublished(tx)?, dead_letters::count(tx)?, open))
         });
-        let figures = figures.await;
+        let figures = tokio::time::timeout(STATUS_WAIT_MAX, figures).await.unwrap_or_else(|_| {
+            Err(StoreError::engine(format!("no answer within {} ms", STATUS_WAIT_MAX.as_millis())))
+        });
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut status = ServiceStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -465,22 +489,4 @@ async fn retention_facts(
     Query(query): Query<RetentionQuery>,
 ) -> Result<axum::Json<RetentionFact>, Problem> {
     Ok(axum::Json(service.database.read(move |tx| retention::facts(tx, &query)).await?))
-}
-
-/// Runs a service alone until it is told to stop (SIGTERM or Ctrl-C), then drains.
-pub async fn run_until_stopped(floor: Floor) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => {
-                signals.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = terminated => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    floor.close().await;
 }

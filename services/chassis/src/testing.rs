@@ -7,6 +7,10 @@ use uuid::Uuid;
 
 use crate::database::Location;
 
+mod server;
+
+pub use server::{TestServer, server};
+
 /// The variable with the URL of a PostgreSQL whose user may create databases.
 pub const POSTGRES: &str = "CHEFCITO_TEST_POSTGRES_URL";
 /// The variable that makes the lack of a real part a failure.

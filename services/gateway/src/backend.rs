@@ -12,12 +12,15 @@ use axum::{
     body::{Body, Bytes, HttpBody as _},
     extract::Request,
     http::{
-        HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header,
+        HeaderMap, HeaderName, Method, StatusCode, Uri, header,
         uri::{Authority, InvalidUri, PathAndQuery},
     },
     response::{IntoResponse, Response},
 };
-use chassis::problem::Problem;
+use chassis::{
+    problem::Problem,
+    token::{SERVICE_TOKEN, ServiceToken},
+};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -27,8 +30,6 @@ use serde::de::DeserializeOwned;
 use tower::Service as _;
 use tracing::warn;
 
-/// In which header the service token goes.
-pub(crate) const SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-chefcito-service-token");
 /// How long a service may take to answer, unless another deadline is given: below the 30 s of a whole request, so that
 /// the guest hears which part was late.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -73,7 +74,7 @@ enum Way {
 struct Remote {
     client: Client<HttpConnector, Full<Bytes>>,
     authority: Authority,
-    token: Option<HeaderValue>,
+    token: Option<ServiceToken>,
 }
 
 impl fmt::Debug for Backend {
@@ -96,9 +97,6 @@ pub enum BackendError {
         /// What is wrong with it.
         source: Option<InvalidUri>,
     },
-    /// The service token can't be sent.
-    #[error("the service token has characters that no header may have")]
-    Token,
 }
 
 /// Why the gateway did not get an answer that it can use.
@@ -123,8 +121,8 @@ impl Backend {
     /// gateway that calls. Nothing is called yet.
     ///
     /// # Errors
-    /// [`BackendError`] if the URL is none of that form, or the token can't be sent.
-    pub fn remote(url: &str, token: Option<&str>) -> Result<Self, BackendError> {
+    /// [`BackendError`] if the URL is none of that form.
+    pub fn remote(url: &str, token: Option<ServiceToken>) -> Result<Self, BackendError> {
         let uri: Uri = url
             .parse()
             .map_err(|source| BackendError::Url { url: url.to_owned(), source: Some(source) })?;
@@ -132,13 +130,6 @@ impl Backend {
         let authority = match uri.authority() {
             Some(authority) if root && uri.scheme_str() == Some("http") => authority.clone(),
             _ => return Err(BackendError::Url { url: url.to_owned(), source: None }),
-        };
-        let token = match token.map(HeaderValue::from_str).transpose() {
-            Ok(token) => token.map(|mut token| {
-                token.set_sensitive(true);
-                token
-            }),
-            Err(_) => return Err(BackendError::Token),
         };
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -269,7 +260,7 @@ impl Remote {
             parts.headers.remove(name);
         }
         if let Some(token) = &self.token {
-            parts.headers.insert(SERVICE_TOKEN, token.clone());
+            parts.headers.insert(SERVICE_TOKEN, token.value().clone());
         }
         let path = parts.uri.path_and_query().cloned();
         let uri = Uri::builder()

@@ -9,6 +9,7 @@ use axum::{
 };
 use chassis::{
     database::StoreError, http::Peer, metrics::Metrics, problem::Problem, service::Service,
+    token::SERVICE_TOKEN,
 };
 use contracts::services::GATEWAY;
 use prometheus_client::{
@@ -19,7 +20,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tracing::info;
 
 use crate::{
-    backend::{SERVICE_TOKEN, too_large, with_whole_body},
+    backend::{too_large, with_whole_body},
     keys::{Holder, KeyRing},
     limits::{Addresses, Rate},
     own,

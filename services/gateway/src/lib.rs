@@ -146,13 +146,24 @@ impl Gateway {
         config: Config,
         backends: Backends,
     ) -> Result<Self, OpenError> {
-        let service = floor.open(GATEWAY, store::MIGRATIONS).await?;
         let keys = KeyRing::new(&config.key_pepper);
-        if let Some(text) = &config.admin_key {
-            let text = KeyText::parse(text.trim()).ok_or(OpenError::AdminKey)?;
-            let now = floor.clock.now();
-            let sealed = keys.seal(text, FIRST_KEY.into(), Role::Admin, true, now);
-            service.database().write(move |tx| store::make_sure(tx, &sealed)).await?;
+        let now = floor.clock.now();
+        let first = match &config.admin_key {
+            Some(text) => {
+                let text = KeyText::parse(text.trim()).ok_or(OpenError::AdminKey)?;
+                Some(Arc::new(keys.seal(text, FIRST_KEY.into(), Role::Admin, true, now)))
+            }
+            None => None,
+        };
+        let service = floor.open(GATEWAY, store::MIGRATIONS).await?;
+        if let Some(first) = first {
+            let database = service.database();
+            service
+                .prepare(async || {
+                    let first = Arc::clone(&first);
+                    database.write(move |tx| store::make_sure(tx, &first)).await
+                })
+                .await?;
         }
         let routes = routes::table(backends.plaza.is_some());
         let own = Backend::in_process(service.router());
@@ -171,7 +182,7 @@ impl Gateway {
             figures: Figures::registered(&floor.metrics),
             service,
         });
-        door.learn_keys().await?;
+        door.service.prepare(async || door.learn_keys().await).await?;
         let learner = Arc::clone(&door);
         // Nobody signals: a change here is learned at once, and one elsewhere can't be heard of.
         door.service.work("keys", Arc::new(Notify::new()), LEARN_EVERY, move || {

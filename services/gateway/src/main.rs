@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
+use chassis::alone::Alone;
+use contracts::services::GATEWAY;
 use gateway::{Backends, Config, Gateway};
 
 fn main() -> ExitCode {
-    chassis::alone::run_within(gateway::limits(), contracts::services::GATEWAY, async |floor| {
+    Alone::new(GATEWAY).within(gateway::limits()).for_guests().run(async |floor| {
         let backends = Backends::from_environment()?;
         Ok(Gateway::open(&floor, Config::from_environment()?, backends).await?.router())
     })

@@ -3,7 +3,10 @@
 use std::{future::Future, time::Duration};
 
 use axum::http::StatusCode;
-use chassis::config::{self, ConfigError};
+use chassis::{
+    config::{self, ConfigError},
+    token::ServiceToken,
+};
 use contracts::services::{BOARD, GATEWAY, INVENTORY, KITCHEN, MARKET, ORDERS, PLAZA};
 use futures_util::future::join_all;
 
@@ -54,10 +57,10 @@ impl Backends {
     /// # Errors
     /// [`BackendsError`] if one is missing or can't be used.
     pub fn from_environment() -> Result<Self, BackendsError> {
-        let token = config::secret("CHEFCITO_SERVICE_TOKEN")?;
+        let token = ServiceToken::from_environment()?;
         let found = |variable: &'static str| -> Result<Option<Backend>, BackendsError> {
             let url: Option<String> = config::read(variable, "like http://orders:8080")?;
-            url.map(|url| Backend::remote(&url, token.as_deref()))
+            url.map(|url| Backend::remote(&url, token.clone()))
                 .transpose()
                 .map_err(|source| BackendsError::Backend { variable, source })
         };

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use chassis::{
     alone,
     config::{self, ConfigError},
+    token::ServiceToken,
 };
 use contracts::services;
 use inventory::{Config, GrpcMarket, Inventory};
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         let invalid =
             |value| ConfigError::Invalid { variable: MARKET.into(), expected: ADDRESS, value };
         let market = GrpcMarket::at(address.clone()).map_err(|_| invalid(address))?;
+        let market = market.showing(ServiceToken::from_environment()?);
         Ok(Inventory::open(&floor, Config::from_environment()?, market).await?.router())
     })
 }

@@ -2,11 +2,13 @@
 
 use std::{future::Future, time::Duration};
 
+use chassis::token::{SERVICE_TOKEN, ServiceToken};
 use contracts::{
     Ingredient, PurchaseId,
     market::{BuyRequest, buy_response::Outcome, market_client::MarketClient},
 };
 use tonic::{
+    Request,
     body::Body,
     client::GrpcService,
     codegen::{Body as HttpBody, Bytes, StdError},
@@ -59,6 +61,7 @@ pub trait Market: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct GrpcMarket<T> {
     client: MarketClient<T>,
+    token: Option<ServiceToken>,
 }
 
 impl<T> GrpcMarket<T>
@@ -70,7 +73,15 @@ where
 {
     /// Makes a market of what answers its calls.
     pub fn new(service: T) -> Self {
-        Self { client: MarketClient::new(service) }
+        Self { client: MarketClient::new(service), token: None }
+    }
+}
+
+impl<T> GrpcMarket<T> {
+    /// Shows this token with each call.
+    #[must_use]
+    pub fn showing(self, token: Option<ServiceToken>) -> Self {
+        Self { token, ..self }
     }
 }
 
@@ -101,6 +112,10 @@ where
         let mut client = self.client.clone();
         let request =
             BuyRequest { purchase: purchase.to_string(), ingredient: ingredient.name().to_owned() };
+        let mut request = Request::new(request);
+        if let Some(token) = &self.token {
+            request.metadata_mut().as_mut().insert(SERVICE_TOKEN, token.value().clone());
+        }
         let response = client.buy(request).await.map_err(|status| MarketError::Failed {
             why: format!("{}: {}", status.code(), status.message()),
         })?;

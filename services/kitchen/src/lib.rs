@@ -59,7 +59,10 @@ impl Kitchen {
     pub async fn open(floor: &Floor, config: Config) -> Result<Self, OpenError> {
         let mut service = floor.open(KITCHEN, MIGRATIONS).await?;
         let stoves = config.stoves.clamp(1, STOVES_MAX);
-        let installed = service.database().write(move |tx| install_stoves(tx, stoves)).await;
+        let database = service.database().clone();
+        let installed = service
+            .prepare(async || database.write(move |tx| install_stoves(tx, stoves)).await)
+            .await;
         installed.map_err(|source| OpenError::Store { service: KITCHEN, source })?;
         service.count_open(queries::count_open);
 

@@ -5,6 +5,7 @@ use chassis::{
     http::{self, Query},
     problem::Problem,
     service::facts_page,
+    token::ServiceToken,
 };
 use contracts::{
     Ingredient, PurchaseId,
@@ -39,6 +40,21 @@ impl market_server::Market for Market {
         let intent = read_intent(&request.into_inner())?;
         let bought = self.buyer.buy(intent).await.map_err(status_of)?;
         Ok(Response::new(response_of(bought)))
+    }
+}
+
+/// Lets a request in, if it shows the service token.
+pub(crate) fn let_in(
+    token: Option<&ServiceToken>,
+    request: Request<()>,
+) -> Result<Request<()>, Status> {
+    match token {
+        Some(token) if !token.is_shown_by(request.metadata().as_ref()) => {
+            Err(Status::unauthenticated(
+                "only services of this environment may ask, by its service token",
+            ))
+        }
+        _ => Ok(request),
     }
 }
 

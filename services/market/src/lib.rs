@@ -10,11 +10,15 @@ use chassis::{
     config::{self, ConfigError},
     database::Migrations,
     service::Floor,
+    token::ServiceToken,
 };
 use contracts::{market::market_server::MarketServer, services};
 use reqwest::Url;
 use tokio::net::TcpListener;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::{
+    service::interceptor::InterceptedService,
+    transport::{Server, server::TcpIncoming},
+};
 use tracing::{info, warn};
 
 mod api;
@@ -154,15 +158,21 @@ impl Market {
         Ok(Self { buyer: Buyer::open(floor, config).await? })
     }
 
-    /// Serves gRPC at an address until the floor is closed; returns where.
+    /// Serves gRPC at an address until the floor is closed, to those who show the token, if there is one; returns where.
     ///
     /// # Errors
     /// An I/O error if it can't listen there.
-    pub async fn serve_grpc(&self, address: SocketAddr) -> io::Result<SocketAddr> {
+    pub async fn serve_grpc(
+        &self,
+        address: SocketAddr,
+        token: Option<ServiceToken>,
+    ) -> io::Result<SocketAddr> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         info!("Listens for gRPC at {address}");
         let server = MarketServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
+        let server =
+            InterceptedService::new(server, move |request| api::let_in(token.as_ref(), request));
         let floor = self.buyer.floor();
         let stop = floor.stop().clone().cancelled_owned();
         floor.spawn(async move {

@@ -3,6 +3,8 @@
 //!
 //! No events come in or go out: the plaza is outside the house.
 
+use std::sync::Arc;
+
 use chassis::{
     config::{self, ConfigError},
     database::{Form, Migrations, StoreError},
@@ -27,6 +29,9 @@ const MIGRATIONS: Migrations = Migrations {
     owner: services::PLAZA,
     steps: &[(1, "plaza", include_str!("../migrations/V1__plaza.sql"))],
 };
+
+/// Where the plaza sells to anybody, as a farmers' market does.
+pub const STALL: &str = "/api/farmers-market/";
 
 /// What the plaza begins with.
 #[derive(Clone, Debug, Default)]
@@ -84,8 +89,13 @@ impl Plaza {
     /// [`OpenError`] if its data can't be opened, or it can't be what it is preset to be.
     pub async fn open(floor: &Floor, config: Config) -> Result<Self, OpenError> {
         let service = floor.open(services::PLAZA, MIGRATIONS).await?;
-        let Config { preset } = config;
-        service.database().write(move |tx| take_over_preset(tx, &preset)).await??;
+        let preset = Arc::new(config.preset);
+        service
+            .prepare(async || {
+                let preset = Arc::clone(&preset);
+                service.database().write(move |tx| take_over_preset(tx, &preset)).await
+            })
+            .await??;
         let sales = service.database().form(sell);
         Ok(Self { service, sales })
     }

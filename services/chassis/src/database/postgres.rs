@@ -16,6 +16,16 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How many statements are on their way at once: enough to hide the way, few enough to bound what is buffered.
 const PIPELINE_MAX: usize = 256;
 
+/// How long a server may be silent before it is asked for a sign of life, and how long it may leave one unanswered: a
+/// machine that vanished does not say that it does.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// Lets a connection notice that the server's machine is gone.
+pub(super) fn notice_silence(config: &mut tokio_postgres::Config) {
+    config.keepalives_idle(SILENCE_MAX).keepalives_interval(SILENCE_MAX / 5).keepalives_retries(5);
+    config.tcp_user_timeout(SILENCE_MAX);
+}
+
 /// Where a service's schema is.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
@@ -111,9 +121,11 @@ impl Postgres {
                 .execute("SELECT pg_advisory_lock(hashtextextended($1, 7373))", &[&schema])
                 .await?;
             let migrated = async {
-                client
-                    .batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(&schema)))
-                    .await?;
+                // Even IF NOT EXISTS asks for a right on the database, which a service's own role does not have.
+                let made = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1";
+                if client.query_opt(made, &[&schema]).await?.is_none() {
+                    client.batch_execute(&format!("CREATE SCHEMA {}", quoted(&schema))).await?;
+                }
                 for set in sets {
                     set.runner(|sql| {
                         sql.replace(

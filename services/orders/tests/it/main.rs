@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod alone;
 mod cancelling;
 mod delivering;
 mod door;

@@ -1,0 +1,87 @@
+//! Makes what the services of an environment find when they start, and then ends: `secrets FOLDER` makes the files that each
+//! of them reads, `roles` its role and its schema in PostgreSQL.
+//!
+//! Both make what should be there of what is there: run again, at once, or after it was killed at any moment, the outcome
+//! is the same. Everything secret derives from one seed, so that a file that was lost comes back as it was.
+
+mod arguments;
+mod folder;
+mod roles;
+mod secrets;
+
+use std::{
+    error::Error, ffi::OsString, io::Write as _, path::Path, process::ExitCode, time::Duration,
+};
+
+use chassis::{config, database::chain};
+
+use arguments::Asked;
+use secrets::Places;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+const USAGE: &str = "\
+Usage: bootstrap secrets FOLDER            makes the secrets that are missing; needs root, or the right to give files away
+       bootstrap roles [--within DURATION] waits for PostgreSQL (120s) and makes a role and a schema for each service
+       bootstrap --version";
+
+/// Does what the arguments ask for. Returns 0 when it is done, 1 with the reason on stderr if it could not be, 2 if nobody
+/// knows what is asked for.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let done = match arguments::read(arguments) {
+        Ok(Asked::Secrets(folder)) => make_secrets(&folder),
+        Ok(Asked::Roles { within }) => make_roles(within),
+        Ok(Asked::Version) => {
+            // Who does not listen any more misses it.
+            let _ = writeln!(std::io::stdout(), "bootstrap {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        Ok(Asked::Help) => {
+            let _ = writeln!(std::io::stdout(), "{USAGE}");
+            Ok(())
+        }
+        Err(why) => {
+            say(format_args!("bootstrap: {why}\n{USAGE}"));
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format_args!("bootstrap: {}", chain(&*error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn make_secrets(folder: &Path) -> Result<(), Failure> {
+    let made = folder::keep(folder, &Places::from_environment()?)?;
+    match made {
+        0 => say(format_args!("All secrets are there")),
+        made => say(format_args!("Made {made} secrets in {}", folder.display())),
+    }
+    Ok(())
+}
+
+fn make_roles(within: Duration) -> Result<(), Failure> {
+    let expected = "a URL such as postgres://postgres:password@postgres:5432/postgres";
+    let variable = "CHEFCITO_ADMIN_DATABASE_URL";
+    let admin = config::secret(variable)?.ok_or_else(|| config::missing(variable, expected))?;
+    let expected = "the passwords of all services' roles: {\"orders\": \"…\", …}";
+    let variable = "CHEFCITO_ROLE_PASSWORDS";
+    let passwords = config::secret(variable)?.ok_or_else(|| config::missing(variable, expected))?;
+    let wanted = roles::Wanted::read(&admin, &Places::from_environment()?.database, &passwords)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let made = runtime.block_on(roles::make(&wanted, within, |why| {
+        say(format_args!("Waits for PostgreSQL: {why}"));
+    }));
+    // A look-up of a name that takes its time is not waited for.
+    runtime.shutdown_background();
+    made?;
+    say(format_args!("The roles and schemas of {} services are there", wanted.services()));
+    Ok(())
+}
+
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,226 @@
+//! Which secrets there are, whose they are, and how each comes from the seed. Plain functions; `folder` acts.
+
+use std::{fmt, fmt::Write as _};
+
+use chassis::config::{self, ConfigError};
+use contracts::services::{ALL, BOOTSTRAP, GATEWAY, UIDS};
+use serde_json::{Map, Value};
+
+/// What the seed is for: the same bytes used elsewhere give other secrets. It must never change.
+const CONTEXT: &str = "chefcito bootstrap 2026 secrets of one environment";
+/// Who owns what only root reads.
+const ROOT: u32 = 0;
+
+/// What all secrets of an environment derive from.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Seed([u8; 32]);
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Seed(…)")
+    }
+}
+
+impl Seed {
+    /// Makes a seed.
+    ///
+    /// # Errors
+    /// If the system has no randomness to give.
+    pub(crate) fn new() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// Reads a seed as [`Seed::text`] writes it; `None` if it is none.
+    #[must_use]
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        blake3::Hash::from_hex(text.trim()).ok().map(|bytes| Self(bytes.into()))
+    }
+
+    /// Returns it as a text of 64 hex digits.
+    #[must_use]
+    pub(crate) fn text(&self) -> String {
+        hex(&self.0)
+    }
+
+    /// Returns the secret for a purpose: 64 hex digits, from which neither the seed nor another secret can be told.
+    fn secret(&self, purpose: &str) -> String {
+        let key = blake3::derive_key(CONTEXT, &self.0);
+        hex(blake3::keyed_hash(&key, purpose.as_bytes()).as_bytes())
+    }
+
+    /// Returns what tells whether these files are made from this seed.
+    pub(crate) fn fingerprint(&self, files: &[SecretFile]) -> String {
+        let mut all = String::new();
+        for SecretFile { path, owner, text } in files {
+            let _ = write!(all, "{path}\0{owner}\0{text}\0");
+        }
+        self.secret(&format!("fingerprint {all}"))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Where PostgreSQL is, from within.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// Its host and port.
+    pub(crate) address: String,
+    /// The database of the services.
+    pub(crate) database: String,
+}
+
+impl Default for Places {
+    /// As `manifests/compose.yaml` has it.
+    fn default() -> Self {
+        Self { address: "postgres:5432".into(), database: "chefcito".into() }
+    }
+}
+
+impl Places {
+    /// Reads `CHEFCITO_POSTGRES_ADDRESS` and `CHEFCITO_POSTGRES_DATABASE`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if one can't be used.
+    pub(crate) fn from_environment() -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let address = "a host and a port such as postgres:5432";
+        let database = "a name of letters, digits and underscores";
+        let places = Self {
+            address: config::read_or("CHEFCITO_POSTGRES_ADDRESS", address, default.address)?,
+            database: config::read_or("CHEFCITO_POSTGRES_DATABASE", database, default.database)?,
+        };
+        // Both become parts of URLs.
+        let plain = |text: &str, others: &str| {
+            text.chars().all(|one| one.is_ascii_alphanumeric() || others.contains(one))
+        };
+        let invalid = |variable: &str, expected, value: &str| {
+            Err(ConfigError::Invalid { variable: variable.into(), expected, value: value.into() })
+        };
+        if !plain(&places.address, "-._:[]") {
+            return invalid("CHEFCITO_POSTGRES_ADDRESS", address, &places.address);
+        }
+        if !plain(&places.database, "_") {
+            return invalid("CHEFCITO_POSTGRES_DATABASE", database, &places.database);
+        }
+        Ok(places)
+    }
+}
+
+/// A file with a secret, which its owner alone may read.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SecretFile {
+    /// Where it is in the folder: a folder and a name.
+    pub(crate) path: String,
+    /// The user and the group that it belongs to.
+    pub(crate) owner: u32,
+    /// What is in it.
+    pub(crate) text: String,
+}
+
+impl fmt::Debug for SecretFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, owner, .. } = self;
+        formatter.debug_struct("SecretFile").field("path", path).field("owner", owner).finish()
+    }
+}
+
+/// Returns all files of an environment.
+///
+/// There is one service token for all services: they trust each other as much as the network on which nobody else is, and
+/// a token for each pair would not keep a service that was taken over from asking those that it may ask anyway.
+#[must_use]
+pub(crate) fn files(seed: &Seed, places: &Places) -> Vec<SecretFile> {
+    let Places { address, database } = places;
+    let postgres = seed.secret("password of postgres");
+    let mut files = vec![
+        file("postgres/password", ROOT, postgres.clone()),
+        // As psql reads it: for a look into the databases.
+        file("postgres/pgpass", ROOT, format!("*:*:*:postgres:{postgres}")),
+    ];
+    let mut passwords = Map::new();
+    for service in ALL {
+        let password = seed.secret(&format!("password of {service}"));
+        let url = format!("postgres://{service}:{password}@{address}/{database}");
+        let owner = uid_of(service);
+        files.push(file(&format!("{service}/database.url"), owner, url));
+        files.push(file(&format!("{service}/service.token"), owner, seed.secret("service token")));
+        passwords.insert(service.into(), Value::String(password));
+    }
+    let gateway = uid_of(GATEWAY);
+    files.push(file("gateway/key.pepper", gateway, seed.secret("key pepper")));
+    let admin_key = format!("cfk_local_{}", seed.secret("admin key"));
+    files.push(file("gateway/admin.key", gateway, admin_key));
+    let bootstrap = uid_of(BOOTSTRAP);
+    let admin_url = format!("postgres://postgres:{postgres}@{address}/postgres");
+    files.push(file("bootstrap/admin-database.url", bootstrap, admin_url));
+    files.push(file("bootstrap/roles.json", bootstrap, Value::Object(passwords).to_string()));
+    files
+}
+
+fn file(path: &str, owner: u32, secret: String) -> SecretFile {
+    SecretFile { path: path.to_owned(), owner, text: secret + "\n" }
+}
+
+/// Returns as which user a service runs; root if nobody says, whose files it then can't read.
+fn uid_of(service: &str) -> u32 {
+    UIDS.iter().find(|(name, _)| *name == service).map_or(ROOT, |(_, uid)| *uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn seed(byte: u8) -> Seed {
+        Seed([byte; 32])
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_files_and_another_one_others() {
+        let places = Places::default();
+        assert_eq!(files(&seed(1), &places), files(&seed(1), &places));
+        let texts = |seed| files(&seed, &places).into_iter().map(|file| file.text);
+        let ours: HashSet<String> = texts(seed(1)).collect();
+        assert!(texts(seed(2)).all(|text| !ours.contains(&text)));
+        assert_eq!(Seed::parse(&seed(7).text()), Some(seed(7)));
+        assert_eq!(Seed::parse(""), None);
+    }
+
+    /// What is derived must never change: passwords are in PostgreSQL, and keys in the hands of people.
+    #[test]
+    fn what_a_seed_gives_is_so_for_ever() {
+        let files = files(&seed(0), &Places::default());
+        let text = |path: &str| files.iter().find(|file| file.path == path).unwrap().text.clone();
+        assert_eq!(
+            blake3::hash(
+                files.iter().map(|file| file.text.as_str()).collect::<String>().as_bytes()
+            )
+            .to_hex()
+            .as_str(),
+            "6866129e6ea9d53e4ca07b6d55f0e01ad343967fc565a34e8d386dcf1ba88a8a"
+        );
+        assert!(text("gateway/admin.key").starts_with("cfk_local_"));
+        assert_eq!(text("orders/service.token"), text("board/service.token"));
+        assert!(text("orders/database.url").ends_with("@postgres:5432/chefcito\n"));
+    }
+
+    #[test]
+    fn each_service_owns_its_files_and_no_other() {
+        let files = files(&seed(1), &Places::default());
+        for (service, uid) in UIDS {
+            let below = format!("{service}/");
+            for file in &files {
+                assert_eq!(file.path.starts_with(&below), file.owner == uid, "{file:?}");
+            }
+        }
+        assert_eq!(files.iter().filter(|file| file.owner == ROOT).count(), 2);
+    }
+}

@@ -1,0 +1,83 @@
+//! What stands before the routes of a service that runs alone: who may ask, and what is answered until it is open.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+};
+use contracts::api::service::ServiceStatus;
+use tower::Service as _;
+
+use crate::{http::NOTHING_DONE, patience::Patience, problem::Problem, token::ServiceToken};
+
+/// Which requests need no token: those of whoever looks after the process.
+const OPEN_TO_ALL: [&str; 2] = ["/health", "/ready"];
+
+/// The entrance. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct Entrance {
+    pub(super) token: Option<ServiceToken>,
+    /// What begins like this needs no token either.
+    pub(super) open_below: Option<&'static str>,
+    pub(super) patience: Patience,
+    pub(super) opened: Arc<OnceLock<Router>>,
+}
+
+impl Entrance {
+    /// Returns it as routes.
+    pub(super) fn router(self) -> Router {
+        Router::new().fallback(move |request: Request| {
+            let entrance = self.clone();
+            async move { entrance.answer(request).await }
+        })
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        if !self.lets_in(&request) {
+            return Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Who is asking?")
+                .detail("Only services of this environment may ask, by its service token.")
+                .into_response();
+        }
+        match self.opened.get() {
+            Some(router) => match router.clone().call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
+            None => self.not_yet(request.uri().path()),
+        }
+    }
+
+    fn lets_in(&self, request: &Request) -> bool {
+        let Some(token) = &self.token else { return true };
+        let path = request.uri().path();
+        OPEN_TO_ALL.contains(&path)
+            || self.open_below.is_some_and(|below| path.starts_with(below))
+            || token.is_shown_by(request.headers())
+    }
+
+    /// Answers while the service is being opened.
+    fn not_yet(&self, path: &str) -> Response {
+        let why = self.patience.why().unwrap_or_else(|| "it is being opened".into());
+        match path {
+            "/health" => "ok".into_response(),
+            "/internal/status" => axum::Json(ServiceStatus {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                reason: Some(why),
+                ..ServiceStatus::default()
+            })
+            .into_response(),
+            "/ready" => Problem::unavailable(format!("Not open yet: {why}.")).into_response(),
+            _ => {
+                let mut response = Problem::unavailable(
+                    "The service is not open yet. Nothing was done; try again.",
+                )
+                .into_response();
+                response.headers_mut().insert(NOTHING_DONE, HeaderValue::from_static("true"));
+                response
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! How a process is told to stop, and what makes sure that it does.
+
+use std::{io, process, thread, time::Duration};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::warn;
+
+/// How long a service has to end what is under way after it was told to stop. Then the process ends all the same: what
+/// was not answered was not promised, and what was saved goes on with the next start.
+const STOP_MAX: Duration = Duration::from_millis(2_800);
+
+/// The signals that end a service. They are listened to from the beginning: the first process of a container that does
+/// not is not even ended by them.
+#[derive(Debug)]
+pub(super) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Begins to listen.
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for one; returns the exit code that says which.
+    pub(super) async fn arrived(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.terminate.recv() => 143,
+            _ = self.interrupt.recv() => 130,
+        }
+    }
+
+    /// Ends the process when its time is over, or at once when it is told to stop again.
+    pub(super) fn insist(mut self) {
+        let watch = || {
+            thread::sleep(STOP_MAX);
+            warn!("Did not come to an end within {STOP_MAX:?}; ends all the same");
+            process::exit(0);
+        };
+        // Without the thread it ends when what is under way does.
+        let _ = thread::Builder::new().name("stop".into()).spawn(watch);
+        tokio::spawn(async move { process::exit(self.arrived().await) });
+    }
+}

@@ -1,0 +1,95 @@
+//! The token by which services apart know each other. In one process there is none.
+
+use std::fmt;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use subtle::ConstantTimeEq;
+
+use crate::config::{self, ConfigError};
+
+/// In which header, and in which metadata of gRPC, the token goes.
+pub const SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-chefcito-service-token");
+/// The shortest token, in bytes: a shorter one could be tried out.
+const TOKEN_BYTES_MIN: usize = 16;
+const VARIABLE: &str = "CHEFCITO_SERVICE_TOKEN";
+
+/// What a service shows, and what it wants to see: the same for all services of an environment.
+#[derive(Clone)]
+pub struct ServiceToken(HeaderValue);
+
+impl fmt::Debug for ServiceToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ServiceToken(…)")
+    }
+}
+
+impl ServiceToken {
+    /// Takes a text of at least 16 visible ASCII characters for a token; `None` if it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !visible || text.len() < TOKEN_BYTES_MIN {
+            return None;
+        }
+        let mut value = HeaderValue::from_str(text).ok()?;
+        value.set_sensitive(true);
+        Some(Self(value))
+    }
+
+    /// Reads `CHEFCITO_SERVICE_TOKEN`, or the file that `CHEFCITO_SERVICE_TOKEN_FILE` names; `None` if neither is set.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if it can't be read, or is no token.
+    pub fn from_environment() -> Result<Option<Self>, ConfigError> {
+        let Some(text) = config::secret(VARIABLE)? else { return Ok(None) };
+        match Self::parse(&text) {
+            Some(token) => Ok(Some(token)),
+            None => Err(ConfigError::Invalid {
+                variable: VARIABLE.into(),
+                expected: "a secret of at least 16 visible ASCII characters",
+                value: format!("({} bytes, not shown)", text.len()),
+            }),
+        }
+    }
+
+    /// Returns it as a header's value.
+    #[must_use]
+    pub const fn value(&self) -> &HeaderValue {
+        &self.0
+    }
+
+    /// Returns whether the headers of a request show this token. How long that takes tells nothing of it but its length.
+    #[must_use]
+    pub fn is_shown_by(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get(SERVICE_TOKEN).map(HeaderValue::as_bytes).unwrap_or_default();
+        bool::from(shown.ct_eq(self.0.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "0123456789abcdef";
+
+    #[test]
+    fn only_the_whole_token_is_the_token() {
+        let token = ServiceToken::parse(TEXT).unwrap();
+        let shown = |text: &str| {
+            HeaderMap::from_iter([(SERVICE_TOKEN, HeaderValue::from_str(text).unwrap())])
+        };
+        assert!(token.is_shown_by(&shown(TEXT)));
+        for other in ["", "0", "0123456789abcdeF", "0123456789abcdef0"] {
+            assert!(!token.is_shown_by(&shown(other)), "{other}");
+        }
+        assert!(!token.is_shown_by(&HeaderMap::new()));
+        assert!(!format!("{token:?} {:?}", token.value()).contains(TEXT));
+    }
+
+    #[test]
+    fn what_could_be_guessed_or_not_be_sent_is_no_token() {
+        for bad in ["", "short", "0123456789abcde", "0123456789 abcdef", "0123456789äbcdef"] {
+            assert!(ServiceToken::parse(bad).is_none(), "{bad}");
+        }
+    }
+}

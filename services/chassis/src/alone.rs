@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::{
-    bus::Bus,
+    bus,
     clock::Clock,
     config::{self, ConfigError},
     database::{Durability, Location, chain},
@@ -88,7 +88,8 @@ impl Alone {
     /// listens, is healthy, and is not ready.
     ///
     /// Reads `CHEFCITO_LISTEN` (an address and a port; 0 takes a free one), `CHEFCITO_DATA` (a folder) or
-    /// `CHEFCITO_DATABASE_URL`, `CHEFCITO_DURABILITY`, `CHEFCITO_RETENTION`, `CHEFCITO_SERVICE_TOKEN` and `CHEFCITO_LOG`.
+    /// `CHEFCITO_DATABASE_URL`, `CHEFCITO_DURABILITY`, `CHEFCITO_REDIS_URL`, `CHEFCITO_RETENTION`, `CHEFCITO_SERVICE_TOKEN` and
+    /// `CHEFCITO_LOG`.
     ///
     /// Returns 0 after it was told to stop, 1 with the reason on stderr if it can't run or is not healthy, 2 if the
     /// command line asks for what nobody knows. Told to stop twice, it ends at once with 130 or 143.
@@ -131,6 +132,7 @@ impl Alone {
         let address = listen_address()?;
         let location = location()?;
         let retention = retention::from_environment()?;
+        let bus = bus::from_environment()?;
         let token = if self.for_guests { None } else { ServiceToken::from_environment()? };
         http::raise_open_files_max();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -140,7 +142,7 @@ impl Alone {
                 Location::Postgres { .. } => Patience::endless(),
                 Location::Folder { .. } => Patience::default(),
             };
-            let floor = Floor::new(location, Bus::in_process(), Clock::System)
+            let floor = Floor::new(location, bus, Clock::System)
                 .with_retention(retention)
                 .with_patience(patience.clone());
             let listener = TcpListener::bind(address)

@@ -3,20 +3,24 @@
 
 use std::sync::{Arc, Weak};
 
+use contracts::events::{Envelope, catalogue};
 use uuid::Uuid;
 
 use crate::outbox::{Relay, Stored};
 
 mod in_process;
+pub(crate) mod redis;
 
-pub(crate) use in_process::acknowledge;
-pub use in_process::{Delivery, Faults, InProcess, Subscription};
+pub use in_process::{Faults, InProcess};
+pub use redis::{Redis, Settings, from_environment};
 
 /// The bus of a process. Clones are the same bus.
 #[derive(Clone, Debug)]
 pub enum Bus {
     /// All services are in this process.
     InProcess(Arc<InProcess>),
+    /// Services are in processes of their own, with Redis Streams between them.
+    Redis(Arc<Redis>),
 }
 
 impl Bus {
@@ -32,10 +36,30 @@ impl Bus {
         Self::InProcess(Arc::new(InProcess::new(faults)))
     }
 
+    /// Makes a bus over a Redis, which may be away.
+    ///
+    /// # Errors
+    /// [`redis::SettingsError`] if its address is none.
+    pub fn redis(settings: Settings) -> Result<Self, redis::SettingsError> {
+        Ok(Self::Redis(Arc::new(Redis::new(settings)?)))
+    }
+
+    /// Returns whether the bus has to be found, and may be lost and found again.
+    pub(crate) const fn has_to_be_found(&self) -> bool {
+        matches!(self, Self::Redis(_))
+    }
+
     /// Takes events from a service's relay, which is told when they are taken over.
-    pub(crate) fn offer(&self, relay: &Weak<Relay>, events: Vec<Stored>) {
+    pub(crate) fn offer(
+        &self,
+        relay: &Weak<Relay>,
+        service: &'static str,
+        round: u64,
+        events: Vec<Stored>,
+    ) {
         match self {
-            Self::InProcess(bus) => bus.offer(relay, events),
+            Self::InProcess(bus) => bus.offer(relay, round, events),
+            Self::Redis(bus) => bus.offer(service, round, events),
         }
     }
 
@@ -43,29 +67,98 @@ impl Bus {
     #[must_use]
     pub fn subscribe(&self, reader: &'static str) -> Subscription {
         match self {
-            Self::InProcess(bus) => bus.subscribe(reader),
+            Self::InProcess(bus) => Subscription::InProcess(bus.subscribe(reader)),
+            Self::Redis(bus) => Subscription::Redis(Box::new(bus.subscribe(reader))),
         }
     }
 
     /// Notes that a writer has published all its events below this id.
-    pub(crate) fn note_published_below(&self, writer: &'static str, id: Uuid) {
+    pub(crate) async fn note_published_below(&self, writer: &'static str, id: Uuid) {
         match self {
             Self::InProcess(bus) => bus.note_published_below(writer, id),
+            Self::Redis(bus) if catalogue::is_writer(writer) => {
+                bus.note_published_below(writer, id).await;
+            }
+            Self::Redis(_) => {}
         }
     }
 
     /// Returns the id below which no event is sent again; none until every writer of the catalogue has said how far it is.
-    pub(crate) fn published_below(&self) -> Option<Uuid> {
+    pub(crate) async fn published_below(&self) -> Option<Uuid> {
         match self {
             Self::InProcess(bus) => bus.published_below(),
+            Self::Redis(bus) => bus.published_below().await,
         }
     }
 
     /// Returns how many events wait for a reader.
-    #[must_use]
-    pub fn waiting(&self, reader: &str) -> usize {
+    pub async fn waiting(&self, reader: &'static str) -> i64 {
         match self {
-            Self::InProcess(bus) => bus.waiting(reader),
+            Self::InProcess(bus) => i64::try_from(bus.waiting(reader)).unwrap_or(i64::MAX),
+            Self::Redis(bus) if catalogue::is_reader(reader) => bus.waiting(reader).await,
+            Self::Redis(_) => 0,
+        }
+    }
+
+    /// Returns what makes the bus slower, if anything does.
+    #[must_use]
+    pub fn degraded(&self) -> Option<String> {
+        match self {
+            Self::InProcess(_) => None,
+            Self::Redis(bus) => {
+                let since = bus.away_since()?;
+                Some(format!("degraded: Redis does not answer since {since}"))
+            }
+        }
+    }
+}
+
+/// What one service hears.
+#[derive(Debug)]
+pub enum Subscription {
+    /// From the services of its process.
+    InProcess(in_process::Subscription),
+    /// Through Redis.
+    Redis(Box<redis::Reader>),
+}
+
+/// An event on its way to one reader.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The event.
+    pub event: Arc<Envelope>,
+    receipt: Receipt,
+}
+
+#[derive(Clone, Debug)]
+enum Receipt {
+    InProcess(in_process::Receipt),
+    Redis(redis::Receipt),
+}
+
+impl Subscription {
+    /// Waits for events; returns up to `limit`, in order for each subject. What is not acknowledged must be asked for
+    /// again by its owner: the bus has handed it over, and keeps it until every reader acknowledged it.
+    pub async fn next(&mut self, limit: usize) -> Vec<Delivery> {
+        match self {
+            Self::InProcess(subscription) => subscription.next(limit).await,
+            Self::Redis(reader) => reader.next(limit).await,
+        }
+    }
+
+    /// Tells the bus that this reader has committed them.
+    pub fn acknowledge(&mut self, deliveries: &[Delivery]) {
+        match self {
+            Self::InProcess(_) => in_process::acknowledge(deliveries),
+            Self::Redis(reader) => reader.acknowledge(deliveries),
+        }
+    }
+
+    /// Ends it: what was acknowledged is known to the bus then.
+    pub async fn close(self) {
+        match self {
+            Self::InProcess(_) => {}
+            Self::Redis(reader) => reader.close().await,
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::{
-    bus::{Delivery, Subscription, acknowledge},
+    bus::{Delivery, Subscription},
     database::{BATCH_MAX, Connection, Database, StoreError, Tx, Work},
     dead_letters, params,
 };
@@ -125,7 +125,7 @@ impl Consumer {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         loop {
             let batch = tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 batch = self.subscription.next(BATCH_MAX) => batch,
             };
             let events: Vec<Arc<Envelope>> =
@@ -135,11 +135,12 @@ impl Consumer {
                 outcome => outcome,
             };
             match done {
-                Ok(()) => acknowledge(&batch),
-                // Only the end of the service leaves a batch undone: the outboxes keep it.
-                Err(_) => return,
+                Ok(()) => self.subscription.acknowledge(&batch),
+                // Only the end of the service leaves a batch undone: the bus keeps it.
+                Err(_) => break,
             }
         }
+        self.subscription.close().await;
     }
 
     /// Tries until the database has saved or refused it.

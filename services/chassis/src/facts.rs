@@ -12,7 +12,8 @@ use crate::{
     params,
 };
 
-const OUTBOX: &str = "SELECT outbox.id, outbox.kind, outbox.subject, unpublished.seq
+const OUTBOX: &str = "SELECT outbox.id, outbox.kind, outbox.subject, unpublished.seq,
+         outbox.seq > (SELECT position FROM broker)
      FROM outbox LEFT JOIN unpublished ON unpublished.seq = outbox.seq
      WHERE outbox.id > ?1 ORDER BY outbox.id LIMIT ?2";
 const INBOX: &str = "SELECT id, name FROM inbox WHERE id > ?1 ORDER BY id LIMIT ?2";
@@ -54,7 +55,10 @@ pub fn outbox(tx: &mut Tx<'_>, query: &FactsQuery) -> Result<Vec<OutboxFact>, St
             id: row.get(0)?,
             name: name_of(&kind).to_owned(),
             subject: row.get(2)?,
-            published: row.get::<Option<i64>>(3)?.is_none(),
+            published: row.get::<Option<i64>>(3)?.is_none()
+                && row
+                    .get::<Option<i64>>(4)?
+                    .is_none_or(|is_above_position| is_above_position == 0),
         })
     })
 }

@@ -5,51 +5,38 @@
 //! What may not be on its way yet stays in the table and is read when there is room: on the writer's own thread, between
 //! two commits, so that no row is missed and none overtakes another.
 
-use std::{
-    fmt,
-    ops::Range,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
 use contracts::{
     Timestamp,
-    events::{
-        Envelope, SpecVersion,
-        catalogue::{self, Key},
-        source_of,
-    },
+    events::{Envelope, SpecVersion, source_of},
 };
 use serde_json::value::RawValue;
-use tokio::{sync::Notify, time::Instant};
-use tokio_util::sync::CancellationToken;
-use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
-    bus::Bus,
-    database::{Connection, Database, Row, StoreError, Tx, Work},
+    database::{Connection, Row, StoreError, Tx},
     params,
 };
 
+mod cursor;
+pub(crate) mod position;
+mod relay;
+
+pub(crate) use relay::Relay;
+
 /// How many events of one service are on their way at once. At 500 bytes an event this bounds a service to 2 MiB.
 pub const IN_FLIGHT_MAX: usize = 4_096;
-/// How often the relay looks without being woken: the safety net.
-const POLL: Duration = Duration::from_secs(1);
-/// How many events that were taken over are marked without waiting for more.
-const MARKED_AT_ONCE: usize = 512;
-/// How long an event that was taken over may wait to be marked. Marking is a commit: at a thousand orders a second this
-/// saves most of them, and what a crash leaves unmarked is known to its readers.
-const MARKED_WITHIN: Duration = Duration::from_millis(20);
 
 const INSERT: &str = "INSERT INTO outbox (id, kind, subject, time, traceparent, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 const QUEUE: &str = "INSERT INTO unpublished (seq) VALUES (?1)";
-const INSERT_ALL: &str = "WITH told AS (
+// The transaction has its number before it has its places: the relay waits for it by that number (see `cursor`).
+const INSERT_ALL: &str =
+    "WITH mine AS MATERIALIZED (SELECT pg_current_xact_id() AS number), told AS (
          INSERT INTO outbox (id, kind, subject, time, traceparent, data)
-         SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::TEXT[])
+         SELECT event.* FROM mine, UNNEST(
+             $1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::TEXT[]) AS event
+         WHERE mine.number IS NOT NULL
          RETURNING seq
      ), queued AS (INSERT INTO unpublished (seq) SELECT seq FROM told)
      SELECT seq FROM told ORDER BY seq";
@@ -57,14 +44,32 @@ const MARK: &str = "DELETE FROM unpublished WHERE seq = ?1";
 const MARK_ALL: &str = "DELETE FROM unpublished WHERE seq = ANY($1)";
 const UNPUBLISHED: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
      WHERE seq IN (SELECT seq FROM unpublished WHERE seq > ?1 ORDER BY seq LIMIT ?2) ORDER BY seq";
-const COUNT_UNPUBLISHED: &str = "SELECT COUNT(*) FROM unpublished";
+const UNPUBLISHED_BEFORE: &str =
+    "SELECT seq FROM unpublished WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
+const AT: &str =
+    "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox WHERE seq = ?1";
 const LAST: &str = "SELECT MAX(seq) FROM outbox";
 const OF_SUBJECT: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
      WHERE subject = ?1 ORDER BY seq LIMIT ?2";
 
 /// Every statement of this file that both engines run, for the test that prepares them.
-pub const STATEMENTS: [&str; 7] =
-    [INSERT, QUEUE, MARK, UNPUBLISHED, COUNT_UNPUBLISHED, LAST, OF_SUBJECT];
+pub const STATEMENTS: [&str; 15] = [
+    INSERT,
+    QUEUE,
+    MARK,
+    UNPUBLISHED,
+    UNPUBLISHED_BEFORE,
+    AT,
+    LAST,
+    OF_SUBJECT,
+    position::READ,
+    position::CONTACT,
+    position::MOVE,
+    position::RECOGNISE,
+    position::AGAIN,
+    position::COMPLETE,
+    position::COUNT_UNPUBLISHED,
+];
 
 /// An event that is saved.
 #[derive(Clone, Debug)]
@@ -80,6 +85,8 @@ pub trait OnCommit: Send + Sync {
     /// Takes the events of one commit, in order. Called by the writer, so it must not wait.
     fn committed(&self, events: Vec<Stored>);
 }
+
+pub use position::count_unpublished;
 
 /// Writes what a transaction announced; returns it with its places.
 pub(crate) fn append(tx: &mut Tx<'_>) -> Result<Vec<Stored>, StoreError> {
@@ -145,14 +152,6 @@ fn read_stored(service: &str, row: &Row<'_>) -> Result<Stored, StoreError> {
     Ok(Stored { seq: row.get(0)?, event: Arc::new(event) })
 }
 
-/// Returns how many events no one has taken over yet.
-///
-/// # Errors
-/// [`StoreError`] if the database failed.
-pub fn count_unpublished(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    Ok(tx.query_one(COUNT_UNPUBLISHED, &[], |row| row.get(0))?.unwrap_or(0))
-}
-
 /// Returns the place of the last event that was written; 0 if none ever was.
 ///
 /// # Errors
@@ -170,234 +169,4 @@ pub fn events_of(tx: &mut Tx<'_>, subject: &str, limit: i64) -> Result<Vec<Envel
     tx.query(OF_SUBJECT, &params![subject, limit], |row| {
         read_stored(service, row).map(|stored| Arc::unwrap_or_clone(stored.event))
     })
-}
-
-/// Carries the events of one service from its outbox to the bus.
-pub struct Relay {
-    service: &'static str,
-    bus: Bus,
-    this: Weak<Self>,
-    state: Mutex<RelayState>,
-    changed: Notify,
-    marking: AtomicBool,
-}
-
-struct RelayState {
-    /// Offered, not marked yet.
-    in_flight: usize,
-    /// Taken over, not marked yet.
-    taken_over: Vec<i64>,
-    /// The last place that was offered.
-    last: i64,
-    /// Whether there may be rows after `last` that are only in the table.
-    behind: bool,
-    /// Whether they are being read.
-    catching_up: bool,
-}
-
-impl fmt::Debug for Relay {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Relay").field("service", &self.service).finish_non_exhaustive()
-    }
-}
-
-impl OnCommit for Relay {
-    fn committed(&self, events: Vec<Stored>) {
-        let service = self.service;
-        for Stored { event, .. } in &events {
-            let (name, subject) = (event.name(), event.subject.as_str());
-            let order = (catalogue::key_of(name) == Some(Key::Order)).then_some(subject);
-            tracing::info!(
-                service,
-                order_id = order,
-                event = name,
-                "Announced {name} for {subject}"
-            );
-        }
-        let mut state = self.lock();
-        if state.behind || state.in_flight + events.len() > IN_FLIGHT_MAX {
-            state.behind = true;
-            drop(state);
-            self.changed.notify_one();
-        } else {
-            self.offer(state, events);
-        }
-    }
-}
-
-impl Relay {
-    /// Makes the relay of a service. It begins behind: whatever a former process left is offered first.
-    #[must_use]
-    pub fn new(service: &'static str, bus: Bus) -> Arc<Self> {
-        Arc::new_cyclic(|this| Self {
-            service,
-            bus,
-            this: this.clone(),
-            state: Mutex::new(RelayState {
-                in_flight: 0,
-                taken_over: Vec::new(),
-                last: 0,
-                behind: true,
-                catching_up: false,
-            }),
-            changed: Notify::new(),
-            marking: AtomicBool::new(false),
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, RelayState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Offers events. Only the writer's thread does, so they are offered in the order of their commits.
-    fn offer(&self, mut state: MutexGuard<'_, RelayState>, events: Vec<Stored>) {
-        let Some(last) = events.last() else { return };
-        state.last = last.seq;
-        state.in_flight += events.len();
-        drop(state);
-        self.bus.offer(&self.this, events);
-    }
-
-    /// Notes that an event was taken over: every reader has committed it, or the broker keeps it.
-    pub(crate) fn taken_over(&self, seqs: &[i64]) {
-        let mut state = self.lock();
-        let before = state.taken_over.len();
-        state.taken_over.extend_from_slice(seqs);
-        let after = state.taken_over.len();
-        drop(state);
-        // The relay has to know of the first, for it is the one that must not wait too long, and of a full batch.
-        if before == 0 || (before < MARKED_AT_ONCE && after >= MARKED_AT_ONCE) {
-            self.changed.notify_one();
-        }
-    }
-
-    /// Marks what is taken over, and catches up with what was left in the table, until it is told to stop.
-    pub(crate) async fn run(self: Arc<Self>, database: Database, stop: CancellationToken) {
-        let mut looked_at = Instant::now();
-        let mut mark_at: Option<Instant> = None;
-        loop {
-            let next = mark_at.map_or(looked_at + POLL, |mark_at| mark_at.min(looked_at + POLL));
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = self.changed.notified() => {}
-                () = tokio::time::sleep_until(next) => {}
-            }
-            let now = Instant::now();
-            let polls = now >= looked_at + POLL;
-            let (may_catch_up, taken_over) = {
-                let mut state = self.lock();
-                let room = state.in_flight <= IN_FLIGHT_MAX / 2;
-                let may_catch_up = room && (state.behind || polls) && !state.catching_up;
-                state.catching_up |= may_catch_up;
-                (may_catch_up, state.taken_over.len())
-            };
-            if polls {
-                looked_at = now;
-            }
-            if taken_over >= MARKED_AT_ONCE || mark_at.is_some_and(|mark_at| now >= mark_at) {
-                self.mark_taken_over(&database);
-                mark_at = None;
-            } else if taken_over > 0 && mark_at.is_none() {
-                mark_at = Some(now + MARKED_WITHIN);
-            }
-            if may_catch_up {
-                database.push(Box::new(CatchUp {
-                    relay: Arc::clone(&self),
-                    rows: Vec::new(),
-                    complete: false,
-                }));
-            }
-        }
-        // What is not marked is offered again by the next process; its readers would know it, but it need not come.
-        self.mark_taken_over(&database);
-    }
-
-    /// Marks what was taken over, one batch at a time: what comes meanwhile is the next.
-    fn mark_taken_over(self: &Arc<Self>, database: &Database) {
-        if self.marking.load(Ordering::Acquire) {
-            return;
-        }
-        let mut seqs = std::mem::take(&mut self.lock().taken_over);
-        if seqs.is_empty() {
-            return;
-        }
-        // In one order everywhere, so that two relays of one schema never wait for each other in a circle.
-        seqs.sort_unstable();
-        self.marking.store(true, Ordering::Release);
-        database.push(Box::new(Mark { relay: Arc::clone(self), seqs }));
-    }
-}
-
-/// Marks events as published.
-struct Mark {
-    relay: Arc<Relay>,
-    seqs: Vec<i64>,
-}
-
-impl Work for Mark {
-    fn gather(&mut self) -> usize {
-        1
-    }
-
-    fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
-        mark(tx, &self.seqs)
-    }
-
-    fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
-        let mut state = self.relay.lock();
-        match outcome {
-            Ok(()) => state.in_flight -= self.seqs.len(),
-            Err(error) => {
-                warn!(
-                    service = self.relay.service,
-                    "Could not mark {} events: {error}",
-                    self.seqs.len()
-                );
-                state.taken_over.append(&mut self.seqs);
-            }
-        }
-        drop(state);
-        self.relay.marking.store(false, Ordering::Release);
-        // After a failure the poll tries again: at once would be a busy loop.
-        if self.seqs.is_empty() {
-            return;
-        }
-        self.relay.changed.notify_one();
-    }
-}
-
-/// Reads what is only in the table, between two commits.
-struct CatchUp {
-    relay: Arc<Relay>,
-    rows: Vec<Stored>,
-    complete: bool,
-}
-
-impl Work for CatchUp {
-    fn gather(&mut self) -> usize {
-        1
-    }
-
-    fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
-        let (last, room) = {
-            let state = self.relay.lock();
-            (state.last, IN_FLIGHT_MAX.saturating_sub(state.in_flight))
-        };
-        let limit = i64::try_from(room).unwrap_or(0);
-        let service = self.relay.service;
-        self.rows =
-            tx.query(UNPUBLISHED, &params![last, limit], |row| read_stored(service, row))?;
-        self.complete = self.rows.len() < room;
-        Ok(())
-    }
-
-    fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
-        let mut state = self.relay.lock();
-        state.catching_up = false;
-        if outcome.is_err() {
-            return;
-        }
-        state.behind = !self.complete;
-        self.relay.offer(state, std::mem::take(&mut self.rows));
-    }
 }

@@ -1,7 +1,7 @@
 //! How long events are kept. What is older goes, a batch a transaction, the outbox first and the inbox after it; counters
 //! of what went stay, so that the audit still adds up.
 //!
-//! From an outbox goes what is published, and never the last event: places are counted on from it. From an inbox goes only
+//! From an outbox goes what is published (with a broker: what all readers have acknowledged), and never the last event: places are counted on from it. From an inbox goes only
 //! what no outbox can send again.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -33,11 +33,13 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(60);
 const OUTBOX: &str = "outbox";
 const INBOX: &str = "inbox";
 
-const OLDEST_UNPUBLISHED: &str =
-    "SELECT id FROM outbox WHERE seq = (SELECT MIN(seq) FROM unpublished)";
+const OLDEST_UNPUBLISHED: &str = "SELECT id FROM outbox WHERE seq = COALESCE(
+         (SELECT MIN(seq) FROM outbox WHERE seq > (SELECT position FROM broker)),
+         (SELECT MIN(seq) FROM unpublished))";
 const OLDEST_OF_OUTBOX: &str =
     "SELECT time FROM outbox WHERE seq < (SELECT MAX(seq) FROM outbox) AND
-         seq < COALESCE((SELECT MIN(seq) FROM unpublished), 9223372036854775807) ORDER BY seq LIMIT 1";
+         seq < COALESCE((SELECT MIN(seq) FROM unpublished), 9223372036854775807) AND
+         seq <= COALESCE((SELECT position FROM broker), 9223372036854775807) ORDER BY seq LIMIT 1";
 const OLDEST_OF_INBOX: &str = "SELECT handled_at FROM inbox WHERE id < ?1 ORDER BY id LIMIT 1";
 // Whoever does not get the row leaves the work to who has it: nobody waits, so nobody waits in a circle.
 const CLAIM_SQLITE: &str = "SELECT before_id FROM horizons WHERE side = ?1";
@@ -47,7 +49,8 @@ const CLAIM_POSTGRES: &str =
 const REMOVE_FROM_OUTBOX: &str = "DELETE FROM outbox WHERE seq IN (
          SELECT seq FROM (
              SELECT seq, time FROM outbox WHERE seq < (SELECT MAX(seq) FROM outbox) AND
-                 seq < COALESCE((SELECT MIN(seq) FROM unpublished), 9223372036854775807)
+                 seq < COALESCE((SELECT MIN(seq) FROM unpublished), 9223372036854775807) AND
+                 seq <= COALESCE((SELECT position FROM broker), 9223372036854775807)
              ORDER BY seq LIMIT ?2) AS oldest
          WHERE time < ?1)
      RETURNING id, kind";
@@ -59,7 +62,8 @@ const MOVE_HORIZON: &str = "UPDATE horizons SET before_id = ?2 WHERE side = ?1";
 const COUNT_REMOVED: &str = "INSERT INTO removed (side, name, removed) VALUES (?1, ?2, ?3)
      ON CONFLICT (side, name) DO UPDATE SET removed = removed.removed + excluded.removed";
 const REMOVED: &str = "SELECT name, removed FROM removed WHERE side = ?1";
-const KEPT_IN_OUTBOX: &str = "SELECT outbox.kind, COUNT(*), COUNT(unpublished.seq)
+const KEPT_IN_OUTBOX: &str = "SELECT outbox.kind, COUNT(*), COUNT(
+         CASE WHEN outbox.seq > (SELECT position FROM broker) THEN outbox.seq ELSE unpublished.seq END)
      FROM outbox LEFT JOIN unpublished ON unpublished.seq = outbox.seq
      WHERE outbox.id <= ?1 GROUP BY outbox.kind";
 const KEPT_IN_INBOX: &str = "SELECT name, COUNT(*) FROM inbox WHERE id <= ?1 GROUP BY name";
@@ -99,7 +103,7 @@ pub async fn look(service: &Service) -> Result<Pace, StoreError> {
     // Events of transactions before this one have smaller ids, and those of later ones larger: if nothing is unpublished
     // in it, all below is published.
     let newest = Uuid::now_v7();
-    let published_below = bus.published_below();
+    let published_below = bus.published_below().await;
     let looked = service.database().write(move |tx| {
         let oldest = tx.query_one(OLDEST_UNPUBLISHED, &[], |row| row.get::<Uuid>(0))?;
         let before = tx.now().minus(retention);
@@ -111,7 +115,7 @@ pub async fn look(service: &Service) -> Result<Pace, StoreError> {
         Ok((oldest, outbox.max(inbox)))
     });
     let (oldest, removed) = looked.await?;
-    bus.note_published_below(service.name(), oldest.unwrap_or(newest));
+    bus.note_published_below(service.name(), oldest.unwrap_or(newest)).await;
     Ok(if removed < REMOVED_AT_ONCE_MAX { Pace::Idle } else { Pace::Again })
 }
 

@@ -40,7 +40,7 @@ use crate::{
     dead_letters, facts,
     http::{self, Limits, Path, Query},
     metrics::Metrics,
-    outbox::{self, Relay},
+    outbox::{self, Relay, position},
     patience::Patience,
     problem::Problem,
     retention::{self, RETENTION},
@@ -120,6 +120,16 @@ impl Floor {
             })
             .await?;
         self.databases.lock().unwrap_or_else(PoisonError::into_inner).push(database.clone());
+        match &self.bus {
+            Bus::InProcess(_) => {
+                let forgotten = database.write(position::forget).await;
+                forgotten.map_err(|source| OpenError::Store { service: name, source })?;
+            }
+            Bus::Redis(redis) => {
+                let publisher = redis.publisher(Arc::clone(&relay), database.clone());
+                self.tasks.spawn(publisher.run(self.stop.clone()));
+            }
+        }
         self.tasks.spawn(relay.run(database.clone(), self.stop.clone()));
         let service = Service {
             name,
@@ -360,14 +370,14 @@ impl Service {
             address: notes.address.map(|address| address.to_string()),
             engine: self.database.engine().to_owned(),
             queued: i64::try_from(self.database.waiting()).unwrap_or(i64::MAX),
-            unhandled: i64::try_from(self.floor.bus.waiting(self.name)).unwrap_or(i64::MAX),
+            unhandled: self.floor.bus.waiting(self.name).await,
             ..ServiceStatus::default()
         };
         match figures {
             Ok((announced, unpublished, dead_letters, open)) => {
                 status.ready = true;
                 status.announced = announced;
-                status.reason = notes.degraded;
+                status.reason = notes.degraded.or_else(|| self.floor.bus.degraded());
                 status.unpublished = unpublished;
                 status.dead_letters = dead_letters;
                 status.open = open;

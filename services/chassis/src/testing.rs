@@ -1,6 +1,13 @@
 //! What the tests of services stand on.
 
-use std::{env, thread};
+use std::{
+    env, fs,
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
 
 use tokio_postgres::NoTls;
 use uuid::Uuid;
@@ -66,6 +73,104 @@ pub fn postgres() -> Option<TestDatabase> {
     let path = before[scheme_end..].find('/').map_or(before.len(), |at| scheme_end + at);
     let url = format!("{}/{name}{query}", &before[..path]);
     Some(TestDatabase { server, name, url })
+}
+
+/// How long a Redis may take to answer for the first time.
+const REDIS_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// A Redis of one test's own, which keeps nothing when it ends. It is killed with this.
+#[derive(Debug)]
+pub struct TestRedis {
+    port: u16,
+    folder: PathBuf,
+    server: Option<Child>,
+}
+
+impl TestRedis {
+    /// Returns its address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it; what it knew is lost.
+    pub fn kill(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+
+    /// Starts it again, at the same port.
+    ///
+    /// # Panics
+    /// If it does not answer in time.
+    pub fn start(&mut self) {
+        let started = Instant::now();
+        loop {
+            let mut server = Command::new("redis-server")
+                .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+                .args(["--save", "", "--appendonly", "no"])
+                .current_dir(&self.folder)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("redis-server starts");
+            while started.elapsed() < REDIS_WAIT_MAX {
+                if self.ask::<String>(&["PING"]).is_ok() {
+                    self.server = Some(server);
+                    return;
+                }
+                // Its port may be taken meanwhile, by one who leaves it soon.
+                if !matches!(server.try_wait(), Ok(None)) {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+            let _ = server.kill();
+            let _ = server.wait();
+            assert!(started.elapsed() < REDIS_WAIT_MAX, "redis-server does not answer");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Asks it something: a command with its arguments.
+    ///
+    /// # Errors
+    /// If it does not answer, or with something else.
+    pub fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {
+        let client = redis::Client::open(self.url())?;
+        let mut connection = client.get_connection_with_timeout(Duration::from_secs(1))?;
+        let (name, arguments) = command.split_first().expect("a command has a name");
+        redis::cmd(name).arg(arguments).query(&mut connection)
+    }
+}
+
+impl Drop for TestRedis {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Starts a Redis for one test; `None`, said in one line, where there is no `redis-server`.
+///
+/// # Panics
+/// Where one is required and there is none, or it does not start.
+#[must_use]
+pub fn redis() -> Option<TestRedis> {
+    let there = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
+    if !there.is_ok_and(|status| status.success()) {
+        lacking("redis-server in the PATH");
+        return None;
+    }
+    let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    let port = free.expect("there is a free port").port();
+    let folder = env::temp_dir().join(format!("chefcito-redis-{}", Uuid::now_v7().simple()));
+    fs::create_dir(&folder).expect("a folder can be made");
+    let mut redis = TestRedis { port, folder, server: None };
+    redis.start();
+    Some(redis)
 }
 
 /// Says in one line what a test needs and does not have, so that it is skipped.

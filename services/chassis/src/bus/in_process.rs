@@ -10,10 +10,11 @@ use std::{
     },
 };
 
-use contracts::events::{Envelope, catalogue};
+use contracts::events::catalogue;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::Delivery;
 use crate::outbox::{Relay, Stored};
 
 /// How a bus may misbehave within its promises, for tests.
@@ -41,19 +42,18 @@ struct Reader {
     arrived: Arc<Notify>,
 }
 
-/// An event on its way to one reader.
+/// Whom to tell that an event was acted on.
 #[derive(Clone, Debug)]
-pub struct Delivery {
-    /// The event.
-    pub event: Arc<Envelope>,
-    receipt: Arc<Receipt>,
+pub(super) struct Receipt {
+    shared: Arc<Shared>,
     repeated: bool,
 }
 
 #[derive(Debug)]
-struct Receipt {
+struct Shared {
     // Weak, because the relay has the bus: what is left in a queue at the end must not keep both.
     relay: Weak<Relay>,
+    round: u64,
     seq: i64,
     readers_left: AtomicUsize,
 }
@@ -76,7 +76,7 @@ impl InProcess {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn offer(&self, relay: &Weak<Relay>, events: Vec<Stored>) {
+    pub(super) fn offer(&self, relay: &Weak<Relay>, round: u64, events: Vec<Stored>) {
         let mut unread = Vec::new();
         let mut woken: Vec<Arc<Notify>> = Vec::new();
         let mut queues = self.lock();
@@ -87,21 +87,22 @@ impl InProcess {
                 continue;
             }
             let readers_left = AtomicUsize::new(readers.len());
-            let receipt = Arc::new(Receipt { relay: Weak::clone(relay), seq, readers_left });
+            let relay = Weak::clone(relay);
+            let shared = Arc::new(Shared { relay, round, seq, readers_left });
             for reader in readers {
                 let reader = queues.entry(reader).or_default();
                 if reader.queue.is_empty() {
                     woken.push(Arc::clone(&reader.arrived));
                 }
-                let delivery = Delivery {
-                    event: Arc::clone(&event),
-                    receipt: Arc::clone(&receipt),
-                    repeated: false,
+                let delivery = |repeated| {
+                    let receipt = Receipt { shared: Arc::clone(&shared), repeated };
+                    let receipt = super::Receipt::InProcess(receipt);
+                    Delivery { event: Arc::clone(&event), receipt }
                 };
                 if self.faults.twice {
-                    reader.queue.push_back(Delivery { repeated: true, ..delivery.clone() });
+                    reader.queue.push_back(delivery(true));
                 }
-                reader.queue.push_back(delivery);
+                reader.queue.push_back(delivery(false));
             }
         }
         drop(queues);
@@ -111,7 +112,7 @@ impl InProcess {
         if !unread.is_empty()
             && let Some(relay) = relay.upgrade()
         {
-            relay.taken_over(&unread);
+            relay.taken_over(round, &unread);
         }
     }
 
@@ -139,9 +140,7 @@ impl InProcess {
 }
 
 impl Subscription {
-    /// Waits for events; returns up to `limit`, in order for each subject. What is not acknowledged must be asked for
-    /// again by its owner: the bus has handed it over, and the outbox keeps it until every reader acknowledged it.
-    pub async fn next(&mut self, limit: usize) -> Vec<Delivery> {
+    pub(super) async fn next(&mut self, limit: usize) -> Vec<Delivery> {
         loop {
             let arrived = Arc::clone(&self.arrived);
             let batch = self.take(limit);
@@ -187,21 +186,22 @@ impl Subscription {
 }
 
 /// Tells the writers of events that this reader has committed them.
-pub(crate) fn acknowledge(deliveries: &[Delivery]) {
-    let mut by_relay: Vec<(&Weak<Relay>, Vec<i64>)> = Vec::new();
-    for Delivery { receipt, repeated, .. } in deliveries {
-        if *repeated || receipt.readers_left.fetch_sub(1, Ordering::AcqRel) != 1 {
+pub(super) fn acknowledge(deliveries: &[Delivery]) {
+    let mut by_relay: Vec<(&Weak<Relay>, u64, Vec<i64>)> = Vec::new();
+    for Delivery { receipt, .. } in deliveries {
+        let super::Receipt::InProcess(Receipt { shared, repeated }) = receipt else { continue };
+        if *repeated || shared.readers_left.fetch_sub(1, Ordering::AcqRel) != 1 {
             continue;
         }
-        match by_relay.iter_mut().find(|(relay, _)| Weak::ptr_eq(relay, &receipt.relay)) {
-            Some((_, seqs)) => seqs.push(receipt.seq),
-            None => by_relay.push((&receipt.relay, vec![receipt.seq])),
+        match by_relay.iter_mut().find(|(relay, ..)| Weak::ptr_eq(relay, &shared.relay)) {
+            Some((.., seqs)) => seqs.push(shared.seq),
+            None => by_relay.push((&shared.relay, shared.round, vec![shared.seq])),
         }
     }
-    for (relay, seqs) in by_relay {
+    for (relay, round, seqs) in by_relay {
         // A relay that is gone has left its rows unmarked: its next process offers them again.
         if let Some(relay) = relay.upgrade() {
-            relay.taken_over(&seqs);
+            relay.taken_over(round, &seqs);
         }
     }
 }

@@ -40,5 +40,6 @@ pub(super) const CHASSIS: Migrations = Migrations {
         (3, "leases", include_str!("../../migrations/V3__leases.sql")),
         (4, "timers", include_str!("../../migrations/V4__timers.sql")),
         (5, "retention", include_str!("../../migrations/V5__retention.sql")),
+        (6, "broker", include_str!("../../migrations/V6__broker.sql")),
     ],
 };

@@ -1,4 +1,4 @@
-//! What every bus promises. A new bus is a line in `buses`.
+//! What every bus promises. A new bus is an entry in `Line::all`.
 
 use std::{
     collections::HashMap,
@@ -10,23 +10,14 @@ use std::{
 };
 
 use chassis::{
-    bus::{Bus, Faults},
+    bus::Bus,
     database::{Database, StoreError},
     dead_letters, outbox,
     service::Floor,
 };
 use contracts::OrderId;
 
-use crate::stage::{Ground, NOTEBOOK, announce, eventually, note_events, noted, unpublished};
-
-/// Every bus, and each of them at its worst.
-fn buses() -> Vec<Bus> {
-    vec![
-        Bus::in_process(),
-        Bus::in_process_with(Faults { twice: true, shuffle: None }),
-        Bus::in_process_with(Faults { twice: true, shuffle: Some(73) }),
-    ]
-}
+use crate::stage::{Ground, Line, NOTEBOOK, announce, eventually, note_events, noted, unpublished};
 
 /// A writer and its two readers, as the catalogue has them for `order.cancellation_requested`.
 struct Town {
@@ -55,6 +46,15 @@ impl Town {
     }
 }
 
+/// Every bus, on each engine, both new.
+fn everywhere() -> Vec<(Ground, Line)> {
+    let engines = Ground::all().len();
+    let of = |engine: usize| Ground::all().swap_remove(engine);
+    (0..engines)
+        .flat_map(|engine| Line::all().into_iter().map(move |line| (of(engine), line)))
+        .collect()
+}
+
 fn ids(count: usize) -> Vec<OrderId> {
     (0..count).map(|_| OrderId::new()).collect()
 }
@@ -62,8 +62,8 @@ fn ids(count: usize) -> Vec<OrderId> {
 #[tokio::test]
 async fn every_reader_acts_once_on_every_event() {
     for ground in Ground::all() {
-        for bus in buses() {
-            let floor = ground.floor(bus);
+        for line in Line::all() {
+            let floor = ground.floor(line.bus());
             let town = Town::open(&floor).await;
             let before = noted(&town.kitchen).await.len();
             let orders = ids(700);
@@ -86,8 +86,8 @@ async fn every_reader_acts_once_on_every_event() {
 #[tokio::test]
 async fn events_of_one_subject_stay_in_order() {
     let ground = &Ground::all()[0];
-    for bus in buses() {
-        let floor = ground.floor(bus);
+    for line in Line::all() {
+        let floor = ground.floor(line.bus());
         let town = Town::open(&floor).await;
         let subjects = ids(5);
         let before = noted(&town.kitchen).await.len();
@@ -121,18 +121,21 @@ async fn events_of_one_subject_stay_in_order() {
 
 #[tokio::test]
 async fn what_a_crash_left_unpublished_is_offered_again() {
-    for ground in Ground::all() {
-        let floor = ground.floor(Bus::in_process());
-        // Nobody reads, so nothing can be taken over.
-        let orders = floor.open("orders", NOTEBOOK).await.unwrap();
-        announce(orders.database(), ids(20)).await.unwrap();
-        floor.close().await;
+    for line in Line::all() {
+        for ground in Ground::all() {
+            let floor = ground.floor(line.bus());
+            // Nobody reads, so nothing can be published.
+            let orders = floor.open("orders", NOTEBOOK).await.unwrap();
+            announce(orders.database(), ids(20)).await.unwrap();
+            floor.close().await;
 
-        let floor = ground.floor(Bus::in_process());
-        let town = Town::open(&floor).await;
-        town.all_published().await;
-        assert_eq!((noted(&town.kitchen).await.len(), noted(&town.board).await.len()), (20, 20));
-        floor.close().await;
+            let floor = ground.floor(line.bus());
+            let town = Town::open(&floor).await;
+            town.all_published().await;
+            let noted = (noted(&town.kitchen).await.len(), noted(&town.board).await.len());
+            assert_eq!(noted, (20, 20));
+            floor.close().await;
+        }
     }
 }
 
@@ -171,8 +174,8 @@ async fn a_slow_reader_holds_back_the_relay_and_not_the_writer_and_nothing_is_lo
 
 #[tokio::test]
 async fn poison_is_set_aside_and_can_be_replayed() {
-    for ground in Ground::all() {
-        let floor = ground.floor(Bus::in_process());
+    for (ground, line) in everywhere() {
+        let floor = ground.floor(line.bus());
         let orders = floor.open("orders", NOTEBOOK).await.unwrap();
         let poison = OrderId::new();
         let antidote = Arc::new(AtomicBool::new(false));
@@ -223,25 +226,28 @@ async fn post(service: &chassis::service::Service, path: &str) -> u16 {
 
 #[tokio::test]
 async fn a_database_that_is_away_for_a_while_loses_and_doubles_nothing() {
-    let ground = &Ground::all()[0];
-    let floor = ground.floor(Bus::in_process());
-    let orders = floor.open("orders", NOTEBOOK).await.unwrap();
-    let failures = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&failures);
-    let mut kitchen = floor.open("kitchen", NOTEBOOK).await.unwrap();
-    kitchen.consume(move |tx, name, events| {
-        note_events(tx, name, events)?;
-        if counted.fetch_add(1, Ordering::SeqCst) < 3 {
-            return Err(StoreError::engine("away"));
-        }
-        Ok(())
-    });
-    let mut board = floor.open("board", NOTEBOOK).await.unwrap();
-    board.consume(note_events);
-    announce(orders.database(), ids(10)).await.unwrap();
-    eventually("every event is published", || async { unpublished(orders.database()).await == 0 })
+    for (ground, line) in everywhere() {
+        let floor = ground.floor(line.bus());
+        let orders = floor.open("orders", NOTEBOOK).await.unwrap();
+        let failures = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&failures);
+        let mut kitchen = floor.open("kitchen", NOTEBOOK).await.unwrap();
+        kitchen.consume(move |tx, name, events| {
+            note_events(tx, name, events)?;
+            if counted.fetch_add(1, Ordering::SeqCst) < 3 {
+                return Err(StoreError::engine("away"));
+            }
+            Ok(())
+        });
+        let mut board = floor.open("board", NOTEBOOK).await.unwrap();
+        board.consume(note_events);
+        announce(orders.database(), ids(10)).await.unwrap();
+        eventually("every event is published", || async {
+            unpublished(orders.database()).await == 0
+        })
         .await;
-    assert_eq!(noted(kitchen.database()).await.len(), 10);
-    assert_eq!(kitchen.database().read(dead_letters::count).await.unwrap(), 0);
-    tokio::time::timeout(Duration::from_secs(30), floor.close()).await.unwrap();
+        assert_eq!(noted(kitchen.database()).await.len(), 10);
+        assert_eq!(kitchen.database().read(dead_letters::count).await.unwrap(), 0);
+        tokio::time::timeout(Duration::from_secs(30), floor.close()).await.unwrap();
+    }
 }

@@ -8,11 +8,11 @@ use std::{
 
 use chassis::{
     Clock,
-    bus::Bus,
+    bus::{Bus, Faults, Settings},
     database::{Database, Durability, Location, Migrations, StoreError, Tx},
     params,
     service::Floor,
-    testing::{TestDatabase, postgres},
+    testing::{TestDatabase, TestRedis, postgres, redis},
 };
 use contracts::{
     OrderId,
@@ -59,6 +59,32 @@ impl Ground {
 
     pub(crate) fn floor(&self, bus: Bus) -> Floor {
         Floor::new(self.location(), bus, Clock::System)
+    }
+}
+
+/// A bus that processes meet at.
+pub(crate) enum Line {
+    InProcess(Faults),
+    Redis(TestRedis),
+}
+
+impl Line {
+    /// Returns every bus, and those that can at their worst.
+    pub(crate) fn all() -> Vec<Self> {
+        let in_process = [
+            Faults::default(),
+            Faults { twice: true, shuffle: None },
+            Faults { twice: true, shuffle: Some(73) },
+        ];
+        in_process.map(Self::InProcess).into_iter().chain(redis().map(Self::Redis)).collect()
+    }
+
+    /// Returns the bus of one process.
+    pub(crate) fn bus(&self) -> Bus {
+        match self {
+            Self::InProcess(faults) => Bus::in_process_with(*faults),
+            Self::Redis(redis) => Bus::redis(Settings::new(redis.url())).unwrap(),
+        }
     }
 }
 

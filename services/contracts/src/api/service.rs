@@ -25,7 +25,7 @@ pub struct ServiceStatus {
     /// The place of the last event that it wrote: it grows with each.
     #[serde(default)]
     pub announced: i64,
-    /// Events that it wrote and that have not been taken over yet.
+    /// Events that it wrote and that not everyone who reads them has acted on yet.
     pub unpublished: i64,
     /// Events that arrived and that it has not acted on yet.
     pub unhandled: i64,

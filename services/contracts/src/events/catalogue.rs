@@ -68,6 +68,18 @@ pub fn readers_of(name: &str) -> &'static [&'static str] {
     CATALOGUE.iter().find(|entry| entry.name == name).map_or(&[], |entry| entry.readers)
 }
 
+/// Returns whether a service acts on any event.
+#[must_use]
+pub fn is_reader(service: &str) -> bool {
+    CATALOGUE.iter().any(|entry| entry.readers.contains(&service))
+}
+
+/// Returns whether a service writes any event.
+#[must_use]
+pub fn is_writer(service: &str) -> bool {
+    CATALOGUE.iter().any(|entry| entry.writer == service)
+}
+
 /// Returns what keeps events of this name in order; nothing if it is not in the catalogue.
 #[must_use]
 pub fn key_of(name: &str) -> Option<Key> {

@@ -1,0 +1,238 @@
+//! What one service hears through Redis: its group on every stream.
+
+use std::{array, collections::VecDeque, sync::Arc, time::Duration};
+
+use ::redis::{
+    Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection, from_redis_value, pipe,
+};
+use tokio::time::Instant;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::{
+    ANSWER_MAX, PAUSE, PAUSE_MAX, Redis,
+    look::{read_id, unreadable},
+    parcel,
+    stream::{Each, Id, SHARDS},
+};
+use crate::{
+    bus::{self, Delivery},
+    consumer::jittered,
+};
+
+/// What its failures are noted under.
+const WHO: &str = "reader";
+/// The one name under which a group reads a stream, whoever reads it: so it finds what the one before left.
+const CONSUMER: &str = "reader";
+/// How many entries of a stream are fetched at once. With 64 events an entry and 500 bytes an event the streams fill less
+/// than 5 MiB.
+const ENTRIES_MAX: usize = 16;
+/// How long Redis waits for events before it answers that there are none.
+const WAIT: Duration = Duration::from_secs(1);
+/// How often a group says that it reads.
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// How long a group that has said nothing counts as reading.
+const ALIVE_SECONDS: usize = 15;
+
+/// The entry that an event came with.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::bus) struct Receipt {
+    shard: usize,
+    entry: Id,
+    /// Whether it is the last event of it that this reader acts on.
+    last: bool,
+}
+
+/// The reader of one service.
+#[derive(Debug)]
+pub struct Reader {
+    bus: Arc<Redis>,
+    group: &'static str,
+    connection: Option<MultiplexedConnection>,
+    /// From where each stream is read on.
+    places: Each<Place>,
+    /// What was fetched and not handed out.
+    fetched: VecDeque<Delivery>,
+    /// What is acknowledged and not told to Redis.
+    acknowledged: Each<Vec<Id>>,
+    pause: Duration,
+    alive_at: Option<Instant>,
+}
+
+/// From where a stream is read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// What was handed out before and not acknowledged, behind this entry.
+    Left(Id),
+    /// What nobody has read.
+    New,
+}
+
+impl Reader {
+    pub(super) fn new(bus: Arc<Redis>, group: &'static str) -> Self {
+        Self {
+            bus,
+            group,
+            connection: None,
+            places: [Place::Left(Id::ZERO); SHARDS],
+            fetched: VecDeque::new(),
+            acknowledged: array::from_fn(|_| Vec::new()),
+            pause: PAUSE,
+            alive_at: None,
+        }
+    }
+
+    pub(in crate::bus) async fn next(&mut self, limit: usize) -> Vec<Delivery> {
+        while self.fetched.is_empty() {
+            match self.fetch().await {
+                Ok(()) => {
+                    self.bus.note_success(WHO);
+                    self.pause = PAUSE;
+                }
+                Err(error) => {
+                    if error.code() == Some("NOGROUP") {
+                        info!(service = self.group, "Redis has lost a group: it is made anew");
+                    } else {
+                        self.bus.note_failure(WHO, &error);
+                    }
+                    // What was on its way is found again among what is left.
+                    self.connection = None;
+                    tokio::time::sleep(jittered(self.pause)).await;
+                    self.pause = (self.pause * 2).min(PAUSE_MAX);
+                }
+            }
+        }
+        let taken = self.fetched.len().min(limit);
+        self.fetched.drain(..taken).collect()
+    }
+
+    pub(in crate::bus) fn acknowledge(&mut self, deliveries: &[Delivery]) {
+        for delivery in deliveries {
+            if let bus::Receipt::Redis(Receipt { shard, entry, last: true }) = delivery.receipt {
+                self.acknowledged[shard].push(entry);
+            }
+        }
+    }
+
+    pub(in crate::bus) async fn close(mut self) {
+        let mut calls = pipe();
+        self.add_acknowledgements(&mut calls);
+        if let Some(connection) = &mut self.connection
+            && !calls.is_empty()
+            && let Err(error) = calls.query_async::<()>(connection).await
+        {
+            // Then they are delivered once more, and known to the inbox.
+            warn!(service = self.group, "Could not acknowledge the last events: {error}");
+        }
+    }
+
+    fn add_acknowledgements(&self, calls: &mut Pipeline) {
+        for (stream, entries) in self.bus.names.streams.iter().zip(&self.acknowledged) {
+            if !entries.is_empty() {
+                calls.cmd("XACK").arg(stream).arg(self.group);
+                for entry in entries {
+                    calls.arg(entry.to_string());
+                }
+                calls.ignore();
+            }
+        }
+    }
+
+    /// Tells what is acknowledged, and fetches what comes next; waits for it a while.
+    async fn fetch(&mut self) -> RedisResult<()> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        let mut calls = pipe();
+        self.add_acknowledgements(&mut calls);
+        let now = Instant::now();
+        if self.alive_at.is_none_or(|alive_at| now >= alive_at + ALIVE_EVERY) {
+            let alive = self.bus.names.alive(self.group);
+            calls.cmd("SET").arg(alive).arg(1).arg("EX").arg(ALIVE_SECONDS).ignore();
+            self.alive_at = Some(now);
+        }
+        calls.cmd("XREADGROUP").arg("GROUP").arg(self.group).arg(CONSUMER);
+        calls.arg("COUNT").arg(ENTRIES_MAX).arg("BLOCK").arg(WAIT.as_millis() as u64);
+        calls.arg("STREAMS").arg(&self.bus.names.streams);
+        for place in &self.places {
+            match place {
+                Place::Left(id) => calls.arg(id.to_string()),
+                Place::New => calls.arg(">"),
+            };
+        }
+        let (answer,): (Value,) = calls.query_async(&mut connection).await?;
+        self.acknowledged.iter_mut().for_each(Vec::clear);
+        self.connection = Some(connection);
+        self.unpack(answer)
+    }
+
+    async fn connect(&mut self) -> RedisResult<MultiplexedConnection> {
+        let mut connection = self.bus.connect(ANSWER_MAX + WAIT).await?;
+        let new_life = Uuid::new_v4().simple().to_string();
+        let arrived =
+            self.bus.scripts.arrive(&mut connection, &self.bus.names, self.group, &new_life);
+        if arrived.await? {
+            warn!(service = self.group, "Redis had lost events: they are sent again");
+        }
+        self.places = [Place::Left(Id::ZERO); SHARDS];
+        self.alive_at = None;
+        Ok(connection)
+    }
+
+    fn unpack(&mut self, answer: Value) -> RedisResult<()> {
+        for (stream, entries) in pairs(answer)? {
+            let shard = match &stream {
+                Value::BulkString(name) => self.bus.names.shard_of_stream(name),
+                _ => None,
+            };
+            let Some(shard) = shard else { return Err(unreadable(&stream).into()) };
+            let Value::Array(entries) = entries else { return Err(unreadable(&entries).into()) };
+            if entries.is_empty() {
+                self.places[shard] = Place::New;
+            }
+            for entry in entries {
+                self.unpack_entry(shard, entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unpack_entry(&mut self, shard: usize, entry: Value) -> RedisResult<()> {
+        let (id, fields): (Value, Value) = from_redis_value(entry)?;
+        let entry = read_id(id)?;
+        if let Place::Left(before) = &mut self.places[shard] {
+            *before = entry;
+        }
+        let mut last = None;
+        for (kind, json) in pairs(fields)? {
+            let (Value::BulkString(kind), Value::BulkString(json)) = (kind, json) else { continue };
+            let Some(event) = parcel::unpack(&kind, &json, self.group) else { continue };
+            last = Some(self.fetched.len());
+            let receipt = bus::Receipt::Redis(Receipt { shard, entry, last: false });
+            self.fetched.push_back(Delivery { event, receipt });
+        }
+        match last.and_then(|last| self.fetched.get_mut(last)) {
+            Some(last) => last.receipt = bus::Receipt::Redis(Receipt { shard, entry, last: true }),
+            // Nothing in it is for this reader, or it is no longer there.
+            None => self.acknowledged[shard].push(entry),
+        }
+        Ok(())
+    }
+}
+
+/// Reads what is told in pairs, one behind the other or each by itself; nothing is none.
+fn pairs(value: Value) -> Result<Vec<(Value, Value)>, RedisError> {
+    match value {
+        Value::Nil => Ok(Vec::new()),
+        Value::Map(pairs) => Ok(pairs),
+        Value::Array(parts) if parts.iter().all(|part| matches!(part, Value::Array(_))) => {
+            parts.into_iter().map(|part| Ok(from_redis_value(part)?)).collect()
+        }
+        Value::Array(parts) => {
+            let mut parts = parts.into_iter();
+            Ok(std::iter::from_fn(|| Some((parts.next()?, parts.next()?))).collect())
+        }
+        other => Err(unreadable(&other).into()),
+    }
+}

@@ -150,8 +150,15 @@ impl Alone {
                 .map_err(|error| format!("can't listen at {address}: {error}"))?;
             info!(service = self.service, "Listens at {}", listener.local_addr()?);
             let opened = Arc::new(OnceLock::new());
-            let open_below = self.open_below;
-            let entrance = Entrance { token, open_below, patience, opened: Arc::clone(&opened) };
+            let Self { service, for_guests, open_below, .. } = self;
+            let entrance = Entrance {
+                service,
+                for_guests,
+                token,
+                open_below,
+                patience,
+                opened: Arc::clone(&opened),
+            };
             floor.serve(listener, self.service, entrance.router(), self.limits);
             self.work(floor, signals, open, &opened).await
         });

@@ -31,6 +31,9 @@ use tracing::{debug, warn};
 
 use crate::{metrics::Metrics, problem::Problem};
 
+/// The header of a request that names the service that it is for: at an address that was another's a moment ago, somebody
+/// else may listen by now.
+pub const FOR_SERVICE: HeaderName = HeaderName::from_static("x-chefcito-for");
 /// The header of an answer that says that nothing was done and the same may be asked again, whatever it is.
 pub const NOTHING_DONE: HeaderName = HeaderName::from_static("x-chefcito-nothing-done");
 

@@ -9,54 +9,39 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, Bytes, HttpBody as _},
+    body::{Body, Bytes},
     extract::Request,
     http::{
-        HeaderMap, HeaderName, Method, StatusCode, Uri, header,
-        uri::{Authority, InvalidUri, PathAndQuery},
+        Method, StatusCode, Uri,
+        uri::{Authority, InvalidUri},
     },
     response::{IntoResponse, Response},
 };
-use chassis::{
-    problem::Problem,
-    token::{SERVICE_TOKEN, ServiceToken},
-};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use chassis::{problem::Problem, token::ServiceToken};
+use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 use tower::Service as _;
-use tracing::warn;
+
+mod body;
+mod remote;
+mod replicas;
+
+pub(crate) use body::{too_large, with_whole_body};
+use remote::Remote;
 
 /// How long a service may take to answer, unless another deadline is given: below the 30 s of a whole request, so that
 /// the guest hears which part was late.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// How long it may take to reach a service. They are in the same house or cluster.
-const CONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
-/// How long an unused connection is kept: less than the services keep it.
-const IDLE_MAX: Duration = Duration::from_secs(20);
-/// How many unused connections to a service are kept.
-const IDLE_CONNECTIONS_MAX: usize = 64;
 /// The largest answer that the gateway itself reads, in bytes: a page of 2,000 facts has some 300 kB, the events of one
 /// subject, 10,000 at the most, some 5 MB.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long a guest may take to send the body of a request: below the 30 s of a whole request.
-const BODY_WAIT_MAX: Duration = Duration::from_secs(20);
-/// The largest body that is forwarded, in bytes; as `chassis::http::Limits` has it.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// What is between two neighbours and none of the next one's business (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+/// How long it is waited for a service that was away when it was last called, where only how it is shall be told.
+const LOOK_WAIT_MAX: Duration = Duration::from_millis(30);
+
+/// Among a request's extensions: it may be sent again although it may have been done already. So may what HTTP itself says
+/// is the same twice as once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repeatable;
 
 /// A service behind the gateway. Clones are the same.
 #[derive(Clone)]
@@ -69,12 +54,6 @@ pub struct Backend {
 enum Way {
     InProcess(Router),
     Remote(Arc<Remote>),
-}
-
-struct Remote {
-    client: Client<HttpConnector, Full<Bytes>>,
-    authority: Authority,
-    token: Option<ServiceToken>,
 }
 
 impl fmt::Debug for Backend {
@@ -104,6 +83,8 @@ pub enum BackendError {
 pub(crate) enum Unanswered {
     #[error("it did not answer within {} ms", waited.as_millis())]
     Late { waited: Duration },
+    #[error("it can't be reached")]
+    Away,
     #[error("it answered {status}")]
     Refused { status: StatusCode },
     #[error("its answer can't be read")]
@@ -117,32 +98,21 @@ impl Backend {
         Self { way: Way::InProcess(router), deadline: DEADLINE }
     }
 
-    /// Returns a service that listens at `url`, which has no path: `http://orders:8080`. The token says that it is the
-    /// gateway that calls. Nothing is called yet.
+    /// Returns the service of this name that listens at `urls`, which have no path: `http://orders:8080`, or several
+    /// behind commas. All addresses that they mean are replicas. The token says that it is the gateway that calls. Nothing
+    /// is called yet.
     ///
     /// # Errors
-    /// [`BackendError`] if the URL is none of that form.
-    pub fn remote(url: &str, token: Option<ServiceToken>) -> Result<Self, BackendError> {
-        let uri: Uri = url
-            .parse()
-            .map_err(|source| BackendError::Url { url: url.to_owned(), source: Some(source) })?;
-        let root = matches!(uri.path(), "" | "/") && uri.query().is_none();
-        let authority = match uri.authority() {
-            Some(authority) if root && uri.scheme_str() == Some("http") => authority.clone(),
-            _ => return Err(BackendError::Url { url: url.to_owned(), source: None }),
-        };
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_WAIT_MAX));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_MAX)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .build(connector);
-        Ok(Self {
-            way: Way::Remote(Arc::new(Remote { client, authority, token })),
-            deadline: DEADLINE,
-        })
+    /// [`BackendError`] if a URL is none of that form.
+    pub fn remote(
+        service: &'static str,
+        urls: &str,
+        token: Option<ServiceToken>,
+    ) -> Result<Self, BackendError> {
+        let names: Vec<Authority> = urls.split(',').map(authority_of).collect::<Result<_, _>>()?;
+        let remote = Remote::new(service, names, token)
+            .ok_or_else(|| BackendError::Url { url: urls.to_owned(), source: None })?;
+        Ok(Self { way: Way::Remote(Arc::new(remote)), deadline: DEADLINE })
     }
 
     /// Returns the same service, which has that long to answer.
@@ -151,8 +121,13 @@ impl Backend {
         Self { deadline, ..self }
     }
 
-    /// Calls the service. Where there is no answer, the answer is a problem: 504 if it is late, 503 if it can't be
-    /// reached.
+    /// Returns whether requests can get lost on the way, so that they should be such that they can be sent again.
+    pub(crate) const fn is_remote(&self) -> bool {
+        matches!(self.way, Way::Remote(_))
+    }
+
+    /// Calls the service. One that is being restarted is waited for a little. Where there is no answer, the answer is a
+    /// problem: 504 if it is late, 503 if it can't be reached.
     pub async fn call(&self, request: Request) -> Response {
         self.call_within(self.deadline, request).await
     }
@@ -160,10 +135,7 @@ impl Backend {
     async fn call_within(&self, deadline: Duration, request: Request) -> Response {
         let answer = async {
             match &self.way {
-                Way::InProcess(router) => match router.clone().call(request).await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
-                },
+                Way::InProcess(router) => call_router(router.clone(), request).await,
                 Way::Remote(remote) => {
                     remote.call(request).await.unwrap_or_else(IntoResponse::into_response)
                 }
@@ -193,53 +165,86 @@ impl Backend {
         deadline: Duration,
     ) -> Result<T, Unanswered> {
         let began = Instant::now();
-        let request = Request::builder()
-            .method(method)
-            .uri(path_and_query)
-            .body(Body::from(body))
-            .map_err(|error| Unanswered::Unreadable { source: error.into() })?;
+        let mut request = request(method, path_and_query, body)?;
+        // The gateway itself only asks.
+        request.extensions_mut().insert(Repeatable);
         let response = self.call_within(deadline, request).await;
-        let status = response.status();
-        if status == StatusCode::GATEWAY_TIMEOUT {
+        if response.status() == StatusCode::GATEWAY_TIMEOUT {
             return Err(Unanswered::Late { waited: deadline });
         }
-        if !status.is_success() {
-            return Err(Unanswered::Refused { status });
-        }
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
-        let body = tokio::time::timeout(deadline.saturating_sub(began.elapsed()), body)
-            .await
-            .map_err(|_| Unanswered::Late { waited: deadline })?
-            .map_err(|source| Unanswered::Unreadable { source })?;
-        serde_json::from_slice(&body.to_bytes())
-            .map_err(|error| Unanswered::Unreadable { source: error.into() })
+        read(response, deadline, began).await
     }
-}
 
-/// Returns the request with its whole body in memory, so that a guest who is slow is not taken for a service that is.
-pub(crate) async fn with_whole_body(request: Request) -> Result<Request, Problem> {
-    if request.body().is_end_stream() {
-        return Ok(request);
-    }
-    let (parts, body) = request.into_parts();
-    Ok(Request::from_parts(parts, Body::from(read_whole(body).await?)))
-}
-
-async fn read_whole(body: Body) -> Result<Bytes, Problem> {
-    let read = axum::body::to_bytes(body, BODY_BYTES_MAX);
-    match tokio::time::timeout(BODY_WAIT_MAX, read).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) if is_too_long(&error) => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::bad_request("The body ended before its time.")),
-        Err(_) => {
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long")
-                .detail(format!("Its body should be here within {} s.", BODY_WAIT_MAX.as_secs())))
+    /// Asks the service how it is, without waiting for one that is away.
+    pub(crate) async fn look<T: DeserializeOwned + Send + 'static>(
+        &self,
+        path_and_query: &str,
+        deadline: Duration,
+    ) -> Result<T, Unanswered> {
+        let Way::Remote(remote) = &self.way else {
+            return self.get(path_and_query, deadline).await;
+        };
+        let was_away = remote.is_away();
+        let request = request(Method::GET, path_and_query, Bytes::new())?;
+        let remote = Arc::clone(remote);
+        let asked = async move {
+            let began = Instant::now();
+            match remote.call_once(request).await {
+                Ok(response) => read(response, deadline, began).await,
+                Err(_) => Err(Unanswered::Away),
+            }
+        };
+        // It goes on when nobody waits any more, so that it is noticed when the service is back.
+        let asked = tokio::spawn(tokio::time::timeout(deadline, asked));
+        match tokio::time::timeout(if was_away { LOOK_WAIT_MAX } else { deadline }, asked).await {
+            Ok(Ok(Ok(answer))) => answer,
+            Ok(Err(_)) | Err(_) if was_away => Err(Unanswered::Away),
+            _ => Err(Unanswered::Late { waited: deadline }),
         }
     }
 }
 
-fn is_too_long(error: &axum::Error) -> bool {
-    error.source().is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+fn authority_of(url: &str) -> Result<Authority, BackendError> {
+    let invalid = |source| BackendError::Url { url: url.to_owned(), source };
+    let uri: Uri = url.trim().parse().map_err(|source| invalid(Some(source)))?;
+    let root = matches!(uri.path(), "" | "/") && uri.query().is_none();
+    match uri.authority() {
+        Some(authority) if root && uri.scheme_str() == Some("http") => Ok(authority.clone()),
+        _ => Err(invalid(None)),
+    }
+}
+
+async fn call_router(mut router: Router, request: Request) -> Response {
+    match router.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+fn request(method: Method, path_and_query: &str, body: Bytes) -> Result<Request, Unanswered> {
+    Request::builder()
+        .method(method)
+        .uri(path_and_query)
+        .body(Body::from(body))
+        .map_err(|error| Unanswered::Unreadable { source: error.into() })
+}
+
+async fn read<T: DeserializeOwned>(
+    response: Response,
+    deadline: Duration,
+    began: Instant,
+) -> Result<T, Unanswered> {
+    let status = response.status();
+    if !status.is_success() {
+        return Err(Unanswered::Refused { status });
+    }
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
+    let body = tokio::time::timeout(deadline.saturating_sub(began.elapsed()), body)
+        .await
+        .map_err(|_| Unanswered::Late { waited: deadline })?
+        .map_err(|source| Unanswered::Unreadable { source })?;
+    serde_json::from_slice(&body.to_bytes())
+        .map_err(|error| Unanswered::Unreadable { source: error.into() })
 }
 
 fn late(deadline: Duration) -> Problem {
@@ -248,68 +253,4 @@ fn late(deadline: Duration) -> Problem {
             "It was given {} ms. Whether the request was done is not known: repeat it with its Idempotency-Key.",
             deadline.as_millis()
         ))
-}
-
-impl Remote {
-    async fn call(&self, request: Request) -> Result<Response, Problem> {
-        let (mut parts, body) = request.into_parts();
-        // Whole, so that it can be sent again if the service closed the connection just then.
-        let body = read_whole(body).await?;
-        strip_hop_by_hop(&mut parts.headers);
-        for name in [header::HOST, header::CONTENT_LENGTH, header::EXPECT] {
-            parts.headers.remove(name);
-        }
-        if let Some(token) = &self.token {
-            parts.headers.insert(SERVICE_TOKEN, token.value().clone());
-        }
-        let path = parts.uri.path_and_query().cloned();
-        let uri = Uri::builder()
-            .scheme("http")
-            .authority(self.authority.clone())
-            .path_and_query(path.unwrap_or(PathAndQuery::from_static("/")))
-            .build()
-            .map_err(|_| Problem::bad_request("The path can't be passed on."))?;
-        let mut forwarded = Request::new(Full::new(body));
-        *forwarded.method_mut() = parts.method;
-        *forwarded.uri_mut() = uri;
-        *forwarded.headers_mut() = parts.headers;
-        match self.client.request(forwarded).await {
-            Ok(response) => {
-                let (mut parts, body) = response.into_parts();
-                strip_hop_by_hop(&mut parts.headers);
-                Ok(Response::from_parts(parts, Body::new(body)))
-            }
-            Err(error) => {
-                let why = chassis::database::chain(&error);
-                warn!(address = %self.authority, "No answer of {}: {why}", self.authority);
-                Err(if error.is_connect() {
-                    Problem::unavailable(
-                        "A service behind the gateway can't be reached. Nothing was done; try again.",
-                    )
-                } else {
-                    Problem::unavailable(
-                        "A service behind the gateway hung up. Repeat the request with its Idempotency-Key.",
-                    )
-                })
-            }
-        }
-    }
-}
-
-pub(crate) fn too_large() -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large")
-        .detail("Send it in several requests.")
-}
-
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
 }

@@ -18,9 +18,10 @@ use prometheus_client::{
 };
 use tokio::sync::{Mutex, Semaphore};
 use tracing::info;
+use uuid::Uuid;
 
 use crate::{
-    backend::{too_large, with_whole_body},
+    backend::{Repeatable, too_large, with_whole_body},
     keys::{Holder, KeyRing},
     limits::{Addresses, Rate},
     own,
@@ -32,6 +33,7 @@ use crate::{
 
 /// In which header the services are told who asks.
 const KEY: HeaderName = HeaderName::from_static("x-chefcito-key");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The largest body, in bytes; as `chassis::http::Limits` has it. One that says that it is larger is not even read.
 const BODY_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -220,6 +222,9 @@ impl Door {
         };
         match route.target {
             Target::Service(name) => match self.services.get(name) {
+                Some(backend) if backend.is_remote() => {
+                    backend.call(made_repeatable(route, request)).await
+                }
                 Some(backend) => backend.call(request).await,
                 None => chassis::http::no_such_route(request).await.into_response(),
             },
@@ -231,6 +236,20 @@ impl Door {
             }
         }
     }
+}
+
+/// Sees to it that a request can be sent again if it gets lost on the way: one that takes a key by which a repeat is known
+/// is given one, if the guest sent none.
+fn made_repeatable(route: &Route, mut request: Request) -> Request {
+    if route.idempotent {
+        request.headers_mut().entry(IDEMPOTENCY_KEY).or_insert_with(|| {
+            let key = Uuid::now_v7().simple().to_string();
+            HeaderValue::from_str(&key).unwrap_or(HeaderValue::from_static(""))
+        });
+    }
+    // What takes no key and changes something is such that twice is as once: it says what shall be, not what to add.
+    request.extensions_mut().insert(Repeatable);
+    request
 }
 
 /// Replaces what only the gateway may say.

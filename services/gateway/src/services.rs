@@ -58,24 +58,24 @@ impl Backends {
     /// [`BackendsError`] if one is missing or can't be used.
     pub fn from_environment() -> Result<Self, BackendsError> {
         let token = ServiceToken::from_environment()?;
-        let found = |variable: &'static str| -> Result<Option<Backend>, BackendsError> {
+        let found = |service, variable: &'static str| -> Result<Option<Backend>, BackendsError> {
             let url: Option<String> = config::read(variable, "like http://orders:8080")?;
-            url.map(|url| Backend::remote(&url, token.clone()))
+            url.map(|url| Backend::remote(service, &url, token.clone()))
                 .transpose()
                 .map_err(|source| BackendsError::Backend { variable, source })
         };
-        let needed = |variable: &'static str| -> Result<Backend, BackendsError> {
-            found(variable)?
+        let needed = |service, variable: &'static str| -> Result<Backend, BackendsError> {
+            found(service, variable)?
                 .ok_or_else(|| config::missing(variable, "like http://orders:8080").into())
         };
         Ok(Self {
-            orders: needed("CHEFCITO_ORDERS_URL")?,
-            kitchen: needed("CHEFCITO_KITCHEN_URL")?,
-            inventory: needed("CHEFCITO_INVENTORY_URL")?,
+            orders: needed(ORDERS, "CHEFCITO_ORDERS_URL")?,
+            kitchen: needed(KITCHEN, "CHEFCITO_KITCHEN_URL")?,
+            inventory: needed(INVENTORY, "CHEFCITO_INVENTORY_URL")?,
             // `CHEFCITO_MARKET_URL` is the farmers' market itself, which only the adapter reaches.
-            market: needed("CHEFCITO_MARKET_SERVICE_URL")?,
-            board: needed("CHEFCITO_BOARD_URL")?,
-            plaza: found("CHEFCITO_PLAZA_URL")?,
+            market: needed(MARKET, "CHEFCITO_MARKET_SERVICE_URL")?,
+            board: needed(BOARD, "CHEFCITO_BOARD_URL")?,
+            plaza: found(PLAZA, "CHEFCITO_PLAZA_URL")?,
         })
     }
 }

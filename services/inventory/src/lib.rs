@@ -36,7 +36,7 @@ mod queries;
 mod reactions;
 pub mod store;
 
-pub use market::{Answer, GrpcMarket, Market, MarketError};
+pub use market::{Answer, GrpcMarket, InvalidAddress, Market, MarketError};
 
 /// How its tables came to be what they are.
 pub const MIGRATIONS: Migrations = Migrations {

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
             config::read(MARKET, ADDRESS)?.ok_or_else(|| config::missing(MARKET, ADDRESS))?;
         let invalid =
             |value| ConfigError::Invalid { variable: MARKET.into(), expected: ADDRESS, value };
-        let market = GrpcMarket::at(address.clone()).map_err(|_| invalid(address))?;
+        let market = GrpcMarket::at(&floor, &address).map_err(|_| invalid(address))?;
         let market = market.showing(ServiceToken::from_environment()?);
         Ok(Inventory::open(&floor, Config::from_environment()?, market).await?.router())
     })

@@ -2,7 +2,10 @@
 
 use std::{future::Future, time::Duration};
 
-use chassis::token::{SERVICE_TOKEN, ServiceToken};
+use chassis::{
+    service::Floor,
+    token::{SERVICE_TOKEN, ServiceToken},
+};
 use contracts::{
     Ingredient, PurchaseId,
     market::{BuyRequest, buy_response::Outcome, market_client::MarketClient},
@@ -12,11 +15,12 @@ use tonic::{
     body::Body,
     client::GrpcService,
     codegen::{Body as HttpBody, Bytes, StdError},
-    transport::{Channel, Endpoint},
+    transport::Channel,
 };
 
-/// How long to wait for a connection to the market service.
-const CONNECT_MAX: Duration = Duration::from_secs(2);
+mod channel;
+
+pub use channel::InvalidAddress;
 
 /// What the market answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,13 +90,14 @@ impl<T> GrpcMarket<T> {
 }
 
 impl GrpcMarket<Channel> {
-    /// Makes a market of the service at an address, such as `http://127.0.0.1:7474`. It is connected to when it is first
-    /// called, and again whenever the connection was lost.
+    /// Makes a market of the service at these addresses, such as `http://market:8081`, several behind commas; all that
+    /// their names mean are replicas. They are connected to when they are first called, and again whenever a connection
+    /// was lost, until the floor is closed.
     ///
     /// # Errors
-    /// [`tonic::transport::Error`] if the address is none.
-    pub fn at(address: String) -> Result<Self, tonic::transport::Error> {
-        Ok(Self::new(Endpoint::from_shared(address)?.connect_timeout(CONNECT_MAX).connect_lazy()))
+    /// [`InvalidAddress`] if one is none.
+    pub fn at(floor: &Floor, addresses: &str) -> Result<Self, InvalidAddress> {
+        channel::to(floor, addresses).map(Self::new)
     }
 }
 

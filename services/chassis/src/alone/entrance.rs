@@ -11,7 +11,12 @@ use axum::{
 use contracts::api::service::ServiceStatus;
 use tower::Service as _;
 
-use crate::{http::NOTHING_DONE, patience::Patience, problem::Problem, token::ServiceToken};
+use crate::{
+    http::{FOR_SERVICE, NOTHING_DONE},
+    patience::Patience,
+    problem::Problem,
+    token::ServiceToken,
+};
 
 /// Which requests need no token: those of whoever looks after the process.
 const OPEN_TO_ALL: [&str; 2] = ["/health", "/ready"];
@@ -19,6 +24,8 @@ const OPEN_TO_ALL: [&str; 2] = ["/health", "/ready"];
 /// The entrance. Clones are the same.
 #[derive(Clone, Debug)]
 pub(super) struct Entrance {
+    pub(super) service: &'static str,
+    pub(super) for_guests: bool,
     pub(super) token: Option<ServiceToken>,
     /// What begins like this needs no token either.
     pub(super) open_below: Option<&'static str>,
@@ -40,6 +47,13 @@ impl Entrance {
             return Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Who is asking?")
                 .detail("Only services of this environment may ask, by its service token.")
                 .into_response();
+        }
+        let named = request.headers().get(FOR_SERVICE).filter(|_| !self.for_guests);
+        if named.is_some_and(|name| name != self.service) {
+            return nothing_done(
+                Problem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", "That is for another")
+                    .detail(format!("Here is {}. Nothing was done.", self.service)),
+            );
         }
         match self.opened.get() {
             Some(router) => match router.clone().call(request).await {
@@ -70,14 +84,15 @@ impl Entrance {
             })
             .into_response(),
             "/ready" => Problem::unavailable(format!("Not open yet: {why}.")).into_response(),
-            _ => {
-                let mut response = Problem::unavailable(
-                    "The service is not open yet. Nothing was done; try again.",
-                )
-                .into_response();
-                response.headers_mut().insert(NOTHING_DONE, HeaderValue::from_static("true"));
-                response
-            }
+            _ => nothing_done(Problem::unavailable(
+                "The service is not open yet. Nothing was done; try again.",
+            )),
         }
     }
+}
+
+fn nothing_done(problem: Problem) -> Response {
+    let mut response = problem.into_response();
+    response.headers_mut().insert(NOTHING_DONE, HeaderValue::from_static("true"));
+    response
 }

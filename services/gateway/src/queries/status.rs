@@ -47,7 +47,7 @@ pub(crate) async fn ready(door: &Door) -> Result<(), Problem> {
 async fn statuses(door: &Door) -> BTreeMap<String, ServiceStatus> {
     let asked = door
         .services
-        .ask_all(|_, backend| backend.get::<ServiceStatus>("/internal/status", STATUS_WAIT_MAX));
+        .ask_all(|_, backend| backend.look::<ServiceStatus>("/internal/status", STATUS_WAIT_MAX));
     let answered = |answer: Result<ServiceStatus, Unanswered>| {
         answer.unwrap_or_else(|error| ServiceStatus {
             reason: Some(error.to_string()),
@@ -58,7 +58,7 @@ async fn statuses(door: &Door) -> BTreeMap<String, ServiceStatus> {
 }
 
 async fn summary(board: Option<&Backend>) -> Option<Summary> {
-    board?.get("/v1/summary", STATUS_WAIT_MAX).await.ok()
+    board?.look("/v1/summary", STATUS_WAIT_MAX).await.ok()
 }
 
 /// Returns whether nothing is under way in a service. Of one that is not ready nobody knows.

@@ -11,6 +11,7 @@ mod limits;
 mod openapi;
 mod overview;
 mod remote;
+mod restarts;
 mod retention;
 mod stage;
 mod story;

@@ -48,7 +48,10 @@ impl Apart {
     }
 
     fn backends(&self) -> Backends {
-        Backends { orders: Backend::remote(&self.url, Some(token())).unwrap(), ..echoes() }
+        Backends {
+            orders: Backend::remote("orders", &self.url, Some(token())).unwrap(),
+            ..echoes()
+        }
     }
 }
 
@@ -73,8 +76,10 @@ async fn a_service_apart_answers_as_one_in_the_house() {
             let headers = echoed["headers"].as_object_mut().unwrap();
             let token = headers.remove("x-chefcito-service-token");
             assert_eq!(token.is_some(), std::ptr::eq(stage, &far));
-            for of_this_connection in ["host", "content-length", "traceparent", "x-chefcito-key"] {
-                headers.remove(of_this_connection);
+            let of_this_request = ["host", "content-length", "traceparent", "x-chefcito-key"];
+            let of_one_apart = ["x-chefcito-for", "idempotency-key"];
+            for other in of_this_request.iter().chain(&of_one_apart) {
+                headers.remove(*other);
             }
             answers.push((got.status, kind, echoed));
         }
@@ -116,7 +121,8 @@ async fn a_slow_service_is_a_504_wherever_it_is() {
         })
     };
     let apart = Apart::serve(stuck()).await;
-    let backends = [Backend::in_process(stuck()), Backend::remote(&apart.url, None).unwrap()];
+    let backends =
+        [Backend::in_process(stuck()), Backend::remote("orders", &apart.url, None).unwrap()];
     for backend in backends {
         let orders = backend.with_deadline(Duration::from_millis(50));
         let stage = Stage::with(Backends { orders, ..echoes() }).await;
@@ -173,8 +179,11 @@ fn only_the_plain_address_of_a_service_is_one() {
         "http://",
         "http://orders/v1",
         "http://orders?x",
+        "http://orders,",
+        "http://orders,https://orders",
     ] {
-        assert!(Backend::remote(bad, None).is_err(), "{bad}");
+        assert!(Backend::remote("orders", bad, None).is_err(), "{bad}");
     }
-    assert!(Backend::remote("http://orders:8080/", Some(token())).is_ok());
+    assert!(Backend::remote("orders", "http://orders:8080/", Some(token())).is_ok());
+    assert!(Backend::remote("orders", "http://one:8080, http://two:8080", None).is_ok());
 }

@@ -1,5 +1,19 @@
 //! The market service is called over gRPC, here in process.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use chassis::{
+    Clock,
+    bus::Bus,
+    database::{Durability, Location},
+    service::Floor,
+};
 use contracts::{
     Ingredient, PurchaseId,
     market::{
@@ -9,7 +23,12 @@ use contracts::{
     },
 };
 use inventory::{Answer, GrpcMarket, Market, MarketError};
-use tonic::{Request, Response, Status};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Request, Response, Status,
+    service::interceptor::InterceptedService,
+    transport::{Server, server::TcpIncoming},
+};
 
 /// Sells 3 lemons, does not know about rice, and has no other word for anything.
 struct Farmer;
@@ -45,7 +64,69 @@ async fn what_the_market_service_says_is_what_the_buyer_hears() {
 #[tokio::test]
 async fn a_market_that_is_not_there_is_an_error_and_not_a_hang() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let market = GrpcMarket::at(format!("http://{nobody}")).unwrap();
+    let floor = floor();
+    let market = GrpcMarket::at(&floor, &format!("http://{nobody}")).unwrap();
     assert!(market.buy(PurchaseId::new(), Ingredient::Lemon).await.is_err());
-    assert!(GrpcMarket::at("not an address".into()).is_err());
+    assert!(GrpcMarket::at(&floor, "not an address").is_err());
+    floor.close().await;
+}
+
+/// Serves the farmer at an address until it is told to stop; counts what it sold.
+fn serve(listener: std::net::TcpListener) -> (CancellationToken, Arc<AtomicUsize>) {
+    let (stop, sold) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&sold);
+    let counted = InterceptedService::new(MarketServer::new(Farmer), move |request| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok(request)
+    });
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    let until = stop.clone().cancelled_owned();
+    tokio::spawn(
+        Server::builder()
+            .add_service(counted)
+            .serve_with_incoming_shutdown(TcpIncoming::from(listener), until),
+    );
+    (stop, sold)
+}
+
+#[tokio::test]
+async fn replicas_share_what_is_bought_and_one_that_comes_back_is_bought_at_again() {
+    let floor = floor();
+    let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+    let urls = addresses.map(|address| format!("http://{address}")).join(",");
+    let [first, second] = listeners.map(serve);
+    let market = GrpcMarket::at(&floor, &urls).unwrap();
+    let buy = async || market.buy(PurchaseId::new(), Ingredient::Lemon).await;
+    let buy_until = async |what: &str, is_so: &dyn Fn() -> bool| {
+        let began = Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < Duration::from_secs(20), "bought in vain until {what}");
+            // A market that is being restarted may fail; the buyer asks again.
+            let _ = buy().await;
+        }
+    };
+    let sold = |of: &Arc<AtomicUsize>| of.load(Ordering::Relaxed);
+    buy_until("both sold", &|| sold(&first.1) > 5 && sold(&second.1) > 5).await;
+
+    first.0.cancel();
+    let before = sold(&second.1);
+    buy_until("the other sold", &|| sold(&second.1) > before + 20).await;
+    let began = Instant::now();
+    let again = loop {
+        assert!(began.elapsed() < Duration::from_secs(20), "the address stays taken");
+        match std::net::TcpListener::bind(addresses[0]) {
+            Ok(listener) => break serve(listener),
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    buy_until("the first sold again", &|| sold(&again.1) > 5).await;
+    floor.close().await;
+}
+
+fn floor() -> Floor {
+    let location =
+        Location::Folder { folder: std::env::temp_dir(), durability: Durability::Process };
+    Floor::new(location, Bus::in_process(), Clock::System)
 }

@@ -6,7 +6,10 @@ use std::sync::{Arc, Weak};
 use contracts::events::{Envelope, catalogue};
 use uuid::Uuid;
 
-use crate::outbox::{Relay, Stored};
+use crate::{
+    database::{StoreError, Tx},
+    outbox::{Relay, Stored},
+};
 
 mod in_process;
 pub(crate) mod redis;
@@ -63,9 +66,9 @@ impl Bus {
         }
     }
 
-    /// Subscribes a service to the events that the catalogue says it reads. One subscription a service.
+    /// Subscribes an open service to the events that the catalogue says it reads. One subscription a service.
     #[must_use]
-    pub fn subscribe(&self, reader: &'static str) -> Subscription {
+    pub(crate) fn subscribe(&self, reader: &'static str) -> Subscription {
         match self {
             Self::InProcess(bus) => Subscription::InProcess(bus.subscribe(reader)),
             Self::Redis(bus) => Subscription::Redis(Box::new(bus.subscribe(reader))),
@@ -115,7 +118,7 @@ impl Bus {
 
 /// What one service hears.
 #[derive(Debug)]
-pub enum Subscription {
+pub(crate) enum Subscription {
     /// From the services of its process.
     InProcess(in_process::Subscription),
     /// Through Redis.
@@ -124,7 +127,7 @@ pub enum Subscription {
 
 /// An event on its way to one reader.
 #[derive(Clone, Debug)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     /// The event.
     pub event: Arc<Envelope>,
     receipt: Receipt,
@@ -139,26 +142,59 @@ enum Receipt {
 impl Subscription {
     /// Waits for events; returns up to `limit`, in order for each subject. What is not acknowledged must be asked for
     /// again by its owner: the bus has handed it over, and keeps it until every reader acknowledged it.
-    pub async fn next(&mut self, limit: usize) -> Vec<Delivery> {
+    pub(crate) async fn next(&mut self, limit: usize) -> Vec<Delivery> {
         match self {
             Self::InProcess(subscription) => subscription.next(limit).await,
             Self::Redis(reader) => reader.next(limit).await,
         }
     }
 
+    /// Returns what has to hold in the transaction that acts on these.
+    pub(crate) fn guard(&self, deliveries: &[Delivery]) -> Guard {
+        match self {
+            Self::InProcess(_) => Guard::default(),
+            Self::Redis(reader) => Guard(Some(reader.guard(deliveries))),
+        }
+    }
+
     /// Tells the bus that this reader has committed them.
-    pub fn acknowledge(&mut self, deliveries: &[Delivery]) {
+    pub(crate) fn acknowledge(&mut self, deliveries: &[Delivery]) {
         match self {
             Self::InProcess(_) => in_process::acknowledge(deliveries),
             Self::Redis(reader) => reader.acknowledge(deliveries),
         }
     }
 
+    /// Gives up what was handed over and not acknowledged: some of it is another's now. The rest is handed over again.
+    pub(crate) fn give_up(&mut self) {
+        match self {
+            // Nobody else could take it over.
+            Self::InProcess(_) => {}
+            Self::Redis(reader) => reader.give_up(),
+        }
+    }
+
     /// Ends it: what was acknowledged is known to the bus then.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         match self {
             Self::InProcess(_) => {}
             Self::Redis(reader) => reader.close().await,
         }
+    }
+}
+
+/// What has to hold in the transaction that acts on some events: that this process still is the one that does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Guard(Option<redis::Guard>);
+
+impl Guard {
+    /// Makes sure of it until the transaction ends.
+    pub(crate) fn check(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        self.0.as_ref().map_or(Ok(()), |guard| guard.check(tx))
+    }
+
+    /// Returns whether it is known not to hold any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.as_ref().is_some_and(redis::Guard::is_over)
     }
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::{
-    bus::{Delivery, Subscription},
+    bus::{Delivery, Guard, Subscription},
     database::{BATCH_MAX, Connection, Database, StoreError, Tx, Work},
     dead_letters, params,
 };
@@ -120,6 +120,16 @@ pub(crate) struct Consumer {
     pub(crate) react: Arc<Reaction>,
 }
 
+/// Why a batch was not done.
+enum Undone {
+    /// One of its events can't be acted on.
+    Refused(Arc<str>),
+    /// Another process acts on them now.
+    Moved,
+    /// The service ends.
+    Stopped,
+}
+
 impl Consumer {
     /// Consumes until it is told to stop. What is under way then is finished.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
@@ -128,16 +138,18 @@ impl Consumer {
                 () = stop.cancelled() => break,
                 batch = self.subscription.next(BATCH_MAX) => batch,
             };
+            let guard = self.subscription.guard(&batch);
             let events: Vec<Arc<Envelope>> =
                 batch.iter().map(|delivery| Arc::clone(&delivery.event)).collect();
-            let done = match self.attempt(events, &stop).await {
-                Err(StoreError::Piece(_)) => self.one_by_one(&batch, &stop).await,
+            let done = match self.attempt(events, &guard, &stop).await {
+                Err(Undone::Refused(_)) => self.one_by_one(&batch, &guard, &stop).await,
                 outcome => outcome,
             };
             match done {
                 Ok(()) => self.subscription.acknowledge(&batch),
+                Err(Undone::Moved) => self.subscription.give_up(),
                 // Only the end of the service leaves a batch undone: the bus keeps it.
-                Err(_) => break,
+                Err(Undone::Refused(_) | Undone::Stopped) => break,
             }
         }
         self.subscription.close().await;
@@ -147,41 +159,56 @@ impl Consumer {
     async fn attempt(
         &self,
         events: Vec<Arc<Envelope>>,
+        guard: &Guard,
         stop: &CancellationToken,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Undone> {
         let events: Arc<[Arc<Envelope>]> = events.into();
         let mut pause = ENGINE_PAUSE;
         loop {
             let (reply, answer) = oneshot::channel();
             let (react, events) = (Arc::clone(&self.react), Arc::clone(&events));
-            self.database.push(Box::new(Handling { react, events, reply: Some(reply) }));
+            let reply = Some(reply);
+            self.database.push(Box::new(Handling { react, events, guard: guard.clone(), reply }));
             match answer.await.unwrap_or(Err(StoreError::Closed)) {
+                Ok(()) => return Ok(()),
+                Err(StoreError::Piece(why)) => return Err(Undone::Refused(why)),
+                Err(StoreError::Closed) => return Err(Undone::Stopped),
                 // A commit that may have happened is tried again, too: the inbox knows.
-                Err(StoreError::Engine(why) | StoreError::Unknown(why)) => {
-                    warn!(service = self.database.service(), "Waits for its database: {why}");
-                }
-                outcome => return outcome,
+                Err(error) => self.wait(&error, guard, &mut pause, stop).await?,
             }
-            tokio::select! {
-                () = stop.cancelled() => return Err(StoreError::Closed),
-                () = tokio::time::sleep(jittered(pause)) => {}
-            }
-            pause = (pause * 2).min(ENGINE_PAUSE_MAX);
         }
+    }
+
+    /// Waits before the database is tried again.
+    async fn wait(
+        &self,
+        why: &StoreError,
+        guard: &Guard,
+        pause: &mut Duration,
+        stop: &CancellationToken,
+    ) -> Result<(), Undone> {
+        warn!(service = self.database.service(), "Waits for its database: {why}");
+        tokio::select! {
+            () = stop.cancelled() => return Err(Undone::Stopped),
+            () = tokio::time::sleep(jittered(*pause)) => {}
+        }
+        *pause = (*pause * 2).min(ENGINE_PAUSE_MAX);
+        if guard.is_over() { Err(Undone::Moved) } else { Ok(()) }
     }
 
     /// Acts on each event by itself, in order; sets aside those that can't be acted on.
     async fn one_by_one(
         &self,
         batch: &[Delivery],
+        guard: &Guard,
         stop: &CancellationToken,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Undone> {
         for delivery in batch {
             let event = &delivery.event;
             let mut attempts = 1;
             let mut pause = PIECE_PAUSE;
-            while let Err(failure) = self.attempt(vec![Arc::clone(event)], stop).await {
-                let StoreError::Piece(why) = failure else { return Err(failure) };
+            while let Err(undone) = self.attempt(vec![Arc::clone(event)], guard, stop).await {
+                let Undone::Refused(why) = undone else { return Err(undone) };
                 if attempts == ATTEMPTS_MAX {
                     let service = self.database.service();
                     let (id, subject) = (event.id, event.subject.as_str());
@@ -190,7 +217,7 @@ impl Consumer {
                         order_id = subject,
                         "Set aside event {id} after {attempts} attempts: {why}"
                     );
-                    self.set_aside(event, &why, attempts, stop).await?;
+                    self.set_aside(event, &why, attempts, guard, stop).await?;
                     break;
                 }
                 attempts += 1;
@@ -206,28 +233,22 @@ impl Consumer {
         event: &Arc<Envelope>,
         why: &Arc<str>,
         attempts: i64,
+        guard: &Guard,
         stop: &CancellationToken,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Undone> {
         let mut pause = ENGINE_PAUSE;
         loop {
-            let (event, why) = (Arc::clone(event), Arc::clone(why));
+            let (event, why, checked) = (Arc::clone(event), Arc::clone(why), guard.clone());
             let saved = self.database.write(move |tx| {
+                checked.check(tx)?;
                 note(tx, std::slice::from_ref(&event))?;
                 dead_letters::insert(tx, &event, &why, attempts)
             });
             match saved.await {
                 Ok(()) => return Ok(()),
-                Err(StoreError::Closed) => return Err(StoreError::Closed),
-                Err(error) => warn!(
-                    service = self.database.service(),
-                    "Could not set an event aside: {error}"
-                ),
+                Err(StoreError::Closed) => return Err(Undone::Stopped),
+                Err(error) => self.wait(&error, guard, &mut pause, stop).await?,
             }
-            tokio::select! {
-                () = stop.cancelled() => return Err(StoreError::Closed),
-                () = tokio::time::sleep(jittered(pause)) => {}
-            }
-            pause = (pause * 2).min(ENGINE_PAUSE_MAX);
         }
     }
 }
@@ -243,6 +264,7 @@ pub fn jittered(pause: Duration) -> Duration {
 struct Handling {
     react: Arc<Reaction>,
     events: Arc<[Arc<Envelope>]>,
+    guard: Guard,
     reply: Option<oneshot::Sender<Result<(), StoreError>>>,
 }
 
@@ -252,6 +274,7 @@ impl Work for Handling {
     }
 
     fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
+        self.guard.check(tx)?;
         handle(tx, &*self.react, &self.events)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use contracts::Timestamp;
 
 use crate::{
-    database::{StoreError, Tx},
+    database::{Connection, StoreError, Tx},
     params,
 };
 
@@ -21,9 +21,26 @@ const ACQUIRE: &str = "INSERT INTO leases (name, owner, epoch, expires_at) VALUE
 const CHECK: &str = "UPDATE leases SET epoch = epoch WHERE name = ?1 AND owner = ?2 AND epoch = ?3";
 const RELEASE: &str =
     "UPDATE leases SET expires_at = 0 WHERE name = ?1 AND owner = ?2 AND epoch = ?3";
+const LIST: &str = "SELECT name, owner, epoch, expires_at FROM leases WHERE name >= ?1 AND name < ?2 ORDER BY name";
+const RENEW_ALL: &str = "UPDATE leases SET expires_at = ?4
+     WHERE name >= ?1 AND name < ?2 AND owner = ?3 AND expires_at > 0";
+const MAKE: &str = "INSERT INTO leases (name, owner, epoch, expires_at) VALUES (?1, ?2, 1, ?3)
+     ON CONFLICT (name) DO NOTHING";
+const TAKE: &str = "UPDATE leases SET owner = ?2, epoch = epoch + 1, expires_at = ?3
+     WHERE name = ?1 AND owner = ?4 AND epoch = ?5 AND expires_at = ?6";
+const RELEASE_ALL: &str =
+    "UPDATE leases SET expires_at = 0 WHERE name >= ?1 AND name < ?2 AND owner = ?3";
+const FORGET: &str = "DELETE FROM leases WHERE name = ?1 AND expires_at <= ?2";
+const CHECK_EACH_SQLITE: &str =
+    "SELECT epoch FROM leases WHERE name = ?1 AND owner = ?2 AND epoch = ?3";
+const CHECK_ALL_POSTGRES: &str = "SELECT leases.name FROM leases
+         JOIN UNNEST($1::TEXT[], $2::TEXT[], $3::BIGINT[]) AS held (name, owner, epoch)
+         ON leases.name = held.name AND leases.owner = held.owner AND leases.epoch = held.epoch
+     FOR SHARE OF leases";
 
-/// Every statement of this file, for the test that prepares them.
-pub const STATEMENTS: [&str; 3] = [ACQUIRE, CHECK, RELEASE];
+/// Every statement of this file that both engines run, for the test that prepares them.
+pub const STATEMENTS: [&str; 10] =
+    [ACQUIRE, CHECK, RELEASE, LIST, RENEW_ALL, MAKE, TAKE, RELEASE_ALL, FORGET, CHECK_EACH_SQLITE];
 
 /// A right to do something, for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,12 +77,106 @@ pub fn acquire(
 /// [`StoreError::Engine`] if it is not: nothing of the transaction may be saved then.
 pub fn check(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
     match tx.execute(CHECK, &params![lease.name, lease.owner, lease.epoch])? {
-        0 => Err(StoreError::engine(format!(
-            "the lease `{}` of epoch {} is another's",
-            lease.name, lease.epoch
-        ))),
+        0 => Err(lost(lease)),
         _ => Ok(()),
     }
+}
+
+fn lost(lease: &Lease) -> StoreError {
+    let Lease { name, epoch, .. } = lease;
+    StoreError::engine(format!("the lease `{name}` of epoch {epoch} is another's"))
+}
+
+/// Makes sure of several leases, as [`check`] does of one: one statement on PostgreSQL.
+///
+/// # Errors
+/// [`StoreError::Engine`] if one of them is another's: nothing of the transaction may be saved then.
+pub(crate) fn check_all(tx: &mut Tx<'_>, leases: &[Lease]) -> Result<(), StoreError> {
+    let found: Vec<String> = match &mut *tx.connection {
+        // No other process writes here: nobody takes it before this transaction ends.
+        Connection::Sqlite(_) => {
+            let each = leases.iter().map(|lease| params![lease.name, lease.owner, lease.epoch]);
+            let found = tx.query_each(CHECK_EACH_SQLITE, each, |row| row.get::<i64>(0))?;
+            return if found.len() == leases.len() { Ok(()) } else { Err(lost_any(leases)) };
+        }
+        Connection::Postgres(postgres) => {
+            let names: Vec<&str> = leases.iter().map(|lease| lease.name.as_str()).collect();
+            let owners: Vec<&str> = leases.iter().map(|lease| lease.owner.as_str()).collect();
+            let epochs: Vec<i64> = leases.iter().map(|lease| lease.epoch).collect();
+            let rows = postgres.rows(CHECK_ALL_POSTGRES, &[&names, &owners, &epochs])?;
+            rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?
+        }
+    };
+    match leases.iter().find(|lease| !found.contains(&lease.name)) {
+        Some(lease) => Err(lost(lease)),
+        None => Ok(()),
+    }
+}
+
+fn lost_any(leases: &[Lease]) -> StoreError {
+    let names: Vec<&str> = leases.iter().map(|lease| lease.name.as_str()).collect();
+    StoreError::engine(format!("one of the leases {} is another's", names.join(", ")))
+}
+
+/// Leases whose names begin alike.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Family {
+    /// What the names begin with.
+    pub(crate) first: &'static str,
+    /// The least text behind all such names.
+    pub(crate) end: &'static str,
+}
+
+impl Family {
+    /// Returns all of them, whoever has them.
+    pub(crate) fn list(self, tx: &mut Tx<'_>) -> Result<Vec<Lease>, StoreError> {
+        tx.query(LIST, &params![self.first, self.end], |row| {
+            Ok(Lease {
+                name: row.get(0)?,
+                owner: row.get(1)?,
+                epoch: row.get(2)?,
+                expires_at: row.get(3)?,
+            })
+        })
+    }
+
+    /// Renews those that an owner has and did not release.
+    pub(crate) fn renew(
+        self,
+        tx: &mut Tx<'_>,
+        owner: &str,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        tx.execute(RENEW_ALL, &params![self.first, self.end, owner, expires_at]).map(|_| ())
+    }
+
+    /// Gives back those that an owner has.
+    pub(crate) fn release(self, tx: &mut Tx<'_>, owner: &str) -> Result<(), StoreError> {
+        tx.execute(RELEASE_ALL, &params![self.first, self.end, owner]).map(|_| ())
+    }
+}
+
+/// Takes a lease, if it still is as it was seen, or is not there if it was not; returns whether that was so.
+pub(crate) fn take(
+    tx: &mut Tx<'_>,
+    name: &str,
+    seen: Option<&Lease>,
+    owner: &str,
+    expires_at: Timestamp,
+) -> Result<bool, StoreError> {
+    let taken = match seen {
+        Some(seen) => tx.execute(
+            TAKE,
+            &params![name, owner, expires_at, seen.owner, seen.epoch, seen.expires_at],
+        )?,
+        None => tx.execute(MAKE, &params![name, owner, expires_at])?,
+    };
+    Ok(taken == 1)
+}
+
+/// Forgets a lease that was over before this moment.
+pub(crate) fn forget(tx: &mut Tx<'_>, name: &str, before: Timestamp) -> Result<(), StoreError> {
+    tx.execute(FORGET, &params![name, before]).map(|_| ())
 }
 
 /// Gives a lease back before its time, so that the next owner need not wait.

@@ -126,8 +126,9 @@ impl Floor {
                 forgotten.map_err(|source| OpenError::Store { service: name, source })?;
             }
             Bus::Redis(redis) => {
-                let publisher = redis.publisher(Arc::clone(&relay), database.clone());
+                let (publisher, tenancy) = redis.join(Arc::clone(&relay), database.clone());
                 self.tasks.spawn(publisher.run(self.stop.clone()));
+                self.tasks.spawn(tenancy.run(self.stop.clone()));
             }
         }
         self.tasks.spawn(relay.run(database.clone(), self.stop.clone()));

@@ -60,7 +60,7 @@ struct Shared {
 
 /// What one service hears.
 #[derive(Debug)]
-pub struct Subscription {
+pub(crate) struct Subscription {
     bus: Arc<InProcess>,
     reader: &'static str,
     arrived: Arc<Notify>,

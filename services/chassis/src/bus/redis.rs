@@ -9,12 +9,16 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use ::redis::{AsyncConnectionConfig, Client, RedisResult, aio::MultiplexedConnection};
+use ::redis::{
+    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
+    RedisResult, aio::MultiplexedConnection,
+};
 use contracts::{Timestamp, events::catalogue};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
@@ -31,13 +35,16 @@ mod parcel;
 pub(crate) mod publisher;
 mod reader;
 mod scripts;
+mod shares;
 mod stream;
+mod tenancy;
 
 use publisher::{Offer, Publisher};
-pub(crate) use reader::Reader;
 pub(super) use reader::Receipt;
+pub(crate) use reader::{Guard, Reader};
 use scripts::Scripts;
 use stream::Names;
+pub(crate) use tenancy::Tenancy;
 
 /// What the names of all keys begin with, unless something else is said.
 const PREFIX: &str = "chefcito";
@@ -59,13 +66,17 @@ pub struct Settings {
     pub url: String,
     /// What the names of all keys begin with.
     pub prefix: String,
+    /// What this process is called among the replicas of its services. After a restart it is called the same, so that it
+    /// has at once what it had before.
+    pub place: String,
 }
 
 impl Settings {
-    /// Returns the usual settings for a Redis.
+    /// Returns the usual settings for a Redis, and a place where nobody was before.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), prefix: PREFIX.to_owned() }
+        let place = Uuid::new_v4().simple().to_string();
+        Self { url: url.into(), prefix: PREFIX.to_owned(), place }
     }
 }
 
@@ -94,20 +105,43 @@ pub fn from_environment() -> Result<super::Bus, SettingsError> {
     };
     let expected = "what the names of Redis keys begin with";
     let prefix = config::read_or("CHEFCITO_REDIS_PREFIX", expected, PREFIX.to_owned())?;
-    super::Bus::redis(Settings { prefix, ..Settings::new(url) })
+    let mut settings = Settings { prefix, ..Settings::new(url) };
+    if let Some(place) = place()? {
+        settings.place = place;
+    }
+    super::Bus::redis(settings)
+}
+
+/// Returns the machine's name and the port; nothing if the port is any.
+fn place() -> Result<Option<String>, ConfigError> {
+    let address: Option<std::net::SocketAddr> =
+        config::read("CHEFCITO_LISTEN", "an address and a port such as 127.0.0.1:7373")?;
+    let port = address.map_or(0, |address| address.port());
+    let uname = rustix::system::uname();
+    let machine = uname.nodename().to_string_lossy();
+    Ok((port != 0).then(|| format!("{machine}:{port}")))
 }
 
 /// The bus itself.
 pub struct Redis {
     client: Client,
+    /// The same Redis, on connections on which it speaks unasked.
+    pushing: Client,
     names: Names,
     scripts: Scripts,
-    /// Where each writer of this process hands in what it offers.
-    publishers: Mutex<HashMap<&'static str, mpsc::UnboundedSender<Offer>>>,
+    place: String,
+    /// The services of this process.
+    members: Mutex<HashMap<&'static str, Member>>,
     /// Who fails to reach Redis, since when.
     troubles: Mutex<HashMap<&'static str, Timestamp>>,
     /// For questions beside the way of events.
     beside: tokio::sync::Mutex<Beside>,
+}
+
+struct Member {
+    /// Where its relay hands in what it offers.
+    offers: mpsc::UnboundedSender<Offer>,
+    tenancy: Arc<Tenancy>,
 }
 
 #[derive(Default)]
@@ -125,43 +159,73 @@ impl fmt::Debug for Redis {
 
 impl Redis {
     pub(super) fn new(settings: Settings) -> Result<Self, SettingsError> {
-        let client = Client::open(settings.url.as_str());
+        let unusable = |source| SettingsError::Url { source };
+        let address = settings.url.as_str().into_connection_info().map_err(unusable)?;
+        let speaking = address.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let pushing = address.clone().set_redis_settings(speaking);
         Ok(Self {
-            client: client.map_err(|source| SettingsError::Url { source })?,
+            client: Client::open(address).map_err(unusable)?,
+            pushing: Client::open(pushing).map_err(unusable)?,
             names: Names::new(&settings.prefix),
             scripts: Scripts::default(),
-            publishers: Mutex::default(),
+            place: settings.place,
+            members: Mutex::default(),
             troubles: Mutex::default(),
             beside: tokio::sync::Mutex::default(),
         })
     }
 
     pub(super) fn offer(&self, service: &'static str, round: u64, events: Vec<Stored>) {
-        let publishers = self.publishers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(publisher) = publishers.get(service) {
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(member) = members.get(service) {
             // A publisher that has ended leaves its events in the table: the next process offers them.
-            let _ = publisher.send(Offer { round, events });
+            let _ = member.offers.send(Offer { round, events });
         }
     }
 
-    /// Makes what carries the events of a relay to Redis.
-    pub(crate) fn publisher(self: &Arc<Self>, relay: Arc<Relay>, database: Database) -> Publisher {
-        let (sender, offers) = mpsc::unbounded_channel();
-        let mut publishers = self.publishers.lock().unwrap_or_else(PoisonError::into_inner);
-        publishers.insert(relay.service(), sender);
-        Publisher::new(Arc::clone(self), relay, database, offers)
+    /// Lets a service take part; returns what carries its events to Redis, and its part among its replicas.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        relay: Arc<Relay>,
+        database: Database,
+    ) -> (Publisher, Arc<Tenancy>) {
+        let (offers, offered) = mpsc::unbounded_channel();
+        let service = relay.service();
+        let tenancy = Tenancy::new(database.clone(), &self.place, catalogue::is_writer(service));
+        let member = Member { offers, tenancy: Arc::clone(&tenancy) };
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).insert(service, member);
+        let held = tenancy.held();
+        (Publisher::new(Arc::clone(self), relay, database, offered, held), tenancy)
     }
 
+    /// Subscribes a service that takes part.
+    ///
+    /// # Panics
+    /// If it does not.
     pub(super) fn subscribe(self: &Arc<Self>, reader: &'static str) -> Reader {
-        Reader::new(Arc::clone(self), reader)
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        let member = members.get(reader).expect("a service is opened before it reads");
+        member.tenancy.read();
+        Reader::new(Arc::clone(self), reader, Arc::clone(&member.tenancy))
     }
 
     /// Makes a connection on which an answer may take so long.
     async fn connect(&self, answer_max: Duration) -> RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_MAX))
-            .set_response_timeout(Some(answer_max));
-        self.client.get_multiplexed_async_connection_with_config(&config).await
+        self.client.get_multiplexed_async_connection_with_config(&within(answer_max)).await
+    }
+
+    /// Makes a connection that wakes a relay when another replica of its service has committed.
+    async fn connect_for(&self, relay: &Arc<Relay>) -> RedisResult<MultiplexedConnection> {
+        let relay = Arc::downgrade(relay);
+        let config = within(ANSWER_MAX).set_push_sender(move |push: PushInfo| {
+            if push.kind == PushKind::Message
+                && let Some(relay) = relay.upgrade()
+            {
+                relay.wake();
+            }
+            Ok::<_, Infallible>(())
+        });
+        self.pushing.get_multiplexed_async_connection_with_config(&config).await
     }
 
     /// Returns how many entries a reader has not acknowledged; the last known figure while Redis does not answer.
@@ -243,4 +307,10 @@ impl Redis {
         let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         troubles.values().min().copied()
     }
+}
+
+fn within(answer_max: Duration) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_MAX))
+        .set_response_timeout(Some(answer_max))
 }

@@ -45,6 +45,8 @@ pub(crate) struct Relay {
     this: Weak<Self>,
     state: Mutex<RelayState>,
     changed: Notify,
+    /// Told of commits while it rests: another replica may be the one to offer them.
+    left_to_others: Notify,
     marking: AtomicBool,
 }
 
@@ -101,8 +103,8 @@ impl OnCommit for Relay {
             self.offer(state, events);
         } else {
             state.behind = true;
-            drop(state);
-            self.changed.notify_one();
+            let told = if state.resting { &self.left_to_others } else { &self.changed };
+            told.notify_one();
         }
     }
 }
@@ -127,6 +129,7 @@ impl Relay {
                 catching_up: false,
             }),
             changed: Notify::new(),
+            left_to_others: Notify::new(),
             marking: AtomicBool::new(false),
         })
     }
@@ -143,6 +146,17 @@ impl Relay {
     /// Returns the place up to which every place was seen, or never will be.
     pub(crate) fn seen(&self) -> i64 {
         self.lock().cursor.seen()
+    }
+
+    /// Waits until something was committed while it rests.
+    pub(crate) async fn leaves_to_others(&self) {
+        self.left_to_others.notified().await;
+    }
+
+    /// Lets it look into the table: another replica has committed.
+    pub(crate) fn wake(&self) {
+        self.lock().behind = true;
+        self.changed.notify_one();
     }
 
     /// Forgets what is on its way, and rests: what is not marked by now is offered again after [`Relay::begin`].

@@ -1,6 +1,7 @@
 //! Where the promises are tried: a floor on each engine, a service that counts, a state to wait for.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     sync::Arc,
     time::{Duration, Instant},
@@ -130,4 +131,40 @@ pub(crate) async fn announce(database: &Database, orders: Vec<OrderId>) -> Resul
 
 pub(crate) async fn unpublished(database: &Database) -> i64 {
     database.read(chassis::outbox::count_unpublished).await.unwrap()
+}
+
+/// What was told or noted about each subject, in order.
+pub(crate) type Stories = BTreeMap<String, Vec<String>>;
+
+async fn stories(database: &Database, sql: &'static str) -> Stories {
+    let read = |row: &chassis::database::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let lines: Vec<(String, String)> =
+        database.read(move |tx| tx.query(sql, &[], read)).await.unwrap();
+    let mut stories = Stories::new();
+    for (subject, event) in lines {
+        stories.entry(subject).or_default().push(event);
+    }
+    stories
+}
+
+/// Returns what a service told, subject by subject.
+pub(crate) async fn told(database: &Database) -> Stories {
+    stories(database, "SELECT subject, id FROM outbox ORDER BY seq").await
+}
+
+/// Returns what a reader has in its notebook, subject by subject.
+pub(crate) async fn heard(database: &Database) -> Stories {
+    stories(database, "SELECT subject, event FROM notes ORDER BY seq").await
+}
+
+/// Makes sure that a reader has acted on everything once, and in order for each subject.
+pub(crate) async fn assert_heard(writer: &Database, reader: &Database, who: &str) {
+    let (told, heard) = (told(writer).await, heard(reader).await);
+    for (subject, told) in &told {
+        let heard = heard.get(subject).cloned().unwrap_or_default();
+        let places: Vec<Option<usize>> =
+            heard.iter().map(|event| told.iter().position(|other| other == event)).collect();
+        assert_eq!(&heard, told, "{who} heard of {subject} in this order: {places:?}");
+    }
+    assert_eq!(told.len(), heard.len(), "{who} heard of other subjects");
 }

@@ -1,5 +1,6 @@
 //! Carries the events of one service to Redis, and knows up to where every reader has acknowledged them.
 //!
+//! - Of several replicas of the service one publishes. The others wake it after a commit; its poll is the safety net.
 //! - One batch is on its way at a time; what is offered meanwhile is the next. Without an answer it is sent again, and
 //!   what comes behind it waits, so that events stay in order.
 //! - The broker has an identity: the process that Redis is, and a *life*, which is lost when it forgets. If it is another
@@ -7,20 +8,24 @@
 //! - The position moves by checkpoints: the place up to which everything was handed over, and the last entry of every
 //!   stream after that. When all readers have acknowledged those entries, they have acknowledged all up to that place.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
-use ::redis::{RedisError, aio::MultiplexedConnection, pipe};
+use ::redis::{RedisError, aio::MultiplexedConnection, cmd, pipe};
 use contracts::events::catalogue::CATALOGUE;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::{
-    ANSWER_MAX, PAUSE, PAUSE_MAX, Redis,
+    PAUSE, PAUSE_MAX, Redis,
     look::Look,
     parcel, scripts,
     stream::{Each, Id},
+    tenancy::Held,
 };
 use crate::{
     consumer::jittered,
@@ -53,6 +58,7 @@ pub(crate) struct Publisher {
     relay: Arc<Relay>,
     database: Database,
     offers: mpsc::UnboundedReceiver<Offer>,
+    held: watch::Receiver<Held>,
     /// Who reads what the service writes, and who reads anything.
     readers: Vec<&'static str>,
     all_readers: Vec<&'static str>,
@@ -112,6 +118,7 @@ impl Publisher {
         relay: Arc<Relay>,
         database: Database,
         offers: mpsc::UnboundedReceiver<Offer>,
+        held: watch::Receiver<Held>,
     ) -> Self {
         let readers = readers(|writer| writer == relay.service());
         Self {
@@ -119,6 +126,7 @@ impl Publisher {
             relay,
             database,
             offers,
+            held,
             readers,
             all_readers: self::readers(|_| true),
             queue: VecDeque::new(),
@@ -137,39 +145,81 @@ impl Publisher {
         if self.readers.is_empty() {
             return;
         }
-        let mut pause = PAUSE;
         while !stop.is_cancelled() {
-            let started = Instant::now();
-            let outcome = tokio::select! {
+            let mut held = self.held.clone();
+            tokio::select! {
                 () = stop.cancelled() => return,
-                outcome = self.publish() => outcome,
-            };
-            let service = self.relay.service();
-            match outcome {
-                Err(Trouble::Stopped) => return,
-                Ok(()) | Err(Trouble::Forgot) => {
+                _ = held.wait_for(|held| held.relay) => {}
+                () = self.wake_the_other() => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = held.wait_for(|held| !held.relay) => {}
+                ended = self.keep_publishing() => {
+                    if ended.is_err() {
+                        return;
+                    }
+                }
+            }
+            // Another publishes now: whatever was on its way is in the table.
+            self.relay.rest();
+            self.queue.clear();
+            self.broker = None;
+            self.look_at = None;
+        }
+    }
+
+    /// Wakes the replica that publishes, whenever something was committed here.
+    async fn wake_the_other(&self) {
+        let mut kept = None;
+        loop {
+            self.relay.leaves_to_others().await;
+            let channel = self.bus.names.wake(self.relay.service());
+            let told = self.bus.ask(&mut kept, async |connection| {
+                cmd("PUBLISH").arg(&channel).arg(1).exec_async(connection).await
+            });
+            if told.await.is_none() {
+                debug!("Redis did not wake the replica that publishes");
+            }
+        }
+    }
+
+    /// Publishes, on one connection after another.
+    async fn keep_publishing(&mut self) -> Result<(), StoreError> {
+        let mut pause = PAUSE;
+        loop {
+            let started = Instant::now();
+            match self.publish().await {
+                Trouble::Stopped => return Err(StoreError::Closed),
+                Trouble::Forgot => {
                     pause = PAUSE;
                     continue;
                 }
-                Err(Trouble::Redis(error)) => self.bus.note_failure(WHO, &error),
-                Err(Trouble::Store(error)) => {
+                Trouble::Redis(error) => self.bus.note_failure(WHO, &error),
+                Trouble::Store(error) => {
+                    let service = self.relay.service();
                     warn!(service, "The publisher waits for its database: {error}");
                 }
             }
             if started.elapsed() > PAUSE_MAX {
                 pause = PAUSE;
             }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(jittered(pause)) => {}
-            }
+            tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
     /// Publishes on one connection, until something is wrong with it.
-    async fn publish(&mut self) -> Result<(), Trouble> {
-        let mut connection = self.bus.connect(ANSWER_MAX).await?;
+    async fn publish(&mut self) -> Trouble {
+        match self.try_to_publish().await {
+            Ok(never) => match never {},
+            Err(trouble) => trouble,
+        }
+    }
+
+    async fn try_to_publish(&mut self) -> Result<Infallible, Trouble> {
+        let mut connection = self.bus.connect_for(&self.relay).await?;
+        connection.subscribe(self.bus.names.wake(self.relay.service())).await?;
         let broker = self.meet(&mut connection).await?;
         self.bus.note_success(WHO);
         loop {

@@ -5,7 +5,7 @@ use std::{array, collections::VecDeque, sync::Arc, time::Duration};
 use ::redis::{
     Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection, from_redis_value, pipe,
 };
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -14,10 +14,13 @@ use super::{
     look::{read_id, unreadable},
     parcel,
     stream::{Each, Id, SHARDS},
+    tenancy::{Held, Tenancy},
 };
 use crate::{
     bus::{self, Delivery},
     consumer::jittered,
+    database::{StoreError, Tx},
+    leases::{self, Lease},
 };
 
 /// What its failures are noted under.
@@ -29,6 +32,10 @@ const CONSUMER: &str = "reader";
 const ENTRIES_MAX: usize = 16;
 /// How long Redis waits for events before it answers that there are none.
 const WAIT: Duration = Duration::from_secs(1);
+/// The least time that is worth waiting.
+const WAIT_MIN: Duration = Duration::from_millis(50);
+/// How much longer than the waiting a lease must last.
+const MARGIN: Duration = Duration::from_millis(500);
 /// How often a group says that it reads.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
 /// How long a group that has said nothing counts as reading.
@@ -38,6 +45,8 @@ const ALIVE_SECONDS: usize = 15;
 #[derive(Clone, Copy, Debug)]
 pub(in crate::bus) struct Receipt {
     shard: usize,
+    /// The epoch of the lease under which it was fetched.
+    epoch: i64,
     entry: Id,
     /// Whether it is the last event of it that this reader acts on.
     last: bool,
@@ -45,10 +54,14 @@ pub(in crate::bus) struct Receipt {
 
 /// The reader of one service.
 #[derive(Debug)]
-pub struct Reader {
+pub(crate) struct Reader {
     bus: Arc<Redis>,
     group: &'static str,
+    tenancy: Arc<Tenancy>,
+    held: watch::Receiver<Held>,
     connection: Option<MultiplexedConnection>,
+    /// The shards that it reads, with the epochs of their leases.
+    shards: Each<Option<i64>>,
     /// From where each stream is read on.
     places: Each<Place>,
     /// What was fetched and not handed out.
@@ -68,12 +81,34 @@ enum Place {
     New,
 }
 
+/// The leases under which some events were fetched.
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    shards: Each<Option<i64>>,
+    leases: Arc<[Lease]>,
+    held: watch::Receiver<Held>,
+}
+
+impl Guard {
+    pub(in crate::bus) fn check(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        leases::check_all(tx, &self.leases)
+    }
+
+    pub(in crate::bus) fn is_over(&self) -> bool {
+        let held = self.held.borrow();
+        self.shards.iter().zip(&held.shards).any(|(one, other)| one.is_some() && one != other)
+    }
+}
+
 impl Reader {
-    pub(super) fn new(bus: Arc<Redis>, group: &'static str) -> Self {
+    pub(super) fn new(bus: Arc<Redis>, group: &'static str, tenancy: Arc<Tenancy>) -> Self {
         Self {
             bus,
             group,
+            held: tenancy.held(),
+            tenancy,
             connection: None,
+            shards: [None; SHARDS],
             places: [Place::Left(Id::ZERO); SHARDS],
             fetched: VecDeque::new(),
             acknowledged: array::from_fn(|_| Vec::new()),
@@ -85,10 +120,7 @@ impl Reader {
     pub(in crate::bus) async fn next(&mut self, limit: usize) -> Vec<Delivery> {
         while self.fetched.is_empty() {
             match self.fetch().await {
-                Ok(()) => {
-                    self.bus.note_success(WHO);
-                    self.pause = PAUSE;
-                }
+                Ok(()) => self.pause = PAUSE,
                 Err(error) => {
                     if error.code() == Some("NOGROUP") {
                         info!(service = self.group, "Redis has lost a group: it is made anew");
@@ -106,12 +138,32 @@ impl Reader {
         self.fetched.drain(..taken).collect()
     }
 
+    pub(in crate::bus) fn guard(&self, deliveries: &[Delivery]) -> Guard {
+        let mut shards = [None; SHARDS];
+        for delivery in deliveries {
+            if let bus::Receipt::Redis(Receipt { shard, epoch, .. }) = delivery.receipt {
+                shards[shard] = Some(epoch);
+            }
+        }
+        let leases = shards
+            .iter()
+            .enumerate()
+            .filter_map(|(shard, epoch)| epoch.map(|epoch| self.tenancy.lease(shard, epoch)));
+        Guard { shards, leases: leases.collect(), held: self.held.clone() }
+    }
+
     pub(in crate::bus) fn acknowledge(&mut self, deliveries: &[Delivery]) {
         for delivery in deliveries {
-            if let bus::Receipt::Redis(Receipt { shard, entry, last: true }) = delivery.receipt {
+            if let bus::Receipt::Redis(Receipt { shard, entry, last: true, .. }) = delivery.receipt
+            {
                 self.acknowledged[shard].push(entry);
             }
         }
+    }
+
+    pub(in crate::bus) fn give_up(&mut self) {
+        self.fetched.clear();
+        self.places = [Place::Left(Id::ZERO); SHARDS];
     }
 
     pub(in crate::bus) async fn close(mut self) {
@@ -124,6 +176,23 @@ impl Reader {
             // Then they are delivered once more, and known to the inbox.
             warn!(service = self.group, "Could not acknowledge the last events: {error}");
         }
+        self.tenancy.use_shards([false; SHARDS]);
+    }
+
+    /// Takes note of the shards that are its own now; returns how long it may wait for what is new on them, if it may read
+    /// them. What it fetched before is done when this is called.
+    fn take_shards(&mut self) -> Option<Duration> {
+        let held = self.held.borrow_and_update().clone();
+        for (shard, epoch) in held.shards.iter().enumerate() {
+            if *epoch != self.shards[shard] {
+                self.places[shard] = Place::Left(Id::ZERO);
+            }
+        }
+        self.shards = held.shards;
+        // Redis must not hand anything to this reader when the shard may be another's.
+        let left = held.until?.saturating_duration_since(Instant::now()).saturating_sub(MARGIN);
+        let may_read = self.shards.iter().any(Option::is_some) && left >= WAIT_MIN;
+        may_read.then(|| left.min(WAIT))
     }
 
     fn add_acknowledgements(&self, calls: &mut Pipeline) {
@@ -140,31 +209,55 @@ impl Reader {
 
     /// Tells what is acknowledged, and fetches what comes next; waits for it a while.
     async fn fetch(&mut self) -> RedisResult<()> {
+        let wait = self.take_shards();
+        let used = self.shards.map(|epoch| epoch.is_some());
+        let mut calls = pipe();
+        self.add_acknowledgements(&mut calls);
+        if wait.is_none() && calls.is_empty() {
+            self.tenancy.use_shards([false; SHARDS]);
+            // It ends with the process: what it waits for is not dropped before.
+            let idle = if used.contains(&true) { WAIT_MIN } else { WAIT };
+            let _ = tokio::time::timeout(idle, self.held.changed()).await;
+            return Ok(());
+        }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let mut calls = pipe();
-        self.add_acknowledgements(&mut calls);
+        if let Some(wait) = wait {
+            self.tenancy.use_shards_too(&used);
+            self.add_reading(&mut calls, wait);
+        }
+        let answers: Vec<Value> = calls.query_async(&mut connection).await?;
+        self.acknowledged.iter_mut().for_each(Vec::clear);
+        self.connection = Some(connection);
+        self.bus.note_success(WHO);
+        self.tenancy.use_shards(if wait.is_some() { used } else { [false; SHARDS] });
+        answers.into_iter().try_for_each(|answer| self.unpack(answer))
+    }
+
+    fn add_reading(&mut self, calls: &mut Pipeline, wait: Duration) {
         let now = Instant::now();
         if self.alive_at.is_none_or(|alive_at| now >= alive_at + ALIVE_EVERY) {
             let alive = self.bus.names.alive(self.group);
             calls.cmd("SET").arg(alive).arg(1).arg("EX").arg(ALIVE_SECONDS).ignore();
             self.alive_at = Some(now);
+            // Nothing can be left now. If there is, one who was too late to read has it: it is found here.
+            self.places = [Place::Left(Id::ZERO); SHARDS];
         }
         calls.cmd("XREADGROUP").arg("GROUP").arg(self.group).arg(CONSUMER);
-        calls.arg("COUNT").arg(ENTRIES_MAX).arg("BLOCK").arg(WAIT.as_millis() as u64);
-        calls.arg("STREAMS").arg(&self.bus.names.streams);
-        for place in &self.places {
-            match place {
+        calls.arg("COUNT").arg(ENTRIES_MAX).arg("BLOCK").arg(wait.as_millis() as u64);
+        calls.arg("STREAMS");
+        let own = |shard: &usize| self.shards[*shard].is_some();
+        for shard in (0..SHARDS).filter(own) {
+            calls.arg(&self.bus.names.streams[shard]);
+        }
+        for shard in (0..SHARDS).filter(own) {
+            match self.places[shard] {
                 Place::Left(id) => calls.arg(id.to_string()),
                 Place::New => calls.arg(">"),
             };
         }
-        let (answer,): (Value,) = calls.query_async(&mut connection).await?;
-        self.acknowledged.iter_mut().for_each(Vec::clear);
-        self.connection = Some(connection);
-        self.unpack(answer)
     }
 
     async fn connect(&mut self) -> RedisResult<MultiplexedConnection> {
@@ -201,6 +294,7 @@ impl Reader {
     fn unpack_entry(&mut self, shard: usize, entry: Value) -> RedisResult<()> {
         let (id, fields): (Value, Value) = from_redis_value(entry)?;
         let entry = read_id(id)?;
+        let Some(epoch) = self.shards[shard] else { return Ok(()) };
         if let Place::Left(before) = &mut self.places[shard] {
             *before = entry;
         }
@@ -209,11 +303,13 @@ impl Reader {
             let (Value::BulkString(kind), Value::BulkString(json)) = (kind, json) else { continue };
             let Some(event) = parcel::unpack(&kind, &json, self.group) else { continue };
             last = Some(self.fetched.len());
-            let receipt = bus::Receipt::Redis(Receipt { shard, entry, last: false });
+            let receipt = bus::Receipt::Redis(Receipt { shard, epoch, entry, last: false });
             self.fetched.push_back(Delivery { event, receipt });
         }
         match last.and_then(|last| self.fetched.get_mut(last)) {
-            Some(last) => last.receipt = bus::Receipt::Redis(Receipt { shard, entry, last: true }),
+            Some(last) => {
+                last.receipt = bus::Receipt::Redis(Receipt { shard, epoch, entry, last: true });
+            }
             // Nothing in it is for this reader, or it is no longer there.
             None => self.acknowledged[shard].push(entry),
         }

@@ -38,6 +38,11 @@ impl Names {
         format!("{}.alive.{group}", self.prefix)
     }
 
+    /// Returns the channel on which the replicas of a service wake the one that publishes.
+    pub(super) fn wake(&self, service: &str) -> String {
+        format!("{}.wake.{service}", self.prefix)
+    }
+
     /// Returns the shard of a stream.
     pub(super) fn shard_of_stream(&self, stream: &[u8]) -> Option<usize> {
         self.streams.iter().position(|name| name.as_bytes() == stream)

@@ -1,0 +1,113 @@
+//! Redis may be killed, emptied or away at any moment: nothing is lost, nothing comes twice, and events of a subject stay
+//! in order.
+
+use std::time::Duration;
+
+use chassis::{service::Service, testing::redis};
+use contracts::OrderId;
+
+use crate::{
+    redis_town::{Load, Town, added, subjects},
+    stage::{Ground, announce, eventually},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_killed_and_comes_back_empty_loses_nothing() {
+    for ground in Ground::all() {
+        let Some(mut redis) = redis() else { return };
+        let town = Town::open(&ground, &redis).await;
+        let load = Load::on(town.orders.database(), subjects());
+        for _ in 0..3 {
+            added(&redis, 20).await;
+            redis.kill();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            redis.start();
+        }
+        added(&redis, 20).await;
+        assert!(load.end().await > 100);
+        town.settle().await;
+        town.floor.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_emptied_again_and_again_loses_nothing() {
+    for ground in Ground::all() {
+        let Some(redis) = redis() else { return };
+        let town = Town::open(&ground, &redis).await;
+        let load = Load::on(town.orders.database(), subjects());
+        for _ in 0..10 {
+            added(&redis, 5).await;
+            redis.ask::<()>(&["FLUSHALL"]).unwrap();
+        }
+        added(&redis, 5).await;
+        load.end().await;
+        town.settle().await;
+        town.floor.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_emptied_after_every_step_loses_nothing() {
+    let ground = &Ground::all()[0];
+    let Some(redis) = redis() else { return };
+    let town = Town::open(ground, &redis).await;
+    let order = OrderId::new();
+    for step in 0..10 {
+        announce(town.orders.database(), vec![order]).await.unwrap();
+        // At other moments of the way each time.
+        tokio::time::sleep(Duration::from_millis(step)).await;
+        redis.ask::<()>(&["FLUSHALL"]).unwrap();
+    }
+    town.settle().await;
+    town.floor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_stream_that_is_deleted_by_hand_is_noticed() {
+    let ground = &Ground::all()[0];
+    let Some(redis) = redis() else { return };
+    let town = Town::open(ground, &redis).await;
+    let load = Load::on(town.orders.database(), subjects());
+    for shard in 0..8 {
+        added(&redis, 20).await;
+        redis.ask::<()>(&["DEL", &format!("chefcito.events.{{{shard}}}")]).unwrap();
+    }
+    load.end().await;
+    town.settle().await;
+    town.floor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_the_house_opens_and_accepts_and_says_that_it_is_degraded() {
+    let ground = &Ground::all()[0];
+    let Some(mut redis) = redis() else { return };
+    redis.kill();
+    let town = Town::open(ground, &redis).await;
+    for _ in 0..10 {
+        announce(town.orders.database(), vec![OrderId::new(); 7]).await.unwrap();
+    }
+    eventually("it is degraded", || async {
+        let status = status(&town.orders).await;
+        assert_eq!(status["ready"], true, "{status}");
+        status["reason"].as_str().is_some_and(|why| why.starts_with("degraded: Redis"))
+    })
+    .await;
+    assert_eq!(status(&town.orders).await["unpublished"], 70);
+    redis.start();
+    town.settle().await;
+    eventually("it is no longer degraded", || async {
+        status(&town.orders).await["reason"].is_null()
+    })
+    .await;
+    assert_eq!(status(&town.kitchen).await["unhandled"], 0);
+    town.floor.close().await;
+}
+
+async fn status(service: &Service) -> serde_json::Value {
+    use tower::ServiceExt as _;
+    let request = axum::http::Request::get("/internal/status").body(axum::body::Body::empty());
+    let answer = service.router().oneshot(request.unwrap()).await.unwrap();
+    let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    serde_json::from_slice(&body).unwrap()
+}

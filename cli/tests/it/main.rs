@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what can't be is a failure")]
 
 mod chefcito;
+mod containerfiles;
 mod crash;
 mod embedded;
 mod env_example;

@@ -1,0 +1,88 @@
+//! The CONTAINERFILEs, as text: one for every service, and all of one kind.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What all of them have in common ends here.
+const LAST_STAGE: &str = "\nFROM scratch\n";
+
+#[test]
+fn every_service_with_a_binary_has_one() {
+    let services = root().join("services");
+    let with_binary: BTreeSet<String> = names_in(&services)
+        .into_iter()
+        .filter(|service| services.join(service).join("src/main.rs").is_file())
+        .collect();
+    assert!(with_binary.contains("orders"), "the services were not found");
+    let with_image: BTreeSet<String> = containerfiles().into_keys().collect();
+    assert_eq!(with_image, with_binary);
+}
+
+#[test]
+fn all_compile_in_the_same_stage_so_that_an_engine_compiles_once() {
+    let stages: BTreeSet<String> = containerfiles()
+        .into_values()
+        .map(|text| {
+            let stage = text.split(LAST_STAGE).next().unwrap();
+            stage[stage.find("\nFROM ").unwrap()..].to_owned()
+        })
+        .collect();
+    assert_eq!(stages.len(), 1, "{stages:#?}");
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let rust_version = value(&manifest, "rust-version = ").unwrap();
+    assert!(stages.first().unwrap().contains(&format!("FROM rust:{rust_version}.")), "{stages:#?}");
+}
+
+#[test]
+fn all_say_what_they_are_and_run_as_somebody_of_their_own() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let version = value(&manifest, "version = ").unwrap();
+    let mut users = BTreeMap::new();
+    for (service, text) in containerfiles() {
+        let stage = text.split(LAST_STAGE).nth(1).unwrap();
+        for line in [
+            format!("COPY --from=compile /binaries/{service} /{service}\n"),
+            format!("ENTRYPOINT [\"/{service}\"]\n"),
+            format!("org.opencontainers.image.title=\"chefcito-{service}\""),
+            format!("org.opencontainers.image.version=\"{version}\""),
+            "org.opencontainers.image.description=\"".to_owned(),
+            "org.opencontainers.image.licenses=\"Apache-2.0 OR MIT\"".to_owned(),
+        ] {
+            assert!(stage.contains(&line), "{service}: {line}\n{stage}");
+        }
+        let user = stage.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
+        let (user, group) = user.split_once(':').unwrap();
+        assert_eq!(user, group, "{service}");
+        assert!(user.parse::<u32>().unwrap() >= 10_000, "{service} runs as {user}");
+        assert_eq!(users.insert(user.to_owned(), service.clone()), None, "{service} is not alone");
+    }
+}
+
+/// Returns what stands behind the name, without its quotes.
+fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim_matches('"'))
+}
+
+/// Returns the text of each service's CONTAINERFILE.
+fn containerfiles() -> BTreeMap<String, String> {
+    let folder = root().join("containerfiles");
+    names_in(&folder)
+        .into_iter()
+        .map(|service| {
+            let path = folder.join(&service).join("CONTAINERFILE");
+            (service, fs::read_to_string(path).unwrap())
+        })
+        .collect()
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}

@@ -1,6 +1,7 @@
 //! The tree of commands, and one `match`.
 
 mod audit;
+mod build;
 mod cancel;
 mod completions;
 mod dead_letters;
@@ -92,6 +93,7 @@ impl GlobalArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Build(build::BuildArgs),
     Up(Box<up::UpArgs>),
     Down(down::DownArgs),
     Stop(stop::StopArgs),
@@ -115,7 +117,7 @@ enum Command {
 
 /// The commands as the help shows them: by what one wants to do.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Open and close", &["up", "down", "stop", "start"]),
+    ("Open and close", &["build", "up", "down", "stop", "start"]),
     ("Feed", &["seed", "order", "cancel", "plaza", "keys", "dead-letters"]),
     ("Watch and prove", &["status", "logs", "story", "audit"]),
     ("This machine", &["doctor", "completions", "man"]),
@@ -172,6 +174,9 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
     let environment = Environment::locate(cli.global.name)?;
     let environment = &environment;
     match cli.command {
+        Command::Build(args) => {
+            wait_for(async |signals| signals.or(build::run(args, output)).await)
+        }
         Command::Up(args) => {
             wait_for(async |signals| up::run(*args, environment, output, signals).await)
         }

@@ -13,6 +13,7 @@
 //! - A short image name is looked for below `localhost/` as well; what `chefcito build` made is found under both.
 
 pub(crate) mod errors;
+pub(crate) mod images;
 mod place;
 
 use std::{

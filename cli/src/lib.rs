@@ -9,6 +9,7 @@ mod config;
 mod docker;
 mod embedded;
 mod error;
+mod images;
 mod log_files;
 mod output;
 mod plan;

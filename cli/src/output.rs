@@ -165,6 +165,11 @@ impl Output {
         Styled { style: if self.color_stderr { style } else { Style::Plain }, text }
     }
 
+    /// Returns whether stderr shows colours.
+    pub(crate) const fn stderr_has_colors(&self) -> bool {
+        self.color_stderr
+    }
+
     /// Returns whether stdout is a terminal that shows colours, and so can be drawn over.
     pub(crate) fn stdout_is_drawable(&self) -> bool {
         io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")

@@ -7,6 +7,7 @@ fn every_command_explains_itself() {
     let home = Home::new();
     insta::assert_snapshot!("chefcito", home.must(&["--help"]).stdout);
     for command in [
+        "build",
         "up",
         "down",
         "stop",

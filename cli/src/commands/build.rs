@@ -1,0 +1,76 @@
+use clap::Args;
+use serde::Serialize;
+
+use crate::{
+    docker::Engine,
+    error::Result,
+    images::{self, Built, DEV_TAG, Options, repository},
+    output::Output,
+};
+
+/// Build the images of the services; what has not changed is not built again
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Everything that changed is compiled together, then each image is packed. An image holds one static
+binary and has two tags: `dev`, and one of its content, which `chefcito up` deploys. A bill of
+materials of each (CycloneDX) is written to target/chefcito/images/SERVICE.cdx.json; `cargo audit bin`
+reads what a binary is made of from the binary itself.
+
+Examples:
+  chefcito build                    Build what has changed; again: nothing
+  chefcito build kitchen            Only this one
+  chefcito build --json             What there is now, for a script")]
+pub(crate) struct BuildArgs {
+    /// Services to build [default: all]
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema_version: u32,
+    images: Vec<Image<'a>>,
+}
+
+#[derive(Serialize)]
+struct Image<'a> {
+    service: &'a str,
+    id: &'a str,
+    tags: [String; 2],
+    size_bytes: u64,
+    seconds: f64,
+    cached: bool,
+    sbom: String,
+}
+
+pub(crate) async fn run(args: BuildArgs, output: &Output) -> Result<()> {
+    let engine = Engine::connect().await?;
+    let built = images::build(&engine, &Options { services: args.services }, output).await?;
+    if args.json {
+        return output
+            .json(&Report { schema_version: 1, images: built.iter().map(image).collect() });
+    }
+    built.iter().filter(|image| !image.cached).try_for_each(|image| {
+        #[expect(clippy::cast_precision_loss, reason = "a size for people's eyes")]
+        let megabytes = image.size_bytes as f64 / 1e6;
+        let name = format!("{}:{}", repository(&image.service), image.content);
+        output
+            .data(format_args!("{name:<34}  {megabytes:.1} MB  {:.2} s", image.took.as_secs_f64()))
+    })
+}
+
+fn image(built: &Built) -> Image<'_> {
+    let repository = repository(&built.service);
+    Image {
+        service: &built.service,
+        id: &built.id,
+        tags: [format!("{repository}:{DEV_TAG}"), format!("{repository}:{}", built.content)],
+        size_bytes: built.size_bytes,
+        seconds: built.took.as_secs_f64(),
+        cached: built.cached,
+        sbom: built.sbom.display().to_string(),
+    }
+}

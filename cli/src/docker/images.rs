@@ -1,0 +1,118 @@
+//! What an engine is asked about images.
+
+use std::collections::HashMap;
+
+use bollard::{
+    body_full,
+    query_parameters::{
+        ImportImageOptions, ListImagesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
+    },
+};
+use futures_util::TryStreamExt;
+
+use super::{Engine, errors::EngineError};
+
+/// What Podman puts before names that say nothing of where they are from.
+const LOCAL_PREFIX: &str = "localhost/";
+
+/// An image that an engine has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// The engine's own name for it.
+    pub(crate) id: String,
+    /// Its names, as `chefcito-orders:dev`.
+    pub(crate) names: Vec<String>,
+    /// How much room it takes.
+    pub(crate) size_bytes: u64,
+}
+
+/// What an engine runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Platform {
+    /// The processor: `amd64`, `arm64`.
+    pub(crate) architecture: String,
+    /// The system: `linux`.
+    pub(crate) os: String,
+}
+
+impl Engine {
+    /// Returns what the engine runs.
+    ///
+    /// # Errors
+    /// [`EngineError`] if it does not say.
+    pub(crate) async fn platform(&self) -> Result<Platform, EngineError> {
+        let version =
+            self.docker.version().await.map_err(self.could_not(|| "say what it runs".into()))?;
+        Ok(Platform {
+            architecture: version.arch.unwrap_or_else(|| "amd64".into()),
+            os: version.os.unwrap_or_else(|| "linux".into()),
+        })
+    }
+
+    /// Returns the images whose names fit a pattern such as `chefcito-*`, in one call.
+    ///
+    /// # Errors
+    /// [`EngineError`] if they can't be listed.
+    pub(crate) async fn images(&self, pattern: &str) -> Result<Vec<Image>, EngineError> {
+        let patterns = vec![pattern.to_owned(), format!("{LOCAL_PREFIX}{pattern}")];
+        let filters = HashMap::from([("reference", patterns)]);
+        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let images = self
+            .docker
+            .list_images(Some(options))
+            .await
+            .map_err(self.could_not(|| "list its images".into()))?;
+        let plain =
+            |name: String| name.strip_prefix(LOCAL_PREFIX).map_or(name.clone(), str::to_owned);
+        Ok(images
+            .into_iter()
+            .map(|image| Image {
+                id: image.id,
+                names: image.repo_tags.into_iter().map(plain).collect(),
+                size_bytes: u64::try_from(image.size).unwrap_or_default(),
+            })
+            .collect())
+    }
+
+    /// Gives an engine an image, with the names that its archive says.
+    ///
+    /// # Errors
+    /// [`EngineError`] if it does not take it.
+    pub(crate) async fn load_image(&self, name: &str, archive: Vec<u8>) -> Result<(), EngineError> {
+        let options = ImportImageOptions { quiet: true, ..ImportImageOptions::default() };
+        self.docker
+            .import_image(options, body_full(archive.into()), None)
+            .try_for_each(async |_said| Ok(()))
+            .await
+            .map_err(self.could_not(|| format!("load the image {name}")))
+    }
+
+    /// Gives an image another tag; whichever had that tag loses it.
+    ///
+    /// # Errors
+    /// [`EngineError`] if there is no such image.
+    pub(crate) async fn tag_image(
+        &self,
+        image: &str,
+        repository: &str,
+        tag: &str,
+    ) -> Result<(), EngineError> {
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+        self.docker
+            .tag_image(image, Some(options))
+            .await
+            .map_err(self.could_not(|| format!("tag {image} as {repository}:{tag}")))
+    }
+
+    /// Removes a name of an image, and the image with its last name. One that a container has is left alone.
+    ///
+    /// # Errors
+    /// [`EngineError`] if it is in use, or can't be removed.
+    pub(crate) async fn remove_image(&self, name: &str) -> Result<(), EngineError> {
+        self.docker
+            .remove_image(name, None::<RemoveImageOptions>, None)
+            .await
+            .map(drop)
+            .map_err(self.could_not(|| format!("remove the image {name}")))
+    }
+}

@@ -1,0 +1,378 @@
+//! A CONTAINERFILE, as far as `chefcito build` goes by it: what to compile in, and the last stage.
+//!
+//! An engine takes every instruction. The last stage of a service's image needs few; any other is refused by name rather
+//! than passed over, so that both ways make the same image.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+
+/// Name of the file in a service's folder below `containerfiles/`.
+pub(crate) const FILE_NAME: &str = "CONTAINERFILE";
+
+/// What is wrong with a CONTAINERFILE, and in which line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {detail}")]
+pub(crate) struct Unusable {
+    line: usize,
+    detail: String,
+}
+
+/// A CONTAINERFILE that was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Containerfile {
+    /// Image of the first stage, in which an engine compiles.
+    pub(crate) compile_image: String,
+    /// File name of the binary that the last stage takes out of an earlier one.
+    pub(crate) binary: String,
+    /// Where it lies in the image: an absolute path.
+    pub(crate) path: String,
+    /// How a container of the image is run.
+    pub(crate) config: Config,
+}
+
+/// How a container of an image is run, as the image specification of OCI names it; `Healthcheck` is Docker's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Config {
+    /// User and group.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) user: String,
+    /// Ports, as `8080/tcp`; an object of empty objects in JSON.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) exposed_ports: BTreeMap<String, Empty>,
+    /// Variables, as `NAME=value`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) env: Vec<String>,
+    /// What is run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) entrypoint: Vec<String>,
+    /// Its arguments unless others are given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) cmd: Vec<String>,
+    /// Folder in which it is run.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) working_dir: String,
+    /// Labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Signal that asks it to end.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) stop_signal: String,
+    /// How its health is looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) healthcheck: Option<Healthcheck>,
+}
+
+/// An object without fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Empty {}
+
+/// How the health of a container is looked at. Times are in nanoseconds; 0 is the engine's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Healthcheck {
+    test: Vec<String>,
+    #[serde(skip_serializing_if = "is_zero")]
+    interval: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    timeout: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    start_period: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    retries: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Containerfile {
+    /// Reads a CONTAINERFILE.
+    ///
+    /// # Errors
+    /// [`Unusable`] if it has an instruction in its last stage that is not known here, or is no image of one binary on nothing.
+    pub(crate) fn parse(text: &str) -> Result<Self, Unusable> {
+        let instructions = instructions(text);
+        let end = text.lines().count();
+        let mut stages = instructions.iter().filter(|instruction| instruction.is("FROM"));
+        let compile_image = stages.next().map(|from| from.image().to_owned()).unwrap_or_default();
+        let last = instructions.iter().rposition(|instruction| instruction.is("FROM"));
+        let (Some(last), Some(from)) = (last, stages.next_back()) else {
+            return Err(unusable(
+                end,
+                "there should be a stage that compiles and one `FROM scratch`",
+            ));
+        };
+        if from.image() != "scratch" {
+            return Err(unusable(
+                from.line,
+                format!("the last stage should be `FROM scratch`, not `FROM {}`", from.image()),
+            ));
+        }
+        let mut stage = Stage::default();
+        for instruction in &instructions[last + 1..] {
+            stage.apply(instruction).map_err(|detail| unusable(instruction.line, detail))?;
+        }
+        let (binary, path) = stage.copied.ok_or_else(|| {
+            unusable(
+                end,
+                "the last stage takes no binary: `COPY --from=compile /binaries/NAME /NAME`",
+            )
+        })?;
+        Ok(Self { compile_image, binary, path, config: stage.config })
+    }
+}
+
+fn unusable(line: usize, detail: impl Into<String>) -> Unusable {
+    Unusable { line, detail: detail.into() }
+}
+
+/// One instruction, its continued lines joined.
+#[derive(Debug)]
+struct Instruction {
+    line: usize,
+    name: String,
+    arguments: String,
+}
+
+impl Instruction {
+    fn is(&self, name: &str) -> bool {
+        self.name == name
+    }
+
+    /// Returns the image of a `FROM`.
+    fn image(&self) -> &str {
+        self.arguments.split_whitespace().find(|word| !word.starts_with("--")).unwrap_or_default()
+    }
+}
+
+/// Splits a text into its instructions. Comments and empty lines are nothing, even between continued lines.
+fn instructions(text: &str) -> Vec<Instruction> {
+    let mut found: Vec<Instruction> = Vec::new();
+    let mut goes_on = false;
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (part, continued) = match line.strip_suffix('\\') {
+            Some(part) => (part.trim_end(), true),
+            None => (line, false),
+        };
+        match found.last_mut() {
+            Some(instruction) if goes_on => {
+                instruction.arguments.push(' ');
+                instruction.arguments.push_str(part);
+            }
+            _ => {
+                let (name, arguments) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
+                found.push(Instruction {
+                    line: index + 1,
+                    name: name.to_ascii_uppercase(),
+                    arguments: arguments.trim().to_owned(),
+                });
+            }
+        }
+        goes_on = continued;
+    }
+    found
+}
+
+/// What the instructions of the last stage add up to.
+#[derive(Debug, Default)]
+struct Stage {
+    config: Config,
+    copied: Option<(String, String)>,
+}
+
+impl Stage {
+    fn apply(&mut self, instruction: &Instruction) -> Result<(), String> {
+        let arguments = instruction.arguments.as_str();
+        let config = &mut self.config;
+        match instruction.name.as_str() {
+            "COPY" => {
+                let copied = copied(arguments)?;
+                if self.copied.replace(copied).is_some() {
+                    return Err("the image should hold one binary, and this is a second".into());
+                }
+            }
+            "USER" => config.user = word(arguments)?,
+            "WORKDIR" => config.working_dir = word(arguments)?,
+            "STOPSIGNAL" => config.stop_signal = word(arguments)?,
+            "ENTRYPOINT" => config.entrypoint = exec_form(arguments)?,
+            "CMD" => config.cmd = exec_form(arguments)?,
+            "EXPOSE" => config.exposed_ports.extend(arguments.split_whitespace().map(port)),
+            "LABEL" => config.labels.extend(pairs(arguments)?),
+            "ENV" => config
+                .env
+                .extend(pairs(arguments)?.iter().map(|(name, value)| format!("{name}={value}"))),
+            "HEALTHCHECK" => config.healthcheck = Some(healthcheck(arguments)?),
+            other => {
+                return Err(format!(
+                    "`{other}` in the last stage is not known to `chefcito build`"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the name of the binary and its place, from `--from=STAGE /some/where/NAME /NAME`.
+fn copied(arguments: &str) -> Result<(String, String), String> {
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    match words.as_slice() {
+        [stage, from, to] if stage.starts_with("--from=") && to.starts_with('/') => {
+            let binary = from.rsplit('/').next().unwrap_or(from);
+            // As an engine has it: into a folder it goes by its own name.
+            let path = if to.ends_with('/') { format!("{to}{binary}") } else { (*to).to_owned() };
+            Ok((binary.to_owned(), path))
+        }
+        _ => Err("only `COPY --from=STAGE /FOLDER/NAME /NAME` is known to `chefcito build`".into()),
+    }
+}
+
+fn word(arguments: &str) -> Result<String, String> {
+    let mut words = words(arguments)?;
+    match (words.pop(), words.is_empty()) {
+        (Some(word), true) if !word.contains('$') => Ok(word),
+        _ => Err(format!("`{arguments}` should be one word, without variables")),
+    }
+}
+
+fn exec_form(arguments: &str) -> Result<Vec<String>, String> {
+    serde_json::from_str(arguments)
+        .map_err(|_| format!("`{arguments}` should be like [\"/orders\", \"--health\"]: there is no shell in the image"))
+}
+
+fn port(word: &str) -> (String, Empty) {
+    let port = if word.contains('/') { word.to_owned() } else { format!("{word}/tcp") };
+    (port, Empty {})
+}
+
+/// Returns the pairs of `name=value other="a value"`.
+fn pairs(arguments: &str) -> Result<Vec<(String, String)>, String> {
+    words(arguments)?
+        .iter()
+        .map(|word| match word.split_once('=') {
+            Some((_, value)) if value.contains('$') => {
+                Err(format!("`{word}` has a variable, which is not known here"))
+            }
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            None => Err(format!("`{word}` should be like name=\"value\"")),
+        })
+        .collect()
+}
+
+/// Splits at blanks, but not within quotes, which go away.
+fn words(arguments: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut characters = arguments.chars();
+    while let Some(character) = characters.next() {
+        match (quote, character) {
+            (Some(open), close) if open == close => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(character);
+                let _begun = word.get_or_insert_default();
+            }
+            (None, blank) if blank.is_whitespace() => words.extend(word.take()),
+            (Some('"') | None, '\\') => word.get_or_insert_default().extend(characters.next()),
+            (_, character) => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    match quote {
+        Some(quote) => Err(format!("a {quote} is not closed")),
+        None => Ok(words),
+    }
+}
+
+fn healthcheck(arguments: &str) -> Result<Healthcheck, String> {
+    if arguments.trim() == "NONE" {
+        return Ok(Healthcheck { test: vec!["NONE".into()], ..Healthcheck::default() });
+    }
+    let (options, command) = arguments.split_once("CMD").ok_or_else(|| {
+        format!("`{arguments}` should be `[--interval=…] CMD [\"/NAME\", \"--health\"]`")
+    })?;
+    let mut check = Healthcheck::default();
+    for option in options.split_whitespace() {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        match name {
+            "--interval" => check.interval = nanoseconds(value)?,
+            "--timeout" => check.timeout = nanoseconds(value)?,
+            "--start-period" => check.start_period = nanoseconds(value)?,
+            "--retries" => {
+                check.retries =
+                    value.parse().map_err(|_| format!("`{value}` should be a number"))?
+            }
+            _ => return Err(format!("`{name}` of HEALTHCHECK is not known to `chefcito build`")),
+        }
+    }
+    check.test = vec!["CMD".into()];
+    check.test.extend(exec_form(command.trim())?);
+    Ok(check)
+}
+
+fn nanoseconds(text: &str) -> Result<u64, String> {
+    humantime::parse_duration(text)
+        .ok()
+        .and_then(|duration: Duration| u64::try_from(duration.as_nanos()).ok())
+        .ok_or_else(|| format!("`{text}` should be a time like 10s"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORDERS: &str = include_str!("../../../containerfiles/orders/CONTAINERFILE");
+
+    fn with_last_stage(stage: &str) -> Result<Containerfile, Unusable> {
+        Containerfile::parse(&format!(
+            "FROM rust:1 AS compile\nRUN make\nFROM scratch\nCOPY --from=compile /b/tea /tea\n{stage}"
+        ))
+    }
+
+    #[test]
+    fn the_last_stage_becomes_the_configuration_of_an_image() {
+        let orders = Containerfile::parse(ORDERS).unwrap();
+        assert_eq!(
+            (orders.compile_image.as_str(), orders.binary.as_str(), orders.path.as_str()),
+            ("rust:1.95.0-bookworm", "orders", "/orders")
+        );
+        insta::assert_snapshot!(serde_json::to_string_pretty(&orders.config).unwrap());
+    }
+
+    #[test]
+    fn words_may_be_quoted_continued_and_commented() {
+        let file = with_last_stage(
+            "LABEL a=\"two words\" \\\n # why\n  b='it''s' c=d\\ e\nENV X=1\nstopsignal SIGINT\n",
+        )
+        .unwrap();
+        let label = |name: &str| file.config.labels[name].as_str();
+        assert_eq!((label("a"), label("b"), label("c")), ("two words", "its", "d e"));
+        assert_eq!(
+            (file.config.env, file.config.stop_signal.as_str()),
+            (vec!["X=1".to_owned()], "SIGINT")
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named_with_its_line() {
+        let refused = |stage| with_last_stage(stage).unwrap_err().to_string();
+        assert_eq!(
+            refused("VOLUME /data"),
+            "line 5: `VOLUME` in the last stage is not known to `chefcito build`"
+        );
+        assert!(refused("USER a\nENTRYPOINT /tea").starts_with("line 6: `/tea` should be like"));
+        assert!(refused("COPY --from=compile /b/cup /cup").contains("a second"));
+        assert!(refused("LABEL version=$VERSION").contains("variable"));
+        assert!(refused("LABEL a=\"b").contains("not closed"));
+        let parse = |text| Containerfile::parse(text).unwrap_err().to_string();
+        assert!(parse("").contains("a stage that compiles"));
+        assert!(parse("FROM rust:1\nFROM debian").contains("not `FROM debian`"));
+        assert!(parse("FROM rust:1\nFROM scratch\n").contains("takes no binary"));
+    }
+}

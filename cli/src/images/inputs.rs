@@ -1,0 +1,230 @@
+//! What goes into a build, known by its hash. A file is read only if it looks changed since it was last read: its size, its
+//! times and its inode tell.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// A file that was changed so shortly before it was read may have been changed again within the same tick of the file
+/// system's clock, and is read once more the next time.
+const FRESH_NS: i128 = 50_000_000;
+/// Folders at the top of a package that no binary is compiled from.
+const UNUSED_FOLDERS: [&str; 4] = ["benches", "examples", "target", "tests"];
+
+/// How a file looked when it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Look {
+    size: u64,
+    modified_ns: i128,
+    changed_ns: i128,
+    inode: u64,
+}
+
+impl Look {
+    fn of(metadata: &fs::Metadata) -> Self {
+        let ns = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Self {
+            size: metadata.len(),
+            modified_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
+            changed_ns: ns(metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    look: Look,
+    read_ns: i128,
+    hash: String,
+}
+
+/// The files that were read, by their paths.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Files {
+    known: BTreeMap<PathBuf, Known>,
+    #[serde(skip)]
+    changed: bool,
+}
+
+impl Files {
+    /// Returns the hash of a file's content in hex; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// What the system says if it can't be read.
+    pub(crate) fn hash(&mut self, path: &Path) -> io::Result<Option<&str>> {
+        let metadata = match fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                self.changed |= self.known.remove(path).is_some();
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let look = Look::of(&metadata);
+        let settled = |known: &Known| {
+            known.look == look && look.modified_ns.max(look.changed_ns) + FRESH_NS < known.read_ns
+        };
+        if !self.known.get(path).is_some_and(settled) {
+            let read_ns = now_ns();
+            let hash = blake3::hash(&fs::read(path)?).to_hex().to_string();
+            self.changed = true;
+            let _before = self.known.insert(path.to_owned(), Known { look, read_ns, hash });
+        }
+        Ok(self.known.get(path).map(|known| known.hash.as_str()))
+    }
+
+    /// Returns whether anything was read, so that it is worth writing down.
+    pub(crate) const fn have_changed(&self) -> bool {
+        self.changed
+    }
+}
+
+fn now_ns() -> i128 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i128::try_from(since.as_nanos()).ok())
+        .unwrap_or_default()
+}
+
+/// Returns the files of a package that its binaries may be compiled from, sorted. Hidden ones are not, nor those of its tests.
+///
+/// # Errors
+/// What the system says if a folder can't be read.
+pub(crate) fn files_of_package(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(current) = open.pop() {
+        for entry in fs::read_dir(&current)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_unused =
+                current == folder && UNUSED_FOLDERS.iter().any(|unused| name == *unused);
+            if is_unused || name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            // A link to a folder is not followed: it may lead in a circle.
+            match entry.file_type()?.is_dir() {
+                true => open.push(entry.path()),
+                false => files.push(entry.path()),
+            }
+        }
+    }
+    files.retain(|file| !file.is_dir());
+    files.sort();
+    Ok(files)
+}
+
+/// Puts what goes into a build into one hash. Each piece has a name and a value; no two lists of pieces have the same hash.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Key(blake3::Hasher);
+
+impl Key {
+    /// Adds a piece.
+    pub(crate) fn add(&mut self, name: &str, value: &str) {
+        for text in [name, value] {
+            let _self = self.0.update(&text.len().to_le_bytes());
+            let _self = self.0.update(text.as_bytes());
+        }
+    }
+
+    /// Returns the hash, in hex.
+    pub(crate) fn finish(&self) -> String {
+        self.0.finalize().to_hex().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, time::Duration};
+
+    use super::*;
+
+    fn set_age(path: &Path, seconds: u64) {
+        let time = SystemTime::now() - Duration::from_secs(seconds);
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_read_again_only_if_it_looks_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.rs");
+        fs::write(&path, "one").unwrap();
+        let mut files = Files::default();
+        let first = files.hash(&path).unwrap().unwrap().to_owned();
+
+        // Another content behind the same look shows that the file is not read.
+        let known = files.known.get_mut(&path).unwrap();
+        known.read_ns += FRESH_NS * 2;
+        known.hash = "remembered".into();
+        assert_eq!(files.hash(&path).unwrap(), Some("remembered"));
+        set_age(&path, 100);
+        assert_eq!(files.hash(&path).unwrap(), Some(first.as_str()), "touched, and the same");
+        fs::write(&path, "two").unwrap();
+        assert_ne!(files.hash(&path).unwrap(), Some(first.as_str()));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(files.hash(&path).unwrap(), None);
+        assert!(files.have_changed());
+    }
+
+    #[test]
+    fn a_file_that_was_just_changed_is_not_trusted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.rs");
+        fs::write(&path, "one").unwrap();
+        let mut files = Files::default();
+        let first = files.hash(&path).unwrap().unwrap().to_owned();
+        files.known.get_mut(&path).unwrap().hash = "remembered".into();
+        assert_eq!(files.hash(&path).unwrap(), Some(first.as_str()));
+    }
+
+    #[test]
+    fn tests_and_hidden_files_are_no_part_of_a_binary() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in [
+            "Cargo.toml",
+            "src/main.rs",
+            "src/tests/part.rs",
+            "tests/it/main.rs",
+            "target/x",
+            ".git/x",
+            "b.sql",
+        ] {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("src/circle")).unwrap();
+        let files = files_of_package(folder.path()).unwrap();
+        let names: Vec<_> = files
+            .iter()
+            .map(|file| file.strip_prefix(folder.path()).unwrap().to_str().unwrap())
+            .collect();
+        assert_eq!(names, ["Cargo.toml", "b.sql", "src/main.rs", "src/tests/part.rs"]);
+    }
+
+    #[test]
+    fn a_key_tells_where_a_piece_ends() {
+        let key = |pieces: &[(&str, &str)]| {
+            let mut key = Key::default();
+            pieces.iter().for_each(|(name, value)| key.add(name, value));
+            key.finish()
+        };
+        assert_ne!(key(&[("a", "bc")]), key(&[("ab", "c")]));
+        assert_ne!(key(&[("a", "b"), ("c", "d")]), key(&[("a", "bcd")]));
+        assert_eq!(key(&[("a", "b")]), key(&[("a", "b")]));
+    }
+}

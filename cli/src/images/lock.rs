@@ -1,0 +1,61 @@
+//! The right to build in a checkout, held by one command at a time.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    time::Duration,
+};
+
+use tokio::time::sleep;
+
+use super::checkout::Checkout;
+use crate::{
+    error::{CliError, Result},
+    output::Output,
+};
+
+/// How often to look whether another build has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The right to build; given back when dropped, and when the process ends.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for the right, and says so if that takes a while.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if nothing can be written into the target folder.
+    pub(super) async fn take(checkout: &Checkout, output: &Output) -> Result<Self> {
+        let folder = checkout.images();
+        fs::create_dir_all(&folder)
+            .map_err(CliError::io(|| format!("make {}", folder.display())))?;
+        let path = folder.join("lock");
+        let mut told = false;
+        loop {
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .map_err(CliError::io(|| format!("open {}", path.display())))?;
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) => {
+                    if !told {
+                        output.status(format_args!(
+                            "Waiting for another build in {}",
+                            checkout.root().display()
+                        ));
+                        told = true;
+                    }
+                    sleep(LOOK_EVERY).await;
+                }
+                Err(TryLockError::Error(source)) => {
+                    return Err(CliError::Io { what: format!("lock {}", path.display()), source });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The compiler of this machine. To ask it who it is takes longer than all the rest of a build that has nothing to do, so its
+//! answer is remembered for as long as nothing about it looks changed.
+
+use std::{
+    env, fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// A compiler that said who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Toolchain {
+    /// How it looks from outside.
+    pub(crate) look: String,
+    /// What `rustc -vV` says.
+    pub(crate) version: String,
+}
+
+impl Toolchain {
+    /// Returns the target that it makes for this very machine, if it said so: `x86_64-unknown-linux-gnu`.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.field("host")
+    }
+
+    /// Returns the commit that it was built from.
+    pub(crate) fn commit(&self) -> Option<&str> {
+        self.field("commit-hash")
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.version.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// Returns the program of that name which a shell would start.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let folders = env::var_os("PATH")?;
+    let runs = |file: &PathBuf| {
+        fs::metadata(file)
+            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    env::split_paths(&folders).map(|folder| folder.join(name)).find(runs)
+}
+
+/// Returns how the compiler for a checkout looks from outside; `None` if there is none. What rustup chooses it by is looked
+/// at, too, and what changes when rustup updates it.
+pub(crate) fn look(root: &Path) -> Option<String> {
+    let rustc = program("rustc")?;
+    let rustup = env::var_os("RUSTUP_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".rustup")));
+    let choice = root
+        .ancestors()
+        .flat_map(|folder| [folder.join("rust-toolchain"), folder.join("rust-toolchain.toml")]);
+    let mut files: Vec<PathBuf> = choice.collect();
+    if let Some(rustup) = rustup {
+        let mut toolchains: Vec<PathBuf> = fs::read_dir(rustup.join("toolchains"))
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| {
+                Some(entry.ok()?.path().join("lib/rustlib/multirust-channel-manifest.toml"))
+            })
+            .collect();
+        toolchains.sort();
+        files.push(rustup.join("settings.toml"));
+        files.extend(toolchains);
+    }
+    let chosen = env::var("RUSTUP_TOOLCHAIN").unwrap_or_default();
+    let looks: Vec<String> =
+        [rustc].iter().chain(&files).filter_map(|file| look_of(file)).collect();
+    Some(format!("{chosen} {}", looks.join(" ")))
+}
+
+fn look_of(file: &Path) -> Option<String> {
+    let metadata = fs::metadata(file).ok()?;
+    let (size, time, inode) =
+        (metadata.len(), (metadata.mtime(), metadata.mtime_nsec()), metadata.ino());
+    Some(format!("{}:{size}:{}.{}:{inode}", file.display(), time.0, time.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_says_what_it_makes() {
+        let version =
+            "rustc 1.95.0\nbinary: rustc\ncommit-hash: 5980\nhost: x86_64-unknown-linux-gnu\n"
+                .into();
+        let toolchain = Toolchain { look: String::new(), version };
+        assert_eq!(
+            (toolchain.host(), toolchain.commit()),
+            (Some("x86_64-unknown-linux-gnu"), Some("5980"))
+        );
+    }
+
+    #[test]
+    fn another_choice_of_a_compiler_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = look(folder.path());
+        assert_eq!(look(folder.path()), before);
+        fs::write(folder.path().join("rust-toolchain.toml"), "").unwrap();
+        assert!(before.is_none() || look(folder.path()) != before);
+    }
+}

@@ -7,6 +7,7 @@ mod database_promises;
 mod http_limits;
 mod leases_and_timers;
 mod redis_losses;
+mod redis_memory;
 mod redis_replicas;
 mod redis_town;
 mod replicas;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use chassis::{database::Database, testing::redis};
 
 use crate::{
-    redis_town::{Load, Process, added, subjects},
+    redis_town::{Load, Process, added, length, subjects},
     stage::{Ground, eventually},
 };
 
@@ -105,16 +105,12 @@ async fn what_another_process_commits_is_published_at_once() {
     let mut slowest = Duration::ZERO;
     for round in 0..10 {
         let process = if round % 2 == 0 { &first } else { &second };
-        let length = || async {
-            let of = |shard| redis.ask::<i64>(&["XLEN", &format!("chefcito.events.{{{shard}}}")]);
-            (0..8).map(|shard| of(shard).unwrap()).sum::<i64>()
-        };
-        let before = length().await;
+        let before = length(&redis);
         let started = Instant::now();
         crate::stage::announce(process.town.orders.database(), subjects()[..1].to_vec())
             .await
             .unwrap();
-        eventually("it is on its way", || async { length().await > before }).await;
+        eventually("it is on its way", || async { length(&redis) > before }).await;
         slowest = slowest.max(started.elapsed());
     }
     assert!(slowest < Duration::from_millis(500), "one waited {slowest:?}");

@@ -152,11 +152,13 @@ impl Drop for Process {
 
 /// Waits until so many events are on a stream of this Redis, or were.
 pub(crate) async fn added(redis: &TestRedis, count: i64) {
-    eventually("Redis has taken events over", || async {
-        let length = |shard: usize| {
-            redis.ask::<i64>(&["XLEN", &format!("chefcito.events.{{{shard}}}")]).unwrap_or(0)
-        };
-        (0..8).map(length).sum::<i64>() >= count
-    })
-    .await;
+    eventually("Redis has taken events over", || async { length(redis) >= count }).await;
+}
+
+/// Returns how many entries there are on all streams.
+pub(crate) fn length(redis: &TestRedis) -> i64 {
+    let of = |shard: usize| {
+        redis.ask::<i64>(&["XLEN", &format!("chefcito.events.{{{shard}}}")]).unwrap_or(0)
+    };
+    (0..8).map(of).sum()
 }

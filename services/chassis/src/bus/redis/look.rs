@@ -9,6 +9,8 @@ use super::stream::{Each, Id, SHARDS};
 pub(super) struct Look {
     /// The broker's life; empty if it has none.
     pub(super) life: String,
+    /// The groups that read now.
+    pub(super) alive: Vec<&'static str>,
     pub(super) shards: Each<Shard>,
 }
 
@@ -19,6 +21,8 @@ pub(super) struct Shard {
     pub(super) last: Id,
     /// How many entries it has.
     pub(super) length: i64,
+    /// How much memory it takes, about.
+    pub(super) bytes: u64,
     pub(super) groups: Vec<Group>,
 }
 
@@ -77,6 +81,22 @@ impl Look {
             .all(|(shard, end)| *end == Id::ZERO || shard.floor(groups) > *end)
     }
 
+    /// Returns the shards that take more memory than this.
+    pub(super) fn too_large(&self, bytes_max: u64) -> Vec<usize> {
+        (0..SHARDS).filter(|shard| self.shards[*shard].bytes > bytes_max).collect()
+    }
+
+    /// Returns before which entry a stream has nothing that any of these groups needs that reads now, if one that does not
+    /// read still needs something of that.
+    pub(super) fn cut(&self, shard: usize, groups: &[&str]) -> Option<Id> {
+        let shard = &self.shards[shard];
+        let needed = match self.alive.is_empty() {
+            true => shard.last.next(),
+            false => shard.floor(&self.alive),
+        };
+        (needed > shard.floor(groups)).then_some(needed)
+    }
+
     /// Returns before which entry each stream needs nothing more, where there is something to remove.
     pub(super) fn trims(&self, groups: &[&str]) -> Each<Option<Id>> {
         self.shards.each_ref().map(|shard| {
@@ -86,18 +106,17 @@ impl Look {
     }
 }
 
-/// Reads what the script tells.
-pub(super) fn read(answer: Value) -> RedisResult<Look> {
-    let (life, shards) = match answer {
-        Value::Array(mut parts) if parts.len() == 1 + SHARDS => {
-            let shards = parts.split_off(1);
-            (parts.remove(0), shards)
-        }
-        other => return Err(unreadable(&other).into()),
-    };
-    let mut look = Look { life: from_redis_value(life)?, ..Look::default() };
-    for (shard, told) in look.shards.iter_mut().zip(shards) {
-        *shard = read_shard(told)?;
+/// Reads what the script tells of these groups.
+pub(super) fn read(answer: Value, groups: &[&'static str]) -> RedisResult<Look> {
+    let Value::Array(parts) = answer else { return Err(unreadable(&answer).into()) };
+    let mut parts = parts.into_iter();
+    let mut next = || parts.next().unwrap_or_default();
+    let life = from_redis_value(next())?;
+    let alive: Vec<bool> = from_redis_value(next())?;
+    let alive = groups.iter().zip(alive).filter_map(|(group, alive)| alive.then_some(*group));
+    let mut look = Look { life, alive: alive.collect(), ..Look::default() };
+    for shard in &mut look.shards {
+        *shard = read_shard(next())?;
     }
     Ok(look)
 }
@@ -106,9 +125,10 @@ fn read_shard(told: Value) -> RedisResult<Shard> {
     let Value::Array(parts) = told else { return Err(unreadable(&told).into()) };
     let mut parts = parts.into_iter();
     let mut next = || parts.next().unwrap_or_default();
-    let (last, length) = (read_id(next())?, from_redis_value(next())?);
+    let last = read_id(next())?;
+    let (length, bytes) = (from_redis_value(next())?, from_redis_value(next())?);
     let groups = parts.map(read_group).collect::<RedisResult<Vec<_>>>()?;
-    Ok(Shard { last, length, groups })
+    Ok(Shard { last, length, bytes, groups })
 }
 
 fn read_group(told: Value) -> RedisResult<Group> {
@@ -148,7 +168,7 @@ mod tests {
 
     fn look(groups: Vec<Group>) -> Look {
         let mut look = Look::default();
-        look.shards[0] = Shard { last: "9-0".parse().unwrap(), length: 4, groups };
+        look.shards[0] = Shard { last: "9-0".parse().unwrap(), length: 4, bytes: 700, groups };
         look
     }
 
@@ -159,6 +179,20 @@ mod tests {
         assert_eq!(floor(&["kitchen"]), "9-1");
         assert_eq!(floor(&["kitchen", "board"]), "5-1");
         assert_eq!(floor(&["kitchen", "orders"]), "0-0");
+    }
+
+    #[test]
+    fn only_what_absent_groups_need_is_cut_off() {
+        let groups = vec![group("kitchen", "7-0", None), group("board", "3-0", None)];
+        let mut look = look(groups);
+        let cut = |look: &Look| look.cut(0, &["kitchen", "board"]).map(|id| id.to_string());
+        look.alive = vec!["kitchen"];
+        assert_eq!(cut(&look).as_deref(), Some("7-1"));
+        look.alive = vec!["kitchen", "board"];
+        assert_eq!(cut(&look), None);
+        look.alive = Vec::new();
+        assert_eq!(cut(&look).as_deref(), Some("9-1"));
+        assert_eq!((look.too_large(700), look.too_large(699)), (vec![], vec![0]));
     }
 
     #[test]

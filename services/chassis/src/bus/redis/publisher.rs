@@ -72,6 +72,10 @@ pub(crate) struct Publisher {
     look_at: Option<Instant>,
     look_pause: Duration,
     published_since_look: bool,
+    /// Whether much was published lately.
+    is_busy: bool,
+    /// Whether a stream is so large that nothing more is added.
+    is_full: bool,
 }
 
 /// The broker of this round.
@@ -137,6 +141,8 @@ impl Publisher {
             look_at: None,
             look_pause: LOOK_FIRST,
             published_since_look: false,
+            is_busy: false,
+            is_full: false,
         }
     }
 
@@ -223,7 +229,7 @@ impl Publisher {
         let broker = self.meet(&mut connection).await?;
         self.bus.note_success(WHO);
         loop {
-            while !self.queue.is_empty() {
+            while !self.queue.is_empty() && !self.is_full {
                 self.send(&mut connection, &broker).await?;
                 self.take_offers();
                 if self.look_at.is_some_and(|look_at| look_at <= Instant::now()) {
@@ -358,25 +364,69 @@ impl Publisher {
         let (complete, last) =
             self.database.read(|tx| Ok((position::complete(tx)?, outbox::last(tx)?))).await?;
         let place = complete.min(seen);
-        let look = self.bus.scripts.look(connection, &self.bus.names).await?;
-        if look.life != broker.life {
-            return Err(Trouble::Forgot);
-        }
+        let look = self.see(connection, broker).await?;
         self.note_position(&look, place, broker).await?;
         scripts::trim(connection, &self.bus.names, &look.trims(&self.all_readers)).await?;
+        self.keep_small(&look, connection, broker).await?;
         self.look_at = None;
-        if self.position < last {
-            // Much to do: the looks are spread out. Little: it is soon done.
-            self.look_pause = match self.published_since_look {
-                true => LOOK_EVERY.min(self.look_pause * 2),
-                false if self.look_pause == LOOK_EVERY => LOOK_FIRST * 2,
-                false => LOOK_EVERY.min(self.look_pause * 2),
-            };
+        self.is_busy = match (self.published_since_look, self.is_busy) {
+            // What was much to do is done: it is soon acknowledged.
+            (false, true) => {
+                self.look_pause = LOOK_FIRST;
+                false
+            }
+            (busy, _) => {
+                self.look_pause = LOOK_EVERY.min(self.look_pause * 2);
+                busy
+            }
+        };
+        self.published_since_look = false;
+        if self.position < last || self.is_full {
             self.look_soon();
         } else {
             self.look_pause = LOOK_FIRST;
         }
-        self.published_since_look = false;
+        Ok(())
+    }
+
+    async fn see(
+        &self,
+        connection: &mut MultiplexedConnection,
+        broker: &Broker,
+    ) -> Result<Look, Trouble> {
+        let look = self.bus.scripts.look(connection, &self.bus.names, &self.all_readers).await?;
+        if look.life == broker.life { Ok(look) } else { Err(Trouble::Forgot) }
+    }
+
+    /// Removes what only absent readers need from streams that are too large. They find that out when they are back, and
+    /// it is sent again. If the readers that are there are slow, nothing more is added until they have caught up.
+    async fn keep_small(
+        &mut self,
+        look: &Look,
+        connection: &mut MultiplexedConnection,
+        broker: &Broker,
+    ) -> Result<(), Trouble> {
+        let max = self.bus.stream_bytes_max;
+        let too_large = look.too_large(max);
+        if too_large.is_empty() {
+            self.is_full = false;
+            return Ok(());
+        }
+        let is_absent = |reader: &&&str| !look.alive.contains(*reader);
+        let absent: Vec<&str> = self.all_readers.iter().filter(is_absent).copied().collect();
+        for shard in too_large {
+            let Some(before) = look.cut(shard, &self.all_readers) else { continue };
+            let (scripts, names) = (&self.bus.scripts, &self.bus.names);
+            let cut = (shard, before);
+            if scripts.cut(connection, names, &broker.life, cut, &absent).await? {
+                warn!("Cut off events that {absent:?} lack: they are sent again in time");
+            }
+        }
+        let is_full = !self.see(connection, broker).await?.too_large(max).is_empty();
+        if is_full && !self.is_full {
+            info!(service = self.relay.service(), "Waits for readers that are slow");
+        }
+        self.is_full = is_full;
         Ok(())
     }
 

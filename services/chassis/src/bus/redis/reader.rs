@@ -224,27 +224,39 @@ impl Reader {
             Some(connection) => connection,
             None => self.connect().await?,
         };
+        let mut says_alive = false;
         if let Some(wait) = wait {
             self.tenancy.use_shards_too(&used);
+            says_alive = self.add_saying_alive(&mut calls);
             self.add_reading(&mut calls, wait);
         }
-        let answers: Vec<Value> = calls.query_async(&mut connection).await?;
+        let mut answers: Vec<Value> = calls.query_async(&mut connection).await?;
         self.acknowledged.iter_mut().for_each(Vec::clear);
+        if says_alive && matches!(answers.remove(0), Value::Nil) {
+            // It was silent for so long that what it lacks may be cut off: it has to arrive again.
+            return Ok(());
+        }
         self.connection = Some(connection);
         self.bus.note_success(WHO);
         self.tenancy.use_shards(if wait.is_some() { used } else { [false; SHARDS] });
         answers.into_iter().try_for_each(|answer| self.unpack(answer))
     }
 
-    fn add_reading(&mut self, calls: &mut Pipeline, wait: Duration) {
+    /// Says from time to time that the group reads; returns whether it does so now.
+    fn add_saying_alive(&mut self, calls: &mut Pipeline) -> bool {
         let now = Instant::now();
-        if self.alive_at.is_none_or(|alive_at| now >= alive_at + ALIVE_EVERY) {
-            let alive = self.bus.names.alive(self.group);
-            calls.cmd("SET").arg(alive).arg(1).arg("EX").arg(ALIVE_SECONDS).ignore();
-            self.alive_at = Some(now);
-            // Nothing can be left now. If there is, one who was too late to read has it: it is found here.
-            self.places = [Place::Left(Id::ZERO); SHARDS];
+        if self.alive_at.is_some_and(|alive_at| now < alive_at + ALIVE_EVERY) {
+            return false;
         }
+        self.alive_at = Some(now);
+        // Nothing can be left now. If there is, one who was too late to read has it: it is found here.
+        self.places = [Place::Left(Id::ZERO); SHARDS];
+        let alive = self.bus.names.alive(self.group);
+        calls.cmd("SET").arg(alive).arg(1).arg("EX").arg(ALIVE_SECONDS).arg("XX");
+        true
+    }
+
+    fn add_reading(&mut self, calls: &mut Pipeline, wait: Duration) {
         calls.cmd("XREADGROUP").arg("GROUP").arg(self.group).arg(CONSUMER);
         calls.arg("COUNT").arg(ENTRIES_MAX).arg("BLOCK").arg(wait.as_millis() as u64);
         calls.arg("STREAMS");
@@ -263,13 +275,13 @@ impl Reader {
     async fn connect(&mut self) -> RedisResult<MultiplexedConnection> {
         let mut connection = self.bus.connect(ANSWER_MAX + WAIT).await?;
         let new_life = Uuid::new_v4().simple().to_string();
-        let arrived =
-            self.bus.scripts.arrive(&mut connection, &self.bus.names, self.group, &new_life);
+        let (scripts, names) = (&self.bus.scripts, &self.bus.names);
+        let arrived = scripts.arrive(&mut connection, names, self.group, &new_life, ALIVE_SECONDS);
         if arrived.await? {
-            warn!(service = self.group, "Redis had lost events: they are sent again");
+            warn!(service = self.group, "Redis lacks events: they are sent again");
         }
         self.places = [Place::Left(Id::ZERO); SHARDS];
-        self.alive_at = None;
+        self.alive_at = Some(Instant::now());
         Ok(connection)
     }
 

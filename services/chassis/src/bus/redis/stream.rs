@@ -18,6 +18,8 @@ pub(super) struct Names {
     pub(super) life: String,
     /// The set of the groups that there were in this life.
     pub(super) groups: String,
+    /// The hash of the entries before which streams were cut, although someone might still lack something.
+    pub(super) cut: String,
     /// The hash of the ids below which the writers have published everything.
     pub(super) published: String,
 }
@@ -29,6 +31,7 @@ impl Names {
             streams: array::from_fn(|shard| format!("{prefix}.events.{{{shard}}}")),
             life: format!("{prefix}.life"),
             groups: format!("{prefix}.groups"),
+            cut: format!("{prefix}.cut"),
             published: format!("{prefix}.published"),
         }
     }

@@ -2,6 +2,8 @@
 
 pub mod load;
 
+#[expect(dead_code, reason = "the runtime of containers, which uses all of it, follows")]
+mod blueprint;
 mod client;
 mod commands;
 mod config;

@@ -1,0 +1,252 @@
+//! Reads one service.
+
+mod mounts;
+mod ports;
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{
+    DEFAULT_NETWORK,
+    at::{At, Fields, Result},
+    model::{Attachment, Condition, Health, Logging, Need, Restart, Service},
+    words::words,
+};
+use crate::yaml::Node;
+
+/// More of one service is an oversight: each takes memory and connections to the database.
+const REPLICAS_MAX: u32 = 64;
+
+/// Reads a service; relative paths start from the folder.
+pub(super) fn read(name: &str, at: &At<'_>, folder: &Path) -> Result<Service> {
+    let is_name = |letter: u8| letter.is_ascii_alphanumeric() || b"-_.".contains(&letter);
+    if name.is_empty() || !name.bytes().all(is_name) {
+        return Err(at.flaw("a service is named with letters, digits, `-`, `_` and `.`"));
+    }
+    let mut fields = at.fields()?;
+    if let Some(build) = fields.take("build") {
+        return Err(build
+            .flaw("the images are built by `chefcito build`: leave it out, and name an `image`"));
+    }
+    let image = fields.read("image", At::text)?.unwrap_or_default();
+    if image.trim().is_empty() || image.contains(char::is_whitespace) {
+        return Err(at.flaw("it has no `image`, or one that can't be"));
+    }
+    let mut service = Service {
+        image,
+        entrypoint: fields.read("entrypoint", command)?,
+        command: fields.read("command", command)?,
+        environment: environment(&mut fields)?,
+        mounts: fields.read("volumes", |at| mounts::read(at, folder))?.unwrap_or_default(),
+        ports: fields.read("ports", ports::read)?.unwrap_or_default(),
+        healthcheck: fields.read("healthcheck", health)?,
+        restart: fields.read("restart", restart)?.unwrap_or_default(),
+        logging: fields.read("logging", logging)?,
+        needs: fields.read("depends_on", needs)?.unwrap_or_default(),
+        replicas: replicas(&mut fields)?,
+        ..Service::default()
+    };
+    plain_fields(&mut service, &mut fields)?;
+    service.tmpfs = fields.read("tmpfs", tmpfs)?.unwrap_or_default();
+    networks(&mut service, &mut fields)?;
+    fields.finish()?;
+    Ok(service)
+}
+
+/// Fields that are what they look like.
+fn plain_fields(service: &mut Service, fields: &mut Fields<'_>) -> Result<()> {
+    service.user = fields.read("user", At::text)?;
+    service.working_dir = fields.read("working_dir", At::text)?;
+    service.hostname = fields.read("hostname", At::text)?;
+    service.stop_signal = fields.read("stop_signal", At::text)?;
+    service.stop_grace_period = fields.read("stop_grace_period", At::duration)?;
+    service.read_only = fields.read("read_only", At::truth)?.unwrap_or_default();
+    service.init = fields.read("init", At::truth)?.unwrap_or_default();
+    service.cap_add = fields.read("cap_add", At::texts)?.unwrap_or_default();
+    service.cap_drop = fields.read("cap_drop", At::texts)?.unwrap_or_default();
+    service.security_opt = fields.read("security_opt", At::texts)?.unwrap_or_default();
+    service.group_add = fields.read("group_add", At::texts)?.unwrap_or_default();
+    service.expose = fields.read("expose", At::texts)?.unwrap_or_default();
+    service.profiles = fields.read("profiles", At::texts)?.unwrap_or_default();
+    service.mem_limit = fields.read("mem_limit", At::bytes)?;
+    service.shm_size = fields.read("shm_size", At::bytes)?;
+    service.pids_limit = fields.read("pids_limit", |at| at.parsed("a number"))?;
+    service.nano_cpus = fields.read("cpus", cpus)?;
+    service.labels = fields.read("labels", At::filled_pairs)?.unwrap_or_default();
+    service.extra_hosts = fields.read("extra_hosts", extra_hosts)?.unwrap_or_default();
+    Ok(())
+}
+
+/// A text is split as a shell would, a list is taken as it is.
+fn command(at: &At<'_>) -> Result<Vec<String>> {
+    match at.node() {
+        Node::List(_) => at.texts(),
+        _ => words(&at.text()?).ok_or_else(|| at.flaw("a quote in it is never closed")),
+    }
+}
+
+/// A name without a value is left out: the shell's own variables are no business of a container.
+fn environment(fields: &mut Fields<'_>) -> Result<BTreeMap<String, String>> {
+    let Some(at) = fields.take("environment") else { return Ok(BTreeMap::new()) };
+    at.pairs()?
+        .into_iter()
+        .map(|(name, value)| match value {
+            Some(value) => Ok((name, value)),
+            None => Err(at.flaw(format!(
+                "`{name}` has no value; write `{name}: ${{{name}}}` to hand yours on"
+            ))),
+        })
+        .collect()
+}
+
+fn cpus(at: &At<'_>) -> Result<u64> {
+    let cpus: f64 = at.parsed("a number of processors")?;
+    let nanos = std::time::Duration::try_from_secs_f64(cpus).ok().map(|cpus| cpus.as_nanos());
+    nanos
+        .and_then(|nanos| u64::try_from(nanos).ok())
+        .filter(|nanos| i64::try_from(*nanos).is_ok())
+        .ok_or_else(|| at.flaw("it should be a number of processors, such as 0.5"))
+}
+
+fn extra_hosts(at: &At<'_>) -> Result<Vec<String>> {
+    match at.node() {
+        Node::Map(_) => at
+            .entries()?
+            .into_iter()
+            .map(|(name, address)| Ok(format!("{name}:{}", address.text()?)))
+            .collect(),
+        _ => at.list()?.iter().map(|at| Ok(at.text()?.replacen('=', ":", 1))).collect(),
+    }
+}
+
+/// One folder or several, each with its options after a colon.
+fn tmpfs(at: &At<'_>) -> Result<BTreeMap<String, String>> {
+    let texts = match at.node() {
+        Node::List(_) => at.texts()?,
+        _ => vec![at.text()?],
+    };
+    let split = |text: &String| match text.split_once(':') {
+        Some((path, options)) => (path.to_owned(), options.to_owned()),
+        None => (text.clone(), String::new()),
+    };
+    Ok(texts.iter().map(split).collect())
+}
+
+fn health(at: &At<'_>) -> Result<Health> {
+    let mut fields = at.fields()?;
+    let disabled = fields.read("disable", At::truth)?.unwrap_or_default();
+    let test = fields.read("test", |at| match at.node() {
+        Node::List(_) => {
+            let test = at.texts()?;
+            match test.first().map(String::as_str) {
+                Some("NONE" | "CMD" | "CMD-SHELL") => Ok(test),
+                _ => Err(at.flaw("a list begins with NONE, CMD or CMD-SHELL")),
+            }
+        }
+        _ => Ok(vec!["CMD-SHELL".into(), at.text()?]),
+    })?;
+    let health = Health {
+        test: if disabled { Some(vec!["NONE".into()]) } else { test },
+        interval: fields.read("interval", At::duration)?,
+        timeout: fields.read("timeout", At::duration)?,
+        retries: fields.read("retries", |at| at.parsed("a number"))?,
+        start_period: fields.read("start_period", At::duration)?,
+        start_interval: fields.read("start_interval", At::duration)?,
+    };
+    fields.finish()?;
+    Ok(health)
+}
+
+fn restart(at: &At<'_>) -> Result<Restart> {
+    let text = at.text()?;
+    let (policy, retries) = text.split_once(':').unwrap_or((&text, ""));
+    match (policy, retries) {
+        ("no" | "false", "") => Ok(Restart::No),
+        ("always", "") => Ok(Restart::Always),
+        ("unless-stopped", "") => Ok(Restart::UnlessStopped),
+        ("on-failure", "") => Ok(Restart::OnFailure { retries_max: 0 }),
+        ("on-failure", retries) if retries.parse::<u16>().is_ok() => {
+            Ok(Restart::OnFailure { retries_max: retries.parse().unwrap_or_default() })
+        }
+        _ => Err(at.flaw("it should be no, always, unless-stopped, on-failure or on-failure:N")),
+    }
+}
+
+fn logging(at: &At<'_>) -> Result<Logging> {
+    let mut fields = at.fields()?;
+    let driver = fields.read("driver", At::text)?.unwrap_or_else(|| "json-file".into());
+    let options = fields.read("options", At::filled_pairs)?.unwrap_or_default();
+    fields.finish()?;
+    Ok(Logging { driver, options })
+}
+
+fn needs(at: &At<'_>) -> Result<BTreeMap<String, Need>> {
+    if let Node::List(_) = at.node() {
+        let need = Need { condition: Condition::Started, restart: false };
+        return Ok(at.texts()?.into_iter().map(|name| (name, need)).collect());
+    }
+    let need = |(name, at): (String, At<'_>)| {
+        let mut fields = at.fields()?;
+        let condition = fields.read("condition", |at| {
+            let text = at.text()?;
+            [Condition::Started, Condition::Healthy, Condition::Completed]
+                .into_iter()
+                .find(|condition| condition.name() == text)
+                .ok_or_else(|| at.flaw("it should be service_started, service_healthy or service_completed_successfully"))
+        })?;
+        let restart = fields.read("restart", At::truth)?.unwrap_or_default();
+        fields.finish()?;
+        Ok((name, Need { condition: condition.unwrap_or(Condition::Started), restart }))
+    };
+    at.entries()?.into_iter().map(need).collect()
+}
+
+/// `scale`, or the only key of `deploy` that means something on one engine.
+fn replicas(fields: &mut Fields<'_>) -> Result<u32> {
+    let number = |at: &At<'_>| {
+        let replicas = at.parsed("a number")?;
+        match replicas {
+            0..=REPLICAS_MAX => Ok(replicas),
+            _ => Err(at.flaw(format!("more than {REPLICAS_MAX} is an oversight"))),
+        }
+    };
+    let scale = fields.read("scale", number)?;
+    let deployed = fields.read("deploy", |at| {
+        let mut fields = at.fields()?;
+        let replicas = fields.read("replicas", number)?;
+        fields.finish()?;
+        Ok(replicas)
+    })?;
+    Ok(scale.or(deployed.flatten()).unwrap_or(1))
+}
+
+fn networks(service: &mut Service, fields: &mut Fields<'_>) -> Result<()> {
+    let alone = fields.read("network_mode", |at| match at.text()?.as_str() {
+        "none" => Ok(()),
+        _ => Err(at.flaw("chefcito supports only `none`")),
+    })?;
+    let named = fields.take("networks");
+    match (alone, named) {
+        (Some(()), Some(networks)) => {
+            return Err(networks.flaw("it has `network_mode: none`, and so is on no network"));
+        }
+        (Some(()), None) => {}
+        (None, None) => {
+            service.networks.insert(DEFAULT_NETWORK.into(), Attachment::default());
+        }
+        (None, Some(networks)) => service.networks = attachments(&networks)?,
+    }
+    Ok(())
+}
+
+fn attachments(at: &At<'_>) -> Result<BTreeMap<String, Attachment>> {
+    if let Node::List(_) = at.node() {
+        return Ok(at.texts()?.into_iter().map(|key| (key, Attachment::default())).collect());
+    }
+    let attachment = |(key, at): (String, At<'_>)| {
+        let mut fields = at.fields()?;
+        let aliases = fields.read("aliases", At::texts)?.unwrap_or_default();
+        fields.finish()?;
+        Ok((key, Attachment { aliases }))
+    };
+    at.entries()?.into_iter().map(attachment).collect()
+}

@@ -19,8 +19,7 @@ use std::{
 
 use self::at::{At, Flaw};
 pub(crate) use self::model::{
-    Attachment, Condition, Health, Logging, Mount, MountKind, Need, Network, Port, Protocol,
-    Restart, Service, Volume,
+    Condition, Health, Mount, MountKind, Need, Network, Port, Protocol, Restart, Service, Volume,
 };
 use crate::{
     error::{CliError, Result},
@@ -57,6 +56,11 @@ impl Source {
             Some(checkout) => Self::read(&checkout.join(FILE)),
             None => Ok(Self { file: None, text: BUILT_IN.into() }),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_text(text: &str) -> Self {
+        Self { file: None, text: text.into() }
     }
 
     fn read(file: &Path) -> Result<Self> {

@@ -1,7 +1,7 @@
 //! What an environment is started with. `up` puts it together from flags, `CHEFCITO_*` variables and defaults; the house
 //! reads it from the state folder, so that no secret is ever an argument.
 
-use std::{fmt, num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, fmt, num::NonZeroU32, time::Duration};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub(crate) const STOVES_DEFAULT: NonZeroU32 = NonZeroU32::new(8).expect("eight i
 pub(crate) enum Runtime {
     /// One background process holding all services, on SQLite
     Embedded,
-    /// Containers of a Docker engine, on PostgreSQL and Redis (not in this version yet)
+    /// Containers of a Docker engine, on PostgreSQL and Redis
     Compose,
     /// Pods of a kind cluster or any context (not in this version yet)
     Kubernetes,
@@ -129,6 +129,9 @@ pub(crate) struct Settings {
     pub(crate) market_url: Option<String>,
     /// What the services log, as `tracing` filters say it.
     pub(crate) log_filter: Option<String>,
+    /// How many containers services have that were scaled, by name.
+    #[serde(default)]
+    pub(crate) replicas: BTreeMap<String, u32>,
 }
 
 impl Settings {

@@ -12,9 +12,17 @@
 //!   controllers given over to the user: `chefcito doctor` looks at that.
 //! - A short image name is looked for below `localhost/` as well; what `chefcito build` made is found under both.
 
+mod archive;
+pub(crate) mod containers;
 pub(crate) mod errors;
+pub(crate) mod events;
+mod exec;
 pub(crate) mod images;
+pub(crate) mod logs;
+pub(crate) mod networks;
 mod place;
+mod pulls;
+pub(crate) mod stats;
 
 use std::{
     env, io,

@@ -4,7 +4,7 @@ use std::{error, io, net::SocketAddr, path::PathBuf};
 
 use contracts::{OrderId, Timestamp};
 
-use crate::{docker::errors::EngineError, process::Holder, state::EnvironmentName};
+use crate::{docker::errors::EngineError, state::EnvironmentName};
 
 /// What a command returns.
 pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
@@ -80,6 +80,16 @@ pub(crate) enum CliError {
         /// The last lines of its logs.
         last_lines: Vec<String>,
     },
+    /// A service in a container did not come up, and will not by waiting.
+    #[error("{service} did not start: {reason}{}", last_words(last_lines))]
+    ServiceFailed {
+        /// The service.
+        service: String,
+        /// What is known about its end.
+        reason: String,
+        /// The last lines that it printed.
+        last_lines: Vec<String>,
+    },
     /// The house started, and was not ready in time.
     #[error("the house was not ready within {}: {reason}", humantime::format_duration(*waited))]
     NotReady {
@@ -94,7 +104,7 @@ pub(crate) enum CliError {
         /// The port that was asked for.
         port: u16,
         /// Who listens there, if that can be seen.
-        holder: Option<Holder>,
+        holder: Option<String>,
     },
     /// The gateway could not be reached.
     #[error("the house at {address} does not answer")]
@@ -226,6 +236,9 @@ impl CliError {
             Self::NotStarted { .. } => {
                 Some("`chefcito logs` has more; `chefcito doctor` checks this machine".into())
             }
+            Self::ServiceFailed { service, .. } => Some(format!(
+                "`chefcito logs {service}` has more; mend it, then `chefcito up` goes on from here"
+            )),
             Self::NotReady { .. } => {
                 Some("give it longer with `--timeout`, or look at `chefcito logs`".into())
             }
@@ -270,6 +283,7 @@ impl CliError {
             | Self::Io { .. }
             | Self::BadFile { .. }
             | Self::NotStarted { .. }
+            | Self::ServiceFailed { .. }
             | Self::PortTaken { .. }
             | Self::Unreachable { .. }
             | Self::Problem { .. }
@@ -300,6 +314,6 @@ fn last_words(lines: &[String]) -> String {
     format!("; its last lines:\n    {}", lines.join("\n    "))
 }
 
-fn by_whom(holder: Option<&Holder>) -> String {
+fn by_whom(holder: Option<&String>) -> String {
     holder.map(|holder| format!(" by {holder}")).unwrap_or_default()
 }

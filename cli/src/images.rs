@@ -100,7 +100,6 @@ async fn adopt(engine: &Engine, service: &str, id: &str) -> Result<Option<Conten
 ///
 /// # Errors
 /// [`CliError::Lacking`] if an image lacks and can't be built; or as [`build`].
-#[expect(dead_code, reason = "for whoever runs the images")]
 pub(crate) async fn build_missing_or_all(
     engine: &Engine,
     services: &[String],

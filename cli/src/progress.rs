@@ -81,6 +81,15 @@ impl Waiting {
     }
 }
 
+impl Waiting {
+    /// Says what is waited for now.
+    pub(crate) fn say(&self, what: impl fmt::Display) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(what.to_string());
+        }
+    }
+}
+
 impl Drop for Waiting {
     fn drop(&mut self) {
         if let Some(bar) = &self.0 {

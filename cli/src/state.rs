@@ -82,6 +82,20 @@ pub(crate) struct HouseRecord {
     pub(crate) started_at: Timestamp,
 }
 
+/// What is known of an environment in containers, in `containers.json`, from the moment on at which they were started until
+/// they are stopped.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ContainersRecord {
+    /// Where the gateway listens.
+    pub(crate) address: SocketAddr,
+    /// The engine, as `DOCKER_HOST` says it.
+    pub(crate) engine: String,
+    /// The version of the program that started them.
+    pub(crate) version: String,
+    /// When they were started.
+    pub(crate) started_at: Timestamp,
+}
+
 /// What can be seen of an environment's house.
 #[derive(Clone, Debug)]
 pub(crate) enum HouseState {
@@ -175,6 +189,41 @@ impl Environment {
     /// Returns the file in which the house says where it is.
     pub(crate) fn house_record(&self) -> PathBuf {
         self.folder.join("house.json")
+    }
+
+    /// Returns the file in which it is written down where containers are.
+    fn containers_record(&self) -> PathBuf {
+        self.folder.join("containers.json")
+    }
+
+    /// Returns what is known of the containers; `None` if none were started.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if it can't be read.
+    pub(crate) fn containers(&self) -> Result<Option<ContainersRecord>> {
+        read_json(&self.containers_record())
+    }
+
+    /// Writes down where the containers are.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if it can't be written.
+    pub(crate) fn remember_containers(&self, record: &ContainersRecord) -> Result<()> {
+        write_json(&self.containers_record(), record)
+    }
+
+    /// Forgets where the containers were.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if it can't be removed.
+    pub(crate) fn forget_containers(&self) -> Result<()> {
+        let path = self.containers_record();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(CliError::Io { what: format!("remove {}", path.display()), source: error })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the file of the last settings.
@@ -272,7 +321,10 @@ impl Environment {
     /// # Errors
     /// [`CliError::NotRunning`] or [`CliError::Crashed`] if no house runs here.
     pub(crate) fn address(&self) -> Result<SocketAddr> {
-        Ok(self.running()?.address)
+        match self.containers()? {
+            Some(record) => Ok(record.address),
+            None => Ok(self.running()?.address),
+        }
     }
 
     /// Returns the local admin key.

@@ -1,11 +1,10 @@
 use clap::Args;
 
 use crate::{
-    embedded::{self, ChangeLock, End},
+    config::Runtime,
     error::Result,
     output::Output,
-    postgres,
-    progress::Waiting,
+    runtimes::{self, compose, embedded},
     state::Environment,
 };
 
@@ -22,38 +21,17 @@ pub(crate) struct DownArgs {
 }
 
 pub(crate) async fn run(args: DownArgs, environment: &Environment, output: &Output) -> Result<()> {
-    if !environment.folder().exists() {
-        output.status(format_args!("Nothing runs as `{}`", environment.name()));
-        return Ok(());
-    }
-    let _lock = ChangeLock::take(environment, output).await?;
-    let end = {
-        let _waiting = Waiting::new(output, "Closing the house");
-        embedded::stop(environment).await?
-    };
-    say(end, environment, output);
-    if !args.volumes {
-        return embedded::forget_settings(environment);
-    }
-    if let Some(url) = environment.former_settings()?.and_then(|settings| settings.database_url) {
-        postgres::forget(&url, environment.name()).await?;
-    }
-    embedded::forget_all(environment)?;
-    output.status(format_args!("Its data are gone"));
-    Ok(())
-}
-
-/// Says how the house ended.
-pub(super) fn say(end: End, environment: &Environment, output: &Output) {
-    let name = environment.name();
-    match end {
-        End::NothingRan => output.status(format_args!("Nothing runs as `{name}`")),
-        End::HadCrashed => output.status(format_args!(
-            "`{name}` was not running; its house had ended without saying goodbye"
-        )),
-        End::Goodbye => output.status(format_args!("`{name}` is down")),
-        End::Killed => output.warn(format_args!(
-            "`{name}` did not end when asked and was killed; its data are safe"
-        )),
+    match runtimes::of_former(environment).await? {
+        Some(Runtime::Embedded) => embedded::down(args.volumes, environment, output).await,
+        Some(Runtime::Compose) => compose::down(args.volumes, environment, output).await,
+        Some(Runtime::Kubernetes) => Err(runtimes::not_yet(Runtime::Kubernetes)),
+        // What an interrupted `up` may have left is removed all the same.
+        None if environment.folder().exists() => {
+            embedded::down(args.volumes, environment, output).await
+        }
+        None => {
+            output.status(format_args!("Nothing runs as `{}`", environment.name()));
+            Ok(())
+        }
     }
 }

@@ -14,8 +14,11 @@ use serde_json::json;
 
 use crate::{
     config::{Durability, PORT_DEFAULT, Settings},
-    embedded::{self, FirstWord},
     error::{CliError, Result},
+    runtimes::{
+        Program,
+        embedded::{self, FirstWord},
+    },
     signals::Signals,
     state::{Environment, HouseRecord, write_json},
 };
@@ -84,7 +87,7 @@ async fn be_the_house(environment: &Environment) -> Result<()> {
         .last_settings()?
         .ok_or_else(|| CliError::failed("there are no settings to start with"))?;
     let house = signals.or(open(environment, &settings)).await?;
-    let program = embedded::this_program();
+    let program = Program::this();
     let record = HouseRecord {
         address: house.address(),
         plaza_address: house.plaza_address(),

@@ -154,7 +154,7 @@ pub(crate) async fn run(args: LogsArgs, environment: &Environment, output: &Outp
 ///
 /// # Errors
 /// [`CliError::Crashed`] or [`CliError::NotRunning`] when it ended.
-pub(super) async fn follow_until_it_ends(environment: &Environment, output: &Output) -> Result<()> {
+pub(crate) async fn follow_until_it_ends(environment: &Environment, output: &Output) -> Result<()> {
     let folder = environment.logs();
     let unreadable =
         |source| CliError::Io { what: format!("read the logs in {}", folder.display()), source };

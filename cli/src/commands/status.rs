@@ -19,6 +19,10 @@ use crate::{
     config::Runtime,
     error::{CliError, Result},
     output::{Output, Style, Table},
+    runtimes::{
+        self,
+        compose::{ContainerStatus, Looker},
+    },
     state::{Environment, HouseRecord},
 };
 
@@ -40,6 +44,9 @@ pub(crate) struct StatusArgs {
     /// As JSON; with `--watch` one document a line
     #[arg(long)]
     json: bool,
+    /// Leave out what each container takes of the processor and the memory
+    #[arg(long)]
+    no_stats: bool,
 }
 
 /// What `--json` prints.
@@ -48,40 +55,62 @@ struct Report {
     schema_version: u32,
     name: String,
     runtime: Runtime,
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     plaza_address: Option<SocketAddr>,
-    pid: u32,
-    version: String,
-    started_at: Timestamp,
+    pid: Option<u32>,
+    engine: Option<String>,
+    version: Option<String>,
+    started_at: Option<Timestamp>,
     ready: bool,
     quiet: bool,
     services: BTreeMap<String, ServiceStatus>,
+    containers: Vec<ContainerStatus>,
     orders: Option<Summary>,
     stock: Vec<Shelf>,
 }
 
 impl Report {
-    fn new(
-        environment: &Environment,
-        record: HouseRecord,
-        status: Status,
-        stock: Vec<Shelf>,
-    ) -> Self {
+    fn new(environment: &Environment, runtime: Runtime) -> Self {
         Self {
             schema_version: 1,
             name: environment.name().to_string(),
-            runtime: record.settings.runtime,
-            address: record.address,
-            plaza_address: record.plaza_address,
-            pid: record.pid,
-            version: record.version,
-            started_at: record.started_at,
-            ready: status.ready,
-            quiet: status.quiet,
-            services: status.services,
-            orders: status.summary,
-            stock,
+            runtime,
+            address: None,
+            plaza_address: None,
+            pid: None,
+            engine: None,
+            version: None,
+            started_at: None,
+            ready: false,
+            quiet: false,
+            services: BTreeMap::new(),
+            containers: Vec::new(),
+            orders: None,
+            stock: Vec::new(),
         }
+    }
+
+    fn of_house(environment: &Environment, record: HouseRecord) -> Self {
+        Self {
+            address: Some(record.address),
+            plaza_address: record.plaza_address,
+            pid: Some(record.pid),
+            version: Some(record.version),
+            started_at: Some(record.started_at),
+            ..Self::new(environment, record.settings.runtime)
+        }
+    }
+
+    /// Adds what the house itself says.
+    async fn ask(&mut self, environment: &Environment) -> Result<()> {
+        let client = connect(environment)?.waiting(STATUS_WAIT_MAX);
+        let status: Status = client.get("/v1/status").await?;
+        (self.ready, self.quiet) = (status.ready, status.quiet);
+        (self.services, self.orders) = (status.services, status.summary);
+        // A house whose inventory is not ready still has a status.
+        let stock = client.get::<Stock>("/v1/stock").await;
+        self.stock = stock.map(|stock| stock.stock).unwrap_or_default();
+        Ok(())
     }
 
     fn unready(&self) -> Vec<String> {
@@ -98,9 +127,13 @@ pub(crate) async fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<()> {
+    let mut looker = match runtimes::of(environment).await? {
+        Some(Runtime::Compose) => Some(Looker::new(environment, !args.no_stats).await?),
+        _ => None,
+    };
     let mut drawn_lines = 0;
     loop {
-        let report = look(environment).await?;
+        let (report, failed) = look(environment, looker.as_mut()).await?;
         match (args.json, args.watch) {
             (true, true) => output.json_line(&report)?,
             (true, false) => output.json(&report)?,
@@ -116,6 +149,9 @@ pub(crate) async fn run(
             }
         }
         if !args.watch {
+            if let Some(failed) = failed {
+                return Err(failed);
+            }
             let services = report.unready();
             return if services.is_empty() { Ok(()) } else { Err(CliError::Unready { services }) };
         }
@@ -128,29 +164,55 @@ fn redraw(lines: usize) -> String {
     if lines == 0 { String::new() } else { format!("\x1b[{lines}A\x1b[J") }
 }
 
-async fn look(environment: &Environment) -> Result<Report> {
-    let record = environment.running()?;
-    let client = connect(environment)?.waiting(STATUS_WAIT_MAX);
-    let status: Status = client.get("/v1/status").await?;
-    // A house whose inventory is not ready still has a status.
-    let stock = client.get::<Stock>("/v1/stock").await.map(|stock| stock.stock).unwrap_or_default();
-    Ok(Report::new(environment, record, status, stock))
+/// Looks at the house; and at its containers, which are shown even if the house does not answer: then that is the second
+/// that is returned.
+async fn look(
+    environment: &Environment,
+    looker: Option<&mut Looker>,
+) -> Result<(Report, Option<CliError>)> {
+    let Some(looker) = looker else {
+        let mut report = Report::of_house(environment, environment.running()?);
+        report.ask(environment).await?;
+        return Ok((report, None));
+    };
+    let record = environment.containers()?;
+    let mut report = Report {
+        address: record.as_ref().map(|record| record.address),
+        version: record.as_ref().map(|record| record.version.clone()),
+        started_at: record.as_ref().map(|record| record.started_at),
+        engine: Some(looker.engine().to_owned()),
+        ..Report::new(environment, Runtime::Compose)
+    };
+    let (containers, asked) = tokio::join!(looker.look(), report.ask(environment));
+    let containers = containers?;
+    if containers.is_empty() {
+        return Err(CliError::NotRunning { name: environment.name().clone() });
+    }
+    report.containers = containers;
+    Ok((report, asked.err()))
 }
 
 fn for_people(report: &Report, output: &Output) -> String {
-    let up = report.started_at;
-    let up_for = Duration::from_secs(Timestamp::now().since(up).as_secs());
-    let mut text = format!(
-        "{} {} at http://{}, version {}, up for {}, {}\n\n",
-        output.style(Style::Bold, &report.name),
-        if report.ready { "is ready" } else { "is not ready" },
-        report.address,
-        report.version,
-        humantime::format_duration(up_for),
-        if report.quiet { "quiet" } else { "at work" }
-    );
+    let mut text = output.style(Style::Bold, &report.name).to_string();
+    text.push_str(if report.ready { " is ready" } else { " is not ready" });
     // Writing to a string can't fail.
-    let _written = writeln!(text, "{}\n", services_table(report));
+    if let Some(address) = report.address {
+        let _written = write!(text, " at http://{address}");
+    }
+    if let Some(version) = &report.version {
+        let _written = write!(text, ", version {version}");
+    }
+    if let Some(started_at) = report.started_at {
+        let up_for = Duration::from_secs(Timestamp::now().since(started_at).as_secs());
+        let _written = write!(text, ", up for {}", humantime::format_duration(up_for));
+    }
+    text.push_str(if report.quiet { ", quiet\n\n" } else { ", at work\n\n" });
+    if !report.services.is_empty() {
+        let _written = writeln!(text, "{}\n", services_table(report));
+    }
+    if !report.containers.is_empty() {
+        let _written = writeln!(text, "{}\n", containers_table(&report.containers));
+    }
     if let Some(orders) = &report.orders {
         let _written = writeln!(text, "{}\n", orders_table(orders));
     }
@@ -158,6 +220,33 @@ fn for_people(report: &Report, output: &Output) -> String {
         let _written = writeln!(text, "{}\n", stock_table(&report.stock));
     }
     text.trim_end().to_owned()
+}
+
+fn containers_table(containers: &[ContainerStatus]) -> Table<8> {
+    let mut table =
+        Table::new(["container", "state", "health", "restarts", "cpu", "memory", "ports", "image"]);
+    for container in containers {
+        let state = match container.exit_code {
+            Some(0) => "done".into(),
+            Some(code) => format!("exited ({code})"),
+            None => container.state.into(),
+        };
+        let memory = match (container.memory_bytes, container.memory_limit_bytes) {
+            (Some(bytes), Some(limit)) => format!("{} of {} MiB", bytes >> 20, limit >> 20),
+            _ => String::new(),
+        };
+        table.row([
+            container.name.clone(),
+            state,
+            container.health.unwrap_or_default().into(),
+            container.restarts.to_string(),
+            container.cpu_percent.map(|percent| format!("{percent:.1} %")).unwrap_or_default(),
+            memory,
+            container.ports.join(", "),
+            container.tag().into(),
+        ]);
+    }
+    table
 }
 
 fn services_table(report: &Report) -> Table<9> {

@@ -1,11 +1,10 @@
 use clap::Args;
 
-use super::down::say;
 use crate::{
-    embedded::{self, ChangeLock},
+    config::Runtime,
     error::Result,
     output::Output,
-    progress::Waiting,
+    runtimes::{self, compose, embedded},
     state::Environment,
 };
 
@@ -14,13 +13,13 @@ use crate::{
 pub(crate) struct StopArgs {}
 
 pub(crate) async fn run(_args: StopArgs, environment: &Environment, output: &Output) -> Result<()> {
-    if !environment.folder().exists() {
-        output.status(format_args!("Nothing runs as `{}`", environment.name()));
-        return Ok(());
+    match runtimes::of(environment).await? {
+        Some(Runtime::Embedded) => embedded::stop_house(environment, output).await,
+        Some(Runtime::Compose) => compose::stop(environment, output).await,
+        Some(Runtime::Kubernetes) => Err(runtimes::not_yet(Runtime::Kubernetes)),
+        None => {
+            output.status(format_args!("Nothing runs as `{}`", environment.name()));
+            Ok(())
+        }
     }
-    let _lock = ChangeLock::take(environment, output).await?;
-    let _waiting = Waiting::new(output, "Closing the house");
-    let end = embedded::stop(environment).await?;
-    say(end, environment, output);
-    Ok(())
 }

@@ -1,21 +1,15 @@
-use std::{
-    num::NonZeroU32,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use clap::{Args, builder::FalseyValueParser};
 
-use super::{order, seed, usage_error};
+use super::usage_error;
 use crate::{
-    config::{DatabaseUrl, Durability, PORT_DEFAULT, Runtime, STOVES_DEFAULT, Settings},
-    embedded::{self, ChangeLock, Made},
+    config::{DatabaseUrl, Durability, Runtime, STOVES_DEFAULT, Settings},
     error::{CliError, Result},
     output::Output,
-    plan::{Observed, Step, Wanted, describe, plan},
-    process,
-    progress::Waiting,
+    runtimes::{self, Program, Wanted, compose, embedded},
     signals::Signals,
-    state::{Environment, HouseRecord},
+    state::Environment,
 };
 
 /// Bring the environment up, wait until it is ready, and seed it if it is empty
@@ -144,10 +138,15 @@ impl UpArgs {
                 database_url: self.database_url()?,
                 market_url: self.market_url.clone(),
                 log_filter: self.log.clone(),
+                replicas: BTreeMap::new(),
             },
-            program: embedded::this_program(),
+            program: Program::this(),
             seed: !self.no_seed,
             orders: self.orders,
+            timeout: self.timeout.into(),
+            foreground: self.foreground,
+            build: self.build,
+            services: self.services.clone(),
         })
     }
 
@@ -163,25 +162,24 @@ impl UpArgs {
         })
     }
 
-    /// Refuses what only containers can do.
+    /// Refuses what the runtime can't do.
     fn check(&self) -> Result<()> {
+        let usage =
+            |what: &str, tip: &str| Err(usage_error("up", format_args!("{what}\n\n  tip: {tip}")));
+        let all = "the embedded house always runs all services; leave it out";
         match self.runtime {
-            Runtime::Embedded => {}
-            Runtime::Compose | Runtime::Kubernetes => {
-                return Err(CliError::Lacking {
-                    what: format!("the runtime `{}` is not in this version yet", self.runtime),
-                    hint: "run `chefcito up --runtime embedded`: the same services, in one background process".into(),
-                });
+            Runtime::Embedded if !self.services.is_empty() => {
+                usage("single services can only be brought up with containers", all)
             }
-        }
-        let usage = |what: &str| {
-            let tip = "the embedded house always runs all services; leave it out";
-            Err(usage_error("up", format_args!("{what}\n\n  tip: {tip}")))
-        };
-        match (self.services.is_empty(), self.build) {
-            (false, _) => usage("single services can only be brought up with containers"),
-            (true, true) => usage("there are only images to build with containers"),
-            (true, false) => Ok(()),
+            Runtime::Embedded if self.build => {
+                usage("there are only images to build with containers", all)
+            }
+            Runtime::Compose if self.database_url.is_some() => usage(
+                "with containers, the data lie in a PostgreSQL container of the environment",
+                "leave `--database-url` and CHEFCITO_DATABASE_URL out",
+            ),
+            Runtime::Embedded | Runtime::Compose => Ok(()),
+            Runtime::Kubernetes => Err(runtimes::not_yet(self.runtime)),
         }
     }
 }
@@ -194,137 +192,13 @@ pub(crate) async fn run(
 ) -> Result<()> {
     args.check()?;
     let wanted = args.wanted()?;
-    if args.dry_run {
-        return dry_run(&wanted, environment, output).await;
-    }
-    let mut made = Made::default();
-    made.state = !environment.folder().exists();
-    let result = signals.or(bring_up(&args, &wanted, environment, output, &mut made)).await;
-    match result {
-        Err(signal @ (CliError::Interrupted | CliError::Terminated)) => {
-            // A second signal ends even this.
-            signals.or(made.undo(environment, output)).await.and(Err(signal))
+    match (args.runtime, args.dry_run) {
+        (Runtime::Embedded, true) => embedded::dry_run(&wanted, environment, output).await,
+        (Runtime::Embedded, false) => embedded::up(&wanted, environment, output, signals).await,
+        (Runtime::Compose, true) => {
+            signals.or(compose::dry_run(&wanted, environment, output)).await
         }
-        result => result,
+        (Runtime::Compose, false) => compose::up(&wanted, environment, output, signals).await,
+        (Runtime::Kubernetes, _) => Err(runtimes::not_yet(args.runtime)),
     }
-}
-
-async fn dry_run(wanted: &Wanted, environment: &Environment, output: &Output) -> Result<()> {
-    let observed = embedded::observe(environment).await?;
-    let steps =
-        plan(wanted, &observed).map_err(|refusal| refusal.into_error(environment.name()))?;
-    if steps.is_empty() {
-        output.status(format_args!("Nothing to do: `{}` is up as asked for", environment.name()));
-    }
-    steps.iter().try_for_each(|step| output.data(step))
-}
-
-async fn bring_up(
-    args: &UpArgs,
-    wanted: &Wanted,
-    environment: &Environment,
-    output: &Output,
-    made: &mut Made,
-) -> Result<()> {
-    let since = Instant::now();
-    environment.create()?;
-    made.lock = Some(ChangeLock::take(environment, output).await?);
-    let observed = embedded::observe(environment).await?;
-    let steps =
-        plan(wanted, &observed).map_err(|refusal| refusal.into_error(environment.name()))?;
-    if matches!(observed, Observed::Nothing { crashed: true, .. }) {
-        output.warn(format_args!("{}", environment.crashed()));
-    }
-    embedded::create_state(environment)?;
-    let (orders, changes): (Vec<&Step>, Vec<&Step>) =
-        steps.iter().partition(|step| matches!(step, Step::Order { .. }));
-    for step in &changes {
-        output.detail(format_args!("{step}"));
-        apply(step, args, wanted, environment, output, made).await.inspect_err(|_| {
-            if !matches!(observed, Observed::Nothing { .. }) && matches!(step, Step::Start { .. }) {
-                let flag = environment.name().flag();
-                output.warn(format_args!(
-                    "the house that ran is stopped; `chefcito start{flag}` opens it as it was"
-                ));
-            }
-        })?;
-    }
-    let record = environment.running()?;
-    // From here on it is whole: data are kept, whatever happens, and a house that ran before goes on running.
-    (made.state, made.lock) = (false, None);
-    if !matches!(observed, Observed::Nothing { .. }) {
-        made.house = None;
-    }
-    tell(wanted, &record, changes.is_empty(), since.elapsed(), output)?;
-    for step in orders {
-        apply(step, args, wanted, environment, output, made).await?;
-    }
-    if args.foreground {
-        return super::logs::follow_until_it_ends(environment, output).await;
-    }
-    Ok(())
-}
-
-async fn apply(
-    step: &Step,
-    args: &UpArgs,
-    wanted: &Wanted,
-    environment: &Environment,
-    output: &Output,
-    made: &mut Made,
-) -> Result<()> {
-    let timeout = Duration::from(args.timeout);
-    match step {
-        // Already there: the lock lies in it.
-        Step::CreateState => Ok(()),
-        Step::Stop { why, .. } => {
-            output.status(format_args!("Restarting the house, data kept: {why}"));
-            embedded::stop(environment).await.map(drop)
-        }
-        Step::Start { .. } => {
-            let _waiting = Waiting::new(output, "Starting the house");
-            embedded::start(environment, &wanted.settings, args.foreground, timeout, made)
-                .await
-                .map(drop)
-        }
-        Step::AwaitReady => {
-            let _waiting = Waiting::new(output, "Waiting until every service is ready");
-            embedded::await_ready(environment, environment.address()?, timeout).await
-        }
-        Step::SeedIfEmpty if embedded::is_empty(environment).await? => {
-            seed::seed_built_in(environment, output).await
-        }
-        Step::SeedIfEmpty => Ok(()),
-        Step::Order { count } => order::place_and_follow(*count, environment, output).await,
-    }
-}
-
-fn tell(
-    wanted: &Wanted,
-    record: &HouseRecord,
-    unchanged: bool,
-    took: Duration,
-    output: &Output,
-) -> Result<()> {
-    let port = record.address.port();
-    if !unchanged && wanted.settings.port.is_none() && port != PORT_DEFAULT {
-        let holder = process::port_holder(PORT_DEFAULT)
-            .map(|holder| format!(" by {holder}"))
-            .unwrap_or_default();
-        output.status(format_args!(
-            "Port {PORT_DEFAULT} was taken{holder}; this house has port {port}"
-        ));
-    }
-    let runtime = describe(&record.settings);
-    match unchanged {
-        true => output.status(format_args!("Already up ({runtime}), nothing to change")),
-        false => output.status(format_args!("Up in {} ms ({runtime})", took.as_millis())),
-    }
-    let others: Vec<&str> = Runtime::ALL
-        .into_iter()
-        .filter(|runtime| *runtime != record.settings.runtime)
-        .map(Runtime::name)
-        .collect();
-    output.status(format_args!("Other runtimes: {} (not in this version yet)", others.join(", ")));
-    output.data(format_args!("http://{}", record.address))
 }

@@ -55,7 +55,21 @@ impl Engine {
     /// [`EngineError`] if they can't be listed.
     pub(crate) async fn images(&self, pattern: &str) -> Result<Vec<Image>, EngineError> {
         let patterns = vec![pattern.to_owned(), format!("{LOCAL_PREFIX}{pattern}")];
-        let filters = HashMap::from([("reference", patterns)]);
+        self.list_images(HashMap::from([("reference", patterns)])).await
+    }
+
+    /// Returns all images, in one call.
+    ///
+    /// # Errors
+    /// [`EngineError`] if they can't be listed.
+    pub(crate) async fn all_images(&self) -> Result<Vec<Image>, EngineError> {
+        self.list_images(HashMap::new()).await
+    }
+
+    async fn list_images(
+        &self,
+        filters: HashMap<&str, Vec<String>>,
+    ) -> Result<Vec<Image>, EngineError> {
         let options = ListImagesOptionsBuilder::default().filters(&filters).build();
         let images = self
             .docker

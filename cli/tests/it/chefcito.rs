@@ -51,6 +51,8 @@ impl Home {
             .env("HOME", self.folder.path())
             .env("PATH", "/usr/bin:/bin")
             .env("COLUMNS", "100")
+            // Whoever has an engine may have an environment of this very name on it.
+            .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -46,7 +46,8 @@ fn documented() -> BTreeSet<String> {
     names
 }
 
-/// Returns the variables that are whole string literals in the sources, each with the files that name it.
+/// Returns the variables that are whole string literals in the sources, or filled in by the compose file, each with the
+/// files that name it.
 fn read_by_code() -> BTreeMap<String, BTreeSet<PathBuf>> {
     let mut found = BTreeMap::<_, BTreeSet<_>>::new();
     let services = fs::read_dir(root().join("services")).unwrap();
@@ -57,6 +58,10 @@ fn read_by_code() -> BTreeMap<String, BTreeSet<PathBuf>> {
         }
     }
     assert!(found.contains_key("CHEFCITO_NAME"), "the sources were not found");
+    let manifest = Path::new("manifests/compose.yaml");
+    for name in filled_in(&fs::read_to_string(root().join(manifest)).unwrap()) {
+        found.entry(name).or_default().insert(manifest.to_owned());
+    }
     found
 }
 
@@ -68,6 +73,15 @@ fn literals(text: &str) -> BTreeSet<String> {
             && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
     };
     text.split('"').filter(is_name).map(str::to_owned).collect()
+}
+
+/// Returns the variables that a manifest fills in: `${CHEFCITO_NAME…}`.
+fn filled_in(text: &str) -> BTreeSet<String> {
+    let is_in =
+        |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
+    let names =
+        text.split("${").skip(1).map(|rest| rest.split(|letter| !is_in(letter)).next().unwrap());
+    names.filter(|name| name.starts_with(PREFIX)).map(Into::into).collect()
 }
 
 /// Returns every Rust file of a folder and of those in it.

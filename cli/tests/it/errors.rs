@@ -84,9 +84,9 @@ fn usage_errors_are_exit_code_2() {
 #[test]
 fn runtimes_to_come_say_so() {
     let home = Home::new();
-    insta::assert_snapshot!(home.run(&["up", "--runtime", "compose"]), @r"
-    $ chefcito up --runtime compose
-    stderr: error: the runtime `compose` is not in this version yet
+    insta::assert_snapshot!(home.run(&["up", "--runtime", "kubernetes"]), @r"
+    $ chefcito up --runtime kubernetes
+    stderr: error: the runtime `kubernetes` is not in this version yet
     stderr: hint: run `chefcito up --runtime embedded`: the same services, in one background process
     exit code 7
     ");

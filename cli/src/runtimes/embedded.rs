@@ -1,21 +1,21 @@
 //! The embedded runtime: one background process that holds all services. Starts it, looks at it, stops it.
 
-mod probe;
+mod down;
+mod plan;
+pub(super) mod probe;
+mod start;
+mod up;
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions},
     io,
     net::SocketAddr,
-    os::unix::{
-        fs::{MetadataExt, OpenOptionsExt},
-        process::ExitStatusExt,
-    },
+    os::unix::{fs::OpenOptionsExt, process::ExitStatusExt},
     path::PathBuf,
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
-use contracts::api::kitchen::Menu;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::AsyncReadExt,
@@ -24,15 +24,22 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use self::probe::{NotReady, probe};
+pub(crate) use self::{
+    down::{down, stop_command as stop_house},
+    start::start_command as start_again,
+    up::{dry_run, up},
+};
+use self::{
+    plan::Observed,
+    probe::{NotReady, probe},
+};
+use super::ChangeLock;
 use crate::{
-    commands::connect,
     config::Settings,
     error::{CliError, Result},
     log_files,
     output::Output,
-    plan::{Observed, Program},
-    process,
+    process, runtimes,
     state::{Environment, HouseRecord, HouseState, LAST_LINES_MAX, write_json, write_private},
 };
 
@@ -67,68 +74,6 @@ pub(crate) enum FirstWord {
     },
 }
 
-/// Returns which program this is: the version, and the file's size and time, so that a fresh build is told from the last.
-pub(crate) fn this_program() -> Program {
-    let build = std::env::current_exe().and_then(fs::metadata).map_or_else(
-        |_| String::new(),
-        |file| format!("{:x}-{:x}.{:x}", file.size(), file.mtime(), file.mtime_nsec()),
-    );
-    Program { version: env!("CARGO_PKG_VERSION").into(), build }
-}
-
-/// The right to change what runs in an environment; one command at a time has it.
-#[derive(Debug)]
-pub(crate) struct ChangeLock {
-    _file: File,
-}
-
-impl ChangeLock {
-    /// Waits for the right, and says so if that takes a while.
-    ///
-    /// # Errors
-    /// [`CliError::Lacking`] if the state folder can't be written to.
-    pub(crate) async fn take(environment: &Environment, output: &Output) -> Result<Self> {
-        let path = environment.change_lock();
-        let broken = |source| CliError::Io { what: format!("lock {}", path.display()), source };
-        let mut told = false;
-        loop {
-            let mut options = OpenOptions::new();
-            let file =
-                match options.write(true).create(true).truncate(false).mode(0o600).open(&path) {
-                    // `down --volumes` has just removed the folder.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        environment.create()?;
-                        continue;
-                    }
-                    file => file.map_err(|error| environment.unwritable(&error))?,
-                };
-            match file.try_lock() {
-                // Or it has removed the file between the two.
-                Ok(()) if is_still_at(&file, &path) => return Ok(Self { _file: file }),
-                Ok(()) => environment.create()?,
-                Err(TryLockError::WouldBlock) => {
-                    if !told {
-                        output.status(format_args!(
-                            "Waiting for another command that changes `{}`",
-                            environment.name()
-                        ));
-                        told = true;
-                    }
-                    sleep(LOOK_EVERY * 5).await;
-                }
-                Err(TryLockError::Error(source)) => return Err(broken(source)),
-            }
-        }
-    }
-}
-
-fn is_still_at(file: &File, path: &std::path::Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(held), Ok(named)) => held.ino() == named.ino() && held.dev() == named.dev(),
-        _ => false,
-    }
-}
-
 /// What one command made, so that it can be unmade.
 #[derive(Debug, Default)]
 pub(crate) struct Made {
@@ -143,6 +88,11 @@ pub(crate) struct Made {
 }
 
 impl Made {
+    /// Returns that nothing was made yet but the state folder, if there was none before.
+    pub(crate) fn new(state: bool) -> Self {
+        Self { state, ..Self::default() }
+    }
+
     /// Leaves nothing of what was made: the house ends, and a state folder that was not there before is removed. What
     /// others made stays.
     ///
@@ -170,7 +120,11 @@ impl Made {
     }
 }
 
-fn restore_settings(
+/// Puts back what was written over.
+///
+/// # Errors
+/// [`CliError::Io`] if it can't be written.
+pub(super) fn restore_settings(
     written_over: Option<Option<Settings>>,
     environment: &Environment,
 ) -> Result<()> {
@@ -215,7 +169,7 @@ pub(crate) async fn observe(environment: &Environment) -> Result<Observed> {
             answer => {
                 let ready = answer.is_ok();
                 let (empty, locked) = match ready {
-                    true => match is_empty(environment).await {
+                    true => match runtimes::is_empty(environment).await {
                         Ok(empty) => (empty, false),
                         Err(error) => (false, is_about_the_key(&error)),
                     },
@@ -238,15 +192,6 @@ async fn settled(environment: &Environment) -> Result<HouseState> {
             state => return Ok(state),
         }
     }
-}
-
-/// Returns whether the house has never had a menu.
-///
-/// # Errors
-/// [`CliError::Unreachable`] or [`CliError::Problem`] if it does not tell.
-pub(crate) async fn is_empty(environment: &Environment) -> Result<bool> {
-    let menu: Menu = connect(environment)?.get("/v1/recipes").await?;
-    Ok(menu.version == 0)
 }
 
 /// Returns whether the local admin key is to blame: the house does not know it, or it can't even be sent.
@@ -333,7 +278,8 @@ pub(crate) async fn start(
     restore_settings(made.written_over.take(), environment)?;
     Err(match word {
         Some(FirstWord::PortTaken { port }) => {
-            CliError::PortTaken { port, holder: process::port_holder(port) }
+            let holder = process::port_holder(port).map(|holder| holder.to_string());
+            CliError::PortTaken { port, holder }
         }
         // Engines have many words for it, and few that people know.
         Some(FirstWord::Failed { reason }) if environment.disk_is_full() => CliError::NotStarted {

@@ -3,32 +3,11 @@
 use std::fmt;
 
 use crate::{
-    config::{PORT_DEFAULT, Runtime, Settings},
+    config::{PORT_DEFAULT, Settings},
     error::CliError,
+    runtimes::Wanted,
     state::{EnvironmentName, HouseRecord},
 };
-
-/// The house as it should be.
-#[derive(Clone, Debug)]
-pub(crate) struct Wanted {
-    /// What it is started with.
-    pub(crate) settings: Settings,
-    /// Which program it runs.
-    pub(crate) program: Program,
-    /// Whether an empty house gets recipes and stock.
-    pub(crate) seed: bool,
-    /// How many orders are placed in the end.
-    pub(crate) orders: u32,
-}
-
-/// A version of this program, and which build of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Program {
-    /// The version.
-    pub(crate) version: String,
-    /// Tells one build of a version from another.
-    pub(crate) build: String,
-}
 
 /// The house as it is.
 #[derive(Clone, Debug)]
@@ -191,11 +170,6 @@ fn start(wanted: &Wanted, after_crash: bool) -> impl Iterator<Item = Step> {
 
 fn refuse_to_hide_data(wanted: &Wanted, record: &HouseRecord) -> Result<(), Refusal> {
     let (wanted, running) = (&wanted.settings, &record.settings);
-    if wanted.runtime != running.runtime {
-        return Err(Refusal {
-            what: format!("it runs as {}, not as {}", running.runtime, wanted.runtime),
-        });
-    }
     if wanted.database_url != running.database_url {
         let place = |settings: &Settings| match &settings.database_url {
             Some(url) => format!("at {url}"),
@@ -228,26 +202,26 @@ fn reasons_to_restart(wanted: &Wanted, record: &HouseRecord, locked: bool) -> Ve
     reasons
 }
 
-/// Returns what a runtime is made of, in a few words.
+/// Returns what the house is made of, in a few words.
 pub(crate) fn describe(settings: &Settings) -> String {
     let store = match &settings.database_url {
         Some(url) => format!("PostgreSQL at {url}"),
         None => "SQLite".into(),
     };
-    match settings.runtime {
-        Runtime::Embedded => format!("embedded: one background process, {store}"),
-        other => other.to_string(),
-    }
+    format!("embedded: one background process, {store}")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
+    use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
     use contracts::Timestamp;
 
     use super::*;
-    use crate::config::{Durability, STOVES_DEFAULT};
+    use crate::{
+        config::{Durability, Runtime, STOVES_DEFAULT},
+        runtimes::Program,
+    };
 
     fn wanted() -> Wanted {
         Wanted {
@@ -261,10 +235,15 @@ mod tests {
                 database_url: None,
                 market_url: None,
                 log_filter: None,
+                replicas: BTreeMap::new(),
             },
             program: Program { version: "1.0.0".into(), build: "a".into() },
             seed: true,
             orders: 0,
+            timeout: Duration::from_secs(60),
+            foreground: false,
+            build: false,
+            services: Vec::new(),
         }
     }
 

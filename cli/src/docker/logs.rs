@@ -1,0 +1,192 @@
+//! What containers print, line by line, each with the time at which the engine took it.
+
+use std::collections::VecDeque;
+
+use bollard::{container::LogOutput, query_parameters::LogsOptions};
+use bytes::{Bytes, BytesMut};
+use contracts::Timestamp;
+use futures_util::{Stream, StreamExt, stream};
+
+use super::{Engine, errors::EngineError, events::FOR_EVER};
+use crate::log_files::LINE_BYTES_MAX;
+
+/// Which lines of a container are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// None before this second.
+    pub(crate) since: Option<Timestamp>,
+    /// So many from the end; all without it.
+    pub(crate) tail: Option<usize>,
+    /// New ones as they come, until the container ends.
+    pub(crate) follow: bool,
+}
+
+/// A line that a container printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Printed {
+    /// When the engine took it.
+    pub(crate) time: Timestamp,
+    /// What it says, without its line end.
+    pub(crate) text: Bytes,
+}
+
+impl Engine {
+    /// Returns the lines of a container. A container that is gone has none.
+    pub(crate) fn logs(
+        &self,
+        id: &str,
+        wanted: Wanted,
+    ) -> impl Stream<Item = Result<Printed, EngineError>> + Send + Unpin + use<> {
+        const MICROS: i64 = 1_000_000;
+        let seconds = |time: Timestamp| i32::try_from(time.as_micros() / MICROS).unwrap_or(0);
+        let options = LogsOptions {
+            stdout: true,
+            stderr: true,
+            timestamps: true,
+            follow: wanted.follow,
+            since: wanted.since.map(seconds).unwrap_or_default(),
+            tail: wanted.tail.map_or_else(|| "all".into(), |count| count.to_string()),
+            ..Default::default()
+        };
+        let patient = self.docker.clone().with_timeout(FOR_EVER);
+        let frames = Box::pin(patient.logs(id, Some(options)));
+        let (engine, id) = (self.clone(), id.to_owned());
+        let state = (frames, Assembly::default(), VecDeque::new(), false);
+        let lines = stream::unfold(state, move |(mut frames, mut assembly, mut ready, ended)| {
+            let engine = engine.clone();
+            let id = id.clone();
+            async move {
+                loop {
+                    if let Some(line) = ready.pop_front() {
+                        return Some((line, (frames, assembly, ready, ended)));
+                    }
+                    if ended {
+                        return None;
+                    }
+                    match frames.next().await {
+                        Some(Ok(frame)) => ready.extend(assembly.take(frame).map(Ok)),
+                        None => {
+                            ready.extend(assembly.rest().map(Ok));
+                            return ready
+                                .pop_front()
+                                .map(|line| (line, (frames, assembly, ready, true)));
+                        }
+                        Some(Err(error)) => {
+                            let what = || format!("tell what the container {id} printed");
+                            let error = engine.could_not(what)(error);
+                            if error.is_not_found() {
+                                return None;
+                            }
+                            return Some((Err(error), (frames, assembly, ready, true)));
+                        }
+                    }
+                }
+            }
+        });
+        Box::pin(lines)
+    }
+}
+
+/// Puts lines together again that the engine has cut into pieces of 16 KiB, each with a time of its own.
+#[derive(Debug, Default)]
+struct Assembly {
+    /// The beginning of a line of stdout, and of one of stderr.
+    begun: [Option<(Timestamp, BytesMut)>; 2],
+    last: Timestamp,
+}
+
+impl Assembly {
+    fn take(&mut self, frame: LogOutput) -> Option<Printed> {
+        let stream = usize::from(matches!(frame, LogOutput::StdErr { .. }));
+        let bytes = frame.into_bytes();
+        let (time, mut text) = split_time(bytes);
+        let time = time.unwrap_or(self.last);
+        self.last = time;
+        let is_whole = text.last() == Some(&b'\n');
+        if is_whole {
+            text.truncate(text.len() - 1);
+        }
+        if is_whole && self.begun[stream].is_none() {
+            return Some(Printed { time, text });
+        }
+        let (time, mut begun) =
+            self.begun[stream].take().unwrap_or_else(|| (time, BytesMut::new()));
+        let room = LINE_BYTES_MAX.saturating_sub(begun.len());
+        begun.extend_from_slice(&text[..text.len().min(room)]);
+        if is_whole {
+            return Some(Printed { time, text: begun.freeze() });
+        }
+        self.begun[stream] = Some((time, begun));
+        None
+    }
+
+    /// Returns what was begun and not ended.
+    fn rest(&mut self) -> impl Iterator<Item = Printed> {
+        let begun = std::mem::take(&mut self.begun);
+        begun.into_iter().flatten().map(|(time, text)| Printed { time, text: text.freeze() })
+    }
+}
+
+/// Splits `2026-01-31T12:00:00.000000001Z text`.
+fn split_time(mut bytes: Bytes) -> (Option<Timestamp>, Bytes) {
+    let end = bytes.iter().take(64).position(|byte| *byte == b' ');
+    let Some(end) = end else { return (None, bytes) };
+    let time = std::str::from_utf8(&bytes[..end]).ok().and_then(parse_time);
+    match time {
+        Some(time) => {
+            let text = bytes.split_off(end + 1);
+            (Some(time), text)
+        }
+        None => (None, bytes),
+    }
+}
+
+fn parse_time(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn out(text: &str) -> LogOutput {
+        LogOutput::StdOut { message: Bytes::copy_from_slice(text.as_bytes()) }
+    }
+
+    fn err(text: &str) -> LogOutput {
+        LogOutput::StdErr { message: Bytes::copy_from_slice(text.as_bytes()) }
+    }
+
+    #[test]
+    fn pieces_of_a_line_are_one_line_whatever_comes_between_them() {
+        let mut assembly = Assembly::default();
+        assert_eq!(assembly.take(out("2026-01-31T12:00:00.000000001Z be")), None);
+        let between = assembly.take(err("2026-01-31T12:00:01Z between\n")).unwrap();
+        assert_eq!(between.text, "between");
+        let whole = assembly.take(out("2026-01-31T12:00:02Z gun\n")).unwrap();
+        assert_eq!(
+            (whole.text.as_ref(), whole.time),
+            (&b"begun"[..], "2026-01-31T12:00:00Z".parse().unwrap())
+        );
+        assert_eq!(assembly.take(err("2026-01-31T12:00:03Z unfinished")), None);
+        assert_eq!(assembly.rest().map(|line| line.text).collect::<Vec<_>>(), ["unfinished"]);
+    }
+
+    #[test]
+    fn an_endless_line_does_not_fill_the_memory() {
+        let mut assembly = Assembly::default();
+        let piece = format!("2026-01-31T12:00:00Z {}", "x".repeat(16 * 1024));
+        for _ in 0..100 {
+            assert_eq!(assembly.take(out(&piece)), None);
+        }
+        let whole = assembly.take(out("2026-01-31T12:00:00Z \n")).unwrap();
+        assert_eq!(whole.text.len(), LINE_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_line_without_a_time_is_kept_whole() {
+        let mut assembly = Assembly::default();
+        assert_eq!(assembly.take(out("no time here\n")).unwrap().text, "no time here");
+        assert_eq!(assembly.take(out("\n")).unwrap().text, "");
+    }
+}

@@ -1,0 +1,61 @@
+//! What containers take of the machine.
+
+use std::time::Duration;
+
+use bollard::query_parameters::StatsOptions;
+use contracts::Timestamp;
+use futures_util::StreamExt;
+
+use super::{Engine, errors::EngineError};
+
+/// What a container has taken of the machine, up to a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sample {
+    /// The moment.
+    pub(crate) at: Timestamp,
+    /// The time of processors, since it was started.
+    pub(crate) cpu: Duration,
+    /// Its memory in bytes, what could be had back at once left out, as `docker stats` does.
+    pub(crate) memory_bytes: u64,
+    /// How much it may have, in bytes.
+    pub(crate) memory_limit_bytes: u64,
+}
+
+impl Sample {
+    /// Returns the share of one processor since an earlier sample, in percent.
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people's eyes")]
+    pub(crate) fn cpu_percent(&self, earlier: &Self) -> f64 {
+        let passed = self.at.since(earlier.at).as_micros() as f64;
+        let taken = self.cpu.saturating_sub(earlier.cpu).as_micros() as f64;
+        if passed > 0.0 { taken / passed * 100.0 } else { 0.0 }
+    }
+}
+
+impl Engine {
+    /// Returns what a container has taken up to now, at once; `None` if it does not run.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the engine can't tell.
+    pub(crate) async fn sample(&self, id: &str) -> Result<Option<Sample>, EngineError> {
+        let options = StatsOptions { stream: false, one_shot: true };
+        let mut told = Box::pin(self.docker.stats(id, Some(options)));
+        let Some(stats) = told.next().await else { return Ok(None) };
+        let stats = match stats.map_err(self.could_not(|| "tell what a container takes".into())) {
+            Err(error) if error.is_not_found() || error.is_conflict() => return Ok(None),
+            stats => stats?,
+        };
+        let at = stats.read.and_then(|at| at.parse().ok());
+        let cpu = stats.cpu_stats.and_then(|cpu| cpu.cpu_usage?.total_usage);
+        let memory = stats.memory_stats.unwrap_or_default();
+        let (Some(at), Some(cpu), Some(usage)) = (at, cpu, memory.usage) else { return Ok(None) };
+        let details = memory.stats.unwrap_or_default();
+        // Its name is another with cgroups of the first version.
+        let inactive = details.get("inactive_file").or_else(|| details.get("total_inactive_file"));
+        Ok(Some(Sample {
+            at,
+            cpu: Duration::from_nanos(cpu),
+            memory_bytes: usage.saturating_sub(inactive.copied().unwrap_or_default()),
+            memory_limit_bytes: memory.limit.unwrap_or_default(),
+        }))
+    }
+}

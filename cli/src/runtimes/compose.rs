@@ -1,0 +1,37 @@
+//! The runtime of containers: what the compose file lays out, on one container engine. What there is is observed by label,
+//! compared with what is wanted, and only what differs is changed.
+
+mod apply;
+mod down;
+mod images;
+mod key;
+mod labels;
+mod observed;
+mod plan;
+mod ports;
+mod ready;
+mod site;
+mod spec;
+mod start;
+mod status;
+mod up;
+mod wanted;
+mod words;
+
+pub(crate) use self::{
+    down::{down, stop},
+    start::start,
+    status::{ContainerStatus, Looker},
+    up::{dry_run, up},
+};
+use crate::{docker::Engine, state::Environment};
+
+/// The service through whose door guests come.
+const GATEWAY: &str = "gateway";
+
+/// Returns whether an engine answers and has anything of this environment. Where none answers, there is nothing.
+pub(crate) async fn exists(environment: &Environment) -> bool {
+    let Ok(engine) = Engine::connect().await else { return false };
+    let found = observed::observe(&engine, &environment.name().to_string()).await;
+    found.is_ok_and(|observed| !observed.is_nothing())
+}

@@ -1,0 +1,220 @@
+//! `down` and `stop`: found by label, so that they need no file and no state folder, and can be repeated if they were
+//! interrupted. What plain compose started under the same name is of the environment, too.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+use tokio::time::sleep;
+
+use super::{
+    labels,
+    observed::{self, Seen},
+    site::Site,
+};
+use crate::{
+    docker::{errors::EngineError, networks::Named},
+    error::{CliError, Result},
+    output::Output,
+    progress::Waiting,
+    runtimes::{ChangeLock, embedded},
+    state::Environment,
+};
+
+/// After this long it is said who is slow to end.
+const SLOW: Duration = Duration::from_secs(3);
+/// How long a network may still have containers on it that are just going.
+const NETWORK_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How often such a network is tried.
+const TRY_EVERY: Duration = Duration::from_millis(50);
+/// How often what was made at the last moment is looked for.
+const LOOKS: u32 = 10;
+
+/// Takes the environment down. Its volumes stay unless told otherwise.
+///
+/// # Errors
+/// [`CliError::NoEngine`] if none answers, or what the engine refuses.
+pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Output) -> Result<()> {
+    let had_state = environment.folder().exists();
+    let site = Site::open(environment, output).await?;
+    environment.create()?;
+    let lock = ChangeLock::take(environment, output).await?;
+    let took_down = {
+        let _waiting = Waiting::new(output, "Closing the house");
+        take_down(&site, volumes).await?
+    };
+    let name = environment.name();
+    match took_down {
+        true => output.status(format_args!("`{name}` is down")),
+        false => output.status(format_args!("Nothing runs as `{name}`")),
+    }
+    environment.forget_containers()?;
+    if volumes || !had_state {
+        embedded::forget_all(environment)?;
+    } else {
+        embedded::forget_settings(environment)?;
+    }
+    if volumes {
+        output.status(format_args!("Its data are gone"));
+    }
+    drop(lock);
+    Ok(())
+}
+
+/// Stops the containers and keeps them.
+///
+/// # Errors
+/// As [`down`].
+pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<()> {
+    let site = Site::open(environment, output).await?;
+    environment.create()?;
+    let _lock = ChangeLock::take(environment, output).await?;
+    let containers = observed::containers(&site.engine, &site.project).await?;
+    if !containers.iter().any(|seen| seen.container.state.is_up()) {
+        output.status(format_args!("Nothing runs as `{}`", environment.name()));
+        return Ok(());
+    }
+    {
+        let _waiting = Waiting::new(output, "Closing the house");
+        for wave in waves(&containers) {
+            try_join_all(wave.into_iter().map(|seen| end(&site, seen))).await?;
+        }
+    }
+    environment.forget_containers()?;
+    output.status(format_args!("`{}` is stopped", environment.name()));
+    Ok(())
+}
+
+/// Removes all containers and networks, and the volumes if told to. Returns whether there was anything.
+///
+/// # Errors
+/// What the engine refuses.
+pub(super) async fn take_down(site: &Site<'_>, volumes: bool) -> Result<bool> {
+    let label = labels::of_project(&site.project);
+    let containers = observed::containers(&site.engine, &site.project).await?;
+    let mut had_any = !containers.is_empty();
+    for wave in waves(&containers) {
+        let ends = wave.into_iter().map(async |seen| {
+            end(site, seen).await?;
+            Ok::<_, CliError>(site.engine.remove_container(seen.id()).await?)
+        });
+        try_join_all(ends).await?;
+    }
+    let networks = site.engine.networks(&label).await?;
+    had_any |= !networks.is_empty();
+    try_join_all(networks.iter().map(|network| remove_network(site, network))).await?;
+    if volumes {
+        let volumes = site.engine.volumes(&label).await?;
+        had_any |= !volumes.is_empty();
+        let removals = volumes.iter().map(|volume| site.engine.remove_volume(&volume.name));
+        try_join_all(removals).await?;
+    }
+    Ok(had_any)
+}
+
+/// Removes what an interrupted command made, volumes that were there before excepted. The engine may still be making what it
+/// was asked for last, so it is looked for more than once.
+///
+/// # Errors
+/// What the engine refuses.
+pub(super) async fn undo(site: &Site<'_>, volumes_before: &[Named]) -> Result<()> {
+    let label = labels::of_project(&site.project);
+    let mut quiet_looks = 0;
+    for _ in 0..LOOKS {
+        let had_any = take_down(site, false).await?;
+        for volume in site.engine.volumes(&label).await? {
+            if !volumes_before.iter().any(|before| before.name == volume.name) {
+                site.engine.remove_volume(&volume.name).await?;
+            }
+        }
+        quiet_looks = if had_any { 0 } else { quiet_looks + 1 };
+        if quiet_looks == 2 {
+            break;
+        }
+        sleep(TRY_EVERY * 2).await;
+    }
+    Ok(())
+}
+
+/// Returns the containers in the order in which they end: first the doors, so that nobody comes in any more; then those that
+/// need others; last those that others need.
+fn waves(containers: &[Seen]) -> [Vec<&Seen>; 3] {
+    let needed = needed(containers);
+    let mut waves = [Vec::new(), Vec::new(), Vec::new()];
+    for seen in containers {
+        let has_needs = seen.needs().next().is_some();
+        let wave = if !seen.container.ports.is_empty() {
+            0
+        } else if has_needs && !needed.contains(&seen.service.as_str()) {
+            1
+        } else {
+            2
+        };
+        waves[wave].push(seen);
+    }
+    waves
+}
+
+fn needed(containers: &[Seen]) -> Vec<&str> {
+    containers.iter().flat_map(Seen::needs).map(|(name, _)| name).collect()
+}
+
+/// Asks a container to end, and says so if it takes its time.
+async fn end(site: &Site<'_>, seen: &Seen) -> Result<()> {
+    let since = Instant::now();
+    let mut stop = Box::pin(site.engine.stop_container(seen.id(), seen.name()));
+    let stopped = tokio::select! {
+        stopped = &mut stop => stopped,
+        () = sleep(SLOW) => {
+            site.output.status(format_args!("Waiting for {}, which takes its time", seen.name()));
+            let stopped = stop.await;
+            site.output.detail(format_args!("{} took {:.1} s", seen.name(), since.elapsed().as_secs_f64()));
+            stopped
+        }
+    };
+    Ok(stopped?)
+}
+
+/// Removes a network. Containers that are just going may hold it for a moment; what a crash of the engine left on it is taken
+/// off.
+///
+/// # Errors
+/// [`CliError::Failed`] that names who holds it.
+pub(super) async fn remove_network(site: &Site<'_>, network: &Named) -> Result<()> {
+    let since = Instant::now();
+    loop {
+        let error = match site.engine.remove_network(network).await {
+            Ok(()) => return Ok(()),
+            Err(error) if is_in_use(&error) => error,
+            Err(error) => return Err(error.into()),
+        };
+        if since.elapsed() < NETWORK_WAIT_MAX {
+            for (id, name) in site.engine.members(network).await.unwrap_or_default() {
+                if site.engine.inspect_container(&id).await.is_err_and(|error| error.is_not_found())
+                {
+                    site.output
+                        .detail(format_args!("{name} is gone, and still on {}", network.name));
+                    // It may have gone by itself in between; the next try tells.
+                    let _taken_off = site.engine.disconnect(network, &id).await;
+                }
+            }
+            sleep(TRY_EVERY).await;
+            continue;
+        }
+        let members = site.engine.members(network).await.unwrap_or_default();
+        let names: Vec<&str> = members.iter().map(|(_, name)| name.as_str()).collect();
+        return Err(CliError::Failed {
+            what: format!("the network {} is in use by {}", network.name, names.join(", ")),
+            hint: format!(
+                "take that off with `docker network disconnect {} NAME`, then try again",
+                network.name
+            ),
+            source: Some(error.into()),
+        });
+    }
+}
+
+fn is_in_use(error: &EngineError) -> bool {
+    error
+        .message()
+        .is_some_and(|message| message.contains("active endpoints") || message.contains("in use"))
+}

@@ -1,0 +1,104 @@
+//! What containers, networks and volumes of an environment are known by. The labels of `docker compose` are there, too, so
+//! that `docker compose -p NAME ps`, `logs` and `down` work on what chefcito started, and chefcito on what compose did.
+
+use std::collections::HashMap;
+
+use super::spec::Spec;
+use crate::blueprint::Need;
+
+/// The environment: compose's project.
+pub(super) const PROJECT: &str = "com.docker.compose.project";
+/// The service that a container is of.
+pub(super) const SERVICE: &str = "com.docker.compose.service";
+/// Which of the service's containers it is, from 1.
+pub(super) const NUMBER: &str = "com.docker.compose.container-number";
+/// `True` if somebody ran it by hand with `docker compose run`.
+pub(super) const ONE_OFF: &str = "com.docker.compose.oneoff";
+/// The hash of what it is. Compose lists only what has one, and takes any.
+pub(super) const CONFIG_HASH: &str = "com.docker.compose.config-hash";
+/// The services that it needs, `name:condition:restart`.
+pub(super) const NEEDS: &str = "com.docker.compose.depends_on";
+const WORKING_DIR: &str = "com.docker.compose.project.working_dir";
+const CONFIG_FILES: &str = "com.docker.compose.project.config_files";
+const NETWORK: &str = "com.docker.compose.network";
+const VOLUME: &str = "com.docker.compose.volume";
+/// What it is, field by field; only what chefcito made has it.
+pub(super) const SPEC: &str = "dev.chefcito.spec";
+
+/// Returns the label by which all of an environment is found.
+pub(super) fn of_project(project: &str) -> String {
+    format!("{PROJECT}={project}")
+}
+
+/// Where the file lies that says what there is.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    /// Its folder.
+    pub(super) folder: String,
+    /// The file itself.
+    pub(super) file: String,
+}
+
+/// Returns the labels of a container.
+pub(super) fn of_container<'a>(
+    project: &str,
+    (service, number): (&str, u32),
+    spec: &Spec,
+    needs: impl Iterator<Item = (&'a String, &'a Need)>,
+    origin: &Origin,
+) -> HashMap<String, String> {
+    let need = |(name, need): (&String, &Need)| {
+        format!("{name}:{}:{}", need.condition.name(), need.restart)
+    };
+    let needs: Vec<String> = needs.map(need).collect();
+    HashMap::from([
+        (PROJECT.into(), project.into()),
+        (SERVICE.into(), service.into()),
+        (NUMBER.into(), number.to_string()),
+        (ONE_OFF.into(), "False".into()),
+        (CONFIG_HASH.into(), spec.hash()),
+        (NEEDS.into(), needs.join(",")),
+        (WORKING_DIR.into(), origin.folder.clone()),
+        (CONFIG_FILES.into(), origin.file.clone()),
+        (SPEC.into(), spec.label()),
+    ])
+}
+
+/// Returns the labels of a network.
+pub(super) fn of_network(project: &str, key: &str, spec: &Spec) -> HashMap<String, String> {
+    of_thing(project, NETWORK, key, spec)
+}
+
+/// Returns the labels of a volume.
+pub(super) fn of_volume(project: &str, key: &str, spec: &Spec) -> HashMap<String, String> {
+    of_thing(project, VOLUME, key, spec)
+}
+
+fn of_thing(project: &str, kind: &str, key: &str, spec: &Spec) -> HashMap<String, String> {
+    HashMap::from([
+        (PROJECT.into(), project.into()),
+        (kind.into(), key.into()),
+        (CONFIG_HASH.into(), spec.hash()),
+        (SPEC.into(), spec.label()),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blueprint::Service;
+
+    #[test]
+    fn docker_compose_lists_our_containers() {
+        let spec = Spec::of(&Service { image: "i".into(), ..Service::default() });
+        let origin = Origin { folder: "/f".into(), file: "/f/compose.yaml".into() };
+        let labels = of_container("house", ("kitchen", 2), &spec, [].into_iter(), &origin);
+        // Its filter, from pkg/compose/containers.go.
+        assert_eq!(labels["com.docker.compose.project"], "house");
+        assert!(!labels["com.docker.compose.config-hash"].is_empty());
+        assert_eq!(labels["com.docker.compose.oneoff"], "False");
+        // What it reads of each.
+        assert_eq!(labels["com.docker.compose.service"], "kitchen");
+        assert_eq!(labels["com.docker.compose.container-number"].parse(), Ok(2));
+    }
+}

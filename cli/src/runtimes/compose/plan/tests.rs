@@ -1,0 +1,222 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    num::NonZeroU32,
+};
+
+use super::*;
+use crate::{
+    blueprint::Source,
+    config::{Durability, Runtime, Settings},
+    docker::{containers::Container, images::Image},
+    runtimes::compose::{images::Images, labels::Origin, observed, wanted::layout},
+};
+
+const FILE: &str = "
+services:
+  first:
+    image: chefcito-bootstrap:dev
+    network_mode: none
+    volumes: ['secrets:/s']
+  kitchen:
+    image: chefcito-kitchen:dev
+    environment: {CHEFCITO_STOVES: '${STOVES:-8}'}
+    networks: [inside]
+    depends_on: {first: {condition: service_completed_successfully}}
+  redis: {image: 'redis:7.4.5', networks: [inside]}
+  tool: {image: 'redis:7.4.5', profiles: [tools], networks: [inside]}
+networks: {inside: {internal: true}}
+volumes: {secrets: {}}
+";
+
+fn images() -> Images {
+    let image = |id: &str, tags: &[&str]| Image {
+        id: id.into(),
+        names: tags.iter().map(ToString::to_string).collect(),
+        size_bytes: 1,
+    };
+    Images::new(vec![
+        image("b1", &["chefcito-bootstrap:dev", "chefcito-bootstrap:c-b1"]),
+        image("k1", &["chefcito-kitchen:dev", "chefcito-kitchen:c-k1"]),
+        image("r1", &["redis:7.4.5"]),
+    ])
+}
+
+fn settings() -> Settings {
+    Settings {
+        runtime: Runtime::Compose,
+        port: None,
+        durability: Durability::Process,
+        cooking_time: None,
+        stoves: NonZeroU32::MIN,
+        seed: 0,
+        database_url: None,
+        market_url: None,
+        log_filter: None,
+        replicas: BTreeMap::new(),
+    }
+}
+
+fn laid_out(text: &str, stoves: Option<&str>, settings: &Settings, images: &Images) -> Layout {
+    let variable = |name: &str| stoves.filter(|_| name == "STOVES").map(Into::into);
+    let blueprint = Source::of_text(text).blueprint(&variable).unwrap();
+    let origin = Origin { folder: "/f".into(), file: "/f/compose.yaml".into() };
+    layout("house", &blueprint, None, settings, images, &origin, &[])
+}
+
+fn wanted() -> Layout {
+    laid_out(FILE, None, &settings(), &images())
+}
+
+/// What there is after a layout was carried out.
+fn carried_out(layout: &Layout) -> Observed {
+    let thing = |name: &String, labels: &HashMap<String, String>| Named {
+        name: name.clone(),
+        id: name.clone(),
+        labels: labels.clone(),
+    };
+    let container = |wanted: &WantedContainer| Container {
+        id: format!("id-{}", wanted.name),
+        name: wanted.name.clone(),
+        image: wanted.what.image.clone(),
+        image_id: wanted.image_id.clone().unwrap_or_default(),
+        state: if wanted.is_job { State::Exited { code: 0 } } else { State::Running },
+        status: String::new(),
+        created_at: 0,
+        labels: wanted.labels.clone(),
+        ports: Vec::new(),
+    };
+    Observed {
+        containers: observed::seen(layout.containers.iter().map(container)),
+        networks: layout.networks.iter().map(|one| thing(&one.name, &one.labels)).collect(),
+        volumes: layout.volumes.iter().map(|one| thing(&one.name, &one.labels)).collect(),
+        images: images(),
+    }
+}
+
+fn told(layout: &Layout, observed: &Observed) -> String {
+    let plan = plan(layout, observed);
+    let warnings = plan.warnings.iter().map(|warning| format!("warning: {warning}"));
+    plan.steps.iter().map(ToString::to_string).chain(warnings).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn an_empty_engine_gets_everything() {
+    let layout = laid_out(FILE, None, &settings(), &Images::default());
+    insta::assert_snapshot!(told(&layout, &Observed::default()), @r"
+    build the image of bootstrap
+    build the image of kitchen
+    fetch the image redis:7.4.5
+    create the network house_inside
+    create the volume house_secrets
+    create house-first-1
+    create house-kitchen-1
+    create house-redis-1
+    wait until every service is ready
+    ");
+}
+
+#[test]
+fn what_is_as_wanted_is_left_alone() {
+    assert_eq!(told(&wanted(), &carried_out(&wanted())), "");
+}
+
+#[test]
+fn what_changed_is_replaced_and_nothing_else() {
+    let observed = carried_out(&wanted());
+    let slower = laid_out(FILE, Some("4"), &settings(), &images());
+    insta::assert_snapshot!(told(&slower, &observed), @r"
+    replace house-kitchen-1: environment CHEFCITO_STOVES 8 → 4
+    wait until every service is ready
+    ");
+    let rebuilt = Images::new(vec![
+        Image {
+            id: "b1".into(),
+            size_bytes: 1,
+            names: vec!["chefcito-bootstrap:dev".into(), "chefcito-bootstrap:c-b1".into()],
+        },
+        Image {
+            id: "k2".into(),
+            size_bytes: 1,
+            names: vec!["chefcito-kitchen:dev".into(), "chefcito-kitchen:c-k2".into()],
+        },
+        Image { id: "r2".into(), size_bytes: 1, names: vec!["redis:7.4.5".into()] },
+    ]);
+    insta::assert_snapshot!(told(&laid_out(FILE, None, &settings(), &rebuilt), &observed), @r"
+    replace house-kitchen-1: image chefcito-kitchen:c-k1 → chefcito-kitchen:c-k2
+    replace house-redis-1: the image redis:7.4.5 is another one now
+    wait until every service is ready
+    ");
+}
+
+#[test]
+fn a_changed_network_takes_its_containers_with_it_and_a_changed_volume_stays() {
+    let observed = carried_out(&wanted());
+    let text = FILE.replace("internal: true", "").replace("secrets: {}", "secrets: {driver: nfs}");
+    insta::assert_snapshot!(told(&laid_out(&text, None, &settings(), &images()), &observed), @r"
+    remove the network house_inside, to make it anew: internal true → unset
+    create the network house_inside
+    replace house-kitchen-1: its network house_inside is made anew
+    replace house-redis-1: its network house_inside is made anew
+    wait until every service is ready
+    warning: the volume house_secrets is not as the file says (driver unset → nfs); it keeps its data as it is: `down --volumes` forgets it
+    ");
+}
+
+#[test]
+fn replicas_come_and_go() {
+    let scaled = Settings { replicas: BTreeMap::from([("kitchen".into(), 3)]), ..settings() };
+    let three = laid_out(FILE, None, &scaled, &images());
+    insta::assert_snapshot!(told(&three, &carried_out(&wanted())), @r"
+    create house-kitchen-2
+    create house-kitchen-3
+    wait until every service is ready
+    ");
+    insta::assert_snapshot!(told(&wanted(), &carried_out(&three)), @r"
+    remove house-kitchen-2: there are fewer of them now
+    remove house-kitchen-3: there are fewer of them now
+    wait until every service is ready
+    ");
+}
+
+#[test]
+fn what_ended_is_started_and_done_jobs_are_not() {
+    let mut observed = carried_out(&wanted());
+    let states = [State::Exited { code: 1 }, State::Paused, State::Created];
+    for (seen, state) in observed.containers.iter_mut().zip(states) {
+        seen.container.state = state;
+    }
+    insta::assert_snapshot!(told(&wanted(), &observed), @r"
+    start house-first-1: it has ended with exit code 1
+    resume house-kitchen-1: it was paused
+    start house-redis-1: it was never started
+    wait until every service is ready
+    ");
+}
+
+#[test]
+fn orphans_of_ours_are_removed_and_those_of_others_told_of() {
+    let text = FILE.replace("  kitchen:", "  bakery:");
+    let before = laid_out(&text, None, &settings(), &images());
+    let mut observed = carried_out(&before);
+    let mut stranger = observed.containers[0].clone();
+    stranger.service = "blog".into();
+    stranger.container.name = "house-blog-1".into();
+    stranger.container.labels.remove(crate::runtimes::compose::labels::SPEC);
+    observed.containers.push(stranger);
+    insta::assert_snapshot!(told(&wanted(), &observed), @r"
+    remove house-bakery-1: the file has no such service any more
+    create house-kitchen-1
+    wait until every service is ready
+    warning: house-blog-1 is not of this file, and was not made by chefcito: it is left alone
+    ");
+}
+
+#[test]
+fn what_plain_compose_started_is_taken_over_by_name() {
+    let mut observed = carried_out(&wanted());
+    observed.containers[2].container.labels.remove(crate::runtimes::compose::labels::SPEC);
+    insta::assert_snapshot!(told(&wanted(), &observed), @r"
+    replace house-redis-1: plain compose made it, and nobody knows as what
+    wait until every service is ready
+    ");
+}

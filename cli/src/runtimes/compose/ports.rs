@@ -1,0 +1,141 @@
+//! Ports of the host: all are looked at before anything starts, and who has one is named.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    ops::RangeInclusive,
+};
+
+use super::{
+    GATEWAY, labels,
+    observed::Observed,
+    plan::{Plan, Step},
+    site::Site,
+    wanted::Layout,
+};
+use crate::{
+    blueprint::Protocol,
+    config::PORT_DEFAULT,
+    docker::containers::Container,
+    error::{CliError, Result},
+    process,
+};
+
+/// Which ports are tried when none was asked for.
+const TRIED: RangeInclusive<u16> = PORT_DEFAULT..=PORT_DEFAULT + 100;
+
+/// Chooses the gateway's port: the one that was asked for, else the one that it has, else the default or the next free one.
+///
+/// # Errors
+/// [`CliError::PortTaken`] if none is free.
+pub(super) async fn choose(
+    asked: Option<u16>,
+    observed: &Observed,
+    site: &Site<'_>,
+) -> Result<u16> {
+    let recorded = site.environment.containers()?.map(|record| record.address.port());
+    let current = || {
+        let gateway = observed.of_service(GATEWAY).next()?;
+        let published = gateway.container.ports.first().map(|published| published.port);
+        published.or(recorded).or_else(|| published_by_label(&gateway.container))
+    };
+    match (asked, current()) {
+        (Some(0) | None, Some(current)) => Ok(current),
+        (Some(0), None) => any_free(),
+        (Some(port), _) => Ok(port),
+        (None, None) => {
+            for port in TRIED.filter(|port| is_free(*port)) {
+                if site.engine.containers_at_port(port).await?.is_empty() {
+                    return Ok(port);
+                }
+            }
+            Err(CliError::PortTaken { port: PORT_DEFAULT, holder: None })
+        }
+    }
+}
+
+/// A container that does not run tells its ports only by what was written down about it.
+fn published_by_label(container: &Container) -> Option<u16> {
+    let spec: serde_json::Value = serde_json::from_str(container.labels.get(labels::SPEC)?).ok()?;
+    let ports: serde_json::Value = serde_json::from_str(spec.get("ports")?.as_str()?).ok()?;
+    ports.get(0)?.get("published")?.as_u64()?.try_into().ok()
+}
+
+fn any_free() -> Result<u16> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(CliError::io(|| "find a free port".into()))
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// Looks at every port of the host that something is about to take.
+///
+/// # Errors
+/// [`CliError::PortTaken`] that names who has it.
+pub(super) async fn check(
+    plan: &Plan,
+    layout: &Layout,
+    observed: &Observed,
+    site: &Site<'_>,
+) -> Result<()> {
+    let starts = |name: &String| {
+        plan.steps.iter().any(|step| match step {
+            Step::Create { name: starting }
+            | Step::Replace { name: starting, .. }
+            | Step::Start { name: starting, .. } => starting == name,
+            _ => false,
+        })
+    };
+    let ports = layout
+        .containers
+        .iter()
+        .filter(|container| starts(&container.name))
+        .flat_map(|container| &container.what.ports);
+    for port in ports {
+        let Some(published) = port.published else { continue };
+        // What has it now, and is of this environment, is about to give it up.
+        let ours = |container: &Container| {
+            observed.containers.iter().any(|seen| seen.id() == container.id)
+        };
+        let holders = site.engine.containers_at_port(published).await?;
+        let is_up = |container: &&Container| container.state.is_up();
+        if let Some(holder) = holders.iter().filter(is_up).find(|holder| !ours(holder)) {
+            return Err(taken(published, Some(by_container(holder))));
+        }
+        let is_ours = holders.iter().any(|holder| holder.state.is_up() && ours(holder));
+        if !is_ours && site.engine.is_local() && port.protocol == Protocol::Tcp {
+            let address = SocketAddr::new(
+                port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+                published,
+            );
+            let refused = TcpListener::bind(address).err();
+            if refused.is_some_and(|error| error.kind() == std::io::ErrorKind::AddrInUse) {
+                return Err(taken(published, None));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns the error for a port that somebody has.
+pub(super) fn taken(port: u16, holder: Option<String>) -> CliError {
+    let holder = holder.or_else(|| process::port_holder(port).map(|holder| holder.to_string()));
+    CliError::PortTaken { port, holder }
+}
+
+/// Returns who has a port, in words.
+pub(super) async fn holder(port: u16, site: &Site<'_>) -> Option<String> {
+    let holders = site.engine.containers_at_port(port).await.unwrap_or_default();
+    let container = holders.iter().find(|holder| holder.state.is_up()).map(by_container);
+    container.or_else(|| process::port_holder(port).map(|holder| holder.to_string()))
+}
+
+fn by_container(container: &Container) -> String {
+    match container.labels.get(labels::PROJECT) {
+        Some(project) => format!("the container {} of the environment `{project}`", container.name),
+        None => format!("the container {}", container.name),
+    }
+}

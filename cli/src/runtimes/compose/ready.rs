@@ -1,0 +1,230 @@
+//! Waits until all is ready: asks the gateway itself at short intervals, and listens to what the engine tells meanwhile, so
+//! that what can't come right fails at once. No health check's interval is waited for, and what the engine found about a
+//! container's health before does not count.
+
+mod asked;
+mod deaths;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::{Duration, Instant},
+};
+
+use futures_util::StreamExt;
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{interval_at, sleep_until},
+};
+
+use self::{
+    asked::{Answer, Asker},
+    deaths::{Deaths, Verdict},
+};
+use super::{
+    labels, observed,
+    site::Site,
+    wanted::{Layout, WantedContainer},
+    words::last_words,
+};
+use crate::{
+    docker::{
+        Engine,
+        containers::State,
+        errors::EngineError,
+        events::{Action, Event},
+    },
+    error::{CliError, Result},
+    progress::Waiting,
+};
+
+/// How often it is told, off a terminal, what is still waited for.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+/// How long an engine that is being restarted may take to be there again.
+const ENGINE_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What happens to the containers of an environment, from the moment on at which this was begun.
+#[derive(Debug)]
+pub(super) struct Watch {
+    events: mpsc::UnboundedReceiver<Result<Event, EngineError>>,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Begins to listen. Begin before looking at what there is: then nothing falls in between.
+    pub(super) fn begin(engine: &Engine, project: &str) -> Self {
+        let mut stream = engine.events(&labels::of_project(project));
+        let (sender, events) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move {
+            while let Some(event) = stream.next().await {
+                if sender.send(event).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { events, task }
+    }
+
+    /// Returns the next event; `None` when the engine tells no more.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await?.ok()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Waits until every service is ready and every job is done.
+///
+/// # Errors
+/// [`CliError::ServiceFailed`] with the last words of a service that can't come right, [`CliError::NotReady`] with the last
+/// answer if it takes too long.
+pub(super) async fn await_ready(
+    site: &Site<'_>,
+    layout: &Layout,
+    port: u16,
+    watch: &mut Watch,
+    wait_max: Duration,
+) -> Result<()> {
+    let deadline = Instant::now() + wait_max;
+    let mut waiting = Wait {
+        site,
+        wanted: layout.containers.iter().map(|wanted| (wanted.name.as_str(), wanted)).collect(),
+        names: HashMap::new(),
+        jobs: BTreeSet::new(),
+        deaths: Deaths::default(),
+    };
+    waiting.look().await?;
+    let asker = Asker::new(site, layout, port, &waiting.names)?;
+    let shown = Waiting::new(site.output, "Waiting until every service is ready");
+    let mut tell = interval_at(tokio::time::Instant::now() + TELL_EVERY, TELL_EVERY);
+    let mut last = String::from("nobody has answered yet");
+    let mut answer = Box::pin(asker.ask(Duration::ZERO));
+    loop {
+        tokio::select! {
+            said = &mut answer => {
+                match said {
+                    Answer::Ready if waiting.jobs.is_empty() => return Ok(()),
+                    Answer::Ready => last = waiting.open_jobs(),
+                    Answer::NotYet(told) => last = told,
+                }
+                shown.say(format_args!("Waiting until every service is ready: {last}"));
+                answer = Box::pin(asker.ask(asker.pause()));
+            }
+            event = watch.next() => match event {
+                Some(event) => waiting.note(&event).await?,
+                None => {
+                    *watch = engine_again(site, deadline).await?;
+                    waiting.look().await?;
+                }
+            },
+            _ = tell.tick() => {
+                if site.output.bars().is_none() {
+                    site.output.status(format_args!("Still waiting: {last}"));
+                }
+            }
+            () = sleep_until(deadline.into()) => {
+                return Err(CliError::NotReady { waited: wait_max, reason: last });
+            }
+        }
+    }
+}
+
+/// Listens again to an engine that has just stopped to talk: it may be restarted.
+async fn engine_again(site: &Site<'_>, deadline: Instant) -> Result<Watch> {
+    let until = deadline.min(Instant::now() + ENGINE_WAIT_MAX);
+    loop {
+        match Engine::connect().await {
+            Ok(engine) => return Ok(Watch::begin(&engine, &site.project)),
+            Err(error) if Instant::now() >= until => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+struct Wait<'a> {
+    site: &'a Site<'a>,
+    wanted: HashMap<&'a str, &'a WantedContainer>,
+    /// The names of the containers, by id.
+    names: HashMap<String, String>,
+    /// Jobs that are not done.
+    jobs: BTreeSet<String>,
+    deaths: Deaths,
+}
+
+impl Wait<'_> {
+    /// Looks at what there is now.
+    async fn look(&mut self) -> Result<()> {
+        let seen = observed::containers(&self.site.engine, &self.site.project).await?;
+        self.names.clear();
+        self.jobs.clear();
+        for seen in seen {
+            let Some(wanted) = self.wanted.get(seen.name()) else { continue };
+            self.names.insert(seen.id().to_owned(), seen.name().to_owned());
+            match seen.container.state {
+                State::Exited { code: 0 } if wanted.is_job => {}
+                State::Exited { code } => return Err(self.ended(wanted, seen.id(), code).await),
+                _ if wanted.is_job => {
+                    self.jobs.insert(seen.name().to_owned());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn ended(&self, wanted: &WantedContainer, id: &str, code: i64) -> CliError {
+        let inspected = self.site.engine.inspect_container(id).await.ok();
+        let reason = match inspected {
+            Some(inspected) if inspected.oom_killed => out_of_memory(wanted),
+            Some(inspected) if inspected.error.is_some() => inspected.error.unwrap_or_default(),
+            _ => format!("it ended with exit code {code}"),
+        };
+        self.failed(wanted, id, reason).await
+    }
+
+    async fn failed(&self, wanted: &WantedContainer, id: &str, reason: String) -> CliError {
+        CliError::ServiceFailed {
+            service: wanted.service.clone(),
+            reason,
+            last_lines: last_words(&self.site.engine, id, &wanted.service).await,
+        }
+    }
+
+    async fn note(&mut self, event: &Event) -> Result<()> {
+        let name = self.names.get(&event.id);
+        let Some(wanted) = name.and_then(|name| self.wanted.get(name.as_str())).copied() else {
+            return Ok(());
+        };
+        match event.action {
+            Action::OutOfMemory => Err(self.failed(wanted, &event.id, out_of_memory(wanted)).await),
+            Action::Die { code } => {
+                let restart = wanted.what.restart;
+                match self.deaths.note(&event.id, code, wanted.is_job, restart, Instant::now()) {
+                    Verdict::Done => {
+                        self.jobs.remove(&wanted.name);
+                        Ok(())
+                    }
+                    Verdict::Hopeful => Ok(()),
+                    Verdict::Hopeless(reason) => Err(self.failed(wanted, &event.id, reason).await),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn open_jobs(&self) -> String {
+        let jobs: Vec<&str> = self.jobs.iter().map(String::as_str).collect();
+        format!("{} not done yet", jobs.join(", "))
+    }
+}
+
+fn out_of_memory(wanted: &WantedContainer) -> String {
+    match wanted.what.mem_limit {
+        Some(limit) => format!("it needs more memory than its limit of {} MiB", limit >> 20),
+        None => "the machine has no memory left for it".into(),
+    }
+}

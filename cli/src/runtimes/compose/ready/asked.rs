@@ -1,0 +1,128 @@
+//! Whom to ask whether all is ready: the gateway, which asks everybody behind it; or, where it can't be reached or is not
+//! among those that were brought up, each container by its own health check.
+
+use std::{collections::HashMap, net::Ipv4Addr, time::Duration};
+
+use contracts::api::gateway::Status;
+use futures_util::future::join_all;
+use tokio::time::sleep;
+
+use crate::{
+    blueprint::Health,
+    client::{Client, ClientError},
+    docker::Engine,
+    error::Result,
+    runtimes::compose::{GATEWAY, site::Site, wanted::Layout},
+};
+
+/// How long to wait between two questions.
+const ASK_EVERY: Duration = Duration::from_millis(25);
+/// The same, where each question starts a process in each container.
+const RUN_EVERY: Duration = Duration::from_millis(200);
+/// How long one answer may take; a gateway whose services hang answers after two seconds.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(4);
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// All are.
+    Ready,
+    /// Not all are; here is who, or what was heard.
+    NotYet(String),
+}
+
+/// Who asks.
+#[derive(Debug)]
+pub(super) enum Asker {
+    /// The gateway is asked.
+    Gateway(Box<Client>),
+    /// Each container is: its id, its service, and its command.
+    Containers(Engine, Vec<(String, String, Vec<String>)>),
+}
+
+impl Asker {
+    /// Decides whom to ask.
+    ///
+    /// # Errors
+    /// If there is no key to ask the gateway with.
+    pub(super) fn new(
+        site: &Site<'_>,
+        layout: &Layout,
+        port: u16,
+        names: &HashMap<String, String>,
+    ) -> Result<Self> {
+        let has_gateway = layout.containers.iter().any(|wanted| wanted.service == GATEWAY);
+        if has_gateway && site.engine.is_local() {
+            let address = (Ipv4Addr::LOCALHOST, port).into();
+            let client = Client::new(address, &site.environment.admin_key()?);
+            let client = client.map_err(anyhow::Error::from)?.waiting(ANSWER_WAIT_MAX);
+            return Ok(Self::Gateway(Box::new(client)));
+        }
+        let checks = names.iter().filter_map(|(id, name)| {
+            let wanted = layout.containers.iter().find(|wanted| wanted.name == *name)?;
+            let command = command(wanted.what.healthcheck.as_ref()?)?;
+            Some((id.clone(), wanted.service.clone(), command))
+        });
+        Ok(Self::Containers(site.engine.clone(), checks.collect()))
+    }
+
+    /// Asks once, after a while.
+    pub(super) async fn ask(&self, pause: Duration) -> Answer {
+        sleep(pause).await;
+        match self {
+            Self::Gateway(client) => match client.get::<Status>("/v1/status").await {
+                Ok(status) if status.ready => Answer::Ready,
+                Ok(status) => Answer::NotYet(unready(&status)),
+                Err(error @ ClientError::Refused { .. }) => Answer::NotYet(error.to_string()),
+                Err(ClientError::Late { .. }) => {
+                    Answer::NotYet("the gateway does not answer".into())
+                }
+                Err(_) => Answer::NotYet("the gateway does not listen yet".into()),
+            },
+            Self::Containers(engine, checks) => {
+                let runs = checks.iter().map(async |(id, service, command)| {
+                    let healthy = matches!(engine.run_quietly(id, command).await, Ok(0));
+                    (!healthy).then_some(service.as_str())
+                });
+                let unready: Vec<&str> = join_all(runs).await.into_iter().flatten().collect();
+                match unready.is_empty() {
+                    true => Answer::Ready,
+                    false => Answer::NotYet(format!("not ready: {}", unready.join(", "))),
+                }
+            }
+        }
+    }
+
+    /// Returns how long to wait before the next question.
+    pub(super) const fn pause(&self) -> Duration {
+        match self {
+            Self::Gateway(_) => ASK_EVERY,
+            Self::Containers(..) => RUN_EVERY,
+        }
+    }
+}
+
+fn unready(status: &Status) -> String {
+    let unready = status.services.iter().filter(|(_, service)| !service.ready);
+    let told: Vec<String> = unready
+        .map(|(name, service)| match &service.reason {
+            Some(reason) => format!("{name} ({reason})"),
+            None => name.clone(),
+        })
+        .collect();
+    match told.is_empty() {
+        true => "the gateway is not ready".into(),
+        false => format!("not ready: {}", told.join(", ")),
+    }
+}
+
+/// Returns the command of a health check, if it has one of its own.
+fn command(health: &Health) -> Option<Vec<String>> {
+    match health.test.as_deref()? {
+        [kind, command @ ..] if kind == "CMD" && !command.is_empty() => Some(command.to_vec()),
+        [kind, command] if kind == "CMD-SHELL" => {
+            Some(vec!["/bin/sh".into(), "-c".into(), command.clone()])
+        }
+        _ => None,
+    }
+}

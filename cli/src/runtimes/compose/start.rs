@@ -1,0 +1,87 @@
+//! `start`: what was stopped runs again, as it was.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use contracts::Timestamp;
+use futures_util::future::try_join_all;
+
+use super::{
+    ports,
+    ready::{Watch, await_ready},
+    site::{Drawing, Site, source},
+    up::describe,
+};
+use crate::{
+    docker::containers::State,
+    error::{CliError, Result},
+    output::Output,
+    runtimes::{ChangeLock, Program},
+    state::{ContainersRecord, Environment},
+};
+
+/// Starts what was stopped.
+///
+/// # Errors
+/// [`CliError::NotRunning`] if there is nothing to start, or whatever keeps it from being ready.
+pub(crate) async fn start(
+    timeout: Duration,
+    environment: &Environment,
+    output: &Output,
+) -> Result<()> {
+    let since = Instant::now();
+    let site = Site::open(environment, output).await?;
+    let Some(settings) = environment.last_settings()? else {
+        return Err(CliError::Failed {
+            what: format!("nobody here knows how `{}` was started", environment.name()),
+            hint: format!(
+                "`chefcito up --runtime compose{}` takes it over",
+                environment.name().flag()
+            ),
+            source: None,
+        });
+    };
+    let _lock = ChangeLock::take(environment, output).await?;
+    let mut watch = Watch::begin(&site.engine, &site.project);
+    let observed = super::observed::observe(&site.engine, &site.project).await?;
+    if observed.containers.is_empty() {
+        return Err(CliError::NotRunning { name: environment.name().clone() });
+    }
+    let port = ports::choose(settings.port, &observed, &site).await?;
+    let drawing = Drawing::read(source()?, environment, &settings, port, &[])?;
+    let layout = drawing.layout(&site, &settings, &observed.images);
+    let jobs: Vec<&str> = observed
+        .containers
+        .iter()
+        .flat_map(|seen| seen.needs())
+        .filter(|(_, completed)| *completed)
+        .map(|(name, _)| name)
+        .collect();
+    let is_over = |seen: &&super::observed::Seen| match seen.container.state {
+        State::Running | State::Restarting | State::Paused | State::Dead => false,
+        State::Exited { code: 0 } => !jobs.contains(&seen.service.as_str()),
+        State::Created | State::Exited { .. } => true,
+    };
+    let over = observed.containers.iter().filter(|seen| !seen.is_one_off).filter(is_over);
+    let starts = over.map(|seen| site.engine.start_container(seen.id(), seen.name()));
+    let started = try_join_all(starts).await?.len();
+    let record = ContainersRecord {
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        engine: site.engine.host().to_owned(),
+        version: Program::this().version,
+        started_at: Timestamp::now(),
+    };
+    if started > 0 || environment.containers()?.is_none() {
+        environment.remember_containers(&record)?;
+    }
+    await_ready(&site, &layout, port, &mut watch, timeout).await?;
+    match started {
+        0 => output.status(format_args!("Already up ({})", describe())),
+        _ => {
+            output.status(format_args!("Up in {} ms ({})", since.elapsed().as_millis(), describe()))
+        }
+    }
+    output.data(format_args!("http://{}", record.address))
+}

@@ -1,0 +1,172 @@
+//! What the engine tells of each container, for `status`.
+
+use std::{collections::HashMap, time::Duration};
+
+use contracts::Timestamp;
+use futures_util::future::{join_all, try_join_all};
+use serde::Serialize;
+use tokio::time::sleep;
+
+use super::{images::OURS, observed};
+use crate::{
+    docker::{
+        Engine,
+        containers::{Healthy, Published, State},
+        stats::Sample,
+    },
+    error::Result,
+    state::Environment,
+};
+
+/// How long the processor is watched if there is no earlier sample: the counters are exact to the nanosecond.
+const WATCHED_FOR: Duration = Duration::from_millis(100);
+
+/// A container, as `status` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ContainerStatus {
+    /// Its name.
+    pub(crate) name: String,
+    /// The service that it is of.
+    pub(crate) service: String,
+    /// Which of the service's containers it is, from 1.
+    pub(crate) number: u32,
+    /// What it is doing: `running`, `exited`, and so on.
+    pub(crate) state: &'static str,
+    /// With which code it has ended.
+    pub(crate) exit_code: Option<i64>,
+    /// How the engine's own check finds it; nothing without a check.
+    pub(crate) health: Option<&'static str>,
+    /// How often the engine started it again.
+    pub(crate) restarts: i64,
+    /// When it was started last.
+    pub(crate) started_at: Option<Timestamp>,
+    /// Ports of the host that lead to it, `127.0.0.1:7373→8080`.
+    pub(crate) ports: Vec<String>,
+    /// Its image, with its tag.
+    pub(crate) image: String,
+    /// Its share of one processor, in percent.
+    pub(crate) cpu_percent: Option<f64>,
+    /// Its memory.
+    pub(crate) memory_bytes: Option<u64>,
+    /// How much memory it may have.
+    pub(crate) memory_limit_bytes: Option<u64>,
+}
+
+impl ContainerStatus {
+    /// Returns its tag; the whole name of an image that others made.
+    pub(crate) fn tag(&self) -> &str {
+        match self.image.rsplit_once(':') {
+            Some((name, tag)) if name.trim_start_matches("localhost/").starts_with(OURS) => tag,
+            _ => &self.image,
+        }
+    }
+}
+
+/// Looks at containers again and again.
+#[derive(Debug)]
+pub(crate) struct Looker {
+    engine: Engine,
+    project: String,
+    with_stats: bool,
+    samples: HashMap<String, Sample>,
+}
+
+impl Looker {
+    /// Finds the engine of an environment.
+    ///
+    /// # Errors
+    /// [`crate::error::CliError::NoEngine`] if none answers.
+    pub(crate) async fn new(environment: &Environment, with_stats: bool) -> Result<Self> {
+        let engine = Engine::connect().await?;
+        let project = environment.name().to_string();
+        Ok(Self { engine, project, with_stats, samples: HashMap::new() })
+    }
+
+    /// Returns where the engine is.
+    pub(crate) fn engine(&self) -> &str {
+        self.engine.host()
+    }
+
+    /// Looks at all containers of the environment, the processor's share since the last look included.
+    ///
+    /// # Errors
+    /// What the engine refuses.
+    pub(crate) async fn look(&mut self) -> Result<Vec<ContainerStatus>> {
+        let mut seen = observed::containers(&self.engine, &self.project).await?;
+        seen.retain(|seen| !seen.is_one_off);
+        let inspected =
+            try_join_all(seen.iter().map(|seen| self.engine.inspect_container(seen.id())));
+        let samples = async {
+            if !self.with_stats {
+                return Vec::new();
+            }
+            if self.samples.is_empty() {
+                self.samples = sample(&self.engine, &seen).await;
+                sleep(WATCHED_FOR).await;
+            }
+            let now = sample(&self.engine, &seen).await;
+            let of = |seen: &observed::Seen| {
+                Some((*now.get(seen.id())?, self.samples.get(seen.id()).copied()))
+            };
+            let pairs: Vec<_> = seen.iter().map(of).collect();
+            self.samples = now;
+            pairs
+        };
+        let (inspected, samples) = tokio::join!(inspected, samples);
+        let mut samples = samples.into_iter();
+        let statuses = seen.iter().zip(inspected?).map(|(seen, inspected)| {
+            let sample = samples.next().flatten();
+            let container = &seen.container;
+            ContainerStatus {
+                name: seen.name().to_owned(),
+                service: seen.service.clone(),
+                number: seen.number,
+                state: word(container.state),
+                exit_code: match container.state {
+                    State::Exited { code } => Some(code),
+                    _ => None,
+                },
+                health: container.health().map(|health| match health {
+                    Healthy::Yes => "healthy",
+                    Healthy::No => "unhealthy",
+                    Healthy::Starting => "starting",
+                }),
+                restarts: inspected.restarts,
+                started_at: inspected.started_at,
+                ports: container.ports.iter().map(port).collect(),
+                image: container.image.clone(),
+                cpu_percent: sample.and_then(|(now, before)| Some(now.cpu_percent(&before?))),
+                memory_bytes: sample.map(|(now, _)| now.memory_bytes),
+                memory_limit_bytes: sample.map(|(now, _)| now.memory_limit_bytes),
+            }
+        });
+        Ok(statuses.collect())
+    }
+}
+
+async fn sample(engine: &Engine, seen: &[observed::Seen]) -> HashMap<String, Sample> {
+    let running = seen.iter().filter(|seen| seen.container.state.is_up());
+    let samples = running.map(async |seen| {
+        // One that has just ended has none.
+        Some((seen.id().to_owned(), engine.sample(seen.id()).await.ok()??))
+    });
+    join_all(samples).await.into_iter().flatten().collect()
+}
+
+const fn word(state: State) -> &'static str {
+    match state {
+        State::Created => "created",
+        State::Running => "running",
+        State::Paused => "paused",
+        State::Restarting => "restarting",
+        State::Exited { .. } => "exited",
+        State::Dead => "dead",
+    }
+}
+
+fn port(published: &Published) -> String {
+    match published.ip {
+        Some(ip) => format!("{ip}:{}→{}", published.port, published.target),
+        None => format!("{}→{}", published.port, published.target),
+    }
+}

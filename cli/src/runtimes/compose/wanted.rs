@@ -1,0 +1,153 @@
+//! What there should be on the engine, from the blueprint, the settings and the images that there are.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{
+    images::Images,
+    labels::{self, Origin},
+    spec::Spec,
+};
+use crate::{
+    blueprint::{Blueprint, Network, Service, Volume},
+    config::Settings,
+};
+
+/// A container as it should be.
+#[derive(Clone, Debug)]
+pub(super) struct WantedContainer {
+    /// The engine's name for it.
+    pub(super) name: String,
+    /// The service.
+    pub(super) service: String,
+    /// Which of the service's containers it is, from 1.
+    pub(super) number: u32,
+    /// What it is; its image is the one that is deployed.
+    pub(super) what: Service,
+    /// The same, to be compared.
+    pub(super) spec: Spec,
+    /// The id of its image, if it is there.
+    pub(super) image_id: Option<String>,
+    /// Its labels.
+    pub(super) labels: HashMap<String, String>,
+    /// The engine's names of its networks, each with the names that it has there.
+    pub(super) networks: Vec<(String, Vec<String>)>,
+    /// Whether it does something and ends.
+    pub(super) is_job: bool,
+    /// Whether all others wait for its end.
+    pub(super) is_first: bool,
+}
+
+/// A network or a volume as it should be.
+#[derive(Clone, Debug)]
+pub(super) struct WantedThing<T> {
+    /// The engine's name for it.
+    pub(super) name: String,
+    /// What it is.
+    pub(super) what: T,
+    /// The same, to be compared.
+    pub(super) spec: Spec,
+    /// Its labels.
+    pub(super) labels: HashMap<String, String>,
+}
+
+/// All that should be there.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    /// The containers, first jobs first, then by name.
+    pub(super) containers: Vec<WantedContainer>,
+    /// The networks.
+    pub(super) networks: Vec<WantedThing<Network>>,
+    /// The volumes.
+    pub(super) volumes: Vec<WantedThing<Volume>>,
+    /// Services that are named by the file, whether they are meant or not.
+    pub(super) known: BTreeSet<String>,
+    /// Whether this is all of the environment: then what is there beside it is too much.
+    pub(super) is_whole: bool,
+}
+
+/// Returns what should be there.
+pub(super) fn layout(
+    project: &str,
+    blueprint: &Blueprint,
+    services: Option<&BTreeSet<String>>,
+    settings: &Settings,
+    images: &Images,
+    origin: &Origin,
+    profiles: &[String],
+) -> Layout {
+    let meant = services.cloned().unwrap_or_else(|| blueprint.default_services(profiles));
+    let mut containers = Vec::new();
+    for (name, service) in blueprint.services.iter().filter(|(name, _)| meant.contains(*name)) {
+        let image = images.deployed(&service.image);
+        let what = Service { image: image.reference, ..service.clone() };
+        let spec = Spec::of(&what);
+        let replicas = settings.replicas.get(name).copied().unwrap_or(service.replicas);
+        for number in 1..=replicas {
+            let mut labels: HashMap<String, String> = what.labels.clone().into_iter().collect();
+            let needs = service.needs.iter();
+            labels.extend(labels::of_container(project, (name, number), &spec, needs, origin));
+            let networks = what.networks.iter().map(|(key, attachment)| {
+                let aliases = [name].into_iter().chain(&attachment.aliases).cloned().collect();
+                (format!("{project}_{key}"), aliases)
+            });
+            containers.push(WantedContainer {
+                name: format!("{project}-{name}-{number}"),
+                service: name.clone(),
+                number,
+                networks: networks.collect(),
+                spec: spec.clone(),
+                image_id: image.id.clone(),
+                labels,
+                is_job: blueprint.is_job(name),
+                is_first: blueprint.is_first(name),
+                what: what.clone(),
+            });
+        }
+    }
+    containers.sort_by_key(|container| !container.is_first);
+    Layout {
+        networks: networks(project, blueprint, &containers),
+        volumes: volumes(project, blueprint, &containers),
+        containers,
+        known: blueprint.services.keys().cloned().collect(),
+        is_whole: services.is_none(),
+    }
+}
+
+fn networks(
+    project: &str,
+    blueprint: &Blueprint,
+    containers: &[WantedContainer],
+) -> Vec<WantedThing<Network>> {
+    let used =
+        |key: &String| containers.iter().any(|container| container.what.networks.contains_key(key));
+    things(project, &blueprint.networks, used, |network| &network.labels, labels::of_network)
+}
+
+fn volumes(
+    project: &str,
+    blueprint: &Blueprint,
+    containers: &[WantedContainer],
+) -> Vec<WantedThing<Volume>> {
+    let used = |key: &String| {
+        let mut mounts = containers.iter().flat_map(|container| &container.what.mounts);
+        mounts.any(|mount| mount.source.as_ref() == Some(key))
+    };
+    things(project, &blueprint.volumes, used, |volume| &volume.labels, labels::of_volume)
+}
+
+fn things<T: Clone + serde::Serialize>(
+    project: &str,
+    things: &BTreeMap<String, T>,
+    used: impl Fn(&String) -> bool,
+    own_labels: impl Fn(&T) -> &BTreeMap<String, String>,
+    labels: impl Fn(&str, &str, &Spec) -> HashMap<String, String>,
+) -> Vec<WantedThing<T>> {
+    let thing = |(key, what): (&String, &T)| {
+        let spec = Spec::of(what);
+        let mut all: HashMap<String, String> = own_labels(what).clone().into_iter().collect();
+        all.extend(labels(project, key, &spec));
+        WantedThing { name: format!("{project}_{key}"), what: what.clone(), spec, labels: all }
+    };
+    things.iter().filter(|(key, _)| used(key)).map(thing).collect()
+}

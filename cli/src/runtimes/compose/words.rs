@@ -1,0 +1,30 @@
+//! The last lines of a container, for an error that tells of its end.
+
+use contracts::Timestamp;
+use futures_util::StreamExt;
+
+use crate::{
+    docker::{Engine, logs::Wanted},
+    log_files::Line,
+};
+
+/// How many lines an error tells.
+const LINES: usize = 15;
+
+/// Returns the last lines that a container printed. What can't be read is left out: something failed already.
+pub(super) async fn last_words(engine: &Engine, id: &str, service: &str) -> Vec<String> {
+    let mut printed = engine.logs(id, Wanted { tail: Some(LINES), ..Wanted::default() });
+    let mut lines = Vec::new();
+    while let Some(Ok(line)) = printed.next().await {
+        lines.push(plain(&line.text, service, line.time));
+    }
+    lines
+}
+
+fn plain(text: &[u8], service: &str, time: Timestamp) -> String {
+    let line = Line::read(text, service, time);
+    if line.fields.is_empty() && line.order.is_none() && !text.starts_with(b"{") {
+        return line.message;
+    }
+    line.to_string()
+}

@@ -1,0 +1,56 @@
+//! `down` and `stop`.
+
+use super::{ChangeLock, End};
+use crate::{
+    error::Result, output::Output, postgres, progress::Waiting, runtimes::embedded,
+    state::Environment,
+};
+
+/// Closes the house, and forgets its data if told to.
+///
+/// # Errors
+/// An error if it does not end, or its data can't be removed.
+pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Output) -> Result<()> {
+    let _lock = ChangeLock::take(environment, output).await?;
+    let end = {
+        let _waiting = Waiting::new(output, "Closing the house");
+        embedded::stop(environment).await?
+    };
+    say(end, environment, output);
+    if !volumes {
+        return embedded::forget_settings(environment);
+    }
+    if let Some(url) = environment.former_settings()?.and_then(|settings| settings.database_url) {
+        postgres::forget(&url, environment.name()).await?;
+    }
+    embedded::forget_all(environment)?;
+    output.status(format_args!("Its data are gone"));
+    Ok(())
+}
+
+/// Says how the house ended.
+fn say(end: End, environment: &Environment, output: &Output) {
+    let name = environment.name();
+    match end {
+        End::NothingRan => output.status(format_args!("Nothing runs as `{name}`")),
+        End::HadCrashed => output.status(format_args!(
+            "`{name}` was not running; its house had ended without saying goodbye"
+        )),
+        End::Goodbye => output.status(format_args!("`{name}` is down")),
+        End::Killed => output.warn(format_args!(
+            "`{name}` did not end when asked and was killed; its data are safe"
+        )),
+    }
+}
+
+/// Closes the house; `start` opens it again.
+///
+/// # Errors
+/// An error if it does not end.
+pub(crate) async fn stop_command(environment: &Environment, output: &Output) -> Result<()> {
+    let _lock = ChangeLock::take(environment, output).await?;
+    let _waiting = Waiting::new(output, "Closing the house");
+    let end = embedded::stop(environment).await?;
+    say(end, environment, output);
+    Ok(())
+}

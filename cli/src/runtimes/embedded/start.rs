@@ -1,0 +1,86 @@
+//! `start`.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    ChangeLock, Made,
+    plan::{Observed, describe},
+};
+use crate::{
+    config::Settings,
+    error::{CliError, Result},
+    output::Output,
+    progress::Waiting,
+    runtimes::embedded,
+    signals::Signals,
+    state::Environment,
+};
+
+/// Opens the house again, with its last settings and its data.
+///
+/// # Errors
+/// [`CliError::NotRunning`] if there are none, or whatever keeps it from being ready.
+pub(crate) async fn start_command(
+    timeout: Duration,
+    environment: &Environment,
+    output: &Output,
+    signals: &mut Signals,
+) -> Result<()> {
+    let Some(settings) = environment.last_settings()? else {
+        return Err(CliError::NotRunning { name: environment.name().clone() });
+    };
+    let mut made = Made::default();
+    let result = signals.or(start(timeout, &settings, environment, output, &mut made)).await;
+    match result {
+        Err(signal @ (CliError::Interrupted | CliError::Terminated)) => {
+            signals.or(made.undo(environment, output)).await.and(Err(signal))
+        }
+        result => result,
+    }
+}
+
+async fn start(
+    timeout: Duration,
+    settings: &Settings,
+    environment: &Environment,
+    output: &Output,
+    made: &mut Made,
+) -> Result<()> {
+    let since = Instant::now();
+    made.lock = Some(ChangeLock::take(environment, output).await?);
+    let record = match embedded::observe(environment).await? {
+        Observed::Running { locked: true, .. } => {
+            return Err(CliError::Failed {
+                what: "a house runs that does not know the key in admin.key".into(),
+                hint: format!("`chefcito up{}` replaces it", environment.name().flag()),
+                source: None,
+            });
+        }
+        Observed::Running { record, .. } => {
+            output.status(format_args!("Already up ({})", describe(&record.settings)));
+            *record
+        }
+        Observed::Mute { .. } => {
+            return Err(CliError::Failed {
+                what: "a house runs that does not say where it listens".into(),
+                hint: format!("`chefcito up{}` replaces it", environment.name().flag()),
+                source: None,
+            });
+        }
+        Observed::Nothing { crashed, .. } => {
+            if crashed {
+                output.warn(format_args!("{}", environment.crashed()));
+            }
+            let _waiting = Waiting::new(output, "Starting the house");
+            let record = embedded::start(environment, settings, false, timeout, made).await?;
+            embedded::await_ready(environment, record.address, timeout).await?;
+            output.status(format_args!(
+                "Up in {} ms ({})",
+                since.elapsed().as_millis(),
+                describe(settings)
+            ));
+            record
+        }
+    };
+    output.data(format_args!("http://{}", record.address))
+}

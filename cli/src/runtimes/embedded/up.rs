@@ -1,0 +1,163 @@
+//! `up`, `up --dry-run`.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    ChangeLock, Made,
+    plan::{Observed, Step, describe, plan},
+};
+use crate::{
+    commands::{self, order, seed},
+    config::PORT_DEFAULT,
+    error::{CliError, Result},
+    output::Output,
+    process,
+    progress::Waiting,
+    runtimes::{self, Wanted, embedded},
+    signals::Signals,
+    state::{Environment, HouseRecord},
+};
+
+/// Brings the house up as it is wanted. A signal ends that, and leaves nothing half-made.
+///
+/// # Errors
+/// Whatever keeps it from being up.
+pub(crate) async fn up(
+    wanted: &Wanted,
+    environment: &Environment,
+    output: &Output,
+    signals: &mut Signals,
+) -> Result<()> {
+    let mut made = Made::new(!environment.folder().exists());
+    let result = signals.or(bring_up(wanted, environment, output, &mut made)).await;
+    match result {
+        Err(signal @ (CliError::Interrupted | CliError::Terminated)) => {
+            // A second signal ends even this.
+            signals.or(made.undo(environment, output)).await.and(Err(signal))
+        }
+        result => result,
+    }
+}
+
+/// Says what [`up`] would do.
+///
+/// # Errors
+/// [`CliError::Failed`] if it would refuse.
+pub(crate) async fn dry_run(
+    wanted: &Wanted,
+    environment: &Environment,
+    output: &Output,
+) -> Result<()> {
+    runtimes::refuse_another(wanted.settings.runtime, environment)?;
+    let observed = embedded::observe(environment).await?;
+    let steps =
+        plan(wanted, &observed).map_err(|refusal| refusal.into_error(environment.name()))?;
+    if steps.is_empty() {
+        output.status(format_args!("Nothing to do: `{}` is up as asked for", environment.name()));
+    }
+    steps.iter().try_for_each(|step| output.data(step))
+}
+
+async fn bring_up(
+    wanted: &Wanted,
+    environment: &Environment,
+    output: &Output,
+    made: &mut Made,
+) -> Result<()> {
+    let since = Instant::now();
+    environment.create()?;
+    made.lock = Some(ChangeLock::take(environment, output).await?);
+    runtimes::refuse_another(wanted.settings.runtime, environment)?;
+    let observed = embedded::observe(environment).await?;
+    let steps =
+        plan(wanted, &observed).map_err(|refusal| refusal.into_error(environment.name()))?;
+    if matches!(observed, Observed::Nothing { crashed: true, .. }) {
+        output.warn(format_args!("{}", environment.crashed()));
+    }
+    embedded::create_state(environment)?;
+    let (orders, changes): (Vec<&Step>, Vec<&Step>) =
+        steps.iter().partition(|step| matches!(step, Step::Order { .. }));
+    for step in &changes {
+        output.detail(format_args!("{step}"));
+        apply(step, wanted, environment, output, made).await.inspect_err(|_| {
+            if !matches!(observed, Observed::Nothing { .. }) && matches!(step, Step::Start { .. }) {
+                let flag = environment.name().flag();
+                output.warn(format_args!(
+                    "the house that ran is stopped; `chefcito start{flag}` opens it as it was"
+                ));
+            }
+        })?;
+    }
+    let record = environment.running()?;
+    // From here on it is whole: data are kept, whatever happens, and a house that ran before goes on running.
+    (made.state, made.lock) = (false, None);
+    if !matches!(observed, Observed::Nothing { .. }) {
+        made.house = None;
+    }
+    tell(wanted, &record, changes.is_empty(), since.elapsed(), output)?;
+    for step in orders {
+        apply(step, wanted, environment, output, made).await?;
+    }
+    if wanted.foreground {
+        return commands::logs::follow_until_it_ends(environment, output).await;
+    }
+    Ok(())
+}
+
+async fn apply(
+    step: &Step,
+    wanted: &Wanted,
+    environment: &Environment,
+    output: &Output,
+    made: &mut Made,
+) -> Result<()> {
+    let timeout = wanted.timeout;
+    match step {
+        // Already there: the lock lies in it.
+        Step::CreateState => Ok(()),
+        Step::Stop { why, .. } => {
+            output.status(format_args!("Restarting the house, data kept: {why}"));
+            embedded::stop(environment).await.map(drop)
+        }
+        Step::Start { .. } => {
+            let _waiting = Waiting::new(output, "Starting the house");
+            embedded::start(environment, &wanted.settings, wanted.foreground, timeout, made)
+                .await
+                .map(drop)
+        }
+        Step::AwaitReady => {
+            let _waiting = Waiting::new(output, "Waiting until every service is ready");
+            embedded::await_ready(environment, environment.address()?, timeout).await
+        }
+        Step::SeedIfEmpty if runtimes::is_empty(environment).await? => {
+            seed::seed_built_in(environment, output).await
+        }
+        Step::SeedIfEmpty => Ok(()),
+        Step::Order { count } => order::place_and_follow(*count, environment, output).await,
+    }
+}
+
+fn tell(
+    wanted: &Wanted,
+    record: &HouseRecord,
+    unchanged: bool,
+    took: Duration,
+    output: &Output,
+) -> Result<()> {
+    let port = record.address.port();
+    if !unchanged && wanted.settings.port.is_none() && port != PORT_DEFAULT {
+        let holder = process::port_holder(PORT_DEFAULT)
+            .map(|holder| format!(" by {holder}"))
+            .unwrap_or_default();
+        output.status(format_args!(
+            "Port {PORT_DEFAULT} was taken{holder}; this house has port {port}"
+        ));
+    }
+    let runtime = describe(&record.settings);
+    match unchanged {
+        true => output.status(format_args!("Already up ({runtime}), nothing to change")),
+        false => output.status(format_args!("Up in {} ms ({runtime})", took.as_millis())),
+    }
+    runtimes::tell_others(record.settings.runtime, output);
+    output.data(format_args!("http://{}", record.address))
+}

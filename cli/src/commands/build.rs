@@ -13,8 +13,8 @@ use crate::{
 #[command(after_help = "\
 Everything that changed is compiled together, then each image is packed. An image holds one static
 binary and has two tags: `dev`, and one of its content, which `chefcito up` deploys. A bill of
-materials of each (CycloneDX) is written to target/chefcito/images/SERVICE.cdx.json; `cargo audit bin`
-reads what a binary is made of from the binary itself.
+materials of each (CycloneDX) is written to target/chefcito/images/SERVICE.cdx.json, and into the
+binary itself, where `cargo audit bin` finds it.
 
 Examples:
   chefcito build                    Build what has changed; again: nothing

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, what can't be is a failure")]
 
+mod build;
+mod checkout;
 mod chefcito;
 mod containerfiles;
 mod crash;

@@ -86,11 +86,13 @@ impl Bus {
         }
     }
 
-    /// Returns the id below which no event is sent again; none until every writer of the catalogue has said how far it is.
-    pub(crate) async fn published_below(&self) -> Option<Uuid> {
+    /// Returns the id below which no event is sent again to a reader; none until every writer of the catalogue has said how
+    /// far it is.
+    pub(crate) async fn published_below(&self, reader: &'static str) -> Option<Uuid> {
         match self {
             Self::InProcess(bus) => bus.published_below(),
-            Self::Redis(bus) => bus.published_below().await,
+            Self::Redis(bus) if catalogue::is_reader(reader) => bus.published_below().await,
+            Self::Redis(_) => None,
         }
     }
 

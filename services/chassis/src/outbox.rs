@@ -22,6 +22,7 @@ use crate::{
 mod cursor;
 pub(crate) mod position;
 mod relay;
+mod works;
 
 pub(crate) use relay::Relay;
 
@@ -41,7 +42,9 @@ const INSERT_ALL: &str =
      ), queued AS (INSERT INTO unpublished (seq) SELECT seq FROM told)
      SELECT seq FROM told ORDER BY seq";
 const MARK: &str = "DELETE FROM unpublished WHERE seq = ?1";
-const MARK_ALL: &str = "DELETE FROM unpublished WHERE seq = ANY($1)";
+// With a broker, only while it is the one that the service knows: for another they are on their way again.
+const MARK_ALL: &str = "DELETE FROM unpublished WHERE seq = ANY($1)
+     AND ($2::TEXT IS NULL OR EXISTS (SELECT one FROM broker WHERE identity = $2))";
 const UNPUBLISHED: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
      WHERE seq IN (SELECT seq FROM unpublished WHERE seq > ?1 ORDER BY seq LIMIT ?2) ORDER BY seq";
 const UNPUBLISHED_BEFORE: &str =
@@ -129,10 +132,11 @@ pub(crate) fn append(tx: &mut Tx<'_>) -> Result<Vec<Stored>, StoreError> {
         .collect())
 }
 
-fn mark(tx: &mut Tx<'_>, seqs: &[i64]) -> Result<(), StoreError> {
+fn mark(tx: &mut Tx<'_>, seqs: &[i64], broker: Option<&str>) -> Result<(), StoreError> {
     if let Connection::Postgres(postgres) = &mut *tx.connection {
-        return postgres.rows(MARK_ALL, &[&seqs]).map(|_| ());
+        return postgres.rows(MARK_ALL, &[&seqs, &broker]).map(|_| ());
     }
+    // Here nobody else publishes, and whoever does knows its broker.
     tx.execute_each(MARK, seqs.iter().map(|seq| params![*seq])).map(|_| ())
 }
 

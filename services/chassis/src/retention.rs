@@ -103,7 +103,7 @@ pub async fn look(service: &Service) -> Result<Pace, StoreError> {
     // Events of transactions before this one have smaller ids, and those of later ones larger: if nothing is unpublished
     // in it, all below is published.
     let newest = Uuid::now_v7();
-    let published_below = bus.published_below().await;
+    let published_below = bus.published_below(service.name()).await;
     let looked = service.database().write(move |tx| {
         let oldest = tx.query_one(OLDEST_UNPUBLISHED, &[], |row| row.get::<Uuid>(0))?;
         let before = tx.now().minus(retention);

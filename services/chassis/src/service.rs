@@ -76,11 +76,15 @@ impl Floor {
     /// Lays a floor.
     #[must_use]
     pub fn new(location: Location, bus: Bus, clock: Clock) -> Self {
+        let metrics = Metrics::default();
+        if let Bus::Redis(redis) = &bus {
+            redis.register(&metrics);
+        }
         Self {
             location,
             bus,
             clock,
-            metrics: Metrics::default(),
+            metrics,
             retention: RETENTION,
             patience: Patience::default(),
             stop: CancellationToken::new(),

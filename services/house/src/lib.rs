@@ -66,6 +66,8 @@ pub struct HouseConfig {
     pub retention: Option<Duration>,
     /// How the bus may misbehave, for stories.
     pub faults: Faults,
+    /// Another bus than one within the process, for stories.
+    pub bus: Option<Bus>,
 }
 
 impl fmt::Debug for HouseConfig {
@@ -94,6 +96,7 @@ impl HouseConfig {
             market_url: None,
             retention: None,
             faults: Faults::default(),
+            bus: None,
         }
     }
 
@@ -175,7 +178,8 @@ impl House {
             Some(retention) => retention,
             None => retention::from_environment()?,
         };
-        let bus = Bus::in_process_with(config.faults);
+        let within = || Bus::in_process_with(config.faults);
+        let bus = config.bus.clone().unwrap_or_else(within);
         let floor = Floor::new(config.location(), bus, Clock::System).with_retention(retention);
         match open_services(&config, &floor, door).await {
             Ok((router, plaza_address)) => {

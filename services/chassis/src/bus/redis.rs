@@ -21,16 +21,20 @@ use ::redis::{
 };
 use contracts::{Timestamp, events::catalogue};
 use tokio::sync::mpsc;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
     config::{self, ConfigError},
     database::{Database, chain},
+    metrics::Metrics,
     outbox::{Relay, Stored},
 };
 
+mod beside;
+mod figures;
 mod look;
+mod lookout;
 mod parcel;
 pub(crate) mod publisher;
 mod reader;
@@ -39,6 +43,8 @@ mod shares;
 mod stream;
 mod tenancy;
 
+use beside::Beside;
+use figures::Figures;
 use publisher::{Offer, Publisher};
 pub(super) use reader::Receipt;
 pub(crate) use reader::{Guard, Reader};
@@ -56,8 +62,6 @@ const STREAM_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 /// How long Redis may take to answer what does not wait for events.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-/// How long a question beside the way of events waits for Redis.
-const ASIDE_MAX: Duration = Duration::from_millis(300);
 /// How long to wait after Redis failed; doubled up to the next figure.
 const PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause while Redis is away: so long may it take at the most until it is found again.
@@ -144,19 +148,13 @@ pub struct Redis {
     troubles: Mutex<HashMap<&'static str, Timestamp>>,
     /// For questions beside the way of events.
     beside: tokio::sync::Mutex<Beside>,
+    figures: Figures,
 }
 
 struct Member {
     /// Where its relay hands in what it offers.
     offers: mpsc::UnboundedSender<Offer>,
     tenancy: Arc<Tenancy>,
-}
-
-#[derive(Default)]
-struct Beside {
-    connection: Option<MultiplexedConnection>,
-    /// What was last known to wait for each reader.
-    waiting: HashMap<String, i64>,
 }
 
 impl fmt::Debug for Redis {
@@ -181,6 +179,7 @@ impl Redis {
             members: Mutex::default(),
             troubles: Mutex::default(),
             beside: tokio::sync::Mutex::default(),
+            figures: Figures::default(),
         })
     }
 
@@ -237,63 +236,6 @@ impl Redis {
         self.pushing.get_multiplexed_async_connection_with_config(&config).await
     }
 
-    /// Returns how many entries a reader has not acknowledged; the last known figure while Redis does not answer.
-    pub(super) async fn waiting(&self, reader: &str) -> i64 {
-        let mut beside = self.beside.lock().await;
-        let looked = self.ask(&mut beside.connection, async |connection| {
-            self.scripts.look(connection, &self.names, &[]).await
-        });
-        if let Some(look) = looked.await {
-            beside.waiting.insert(reader.to_owned(), look.waiting(reader));
-        }
-        beside.waiting.get(reader).copied().unwrap_or(0)
-    }
-
-    /// Asks Redis beside the way of events; nothing if it does not answer soon.
-    async fn ask<T>(
-        &self,
-        kept: &mut Option<MultiplexedConnection>,
-        question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
-    ) -> Option<T> {
-        // A connection on which something was left unanswered is not kept.
-        let before = kept.take();
-        let asked = async {
-            let mut connection = match before {
-                Some(connection) => connection,
-                None => self.connect(ASIDE_MAX).await?,
-            };
-            let answer = question(&mut connection).await?;
-            Ok::<_, ::redis::RedisError>((connection, answer))
-        };
-        let (connection, answer) = tokio::time::timeout(ASIDE_MAX, asked).await.ok()?.ok()?;
-        *kept = Some(connection);
-        Some(answer)
-    }
-
-    pub(super) async fn note_published_below(&self, writer: &str, id: Uuid) {
-        let mut beside = self.beside.lock().await;
-        let noted = self.ask(&mut beside.connection, async |connection| {
-            let mut call = ::redis::cmd("HSET");
-            call.arg(&self.names.published).arg(writer).arg(id.to_string());
-            call.exec_async(connection).await
-        });
-        if noted.await.is_none() {
-            debug!("Redis was not told what {writer} has published");
-        }
-    }
-
-    pub(super) async fn published_below(&self) -> Option<Uuid> {
-        let mut beside = self.beside.lock().await;
-        let told: HashMap<String, String> = self
-            .ask(&mut beside.connection, async |connection| {
-                ::redis::cmd("HGETALL").arg(&self.names.published).query_async(connection).await
-            })
-            .await?;
-        let of_writers =
-            catalogue::CATALOGUE.iter().map(|entry| told.get(entry.writer)?.parse().ok());
-        of_writers.collect::<Option<Vec<Uuid>>>()?.into_iter().min()
-    }
-
     /// Notes that someone could not work with Redis.
     fn note_failure(&self, who: &'static str, error: &::redis::RedisError) {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
@@ -309,6 +251,11 @@ impl Redis {
         if let Some(since) = ended {
             info!("Redis answers the {who} again, after {since}");
         }
+    }
+
+    /// Adds the figures of the bus to those of a process.
+    pub(crate) fn register(&self, metrics: &Metrics) {
+        metrics.register(|registry| self.figures.register(registry));
     }
 
     /// Returns since when Redis does not answer, if it does not.

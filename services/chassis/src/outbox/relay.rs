@@ -3,7 +3,6 @@
 use std::{
     collections::HashSet,
     fmt,
-    ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -14,17 +13,13 @@ use std::{
 use contracts::events::catalogue::{self, Key};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::{
-    AT, IN_FLIGHT_MAX, OnCommit, Stored, UNPUBLISHED, UNPUBLISHED_BEFORE, cursor::Cursor, last,
-    mark, read_stored,
+    IN_FLIGHT_MAX, OnCommit, Stored,
+    cursor::Cursor,
+    works::{CatchUp, Mark},
 };
-use crate::{
-    bus::Bus,
-    database::{Connection, Database, Row, StoreError, Tx, Work},
-    params,
-};
+use crate::{bus::Bus, database::Database};
 
 /// How often the relay looks without being woken: the safety net.
 const POLL: Duration = Duration::from_secs(1);
@@ -34,41 +29,39 @@ const MARKED_AT_ONCE: usize = 512;
 /// saves most of them, and what a crash leaves unmarked is known to its readers.
 const MARKED_WITHIN: Duration = Duration::from_millis(20);
 
-const TRANSACTIONS: &str = "SELECT CAST(CAST(pg_snapshot_xmin(now) AS TEXT) AS BIGINT),
-         CAST(CAST(pg_snapshot_xmax(now) AS TEXT) AS BIGINT)
-     FROM pg_current_snapshot() AS now";
-
 /// Carries the events of one service from its outbox to the bus.
 pub(crate) struct Relay {
     service: &'static str,
     bus: Bus,
     this: Weak<Self>,
     state: Mutex<RelayState>,
-    changed: Notify,
+    pub(super) changed: Notify,
     /// Told of commits while it rests: another replica may be the one to offer them.
     left_to_others: Notify,
-    marking: AtomicBool,
+    pub(super) marking: AtomicBool,
 }
 
-struct RelayState {
+pub(super) struct RelayState {
     /// How often it began again from what the table says. What belongs to an earlier round is over.
-    round: u64,
+    pub(super) round: u64,
+    /// The broker of this round, if it has one.
+    broker: Option<Arc<str>>,
     /// Whether it may not offer anything now.
-    resting: bool,
+    pub(super) resting: bool,
     /// Offered, not marked yet.
-    in_flight: HashSet<i64>,
+    pub(super) in_flight: HashSet<i64>,
     /// Taken over, not marked yet.
-    taken_over: Vec<i64>,
+    pub(super) taken_over: Vec<i64>,
     /// Up to where the table was seen.
-    cursor: Cursor,
+    pub(super) cursor: Cursor,
     /// Whether there may be rows that are only in the table.
-    behind: bool,
+    pub(super) behind: bool,
     /// Whether they are being read.
-    catching_up: bool,
+    pub(super) catching_up: bool,
 }
 
 impl RelayState {
-    fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         IN_FLIGHT_MAX.saturating_sub(self.in_flight.len())
     }
 }
@@ -121,6 +114,7 @@ impl Relay {
             this: this.clone(),
             state: Mutex::new(RelayState {
                 round: 0,
+                broker: None,
                 resting,
                 in_flight: HashSet::new(),
                 taken_over: Vec::new(),
@@ -134,7 +128,7 @@ impl Relay {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, RelayState> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, RelayState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -170,10 +164,11 @@ impl Relay {
         state.behind = true;
     }
 
-    /// Ends the rest: begins with the lowest place that is not marked. Returns the round that begins.
-    pub(crate) fn begin(&self) -> u64 {
+    /// Ends the rest: begins with the lowest place that is not marked, for this broker. Returns the round that begins.
+    pub(crate) fn begin(&self, broker: &str) -> u64 {
         let mut state = self.lock();
         state.resting = false;
+        state.broker = Some(broker.into());
         let round = state.round;
         drop(state);
         self.changed.notify_one();
@@ -181,7 +176,7 @@ impl Relay {
     }
 
     /// Offers events. Only the writer's thread does, so they are offered in the order of their commits.
-    fn offer(&self, mut state: MutexGuard<'_, RelayState>, events: Vec<Stored>) {
+    pub(super) fn offer(&self, mut state: MutexGuard<'_, RelayState>, events: Vec<Stored>) {
         if events.is_empty() {
             return;
         }
@@ -251,7 +246,8 @@ impl Relay {
             return;
         }
         let mut state = self.lock();
-        let (round, mut seqs) = (state.round, std::mem::take(&mut state.taken_over));
+        let (round, broker) = (state.round, state.broker.clone());
+        let mut seqs = std::mem::take(&mut state.taken_over);
         drop(state);
         if seqs.is_empty() {
             return;
@@ -259,157 +255,6 @@ impl Relay {
         // In one order everywhere, so that two relays of one schema never wait for each other in a circle.
         seqs.sort_unstable();
         self.marking.store(true, Ordering::Release);
-        database.push(Box::new(Mark { relay: Arc::clone(self), round, seqs }));
+        database.push(Box::new(Mark { relay: Arc::clone(self), round, broker, seqs }));
     }
-}
-
-/// Marks events of a round as published.
-struct Mark {
-    relay: Arc<Relay>,
-    round: u64,
-    seqs: Vec<i64>,
-}
-
-impl Work for Mark {
-    fn gather(&mut self) -> usize {
-        1
-    }
-
-    fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
-        // A round ends before its events are put back on their way: a mark that comes later would lose them.
-        if self.relay.lock().round != self.round {
-            return Ok(());
-        }
-        mark(tx, &self.seqs)
-    }
-
-    fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
-        let mut state = self.relay.lock();
-        let is_over = state.round != self.round;
-        let failed = match outcome {
-            _ if is_over => false,
-            Ok(()) => {
-                for seq in &self.seqs {
-                    state.in_flight.remove(seq);
-                }
-                false
-            }
-            Err(error) => {
-                let (service, count) = (self.relay.service, self.seqs.len());
-                warn!(service, "Could not mark {count} events: {error}");
-                state.taken_over.append(&mut self.seqs);
-                true
-            }
-        };
-        drop(state);
-        self.relay.marking.store(false, Ordering::Release);
-        // After a failure the poll tries again: at once would be a busy loop.
-        if !failed {
-            self.relay.changed.notify_one();
-        }
-    }
-}
-
-/// Reads what is only in the table, between two commits.
-struct CatchUp {
-    relay: Arc<Relay>,
-    /// Whether it looks for anything that was missed, too.
-    thorough: bool,
-    round: u64,
-    cursor: Cursor,
-    rows: Vec<Stored>,
-    complete: bool,
-}
-
-impl CatchUp {
-    fn new(relay: Arc<Relay>, thorough: bool) -> Self {
-        let (round, cursor) = (0, Cursor::default());
-        Self { relay, thorough, round, cursor, rows: Vec::new(), complete: false }
-    }
-
-    /// Returns the places before the last one whose transactions ended later than those of greater places.
-    fn late(&self, tx: &mut Tx<'_>, cursor: Cursor) -> Result<Vec<i64>, StoreError> {
-        let from = if self.thorough { 0 } else { cursor.seen() };
-        if from == cursor.last() {
-            return Ok(Vec::new());
-        }
-        let unpublished: Vec<i64> =
-            tx.query(UNPUBLISHED_BEFORE, &params![from, cursor.last()], |row| row.get(0))?;
-        let state = self.relay.lock();
-        Ok(unpublished.into_iter().filter(|seq| !state.in_flight.contains(seq)).collect())
-    }
-}
-
-impl Work for CatchUp {
-    fn gather(&mut self) -> usize {
-        1
-    }
-
-    fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
-        let room = {
-            let state = self.relay.lock();
-            (self.round, self.cursor) = (state.round, state.cursor);
-            state.room()
-        };
-        let is_alone = matches!(&*tx.connection, Connection::Sqlite(_));
-        let ended = match self.cursor.is_waiting() {
-            true => Some(transactions(tx)?.0),
-            false => None,
-        };
-        let mut cursor = self.cursor;
-        if cursor == Cursor::default() {
-            cursor.begin_at(first_unseen(tx)?);
-        }
-        let late = if is_alone { Vec::new() } else { self.late(tx, cursor)? };
-        let read = |row: &Row<'_>| read_stored(self.relay.service, row);
-        let some = late.iter().take(room).map(|seq| params![*seq]);
-        self.rows = tx.query_each(AT, some, read)?;
-        self.complete = false;
-        if late.len() > room {
-            return Ok(());
-        }
-        let room = room - late.len();
-        let limit = i64::try_from(room).unwrap_or(0);
-        let mut rows = tx.query(UNPUBLISHED, &params![cursor.last(), limit], read)?;
-        let places: Vec<i64> = rows.iter().map(|row| row.seq).collect();
-        if is_alone {
-            cursor.go_on(&places);
-        } else if cursor.read(&places, ended) {
-            cursor.wait_for(transactions(tx)?.1);
-        }
-        self.complete = rows.len() < room;
-        self.rows.append(&mut rows);
-        self.cursor = cursor;
-        Ok(())
-    }
-
-    fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
-        let mut state = self.relay.lock();
-        state.catching_up = false;
-        if outcome.is_err() {
-            return;
-        }
-        if state.round != self.round || state.resting {
-            drop(state);
-            self.relay.changed.notify_one();
-            return;
-        }
-        state.cursor = self.cursor;
-        state.behind = !self.complete;
-        self.relay.offer(state, std::mem::take(&mut self.rows));
-    }
-}
-
-/// Returns the place behind which everything unpublished lies.
-fn first_unseen(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    const FIRST: &str = "SELECT MIN(seq) FROM unpublished";
-    let first = tx.query_one(FIRST, &[], |row| row.get::<Option<i64>>(0))?.flatten();
-    first.map_or_else(|| last(tx), |first| Ok(first - 1))
-}
-
-/// Returns below which number all transactions of PostgreSQL have ended, and from which on none has begun.
-fn transactions(tx: &mut Tx<'_>) -> Result<(i64, i64), StoreError> {
-    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    let found = tx.query_one(TRANSACTIONS, &[], read)?;
-    found.ok_or_else(|| StoreError::engine("the database does not know its transactions"))
 }

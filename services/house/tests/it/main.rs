@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod broker;
 mod cancelling;
 mod crashes;
 mod crowds;

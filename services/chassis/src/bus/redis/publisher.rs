@@ -5,13 +5,12 @@
 //!   what comes behind it waits, so that events stay in order.
 //! - The broker has an identity: the process that Redis is, and a *life*, which is lost when it forgets. If it is another
 //!   than the one that the service published to, everything above the position is put back on its way.
-//! - The position moves by checkpoints: the place up to which everything was handed over, and the last entry of every
-//!   stream after that. When all readers have acknowledged those entries, they have acknowledged all up to that place.
+//! - How far the readers are is looked up now and then: see [`super::lookout`].
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc};
 
 use ::redis::{RedisError, aio::MultiplexedConnection, cmd, pipe};
-use contracts::events::catalogue::CATALOGUE;
+use contracts::events::catalogue;
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -22,15 +21,17 @@ use uuid::Uuid;
 
 use super::{
     PAUSE, PAUSE_MAX, Redis,
-    look::Look,
-    parcel, scripts,
-    stream::{Each, Id},
+    lookout::{Lookout, View},
+    parcel,
     tenancy::Held,
 };
 use crate::{
     consumer::jittered,
     database::{Database, StoreError},
-    outbox::{self, Relay, Stored, position},
+    outbox::{
+        self, Relay, Stored,
+        position::{self, Known},
+    },
 };
 
 /// What its failures are noted under.
@@ -39,10 +40,6 @@ const WHO: &str = "publisher";
 const BATCH_MAX: usize = 512;
 /// How many events one transaction puts back on their way.
 const AGAIN_AT_ONCE: i64 = 50_000;
-/// How soon after an event was handed over the relay looks who has acknowledged it; doubled up to the next figure.
-const LOOK_FIRST: Duration = Duration::from_millis(50);
-/// How often it looks at the most while there is much to do, and while a reader is away.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Events that a relay offers.
 #[derive(Debug)]
@@ -59,41 +56,23 @@ pub(crate) struct Publisher {
     database: Database,
     offers: mpsc::UnboundedReceiver<Offer>,
     held: watch::Receiver<Held>,
-    /// Who reads what the service writes, and who reads anything.
-    readers: Vec<&'static str>,
-    all_readers: Vec<&'static str>,
     /// What was offered in this round and is not answered.
     queue: VecDeque<Stored>,
     round: u64,
     /// The broker that it publishes to, once it is known.
     broker: Option<Broker>,
-    checkpoint: Option<Checkpoint>,
-    position: i64,
-    look_at: Option<Instant>,
-    look_pause: Duration,
-    published_since_look: bool,
-    /// Whether much was published lately.
-    is_busy: bool,
-    /// Whether a stream is so large that nothing more is added.
-    is_full: bool,
+    lookout: Lookout,
 }
 
 /// The broker of this round.
 #[derive(Clone, Debug)]
-struct Broker {
-    identity: String,
-    life: String,
-}
-
-/// A place of the outbox, and the entries up to which it lies.
-#[derive(Clone, Copy, Debug)]
-struct Checkpoint {
-    place: i64,
-    ends: Each<Id>,
+pub(super) struct Broker {
+    pub(super) identity: String,
+    pub(super) life: String,
 }
 
 /// Why a connection was given up.
-enum Trouble {
+pub(super) enum Trouble {
     Stopped,
     Redis(RedisError),
     /// The broker forgot: it lives another life.
@@ -124,31 +103,14 @@ impl Publisher {
         offers: mpsc::UnboundedReceiver<Offer>,
         held: watch::Receiver<Held>,
     ) -> Self {
-        let readers = readers(|writer| writer == relay.service());
-        Self {
-            bus,
-            relay,
-            database,
-            offers,
-            held,
-            readers,
-            all_readers: self::readers(|_| true),
-            queue: VecDeque::new(),
-            round: 0,
-            broker: None,
-            checkpoint: None,
-            position: 0,
-            look_at: None,
-            look_pause: LOOK_FIRST,
-            published_since_look: false,
-            is_busy: false,
-            is_full: false,
-        }
+        let lookout = Lookout::new(relay.service());
+        let (queue, round, broker) = (VecDeque::new(), 0, None);
+        Self { bus, relay, database, offers, held, queue, round, broker, lookout }
     }
 
     /// Publishes until it is told to stop. What is not answered then is offered by the next process.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        if self.readers.is_empty() {
+        if !catalogue::is_writer(self.relay.service()) {
             return;
         }
         while !stop.is_cancelled() {
@@ -171,7 +133,7 @@ impl Publisher {
             self.relay.rest();
             self.queue.clear();
             self.broker = None;
-            self.look_at = None;
+            self.lookout.rest();
         }
     }
 
@@ -201,7 +163,10 @@ impl Publisher {
                     pause = PAUSE;
                     continue;
                 }
-                Trouble::Redis(error) => self.bus.note_failure(WHO, &error),
+                Trouble::Redis(error) => {
+                    self.bus.note_failure(WHO, &error);
+                    self.bus.figures.reconnected(self.relay.service());
+                }
                 Trouble::Store(error) => {
                     let service = self.relay.service();
                     warn!(service, "The publisher waits for its database: {error}");
@@ -229,20 +194,13 @@ impl Publisher {
         let broker = self.meet(&mut connection).await?;
         self.bus.note_success(WHO);
         loop {
-            while !self.queue.is_empty() && !self.is_full {
+            while !self.queue.is_empty() && !self.lookout.is_full() {
                 self.send(&mut connection, &broker).await?;
                 self.take_offers();
-                if self.look_at.is_some_and(|look_at| look_at <= Instant::now()) {
+                if self.lookout.is_due() {
                     self.look(&mut connection, &broker).await?;
                 }
             }
-            let look_at = self.look_at;
-            let look_time = async {
-                match look_at {
-                    Some(look_at) => tokio::time::sleep_until(look_at).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 offer = self.offers.recv() => match offer {
                     Some(offer) => {
@@ -251,9 +209,18 @@ impl Publisher {
                     }
                     None => return Err(Trouble::Stopped),
                 },
-                () = look_time => self.look(&mut connection, &broker).await?,
+                () = self.lookout.due() => self.look(&mut connection, &broker).await?,
             }
         }
+    }
+
+    async fn look(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        broker: &Broker,
+    ) -> Result<(), Trouble> {
+        let Self { bus, relay, database, lookout, .. } = self;
+        lookout.look(&View { bus, relay, database, broker }, connection).await
     }
 
     /// Finds out which broker this is. If it is another than the one that the service published to, everything that is not
@@ -280,38 +247,47 @@ impl Publisher {
             self.broker = Some(broker.clone());
         }
         // What was published before is looked after, too.
-        self.look_soon();
+        self.lookout.look_soon();
         Ok(broker)
     }
 
     /// Begins a round with this broker.
     async fn recognise(&mut self, broker: &Broker) -> Result<(), Trouble> {
-        let service = self.relay.service();
         self.relay.rest();
         self.queue.clear();
-        self.checkpoint = None;
         let identity = broker.identity.clone();
         let known = self.database.write(move |tx| {
             position::note_first_contact(tx, &identity)?;
-            Ok((position::read(tx)?, outbox::last(tx)?))
-        });
-        let (Some(known), last) = known.await? else {
-            return Err(StoreError::engine("the broker was not noted").into());
-        };
-        self.position = known.position;
-        if known.identity != broker.identity {
-            let mut above = known.position;
-            while above < last {
-                let upto = last.min(above + AGAIN_AT_ONCE);
-                self.database.write(move |tx| position::send_again(tx, above, upto)).await?;
-                above = upto;
+            let known = position::read(tx)?;
+            let known = known.ok_or_else(|| StoreError::engine("the broker was not noted"))?;
+            if known.identity != identity {
+                // None, until everything is on its way again: whoever published to the one before marks nothing now.
+                position::recognise(tx, "")?;
             }
-            let identity = broker.identity.clone();
-            self.database.write(move |tx| position::recognise(tx, &identity)).await?;
-            let count = last - known.position;
-            info!(service, "Another broker, or one that forgot: sends {count} events again");
+            Ok((known, outbox::last(tx)?))
+        });
+        let (known, last) = known.await?;
+        if known.identity != broker.identity {
+            self.send_again(&known, last, &broker.identity).await?;
         }
-        self.round = self.relay.begin();
+        self.lookout.begin(known.position);
+        self.round = self.relay.begin(&broker.identity);
+        Ok(())
+    }
+
+    /// Puts everything that is not acknowledged back on its way.
+    async fn send_again(&self, known: &Known, last: i64, identity: &str) -> Result<(), StoreError> {
+        let mut above = known.position;
+        while above < last {
+            let upto = last.min(above + AGAIN_AT_ONCE);
+            self.database.write(move |tx| position::send_again(tx, above, upto)).await?;
+            above = upto;
+        }
+        let identity = identity.to_owned();
+        self.database.write(move |tx| position::recognise(tx, &identity)).await?;
+        let (service, count) = (self.relay.service(), last - known.position);
+        info!(service, "Another broker, or one that forgot: sends {count} events again");
+        self.bus.figures.sent_again(service, count);
         Ok(())
     }
 
@@ -341,128 +317,12 @@ impl Publisher {
             if !self.bus.scripts.publish(connection, names, &broker.life, &parcels).await? {
                 return Err(Trouble::Forgot);
             }
-            self.published_since_look = true;
+            self.lookout.note_published();
         }
+        self.bus.figures.published(self.relay.service(), batch);
         let seqs: Vec<i64> = self.queue.drain(..batch).map(|stored| stored.seq).collect();
         self.relay.taken_over(self.round, &seqs);
-        self.look_soon();
+        self.lookout.look_soon();
         Ok(())
     }
-
-    fn look_soon(&mut self) {
-        self.look_at.get_or_insert(Instant::now() + self.look_pause);
-    }
-
-    /// Looks how far the readers are: moves the position, and removes what nobody needs any more.
-    async fn look(
-        &mut self,
-        connection: &mut MultiplexedConnection,
-        broker: &Broker,
-    ) -> Result<(), Trouble> {
-        // The place first: everything up to it is before the ends that the look finds.
-        let seen = self.relay.seen();
-        let (complete, last) =
-            self.database.read(|tx| Ok((position::complete(tx)?, outbox::last(tx)?))).await?;
-        let place = complete.min(seen);
-        let look = self.see(connection, broker).await?;
-        self.note_position(&look, place, broker).await?;
-        scripts::trim(connection, &self.bus.names, &look.trims(&self.all_readers)).await?;
-        self.keep_small(&look, connection, broker).await?;
-        self.look_at = None;
-        self.is_busy = match (self.published_since_look, self.is_busy) {
-            // What was much to do is done: it is soon acknowledged.
-            (false, true) => {
-                self.look_pause = LOOK_FIRST;
-                false
-            }
-            (busy, _) => {
-                self.look_pause = LOOK_EVERY.min(self.look_pause * 2);
-                busy
-            }
-        };
-        self.published_since_look = false;
-        if self.position < last || self.is_full {
-            self.look_soon();
-        } else {
-            self.look_pause = LOOK_FIRST;
-        }
-        Ok(())
-    }
-
-    async fn see(
-        &self,
-        connection: &mut MultiplexedConnection,
-        broker: &Broker,
-    ) -> Result<Look, Trouble> {
-        let look = self.bus.scripts.look(connection, &self.bus.names, &self.all_readers).await?;
-        if look.life == broker.life { Ok(look) } else { Err(Trouble::Forgot) }
-    }
-
-    /// Removes what only absent readers need from streams that are too large. They find that out when they are back, and
-    /// it is sent again. If the readers that are there are slow, nothing more is added until they have caught up.
-    async fn keep_small(
-        &mut self,
-        look: &Look,
-        connection: &mut MultiplexedConnection,
-        broker: &Broker,
-    ) -> Result<(), Trouble> {
-        let max = self.bus.stream_bytes_max;
-        let too_large = look.too_large(max);
-        if too_large.is_empty() {
-            self.is_full = false;
-            return Ok(());
-        }
-        let is_absent = |reader: &&&str| !look.alive.contains(*reader);
-        let absent: Vec<&str> = self.all_readers.iter().filter(is_absent).copied().collect();
-        for shard in too_large {
-            let Some(before) = look.cut(shard, &self.all_readers) else { continue };
-            let (scripts, names) = (&self.bus.scripts, &self.bus.names);
-            let cut = (shard, before);
-            if scripts.cut(connection, names, &broker.life, cut, &absent).await? {
-                warn!("Cut off events that {absent:?} lack: they are sent again in time");
-            }
-        }
-        let is_full = !self.see(connection, broker).await?.too_large(max).is_empty();
-        if is_full && !self.is_full {
-            info!(service = self.relay.service(), "Waits for readers that are slow");
-        }
-        self.is_full = is_full;
-        Ok(())
-    }
-
-    async fn note_position(
-        &mut self,
-        look: &Look,
-        place: i64,
-        broker: &Broker,
-    ) -> Result<(), Trouble> {
-        let ends = look.ends();
-        let here = Checkpoint { place, ends };
-        let reached = [Some(here), self.checkpoint]
-            .into_iter()
-            .flatten()
-            .find(|checkpoint| look.is_acknowledged(&checkpoint.ends, &self.readers));
-        if let Some(Checkpoint { place, .. }) = reached {
-            if place > self.position {
-                let identity = broker.identity.clone();
-                self.database.write(move |tx| position::advance(tx, &identity, place)).await?;
-                self.position = place;
-                debug!(service = self.relay.service(), "Acknowledged up to {place}");
-            }
-            self.checkpoint = None;
-        }
-        if reached.is_none_or(|reached| reached.place < place) {
-            self.checkpoint.get_or_insert(here);
-        }
-        Ok(())
-    }
-}
-
-/// Returns the services that read what such writers write.
-fn readers(is_writer: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let entries = CATALOGUE.iter().filter(|entry| is_writer(entry.writer));
-    let mut readers: Vec<&'static str> = entries.flat_map(|entry| entry.readers).copied().collect();
-    readers.sort_unstable();
-    readers.dedup();
-    readers
 }

@@ -1,0 +1,174 @@
+//! What the relay does in the table, on the writer's own thread.
+
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+};
+
+use tracing::warn;
+
+use super::{
+    AT, Stored, UNPUBLISHED, UNPUBLISHED_BEFORE, cursor::Cursor, last, mark, read_stored,
+    relay::Relay,
+};
+use crate::{
+    database::{Connection, Row, StoreError, Tx, Work},
+    params,
+};
+
+const TRANSACTIONS: &str = "SELECT CAST(CAST(pg_snapshot_xmin(now) AS TEXT) AS BIGINT),
+         CAST(CAST(pg_snapshot_xmax(now) AS TEXT) AS BIGINT)
+     FROM pg_current_snapshot() AS now";
+
+/// Marks events of a round as published.
+pub(super) struct Mark {
+    pub(super) relay: Arc<Relay>,
+    pub(super) round: u64,
+    /// The broker that has them, if there is one.
+    pub(super) broker: Option<Arc<str>>,
+    pub(super) seqs: Vec<i64>,
+}
+
+impl Work for Mark {
+    fn gather(&mut self) -> usize {
+        1
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
+        // A round ends before its events are put back on their way: a mark that comes later would lose them.
+        if self.relay.lock().round != self.round {
+            return Ok(());
+        }
+        mark(tx, &self.seqs, self.broker.as_deref())
+    }
+
+    fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
+        let mut state = self.relay.lock();
+        let is_over = state.round != self.round;
+        let failed = match outcome {
+            _ if is_over => false,
+            Ok(()) => {
+                for seq in &self.seqs {
+                    state.in_flight.remove(seq);
+                }
+                false
+            }
+            Err(error) => {
+                let (service, count) = (self.relay.service(), self.seqs.len());
+                warn!(service, "Could not mark {count} events: {error}");
+                state.taken_over.append(&mut self.seqs);
+                true
+            }
+        };
+        drop(state);
+        self.relay.marking.store(false, Ordering::Release);
+        // After a failure the poll tries again: at once would be a busy loop.
+        if !failed {
+            self.relay.changed.notify_one();
+        }
+    }
+}
+
+/// Reads what is only in the table, between two commits.
+pub(super) struct CatchUp {
+    relay: Arc<Relay>,
+    /// Whether it looks for anything that was missed, too.
+    thorough: bool,
+    round: u64,
+    cursor: Cursor,
+    rows: Vec<Stored>,
+    complete: bool,
+}
+
+impl CatchUp {
+    pub(super) fn new(relay: Arc<Relay>, thorough: bool) -> Self {
+        let (round, cursor) = (0, Cursor::default());
+        Self { relay, thorough, round, cursor, rows: Vec::new(), complete: false }
+    }
+
+    /// Returns the places before the last one whose transactions ended later than those of greater places.
+    fn late(&self, tx: &mut Tx<'_>, cursor: Cursor) -> Result<Vec<i64>, StoreError> {
+        let from = if self.thorough { 0 } else { cursor.seen() };
+        if from == cursor.last() {
+            return Ok(Vec::new());
+        }
+        let unpublished: Vec<i64> =
+            tx.query(UNPUBLISHED_BEFORE, &params![from, cursor.last()], |row| row.get(0))?;
+        let state = self.relay.lock();
+        Ok(unpublished.into_iter().filter(|seq| !state.in_flight.contains(seq)).collect())
+    }
+}
+
+impl Work for CatchUp {
+    fn gather(&mut self) -> usize {
+        1
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
+        let room = {
+            let state = self.relay.lock();
+            (self.round, self.cursor) = (state.round, state.cursor);
+            state.room()
+        };
+        let is_alone = matches!(&*tx.connection, Connection::Sqlite(_));
+        let ended = match self.cursor.is_waiting() {
+            true => Some(transactions(tx)?.0),
+            false => None,
+        };
+        let mut cursor = self.cursor;
+        if cursor == Cursor::default() {
+            cursor.begin_at(first_unseen(tx)?);
+        }
+        let late = if is_alone { Vec::new() } else { self.late(tx, cursor)? };
+        let read = |row: &Row<'_>| read_stored(self.relay.service(), row);
+        let some = late.iter().take(room).map(|seq| params![*seq]);
+        self.rows = tx.query_each(AT, some, read)?;
+        self.complete = false;
+        if late.len() > room {
+            return Ok(());
+        }
+        let room = room - late.len();
+        let limit = i64::try_from(room).unwrap_or(0);
+        let mut rows = tx.query(UNPUBLISHED, &params![cursor.last(), limit], read)?;
+        let places: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+        if is_alone {
+            cursor.go_on(&places);
+        } else if cursor.read(&places, ended) {
+            cursor.wait_for(transactions(tx)?.1);
+        }
+        self.complete = rows.len() < room;
+        self.rows.append(&mut rows);
+        self.cursor = cursor;
+        Ok(())
+    }
+
+    fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
+        let mut state = self.relay.lock();
+        state.catching_up = false;
+        if outcome.is_err() {
+            return;
+        }
+        if state.round != self.round || state.resting {
+            drop(state);
+            self.relay.changed.notify_one();
+            return;
+        }
+        state.cursor = self.cursor;
+        state.behind = !self.complete;
+        self.relay.offer(state, std::mem::take(&mut self.rows));
+    }
+}
+
+/// Returns the place behind which everything unpublished lies.
+fn first_unseen(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    const FIRST: &str = "SELECT MIN(seq) FROM unpublished";
+    let first = tx.query_one(FIRST, &[], |row| row.get::<Option<i64>>(0))?.flatten();
+    first.map_or_else(|| last(tx), |first| Ok(first - 1))
+}
+
+/// Returns below which number all transactions of PostgreSQL have ended, and from which on none has begun.
+fn transactions(tx: &mut Tx<'_>) -> Result<(i64, i64), StoreError> {
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let found = tx.query_one(TRANSACTIONS, &[], read)?;
+    found.ok_or_else(|| StoreError::engine("the database does not know its transactions"))
+}

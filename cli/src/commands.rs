@@ -13,6 +13,7 @@ pub(crate) mod logs;
 mod man;
 pub(crate) mod order;
 mod plaza;
+mod run;
 pub(crate) mod seed;
 mod start;
 mod status;
@@ -94,6 +95,7 @@ impl GlobalArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     Build(build::BuildArgs),
+    Run(Box<run::RunArgs>),
     Up(Box<up::UpArgs>),
     Down(down::DownArgs),
     Stop(stop::StopArgs),
@@ -117,7 +119,7 @@ enum Command {
 
 /// The commands as the help shows them: by what one wants to do.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Open and close", &["build", "up", "down", "stop", "start"]),
+    ("Open and close", &["build", "run", "up", "down", "stop", "start"]),
     ("Feed", &["seed", "order", "cancel", "plaza", "keys", "dead-letters"]),
     ("Watch and prove", &["status", "logs", "story", "audit"]),
     ("This machine", &["doctor", "completions", "man"]),
@@ -137,6 +139,7 @@ pub(crate) fn command_line() -> clap::Command {
         .mut_subcommands(|subcommand| {
             subcommand.max_term_width(100).mut_args(|arg| arg.hide_env_values(true))
         })
+        .mut_subcommand("run", run::adjust)
         .mut_args(|arg| arg.hide_env_values(true))
 }
 
@@ -176,6 +179,9 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
     match cli.command {
         Command::Build(args) => {
             wait_for(async |signals| signals.or(build::run(args, output)).await)
+        }
+        Command::Run(args) => {
+            wait_for(async |signals| run::run(*args, environment, output, signals).await)
         }
         Command::Up(args) => {
             wait_for(async |signals| up::run(*args, environment, output, signals).await)

@@ -1,4 +1,10 @@
-use clap::Args;
+use std::ffi::OsStr;
+
+use clap::{
+    Arg, Args, Command,
+    builder::{PossibleValue, StringValueParser, TypedValueParser},
+};
+use contracts::services;
 use serde::Serialize;
 
 use crate::{
@@ -22,7 +28,7 @@ Examples:
   chefcito build --json             What there is now, for a script")]
 pub(crate) struct BuildArgs {
     /// Services to build [default: all]
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", value_parser = AnyService, hide_possible_values = true)]
     services: Vec<String>,
     /// As JSON
     #[arg(long)]
@@ -72,5 +78,27 @@ fn image(built: &Built) -> Image<'_> {
         seconds: built.took.as_secs_f64(),
         cached: built.cached,
         sbom: built.sbom.display().to_string(),
+    }
+}
+
+/// Takes any name, since a checkout may have a service that this program does not know; completes those that it knows.
+#[derive(Clone, Debug)]
+struct AnyService;
+
+impl TypedValueParser for AnyService {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let known = services::ALL.into_iter().chain([services::BOOTSTRAP]);
+        Some(Box::new(known.map(PossibleValue::new)))
     }
 }

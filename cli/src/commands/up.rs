@@ -126,6 +126,11 @@ fn parse_market_url(text: &str) -> Result<String, &'static str> {
 }
 
 impl UpArgs {
+    /// Returns the same, with the images built first.
+    pub(super) fn with_build(self) -> Self {
+        Self { build: true, ..self }
+    }
+
     fn wanted(&self) -> Result<Wanted> {
         Ok(Wanted {
             settings: Settings {

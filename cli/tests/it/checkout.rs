@@ -162,6 +162,7 @@ impl Checkout {
             .env("RUSTUP_HOME", of_home("RUSTUP_HOME", ".rustup"))
             .env("CARGO_HOME", of_home("CARGO_HOME", ".cargo"))
             .envs(env::var_os("RUSTUP_TOOLCHAIN").map(|toolchain| ("RUSTUP_TOOLCHAIN", toolchain)))
+            .env_remove("DOCKER_HOST")
             .envs(env::var_os("DOCKER_HOST").map(|host| ("DOCKER_HOST", host)))
             .current_dir(self.root().join("services"));
         command

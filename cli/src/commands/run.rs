@@ -1,0 +1,31 @@
+use clap::Args;
+
+use super::up::{self, UpArgs};
+use crate::{config::Runtime, error::Result, output::Output, signals::Signals, state::Environment};
+
+/// Build the images, then bring the environment up: `build`, then `up` with containers
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  chefcito run                 Build what has changed, and bring up what differs
+  chefcito run --orders 50     … and see fifty orders to the table")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    up: UpArgs,
+}
+
+pub(crate) async fn run(
+    args: RunArgs,
+    environment: &Environment,
+    output: &Output,
+    signals: &mut Signals,
+) -> Result<()> {
+    up::run(args.up.with_build(), environment, output, signals).await
+}
+
+/// Adjusts what was taken over from `up`: only containers have images, and to build them goes without saying.
+pub(super) fn adjust(command: clap::Command) -> clap::Command {
+    command
+        .mut_arg("runtime", |arg| arg.default_value(Runtime::Compose.name()))
+        .mut_arg("build", |arg| arg.hide(true))
+}

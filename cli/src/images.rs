@@ -28,11 +28,11 @@ mod toolchain;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use self::plan::OnEngine;
 pub(crate) use self::{
     archive::{ContentTag, DEV_TAG, repository},
     build::build,
 };
+use self::{checkout::Checkout, plan::OnEngine};
 use crate::{
     docker::Engine,
     error::{CliError, Result},
@@ -134,6 +134,14 @@ pub(crate) async fn build_missing_or_all(
 
 fn present(built: BTreeMap<String, Option<ContentTag>>) -> BTreeMap<String, ContentTag> {
     built.into_iter().filter_map(|(service, content)| Some((service, content?))).collect()
+}
+
+/// Says early that there is nothing to build here.
+///
+/// # Errors
+/// [`CliError::Lacking`] outside of a checkout.
+pub(crate) fn require_checkout() -> Result<()> {
+    Checkout::find().map(drop)
 }
 
 async fn on_engine(engine: &Engine) -> Result<OnEngine> {

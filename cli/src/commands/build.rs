@@ -53,6 +53,7 @@ struct Image<'a> {
 }
 
 pub(crate) async fn run(args: BuildArgs, output: &Output) -> Result<()> {
+    images::require_checkout()?;
     let engine = Engine::connect().await?;
     let built = images::build(&engine, &Options { services: args.services }, output).await?;
     if args.json {

@@ -47,8 +47,8 @@ impl Bus {
         Ok(Self::Redis(Arc::new(Redis::new(settings)?)))
     }
 
-    /// Returns whether the bus has to be found, and may be lost and found again.
-    pub(crate) const fn has_to_be_found(&self) -> bool {
+    /// Returns whether it is a broker: one that has to be found, that keeps what it takes over, and that may forget it.
+    pub(crate) const fn is_broker(&self) -> bool {
         matches!(self, Self::Redis(_))
     }
 

@@ -1,7 +1,9 @@
 //! Events on their way out.
 //!
 //! An announced event is a row of the outbox, written in the transaction of the change that it tells. After the commit the
-//! writer hands the rows to the [`Relay`], which offers them to the bus at once and marks them once they are taken over.
+//! writer hands the rows to the [`Relay`], which offers them to the bus at once. A bus within the process takes each over
+//! when all readers have committed it, in any order: it is marked in the table `unpublished`. A broker takes them over in
+//! their order, and is known by places: see [`position`].
 //! What may not be on its way yet stays in the table and is read when there is room: on the writer's own thread, between
 //! two commits, so that no row is missed and none overtakes another.
 
@@ -39,16 +41,17 @@ const INSERT_ALL: &str =
              $1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::TEXT[]) AS event
          WHERE mine.number IS NOT NULL
          RETURNING seq
-     ), queued AS (INSERT INTO unpublished (seq) SELECT seq FROM told)
+     ), queued AS (INSERT INTO unpublished (seq) SELECT seq FROM told WHERE $7::BOOLEAN)
      SELECT seq FROM told ORDER BY seq";
 const MARK: &str = "DELETE FROM unpublished WHERE seq = ?1";
-// With a broker, only while it is the one that the service knows: for another they are on their way again.
-const MARK_ALL: &str = "DELETE FROM unpublished WHERE seq = ANY($1)
-     AND ($2::TEXT IS NULL OR EXISTS (SELECT one FROM broker WHERE identity = $2))";
+const MARK_ALL: &str = "DELETE FROM unpublished WHERE seq = ANY($1)";
 const UNPUBLISHED: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
      WHERE seq IN (SELECT seq FROM unpublished WHERE seq > ?1 ORDER BY seq LIMIT ?2) ORDER BY seq";
 const UNPUBLISHED_BEFORE: &str =
     "SELECT seq FROM unpublished WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
+const BEHIND: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
+     WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+const BEFORE: &str = "SELECT seq FROM outbox WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
 const AT: &str =
     "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox WHERE seq = ?1";
 const LAST: &str = "SELECT MAX(seq) FROM outbox";
@@ -56,21 +59,22 @@ const OF_SUBJECT: &str = "SELECT seq, id, kind, subject, time, traceparent, data
      WHERE subject = ?1 ORDER BY seq LIMIT ?2";
 
 /// Every statement of this file that both engines run, for the test that prepares them.
-pub const STATEMENTS: [&str; 15] = [
+pub const STATEMENTS: [&str; 16] = [
     INSERT,
     QUEUE,
     MARK,
     UNPUBLISHED,
     UNPUBLISHED_BEFORE,
+    BEHIND,
+    BEFORE,
     AT,
     LAST,
     OF_SUBJECT,
     position::READ,
     position::CONTACT,
-    position::MOVE,
-    position::RECOGNISE,
-    position::AGAIN,
-    position::COMPLETE,
+    position::MEET,
+    position::ADVANCE,
+    position::UNMARK,
     position::COUNT_UNPUBLISHED,
 ];
 
@@ -87,12 +91,15 @@ pub struct Stored {
 pub trait OnCommit: Send + Sync {
     /// Takes the events of one commit, in order. Called by the writer, so it must not wait.
     fn committed(&self, events: Vec<Stored>);
+
+    /// Returns whether each event is marked by itself once it is published. If not, a place tells up to where all are.
+    fn marks(&self) -> bool;
 }
 
 pub use position::count_unpublished;
 
-/// Writes what a transaction announced; returns it with its places.
-pub(crate) fn append(tx: &mut Tx<'_>) -> Result<Vec<Stored>, StoreError> {
+/// Writes what a transaction announced, to be marked once it is published or not; returns it with its places.
+pub(crate) fn append(tx: &mut Tx<'_>, is_marked: bool) -> Result<Vec<Stored>, StoreError> {
     let events = std::mem::take(&mut tx.announced);
     if events.is_empty() {
         return Ok(Vec::new());
@@ -107,7 +114,9 @@ pub(crate) fn append(tx: &mut Tx<'_>) -> Result<Vec<Stored>, StoreError> {
                     &params![event.id, event.kind, event.subject, event.time, trace, data],
                 )?;
                 let seq = sqlite.last_insert_rowid();
-                sqlite.execute(QUEUE, &params![seq])?;
+                if is_marked {
+                    sqlite.execute(QUEUE, &params![seq])?;
+                }
                 seqs.push(seq);
             }
             seqs
@@ -120,8 +129,8 @@ pub(crate) fn append(tx: &mut Tx<'_>) -> Result<Vec<Stored>, StoreError> {
             let traces: Vec<Option<&str>> =
                 events.iter().map(|event| event.traceparent.as_deref()).collect();
             let data: Vec<&str> = events.iter().map(|event| event.data.get()).collect();
-            let rows =
-                postgres.rows(INSERT_ALL, &[&ids, &kinds, &subjects, &times, &traces, &data])?;
+            let rows = postgres
+                .rows(INSERT_ALL, &[&ids, &kinds, &subjects, &times, &traces, &data, &is_marked])?;
             rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?
         }
     };
@@ -132,11 +141,10 @@ pub(crate) fn append(tx: &mut Tx<'_>) -> Result<Vec<Stored>, StoreError> {
         .collect())
 }
 
-fn mark(tx: &mut Tx<'_>, seqs: &[i64], broker: Option<&str>) -> Result<(), StoreError> {
+fn mark(tx: &mut Tx<'_>, seqs: &[i64]) -> Result<(), StoreError> {
     if let Connection::Postgres(postgres) = &mut *tx.connection {
-        return postgres.rows(MARK_ALL, &[&seqs, &broker]).map(|_| ());
+        return postgres.rows(MARK_ALL, &[&seqs]).map(|_| ());
     }
-    // Here nobody else publishes, and whoever does knows its broker.
     tx.execute_each(MARK, seqs.iter().map(|seq| params![*seq])).map(|_| ())
 }
 

@@ -124,16 +124,13 @@ impl Floor {
             })
             .await?;
         self.databases.lock().unwrap_or_else(PoisonError::into_inner).push(database.clone());
-        match &self.bus {
-            Bus::InProcess(_) => {
-                let forgotten = database.write(position::forget).await;
-                forgotten.map_err(|source| OpenError::Store { service: name, source })?;
-            }
-            Bus::Redis(redis) => {
-                let (publisher, tenancy) = redis.join(Arc::clone(&relay), database.clone());
-                self.tasks.spawn(publisher.run(self.stop.clone()));
-                self.tasks.spawn(tenancy.run(self.stop.clone()));
-            }
+        let changes = if self.bus.is_broker() { position::expect } else { position::forget };
+        let changed = self.patience.wait_for(name, async || database.write(changes).await);
+        changed.await.map_err(|source| OpenError::Store { service: name, source })?;
+        if let Bus::Redis(redis) = &self.bus {
+            let (publisher, tenancy) = redis.join(Arc::clone(&relay), database.clone());
+            self.tasks.spawn(publisher.run(self.stop.clone()));
+            self.tasks.spawn(tenancy.run(self.stop.clone()));
         }
         self.tasks.spawn(relay.run(database.clone(), self.stop.clone()));
         let service = Service {

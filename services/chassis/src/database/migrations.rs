@@ -41,5 +41,6 @@ pub(super) const CHASSIS: Migrations = Migrations {
         (4, "timers", include_str!("../../migrations/V4__timers.sql")),
         (5, "retention", include_str!("../../migrations/V5__retention.sql")),
         (6, "broker", include_str!("../../migrations/V6__broker.sql")),
+        (7, "handed_over", include_str!("../../migrations/V7__handed_over.sql")),
     ],
 };

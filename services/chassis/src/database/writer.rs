@@ -202,7 +202,7 @@ impl Writer {
         // A bug in one piece of work must not end the writer for all: it is refused like any other bad piece.
         let done = catch_unwind(AssertUnwindSafe(|| {
             body(&mut tx)?;
-            outbox::append(&mut tx)
+            outbox::append(&mut tx, self.on_commit.marks())
         }))
         .unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<String>().map(String::as_str);

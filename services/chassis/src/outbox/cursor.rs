@@ -69,6 +69,11 @@ impl Cursor {
     pub(super) fn begin_at(&mut self, place: i64) {
         self.last = self.last.max(place);
     }
+
+    /// Returns one that begins behind a place, all up to which is seen.
+    pub(super) const fn behind(place: i64) -> Self {
+        Self { last: place, seen: place, awaited: None }
+    }
 }
 
 /// Returns whether these places come right behind `last`, and none is missing among them.

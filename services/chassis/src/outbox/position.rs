@@ -8,17 +8,18 @@ use crate::{
     params,
 };
 
-pub(crate) const READ: &str = "SELECT identity, position FROM broker";
-pub(crate) const CONTACT: &str = "INSERT INTO broker (one, identity, position) VALUES (1, ?1,
-         COALESCE((SELECT MIN(seq) - 1 FROM unpublished), (SELECT MAX(seq) FROM outbox), 0))
-     ON CONFLICT (one) DO NOTHING";
-pub(crate) const MOVE: &str =
-    "UPDATE broker SET position = ?2 WHERE identity = ?1 AND position < ?2";
-pub(crate) const RECOGNISE: &str = "UPDATE broker SET identity = ?1";
-pub(crate) const AGAIN: &str = "INSERT INTO unpublished (seq)
-     SELECT seq FROM outbox WHERE seq > ?1 AND seq <= ?2 ON CONFLICT (seq) DO NOTHING";
-pub(crate) const COMPLETE: &str =
-    "SELECT COALESCE((SELECT MIN(seq) - 1 FROM unpublished), (SELECT MAX(seq) FROM outbox), 0)";
+pub(crate) const READ: &str = "SELECT identity, position, handed_over FROM broker";
+pub(crate) const CONTACT: &str =
+    "INSERT INTO broker (one, identity, position, handed_over) SELECT 1, ?1, place, place FROM (
+         SELECT COALESCE((SELECT MIN(seq) - 1 FROM unpublished), (SELECT MAX(seq) FROM outbox), 0) AS place
+     ) AS here WHERE place >= 0 ON CONFLICT (one) DO NOTHING";
+pub(crate) const MEET: &str = "UPDATE broker SET identity = ?1, handed_over = position";
+pub(crate) const ADVANCE: &str = "UPDATE broker SET
+         position = CASE WHEN position < ?2 THEN ?2 ELSE position END,
+         handed_over = CASE WHEN handed_over < ?3 THEN ?3 ELSE handed_over END
+     WHERE identity = ?1";
+pub(crate) const UNMARK: &str = "INSERT INTO unpublished (seq)
+     SELECT seq FROM outbox WHERE seq > (SELECT position FROM broker) ON CONFLICT (seq) DO NOTHING";
 // Behind a reader that is away may be millions: those are not counted one by one.
 pub(crate) const COUNT_UNPUBLISHED: &str =
     "SELECT CASE WHEN NOT EXISTS (SELECT one FROM broker) THEN (SELECT COUNT(*) FROM unpublished)
@@ -29,6 +30,11 @@ pub(crate) const COUNT_UNPUBLISHED: &str =
 const SETTLE_SQLITE: &str = "SELECT 1";
 const SETTLE_POSTGRES: &str = "LOCK TABLE outbox IN SHARE MODE";
 const FORGET: &str = "DELETE FROM broker";
+// With a broker nothing is marked: places tell what it was given.
+const FORGET_MARKS: &str = "DELETE FROM unpublished";
+
+/// The identity of a broker that was not met yet.
+pub(crate) const UNKNOWN: &str = "";
 
 /// The broker, as a service knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,49 +43,56 @@ pub(crate) struct Known {
     pub(crate) identity: String,
     /// The place up to which every reader has acknowledged everything.
     pub(crate) position: i64,
+    /// The place up to which it was given everything.
+    pub(crate) handed_over: i64,
 }
 
-/// Returns the broker that the service knows, if it knows one.
-pub(crate) fn read(tx: &mut Tx<'_>) -> Result<Option<Known>, StoreError> {
-    tx.query_one(READ, &[], |row| Ok(Known { identity: row.get(0)?, position: row.get(1)? }))
+fn read(tx: &mut Tx<'_>) -> Result<Option<Known>, StoreError> {
+    tx.query_one(READ, &[], |row| {
+        Ok(Known { identity: row.get(0)?, position: row.get(1)?, handed_over: row.get(2)? })
+    })
 }
 
-/// Notes the first broker that the service meets. What was published before was acknowledged without it.
-pub(crate) fn note_first_contact(tx: &mut Tx<'_>, identity: &str) -> Result<(), StoreError> {
-    if read(tx)?.is_some() {
-        return Ok(());
+/// Makes ready for a broker, before it is known which. What was published until now was acknowledged without it.
+pub(crate) fn expect(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    if read(tx)?.is_none() {
+        let settle = tx.either(SETTLE_SQLITE, SETTLE_POSTGRES);
+        tx.query(settle, &[], |_| Ok(()))?;
+        tx.execute(CONTACT, &params![UNKNOWN])?;
+        tx.execute(FORGET_MARKS, &[])?;
     }
-    let settle = tx.either(SETTLE_SQLITE, SETTLE_POSTGRES);
-    tx.query(settle, &[], |_| Ok(()))?;
-    tx.execute(CONTACT, &params![identity]).map(|_| ())
+    Ok(())
 }
 
-/// Puts events with places above the first, up to the second, back on their way.
-pub(crate) fn send_again(tx: &mut Tx<'_>, above: i64, upto: i64) -> Result<u64, StoreError> {
-    tx.execute(AGAIN, &params![above, upto])
+/// Meets a broker. Another than the one before, or one that forgot, was given nothing behind the position. Returns what was
+/// known before, and what is known now.
+pub(crate) fn meet(tx: &mut Tx<'_>, identity: &str) -> Result<(Known, Known), StoreError> {
+    let nothing = || StoreError::engine("no broker was expected");
+    let before = read(tx)?.ok_or_else(nothing)?;
+    if before.identity != identity {
+        tx.execute(MEET, &params![identity])?;
+    }
+    let now = read(tx)?.ok_or_else(nothing)?;
+    Ok((before, now))
 }
 
-/// Notes that the broker is another.
-pub(crate) fn recognise(tx: &mut Tx<'_>, identity: &str) -> Result<(), StoreError> {
-    tx.execute(RECOGNISE, &params![identity]).map(|_| ())
-}
-
-/// Returns the place up to which the broker was given everything.
-pub(crate) fn complete(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    Ok(tx.query_one(COMPLETE, &[], |row| row.get(0))?.unwrap_or(0))
-}
-
-/// Moves the position of this broker forward.
-pub(crate) fn advance(tx: &mut Tx<'_>, identity: &str, position: i64) -> Result<(), StoreError> {
-    tx.execute(MOVE, &params![identity, position]).map(|_| ())
+/// Moves the places of this broker forward.
+pub(crate) fn advance(
+    tx: &mut Tx<'_>,
+    identity: &str,
+    position: i64,
+    handed_over: i64,
+) -> Result<(), StoreError> {
+    tx.execute(ADVANCE, &params![identity, position, handed_over]).map(|_| ())
 }
 
 /// Forgets the broker: there is none any more.
 pub(crate) fn forget(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    match read(tx)? {
-        Some(_) => tx.execute(FORGET, &[]).map(|_| ()),
-        None => Ok(()),
+    if read(tx)?.is_some() {
+        tx.execute(UNMARK, &[])?;
+        tx.execute(FORGET, &[])?;
     }
+    Ok(())
 }
 
 /// Returns how many events are not published: not everyone who reads them has acted on them.

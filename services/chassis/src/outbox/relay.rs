@@ -1,7 +1,7 @@
 //! The relay: what is committed goes to the bus at once if it may, else it is read from the table when there is room.
 
 use std::{
-    collections::HashSet,
+    collections::BTreeSet,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -33,6 +33,8 @@ const MARKED_WITHIN: Duration = Duration::from_millis(20);
 pub(crate) struct Relay {
     service: &'static str,
     bus: Bus,
+    /// Whether it marks each event that was taken over.
+    pub(super) marks: bool,
     this: Weak<Self>,
     state: Mutex<RelayState>,
     pub(super) changed: Notify,
@@ -44,12 +46,12 @@ pub(crate) struct Relay {
 pub(super) struct RelayState {
     /// How often it began again from what the table says. What belongs to an earlier round is over.
     pub(super) round: u64,
-    /// The broker of this round, if it has one.
-    broker: Option<Arc<str>>,
     /// Whether it may not offer anything now.
     pub(super) resting: bool,
-    /// Offered, not marked yet.
-    pub(super) in_flight: HashSet<i64>,
+    /// Offered, not taken over or not marked yet.
+    pub(super) in_flight: BTreeSet<i64>,
+    /// Offered, behind the place up to which all are seen. Only kept where nothing is marked.
+    pub(super) offered: BTreeSet<i64>,
     /// Taken over, not marked yet.
     pub(super) taken_over: Vec<i64>,
     /// Up to where the table was seen.
@@ -63,6 +65,11 @@ pub(super) struct RelayState {
 impl RelayState {
     pub(super) fn room(&self) -> usize {
         IN_FLIGHT_MAX.saturating_sub(self.in_flight.len())
+    }
+
+    /// Goes on to a place, where nothing is marked.
+    pub(super) fn forget_seen(&mut self) {
+        self.offered = self.offered.split_off(&(self.cursor.seen() + 1));
     }
 }
 
@@ -93,12 +100,17 @@ impl OnCommit for Relay {
             && state.cursor.continues_with(&places);
         if at_once {
             state.cursor.go_on(&places);
+            state.offered.clear();
             self.offer(state, events);
         } else {
             state.behind = true;
             let told = if state.resting { &self.left_to_others } else { &self.changed };
             told.notify_one();
         }
+    }
+
+    fn marks(&self) -> bool {
+        self.marks
     }
 }
 
@@ -107,16 +119,17 @@ impl Relay {
     /// [`Relay::begin`] if its bus has to be found first.
     #[must_use]
     pub(crate) fn new(service: &'static str, bus: Bus) -> Arc<Self> {
-        let resting = bus.has_to_be_found();
+        let resting = bus.is_broker();
         Arc::new_cyclic(|this| Self {
             service,
             bus,
+            marks: !resting,
             this: this.clone(),
             state: Mutex::new(RelayState {
                 round: 0,
-                broker: None,
                 resting,
-                in_flight: HashSet::new(),
+                in_flight: BTreeSet::new(),
+                offered: BTreeSet::new(),
                 taken_over: Vec::new(),
                 cursor: Cursor::default(),
                 behind: true,
@@ -137,9 +150,12 @@ impl Relay {
         self.service
     }
 
-    /// Returns the place up to which every place was seen, or never will be.
-    pub(crate) fn seen(&self) -> i64 {
-        self.lock().cursor.seen()
+    /// Returns the place up to which everything was taken over, and whether there is more behind it.
+    pub(crate) fn handed_over(&self) -> (i64, bool) {
+        let state = self.lock();
+        let first = state.in_flight.first().map_or(i64::MAX, |first| first - 1);
+        let place = first.min(state.cursor.seen());
+        (place, state.behind || place < state.cursor.last())
     }
 
     /// Waits until something was committed while it rests.
@@ -153,22 +169,21 @@ impl Relay {
         self.changed.notify_one();
     }
 
-    /// Forgets what is on its way, and rests: what is not marked by now is offered again after [`Relay::begin`].
+    /// Forgets what is on its way, and rests until [`Relay::begin`].
     pub(crate) fn rest(&self) {
         let mut state = self.lock();
         state.round += 1;
         state.resting = true;
         state.in_flight.clear();
-        state.taken_over.clear();
-        state.cursor = Cursor::default();
+        state.offered.clear();
         state.behind = true;
     }
 
-    /// Ends the rest: begins with the lowest place that is not marked, for this broker. Returns the round that begins.
-    pub(crate) fn begin(&self, broker: &str) -> u64 {
+    /// Ends the rest: begins behind a place up to which everything was taken over. Returns the round that begins.
+    pub(crate) fn begin(&self, place: i64) -> u64 {
         let mut state = self.lock();
         state.resting = false;
-        state.broker = Some(broker.into());
+        state.cursor = Cursor::behind(place);
         let round = state.round;
         drop(state);
         self.changed.notify_one();
@@ -181,6 +196,11 @@ impl Relay {
             return;
         }
         state.in_flight.extend(events.iter().map(|stored| stored.seq));
+        if !self.marks {
+            let seen = state.cursor.seen();
+            let unseen = events.iter().map(|stored| stored.seq).filter(|seq| *seq > seen);
+            state.offered.extend(unseen);
+        }
         let round = state.round;
         drop(state);
         self.bus.offer(&self.this, self.service, round, events);
@@ -190,6 +210,15 @@ impl Relay {
     pub(crate) fn taken_over(&self, round: u64, seqs: &[i64]) {
         let mut state = self.lock();
         if state.round != round {
+            return;
+        }
+        if !self.marks {
+            for seq in seqs {
+                state.in_flight.remove(seq);
+            }
+            if state.behind {
+                self.changed.notify_one();
+            }
             return;
         }
         let before = state.taken_over.len();
@@ -246,7 +275,6 @@ impl Relay {
             return;
         }
         let mut state = self.lock();
-        let (round, broker) = (state.round, state.broker.clone());
         let mut seqs = std::mem::take(&mut state.taken_over);
         drop(state);
         if seqs.is_empty() {
@@ -255,6 +283,6 @@ impl Relay {
         // In one order everywhere, so that two relays of one schema never wait for each other in a circle.
         seqs.sort_unstable();
         self.marking.store(true, Ordering::Release);
-        database.push(Box::new(Mark { relay: Arc::clone(self), round, broker, seqs }));
+        database.push(Box::new(Mark { relay: Arc::clone(self), seqs }));
     }
 }

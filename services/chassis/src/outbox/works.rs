@@ -8,8 +8,8 @@ use std::{
 use tracing::warn;
 
 use super::{
-    AT, Stored, UNPUBLISHED, UNPUBLISHED_BEFORE, cursor::Cursor, last, mark, read_stored,
-    relay::Relay,
+    AT, BEFORE, BEHIND, Stored, UNPUBLISHED, UNPUBLISHED_BEFORE, cursor::Cursor, last, mark,
+    read_stored, relay::Relay,
 };
 use crate::{
     database::{Connection, Row, StoreError, Tx, Work},
@@ -20,12 +20,9 @@ const TRANSACTIONS: &str = "SELECT CAST(CAST(pg_snapshot_xmin(now) AS TEXT) AS B
          CAST(CAST(pg_snapshot_xmax(now) AS TEXT) AS BIGINT)
      FROM pg_current_snapshot() AS now";
 
-/// Marks events of a round as published.
+/// Marks events as published.
 pub(super) struct Mark {
     pub(super) relay: Arc<Relay>,
-    pub(super) round: u64,
-    /// The broker that has them, if there is one.
-    pub(super) broker: Option<Arc<str>>,
     pub(super) seqs: Vec<i64>,
 }
 
@@ -35,35 +32,27 @@ impl Work for Mark {
     }
 
     fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
-        // A round ends before its events are put back on their way: a mark that comes later would lose them.
-        if self.relay.lock().round != self.round {
-            return Ok(());
-        }
-        mark(tx, &self.seqs, self.broker.as_deref())
+        mark(tx, &self.seqs)
     }
 
     fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
         let mut state = self.relay.lock();
-        let is_over = state.round != self.round;
-        let failed = match outcome {
-            _ if is_over => false,
+        match outcome {
             Ok(()) => {
                 for seq in &self.seqs {
                     state.in_flight.remove(seq);
                 }
-                false
             }
             Err(error) => {
                 let (service, count) = (self.relay.service(), self.seqs.len());
                 warn!(service, "Could not mark {count} events: {error}");
                 state.taken_over.append(&mut self.seqs);
-                true
             }
-        };
+        }
         drop(state);
         self.relay.marking.store(false, Ordering::Release);
         // After a failure the poll tries again: at once would be a busy loop.
-        if !failed {
+        if !self.seqs.is_empty() {
             self.relay.changed.notify_one();
         }
     }
@@ -88,14 +77,16 @@ impl CatchUp {
 
     /// Returns the places before the last one whose transactions ended later than those of greater places.
     fn late(&self, tx: &mut Tx<'_>, cursor: Cursor) -> Result<Vec<i64>, StoreError> {
-        let from = if self.thorough { 0 } else { cursor.seen() };
+        let marks = self.relay.marks;
+        let from = if self.thorough && marks { 0 } else { cursor.seen() };
         if from == cursor.last() {
             return Ok(Vec::new());
         }
-        let unpublished: Vec<i64> =
-            tx.query(UNPUBLISHED_BEFORE, &params![from, cursor.last()], |row| row.get(0))?;
+        let sql = if marks { UNPUBLISHED_BEFORE } else { BEFORE };
+        let found: Vec<i64> = tx.query(sql, &params![from, cursor.last()], |row| row.get(0))?;
         let state = self.relay.lock();
-        Ok(unpublished.into_iter().filter(|seq| !state.in_flight.contains(seq)).collect())
+        let offered = if marks { &state.in_flight } else { &state.offered };
+        Ok(found.into_iter().filter(|seq| !offered.contains(seq)).collect())
     }
 }
 
@@ -116,7 +107,7 @@ impl Work for CatchUp {
             false => None,
         };
         let mut cursor = self.cursor;
-        if cursor == Cursor::default() {
+        if self.relay.marks && cursor == Cursor::default() {
             cursor.begin_at(first_unseen(tx)?);
         }
         let late = if is_alone { Vec::new() } else { self.late(tx, cursor)? };
@@ -129,7 +120,8 @@ impl Work for CatchUp {
         }
         let room = room - late.len();
         let limit = i64::try_from(room).unwrap_or(0);
-        let mut rows = tx.query(UNPUBLISHED, &params![cursor.last(), limit], read)?;
+        let sql = if self.relay.marks { UNPUBLISHED } else { BEHIND };
+        let mut rows = tx.query(sql, &params![cursor.last(), limit], read)?;
         let places: Vec<i64> = rows.iter().map(|row| row.seq).collect();
         if is_alone {
             cursor.go_on(&places);
@@ -154,6 +146,7 @@ impl Work for CatchUp {
             return;
         }
         state.cursor = self.cursor;
+        state.forget_seen();
         state.behind = !self.complete;
         self.relay.offer(state, std::mem::take(&mut self.rows));
     }

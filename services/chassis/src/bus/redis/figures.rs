@@ -13,7 +13,6 @@ pub(super) struct Figures {
     published: Family<ServiceLabels, Counter>,
     sent_again: Family<ServiceLabels, Counter>,
     reconnected: Family<ServiceLabels, Counter>,
-    backlog: Family<ServiceLabels, Gauge>,
     unacknowledged: Family<ServiceLabels, Gauge>,
 }
 
@@ -25,8 +24,6 @@ impl Figures {
         registry.register("bus_events_sent_again", "Events sent again to a new Redis", again);
         let reconnected = self.reconnected.clone();
         registry.register("bus_reconnects", "Connections to Redis that were given up", reconnected);
-        let backlog = self.backlog.clone();
-        registry.register("bus_events_backlog", "Events that Redis was not given yet", backlog);
         let unacknowledged = self.unacknowledged.clone();
         let help = "Events that Redis has and not every reader has acknowledged";
         registry.register("bus_events_unacknowledged", help, unacknowledged);
@@ -46,8 +43,7 @@ impl Figures {
     }
 
     /// Notes what a look has found.
-    pub(super) fn looked(&self, service: &'static str, backlog: i64, unacknowledged: i64) {
-        self.backlog.get_or_create(&ServiceLabels { service }).set(backlog);
+    pub(super) fn looked(&self, service: &'static str, unacknowledged: i64) {
         self.unacknowledged.get_or_create(&ServiceLabels { service }).set(unacknowledged);
     }
 }

@@ -18,8 +18,8 @@ use super::{
     stream::{Each, Id},
 };
 use crate::{
-    database::Database,
-    outbox::{self, Relay, position},
+    database::{Database, Tx},
+    outbox::{Relay, position},
 };
 
 /// How soon after an event was handed over the relay looks who has acknowledged it; doubled up to the next figure.
@@ -41,7 +41,9 @@ pub(super) struct Lookout {
     readers: Vec<&'static str>,
     all_readers: Vec<&'static str>,
     checkpoint: Option<Checkpoint>,
+    /// What the database knows.
     position: i64,
+    handed_over: i64,
     look_at: Option<Instant>,
     look_pause: Duration,
     published_since_look: bool,
@@ -66,6 +68,7 @@ impl Lookout {
             all_readers: readers(|_| true),
             checkpoint: None,
             position: 0,
+            handed_over: 0,
             look_at: None,
             look_pause: LOOK_FIRST,
             published_since_look: false,
@@ -74,10 +77,10 @@ impl Lookout {
         }
     }
 
-    /// Begins with a broker that may have forgotten, at this position.
-    pub(super) fn begin(&mut self, position: i64) {
+    /// Begins with a broker that was given everything up to a place, and all of it acknowledged up to the position.
+    pub(super) fn begin(&mut self, position: i64, handed_over: i64) {
         self.checkpoint = None;
-        self.position = position;
+        (self.position, self.handed_over) = (position, handed_over);
         self.is_full = false;
     }
 
@@ -118,15 +121,12 @@ impl Lookout {
         connection: &mut MultiplexedConnection,
     ) -> Result<(), Trouble> {
         // The place first: everything up to it is before the ends that the look finds.
-        let seen = view.relay.seen();
-        let (complete, last) =
-            view.database.read(|tx| Ok((position::complete(tx)?, outbox::last(tx)?))).await?;
-        let place = complete.min(seen);
+        let (place, is_more) = view.relay.handed_over();
         let look = self.see(view, connection).await?;
-        self.note_position(view, &look, place).await?;
+        self.note(view, &look, place).await?;
         scripts::trim(connection, &view.bus.names, &look.trims(&self.all_readers)).await?;
         self.keep_small(view, &look, connection).await?;
-        view.bus.figures.looked(view.relay.service(), last - place, place - self.position);
+        view.bus.figures.looked(view.relay.service(), place - self.position);
         self.look_at = None;
         self.is_busy = match (self.published_since_look, self.is_busy) {
             // What was much to do is done: it is soon acknowledged.
@@ -140,7 +140,7 @@ impl Lookout {
             }
         };
         self.published_since_look = false;
-        if self.position < last || self.is_full {
+        if is_more || self.position < place || self.is_full {
             self.look_soon();
         } else {
             self.look_pause = LOOK_FIRST;
@@ -189,29 +189,27 @@ impl Lookout {
         Ok(())
     }
 
-    async fn note_position(
-        &mut self,
-        view: &View<'_>,
-        look: &Look,
-        place: i64,
-    ) -> Result<(), Trouble> {
-        let ends = look.ends();
-        let here = Checkpoint { place, ends };
+    /// Notes up to where everything was handed over, and up to where it is acknowledged.
+    async fn note(&mut self, view: &View<'_>, look: &Look, place: i64) -> Result<(), Trouble> {
+        let here = Checkpoint { place, ends: look.ends() };
         let reached = [Some(here), self.checkpoint]
             .into_iter()
             .flatten()
             .find(|checkpoint| look.is_acknowledged(&checkpoint.ends, &self.readers));
-        if let Some(Checkpoint { place, .. }) = reached {
-            if place > self.position {
-                let identity = view.broker.identity.clone();
-                view.database.write(move |tx| position::advance(tx, &identity, place)).await?;
-                self.position = place;
-                debug!(service = view.relay.service(), "Acknowledged up to {place}");
-            }
-            self.checkpoint = None;
+        let position = reached.map_or(self.position, |reached| reached.place.max(self.position));
+        if (position, place) != (self.position, self.handed_over) {
+            let identity = view.broker.identity.clone();
+            let noted = move |tx: &mut Tx<'_>| position::advance(tx, &identity, position, place);
+            view.database.write(noted).await?;
+            debug!(service = view.relay.service(), "Acknowledged up to {position} of {place}");
+            (self.position, self.handed_over) = (position, place);
         }
-        if reached.is_none_or(|reached| reached.place < place) {
-            self.checkpoint.get_or_insert(here);
+        match reached {
+            Some(Checkpoint { place: reached, .. }) if reached == place => self.checkpoint = None,
+            Some(_) => self.checkpoint = Some(here),
+            None => {
+                self.checkpoint.get_or_insert(here);
+            }
         }
         Ok(())
     }

@@ -28,18 +28,13 @@ use super::{
 use crate::{
     consumer::jittered,
     database::{Database, StoreError},
-    outbox::{
-        self, Relay, Stored,
-        position::{self, Known},
-    },
+    outbox::{Relay, Stored, position},
 };
 
 /// What its failures are noted under.
 const WHO: &str = "publisher";
 /// How many events are sent at once: enough that an answer costs each little, few enough that Redis is not held up.
 const BATCH_MAX: usize = 512;
-/// How many events one transaction puts back on their way.
-const AGAIN_AT_ONCE: i64 = 50_000;
 
 /// Events that a relay offers.
 #[derive(Debug)]
@@ -129,7 +124,7 @@ impl Publisher {
                     }
                 }
             }
-            // Another publishes now: whatever was on its way is in the table.
+            // Another publishes now. Whatever was on its way is in the outbox.
             self.relay.rest();
             self.queue.clear();
             self.broker = None;
@@ -251,43 +246,19 @@ impl Publisher {
         Ok(broker)
     }
 
-    /// Begins a round with this broker.
+    /// Begins a round with this broker, behind what it was given.
     async fn recognise(&mut self, broker: &Broker) -> Result<(), Trouble> {
         self.relay.rest();
         self.queue.clear();
         let identity = broker.identity.clone();
-        let known = self.database.write(move |tx| {
-            position::note_first_contact(tx, &identity)?;
-            let known = position::read(tx)?;
-            let known = known.ok_or_else(|| StoreError::engine("the broker was not noted"))?;
-            if known.identity != identity {
-                // None, until everything is on its way again: whoever published to the one before marks nothing now.
-                position::recognise(tx, "")?;
-            }
-            Ok((known, outbox::last(tx)?))
-        });
-        let (known, last) = known.await?;
-        if known.identity != broker.identity {
-            self.send_again(&known, last, &broker.identity).await?;
+        let (before, now) = self.database.write(move |tx| position::meet(tx, &identity)).await?;
+        if before.identity != now.identity && before.identity != position::UNKNOWN {
+            let (service, count) = (self.relay.service(), before.handed_over - now.position);
+            info!(service, "Another Redis, or one that forgot: sends {count} events again");
+            self.bus.figures.sent_again(service, count);
         }
-        self.lookout.begin(known.position);
-        self.round = self.relay.begin(&broker.identity);
-        Ok(())
-    }
-
-    /// Puts everything that is not acknowledged back on its way.
-    async fn send_again(&self, known: &Known, last: i64, identity: &str) -> Result<(), StoreError> {
-        let mut above = known.position;
-        while above < last {
-            let upto = last.min(above + AGAIN_AT_ONCE);
-            self.database.write(move |tx| position::send_again(tx, above, upto)).await?;
-            above = upto;
-        }
-        let identity = identity.to_owned();
-        self.database.write(move |tx| position::recognise(tx, &identity)).await?;
-        let (service, count) = (self.relay.service(), last - known.position);
-        info!(service, "Another broker, or one that forgot: sends {count} events again");
-        self.bus.figures.sent_again(service, count);
+        self.lookout.begin(now.position, now.handed_over);
+        self.round = self.relay.begin(now.handed_over);
         Ok(())
     }
 

@@ -7,13 +7,16 @@ mod completions;
 mod dead_letters;
 mod doctor;
 mod down;
+mod exec;
 mod house;
 mod keys;
 pub(crate) mod logs;
 mod man;
 pub(crate) mod order;
 mod plaza;
+mod restart;
 mod run;
+mod scale;
 pub(crate) mod seed;
 mod start;
 mod status;
@@ -100,6 +103,9 @@ enum Command {
     Down(down::DownArgs),
     Stop(stop::StopArgs),
     Start(start::StartArgs),
+    Restart(restart::RestartArgs),
+    Scale(scale::ScaleArgs),
+    Exec(exec::ExecArgs),
     Seed(seed::SeedArgs),
     Order(Box<order::OrderArgs>),
     Cancel(cancel::CancelArgs),
@@ -119,7 +125,10 @@ enum Command {
 
 /// The commands as the help shows them: by what one wants to do.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Open and close", &["build", "run", "up", "down", "stop", "start"]),
+    (
+        "Open and close",
+        &["build", "run", "up", "down", "stop", "start", "restart", "scale", "exec"],
+    ),
     ("Feed", &["seed", "order", "cancel", "plaza", "keys", "dead-letters"]),
     ("Watch and prove", &["status", "logs", "story", "audit"]),
     ("This machine", &["doctor", "completions", "man"]),
@@ -165,7 +174,7 @@ pub fn main() -> ExitCode {
     let Err(error) = run(cli, &output) else { return ExitCode::SUCCESS };
     match &error {
         CliError::Usage(usage) => usage.exit(),
-        CliError::OutputClosed => {}
+        CliError::OutputClosed | CliError::Ended { .. } => {}
         CliError::Interrupted => output.status(format_args!("Interrupted")),
         CliError::Terminated => output.status(format_args!("Terminated")),
         error => output.error(error),
@@ -194,6 +203,15 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
         }
         Command::Start(args) => {
             wait_for(async |signals| start::run(args, environment, output, signals).await)
+        }
+        Command::Restart(args) => {
+            wait_for(async |signals| restart::run(args, environment, output, signals).await)
+        }
+        Command::Scale(args) => {
+            wait_for(async |signals| scale::run(args, environment, output, signals).await)
+        }
+        Command::Exec(args) => {
+            wait_for(async |signals| signals.or(exec::run(args, environment, output)).await)
         }
         Command::Seed(args) => {
             wait_for(async |signals| signals.or(seed::run(args, environment, output)).await)

@@ -16,7 +16,7 @@ mod archive;
 pub(crate) mod containers;
 pub(crate) mod errors;
 pub(crate) mod events;
-mod exec;
+pub(crate) mod exec;
 pub(crate) mod images;
 pub(crate) mod logs;
 pub(crate) mod networks;

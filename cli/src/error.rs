@@ -90,6 +90,20 @@ pub(crate) enum CliError {
         /// The last lines that it printed.
         last_lines: Vec<String>,
     },
+    /// A container that something should be done in does not run.
+    #[error("{container} does not run")]
+    ServiceNotRunning {
+        /// The environment.
+        name: EnvironmentName,
+        /// The container.
+        container: String,
+    },
+    /// A program that was run for somebody ended with this code; it has said itself why.
+    #[error("it ended with exit code {code}")]
+    Ended {
+        /// Its exit code.
+        code: u8,
+    },
     /// The house started, and was not ready in time.
     #[error("the house was not ready within {}: {reason}", humantime::format_duration(*waited))]
     NotReady {
@@ -236,6 +250,10 @@ impl CliError {
             Self::NotStarted { .. } => {
                 Some("`chefcito logs` has more; `chefcito doctor` checks this machine".into())
             }
+            Self::ServiceNotRunning { name, .. } => Some(format!(
+                "`chefcito status{0}` shows what does, `chefcito up --runtime compose{0}` starts it",
+                name.flag()
+            )),
             Self::ServiceFailed { service, .. } => Some(format!(
                 "`chefcito logs {service}` has more; mend it, then `chefcito up` goes on from here"
             )),
@@ -267,6 +285,7 @@ impl CliError {
             | Self::BadFile { .. }
             | Self::LimitCrossed { .. }
             | Self::InvariantBroken { .. }
+            | Self::Ended { .. }
             | Self::Interrupted
             | Self::Terminated
             | Self::OutputClosed
@@ -290,7 +309,11 @@ impl CliError {
             | Self::Unready { .. }
             | Self::Other(_) => 1,
             Self::Usage(_) => 2,
-            Self::NotRunning { .. } | Self::Mute { .. } | Self::Crashed { .. } => 3,
+            Self::NotRunning { .. }
+            | Self::Mute { .. }
+            | Self::Crashed { .. }
+            | Self::ServiceNotRunning { .. } => 3,
+            Self::Ended { code } => *code,
             Self::NotReady { .. }
             | Self::Undelivered { .. }
             | Self::Undecided { .. }

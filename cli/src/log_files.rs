@@ -82,14 +82,7 @@ impl Line {
     /// Reads a line. One that is not JSON, such as what a panic prints, is an error of the file's service at `otherwise`.
     pub(crate) fn read(bytes: &[u8], service: &str, otherwise: Timestamp) -> Self {
         let Ok(Value::Object(mut fields)) = serde_json::from_slice(bytes) else {
-            return Self {
-                time: otherwise,
-                level: Level::Error,
-                service: service.to_owned(),
-                message: printable(&String::from_utf8_lossy(bytes)),
-                order: None,
-                fields: Map::new(),
-            };
+            return Self::read_text(bytes, service, otherwise);
         };
         let mut take = |name: &str| match fields.remove(name) {
             Some(Value::String(text)) => Some(text),
@@ -103,6 +96,18 @@ impl Line {
             message: printable(&take("message").unwrap_or_default()),
             order: ["order_id", "order.id", "order"].into_iter().find_map(&mut take),
             fields,
+        }
+    }
+
+    /// Takes a line as a text that says nothing of itself: an error, until somebody knows better.
+    pub(crate) fn read_text(bytes: &[u8], service: &str, time: Timestamp) -> Self {
+        Self {
+            time,
+            level: Level::Error,
+            service: service.to_owned(),
+            message: printable(&String::from_utf8_lossy(bytes)),
+            order: None,
+            fields: Map::new(),
         }
     }
 

@@ -1,13 +1,19 @@
-use std::{str::FromStr, time::Duration};
+use std::{collections::VecDeque, ffi::OsStr, str::FromStr, time::Duration};
 
-use clap::{Args, builder::PossibleValuesParser};
+use clap::{
+    Args,
+    builder::{PossibleValue, StringValueParser, TypedValueParser},
+};
 use contracts::{OrderId, Timestamp, services};
 use serde_json::{Map, Value, json};
 
+use super::usage_error;
 use crate::{
+    config::Runtime,
     error::{CliError, Result},
     log_files::{self, End, Follower, Forwards, Level, Line},
     output::{Output, Style, closed_or_broken},
+    runtimes::{self, compose::ContainerLogs},
     state::{Environment, HouseState},
 };
 
@@ -30,7 +36,7 @@ pub(crate) struct LogsArgs {
     /// Services to show [default: all]
     #[arg(
         value_name = "SERVICE",
-        value_parser = PossibleValuesParser::new(services::ALL.into_iter().chain([HOUSE])),
+        value_parser = AnyService,
         hide_possible_values = true
     )]
     services: Vec<String>,
@@ -55,6 +61,28 @@ pub(crate) struct LogsArgs {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+}
+
+/// Which services there are only the environment knows; the usual ones are offered by the shell.
+#[derive(Clone, Copy, Debug)]
+struct AnyService;
+
+impl TypedValueParser for AnyService {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> std::result::Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let usual = services::ALL.into_iter().chain([HOUSE, "postgres", "redis"]);
+        Some(Box::new(usual.map(PossibleValue::new)))
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +118,34 @@ impl FromStr for TailLength {
 }
 
 impl LogsArgs {
+    /// Refuses services that the house does not have.
+    fn check_services(&self) -> Result<()> {
+        let is_unknown = |service: &&String| {
+            !services::ALL.contains(&service.as_str()) && service.as_str() != HOUSE
+        };
+        match self.services.iter().find(is_unknown) {
+            Some(service) => {
+                let known = services::ALL.join(", ");
+                let what =
+                    format!("there is no service `{service}`; there are {known} and {HOUSE}");
+                Err(usage_error("logs", what))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Returns whether lines are left out, of those since some time.
+    const fn is_choosy(&self) -> bool {
+        self.level.is_some() || self.grep.is_some() || self.order.is_some() || self.since.is_some()
+    }
+
+    /// Says that there are more lines. Who asked for so many knows that there may be.
+    fn tell_of_more(&self, count: usize, more: bool, output: &Output) {
+        if more && count.to_string() == TAIL_DEFAULT {
+            output.status(format_args!("The last {count} lines; `--tail all` shows all"));
+        }
+    }
+
     fn wants(&self, line: &Line) -> bool {
         let service = self.services.is_empty() || self.services.contains(&line.service);
         let grave = self.level.is_none_or(|level| line.level <= level);
@@ -105,6 +161,59 @@ impl LogsArgs {
 }
 
 pub(crate) async fn run(args: LogsArgs, environment: &Environment, output: &Output) -> Result<()> {
+    match runtimes::of(environment).await? {
+        Some(Runtime::Compose) => of_containers(&args, environment, output).await,
+        _ => of_house(&args, environment, output).await,
+    }
+}
+
+async fn of_containers(args: &LogsArgs, environment: &Environment, output: &Output) -> Result<()> {
+    let logs = ContainerLogs::open(environment, &args.services).await?;
+    let mut printer = Printer::new(output, args.json);
+    let since = args.since.map(|since| since.0);
+    let printed = match args.tail {
+        TailLength::All => {
+            let mut printed = logs.printed(since, None);
+            while let Some(line) = printed.next_line().await? {
+                if args.wants(&line) {
+                    printer.write(&line)?;
+                }
+            }
+            printed
+        }
+        TailLength::Lines(count) => {
+            // One more than is shown tells whether there are more.
+            let tail = (!args.is_choosy()).then(|| count.saturating_add(1));
+            let mut printed = logs.printed(since, tail);
+            let mut last = VecDeque::new();
+            let mut more = false;
+            while let Some(line) = printed.next_line().await? {
+                if args.wants(&line) {
+                    last.push_back(line);
+                    if last.len() > count {
+                        last.pop_front();
+                        more = true;
+                    }
+                }
+            }
+            args.tell_of_more(count, more, output);
+            printer.print(last.iter())?;
+            printed
+        }
+    };
+    printer.flush()?;
+    if !args.follow {
+        return Ok(());
+    }
+    let mut following = logs.follow(printed);
+    loop {
+        let lines = following.next_lines().await?;
+        printer.print(lines.iter().filter(|line| args.wants(line)))?;
+    }
+}
+
+async fn of_house(args: &LogsArgs, environment: &Environment, output: &Output) -> Result<()> {
+    args.check_services()?;
     let folder = environment.logs();
     let unreadable =
         |source| CliError::Io { what: format!("read the logs in {}", folder.display()), source };
@@ -124,10 +233,7 @@ pub(crate) async fn run(args: LogsArgs, environment: &Environment, output: &Outp
             let since = args.since.map(|since| since.0);
             let tail = log_files::tail(files, count, |line| args.wants(line), since)
                 .map_err(unreadable)?;
-            // Who asked for so many knows that there may be more.
-            if tail.more && count.to_string() == TAIL_DEFAULT {
-                output.status(format_args!("The last {count} lines; `--tail all` shows all"));
-            }
+            args.tell_of_more(count, tail.more, output);
             printer.print(tail.lines.iter())?;
         }
         TailLength::All => {
@@ -175,6 +281,32 @@ pub(crate) async fn follow_until_it_ends(environment: &Environment, output: &Out
         }
         if !more {
             tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Shows all new lines of the containers, until none is left.
+///
+/// # Errors
+/// What the engine refuses.
+pub(crate) async fn follow_containers(environment: &Environment, output: &Output) -> Result<()> {
+    let logs = ContainerLogs::open(environment, &[]).await?;
+    let mut printer = Printer::new(output, false);
+    let mut printed = logs.printed(Some(Timestamp::now()), None);
+    while let Some(line) = printed.next_line().await? {
+        printer.write(&line)?;
+    }
+    printer.flush()?;
+    let mut following = logs.follow(printed);
+    loop {
+        match following.next_lines().await {
+            Ok(lines) => printer.print(lines.iter())?,
+            Err(CliError::NotRunning { name }) => {
+                printer.print(following.rest().iter())?;
+                output.status(format_args!("`{name}` is down"));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
         }
     }
 }

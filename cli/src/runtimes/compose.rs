@@ -2,10 +2,14 @@
 //! compared with what is wanted, and only what differs is changed.
 
 mod apply;
+mod change;
+mod converge;
 mod down;
+mod exec;
 mod images;
 mod key;
 mod labels;
+mod logs;
 mod observed;
 mod plan;
 mod ports;
@@ -19,7 +23,10 @@ mod wanted;
 mod words;
 
 pub(crate) use self::{
+    change::{restart, scale},
     down::{down, stop},
+    exec::exec,
+    logs::ContainerLogs,
     start::start,
     status::{ContainerStatus, Looker},
     up::{dry_run, up},

@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use futures_util::future::{join_all, try_join, try_join_all};
 
 use super::{
-    key,
     plan::{Plan, Step},
     ports,
-    site::{Drawing, Site},
+    site::Site,
     wanted::{Layout, WantedContainer},
     words::last_words,
 };
@@ -28,16 +27,15 @@ pub(super) struct Applying<'a> {
     pub(super) site: &'a Site<'a>,
     /// What there should be in the end.
     pub(super) layout: &'a Layout,
-    /// What the file says.
-    pub(super) drawing: &'a Drawing,
 }
 
 impl Applying<'_> {
-    /// Carries out all steps but the last, the waiting.
+    /// Carries out all steps but the last, the waiting, and returns the ids of what was made, by name; the gateway's by its
+    /// service, too.
     ///
     /// # Errors
     /// What the engine refuses, in words; then what was done stays done, and another try goes on from there.
-    pub(super) async fn carry_out(&self, plan: &Plan) -> Result<()> {
+    pub(super) async fn carry_out(&self, plan: &Plan) -> Result<HashMap<String, String>> {
         self.say(plan);
         self.fetch(plan).await?;
         let _waiting = Waiting::new(self.site.output, "Making networks, volumes and containers");
@@ -51,17 +49,24 @@ impl Applying<'_> {
                 _ => to_start.push((wanted, id)),
             }
         }
-        if let Some(gateway) = created.get(super::GATEWAY) {
-            key::fetch(self.site, &self.drawing.blueprint, gateway).await?;
-        }
         let resumes = plan.steps.iter().filter_map(|step| match step {
             Step::Resume { id, name } => Some(self.site.engine.resume_container(id, name)),
             _ => None,
         });
         try_join_all(resumes).await?;
+        let restarts = plan.steps.iter().filter_map(|step| match step {
+            Step::Restart { id, name } => Some((id, name)),
+            _ => None,
+        });
+        let restarts = restarts.map(async |(id, name)| {
+            self.site.engine.stop_container(id, name).await?;
+            self.site.engine.start_container(id, name).await
+        });
+        try_join_all(restarts).await?;
         // All of them are started, even if one can't be: the first error is told.
         let starts = to_start.iter().map(|(wanted, id)| self.start(*wanted, id));
-        join_all(starts).await.into_iter().collect::<Result<()>>()
+        join_all(starts).await.into_iter().collect::<Result<()>>()?;
+        Ok(created)
     }
 
     fn say(&self, plan: &Plan) {

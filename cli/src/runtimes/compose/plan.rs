@@ -73,8 +73,29 @@ pub(super) enum Step {
         /// Its name.
         name: String,
     },
+    /// Stop a container and start it again.
+    Restart {
+        /// Its id.
+        id: String,
+        /// Its name.
+        name: String,
+    },
     /// Wait until everything is ready.
     AwaitReady,
+}
+
+impl Step {
+    fn is_about(&self, container: &str) -> bool {
+        match self {
+            Self::Remove { name, .. }
+            | Self::Create { name }
+            | Self::Replace { name, .. }
+            | Self::Start { name, .. }
+            | Self::Resume { name, .. }
+            | Self::Restart { name, .. } => name == container,
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Step {
@@ -94,6 +115,7 @@ impl fmt::Display for Step {
             Self::Replace { name, why, .. } => write!(formatter, "replace {name}: {why}"),
             Self::Start { name, why, .. } => write!(formatter, "start {name}: {why}"),
             Self::Resume { name, .. } => write!(formatter, "resume {name}: it was paused"),
+            Self::Restart { name, .. } => write!(formatter, "restart {name}"),
             Self::AwaitReady => formatter.write_str("wait until every service is ready"),
         }
     }
@@ -142,6 +164,27 @@ pub(super) fn plan(layout: &Layout, observed: &Observed) -> Plan {
 }
 
 impl Plan {
+    /// Adds that what is left alone is started again.
+    pub(super) fn restart_all(&mut self, layout: &Layout, observed: &Observed) {
+        let is_left_alone = |seen: &&Seen| {
+            layout.containers.iter().any(|wanted| is_same(wanted, seen) && !wanted.is_job)
+                && seen.container.state.is_up()
+                && !self.steps.iter().any(|step| step.is_about(seen.name()))
+        };
+        let restarts: Vec<Step> = observed
+            .containers
+            .iter()
+            .filter(|seen| !seen.is_one_off)
+            .filter(is_left_alone)
+            .map(|seen| Step::Restart { id: seen.id().into(), name: seen.name().into() })
+            .collect();
+        if self.steps.last() == Some(&Step::AwaitReady) {
+            self.steps.pop();
+        }
+        self.steps.extend(restarts);
+        self.steps.push(Step::AwaitReady);
+    }
+
     fn fetch(&mut self, layout: &Layout) {
         let lacking = layout.containers.iter().filter(|container| container.image_id.is_none());
         let images: BTreeSet<&String> = lacking.map(|container| &container.what.image).collect();

@@ -22,7 +22,7 @@ use self::{
     deaths::{Deaths, Verdict},
 };
 use super::{
-    labels, observed,
+    GATEWAY, labels, observed,
     site::Site,
     wanted::{Layout, WantedContainer},
     words::last_words,
@@ -95,10 +95,11 @@ pub(super) async fn await_ready(
         wanted: layout.containers.iter().map(|wanted| (wanted.name.as_str(), wanted)).collect(),
         names: HashMap::new(),
         jobs: BTreeSet::new(),
+        gateway_runs: false,
         deaths: Deaths::default(),
     };
     waiting.look().await?;
-    let asker = Asker::new(site, layout, port, &waiting.names)?;
+    let asker = Asker::new(site, layout, port, &waiting.names, waiting.gateway_runs)?;
     let shown = Waiting::new(site.output, "Waiting until every service is ready");
     let mut tell = interval_at(tokio::time::Instant::now() + TELL_EVERY, TELL_EVERY);
     let mut last = String::from("nobody has answered yet");
@@ -150,6 +151,8 @@ struct Wait<'a> {
     wanted: HashMap<&'a str, &'a WantedContainer>,
     /// The names of the containers, by id.
     names: HashMap<String, String>,
+    /// Whether there is a gateway to be asked, whether it is waited for or not.
+    gateway_runs: bool,
     /// Jobs that are not done.
     jobs: BTreeSet<String>,
     deaths: Deaths,
@@ -161,6 +164,7 @@ impl Wait<'_> {
         let seen = observed::containers(&self.site.engine, &self.site.project).await?;
         self.names.clear();
         self.jobs.clear();
+        self.gateway_runs = seen.iter().any(|seen| seen.service == GATEWAY && !seen.is_one_off);
         for seen in seen {
             let Some(wanted) = self.wanted.get(seen.name()) else { continue };
             self.names.insert(seen.id().to_owned(), seen.name().to_owned());

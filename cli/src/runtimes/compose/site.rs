@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     GATEWAY,
+    converge::Meant,
     images::Images,
     labels::Origin,
     wanted::{Layout, layout},
@@ -52,7 +53,7 @@ pub(super) struct Drawing {
     source: Source,
     /// What it says.
     pub(super) blueprint: Blueprint,
-    /// The services that were named, with what they need; `None` if all are meant.
+    /// The services that are meant; `None` if all are.
     services: Option<BTreeSet<String>>,
 }
 
@@ -66,7 +67,7 @@ impl Drawing {
         environment: &Environment,
         settings: &Settings,
         port: u16,
-        services: &[String],
+        meant: &Meant,
     ) -> Result<Self> {
         let set = variables(environment, settings, port);
         let variable = |name: &str| match set.get(name) {
@@ -74,15 +75,19 @@ impl Drawing {
             None => env::var(name).ok(),
         };
         let blueprint = source.blueprint(&variable)?;
-        let unknown = services
-            .iter()
-            .chain(settings.replicas.keys())
-            .find(|name| !blueprint.services.contains_key(*name));
-        if let Some(name) = unknown {
+        let named: &[String] = match meant {
+            Meant::All => &[],
+            Meant::WithNeeds(services) | Meant::Alone(services) => services,
+        };
+        let mut all = named.iter().chain(settings.replicas.keys());
+        if let Some(name) = all.find(|name| !blueprint.services.contains_key(*name)) {
             return Err(unknown_service(name, &blueprint));
         }
-        let services =
-            (!services.is_empty()).then(|| blueprint.with_needs(services.iter().cloned()));
+        let services = match meant {
+            Meant::All => None,
+            Meant::WithNeeds(services) => Some(blueprint.with_needs(services.iter().cloned())),
+            Meant::Alone(services) => Some(services.iter().cloned().collect()),
+        };
         check_doors(&blueprint, settings)?;
         Ok(Self { source, blueprint, services })
     }

@@ -9,6 +9,7 @@ use contracts::Timestamp;
 use futures_util::future::try_join_all;
 
 use super::{
+    converge::Meant,
     ports,
     ready::{Watch, await_ready},
     site::{Drawing, Site, source},
@@ -50,7 +51,7 @@ pub(crate) async fn start(
         return Err(CliError::NotRunning { name: environment.name().clone() });
     }
     let port = ports::choose(settings.port, &observed, &site).await?;
-    let drawing = Drawing::read(source()?, environment, &settings, port, &[])?;
+    let drawing = Drawing::read(source()?, environment, &settings, port, &Meant::All)?;
     let layout = drawing.layout(&site, &settings, &observed.images);
     let jobs: Vec<&str> = observed
         .containers

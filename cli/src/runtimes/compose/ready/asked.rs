@@ -1,7 +1,11 @@
 //! Whom to ask whether all is ready: the gateway, which asks everybody behind it; or, where it can't be reached or is not
 //! among those that were brought up, each container by its own health check.
 
-use std::{collections::HashMap, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::Ipv4Addr,
+    time::Duration,
+};
 
 use contracts::api::gateway::Status;
 use futures_util::future::join_all;
@@ -12,7 +16,7 @@ use crate::{
     client::{Client, ClientError},
     docker::Engine,
     error::Result,
-    runtimes::compose::{GATEWAY, site::Site, wanted::Layout},
+    runtimes::compose::{site::Site, wanted::Layout},
 };
 
 /// How long to wait between two questions.
@@ -34,8 +38,8 @@ pub(super) enum Answer {
 /// Who asks.
 #[derive(Debug)]
 pub(super) enum Asker {
-    /// The gateway is asked.
-    Gateway(Box<Client>),
+    /// The gateway is asked; only these services matter, or all of them.
+    Gateway(Box<Client>, Option<BTreeSet<String>>),
     /// Each container is: its id, its service, and its command.
     Containers(Engine, Vec<(String, String, Vec<String>)>),
 }
@@ -44,19 +48,21 @@ impl Asker {
     /// Decides whom to ask.
     ///
     /// # Errors
-    /// If there is no key to ask the gateway with.
+    /// If the key can't be sent.
     pub(super) fn new(
         site: &Site<'_>,
         layout: &Layout,
         port: u16,
         names: &HashMap<String, String>,
+        gateway_runs: bool,
     ) -> Result<Self> {
-        let has_gateway = layout.containers.iter().any(|wanted| wanted.service == GATEWAY);
-        if has_gateway && site.engine.is_local() {
+        let key = site.environment.admin_key();
+        if let (true, true, Ok(key)) = (gateway_runs, site.engine.is_local(), key) {
             let address = (Ipv4Addr::LOCALHOST, port).into();
-            let client = Client::new(address, &site.environment.admin_key()?);
-            let client = client.map_err(anyhow::Error::from)?.waiting(ANSWER_WAIT_MAX);
-            return Ok(Self::Gateway(Box::new(client)));
+            let client = Client::new(address, &key).map_err(anyhow::Error::from)?;
+            let services = (!layout.is_whole)
+                .then(|| layout.containers.iter().map(|wanted| wanted.service.clone()).collect());
+            return Ok(Self::Gateway(Box::new(client.waiting(ANSWER_WAIT_MAX)), services));
         }
         let checks = names.iter().filter_map(|(id, name)| {
             let wanted = layout.containers.iter().find(|wanted| wanted.name == *name)?;
@@ -70,9 +76,8 @@ impl Asker {
     pub(super) async fn ask(&self, pause: Duration) -> Answer {
         sleep(pause).await;
         match self {
-            Self::Gateway(client) => match client.get::<Status>("/v1/status").await {
-                Ok(status) if status.ready => Answer::Ready,
-                Ok(status) => Answer::NotYet(unready(&status)),
+            Self::Gateway(client, services) => match client.get::<Status>("/v1/status").await {
+                Ok(status) => judged(&status, services.as_ref()),
                 Err(error @ ClientError::Refused { .. }) => Answer::NotYet(error.to_string()),
                 Err(ClientError::Late { .. }) => {
                     Answer::NotYet("the gateway does not answer".into())
@@ -96,23 +101,25 @@ impl Asker {
     /// Returns how long to wait before the next question.
     pub(super) const fn pause(&self) -> Duration {
         match self {
-            Self::Gateway(_) => ASK_EVERY,
+            Self::Gateway(..) => ASK_EVERY,
             Self::Containers(..) => RUN_EVERY,
         }
     }
 }
 
-fn unready(status: &Status) -> String {
-    let unready = status.services.iter().filter(|(_, service)| !service.ready);
+fn judged(status: &Status, services: Option<&BTreeSet<String>>) -> Answer {
+    let matters = |name: &String| services.is_none_or(|services| services.contains(name));
+    let unready = status.services.iter().filter(|(name, service)| matters(name) && !service.ready);
     let told: Vec<String> = unready
         .map(|(name, service)| match &service.reason {
             Some(reason) => format!("{name} ({reason})"),
             None => name.clone(),
         })
         .collect();
-    match told.is_empty() {
-        true => "the gateway is not ready".into(),
-        false => format!("not ready: {}", told.join(", ")),
+    match (told.is_empty(), status.ready || services.is_some()) {
+        (true, true) => Answer::Ready,
+        (true, false) => Answer::NotYet("the gateway is not ready".into()),
+        (false, _) => Answer::NotYet(format!("not ready: {}", told.join(", "))),
     }
 }
 

@@ -1,0 +1,60 @@
+use clap::Args;
+
+use super::usage_error;
+use crate::{
+    config::Runtime,
+    error::{CliError, Result},
+    output::Output,
+    runtimes::{self, compose},
+    state::Environment,
+};
+
+/// Run a program in the container of a service (with containers only)
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The exit code is the program's own; 126 and 127 if it can't be run or is not there, 3 if the service
+does not run. On a terminal the program gets one, too; else stdin is piped through.
+
+Examples:
+  chefcito exec orders -- /orders --version
+  chefcito exec postgres -- psql --username postgres chefcito")]
+pub(crate) struct ExecArgs {
+    /// Service
+    service: String,
+    /// Which of its containers, if there are several
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    index: u32,
+    /// The program and its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    command: Vec<String>,
+}
+
+pub(crate) async fn run(args: ExecArgs, environment: &Environment, output: &Output) -> Result<()> {
+    only_with_containers("exec", environment).await?;
+    compose::exec(&args.service, args.index, args.command, environment, output).await
+}
+
+/// Refuses what there is nothing to be done with but containers.
+///
+/// # Errors
+/// A usage error in an embedded house; [`CliError::NotRunning`] if nothing runs.
+pub(super) async fn only_with_containers(command: &str, environment: &Environment) -> Result<()> {
+    match runtimes::of(environment).await? {
+        Some(Runtime::Compose) => Ok(()),
+        Some(runtime @ Runtime::Kubernetes) => Err(runtimes::not_yet(runtime)),
+        Some(Runtime::Embedded) => Err(usage_error(
+            command,
+            format_args!(
+                "`{}` is embedded: all its services are one process\n\n  tip: `chefcito up --runtime compose --name NAME` \
+                 opens one in containers, where this can be done",
+                environment.name()
+            ),
+        )),
+        None => Err(CliError::NotRunning { name: environment.name().clone() }),
+    }
+}

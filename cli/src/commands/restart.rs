@@ -1,0 +1,35 @@
+use clap::Args;
+
+use super::exec::only_with_containers;
+use crate::{
+    error::Result, output::Output, runtimes::compose, signals::Signals, state::Environment,
+};
+
+/// Restart services (with containers only); what has changed about them is told, and taken over
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  chefcito restart kitchen            Stop it and start it again
+  chefcito restart kitchen --build    Build its image first, and replace it if that changed")]
+pub(crate) struct RestartArgs {
+    /// Services to restart
+    #[arg(required = true, value_name = "SERVICE")]
+    services: Vec<String>,
+    /// Build their images first
+    #[arg(long)]
+    build: bool,
+    /// How long they may take to be ready
+    #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s")]
+    timeout: humantime::Duration,
+}
+
+pub(crate) async fn run(
+    args: RestartArgs,
+    environment: &Environment,
+    output: &Output,
+    signals: &mut Signals,
+) -> Result<()> {
+    only_with_containers("restart", environment).await?;
+    let timeout = args.timeout.into();
+    signals.or(compose::restart(args.services, args.build, timeout, environment, output)).await
+}

@@ -1,0 +1,56 @@
+use std::{collections::BTreeMap, str::FromStr};
+
+use clap::Args;
+
+use super::exec::only_with_containers;
+use crate::{
+    error::Result, output::Output, runtimes::compose, signals::Signals, state::Environment,
+};
+
+/// Say how many containers a service has (with containers only)
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It stays so until it is said otherwise; `down` forgets it.
+
+Example:
+  chefcito scale kitchen=3 orders=2")]
+pub(crate) struct ScaleArgs {
+    /// Services, each with how many containers it is to have
+    #[arg(required = true, value_name = "SERVICE=N")]
+    services: Vec<Scaled>,
+    /// How long new ones may take to be ready
+    #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s")]
+    timeout: humantime::Duration,
+}
+
+#[derive(Clone, Debug)]
+struct Scaled {
+    service: String,
+    replicas: u32,
+}
+
+impl FromStr for Scaled {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        const REPLICAS_MAX: u32 = 64;
+        text.split_once('=')
+            .and_then(|(service, count)| {
+                let replicas = count.parse().ok().filter(|count| *count <= REPLICAS_MAX)?;
+                Some(Self { service: service.to_owned(), replicas })
+            })
+            .ok_or("it should be a service and a number up to 64, such as kitchen=3")
+    }
+}
+
+pub(crate) async fn run(
+    args: ScaleArgs,
+    environment: &Environment,
+    output: &Output,
+    signals: &mut Signals,
+) -> Result<()> {
+    only_with_containers("scale", environment).await?;
+    let replicas: BTreeMap<String, u32> =
+        args.services.into_iter().map(|scaled| (scaled.service, scaled.replicas)).collect();
+    signals.or(compose::scale(replicas, args.timeout.into(), environment, output)).await
+}

@@ -1,0 +1,199 @@
+//! The way from what there is to what should be there: look, plan, carry out, wait.
+
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use contracts::Timestamp;
+
+use super::{
+    GATEWAY,
+    apply::Applying,
+    images::{OURS, built_here},
+    key,
+    observed::{Observed, observe},
+    plan::{Plan, Step, plan},
+    ports,
+    ready::{Watch, await_ready},
+    site::{Drawing, Site, source},
+    wanted::Layout,
+};
+use crate::{
+    blueprint::Service,
+    config::Settings,
+    error::{CliError, Result},
+    images,
+    runtimes::Program,
+    state::{ContainersRecord, write_json},
+};
+
+/// Which services are meant.
+#[derive(Clone, Debug)]
+pub(super) enum Meant {
+    /// All of them; what there is beside them is too much.
+    All,
+    /// These, and what they need.
+    WithNeeds(Vec<String>),
+    /// These alone.
+    Alone(Vec<String>),
+}
+
+/// What should be, and how to get there.
+#[derive(Clone, Debug)]
+pub(super) struct Goal<'a> {
+    /// What it is started with.
+    pub(super) settings: &'a Settings,
+    /// Which services are meant.
+    pub(super) meant: Meant,
+    /// Whether their images are built first.
+    pub(super) build: bool,
+    /// Whether what is as it should be is started again.
+    pub(super) restart: bool,
+    /// How long it may take to be ready.
+    pub(super) timeout: Duration,
+}
+
+/// An environment as it is, and as it should be.
+#[derive(Debug)]
+pub(super) struct Prospect {
+    /// What there is.
+    pub(super) observed: Observed,
+    /// What the file says.
+    pub(super) drawing: Drawing,
+    /// What there should be.
+    pub(super) layout: Layout,
+    /// What is to be done.
+    pub(super) plan: Plan,
+    /// The gateway's port.
+    pub(super) port: u16,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub(super) struct Converged {
+    /// The steps.
+    pub(super) plan: Plan,
+    /// What there is now.
+    pub(super) layout: Layout,
+    /// Where it is.
+    pub(super) record: ContainersRecord,
+    /// How long it took.
+    pub(super) took: Duration,
+}
+
+/// Looks, and plans.
+///
+/// # Errors
+/// What keeps it from being planned: the file, the engine, a port.
+pub(super) async fn prospect(goal: &Goal<'_>, site: &Site<'_>) -> Result<Prospect> {
+    let source = source()?;
+    let observed = observe(&site.engine, &site.project).await?;
+    let port = ports::choose(goal.settings.port, &observed, site).await?;
+    let drawing = Drawing::read(source, site.environment, goal.settings, port, &goal.meant)?;
+    let layout = drawing.layout(site, goal.settings, &observed.images);
+    let mut plan = plan(&layout, &observed);
+    if goal.restart {
+        plan.restart_all(&layout, &observed);
+    }
+    Ok(Prospect { observed, drawing, layout, plan, port })
+}
+
+/// Brings an environment to where it should be. `before` is called with what there is, when everything has been checked and
+/// nothing has been done yet.
+///
+/// # Errors
+/// Whatever keeps it from there; what was done by then stays done, and another try goes on from there.
+pub(super) async fn converge(
+    goal: &Goal<'_>,
+    site: &Site<'_>,
+    before: impl FnOnce(&Observed) -> Result<()>,
+) -> Result<Converged> {
+    let since = Instant::now();
+    // Before the first look, so that nothing falls in between.
+    let mut watch = Watch::begin(&site.engine, &site.project);
+    let mut prospect = prospect(goal, site).await?;
+    prospect.drawing.warn_of_unset(site.output);
+    prospect.build(goal, site).await?;
+    let Prospect { observed, drawing, layout, plan, port } = prospect;
+    plan.warnings.iter().for_each(|warning| site.output.warn(format_args!("{warning}")));
+    check_images(&plan)?;
+    ports::check(&plan, &layout, &observed, site).await?;
+    before(&observed)?;
+    write_json(&site.environment.settings_file(), goal.settings)?;
+    let ids = Applying { site, layout: &layout }.carry_out(&plan).await?;
+    let gateway = ids.get(GATEWAY).cloned().or_else(|| key::gateway_id(&observed));
+    if let Some(gateway) = gateway
+        && (ids.contains_key(GATEWAY) || site.environment.admin_key().is_err())
+    {
+        key::fetch(site, &drawing.blueprint, &gateway).await?;
+    }
+    let record = remember(port, &plan, site)?;
+    if !plan.steps.is_empty() || goal.restart || matches!(goal.meant, Meant::All) {
+        await_ready(site, &layout, port, &mut watch, goal.timeout).await?;
+    }
+    Ok(Converged { plan, layout, record, took: since.elapsed() })
+}
+
+impl Prospect {
+    /// Builds the images of the services that lack, or of all that are meant, and plans anew.
+    async fn build(&mut self, goal: &Goal<'_>, site: &Site<'_>) -> Result<()> {
+        let is_lacking =
+            |service: &Service| self.observed.images.deployed(&service.image).id.is_none();
+        let meant = self.layout.containers.iter().map(|wanted| &wanted.service);
+        let meant = meant.filter_map(|name| self.drawing.blueprint.services.get(name));
+        let ours: BTreeSet<String> = meant
+            .filter(|service| goal.build || is_lacking(service))
+            .filter_map(|service| built_here(&service.image).map(ToOwned::to_owned))
+            .collect();
+        if ours.is_empty() {
+            return Ok(());
+        }
+        let ours: Vec<String> = ours.into_iter().collect();
+        images::build_missing_or_all(&site.engine, &ours, goal.build, site.output).await?;
+        self.observed = observe(&site.engine, &site.project).await?;
+        self.layout = self.drawing.layout(site, goal.settings, &self.observed.images);
+        self.plan = plan(&self.layout, &self.observed);
+        if goal.restart {
+            self.plan.restart_all(&self.layout, &self.observed);
+        }
+        Ok(())
+    }
+}
+
+/// Refuses to go on without an image that only `chefcito build` makes.
+fn check_images(plan: &Plan) -> Result<()> {
+    let lacking: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Fetch { image } if image.starts_with(OURS) => Some(image.as_str()),
+            _ => None,
+        })
+        .collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::Lacking {
+        what: format!("the engine lacks images: {}", lacking.join(", ")),
+        hint: "make them with `chefcito build` in a checkout of Chefcito, or load them with `docker load`"
+            .into(),
+    })
+}
+
+/// Writes down where the environment is. What runs unchanged keeps its time.
+fn remember(port: u16, plan: &Plan, site: &Site<'_>) -> Result<ContainersRecord> {
+    let before = site.environment.containers()?;
+    let record = ContainersRecord {
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        engine: site.engine.host().to_owned(),
+        version: Program::this().version,
+        started_at: match &before {
+            Some(before) if plan.steps.is_empty() => before.started_at,
+            _ => Timestamp::now(),
+        },
+    };
+    site.environment.remember_containers(&record)?;
+    Ok(record)
+}

@@ -1,0 +1,135 @@
+//! Many streams of lines, each in its own order, as one in the order of time. Only as much is held as was read ahead.
+
+use std::collections::BTreeMap;
+
+use contracts::Timestamp;
+use futures_util::{Stream, StreamExt};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::{Positions, Resume, Writer};
+use crate::{
+    docker::{errors::EngineError, logs::Printed},
+    error::Result,
+    log_files::Line,
+};
+
+/// How many lines of each container are read ahead, so that the engine reads for all of them at once.
+const AHEAD: usize = 512;
+
+/// The lines of all containers, the first one first.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    sources: Vec<Source>,
+    is_begun: bool,
+}
+
+#[derive(Debug)]
+struct Source {
+    writer: Writer,
+    lines: mpsc::Receiver<Result<Printed, EngineError>>,
+    task: JoinHandle<()>,
+    head: Option<Line>,
+    /// The time by which its head is sorted: never before that of the line that was last.
+    at: Timestamp,
+    resume: Resume,
+}
+
+impl Source {
+    async fn advance(&mut self) -> Result<Option<Line>> {
+        let next = self.lines.recv().await.transpose()?.map(|printed| {
+            self.resume.note(printed.time);
+            self.writer.line(&printed)
+        });
+        if let Some(next) = &next {
+            self.at = self.at.max(next.time);
+        }
+        Ok(std::mem::replace(&mut self.head, next))
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Merged {
+    /// Begins to read streams that were asked for from that time on.
+    pub(super) fn new<S>(
+        streams: impl Iterator<Item = (Writer, S)>,
+        since: Option<Timestamp>,
+    ) -> Self
+    where
+        S: Stream<Item = Result<Printed, EngineError>> + Send + Unpin + 'static,
+    {
+        let sources = streams.map(|(writer, mut stream)| {
+            let (sender, lines) = mpsc::channel(AHEAD);
+            let task = tokio::spawn(async move {
+                while let Some(line) = stream.next().await {
+                    if sender.send(line).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            let at = Timestamp::from_micros(i64::MIN);
+            Source { writer, lines, task, head: None, at, resume: Resume::at(since) }
+        });
+        Self { sources: sources.collect(), is_begun: false }
+    }
+
+    /// Returns the next line.
+    ///
+    /// # Errors
+    /// What the engine refuses.
+    pub(crate) async fn next_line(&mut self) -> Result<Option<Line>> {
+        if !self.is_begun {
+            for source in &mut self.sources {
+                source.advance().await?;
+            }
+            self.is_begun = true;
+        }
+        let first = self
+            .sources
+            .iter_mut()
+            .filter(|source| source.head.is_some())
+            .min_by_key(|source| source.at);
+        match first {
+            Some(source) => source.advance().await,
+            None => Ok(None),
+        }
+    }
+
+    /// Returns where each container was read to.
+    pub(super) fn positions(&self) -> Positions {
+        let position = |source: &Source| (source.writer.id.clone(), source.resume);
+        self.sources.iter().map(position).collect::<BTreeMap<_, _>>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::stream;
+
+    use super::*;
+
+    fn printed(micros: i64, text: &str) -> Result<Printed, EngineError> {
+        let text = Bytes::copy_from_slice(text.as_bytes());
+        Ok(Printed { time: Timestamp::from_micros(micros), text })
+    }
+
+    #[tokio::test]
+    async fn lines_are_merged_by_time_and_keep_their_own_order() {
+        let one = [printed(1, "a"), printed(5, "b"), printed(4, "late"), printed(9, "c")];
+        let other = [printed(2, "x"), printed(4, "y"), printed(6, "z")];
+        let streams = [("one", one.into_iter().collect::<Vec<_>>()), ("other", other.into())];
+        let streams = streams
+            .map(|(service, lines)| (Writer::new(service, service, None), stream::iter(lines)));
+        let mut merged = Merged::new(streams.into_iter(), None);
+        let mut told = Vec::new();
+        while let Some(line) = merged.next_line().await.unwrap() {
+            told.push(line.message);
+        }
+        assert_eq!(told, ["a", "x", "y", "b", "late", "z", "c"]);
+    }
+}

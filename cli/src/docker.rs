@@ -23,6 +23,7 @@ pub(crate) mod networks;
 mod place;
 mod pulls;
 pub(crate) mod stats;
+pub(crate) mod workshops;
 
 use std::{
     env, io,

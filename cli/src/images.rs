@@ -6,7 +6,7 @@
 //! sources        what each service is compiled from, by its key; inputs reads files, memory remembers
 //! build          walks through all of it
 //! plan           decides what is to be done, from the keys and what the engine has
-//! host           compiles on this machine, by cargo
+//! place          chooses where to compile: host is this machine, container is one of the engine
 //! archive        packs a binary into an image as the CONTAINERFILE says; auditable and sbom say what it is made of
 //! ```
 
@@ -15,12 +15,17 @@ mod auditable;
 mod build;
 mod cargo;
 mod checkout;
+mod container;
 mod containerfile;
+mod deliver;
 mod graph;
 mod host;
 mod inputs;
 mod lock;
 mod memory;
+mod order;
+mod pack;
+mod place;
 mod plan;
 mod sbom;
 mod sources;
@@ -44,6 +49,8 @@ use crate::{
 pub(crate) struct Options {
     /// The services; none are all.
     pub(crate) services: Vec<String>,
+    /// Whether to compile in a container, even if this machine could.
+    pub(crate) in_container: bool,
 }
 
 /// An image that an engine now has under both tags.
@@ -121,7 +128,8 @@ pub(crate) async fn build_missing_or_all(
     if !always {
         output.status(format_args!("No image yet of {}", missing.join(", ")));
     }
-    let _built = build(engine, &Options { services: missing }, output).await?;
+    let _built =
+        build(engine, &Options { services: missing, ..Options::default() }, output).await?;
     let after = built(engine, services).await?;
     match lacking(&after).as_slice() {
         [] => Ok(present(after)),

@@ -30,6 +30,9 @@ pub(crate) struct BuildArgs {
     /// Services to build [default: all]
     #[arg(value_name = "SERVICE", value_parser = AnyService, hide_possible_values = true)]
     services: Vec<String>,
+    /// Compile in a container, even if this machine could
+    #[arg(long)]
+    in_container: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -54,8 +57,9 @@ struct Image<'a> {
 
 pub(crate) async fn run(args: BuildArgs, output: &Output) -> Result<()> {
     images::require_checkout()?;
+    let options = Options { services: args.services, in_container: args.in_container };
     let engine = Engine::connect().await?;
-    let built = images::build(&engine, &Options { services: args.services }, output).await?;
+    let built = images::build(&engine, &options, output).await?;
     if args.json {
         return output
             .json(&Report { schema_version: 1, images: built.iter().map(image).collect() });

@@ -3,48 +3,47 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    env, fs,
-    path::{Path, PathBuf},
+    fs,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use cargo_metadata::Metadata;
-use futures_util::{StreamExt, TryStreamExt, future, stream};
-use tokio::task::spawn_blocking;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::OnceCell;
 
 use super::{
     Built, Options,
-    archive::{self, Archive, ContentTag, DEV_TAG, repository},
-    auditable,
-    cargo::{self, Done},
+    cargo::said::{Said, Step as CargoStep, sources as listed_sources},
     checkout::Checkout,
     containerfile::Containerfile,
-    graph::{self, Checksums, Parts},
+    graph::{self, Checksums},
     host,
     lock::Lock,
     memory::{Memory, Workspace},
     on_engine,
+    order::{self, Order},
+    pack::Packed,
+    place::{Compiler, Place},
     plan::{OnEngine, Step, step},
-    sbom,
-    sources::{self, Circumstances},
+    sources::{self, Circumstances, Keys},
 };
 use crate::{
     docker::{Engine, images::Platform},
     error::{CliError, Result},
     output::Output,
     progress::Progress,
-    state::write_private,
 };
 
 /// How many images are packed or loaded at a time: enough to keep an engine's disk busy, few enough to fit into memory.
-const AT_A_TIME_MAX: usize = 4;
+pub(super) const AT_A_TIME_MAX: usize = 4;
 
 /// Builds images: compiles what was not compiled before, packs what the engine lacks, and puts `dev` on each. Whatever ends it
 /// early, `dev` stands for what it stood for before, or for the new image.
 ///
 /// # Errors
-/// [`CliError::Lacking`] outside of a checkout, or if this machine can't compile; [`CliError::Failed`] if the sources do not
-/// compile; [`CliError::BadFile`] for a CONTAINERFILE that is not understood; [`CliError::Engine`] if the engine refuses.
+/// [`CliError::Lacking`] outside of a checkout, or if nothing can compile; [`CliError::Failed`] if the sources do not compile;
+/// [`CliError::BadFile`] for a CONTAINERFILE that is not understood; [`CliError::Engine`] if the engine refuses.
 pub(crate) async fn build(
     engine: &Engine,
     options: &Options,
@@ -56,26 +55,35 @@ pub(crate) async fn build(
     let mut memory = Memory::read(&checkout.memory());
     let platform = async { engine.platform().await.map_err(CliError::from) };
     let (platform, on_engine) = tokio::try_join!(platform, on_engine(engine))?;
-    let target = host::target(&platform.architecture);
-    let site = Site { checkout: &checkout, files: &files, engine, platform, target, output };
+    if let Some(toolchain) = host::toolchain(&checkout, memory.toolchain()).await? {
+        memory.remember_toolchain(toolchain);
+    }
+    let target = order::target(&platform.architecture);
+    let image = files.values().next().map(|file| file.compile_image.as_str()).unwrap_or_default();
+    let place = Place::choose(options.in_container, memory.toolchain(), &target, image);
+    let site = Site {
+        checkout: &checkout,
+        files: &files,
+        engine,
+        platform,
+        target,
+        place,
+        compiler: OnceCell::new(),
+        output,
+    };
     site.build(options, &mut memory, &on_engine).await
 }
 
 /// Where a build takes place, and for whom.
-struct Site<'a> {
-    checkout: &'a Checkout,
-    files: &'a BTreeMap<String, Containerfile>,
-    engine: &'a Engine,
-    platform: Platform,
-    target: String,
-    output: &'a Output,
-}
-
-/// An image that is packed, and how long that took.
-struct Packed {
-    service: String,
-    archive: Archive,
-    took: Duration,
+pub(super) struct Site<'a> {
+    pub(super) checkout: &'a Checkout,
+    pub(super) files: &'a BTreeMap<String, Containerfile>,
+    pub(super) engine: &'a Engine,
+    pub(super) platform: Platform,
+    pub(super) target: String,
+    place: Place,
+    compiler: OnceCell<Compiler>,
+    pub(super) output: &'a Output,
 }
 
 impl Site<'_> {
@@ -86,40 +94,36 @@ impl Site<'_> {
         on_engine: &OnEngine,
     ) -> Result<Vec<Built>> {
         let since = Instant::now();
-        if let Some(toolchain) = host::toolchain(self.checkout, memory.toolchain()).await? {
-            memory.remember_toolchain(toolchain);
-        }
         let mut metadata = None;
         let workspace = match sources::remembered(self.checkout, self.files, memory)? {
             Some(workspace) => workspace,
             None => {
-                let read = metadata.insert(self.metadata(memory).await?);
+                let read = metadata.insert(self.compiler().await?.metadata(&self.target).await?);
                 sources::learn(self.checkout, self.files, read, memory)?
             }
         };
         let wanted = self.wanted(options, &workspace)?;
-        let circumstances = self.circumstances(memory);
-        let keys = sources::keys(self.checkout, self.files, &workspace, &circumstances, memory)?;
+        let keys = self.keys(&workspace, &self.circumstances(memory), memory)?;
+        let former = match self.former_circumstances(memory) {
+            Some(former) => self.keys(&workspace, &former, memory)?,
+            None => Keys::new(),
+        };
 
         let (mut steps, mut packed) = (BTreeMap::new(), Vec::new());
         for service in &wanted {
-            let known = memory.content(service, &keys[service]).cloned();
-            let saved = self.saved(service, known.as_ref(), on_engine).await;
-            let step = step(service, known.as_ref(), saved.is_some(), on_engine);
+            let key_of = |keys: &Keys| keys.get(service).cloned().unwrap_or_default();
+            let known = memory.content(service, &key_of(&keys));
+            let known = known.or_else(|| memory.content(service, &key_of(&former)));
+            let saved = self.saved(service, known, on_engine).await;
+            let step = step(service, known, saved.is_some(), on_engine);
             self.output.detail(format_args!("{service}: {step}"));
             packed.extend(saved);
             let _none = steps.insert(service.clone(), step);
         }
-        let uncompiled: Vec<String> = steps
-            .iter()
-            .filter(|(_, step)| **step == Step::Compile)
-            .map(|(service, _)| service.clone())
-            .collect();
+        let is_uncompiled = |service: &&String| steps.get(*service) == Some(&Step::Compile);
+        let uncompiled: Vec<String> = wanted.iter().filter(is_uncompiled).cloned().collect();
         if !uncompiled.is_empty() {
-            packed.extend(
-                self.compile(&uncompiled, &workspace, &circumstances, &keys, metadata, memory)
-                    .await?,
-            );
+            packed.extend(self.compile(&uncompiled, &workspace, &keys, metadata, memory).await?);
         }
         self.keep(memory);
         let built = self.deliver(steps, packed, on_engine).await?;
@@ -160,44 +164,36 @@ impl Site<'_> {
         }
     }
 
-    fn circumstances(&self, memory: &Memory) -> Circumstances {
-        let compiler =
-            memory.toolchain().map(|toolchain| toolchain.version.clone()).unwrap_or_default();
-        Circumstances { target: self.target.clone(), compiler }
-    }
-
-    /// Fails if this machine can't compile for the engine.
-    fn check_host(&self, memory: &Memory) -> Result<()> {
-        match host::obstacle(memory.toolchain(), &self.target) {
-            None => Ok(()),
-            Some(obstacle) => Err(CliError::Lacking {
-                what: format!("the services can't be compiled on this machine: {obstacle}"),
-                hint:
-                    "install Rust (https://rustup.rs) and a C compiler (Debian: `apt install gcc`)"
-                        .into(),
-            }),
-        }
-    }
-
-    async fn metadata(&self, memory: &Memory) -> Result<Metadata> {
-        self.check_host(memory)?;
-        host::metadata(self.checkout, &self.target).await
-    }
-
-    /// Packs the binary of an earlier build, if the engine lacks what these sources became and the binary is still that one.
-    async fn saved(
+    fn keys(
         &self,
-        service: &str,
-        known: Option<&ContentTag>,
-        on_engine: &OnEngine,
-    ) -> Option<Packed> {
-        let known = known?;
-        if on_engine.image(service, known.as_str()).is_some() {
-            return None;
-        }
-        let binary = fs::read(self.checkout.binary(service)).ok()?;
-        let packed = self.pack(service, binary).await.ok()?;
-        (packed.archive.content == *known).then_some(packed)
+        workspace: &Workspace,
+        how: &Circumstances,
+        memory: &mut Memory,
+    ) -> Result<Keys> {
+        sources::keys(self.checkout, self.files, workspace, how, memory)
+    }
+
+    /// Returns what the sources would be compiled with now.
+    fn circumstances(&self, memory: &Memory) -> Circumstances {
+        let compiler = match &self.place {
+            Place::Here { .. } => memory.toolchain().map(|toolchain| toolchain.version.clone()),
+            Place::Container { image, .. } => Some(image.clone()),
+        };
+        Circumstances { target: self.target.clone(), compiler: compiler.unwrap_or_default() }
+    }
+
+    /// Returns what they were compiled with while this machine could: what came of it still holds.
+    fn former_circumstances(&self, memory: &Memory) -> Option<Circumstances> {
+        let gone = matches!(self.place, Place::Container { asked: false, .. });
+        let toolchain = memory.toolchain().filter(|_| gone)?;
+        Some(Circumstances { target: self.target.clone(), compiler: toolchain.version.clone() })
+    }
+
+    /// Returns the compiler, made ready at the first time.
+    async fn compiler(&self) -> Result<&Compiler> {
+        self.compiler
+            .get_or_try_init(|| self.place.open(self.engine, self.checkout, self.output))
+            .await
     }
 
     /// Compiles services together, and packs each; remembers what their sources became.
@@ -205,196 +201,108 @@ impl Site<'_> {
         &self,
         services: &[String],
         workspace: &Workspace,
-        circumstances: &Circumstances,
-        keys: &BTreeMap<String, String>,
+        keys: &Keys,
         metadata: Option<Metadata>,
         memory: &mut Memory,
     ) -> Result<Vec<Packed>> {
-        let (metadata, done) = tokio::try_join!(
-            async {
-                match metadata {
-                    Some(metadata) => Ok(metadata),
-                    None => self.metadata(memory).await,
-                }
-            },
-            self.run_cargo(services, workspace, memory)
-        )?;
+        let compiler = self.compiler().await?;
+        let metadata = async {
+            match metadata {
+                Some(metadata) => Ok(metadata),
+                None => compiler.metadata(&self.target).await,
+            }
+        };
+        let (metadata, said) =
+            tokio::try_join!(metadata, self.run_cargo(compiler, services, workspace))?;
         let lock = fs::read_to_string(self.checkout.root().join("Cargo.lock")).unwrap_or_default();
         let checksums = Checksums::parse(&lock);
         let pack = async |service: &String| {
-            let program = self.program(service, &done)?;
+            let since = Instant::now();
+            let binary = compiler.read(self.program(service, &said)?).await?;
             let parts = graph::parts(&metadata, service, &checksums).ok_or_else(|| {
                 CliError::failed(format!("cargo does not know the package `{service}`"))
             })?;
-            self.finish(service, program, parts).await
+            let packed = self.finish(service, binary, parts).await?;
+            Ok::<_, CliError>(Packed { took: since.elapsed(), ..packed })
         };
         let packed: Vec<Packed> =
             stream::iter(services).map(pack).buffered(AT_A_TIME_MAX).try_collect().await?;
+        self.remember(&packed, &said, compiler, workspace, keys, memory).await?;
+        Ok(packed)
+    }
 
-        // What was saved while cargo ran may or may not be in the binary: then the next build compiles again.
-        let keys_after =
-            sources::keys(self.checkout, self.files, workspace, circumstances, memory)?;
-        for service in services {
-            let listed = fs::read_to_string(self.program(service, &done)?.with_extension("d"))
-                .unwrap_or_default();
-            let sources = cargo::sources(&listed, self.checkout.root());
-            let outside = sources::outside(&sources, self.checkout, &workspace.folders[service]);
-            memory.remember_outside(service, outside);
+    /// Remembers what sources became. What was changed while cargo ran may or may not be in the binary: that is not remembered,
+    /// so that the next build compiles it again.
+    async fn remember(
+        &self,
+        packed: &[Packed],
+        said: &Said,
+        compiler: &Compiler,
+        workspace: &Workspace,
+        keys: &Keys,
+        memory: &mut Memory,
+    ) -> Result<()> {
+        let how = self.circumstances(memory);
+        let after = self.keys(workspace, &how, memory)?;
+        for Packed { service, .. } in packed {
+            let list = self.program(service, said)?.with_extension("d");
+            let list = compiler.read(&list).await.unwrap_or_default();
+            let sources = listed_sources(&String::from_utf8_lossy(&list), self.checkout.root());
+            let folders = workspace.folders.get(service).cloned().unwrap_or_default();
+            memory.remember_outside(service, sources::outside(&sources, self.checkout, &folders));
         }
-        let keys_now = sources::keys(self.checkout, self.files, workspace, circumstances, memory)?;
-        for packed in &packed {
-            let service = packed.service.as_str();
-            if keys_after.get(service) == keys.get(service) {
-                memory.remember(service, keys_now[service].clone(), packed.archive.content.clone());
+        let mut now = self.keys(workspace, &how, memory)?;
+        for Packed { service, archive, .. } in packed {
+            if let Some(key) =
+                now.remove(service).filter(|_| after.get(service) == keys.get(service))
+            {
+                memory.remember(service, key, archive.content.clone());
             }
         }
-        Ok(packed)
+        Ok(())
     }
 
     async fn run_cargo(
         &self,
+        compiler: &Compiler,
         services: &[String],
         workspace: &Workspace,
-        memory: &Memory,
-    ) -> Result<Done> {
-        self.check_host(memory)?;
+    ) -> Result<Said> {
         let since = Instant::now();
         let packages: Vec<String> = workspace.folders.keys().cloned().collect();
-        let binaries: Vec<String> =
-            services.iter().map(|service| self.files[service].binary.clone()).collect();
-        let toolchain =
-            memory.toolchain().ok_or_else(|| CliError::failed("there is no compiler"))?;
+        let files = services.iter().filter_map(|service| self.files.get(service));
+        let binaries: Vec<String> = files.map(|file| file.binary.clone()).collect();
+        let order = Order {
+            target: &self.target,
+            packages: &packages,
+            binaries: &binaries,
+            colors: self.output.stderr_has_colors(),
+        };
         self.output.status(format_args!("Compiling {}", services.join(", ")));
-        let done = {
+        let (compiled, said) = {
             let progress = RefCell::new(Progress::new(self.output, "Compiling", 0));
-            let tell = |step: cargo::Step| {
+            let tell = |step: CargoStep| {
                 let mut progress = progress.borrow_mut();
                 progress.set_total(step.total);
                 progress.set(step.done);
             };
-            let colors = self.output.stderr_has_colors();
-            host::compile(
-                self.checkout,
-                toolchain,
-                &self.target,
-                &packages,
-                &binaries,
-                colors,
-                tell,
-            )
-            .await?
+            compiler.compile(&order, tell).await?
         };
-        if !done.succeeded {
+        if !compiled {
             let they = if services.len() == 1 { "the service does" } else { "the services do" };
-            return Err(host::refused(&format!("{they} not compile"), &done.words));
+            return Err(order::refused(&format!("{they} not compile"), &said.about_the_code));
         }
-        done.words.lines().for_each(|line| self.output.status(format_args!("{line}")));
+        said.about_the_code.lines().for_each(|line| self.output.status(format_args!("{line}")));
         self.output.status(format_args!("Compiled in {}", seconds(since.elapsed())));
-        Ok(done)
+        Ok(said)
     }
 
-    fn program<'a>(&self, service: &str, done: &'a Done) -> Result<&'a PathBuf> {
-        let binary = &self.files[service].binary;
-        done.programs.get(binary).ok_or_else(|| {
-            CliError::failed(format!("cargo compiled `{service}` and made no program `{binary}`"))
+    /// Returns where cargo made the program of a service.
+    fn program<'s>(&self, service: &str, said: &'s Said) -> Result<&'s Path> {
+        let program = self.files.get(service).and_then(|file| said.programs.get(&file.binary));
+        program.map(AsRef::as_ref).ok_or_else(|| {
+            CliError::failed(format!("cargo compiled `{service}`, and told of no program of it"))
         })
-    }
-
-    /// Makes a fresh binary auditable, packs it, and writes down what is in it.
-    async fn finish(&self, service: &str, program: &Path, parts: Parts) -> Result<Packed> {
-        let since = Instant::now();
-        let read =
-            fs::read(program).map_err(CliError::io(|| format!("read {}", program.display())))?;
-        let (binary, parts) =
-            blocking(move || Ok((auditable::with_parts(&read, &parts)?, parts))).await?;
-        let path = self.checkout.binary(service);
-        write_private(&path, &binary)?;
-        let hash = archive::sha256(&binary);
-        let packed = self.pack(service, binary).await?;
-        let image = format!("{}:{}", repository(service), packed.archive.content);
-        let sbom = sbom::sbom(&parts, &image, &hash, &self.target);
-        let json = serde_json::to_vec_pretty(&sbom).map_err(anyhow::Error::from)?;
-        let path = self.checkout.sbom(service);
-        fs::write(&path, json).map_err(CliError::io(|| format!("write {}", path.display())))?;
-        Ok(Packed { took: since.elapsed(), ..packed })
-    }
-
-    async fn pack(&self, service: &str, binary: Vec<u8>) -> Result<Packed> {
-        let since = Instant::now();
-        let (name, file, platform) =
-            (service.to_owned(), self.files[service].clone(), self.platform.clone());
-        let archive =
-            blocking(move || Ok(archive::pack(&name, &binary, &file, &platform, &created())?))
-                .await?;
-        Ok(Packed { service: service.to_owned(), archive, took: since.elapsed() })
-    }
-
-    /// Gives the engine what it lacks, then puts `dev` on everything at once.
-    async fn deliver(
-        &self,
-        steps: BTreeMap<String, Step>,
-        packed: Vec<Packed>,
-        on_engine: &OnEngine,
-    ) -> Result<Vec<Built>> {
-        let mut contents: BTreeMap<String, (ContentTag, Duration)> = steps
-            .into_iter()
-            .filter_map(|(service, step)| match step {
-                Step::Keep(content) | Step::Tag(content) => {
-                    Some((service, (content, Duration::ZERO)))
-                }
-                Step::Pack(_) | Step::Compile => None,
-            })
-            .collect();
-        let load = async |packed: Packed| {
-            let since = Instant::now();
-            let Archive { content, tar } = packed.archive;
-            let there = on_engine.image(&packed.service, content.as_str()).is_some();
-            if !there {
-                let name = format!("{}:{content}", repository(&packed.service));
-                self.engine.load_image(&name, tar).await?;
-            }
-            Ok::<_, CliError>((packed.service, content, packed.took + since.elapsed(), there))
-        };
-        let loaded: Vec<_> =
-            stream::iter(packed).map(load).buffer_unordered(AT_A_TIME_MAX).try_collect().await?;
-        let mut anew = Vec::new();
-        for (service, content, took, there) in loaded {
-            if !there {
-                anew.push(service.clone());
-            }
-            let _none =
-                contents.insert(service, (content, if there { Duration::ZERO } else { took }));
-        }
-        let untagged = contents
-            .iter()
-            .filter(|(service, (content, _))| on_engine.dev(service).as_ref() != Some(content));
-        let tag = async |(service, (content, _)): (&String, &(ContentTag, Duration))| {
-            let repository = repository(service);
-            self.engine.tag_image(&format!("{repository}:{content}"), &repository, DEV_TAG).await
-        };
-        let tagged: Vec<()> = future::try_join_all(untagged.map(tag)).await?;
-        let now = if tagged.is_empty() { None } else { Some(self::on_engine(self.engine).await?) };
-        let now = now.as_ref().unwrap_or(on_engine);
-        contents
-            .into_iter()
-            .map(|(service, (content, took))| {
-                let (id, size_bytes) = now.image(&service, content.as_str()).ok_or_else(|| {
-                    CliError::failed(format!(
-                        "the engine lost the image {}:{content}",
-                        repository(&service)
-                    ))
-                })?;
-                Ok(Built {
-                    id: id.to_owned(),
-                    size_bytes,
-                    took,
-                    cached: !anew.contains(&service),
-                    sbom: self.checkout.sbom(&service),
-                    content,
-                    service,
-                })
-            })
-            .collect()
     }
 
     /// Writes down what was learned: it is of use even if something fails or is interrupted after it.
@@ -415,33 +323,8 @@ impl Site<'_> {
             }
         }
     }
-
-    /// Removes the images of contents that are older than those that are kept. One that a container has stays.
-    async fn remove_old(&self, service: &str, memory: &mut Memory) {
-        for content in memory.forget_old(service) {
-            let name = format!("{}:{content}", repository(service));
-            match self.engine.remove_image(&name).await {
-                Ok(()) => self.output.detail(format_args!("{name}: removed, there are newer ones")),
-                Err(error) => self.output.detail(format_args!("{name}: kept: {error}")),
-            }
-        }
-    }
-}
-
-/// Returns when an image is said to be created: now, or when `SOURCE_DATE_EPOCH` says.
-fn created() -> String {
-    let fixed = env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
-    let fixed = fixed.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    fixed.unwrap_or_else(jiff::Timestamp::now).to_string()
 }
 
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
-) -> Result<T> {
-    let done = spawn_blocking(work).await.map_err(anyhow::Error::from)?;
-    Ok(done?)
 }

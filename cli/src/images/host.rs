@@ -11,16 +11,16 @@ use cargo_metadata::Metadata;
 use tokio::process::Command;
 
 use super::{
-    cargo::{self, Done, Step},
+    cargo::{
+        self,
+        said::{Said, Step},
+    },
     checkout::Checkout,
+    order::{self, Order},
     toolchain::{Toolchain, program},
 };
 use crate::error::{CliError, Result};
 
-/// The profile of what goes into images.
-pub(crate) const PROFILE: &str = "image";
-/// What divides the flags in the one variable that wins over all other ways to give flags to the compiler.
-const FLAG_SEPARATOR: &str = "\x1f";
 /// What compiling depends on beside the sources and the compiler.
 const VARIABLES: [&str; 4] = ["AR", "CC", "CFLAGS", "RUSTC_WRAPPER"];
 /// What changes the profile, if anybody does.
@@ -29,16 +29,6 @@ const PROFILE_VARIABLES: &str = "CARGO_PROFILE_IMAGE_";
 /// these would be run again.
 const OF_AN_OUTER_CARGO: [&str; 5] =
     ["CARGO_BIN_", "CARGO_CRATE_NAME", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_"];
-
-/// Returns the target of an engine's processor: `x86_64-unknown-linux-gnu` for `amd64`.
-pub(crate) fn target(architecture: &str) -> String {
-    let processor = match architecture {
-        "amd64" => "x86_64",
-        "arm64" => "aarch64",
-        other => other,
-    };
-    format!("{processor}-unknown-linux-gnu")
-}
 
 /// Asks the compiler of this machine who it is, if it looks changed. Returns nothing if what is remembered still holds, or if
 /// there is none: what one made that is gone is still what these sources become.
@@ -107,72 +97,27 @@ pub(crate) async fn metadata(checkout: &Checkout, target: &str) -> Result<Metada
     command.args(["metadata", "--locked", "--format-version", "1", "--filter-platform", target]);
     let (succeeded, json, words) = cargo::ask(&mut command).await?;
     if !succeeded {
-        return Err(refused("cargo can't read the workspace", &words));
+        return Err(order::refused("cargo can't read the workspace", &words));
     }
     serde_json::from_slice(&json).map_err(|error| CliError::Other(error.into()))
 }
 
-/// Compiles the binaries `wanted` out of the packages of all services. All of them are named, so that a crate is compiled with
-/// the same features whichever services are wanted.
+/// Compiles what was ordered. Returns whether it compiled, and what cargo said.
 ///
 /// # Errors
 /// [`CliError::Io`] if cargo can't be run.
 pub(crate) async fn compile(
     checkout: &Checkout,
-    toolchain: &Toolchain,
-    target: &str,
-    packages: &[String],
-    wanted: &[String],
-    colors: bool,
+    commit: &str,
+    order: &Order<'_>,
     tell: impl Fn(Step),
-) -> Result<Done> {
+) -> Result<(bool, Said)> {
     let (_, sysroot, _) =
         cargo::ask(in_checkout("rustc", checkout).args(["--print", "sysroot"])).await?;
     let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot).trim());
-    let flags = flags(&homes(checkout, &sysroot, toolchain.commit().unwrap_or_default()));
     let mut command = in_checkout("cargo", checkout);
-    command
-        .args(arguments(target, packages, wanted))
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join(FLAG_SEPARATOR))
-        .env("CARGO_TERM_COLOR", if colors { "always" } else { "never" })
-        .env("CARGO_TERM_PROGRESS_WHEN", "always")
-        .env("CARGO_TERM_PROGRESS_WIDTH", "80");
+    command.args(order.arguments()).envs(order.variables(&homes(checkout, &sysroot, commit)));
     cargo::compile(&mut command, tell).await
-}
-
-/// Returns what cargo is told to compile.
-pub(crate) fn arguments(target: &str, packages: &[String], wanted: &[String]) -> Vec<String> {
-    let fixed = [
-        "build",
-        "--locked",
-        "--message-format",
-        "json-render-diagnostics",
-        "--profile",
-        PROFILE,
-        "--target",
-        target,
-    ];
-    let named = |flag: &str, names: &[String]| -> Vec<String> {
-        names.iter().flat_map(|name| [flag.to_owned(), name.clone()]).collect()
-    };
-    let mut arguments: Vec<String> = fixed.map(str::to_owned).to_vec();
-    arguments.extend(named("--package", packages));
-    arguments.extend(named("--bin", wanted));
-    arguments
-}
-
-/// Returns cargo's refusal, with its own words.
-pub(crate) fn refused(what: &str, words: &str) -> CliError {
-    let hint = if words.contains("--locked") {
-        "run `cargo check` once, so that Cargo.lock says what the manifests say"
-    } else {
-        ""
-    };
-    CliError::Failed {
-        what: format!("{what}:\n{}", words.trim_end()),
-        hint: hint.into(),
-        source: None,
-    }
 }
 
 fn in_checkout(program: &str, checkout: &Checkout) -> Command {
@@ -216,35 +161,9 @@ fn homes(checkout: &Checkout, sysroot: &Path, commit: &str) -> Vec<(PathBuf, Str
     homes
 }
 
-fn flags(homes: &[(PathBuf, String)]) -> Vec<String> {
-    let mapped =
-        homes.iter().map(|(home, name)| format!("--remap-path-prefix={}={name}", home.display()));
-    // Everything is in the one file, libc too.
-    ["-Ctarget-feature=+crt-static".to_owned()].into_iter().chain(mapped).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cargo_is_told_all_packages_and_the_wanted_binaries() {
-        let names =
-            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let arguments = arguments("x", &names(&["pot", "tea"]), &names(&["tea"])).join(" ");
-        assert_eq!(
-            arguments,
-            "build --locked --message-format json-render-diagnostics --profile image --target x \
-             --package pot --package tea --bin tea"
-        );
-    }
-
-    #[test]
-    fn every_processor_has_its_target() {
-        assert_eq!(target("amd64"), "x86_64-unknown-linux-gnu");
-        assert_eq!(target("arm64"), "aarch64-unknown-linux-gnu");
-        assert_eq!(target("riscv64"), "riscv64-unknown-linux-gnu");
-    }
 
     #[test]
     fn another_target_than_this_machines_is_an_obstacle() {

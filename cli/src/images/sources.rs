@@ -79,6 +79,9 @@ fn workspace_key(
     Ok(key.finish())
 }
 
+/// The key of each service's sources.
+pub(crate) type Keys = BTreeMap<String, String>;
+
 /// What makes the same sources another image.
 #[derive(Clone, Debug)]
 pub(crate) struct Circumstances {
@@ -98,7 +101,7 @@ pub(crate) fn keys(
     workspace: &Workspace,
     circumstances: &Circumstances,
     memory: &mut Memory,
-) -> Result<BTreeMap<String, String>> {
+) -> Result<Keys> {
     let mut common = Key::default();
     common.add("scheme", SCHEME);
     common.add("target", &circumstances.target);
@@ -109,7 +112,7 @@ pub(crate) fn keys(
     for file in configurations(checkout.root()) {
         add_file(&mut common, checkout, &file, memory).map_err(unreadable)?;
     }
-    let mut keys = BTreeMap::new();
+    let mut keys = Keys::new();
     for (service, folders) in &workspace.folders {
         let Some(file) = services.get(service) else { continue };
         let mut key = common.clone();

@@ -26,6 +26,21 @@ pub(crate) fn engine_is_there() -> bool {
     there
 }
 
+/// Says whether the engine has the image that is compiled in.
+pub(crate) fn compile_image_is_there() -> bool {
+    let there = engine_is_there()
+        && Command::new("docker")
+            .args(["image", "inspect", COMPILE_IMAGE])
+            .output()
+            .unwrap()
+            .status
+            .success();
+    if !there {
+        chassis::testing::lacking(&format!("the image {COMPILE_IMAGE}"));
+    }
+    there
+}
+
 /// Runs `docker`, and returns what it says.
 pub(crate) fn docker(args: &[&str]) -> String {
     let said = Command::new("docker").args(args).output().unwrap();
@@ -190,6 +205,12 @@ impl Checkout {
         said["images"].as_array().unwrap().clone()
     }
 
+    /// Returns the name of the container that is compiled in, and what its volumes' names begin with.
+    pub(crate) fn builder(&self) -> String {
+        let hash = blake3::hash(self.root().as_os_str().as_encoded_bytes()).to_hex();
+        format!("chefcito-build-{}", &hash[..8])
+    }
+
     /// Returns the ids of a service's image by tag.
     pub(crate) fn tags(&self, service: &str) -> Vec<(String, String)> {
         let listed = docker(&[
@@ -225,6 +246,8 @@ impl Checkout {
 
 impl Drop for Checkout {
     fn drop(&mut self) {
+        let volume = format!("{}-target", self.builder());
+        let _gone = Command::new("docker").args(["volume", "rm", "--force", &volume]).output();
         for service in self.services() {
             for (tag, _) in self.tags(service) {
                 let _gone = Command::new("docker")
@@ -247,6 +270,8 @@ fn tool(name: &str) -> PathBuf {
         .unwrap()
 }
 
+/// What is compiled in.
+pub(crate) const COMPILE_IMAGE: &str = "rust:1.95.0-bookworm";
 const MANIFEST: &str = "\
 [workspace]
 resolver = \"3\"
@@ -270,7 +295,7 @@ fn manifest(name: &str, more: &str) -> String {
 fn containerfile(service: &str, uid: u32) -> String {
     format!(
         "\
-FROM rust:1.95.0-bookworm AS compile
+FROM {COMPILE_IMAGE} AS compile
 WORKDIR /checkout
 COPY . .
 RUN cargo build --locked --profile image && mkdir /binaries && cp target/image/{service} /binaries/

@@ -1,0 +1,141 @@
+//! Containers to work in: made of an image, given files, asked to run programs, and files taken out again.
+
+use std::time::Duration;
+
+use bollard::{
+    body_full,
+    container::LogOutput,
+    exec::{StartExecOptions, StartExecResults},
+    models::{ContainerCreateBody, ExecConfig, HostConfig, Mount, MountType, MountVolumeOptions},
+    query_parameters::{
+        CreateContainerOptions, DownloadFromContainerOptions, UploadToContainerOptions,
+    },
+};
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::{Engine, errors::EngineError};
+
+/// Nobody works longer in one; one whose owner was killed ends by itself.
+const WORK_MAX: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// A container to work in.
+#[derive(Clone, Debug)]
+pub(crate) struct Workshop<'a> {
+    /// Its name; whatever has that name is removed.
+    pub(crate) name: &'a str,
+    /// What it is made of.
+    pub(crate) image: &'a str,
+    /// Volumes, each with the folder that it is at. Those that are not there are made.
+    pub(crate) volumes: &'a [(&'a str, &'a str)],
+    /// The label of everything that is made.
+    pub(crate) label: &'a str,
+}
+
+impl Engine {
+    /// Opens a workshop, and returns its id.
+    ///
+    /// # Errors
+    /// [`EngineError`] if it can't be made; [`EngineError::is_not_found`] if there is no such image.
+    pub(crate) async fn open_workshop(
+        &self,
+        workshop: &Workshop<'_>,
+    ) -> Result<String, EngineError> {
+        self.remove_container(workshop.name).await?;
+        let labels = || Some([(workshop.label.to_owned(), String::new())].into());
+        let mounts = workshop.volumes.iter().map(|(volume, folder)| Mount {
+            typ: Some(MountType::VOLUME),
+            source: Some((*volume).to_owned()),
+            target: Some((*folder).to_owned()),
+            volume_options: Some(MountVolumeOptions { labels: labels(), ..Default::default() }),
+            ..Default::default()
+        });
+        let body = ContainerCreateBody {
+            image: Some(workshop.image.into()),
+            entrypoint: Some(Vec::new()),
+            cmd: Some(vec!["sleep".into(), WORK_MAX.as_secs().to_string()]),
+            labels: labels(),
+            host_config: Some(HostConfig {
+                mounts: Some(mounts.collect()),
+                auto_remove: Some(true),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let options =
+            CreateContainerOptions { name: Some(workshop.name.into()), ..Default::default() };
+        let created = self
+            .docker
+            .create_container(Some(options), body)
+            .await
+            .map_err(self.could_not(|| format!("create the container {}", workshop.name)))?;
+        self.start_container(&created.id, workshop.name).await?;
+        Ok(created.id)
+    }
+
+    /// Unpacks an archive at the root of a container.
+    ///
+    /// # Errors
+    /// [`EngineError`] if it does not take it.
+    pub(crate) async fn put_files(&self, id: &str, archive: Vec<u8>) -> Result<(), EngineError> {
+        let options = UploadToContainerOptions { path: "/".into(), ..Default::default() };
+        self.docker
+            .upload_to_container(id, Some(options), body_full(archive.into()))
+            .await
+            .map_err(self.could_not(|| format!("put files into the container {id}")))
+    }
+
+    /// Returns an archive of one file of a container, however large.
+    ///
+    /// # Errors
+    /// [`EngineError`] if there is none.
+    pub(crate) async fn take_file(&self, id: &str, path: &str) -> Result<Vec<u8>, EngineError> {
+        let options = DownloadFromContainerOptions { path: path.into() };
+        self.docker
+            .download_from_container(id, Some(options))
+            .try_fold(Vec::new(), async |mut archive, piece| {
+                archive.extend_from_slice(&piece);
+                Ok(archive)
+            })
+            .await
+            .map_err(self.could_not(|| format!("take {path} out of the container {id}")))
+    }
+
+    /// Runs a program in a container to its end, and returns its exit code. What it says on stdout and on stderr is passed on.
+    ///
+    /// # Errors
+    /// [`EngineError`] if it can't be run.
+    pub(crate) async fn run_heard(
+        &self,
+        id: &str,
+        folder: &str,
+        command: &[String],
+        variables: &[(&str, String)],
+        mut hear_stdout: impl FnMut(&[u8]),
+        mut hear_stderr: impl FnMut(&[u8]),
+    ) -> Result<i64, EngineError> {
+        let what = || format!("run {} in the container {id}", command.join(" "));
+        let config = ExecConfig {
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            cmd: Some(command.to_vec()),
+            env: Some(variables.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+            working_dir: Some(folder.into()),
+            ..Default::default()
+        };
+        let exec = self.docker.create_exec(id, config).await.map_err(self.could_not(what))?;
+        let started = self.docker.start_exec(&exec.id, None::<StartExecOptions>).await;
+        if let StartExecResults::Attached { mut output, .. } =
+            started.map_err(self.could_not(what))?
+        {
+            while let Some(said) = output.next().await {
+                match said.map_err(self.could_not(what))? {
+                    LogOutput::StdOut { message } => hear_stdout(&message),
+                    LogOutput::StdErr { message } => hear_stderr(&message),
+                    LogOutput::StdIn { .. } | LogOutput::Console { .. } => {}
+                }
+            }
+        }
+        let ended = self.docker.inspect_exec(&exec.id).await.map_err(self.could_not(what))?;
+        Ok(ended.exit_code.unwrap_or(-1))
+    }
+}

@@ -1,0 +1,114 @@
+//! What cargo is told, wherever it runs.
+
+use std::path::PathBuf;
+
+use crate::error::CliError;
+
+/// The profile of what goes into images.
+const PROFILE: &str = "image";
+/// Everything is in the one file, libc too.
+const STATIC: &str = "-Ctarget-feature=+crt-static";
+/// What divides the flags in the one variable that wins over all other ways to give flags to the compiler.
+const FLAG_SEPARATOR: &str = "\x1f";
+
+/// What to compile.
+#[derive(Clone, Debug)]
+pub(crate) struct Order<'a> {
+    /// What for: `x86_64-unknown-linux-gnu`.
+    pub(crate) target: &'a str,
+    /// The packages of all services. All of them are named, so that a crate is compiled with the same features whichever
+    /// services are wanted.
+    pub(crate) packages: &'a [String],
+    /// The binaries that are wanted out of these.
+    pub(crate) binaries: &'a [String],
+    /// Whether warnings and errors are to be coloured.
+    pub(crate) colors: bool,
+}
+
+impl Order<'_> {
+    /// Returns cargo's arguments.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let fixed = ["build", "--locked", "--message-format", "json-render-diagnostics"];
+        let how = ["--profile", PROFILE, "--target", self.target];
+        let named = |flag: &'static str, names: &[String]| -> Vec<String> {
+            names.iter().flat_map(|name| [flag.to_owned(), name.clone()]).collect()
+        };
+        let mut arguments: Vec<String> = fixed.into_iter().chain(how).map(str::to_owned).collect();
+        arguments.extend(named("--package", self.packages));
+        arguments.extend(named("--bin", self.binaries));
+        arguments
+    }
+
+    /// Returns cargo's variables. `homes` are folders that compilers write into binaries, each with what is written instead, so
+    /// that the same sources give the same binary anywhere, and that it tells nothing about who compiled it.
+    pub(crate) fn variables(&self, homes: &[(PathBuf, String)]) -> [(&'static str, String); 4] {
+        let mapped = homes
+            .iter()
+            .map(|(home, name)| format!("--remap-path-prefix={}={name}", home.display()));
+        let flags: Vec<String> = [STATIC.to_owned()].into_iter().chain(mapped).collect();
+        [
+            ("CARGO_ENCODED_RUSTFLAGS", flags.join(FLAG_SEPARATOR)),
+            ("CARGO_TERM_COLOR", if self.colors { "always" } else { "never" }.into()),
+            ("CARGO_TERM_PROGRESS_WHEN", "always".into()),
+            ("CARGO_TERM_PROGRESS_WIDTH", "80".into()),
+        ]
+    }
+}
+
+/// Returns what cargo is told, to say what a workspace is made of for a target.
+pub(crate) const fn metadata_arguments(target: &str) -> [&str; 6] {
+    ["metadata", "--locked", "--format-version", "1", "--filter-platform", target]
+}
+
+/// Returns the target of an engine's processor: `x86_64-unknown-linux-gnu` for `amd64`.
+pub(crate) fn target(architecture: &str) -> String {
+    let processor = match architecture {
+        "amd64" => "x86_64",
+        "arm64" => "aarch64",
+        other => other,
+    };
+    format!("{processor}-unknown-linux-gnu")
+}
+
+/// Returns cargo's refusal, with its own words.
+pub(crate) fn refused(what: &str, words: &str) -> CliError {
+    let hint = if words.contains("--locked") {
+        "run `cargo check` once, so that Cargo.lock says what the manifests say"
+    } else {
+        ""
+    };
+    CliError::Failed {
+        what: format!("{what}:\n{}", words.trim_end()),
+        hint: hint.into(),
+        source: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_is_told_all_packages_and_the_wanted_binaries() {
+        let names =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let (packages, binaries) = (names(&["pot", "tea"]), names(&["tea"]));
+        let order = Order { target: "x", packages: &packages, binaries: &binaries, colors: false };
+        assert_eq!(
+            order.arguments().join(" "),
+            "build --locked --message-format json-render-diagnostics --profile image --target x \
+             --package pot --package tea --bin tea"
+        );
+        let [flags, ..] = order.variables(&[("/home/a b".into(), "/chefcito".into())]);
+        assert_eq!(
+            flags.1.split(FLAG_SEPARATOR).collect::<Vec<_>>(),
+            [STATIC, "--remap-path-prefix=/home/a b=/chefcito"]
+        );
+    }
+
+    #[test]
+    fn every_processor_has_its_target() {
+        assert_eq!(target("amd64"), "x86_64-unknown-linux-gnu");
+        assert_eq!(target("arm64"), "aarch64-unknown-linux-gnu");
+    }
+}

@@ -1,0 +1,158 @@
+//! Where to compile: on this machine if it can, else in a container.
+
+use std::{fs, path::Path};
+
+use cargo_metadata::Metadata;
+
+use super::{
+    cargo::said::{Said, Step},
+    checkout::Checkout,
+    container::Builder,
+    host,
+    order::Order,
+    toolchain::Toolchain,
+};
+use crate::{
+    docker::Engine,
+    error::{CliError, Result},
+    output::Output,
+};
+
+/// Where to compile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Here, with the compiler that was built from this commit.
+    Here {
+        /// The commit; empty if it is not said.
+        commit: String,
+    },
+    /// In a container.
+    Container {
+        /// What it is made of.
+        image: String,
+        /// Why not here.
+        why: String,
+        /// Whether somebody asked for it.
+        asked: bool,
+    },
+}
+
+impl Place {
+    /// Chooses. What it takes to compile here is looked for, not tried.
+    pub(super) fn choose(
+        in_container: bool,
+        toolchain: Option<&Toolchain>,
+        target: &str,
+        image: &str,
+    ) -> Self {
+        let why = if in_container {
+            Some("that was asked for".into())
+        } else {
+            host::obstacle(toolchain, target)
+        };
+        match why {
+            Some(why) => Self::Container { image: image.into(), why, asked: in_container },
+            None => {
+                let commit = toolchain.and_then(Toolchain::commit).unwrap_or_default().into();
+                Self::Here { commit }
+            }
+        }
+    }
+
+    /// Gets ready to compile.
+    ///
+    /// # Errors
+    /// As [`Builder::open`].
+    pub(super) async fn open(
+        &self,
+        engine: &Engine,
+        checkout: &Checkout,
+        output: &Output,
+    ) -> Result<Compiler> {
+        match self {
+            Self::Here { commit } => {
+                Ok(Compiler::Here { checkout: checkout.clone(), commit: commit.clone() })
+            }
+            Self::Container { image, why, .. } => {
+                output.status(format_args!("Compiling in a container of {image}: {why}"));
+                Ok(Compiler::Container(Builder::open(engine, checkout, image, why, output).await?))
+            }
+        }
+    }
+}
+
+/// Cargo, ready to compile.
+#[derive(Debug)]
+pub(super) enum Compiler {
+    /// That of this machine.
+    Here {
+        /// What is compiled.
+        checkout: Checkout,
+        /// The commit that the compiler was built from.
+        commit: String,
+    },
+    /// That of a container.
+    Container(Builder),
+}
+
+impl Compiler {
+    /// Returns the workspace with everything that its packages depend on for a target.
+    ///
+    /// # Errors
+    /// [`CliError::Failed`] with cargo's words, if the workspace can't be read.
+    pub(super) async fn metadata(&self, target: &str) -> Result<Metadata> {
+        match self {
+            Self::Here { checkout, .. } => host::metadata(checkout, target).await,
+            Self::Container(builder) => builder.metadata(target).await,
+        }
+    }
+
+    /// Compiles what was ordered. Returns whether it compiled, and what cargo said.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] or [`CliError::Engine`] if cargo can't be run.
+    pub(super) async fn compile(
+        &self,
+        order: &Order<'_>,
+        tell: impl Fn(Step),
+    ) -> Result<(bool, Said)> {
+        match self {
+            Self::Here { checkout, commit } => host::compile(checkout, commit, order, tell).await,
+            Self::Container(builder) => builder.compile(order, tell).await,
+        }
+    }
+
+    /// Returns what is in a file that cargo made.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] or [`CliError::Engine`] if it can't be read.
+    pub(super) async fn read(&self, path: &Path) -> Result<Vec<u8>> {
+        match self {
+            Self::Here { .. } => {
+                fs::read(path).map_err(CliError::io(|| format!("read {}", path.display())))
+            }
+            Self::Container(builder) => builder.read(path).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_taken_if_asked_for_or_needed() {
+        let (target, image) = ("x86_64-unknown-linux-gnu", "rust:1");
+        let version = format!("commit-hash: 5980\nhost: {target}\n");
+        let toolchain = Toolchain { look: String::new(), version };
+        let why = |place| match place {
+            Place::Here { .. } => String::new(),
+            Place::Container { why, .. } => why,
+        };
+        let here = Place::choose(false, Some(&toolchain), target, image);
+        assert_eq!(here, Place::Here { commit: "5980".into() });
+        assert_eq!(why(Place::choose(true, Some(&toolchain), target, image)), "that was asked for");
+        let other = Place::choose(false, Some(&toolchain), "aarch64-unknown-linux-gnu", image);
+        assert!(why(other).contains("the engine needs aarch64"));
+    }
+}

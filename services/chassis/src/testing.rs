@@ -101,6 +101,22 @@ impl TestRedis {
         }
     }
 
+    /// Lets it hang: it is there, and does not answer.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        if let Some(server) = &self.server {
+            let _ = Command::new("kill").args([signal, &server.id().to_string()]).status();
+        }
+    }
+
     /// Starts it again, at the same port.
     ///
     /// # Panics

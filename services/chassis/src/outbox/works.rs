@@ -16,6 +16,10 @@ use crate::{
     params,
 };
 
+/// How many places that are not known to be seen are looked through after each commit. While a transaction hangs there may
+/// be many more: those are looked through at the poll.
+const LATE_MAX: i64 = 5_000;
+
 const TRANSACTIONS: &str = "SELECT CAST(CAST(pg_snapshot_xmin(now) AS TEXT) AS BIGINT),
          CAST(CAST(pg_snapshot_xmax(now) AS TEXT) AS BIGINT)
      FROM pg_current_snapshot() AS now";
@@ -102,15 +106,17 @@ impl Work for CatchUp {
             state.room()
         };
         let is_alone = matches!(&*tx.connection, Connection::Sqlite(_));
-        let ended = match self.cursor.is_waiting() {
+        let mut cursor = self.cursor;
+        let looks_through =
+            !is_alone && (self.thorough || cursor.last() - cursor.seen() <= LATE_MAX);
+        let ended = match looks_through && cursor.is_waiting() {
             true => Some(transactions(tx)?.0),
             false => None,
         };
-        let mut cursor = self.cursor;
         if self.relay.marks && cursor == Cursor::default() {
             cursor.begin_at(first_unseen(tx)?);
         }
-        let late = if is_alone { Vec::new() } else { self.late(tx, cursor)? };
+        let late = if looks_through { self.late(tx, cursor)? } else { Vec::new() };
         let read = |row: &Row<'_>| read_stored(self.relay.service(), row);
         let some = late.iter().take(room).map(|seq| params![*seq]);
         self.rows = tx.query_each(AT, some, read)?;

@@ -64,6 +64,42 @@ async fn a_redis_that_is_emptied_after_every_step_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_comes_back_with_an_old_memory_loses_nothing() {
+    for ground in Ground::all() {
+        let Some(mut redis) = redis() else { return };
+        let town = Town::open(&ground, &redis).await;
+        let load = Load::on(town.orders.database(), subjects());
+        for _ in 0..3 {
+            added(&redis, 20).await;
+            redis.ask::<()>(&["SAVE"]).unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            redis.kill();
+            redis.start();
+        }
+        added(&redis, 20).await;
+        load.end().await;
+        town.settle().await;
+        town.floor.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_hangs_for_a_while_loses_nothing() {
+    let ground = &Ground::all()[0];
+    let Some(redis) = redis() else { return };
+    let town = Town::open(ground, &redis).await;
+    let load = Load::on(town.orders.database(), subjects());
+    added(&redis, 20).await;
+    redis.pause();
+    eventually("it is noticed", || async { !status(&town.orders).await["reason"].is_null() }).await;
+    redis.resume();
+    added(&redis, 20).await;
+    load.end().await;
+    town.settle().await;
+    town.floor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_stream_that_is_deleted_by_hand_is_noticed() {
     let ground = &Ground::all()[0];
     let Some(redis) = redis() else { return };
@@ -101,6 +137,27 @@ async fn without_redis_the_house_opens_and_accepts_and_says_that_it_is_degraded(
     })
     .await;
     assert_eq!(status(&town.kitchen).await["unhandled"], 0);
+    town.floor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_nothing_to_do_leaves_redis_in_peace() {
+    let ground = &Ground::all()[0];
+    let Some(redis) = redis() else { return };
+    let town = Town::open(ground, &redis).await;
+    announce(town.orders.database(), subjects()).await.unwrap();
+    town.settle().await;
+    let commands = || {
+        let told: String = redis.ask(&["INFO", "stats"]).unwrap();
+        let count = told.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+        count.unwrap().trim().parse::<u64>().unwrap()
+    };
+    // The last look may still come.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let before = commands();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let asked = commands() - before;
+    assert!(asked < 20, "three idle services asked Redis {asked} times in three seconds");
     town.floor.close().await;
 }
 

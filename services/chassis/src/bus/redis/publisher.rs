@@ -143,6 +143,7 @@ impl Publisher {
             });
             if told.await.is_none() {
                 debug!("Redis did not wake the replica that publishes");
+                tokio::time::sleep(PAUSE_MAX).await;
             }
         }
     }

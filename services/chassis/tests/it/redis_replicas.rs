@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant};
 
 use chassis::{database::Database, testing::redis};
+use contracts::OrderId;
+use tokio_postgres::NoTls;
+use uuid::Uuid;
 
 use crate::{
     redis_town::{Load, Process, added, length, subjects},
-    stage::{Ground, eventually},
+    stage::{Ground, announce, eventually, noted},
 };
 
 fn postgres() -> Option<Ground> {
@@ -107,9 +110,7 @@ async fn what_another_process_commits_is_published_at_once() {
         let process = if round % 2 == 0 { &first } else { &second };
         let before = length(&redis);
         let started = Instant::now();
-        crate::stage::announce(process.town.orders.database(), subjects()[..1].to_vec())
-            .await
-            .unwrap();
+        announce(process.town.orders.database(), subjects()[..1].to_vec()).await.unwrap();
         eventually("it is on its way", || async { length(&redis) > before }).await;
         slowest = slowest.max(started.elapsed());
     }
@@ -117,4 +118,49 @@ async fn what_another_process_commits_is_published_at_once() {
     first.town.settle().await;
     second.close().await;
     first.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_is_committed_late_is_not_passed_over() {
+    let Some((ground, redis)) = postgres().zip(redis()) else { return };
+    let Ground::Postgres(server) = &ground else { return };
+    let process = Process::start(&ground, &redis).await;
+    let orders = process.town.orders.database();
+    announce(orders, subjects()).await.unwrap();
+    process.town.settle().await;
+
+    // Another writer takes a place, and is slow to commit.
+    let (mut other, connection) = tokio_postgres::connect(server.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let slow = other.transaction().await.unwrap();
+    slow.execute("SELECT pg_current_xact_id()", &[]).await.unwrap();
+    let (order, id) = (OrderId::new().to_string(), Uuid::now_v7().to_string());
+    let data = format!(r#"{{"order":"{order}"}}"#);
+    let took = slow
+        .query_one(
+            "INSERT INTO orders.outbox (id, kind, subject, time, data)
+             VALUES ($1, 'chefcito.order.cancellation_requested.v1', $2, 1, $3) RETURNING seq",
+            &[&id, &order, &data],
+        )
+        .await
+        .unwrap();
+    let place: i64 = took.get(0);
+    for _ in 0..5 {
+        announce(orders, subjects()).await.unwrap();
+    }
+    let told = 6 * 20;
+    let kitchen = process.town.kitchen.database();
+    eventually("what came after it is on its way", || async { noted(kitchen).await.len() == told })
+        .await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let position: Option<i64> = orders
+        .read(|tx| tx.query_one("SELECT position FROM broker", &[], |row| row.get(0)))
+        .await
+        .unwrap();
+    assert!(position.unwrap() < place, "{position:?} is behind {place}, which may still come");
+
+    slow.commit().await.unwrap();
+    eventually("it came", || async { noted(kitchen).await.contains(&order) }).await;
+    process.town.settle().await;
+    process.close().await;
 }

@@ -6,6 +6,7 @@ mod build;
 mod checkout;
 mod chefcito;
 mod containerfiles;
+mod compose_faults;
 mod crash;
 mod embedded;
 mod env_example;

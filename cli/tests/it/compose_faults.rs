@@ -1,0 +1,261 @@
+//! Parts of a house in containers are killed, held still and emptied while orders run: nothing is lost, nothing is doubled,
+//! the stock is exact.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    process::{Child, Command},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{
+    chefcito::{Home, PATIENCE, Ran, kill},
+    guest::Guest,
+};
+
+/// Orders a second while parts fail: a shared machine bears it, and many are under way at any moment.
+const RATE: u32 = 60;
+/// How long a part is held still: longer than the leases of whoever takes over.
+const STILL: Duration = Duration::from_secs(5);
+/// How long there is no fault between two.
+const BREATH: Duration = Duration::from_secs(3);
+/// How soon orders must be accepted again after a fault has ended.
+const AGAIN_MAX: Duration = Duration::from_secs(5);
+/// Every service behind the door.
+const BEHIND_THE_DOOR: [&str; 6] = ["orders", "kitchen", "inventory", "market", "plaza", "board"];
+
+/// A house in containers, with a market that is as bad as it may be.
+struct Victim {
+    home: Home,
+    name: String,
+    guest: Guest,
+}
+
+impl Victim {
+    /// Opens it; nothing where there is no engine, which is said in a line.
+    fn open(name: &str) -> Option<Self> {
+        if docker(&["version"]).is_err() {
+            chassis::testing::lacking("a Docker engine that answers");
+            return None;
+        }
+        let home = Home::new();
+        let name = format!("{name}-{}", std::process::id());
+        home.must(&[
+            "up",
+            "--runtime",
+            "compose",
+            "--name",
+            &name,
+            "--port",
+            "0",
+            "--cooking-time",
+            "50ms",
+            "--timeout",
+            "180s",
+        ]);
+        let victim = |args: &[&str]| home.must(&[args, &["--name", &name]].concat());
+        victim(&["plaza", "--quantity", "1-10", "--zeros", "0.3", "--errors", "0.1"]);
+        let status: Value = json(&victim(&["status", "--json"]));
+        let address = status["address"].as_str().unwrap().parse().unwrap();
+        let key = fs::read_to_string(home.state().join(&name).join("admin.key")).unwrap();
+        let guest = Guest { address, key: key.trim().into() };
+        Some(Self { home, name, guest })
+    }
+
+    fn must(&self, args: &[&str]) -> Ran {
+        self.home.must(&[args, &["--name", &self.name]].concat())
+    }
+
+    /// Starts to order for that long; returns the command and its ledger.
+    fn order_for(&self, long: Duration) -> Ordering {
+        let ledger = self.home.state().join(&self.name).join("crowd.txt");
+        let count = (long.as_secs() * u64::from(RATE)).to_string();
+        let rate = RATE.to_string();
+        let args = ["order", "--count", &count, "--rate", &rate, "--concurrency", "16"];
+        let more = [
+            "--timeout",
+            "240s",
+            "--json",
+            "--name",
+            &self.name,
+            "--ledger",
+            ledger.to_str().unwrap(),
+        ];
+        let args: Vec<String> =
+            [&args[..], &more[..]].concat().into_iter().map(String::from).collect();
+        let child = self.home.start(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        Ordering { args, child, ledger: ledger.to_str().unwrap().to_owned() }
+    }
+
+    /// The containers of a service.
+    fn containers(&self, service: &str) -> Vec<String> {
+        let project = format!("label=com.docker.compose.project={}", self.name);
+        let service = format!("label=com.docker.compose.service={service}");
+        let listed =
+            docker(&["ps", "--quiet", "--filter", &project, "--filter", &service]).unwrap();
+        listed.lines().map(str::to_owned).collect()
+    }
+
+    fn container(&self, service: &str) -> String {
+        let since = Instant::now();
+        loop {
+            match self.containers(service).into_iter().next() {
+                Some(container) => return container,
+                None => assert!(since.elapsed() < PATIENCE, "{service} does not run again"),
+            }
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends the process in a container from outside, as the system does when memory is short; the engine starts it again.
+    fn kill(&self, service: &str) {
+        let container = self.container(service);
+        let pid = docker(&["inspect", "--format", "{{.State.Pid}}", &container]).unwrap();
+        kill("-KILL", pid.trim().parse().unwrap());
+    }
+
+    fn hold_still(&self, service: &str) {
+        let container = self.container(service);
+        docker(&["pause", &container]).unwrap();
+        sleep(STILL);
+        docker(&["unpause", &container]).unwrap();
+    }
+
+    /// Says something to Redis, from this machine: containers of a bridge can be reached from it.
+    fn tell_redis(&self, words: &str) {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let address = docker(&["inspect", "--format", format, &self.container("redis")]).unwrap();
+        let mut stream = TcpStream::connect((address.trim(), 6379)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "{words}\r\n").unwrap();
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"+OK\r\n");
+    }
+
+    /// Orders until one is accepted; returns how long that took.
+    fn accepts_again(&self, key: &str) -> Duration {
+        let since = Instant::now();
+        let header = format!("idempotency-key: {key}\r\n");
+        loop {
+            let answer = self.guest.ask_with("POST", "/v1/orders", &header, "{}");
+            if answer.is_ok_and(|answer| answer.status == 202) {
+                return since.elapsed();
+            }
+            assert!(
+                since.elapsed() < AGAIN_MAX,
+                "no order is accepted {:?} after {key}",
+                since.elapsed()
+            );
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Every order is delivered, and the audit finds nothing.
+    fn is_whole(&self, ordering: Ordering) {
+        let count: u64 = ordering.args[2].parse().unwrap();
+        let args: Vec<&str> = ordering.args.iter().map(String::as_str).collect();
+        let ordered = self.home.finish(&args, ordering.child);
+        assert_eq!(ordered.code, Some(0), "{ordered}");
+        let figures = json(&ordered);
+        assert_eq!(
+            (&figures["accepted"], &figures["delivered"]),
+            (&count.into(), &count.into()),
+            "{ordered}"
+        );
+        let audit =
+            self.must(&["audit", "--timeout", "120s", "--json", "--ledger", &ordering.ledger]);
+        assert_eq!((&json(&audit)["passed"], &json(&audit)["quiet"]), (&true.into(), &true.into()));
+        assert_eq!(self.must(&["dead-letters", "list"]).stderr, "There are no dead letters\n");
+    }
+}
+
+/// A command that orders.
+struct Ordering {
+    args: Vec<String>,
+    child: Child,
+    ledger: String,
+}
+
+fn json(ran: &Ran) -> Value {
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran}"))
+}
+
+fn docker(args: &[&str]) -> Result<String, String> {
+    let ran = Command::new("docker").args(args).output().map_err(|error| error.to_string())?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if ran.status.success() { Ok(text(&ran.stdout)) } else { Err(text(&ran.stderr)) }
+}
+
+#[test]
+fn every_part_is_killed_and_held_still_and_nothing_is_lost() {
+    let Some(victim) = Victim::open("faults") else { return };
+    let parts: Vec<&str> =
+        ["gateway"].into_iter().chain(BEHIND_THE_DOOR).chain(["redis", "postgres"]).collect();
+    let faults = u32::try_from(parts.len()).unwrap();
+    let ordering = victim.order_for((BREATH * 2 + STILL + Duration::from_secs(2)) * faults);
+    for part in parts {
+        victim.kill(part);
+        sleep(Duration::from_millis(100));
+        let after_kill = victim.accepts_again(&format!("kill-{part}"));
+        sleep(BREATH);
+        victim.hold_still(part);
+        let after_pause = victim.accepts_again(&format!("pause-{part}"));
+        println!(
+            "{part}: accepted again {after_kill:?} after kill -9, {after_pause:?} after pause"
+        );
+        sleep(BREATH);
+    }
+    victim.is_whole(ordering);
+}
+
+#[test]
+fn a_redis_that_forgets_everything_loses_nothing() {
+    let Some(victim) = Victim::open("flushed") else { return };
+    let ordering = victim.order_for(Duration::from_secs(20));
+    for _ in 0..6 {
+        sleep(Duration::from_secs(2));
+        victim.tell_redis("FLUSHALL");
+    }
+    victim.is_whole(ordering);
+}
+
+#[test]
+fn two_of_every_service_do_no_more_than_one() {
+    let Some(victim) = Victim::open("twofold") else { return };
+    let ordering = victim.order_for(Duration::from_secs(40));
+    let twice = BEHIND_THE_DOOR.map(|service| format!("{service}=2"));
+    let scale: Vec<&str> = ["scale"].into_iter().chain(twice.iter().map(String::as_str)).collect();
+    victim.must(&scale);
+    for service in BEHIND_THE_DOOR {
+        assert_eq!(victim.containers(service).len(), 2, "{service}");
+        victim.kill(service);
+        victim.accepts_again(&format!("kill-{service}"));
+        sleep(BREATH);
+    }
+    victim.is_whole(ordering);
+}
+
+#[test]
+fn a_service_is_restarted_under_load_and_no_request_fails() {
+    let Some(victim) = Victim::open("restarted") else { return };
+    let ordering = victim.order_for(Duration::from_secs(45));
+    for service in BEHIND_THE_DOOR {
+        victim.must(&["restart", service]);
+        sleep(Duration::from_secs(1));
+    }
+    let args: Vec<&str> = ordering.args.iter().map(String::as_str).collect();
+    let ordered = victim.home.finish(&args, ordering.child);
+    assert_eq!(ordered.code, Some(0), "{ordered}");
+    let figures = json(&ordered);
+    assert_eq!(
+        (&figures["pushed_back"], &figures["connections_lost"]),
+        (&0.into(), &0.into()),
+        "{ordered}"
+    );
+    victim.must(&["audit", "--timeout", "120s", "--ledger", &ordering.ledger]);
+}

@@ -15,18 +15,36 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// An empty home of its own. What still runs in it at its end is taken down.
 pub(crate) struct Home {
     folder: TempDir,
+    engine: String,
 }
+
+/// Whoever has an engine may have an environment of this very name on it.
+const NO_ENGINE: &str = "unix:///nowhere/docker.sock";
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::Builder::new().prefix("chefcito-home-").tempdir().unwrap() }
+        Self::at("chefcito-home-", NO_ENGINE.into())
     }
 
     /// A home whose path has what paths may have.
     pub(crate) fn with_a_space_in_its_path() -> Self {
-        Self {
-            folder: tempfile::Builder::new().prefix("the chefcito's hom\u{e9} ").tempdir().unwrap(),
+        Self::at("the chefcito's hom\u{e9} ", NO_ENGINE.into())
+    }
+
+    /// A home on a machine whose Docker engine answers; none, said in a line, where it does not.
+    pub(crate) fn with_engine() -> Option<Self> {
+        let asked = Command::new("docker").arg("version").output();
+        if !asked.is_ok_and(|asked| asked.status.success()) {
+            chassis::testing::lacking("a Docker engine that answers, and the command docker");
+            return None;
         }
+        let engine = std::env::var("DOCKER_HOST");
+        let engine = engine.unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
+        Some(Self::at("chefcito-home-", engine))
+    }
+
+    fn at(prefix: &str, engine: String) -> Self {
+        Self { folder: tempfile::Builder::new().prefix(prefix).tempdir().unwrap(), engine }
     }
 
     pub(crate) fn state(&self) -> PathBuf {
@@ -51,8 +69,7 @@ impl Home {
             .env("HOME", self.folder.path())
             .env("PATH", "/usr/bin:/bin")
             .env("COLUMNS", "100")
-            // Whoever has an engine may have an environment of this very name on it.
-            .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+            .env("DOCKER_HOST", &self.engine)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -38,11 +38,7 @@ struct Victim {
 impl Victim {
     /// Opens it; nothing where there is no engine, which is said in a line.
     fn open(name: &str) -> Option<Self> {
-        if docker(&["version"]).is_err() {
-            chassis::testing::lacking("a Docker engine that answers");
-            return None;
-        }
-        let home = Home::new();
+        let home = Home::with_engine()?;
         let name = format!("{name}-{}", std::process::id());
         home.must(&[
             "up",

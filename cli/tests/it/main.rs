@@ -5,8 +5,8 @@
 mod build;
 mod checkout;
 mod chefcito;
-mod containerfiles;
 mod compose_faults;
+mod containerfiles;
 mod crash;
 mod embedded;
 mod env_example;

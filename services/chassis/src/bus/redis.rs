@@ -31,8 +31,10 @@ use crate::{
     outbox::{Relay, Stored},
 };
 
+mod answer;
 mod beside;
 mod figures;
+mod guard;
 mod look;
 mod lookout;
 mod parcel;
@@ -45,9 +47,10 @@ mod tenancy;
 
 use beside::Beside;
 use figures::Figures;
+pub(crate) use guard::Guard;
 use publisher::{Offer, Publisher};
+pub(crate) use reader::Reader;
 pub(super) use reader::Receipt;
-pub(crate) use reader::{Guard, Reader};
 use scripts::Scripts;
 use stream::Names;
 pub(crate) use tenancy::Tenancy;

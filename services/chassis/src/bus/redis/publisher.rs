@@ -4,7 +4,7 @@
 //! - One batch is on its way at a time; what is offered meanwhile is the next. Without an answer it is sent again, and
 //!   what comes behind it waits, so that events stay in order.
 //! - The broker has an identity: the process that Redis is, and a *life*, which is lost when it forgets. If it is another
-//!   than the one that the service published to, everything above the position is put back on its way.
+//!   than the one that the service published to, everything above the position is offered again.
 //! - How far the readers are is looked up now and then: see [`super::lookout`].
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc};

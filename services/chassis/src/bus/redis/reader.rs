@@ -2,16 +2,14 @@
 
 use std::{array, collections::VecDeque, sync::Arc, time::Duration};
 
-use ::redis::{
-    Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection, from_redis_value, pipe,
-};
+use ::redis::{Pipeline, RedisResult, Value, aio::MultiplexedConnection, pipe};
 use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{
-    ANSWER_MAX, PAUSE, PAUSE_MAX, Redis,
-    look::{read_id, unreadable},
+    ANSWER_MAX, PAUSE, PAUSE_MAX, Redis, answer,
+    guard::Guard,
     parcel,
     stream::{Each, Id, SHARDS},
     tenancy::{Held, Tenancy},
@@ -19,8 +17,6 @@ use super::{
 use crate::{
     bus::{self, Delivery},
     consumer::jittered,
-    database::{StoreError, Tx},
-    leases::{self, Lease},
 };
 
 /// What its failures are noted under.
@@ -81,25 +77,6 @@ enum Place {
     New,
 }
 
-/// The leases under which some events were fetched.
-#[derive(Clone, Debug)]
-pub(crate) struct Guard {
-    shards: Each<Option<i64>>,
-    leases: Arc<[Lease]>,
-    held: watch::Receiver<Held>,
-}
-
-impl Guard {
-    pub(in crate::bus) fn check(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        leases::check_all(tx, &self.leases)
-    }
-
-    pub(in crate::bus) fn is_over(&self) -> bool {
-        let held = self.held.borrow();
-        self.shards.iter().zip(&held.shards).any(|(one, other)| one.is_some() && one != other)
-    }
-}
-
 impl Reader {
     pub(super) fn new(bus: Arc<Redis>, group: &'static str, tenancy: Arc<Tenancy>) -> Self {
         Self {
@@ -127,8 +104,10 @@ impl Reader {
                     } else {
                         self.bus.note_failure(WHO, &error);
                     }
-                    // What was on its way is found again among what is left.
+                    // What was on its way is found again among what is left: also what was acknowledged, and may have
+                    // been without anybody knowing.
                     self.connection = None;
+                    self.acknowledged.iter_mut().for_each(Vec::clear);
                     tokio::time::sleep(jittered(self.pause)).await;
                     self.pause = (self.pause * 2).min(PAUSE_MAX);
                 }
@@ -145,11 +124,7 @@ impl Reader {
                 shards[shard] = Some(epoch);
             }
         }
-        let leases = shards
-            .iter()
-            .enumerate()
-            .filter_map(|(shard, epoch)| epoch.map(|epoch| self.tenancy.lease(shard, epoch)));
-        Guard { shards, leases: leases.collect(), held: self.held.clone() }
+        Guard::new(shards, &self.tenancy)
     }
 
     pub(in crate::bus) fn acknowledge(&mut self, deliveries: &[Delivery]) {
@@ -286,61 +261,33 @@ impl Reader {
     }
 
     fn unpack(&mut self, answer: Value) -> RedisResult<()> {
-        for (stream, entries) in pairs(answer)? {
-            let shard = match &stream {
-                Value::BulkString(name) => self.bus.names.shard_of_stream(name),
-                _ => None,
-            };
-            let Some(shard) = shard else { return Err(unreadable(&stream).into()) };
-            let Value::Array(entries) = entries else { return Err(unreadable(&entries).into()) };
+        for (shard, entries) in answer::read(answer, &self.bus.names)? {
             if entries.is_empty() {
                 self.places[shard] = Place::New;
             }
-            for entry in entries {
-                self.unpack_entry(shard, entry)?;
+            let Some(epoch) = self.shards[shard] else { continue };
+            for (entry, fields) in entries {
+                if let Place::Left(before) = &mut self.places[shard] {
+                    *before = entry;
+                }
+                self.unpack_entry(Receipt { shard, epoch, entry, last: false }, fields);
             }
         }
         Ok(())
     }
 
-    fn unpack_entry(&mut self, shard: usize, entry: Value) -> RedisResult<()> {
-        let (id, fields): (Value, Value) = from_redis_value(entry)?;
-        let entry = read_id(id)?;
-        let Some(epoch) = self.shards[shard] else { return Ok(()) };
-        if let Place::Left(before) = &mut self.places[shard] {
-            *before = entry;
+    fn unpack_entry(&mut self, receipt: Receipt, fields: Vec<answer::Field>) {
+        let events =
+            fields.iter().filter_map(|(kind, json)| parcel::unpack(kind, json, self.group));
+        let mut events = events.peekable();
+        if events.peek().is_none() {
+            // Nothing in it is for this reader, or it is no longer there.
+            self.acknowledged[receipt.shard].push(receipt.entry);
         }
-        let mut last = None;
-        for (kind, json) in pairs(fields)? {
-            let (Value::BulkString(kind), Value::BulkString(json)) = (kind, json) else { continue };
-            let Some(event) = parcel::unpack(&kind, &json, self.group) else { continue };
-            last = Some(self.fetched.len());
-            let receipt = bus::Receipt::Redis(Receipt { shard, epoch, entry, last: false });
+        while let Some(event) = events.next() {
+            let receipt = Receipt { last: events.peek().is_none(), ..receipt };
+            let receipt = bus::Receipt::Redis(receipt);
             self.fetched.push_back(Delivery { event, receipt });
         }
-        match last.and_then(|last| self.fetched.get_mut(last)) {
-            Some(last) => {
-                last.receipt = bus::Receipt::Redis(Receipt { shard, epoch, entry, last: true });
-            }
-            // Nothing in it is for this reader, or it is no longer there.
-            None => self.acknowledged[shard].push(entry),
-        }
-        Ok(())
-    }
-}
-
-/// Reads what is told in pairs, one behind the other or each by itself; nothing is none.
-fn pairs(value: Value) -> Result<Vec<(Value, Value)>, RedisError> {
-    match value {
-        Value::Nil => Ok(Vec::new()),
-        Value::Map(pairs) => Ok(pairs),
-        Value::Array(parts) if parts.iter().all(|part| matches!(part, Value::Array(_))) => {
-            parts.into_iter().map(|part| Ok(from_redis_value(part)?)).collect()
-        }
-        Value::Array(parts) => {
-            let mut parts = parts.into_iter();
-            Ok(std::iter::from_fn(|| Some((parts.next()?, parts.next()?))).collect())
-        }
-        other => Err(unreadable(&other).into()),
     }
 }

@@ -22,12 +22,15 @@ mod store;
 
 const MIGRATIONS: Migrations = Migrations {
     owner: "board",
-    steps: &[(1, "counters", include_str!("../migrations/V1__counters.sql"))],
+    steps: &[
+        (1, "counters", include_str!("../migrations/V1__counters.sql")),
+        (2, "turn", include_str!("../migrations/V2__turn.sql")),
+    ],
 };
 
-/// Every statement of this service, for the test that has both engines prepare them.
+/// Every statement of this service, for the test that has the engines prepare them.
 #[doc(hidden)]
-pub use store::STATEMENTS;
+pub use store::{POSTGRESQL_STATEMENTS, STATEMENTS};
 
 /// The service. Clones are the same.
 #[derive(Clone, Debug)]

@@ -9,13 +9,20 @@ use crate::projection::Counters;
 
 const ADD: &str = "INSERT INTO counters (name, value) VALUES (?1, ?2)
      ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value";
+// A transaction adds several times, each time to other counters: two replicas would wait for each other in a circle.
+const TAKE_TURN: &str = "SELECT id FROM turn WHERE id = 1";
+const TAKE_TURN_LOCKED: &str = "SELECT id FROM turn WHERE id = 1 FOR UPDATE";
 const ALL: &str = "SELECT name, value FROM counters";
 
-/// Every statement of this file.
-pub const STATEMENTS: [&str; 2] = [ADD, ALL];
+/// Every statement of this file that both engines run.
+pub const STATEMENTS: [&str; 3] = [ADD, TAKE_TURN, ALL];
+/// Every statement of this file that only PostgreSQL runs.
+pub const POSTGRESQL_STATEMENTS: [&str; 1] = [TAKE_TURN_LOCKED];
 
-/// Adds to counters, in the order of their names, so that two replicas never wait for each other in a circle.
+/// Adds to counters, which no other replica does until this transaction ends.
 pub(crate) fn add(tx: &mut Tx, added: &Counters) -> Result<(), StoreError> {
+    let take_turn = tx.either(TAKE_TURN, TAKE_TURN_LOCKED);
+    tx.query(take_turn, &[], |_| Ok(()))?;
     tx.execute_each(ADD, added.iter().map(|(name, value)| params![name, value])).map(|_| ())
 }
 

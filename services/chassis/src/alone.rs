@@ -7,6 +7,7 @@ use std::{
     path::PathBuf,
     process::ExitCode,
     sync::{Arc, OnceLock},
+    time::Instant,
 };
 
 use axum::Router;
@@ -184,8 +185,10 @@ impl Alone {
             _ = signals.arrived() => Ok(()),
             failed = working => failed,
         };
+        let began = Instant::now();
         signals.insist();
         floor.close().await;
+        info!(service = self.service, "Has stopped, within {} ms", began.elapsed().as_millis());
         ended
     }
 }

@@ -74,7 +74,7 @@ pub fn acquire(
 /// Makes sure that the lease is still its owner's, and that nobody takes it before this transaction ends.
 ///
 /// # Errors
-/// [`StoreError::Engine`] if it is not: nothing of the transaction may be saved then.
+/// [`StoreError::Conflict`] if it is not: nothing of the transaction may be saved then.
 pub fn check(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
     match tx.execute(CHECK, &params![lease.name, lease.owner, lease.epoch])? {
         0 => Err(lost(lease)),
@@ -84,13 +84,13 @@ pub fn check(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
 
 fn lost(lease: &Lease) -> StoreError {
     let Lease { name, epoch, .. } = lease;
-    StoreError::engine(format!("the lease `{name}` of epoch {epoch} is another's"))
+    StoreError::conflict(format!("the lease `{name}` of epoch {epoch} is another's"))
 }
 
 /// Makes sure of several leases, as [`check`] does of one: one statement on PostgreSQL.
 ///
 /// # Errors
-/// [`StoreError::Engine`] if one of them is another's: nothing of the transaction may be saved then.
+/// [`StoreError::Conflict`] if one of them is another's: nothing of the transaction may be saved then.
 pub(crate) fn check_all(tx: &mut Tx<'_>, leases: &[Lease]) -> Result<(), StoreError> {
     let found: Vec<String> = match &mut *tx.connection {
         // No other process writes here: nobody takes it before this transaction ends.
@@ -115,7 +115,7 @@ pub(crate) fn check_all(tx: &mut Tx<'_>, leases: &[Lease]) -> Result<(), StoreEr
 
 fn lost_any(leases: &[Lease]) -> StoreError {
     let names: Vec<&str> = leases.iter().map(|lease| lease.name.as_str()).collect();
-    StoreError::engine(format!("one of the leases {} is another's", names.join(", ")))
+    StoreError::conflict(format!("one of the leases {} is another's", names.join(", ")))
 }
 
 /// Leases whose names begin alike.

@@ -104,6 +104,9 @@ impl From<StoreError> for Problem {
             StoreError::Unknown(_) => Self::unavailable(
                 "The connection to the database was lost while saving. Repeat the request with its Idempotency-Key.",
             ),
+            StoreError::Conflict(_) => Self::unavailable(
+                "Others change the same at the same time. Nothing was saved; try again.",
+            ),
             StoreError::Engine(_) | StoreError::Closed => {
                 Self::unavailable("The database can't be reached. Nothing was saved; try again.")
             }

@@ -1,6 +1,11 @@
 //! The way of a request: who asks, may they, how much; then on to who answers.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::Request,
@@ -16,7 +21,10 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
-use tokio::sync::{Mutex, Semaphore};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::{sleep_until, timeout},
+};
 use tracing::info;
 use uuid::Uuid;
 
@@ -31,6 +39,10 @@ use crate::{
     trace::{TRACEPARENT, trace_of},
 };
 
+/// How often keys that nobody heard of let the keys be read again at the most.
+const NEWS_EVERY: Duration = Duration::from_millis(100);
+/// How long a key that nobody heard of waits for that.
+const NEWS_WAIT_MAX: Duration = Duration::from_millis(500);
 /// In which header the services are told who asks.
 const KEY: HeaderName = HeaderName::from_static("x-chefcito-key");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -45,8 +57,8 @@ pub(crate) struct Door {
     pub(crate) services: Services,
     pub(crate) service: Service,
     pub(crate) keys: KeyRing,
-    /// Who learns keys holds it, so that what was read earlier is not taken for what is true later.
-    pub(crate) learning: Mutex<()>,
+    /// Who learns keys holds it, so that what was read earlier is not taken for what is true later. When that was last.
+    pub(crate) learning: Mutex<Instant>,
     pub(crate) rate: Rate,
     pub(crate) guest_rate: Rate,
     /// Addresses that showed no key that is known.
@@ -125,14 +137,37 @@ pub(crate) fn paths_of(routes: &[Route]) -> matchit::Router<Vec<usize>> {
 impl Door {
     /// Reads the keys again.
     pub(crate) async fn learn_keys(&self) -> Result<(), StoreError> {
-        let _turn = self.learning.lock().await;
+        let mut learned_at = self.learning.lock().await;
+        let began = Instant::now();
         self.keys.replace(self.service.database().read(store::list).await?);
+        *learned_at = began;
         Ok(())
+    }
+
+    /// Reads the keys again for one that nobody heard of; for many that strangers make up, once.
+    async fn learn_news(&self) {
+        let asked_at = Instant::now();
+        let learn = async {
+            let mut learned_at = self.learning.lock().await;
+            if *learned_at < asked_at {
+                sleep_until((*learned_at + NEWS_EVERY).into()).await;
+                let began = Instant::now();
+                if let Ok(stored) = self.service.database().read(store::list).await {
+                    self.keys.replace(stored);
+                    *learned_at = began;
+                }
+            }
+        };
+        // Who can't read them now knows what it knew before.
+        let _late = timeout(NEWS_WAIT_MAX, learn).await;
     }
 
     /// Answers a request.
     pub(crate) async fn answer(&self, mut request: Request) -> Response {
         let trace = trace_of(request.headers());
+        if self.keys.is_news(request.headers()) {
+            self.learn_news().await;
+        }
         let asked = self.find(request.method(), request.uri().path());
         let route = match &asked {
             Asked::Route(route, _) => Some(*route),

@@ -132,20 +132,31 @@ impl KeyRing {
             .collect();
     }
 
+    /// Returns whether a request shows a key whose id was never heard of: another gateway may just have made it.
+    pub(crate) fn is_news(&self, headers: &HeaderMap) -> bool {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        shown_by(headers).is_some_and(|text| !keys.contains_key(text.id))
+    }
+
     /// Returns who holds the key that a request shows; `None` if it shows none that is known and not revoked.
     pub(crate) fn holder(&self, headers: &HeaderMap) -> Option<Arc<Holder>> {
-        let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-        let (scheme, text) = shown.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return None;
-        }
-        let text = KeyText::parse(text.trim())?;
+        let text = shown_by(headers)?;
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let holder = Arc::clone(keys.get(text.id)?);
         drop(keys);
         let hash = blake3::keyed_hash(&self.hash_key, text.secret.as_bytes());
         bool::from(hash.as_bytes().ct_eq(&holder.hash)).then_some(holder)
     }
+}
+
+/// Returns the key that a request shows, whether it is known or not.
+fn shown_by(headers: &HeaderMap) -> Option<KeyText<'_>> {
+    let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, text) = shown.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return None;
+    }
+    KeyText::parse(text.trim())
 }
 
 #[cfg(test)]

@@ -17,7 +17,10 @@ mod services;
 mod store;
 mod trace;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -173,7 +176,7 @@ impl Gateway {
             routes,
             services: Services::new(own, backends),
             keys,
-            learning: Mutex::new(()),
+            learning: Mutex::new(Instant::now()),
             rate: config.rate,
             guest_rate: config.guest_rate,
             strangers: Addresses::new(),

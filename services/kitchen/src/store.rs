@@ -275,7 +275,7 @@ pub(crate) fn install(tx: &mut Tx<'_>, installation: &Installation) -> Result<()
 /// Saves a turn: a timer for each dish that was started, none for those that are prepared, the stoves, the tickets.
 ///
 /// # Errors
-/// [`StoreError::Engine`] if something is not as it was when the turn was decided; nothing may be saved then.
+/// [`StoreError::Conflict`] if something is not as it was when the turn was decided; nothing may be saved then.
 pub(crate) fn save_turn(tx: &mut Tx<'_>, turn: &Turn) -> Result<(), StoreError> {
     let mut started = Vec::new();
     let mut prepared = Vec::new();
@@ -288,18 +288,18 @@ pub(crate) fn save_turn(tx: &mut Tx<'_>, turn: &Turn) -> Result<(), StoreError> 
     timers::set(tx, COOKING, started.iter().map(|(order, due_at)| (order.as_str(), *due_at)))?;
     let completed = timers::complete(tx, COOKING, prepared.iter().map(String::as_str))?;
     if !completed.iter().all(|completed| *completed) {
-        return Err(StoreError::engine("another kitchen has finished the same dish"));
+        return Err(StoreError::conflict("another kitchen has finished the same dish"));
     }
     let nothing = || Value::Text(String::new());
     let stoves = turn.stoves.iter().map(|(number, before, after)| {
         [number.to_value(), after.to_value(), before.map_or_else(nothing, |order| order.to_value())]
     });
     if !all_changed(&tx.execute_each(CHANGE_STOVE, stoves)?) {
-        return Err(StoreError::engine("another kitchen has taken the same stove"));
+        return Err(StoreError::conflict("another kitchen has taken the same stove"));
     }
     let tickets = turn.tickets.iter().map(|(order, before, after)| params![order, after, before]);
     if !all_changed(&tx.execute_each(ADVANCE_TICKET, tickets)?) {
-        return Err(StoreError::engine("another kitchen has taken the same ticket"));
+        return Err(StoreError::conflict("another kitchen has taken the same ticket"));
     }
     if turn.freed_retiring {
         tx.execute(REMOVE_RETIRED, &[])?;

@@ -314,7 +314,9 @@ fn unsaved(error: StoreError) -> Refusal {
         }
         StoreError::Closed => Refusal::Stopping,
         StoreError::Busy { .. } => Refusal::Busy,
-        StoreError::Engine(_) | StoreError::Unknown(_) => Refusal::Unsaved,
+        StoreError::Engine(_) | StoreError::Conflict(_) | StoreError::Unknown(_) => {
+            Refusal::Unsaved
+        }
     }
 }
 

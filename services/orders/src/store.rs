@@ -133,7 +133,7 @@ pub(crate) fn list(tx: &mut Tx, query: &ListOrders, limit: i64) -> Result<Vec<Or
 /// Saves orders at their new revision.
 ///
 /// # Errors
-/// [`StoreError::Engine`] if one was changed by another replica meanwhile: the batch is decided again.
+/// [`StoreError::Conflict`] if one was changed by another replica meanwhile: the batch is decided again.
 pub(crate) fn advance(tx: &mut Tx, orders: &[Order]) -> Result<(), StoreError> {
     // In key order, so that two replicas never wait for each other in a circle.
     let mut orders: Vec<&Order> = orders.iter().collect();
@@ -145,7 +145,7 @@ pub(crate) fn advance(tx: &mut Tx, orders: &[Order]) -> Result<(), StoreError> {
     match tx.execute_each(ADVANCE, rows)?.iter().position(|changed| *changed == 0) {
         None => Ok(()),
         Some(at) => {
-            Err(StoreError::engine(format!("order {} was changed meanwhile", orders[at].id)))
+            Err(StoreError::conflict(format!("order {} was changed meanwhile", orders[at].id)))
         }
     }
 }

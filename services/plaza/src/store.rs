@@ -18,8 +18,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::commands::sell::Key;
 
 const STATE: &str = "SELECT settings, preset, calls, drawn FROM plaza WHERE id = 1";
-const INSERT_STATE: &str =
-    "INSERT INTO plaza (id, settings, preset, calls, drawn) VALUES (1, ?1, ?2, ?3, ?4)";
+const STATE_LOCKED: &str =
+    "SELECT settings, preset, calls, drawn FROM plaza WHERE id = 1 FOR UPDATE";
+const INSERT_STATE: &str = "INSERT INTO plaza (id, settings, preset, calls, drawn) VALUES (1, ?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
 const SAVE_SETTINGS: &str = "UPDATE plaza SET settings = ?1, preset = ?2 WHERE id = 1";
 const DRAW_ANEW: &str = "UPDATE plaza SET calls = 0, drawn = 0 WHERE id = 1";
 // The first statement of a sale, so that it also keeps other replicas waiting until this one has committed.
@@ -36,7 +37,9 @@ const ADD_TO_STAND: &str = "INSERT INTO stands (ingredient, sold, sales) VALUES 
     SET sold = stands.sold + excluded.sold, sales = stands.sales + excluded.sales";
 const STANDS: &str = "SELECT ingredient, sold, sales FROM stands ORDER BY ingredient";
 
-/// Every statement of the plaza, for the test that prepares them.
+/// Every statement that only PostgreSQL runs.
+pub const POSTGRESQL_STATEMENTS: [&str; 1] = [STATE_LOCKED];
+/// Every statement that both engines run, for the test that prepares them.
 pub const STATEMENTS: [&str; 11] = [
     STATE,
     INSERT_STATE,
@@ -102,21 +105,30 @@ fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::piece(error.to_string()))
 }
 
-/// Returns the state, if there is one yet.
-pub(crate) fn find_state(tx: &mut Tx<'_>) -> Result<Option<State>, StoreError> {
-    tx.query_one(STATE, &[], state_of)
+/// Returns whether the plaza was opened before.
+pub(crate) fn has_state(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+    Ok(tx.query_one(STATE, &[], |_| Ok(()))?.is_some())
 }
 
 /// Returns the state. There is one from the first start on.
 pub(crate) fn state(tx: &mut Tx<'_>) -> Result<State, StoreError> {
-    find_state(tx)?.ok_or_else(|| StoreError::piece("the plaza was never opened"))
+    query_state(tx, STATE)
 }
 
-/// Saves the first state.
-pub(crate) fn insert_state(tx: &mut Tx<'_>, state: &State) -> Result<(), StoreError> {
+/// Returns the state, and keeps every other replica from changing it until this transaction ends.
+pub(crate) fn lock_state(tx: &mut Tx<'_>) -> Result<State, StoreError> {
+    let sql = tx.either(STATE, STATE_LOCKED);
+    query_state(tx, sql)
+}
+
+fn query_state(tx: &mut Tx<'_>, sql: &'static str) -> Result<State, StoreError> {
+    tx.query_one(sql, &[], state_of)?.ok_or_else(|| StoreError::piece("the plaza was never opened"))
+}
+
+/// Saves the first state; returns false, and changes nothing, if there is one already.
+pub(crate) fn insert_first(tx: &mut Tx<'_>, state: &State) -> Result<bool, StoreError> {
     let (settings, preset) = (to_json(&state.settings)?, to_json(&state.preset)?);
-    tx.execute(INSERT_STATE, &params![settings, preset, state.calls, state.drawn])?;
-    Ok(())
+    Ok(tx.execute(INSERT_STATE, &params![settings, preset, state.calls, state.drawn])? == 1)
 }
 
 /// Saves what the plaza is from now on.

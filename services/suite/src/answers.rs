@@ -204,7 +204,7 @@ impl Talk<'_> {
         let told = self.guest.ok("PUT", "/v1/plaza", json!({"delay_ms": 1})).await;
         self.exchanges.push(Exchange {
             question: "PUT /v1/plaza".into(),
-            answer: format!("{} {}", told["delay_ms"], told["outage"]),
+            answer: format!("{} {}", told["settings"]["delay_ms"], told["settings"]["outage"]),
         });
     }
 

@@ -192,6 +192,18 @@ impl Apart {
         (status, began.elapsed())
     }
 
+    /// Returns the processes that ended without being told to.
+    pub fn ended(&mut self) -> Vec<String> {
+        let ended = |one: &mut Process| {
+            one.child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None)))
+        };
+        let ended = self
+            .processes
+            .iter_mut()
+            .filter_map(|one| ended(one).then(|| format!("{} {}", one.service, one.replica)));
+        ended.collect()
+    }
+
     /// Waits until every service is ready.
     pub async fn is_ready(&self) {
         let guest = self.guest(0);

@@ -106,8 +106,12 @@ async fn evening(location: Location, faults: Faults) -> Summary {
         .unwrap()
         .to_bytes();
     let twin = floor.open("board", NOTHING).await.unwrap();
+    let of_one: &[&str] = match twin.database().engine() {
+        "postgresql" => &board::POSTGRESQL_STATEMENTS,
+        _ => &[],
+    };
     twin.database()
-        .read(|tx| board::STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql)))
+        .read(move |tx| board::STATEMENTS.iter().chain(of_one).try_for_each(|sql| tx.prepare(sql)))
         .await
         .unwrap();
     floor.close().await;

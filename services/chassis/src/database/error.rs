@@ -11,9 +11,13 @@ pub enum StoreError {
     /// unreadable event. Other pieces can.
     #[error("the database refused this piece of work: {0}")]
     Piece(Arc<str>),
-    /// The database could not work: connection, disk, deadlock, lost lease. Nothing was saved; try again later.
+    /// The database could not work: connection, disk. Nothing was saved; try again later.
     #[error("the database could not work: {0}")]
     Engine(Arc<str>),
+    /// Somebody else changed the same meanwhile: a deadlock, a revision that is another, a lease that moved. Nothing was
+    /// saved; the writer decides again by itself, a few times.
+    #[error("somebody else changed the same meanwhile: {0}")]
+    Conflict(Arc<str>),
     /// The connection was lost while committing: it may be saved or not. Ask by the idempotency key.
     #[error("the connection to the database was lost while committing: {0}")]
     Unknown(Arc<str>),
@@ -39,6 +43,12 @@ impl StoreError {
     #[must_use]
     pub fn engine(why: impl Into<String>) -> Self {
         Self::Engine(why.into().into())
+    }
+
+    /// Returns that somebody else changed the same meanwhile.
+    #[must_use]
+    pub fn conflict(why: impl Into<String>) -> Self {
+        Self::Conflict(why.into().into())
     }
 
     /// Returns whether the same work may succeed when it is tried again.
@@ -72,6 +82,10 @@ impl From<rusqlite::Error> for StoreError {
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         let text = chain(&error);
+        // Class 40, transaction rollback: deadlocks and serialization failures.
+        if error.code().is_some_and(|code| code.code().starts_with("40")) {
+            return Self::conflict(text);
+        }
         // Classes: 22 data exception, 23 integrity constraint, 42 syntax or access rule
         // (https://www.postgresql.org/docs/current/errcodes-appendix.html).
         let of_the_piece = match error.as_db_error() {

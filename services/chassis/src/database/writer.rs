@@ -1,7 +1,7 @@
 //! One writer: a queue of work before it, and one transaction for all that waits when it turns. Everyone is answered
 //! after the commit.
 //!
-//! A turn first does all work together. If a piece is refused, the whole turn is rolled back and its work is done again
+//! A turn first does all work together. If a piece is refused, or another replica was in the way, the whole turn is rolled back and its work is done again
 //! in transactions of its own, and refused work piece by piece, so that one bad piece costs the others nothing but time.
 //! No savepoints are needed for that, because work is a function of its pieces and the database.
 
@@ -17,7 +17,7 @@ use std::{
 };
 
 use tokio::sync::{Notify, oneshot};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::{Access, Connection, StoreError, Tx};
 use crate::{clock::Clock, outbox};
@@ -28,6 +28,8 @@ pub const BATCH_MAX: usize = 256;
 /// How many pieces of one kind wait at the most; more are refused at once. At 20,000 a second this is a fifth of a
 /// second of work.
 pub const WAITING_MAX: usize = 4_096;
+/// How often work is decided at the most when others change the same at the same time.
+const DECISIONS_MAX: usize = 5;
 /// How much work of other kinds one transaction takes along.
 const WORKS_PER_TURN_MAX: usize = 16;
 
@@ -153,6 +155,11 @@ impl Writer {
                     }
                 }
             }
+            Err(StoreError::Conflict(_)) => {
+                for (work, pieces) in works {
+                    self.alone(work.as_mut(), *pieces);
+                }
+            }
             Err(error) => {
                 warn!(service = self.service, "Saved nothing: {error}");
                 for (work, pieces) in works {
@@ -163,7 +170,7 @@ impl Writer {
     }
 
     fn alone(&mut self, work: &mut dyn Work, pieces: usize) {
-        match self.transaction(|tx| work.run(tx, 0..pieces)) {
+        match self.decided_again(|tx, work| work.run(tx, 0..pieces), work) {
             Ok(saved) => {
                 work.settle(0..pieces, Ok(()));
                 self.hand_over(saved);
@@ -173,13 +180,30 @@ impl Writer {
         }
     }
 
+    /// Does work in a transaction of its own, and again if somebody else changed the same meanwhile.
+    fn decided_again(
+        &mut self,
+        body: impl Fn(&mut Tx<'_>, &mut dyn Work) -> Result<(), StoreError>,
+        work: &mut dyn Work,
+    ) -> Result<Saved, StoreError> {
+        for _ in 1..DECISIONS_MAX {
+            match self.transaction(|tx| body(tx, work)) {
+                Err(StoreError::Conflict(why)) => {
+                    debug!(service = self.service, "Decides again: {why}");
+                }
+                done => return done,
+            }
+        }
+        self.transaction(|tx| body(tx, work))
+    }
+
     fn piece_by_piece(&mut self, work: &mut dyn Work, pieces: usize, why: &Arc<str>) {
         if pieces == 1 {
             work.settle(0..1, Err(StoreError::Piece(Arc::clone(why))));
             return;
         }
         for piece in 0..pieces {
-            match self.transaction(|tx| work.run(tx, piece..piece + 1)) {
+            match self.decided_again(|tx, work| work.run(tx, piece..piece + 1), work) {
                 Ok(saved) => {
                     work.settle(piece..piece + 1, Ok(()));
                     self.hand_over(saved);

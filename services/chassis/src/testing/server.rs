@@ -158,7 +158,9 @@ impl TestServer {
         }
     }
 
-    fn log(&self) -> String {
+    /// Returns what it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
         let mut text = String::new();
         let read = fs::File::open(self.folder.join("log"))
             .and_then(|mut log| log.read_to_string(&mut text));

@@ -107,6 +107,42 @@ async fn one_bad_piece_is_refused_and_the_others_of_its_batch_are_saved() {
 }
 
 #[tokio::test]
+async fn what_others_are_in_the_way_of_is_decided_again_and_harms_nobody_else() {
+    for ground in Ground::all() {
+        let floor = ground.floor(Bus::in_process());
+        let service = floor.open("orders", NOTEBOOK).await.unwrap();
+        let form = service.database().form(raise);
+        let in_the_way = |times: usize| {
+            let (left, database) = (AtomicUsize::new(times), service.database().clone());
+            tokio::spawn(async move {
+                let raise = move |tx: &mut Tx<'_>| {
+                    let lost = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                        left.checked_sub(1)
+                    });
+                    raise(tx, &[1])?;
+                    lost.map_or(Ok(()), |_| Err(StoreError::conflict("another was first")))
+                };
+                database.write(raise).await
+            })
+        };
+        let (twice, always) = (in_the_way(2), in_the_way(1_000));
+        let guests: Vec<_> = (0..50)
+            .map(|_| {
+                let form = form.clone();
+                tokio::spawn(async move { form.submit(1).await })
+            })
+            .collect();
+        for guest in guests {
+            guest.await.unwrap().unwrap();
+        }
+        twice.await.unwrap().unwrap();
+        assert!(matches!(always.await.unwrap(), Err(StoreError::Conflict(_))));
+        assert_eq!(total(service.database()).await, 51);
+        floor.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_bug_in_one_piece_does_not_end_the_writer() {
     let ground = &Ground::all()[0];
     let floor = ground.floor(Bus::in_process());

@@ -1,6 +1,16 @@
 //! Several writers on one schema of PostgreSQL.
 
-use chassis::{bus::Bus, database::StoreError, params};
+use std::sync::{
+    Arc, Barrier,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use chassis::{
+    bus::Bus,
+    database::{StoreError, Tx},
+    params,
+    service::Service,
+};
 
 use crate::stage::{Ground, NOTEBOOK};
 
@@ -77,4 +87,40 @@ async fn a_connection_that_is_cut_is_made_anew() {
     crate::stage::eventually("the writer has a new connection", || async { raise().await.is_ok() })
         .await;
     floor.close().await;
+}
+
+#[tokio::test]
+async fn two_writers_that_wait_for_each_other_both_get_through() {
+    const RAISE_OWN: &str = "UPDATE totals SET value = value + 1 WHERE name = ?1";
+    let Some(ground) = postgres() else { return };
+    let floors = [ground.floor(Bus::in_process()), ground.floor(Bus::in_process())];
+    let first = floors[0].open("orders", NOTEBOOK).await.unwrap();
+    let second = floors[1].open("orders", NOTEBOOK).await.unwrap();
+    let add = "INSERT INTO totals (name, value) VALUES ('other', 0)";
+    first.database().write(move |tx| tx.execute(add, &[])).await.unwrap();
+    // Each has one row when it wants the other's, the first time.
+    let both_have_one = Arc::new(Barrier::new(2));
+    let raise = |service: &Service, names: [&'static str; 2]| {
+        let (both, attempts) = (Arc::clone(&both_have_one), AtomicUsize::new(0));
+        let database = service.database().clone();
+        async move {
+            let raise = move |tx: &mut Tx<'_>| {
+                tx.execute(RAISE_OWN, &params![names[0]])?;
+                if attempts.fetch_add(1, Ordering::SeqCst) == 0 {
+                    both.wait();
+                }
+                tx.execute(RAISE_OWN, &params![names[1]])
+            };
+            database.write(raise).await
+        }
+    };
+    let (one, other) =
+        tokio::join!(raise(&first, ["all", "other"]), raise(&second, ["other", "all"]));
+    assert_eq!((one.unwrap(), other.unwrap()), (1, 1));
+    let sums = "SELECT value FROM totals ORDER BY name";
+    let values = first.database().read(move |tx| tx.query(sums, &[], |row| row.get::<i64>(0)));
+    assert_eq!(values.await.unwrap(), [2, 2]);
+    for floor in floors {
+        floor.close().await;
+    }
 }

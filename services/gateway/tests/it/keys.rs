@@ -32,6 +32,32 @@ async fn a_key_works_from_when_it_is_made_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_key_that_one_gateway_made_is_known_to_the_other_at_once() {
+    let Some(database) = chassis::testing::postgres() else { return };
+    let admin = gateway::new_key().unwrap();
+    let open =
+        async || Stage::at(database.location(), echoes(), config(&admin), admin.clone()).await;
+    let (one, other) = (open().await, open().await);
+    for _ in 0..5 {
+        let added = one.add_key("a guest", Role::Viewer).await;
+        let asked = other.ask(Method::GET, "/v1/orders", Some(&added.secret), Value::Null);
+        assert_eq!(asked.await.status, StatusCode::OK);
+        let path = format!("/v1/keys/{}", added.key.id);
+        other.ask(Method::DELETE, &path, Some(&admin), Value::Null).await;
+        // One that was revoked elsewhere is known for a second more at the most.
+        let began = std::time::Instant::now();
+        while one.ask(Method::GET, "/v1/orders", Some(&added.secret), Value::Null).await.status
+            == StatusCode::OK
+        {
+            assert!(began.elapsed().as_secs() < 20);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+    one.close().await;
+    other.close().await;
+}
+
+#[tokio::test]
 async fn the_last_admin_key_stays() {
     let stage = Stage::open().await;
     let first = stage.admin.split('_').nth(1).unwrap().to_owned();

@@ -132,8 +132,18 @@ impl Stage {
     ) -> Self {
         let location =
             Location::Folder { folder: folder.path().to_owned(), durability: Durability::Process };
+        Self { folder, ..Self::at(location, backends, config, admin).await }
+    }
+
+    pub(crate) async fn at(
+        location: Location,
+        backends: Backends,
+        config: Config,
+        admin: String,
+    ) -> Self {
         let floor = Floor::new(location, Bus::in_process(), Clock::System);
         let gateway = Gateway::open(&floor, config, backends).await.unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         Self { admin, folder, floor, router: gateway.router() }
     }
 

@@ -17,7 +17,7 @@ pub(crate) fn change_settings(
     tx: &mut Tx<'_>,
     change: &ChangePlaza,
 ) -> Result<Result<Plaza, InvalidSettings>, StoreError> {
-    let state = store::state(tx)?;
+    let state = store::lock_state(tx)?;
     let settings = match domain::change(&state.settings, change) {
         Ok(settings) => settings,
         Err(invalid) => return Ok(Err(invalid)),
@@ -34,19 +34,23 @@ pub(crate) fn take_over_preset(
     tx: &mut Tx<'_>,
     preset: &ChangePlaza,
 ) -> Result<Result<(), InvalidSettings>, StoreError> {
-    let before = store::find_state(tx)?;
-    let settings =
-        before.as_ref().map_or(domain::default_settings(), |state| state.settings.clone());
-    let settings = match domain::change(&settings, preset) {
-        Ok(settings) => settings,
-        Err(invalid) => return Ok(Err(invalid)),
-    };
-    match before {
-        None => store::insert_state(tx, &State::new(settings, preset.clone()))?,
-        Some(state) if state.preset != *preset => {
-            store::save_settings(tx, &settings, preset, preset.seed != state.preset.seed)?;
-        }
-        Some(_) => {}
+    let first = domain::change(&domain::default_settings(), preset)
+        .map(|settings| State::new(settings, preset.clone()));
+    match first {
+        Ok(first) if store::insert_first(tx, &first)? => return Ok(Ok(())),
+        Err(invalid) if !store::has_state(tx)? => return Ok(Err(invalid)),
+        _ => {}
     }
-    Ok(Ok(()))
+    let state = store::lock_state(tx)?;
+    if state.preset == *preset {
+        return Ok(Ok(()));
+    }
+    let changed = domain::change(&state.settings, preset);
+    changed.map_or_else(
+        |invalid| Ok(Err(invalid)),
+        |settings| {
+            let draw_anew = preset.seed != state.preset.seed;
+            store::save_settings(tx, &settings, preset, draw_anew).map(Ok)
+        },
+    )
 }

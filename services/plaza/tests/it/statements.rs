@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use chassis::{Clock, bus::Bus, database::Location, service::Floor, testing};
-use plaza::{Plaza, STATEMENTS};
+use plaza::{POSTGRESQL_STATEMENTS, Plaza, STATEMENTS};
 use serde_json::json;
 
 use crate::{Stand, preset};
@@ -15,6 +15,39 @@ async fn sqlite_understands_every_statement() {
         durability: chassis::database::Durability::Process,
     };
     prepare_all(location).await;
+}
+
+#[tokio::test]
+async fn two_plazas_that_open_at_once_are_one() {
+    let Some(database) = testing::postgres() else { return };
+    let floors =
+        [(); 2].map(|()| Floor::new(database.location(), Bus::in_process(), Clock::System));
+    let [first, second] = &floors;
+    let preset =
+        || preset(json!({"delay_ms": 0, "quantity_min": 2, "quantity_max": 2, "zeros": 0}));
+    let (first, second) = tokio::join!(Plaza::open(first, preset()), Plaza::open(second, preset()));
+    let stands = [first, second].map(|plaza| Stand {
+        floor: floors[0].clone(),
+        router: plaza.unwrap().router(),
+        folder: tempfile::tempdir().unwrap(),
+    });
+    for stand in &stands {
+        assert_eq!(stand.buy("lemon").await, 2);
+    }
+    // What each is told at the same time is told to both.
+    let [one, other] = &stands;
+    tokio::join!(one.set(json!({"quantity_max": 7})), other.set(json!({"delay_ms": 1})));
+    for stand in &stands {
+        let (_, told) = stand.get("/v1/plaza").await;
+        assert_eq!(
+            (&told["settings"]["quantity_max"], &told["settings"]["delay_ms"]),
+            (&json!(7), &json!(1))
+        );
+        assert_eq!(stand.sales().await, 2);
+    }
+    for floor in floors {
+        floor.close().await;
+    }
 }
 
 #[tokio::test]
@@ -39,8 +72,13 @@ async fn prepare_all(location: Location) {
     let floor = Floor::new(location, Bus::in_process(), Clock::System);
     let none = chassis::database::Migrations { owner: "plaza_statements", steps: &[] };
     let service = floor.open("plaza", none).await.unwrap();
-    let prepared =
-        service.database().write(|tx| STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql)));
+    let of_one: &[&str] = match service.database().engine() {
+        "postgresql" => &POSTGRESQL_STATEMENTS,
+        _ => &[],
+    };
+    let prepared = service
+        .database()
+        .write(move |tx| STATEMENTS.iter().chain(of_one).try_for_each(|sql| tx.prepare(sql)));
     prepared.await.unwrap();
     floor.close().await;
 }

@@ -34,6 +34,18 @@ async fn two_of_every_service_work_as_one_and_each_may_be_killed() {
     let tally = crowd.go().await;
     apart.is_ready().await;
     guest.audit(&tally.accepted).await;
+    assert_eq!(apart.ended(), [""; 0], "no process may end by itself");
+    // They are decided again; each costs the second after which PostgreSQL looks for them, so there must be few.
+    let circles = deadlocks(&apart).await;
+    assert!(circles <= 3, "replicas waited for each other in a circle: {}", apart.postgres.log());
+}
+
+/// Returns how often transactions waited for each other in a circle.
+async fn deadlocks(apart: &Apart) -> i64 {
+    let (client, connection) = tokio_postgres::connect(&apart.postgres.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = 'chefcito'";
+    client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
 /// Returns how many connections each service has.

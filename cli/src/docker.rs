@@ -10,6 +10,8 @@
 //! - Health is looked at by systemd timers; without systemd the state stays `starting`. Nothing here waits for it.
 //! - Rootless, its containers may not take ports below 1024, and limits of memory and processes need cgroups v2 with the
 //!   controllers given over to the user: `chefcito doctor` looks at that.
+//! - Its list of containers knows no filter for published ports, so the ports are looked through here.
+//! - Its log times are whole seconds, so lines without a time of their own come in no finer order.
 //! - A short image name is looked for below `localhost/` as well; what `chefcito build` made is found under both.
 
 mod archive;

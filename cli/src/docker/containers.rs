@@ -177,7 +177,10 @@ impl Engine {
         &self,
         port: u16,
     ) -> Result<Vec<Container>, EngineError> {
-        self.list(HashMap::from([("publish".to_owned(), vec![port.to_string()])])).await
+        // Podman knows no filter for it.
+        let mut all = self.list(HashMap::new()).await?;
+        all.retain(|container| container.ports.iter().any(|published| published.port == port));
+        Ok(all)
     }
 
     async fn list(

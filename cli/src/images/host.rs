@@ -22,7 +22,7 @@ use super::{
 use crate::error::{CliError, Result};
 
 /// What compiling depends on beside the sources and the compiler.
-const VARIABLES: [&str; 4] = ["AR", "CC", "CFLAGS", "RUSTC_WRAPPER"];
+const VARIABLES: [&str; 5] = ["AR", "CARGO_INCREMENTAL", "CC", "CFLAGS", "RUSTC_WRAPPER"];
 /// What changes the profile, if anybody does.
 const PROFILE_VARIABLES: &str = "CARGO_PROFILE_IMAGE_";
 /// What cargo tells programs that it runs, this one perhaps. A cargo below it must not hear of it: build scripts that look at

@@ -32,7 +32,7 @@ use crate::{
     docker::{Engine, images::Platform},
     error::{CliError, Result},
     output::Output,
-    progress::Progress,
+    progress::{Progress, Waiting},
 };
 
 /// How many images are packed or loaded at a time: enough to keep an engine's disk busy, few enough to fit into memory.
@@ -218,6 +218,7 @@ impl Site<'_> {
         let checksums = Checksums::parse(&lock);
         let pack = async |service: &String| {
             let since = Instant::now();
+            let _shown = Waiting::new(self.output, format_args!("Packing {service}"));
             let binary = compiler.read(self.program(service, &said)?).await?;
             let parts = graph::parts(&metadata, service, &checksums).ok_or_else(|| {
                 CliError::failed(format!("cargo does not know the package `{service}`"))
@@ -290,7 +291,10 @@ impl Site<'_> {
         };
         if !compiled {
             let they = if services.len() == 1 { "the service does" } else { "the services do" };
-            return Err(order::refused(&format!("{they} not compile"), &said.about_the_code));
+            let what = format!("{they} not compile");
+            let free =
+                self.checkout.free_bytes().filter(|_| matches!(compiler, Compiler::Here { .. }));
+            return Err(order::refused(&what, &said.about_the_code, free));
         }
         said.about_the_code.lines().for_each(|line| self.output.status(format_args!("{line}")));
         self.output.status(format_args!("Compiled in {}", seconds(since.elapsed())));

@@ -57,6 +57,12 @@ impl Checkout {
         &self.target
     }
 
+    /// Returns how much may still be written into the target folder, if that can be told.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(&self.target).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// Returns the folder of what `chefcito build` keeps: what it remembers, binaries as they are in images, and bills of
     /// materials.
     pub(crate) fn images(&self) -> PathBuf {

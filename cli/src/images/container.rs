@@ -95,7 +95,7 @@ impl Builder {
             .await?;
         if code != 0 {
             let words = String::from_utf8_lossy(&words);
-            return Err(order::refused("cargo can't read the workspace", words.trim()));
+            return Err(order::refused("cargo can't read the workspace", words.trim(), None));
         }
         serde_json::from_slice(&json).map_err(|error| CliError::Other(error.into()))
     }

@@ -16,7 +16,10 @@ use super::{
     pack::Packed,
     plan::{OnEngine, Step},
 };
-use crate::error::{CliError, Result};
+use crate::{
+    error::{CliError, Result},
+    progress::Waiting,
+};
 
 impl Site<'_> {
     /// Gives the engine what it lacks, then puts `dev` on everything at once.
@@ -43,6 +46,7 @@ impl Site<'_> {
             let lacks = on_engine.image(&packed.service, content.as_str()).is_none();
             if lacks {
                 let name = format!("{}:{content}", repository(&packed.service));
+                let _shown = Waiting::new(self.output, format_args!("Loading {name}"));
                 self.engine.load_image(&name, tar).await?;
             }
             let took = lacks.then(|| packed.took + since.elapsed());

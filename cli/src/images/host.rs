@@ -97,7 +97,7 @@ pub(crate) async fn metadata(checkout: &Checkout, target: &str) -> Result<Metada
     command.args(["metadata", "--locked", "--format-version", "1", "--filter-platform", target]);
     let (succeeded, json, words) = cargo::ask(&mut command).await?;
     if !succeeded {
-        return Err(order::refused("cargo can't read the workspace", &words));
+        return Err(order::refused("cargo can't read the workspace", &words, None));
     }
     serde_json::from_slice(&json).map_err(|error| CliError::Other(error.into()))
 }

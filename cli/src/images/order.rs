@@ -71,17 +71,17 @@ pub(crate) fn target(architecture: &str) -> String {
 }
 
 /// Returns cargo's refusal, with its own words.
-pub(crate) fn refused(what: &str, words: &str) -> CliError {
+pub(crate) fn refused(what: &str, words: &str, free_bytes: Option<u64>) -> CliError {
+    /// With less, linkers die of it without a word about disks.
+    const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
     let hint = if words.contains("--locked") {
-        "run `cargo check` once, so that Cargo.lock says what the manifests say"
+        "run `cargo check` once, so that Cargo.lock says what the manifests say".into()
+    } else if free_bytes.is_some_and(|free| free < FREE_BYTES_MIN) {
+        "the disk with the target folder is full, or nearly so: free some space".into()
     } else {
-        ""
+        String::new()
     };
-    CliError::Failed {
-        what: format!("{what}:\n{}", words.trim_end()),
-        hint: hint.into(),
-        source: None,
-    }
+    CliError::Failed { what: format!("{what}:\n{}", words.trim_end()), hint, source: None }
 }
 
 #[cfg(test)]
@@ -104,6 +104,14 @@ mod tests {
             flags.1.split(FLAG_SEPARATOR).collect::<Vec<_>>(),
             [STATIC, "--remap-path-prefix=/home/a b=/chefcito"]
         );
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_try_if_that_is_known() {
+        let hint = |words, free| refused("it does not compile", words, free).hint();
+        assert_eq!(hint("error[E0308]", Some(u64::MAX)), None);
+        assert!(hint("because --locked was passed", None).unwrap().contains("cargo check"));
+        assert!(hint("ld terminated with signal 7", Some(1000)).unwrap().contains("disk"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod build;
 mod checkout;
 mod chefcito;
+mod compose;
 mod compose_answers;
 mod compose_faults;
 mod containerfiles;

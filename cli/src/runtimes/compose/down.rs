@@ -26,8 +26,8 @@ const SLOW: Duration = Duration::from_secs(3);
 const NETWORK_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How often such a network is tried.
 const TRY_EVERY: Duration = Duration::from_millis(50);
-/// How often what was made at the last moment is looked for.
-const LOOKS: u32 = 10;
+/// How long what the engine was asked for at the last moment may still be on its way.
+const LATE_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Takes the environment down. Its volumes stay unless told otherwise.
 ///
@@ -118,16 +118,23 @@ pub(super) async fn take_down(site: &Site<'_>, volumes: bool) -> Result<bool> {
 /// What the engine refuses.
 pub(super) async fn undo(site: &Site<'_>, volumes_before: &[Named]) -> Result<()> {
     let label = labels::of_project(&site.project);
+    let since = Instant::now();
     let mut quiet_looks = 0;
-    for _ in 0..LOOKS {
-        let had_any = take_down(site, false).await?;
+    while quiet_looks < 2 {
+        let mut had_any = take_down(site, false).await?;
         for volume in site.engine.volumes(&label).await? {
-            if !volumes_before.iter().any(|before| before.name == volume.name) {
-                site.engine.remove_volume(&volume.name).await?;
+            if volumes_before.iter().any(|before| before.name == volume.name) {
+                continue;
+            }
+            had_any = true;
+            match site.engine.remove_volume(&volume.name).await {
+                // A container that was asked for just before has come, and goes with the next look.
+                Err(error) if is_in_use(&error) && since.elapsed() < LATE_WAIT_MAX => {}
+                removed => removed?,
             }
         }
         quiet_looks = if had_any { 0 } else { quiet_looks + 1 };
-        if quiet_looks == 2 {
+        if since.elapsed() > LATE_WAIT_MAX {
             break;
         }
         sleep(TRY_EVERY * 2).await;

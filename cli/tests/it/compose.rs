@@ -1,0 +1,247 @@
+//! The life of a house in containers: up, up again, a change, single services, down; clashes and haste.
+
+use std::{fs, net::TcpListener, process::Command, thread::sleep, time::Duration};
+
+use serde_json::Value;
+
+use crate::chefcito::{Home, Ran, kill};
+
+/// Every service.
+const SERVICES: [&str; 7] =
+    ["gateway", "orders", "kitchen", "inventory", "market", "plaza", "board"];
+
+/// An environment of a name of its own on the engine.
+struct House {
+    home: Home,
+    name: String,
+}
+
+impl House {
+    /// Names one; none, said in a line, where no engine answers.
+    fn name(story: &str) -> Option<Self> {
+        Some(Self { home: Home::with_engine()?, name: format!("{story}-{}", std::process::id()) })
+    }
+
+    fn open(story: &str) -> Option<Self> {
+        let house = Self::name(story)?;
+        house.must(&house.up());
+        Some(house)
+    }
+
+    fn up(&self) -> [&'static str; 8] {
+        ["up", "--runtime", "compose", "--port", "0", "--no-seed", "--timeout", "180s"]
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        self.home.run(&[&["--name", &self.name], args].concat())
+    }
+
+    fn must(&self, args: &[&str]) -> Ran {
+        self.home.must(&[&["--name", &self.name], args].concat())
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.must(&["status", "--json"]).stdout).unwrap()
+    }
+
+    /// The ids of its containers, by service.
+    fn containers(&self) -> Vec<(String, String)> {
+        let project = format!("label=com.docker.compose.project={}", self.name);
+        let format = "{{.Label \"com.docker.compose.service\"}} {{.ID}}";
+        let listed =
+            docker(&["ps", "--all", "--no-trunc", "--filter", &project, "--format", format]);
+        let mut containers: Vec<(String, String)> = listed
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(service, id)| (service.to_owned(), id.to_owned()))
+            .collect();
+        containers.sort();
+        containers
+    }
+
+    fn container(&self, service: &str) -> String {
+        self.containers().into_iter().find(|(name, _)| name == service).unwrap().1
+    }
+
+    /// Everything of its name that is on the engine: containers, networks, volumes.
+    fn traces(&self) -> String {
+        let project = format!("label=com.docker.compose.project={}", self.name);
+        [["ps", "-aq"].as_slice(), &["network", "ls", "-q"], &["volume", "ls", "-q"]]
+            .map(|list| docker(&[list, &["--filter", &project]].concat()))
+            .concat()
+    }
+}
+
+fn docker(args: &[&str]) -> String {
+    let ran = Command::new("docker").args(args).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    assert!(ran.status.success(), "docker {}: {}", args.join(" "), text(&ran.stderr));
+    text(&ran.stdout) + "\n"
+}
+
+#[test]
+fn up_again_changes_nothing_and_a_changed_line_replaces_one_service() {
+    let Some(house) = House::open("changed") else { return };
+    let first = house.containers();
+    let again = house.must(&house.up());
+    assert!(again.stderr.contains("nothing to change"), "{again}");
+    assert_eq!(house.containers(), first);
+
+    // The file of a checkout, with one line changed.
+    let checkout = house.home.state().join("checkout");
+    fs::create_dir_all(checkout.join("manifests")).unwrap();
+    fs::create_dir_all(checkout.join("cli")).unwrap();
+    fs::write(checkout.join("cli/Cargo.toml"), "").unwrap();
+    let file = include_str!("../../../manifests/compose.yaml");
+    let (before, after) = ("${CHEFCITO_STOVES:-8}", "\"3\"");
+    assert!(file.contains(before));
+    fs::write(checkout.join("manifests/compose.yaml"), file.replace(before, after)).unwrap();
+    let up = [&["--name", &house.name][..], &house.up()].concat();
+    let plan = house
+        .home
+        .command(&[&up[..], &["--dry-run"]].concat())
+        .current_dir(&checkout)
+        .output()
+        .unwrap();
+    let plan = String::from_utf8(plan.stdout).unwrap();
+    assert!(plan.contains("kitchen") && plan.contains("CHEFCITO_STOVES"), "{plan}");
+    assert!(!plan.contains("orders"), "{plan}");
+    let changed = house.home.command(&up).current_dir(&checkout).output().unwrap();
+    assert_eq!(changed.status.code(), Some(0), "{}", String::from_utf8_lossy(&changed.stderr));
+    let second = house.containers();
+    let replaced: Vec<&String> = first
+        .iter()
+        .zip(&second)
+        .filter(|(before, after)| before != after)
+        .map(|((service, _), _)| service)
+        .collect();
+    assert_eq!(replaced, ["kitchen"]);
+}
+
+#[test]
+fn services_are_bound_hand_and_foot() {
+    let Some(house) = House::open("bound") else { return };
+    for service in SERVICES {
+        let inspected: Value =
+            serde_json::from_str(&docker(&["inspect", &house.container(service)])).unwrap();
+        let (config, host) = (&inspected[0]["Config"], &inspected[0]["HostConfig"]);
+        let user: u32 =
+            config["User"].as_str().unwrap().split(':').next().unwrap().parse().unwrap();
+        assert!(user >= 10_000, "{service} is user {user}");
+        assert_eq!(host["ReadonlyRootfs"], true, "{service}");
+        assert_eq!(host["CapDrop"], serde_json::json!(["ALL"]), "{service}");
+        assert!(host["CapAdd"].as_array().is_none_or(Vec::is_empty), "{service}");
+        assert_eq!(host["SecurityOpt"], serde_json::json!(["no-new-privileges:true"]), "{service}");
+        assert_eq!(host["Privileged"], false, "{service}");
+        assert!(host["Memory"].as_u64().unwrap() > 0, "{service}");
+        let ports = host["PortBindings"].as_object().unwrap();
+        for binding in ports.values() {
+            assert_eq!(binding[0]["HostIp"], "127.0.0.1", "{service}");
+        }
+        assert_eq!(ports.len(), usize::from(service == "gateway"), "{service}");
+    }
+}
+
+#[test]
+fn what_others_have_survives_down_with_volumes() {
+    let Some(house) = House::open("decoys") else { return };
+    let decoy = format!("{}-decoy", house.name);
+    docker(&["network", "create", &decoy]);
+    docker(&["volume", "create", &decoy]);
+    docker(&["create", "--name", &decoy, "--volume", &format!("{decoy}:/data"), "redis:7.4.5"]);
+    let down = house.must(&["down", "--volumes"]);
+    let left = [
+        docker(&["ps", "-a", "--filter", &format!("name={decoy}"), "--format", "{{.Names}}"]),
+        docker(&["network", "ls", "--filter", &format!("name={decoy}"), "--format", "{{.Name}}"]),
+        docker(&["volume", "ls", "--filter", &format!("name={decoy}"), "--format", "{{.Name}}"]),
+    ];
+    docker(&["rm", "--force", &decoy]);
+    docker(&["network", "rm", &decoy]);
+    docker(&["volume", "rm", &decoy]);
+    assert_eq!(left, [(); 3].map(|()| format!("{decoy}\n")), "{down}");
+    assert_eq!(house.traces().trim(), "", "nothing of its own is left");
+}
+
+#[test]
+fn a_taken_port_is_told_before_anything_is_made() {
+    let Some(house) = House::name("taken") else { return };
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = holder.local_addr().unwrap().port().to_string();
+    let ran = house.run(&["up", "--runtime", "compose", "--port", &port]);
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(ran.stderr.contains(&format!("port {port} is taken")), "{ran}");
+    assert!(ran.stderr.contains(&std::process::id().to_string()), "the holder is named: {ran}");
+    assert_eq!(house.traces().trim(), "");
+}
+
+#[test]
+fn an_interrupted_up_leaves_nothing_and_the_next_one_finishes() {
+    let Some(house) = House::name("haste") else { return };
+    let up = [&["--name", &house.name][..], &house.up()].concat();
+    for delay_ms in [10, 50, 100, 200, 400, 700, 1_000, 1_500, 2_000, 3_000] {
+        let child = house.home.start(&up);
+        let pid = i32::try_from(child.id()).unwrap();
+        // Not to wait for a state, but to hit another moment each time.
+        sleep(Duration::from_millis(delay_ms));
+        kill("-INT", pid);
+        let ran = house.home.finish(&up, child);
+        match ran.code {
+            Some(0) => drop(house.must(&["down", "--volumes"])),
+            Some(130) | None => {}
+            _ => panic!("{ran}"),
+        }
+        assert_eq!(house.traces().trim(), "", "after {delay_ms} ms: {ran}");
+    }
+    house.must(&house.up());
+    assert_eq!(house.status()["ready"], true);
+}
+
+#[test]
+fn single_services_are_scaled_restarted_and_entered() {
+    let Some(house) = House::open("single") else { return };
+    house.must(&["scale", "kitchen=3"]);
+    let kitchens = |house: &House| {
+        house.containers().iter().filter(|(service, _)| service == "kitchen").count()
+    };
+    assert_eq!(kitchens(&house), 3);
+    // It is remembered, and can be taken back.
+    house.must(&house.up());
+    assert_eq!(kitchens(&house), 3);
+    house.must(&["scale", "kitchen=1"]);
+    assert_eq!(kitchens(&house), 1);
+    let refused = house.run(&["scale", "gateway=2"]);
+    assert!(refused.code == Some(2) || refused.code == Some(1), "{refused}");
+
+    let version = house.must(&["exec", "orders", "--", "/orders", "--version"]);
+    assert_eq!(version.stdout, concat!("orders ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(house.run(&["exec", "orders", "--", "/orders", "--nonsense"]).code, Some(2));
+    // Engines do not agree which of the two it is.
+    let nothing = house.run(&["exec", "orders", "--", "/nothing"]);
+    assert!(matches!(nothing.code, Some(126 | 127)), "{nothing}");
+
+    let orders = house.container("orders");
+    let started = |id: &str| docker(&["inspect", "--format", "{{.State.StartedAt}}", id]);
+    let before = started(&orders);
+    house.must(&["restart", "orders"]);
+    assert_ne!(started(&house.container("orders")), before);
+}
+
+#[test]
+fn two_houses_stand_side_by_side_and_know_nothing_of_each_other() {
+    let Some(one) = House::open("left") else { return };
+    let Some(other) = House::open("right") else { return };
+    one.must(&["seed"]);
+    one.must(&["order", "--count", "3"]);
+    other.must(&["seed"]);
+    other.must(&["order", "--count", "1"]);
+    one.must(&["stop"]);
+    assert_eq!(other.status()["orders"]["delivered"], 1);
+    one.must(&["start"]);
+    assert_eq!(one.status()["orders"]["delivered"], 3);
+    one.must(&["audit"]);
+    one.must(&["down"]);
+    other.must(&["audit"]);
+    // What was in volumes is there again.
+    one.must(&one.up());
+    assert_eq!(one.status()["orders"]["delivered"], 3);
+}

@@ -14,6 +14,7 @@ use crate::{
     containers::Containers,
     figures::{Figures, Goal},
     process::micros_each,
+    stage::order,
 };
 
 /// How long.
@@ -24,11 +25,13 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
     house.rest().await?;
     let containers = Containers::of(house.name()).await?;
     let (kitchen, board) = (containers.one("kitchen").await?, containers.one("board").await?);
+    // Who is held still can't say where it is.
+    let target = house.target().await?;
     containers.pause(&kitchen).await?;
     containers.pause(&board).await?;
     let before = containers.cpu().await?;
     let plan = Plan { follow: false, ledger: Some(house.ledger(0)), ..closed(HELD) };
-    let report = house.order(plan).await?;
+    let report = order(plan, &target).await?;
     let cpu = containers.cpu().await? - before;
     containers.unpause(&kitchen).await?;
     containers.unpause(&board).await?;

@@ -6,7 +6,10 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::OnceLock,
+    sync::{
+        LazyLock, OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -200,8 +203,17 @@ impl Apart {
         let ended = self
             .processes
             .iter_mut()
-            .filter_map(|one| ended(one).then(|| format!("{} {}", one.service, one.replica)));
-        ended.collect()
+            .filter_map(|one| ended(one).then_some((one.service, one.replica)));
+        let ended: Vec<_> = ended.collect();
+        let last_word = |service, replica| {
+            self.log(service, replica).lines().last().unwrap_or_default().to_owned()
+        };
+        ended
+            .into_iter()
+            .map(|(service, replica)| {
+                format!("{service} {replica}: {}", last_word(service, replica))
+            })
+            .collect()
     }
 
     /// Waits until every service is ready.
@@ -249,11 +261,16 @@ impl Drop for Process {
     }
 }
 
-/// Returns a port that nobody listens at, below those that the system gives to whoever asks for any.
+/// Returns a port that nobody listens at, below those that the system gives to whoever asks for any. No other test of this
+/// process gets it, not even while who listens there is killed and started again.
 fn free_port() -> u16 {
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    // Processes begin at different ones.
+    static NEXT: LazyLock<AtomicU16> =
+        LazyLock::new(|| AtomicU16::new(Uuid::new_v4().as_u64_pair().0 as u16 % COUNT));
     loop {
-        let drawn = u16::try_from(Uuid::new_v4().as_u128() % 12_000).unwrap();
-        let port = 20_000 + drawn;
+        let port = FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

@@ -10,6 +10,7 @@ use super::{super::count, open_full};
 use crate::{
     containers::{Containers, SERVERS},
     figures::{Figures, Goal},
+    stage::order,
 };
 
 /// How many orders were accepted just before, most of which are under way.
@@ -21,13 +22,15 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
     let house = open_full().await?;
     house.rest().await?;
     let containers = Containers::of(house.name()).await?;
+    // Whoever is killed may be the one who says where the house is.
+    let target = house.target().await?;
     let parts: Vec<&str> = services::ALL.into_iter().chain(SERVERS).collect();
     let mut ledgers = 0;
     for part in &parts {
         for fault in ["kill -9", "pause"] {
             let plan = Plan { follow: false, ledger: Some(house.ledger(ledgers)), ..count(ORDERS) };
             ledgers += 1;
-            let report = house.order(plan).await?;
+            let report = order(plan, &target).await?;
             ensure!(report.accepted == ORDERS, "only {} orders were accepted", report.accepted);
             let container = containers.one(part).await?;
             if fault == "pause" {
@@ -39,7 +42,7 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
                 containers.start(&container).await?;
             }
             let start = Instant::now();
-            let report = house.order(Plan { follow: false, ..count(1) }).await?;
+            let report = order(Plan { follow: false, ..count(1) }, &target).await?;
             ensure!(report.accepted == 1, "no order was taken after {fault} of {part}");
             let took = start.elapsed().as_secs_f64();
             let goal = Goal::at_most(5.0, 1.0);

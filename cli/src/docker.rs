@@ -21,6 +21,7 @@ pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod images;
 pub(crate) mod logs;
+pub(crate) mod machine;
 pub(crate) mod networks;
 mod place;
 mod pulls;

@@ -83,6 +83,8 @@ pub(crate) enum CliError {
     /// A service in a container did not come up, and will not by waiting.
     #[error("{service} did not start: {reason}{}", last_words(last_lines))]
     ServiceFailed {
+        /// The environment.
+        name: EnvironmentName,
         /// The service.
         service: String,
         /// What is known about its end.
@@ -254,8 +256,9 @@ impl CliError {
                 "`chefcito status{0}` shows what does, `chefcito up --runtime compose{0}` starts it",
                 name.flag()
             )),
-            Self::ServiceFailed { service, .. } => Some(format!(
-                "`chefcito logs {service}` has more; mend it, then `chefcito up` goes on from here"
+            Self::ServiceFailed { name, service, .. } => Some(format!(
+                "`chefcito logs{0} {service}` has more; mend it, then `chefcito up --runtime compose{0}` goes on from here",
+                name.flag()
             )),
             Self::NotReady { .. } => {
                 Some("give it longer with `--timeout`, or look at `chefcito logs`".into())

@@ -1,3 +1,5 @@
+mod containers;
+
 use std::{env, fs, io::Write, path::Path};
 
 use clap::Args;
@@ -5,7 +7,6 @@ use serde::Serialize;
 
 use crate::{
     config::{PORT_DEFAULT, Runtime},
-    docker::Engine,
     error::{CliError, Result},
     output::{Output, Style},
     process,
@@ -62,14 +63,15 @@ pub(crate) async fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<()> {
-    let checks = vec![
+    let mut checks = vec![
         state_folder(environment),
         disk_space(environment),
         memory(),
         open_files(),
         port(environment),
-        docker_engine().await,
-        not_yet(Runtime::Compose),
+    ];
+    checks.extend(containers::checks().await);
+    checks.extend([
         tool(Runtime::Kubernetes, "kind", "install kind: https://kind.sigs.k8s.io"),
         tool(
             Runtime::Kubernetes,
@@ -77,7 +79,7 @@ pub(crate) async fn run(
             "install kubectl: https://kubernetes.io/docs/tasks/tools",
         ),
         not_yet(Runtime::Kubernetes),
-    ];
+    ]);
     let lacks = |runtime| {
         checks.iter().any(|check| check.runtime == runtime && check.verdict == Verdict::Lacking)
     };
@@ -229,20 +231,6 @@ fn port(environment: &Environment) -> Check {
         found,
         "`up` takes the next free port, or the one of `--port`",
     )
-}
-
-async fn docker_engine() -> Check {
-    let what = "container engine";
-    match Engine::connect().await {
-        Ok(engine) => {
-            let found = format!("{} at {}, API {}", engine.version(), engine.host(), engine.api());
-            check(Runtime::Compose, what, Verdict::Good, found, "")
-        }
-        Err(error) => {
-            let hint = error.hint().unwrap_or_default();
-            check(Runtime::Compose, what, Verdict::Lacking, error.to_string(), &hint)
-        }
-    }
 }
 
 fn not_yet(runtime: Runtime) -> Check {

@@ -93,6 +93,47 @@ fn runtimes_to_come_say_so() {
 }
 
 #[test]
+fn without_an_engine_there_are_no_containers() {
+    let home = Home::new();
+    insta::assert_snapshot!(home.run(&["up", "--runtime", "compose"]), @r"
+    $ chefcito up --runtime compose
+    stderr: error: no Docker engine answers at unix:///nowhere/docker.sock
+    stderr:   because: No such file or directory (os error 2)
+    stderr: hint: start Docker (`sudo systemctl start docker`), or name an engine in DOCKER_HOST; `--runtime embedded` needs none
+    exit code 7
+    ");
+    let mut odd = home.command(&["up", "--runtime", "compose"]);
+    let ran = home.finish(&[], odd.env("DOCKER_HOST", "pigeon://post").spawn().unwrap());
+    assert_eq!(ran.code, Some(7), "{ran}");
+    assert!(ran.stderr.contains("DOCKER_HOST is `pigeon://post`, which names no engine"), "{ran}");
+    let mut unknown = home.command(&["up", "--runtime", "compose"]);
+    unknown.env_remove("DOCKER_HOST").env("DOCKER_CONTEXT", "far");
+    let ran = home.finish(&[], unknown.spawn().unwrap());
+    assert_eq!(ran.code, Some(7), "{ran}");
+    assert!(ran.stderr.contains("there is no Docker context `far`"), "{ran}");
+    let ran = home.run(&["up", "--runtime", "compose", "--database-url", "postgres://db"]);
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(!home.state().exists(), "nothing was begun");
+}
+
+#[test]
+fn what_only_containers_can_do_is_a_usage_error_in_one_process() {
+    let home = Home::new();
+    for command in ["exec kitchen -- true", "scale kitchen=2", "restart kitchen"] {
+        let ran = home.run(&command.split(' ').collect::<Vec<_>>());
+        assert_eq!(ran.code, Some(3), "{ran}");
+    }
+    home.must(&["up", "--port", "0", "--no-seed"]);
+    for command in ["exec kitchen -- true", "scale kitchen=2", "restart kitchen"] {
+        let ran = home.run(&command.split(' ').collect::<Vec<_>>());
+        assert_eq!(ran.code, Some(2), "{ran}");
+        assert!(ran.stderr.contains("`chefcito` is embedded"), "{ran}");
+    }
+    let ran = home.run(&["up", "--runtime", "compose"]);
+    assert_eq!(ran.code, Some(7), "{ran}");
+}
+
+#[test]
 fn a_state_folder_that_cannot_be_made_is_named() {
     let home = Home::new();
     // A file where a folder should be stops even root, whom permissions do not.

@@ -238,6 +238,7 @@ impl Applying<'_> {
         self.site.engine.stop_container(id, &wanted.name).await?;
         let code = self.site.engine.inspect_container(id).await?.exit_code;
         Err(CliError::ServiceFailed {
+            name: self.site.environment.name().clone(),
             service: wanted.service.clone(),
             reason: format!("it ended with exit code {code}, {FIRST_JOB_TRIES_MAX} times"),
             last_lines: last_words(&self.site.engine, id, &wanted.service).await,
@@ -251,6 +252,7 @@ impl Applying<'_> {
         match (port, is_about_a_port(&error)) {
             (Some(port), true) => Err(ports::taken(port, ports::holder(port, self.site).await)),
             _ if error.message().is_some() => Err(CliError::ServiceFailed {
+                name: self.site.environment.name().clone(),
                 service: wanted.map_or_else(|| name.to_owned(), |wanted| wanted.service.clone()),
                 reason: error.message().unwrap_or_default().to_owned(),
                 last_lines: Vec::new(),

@@ -33,12 +33,10 @@ pub(super) async fn choose(
     site: &Site<'_>,
 ) -> Result<u16> {
     let recorded = site.environment.containers()?.map(|record| record.address.port());
-    let current = || {
-        let gateway = observed.of_service(GATEWAY).next()?;
-        let published = gateway.container.ports.first().map(|published| published.port);
-        published.or(recorded).or_else(|| published_by_label(&gateway.container))
-    };
-    match (asked, current()) {
+    let gateway = observed.of_service(GATEWAY).next().map(|seen| &seen.container);
+    let published = gateway.and_then(|gateway| gateway.ports.first()).map(|port| port.port);
+    let current = published.or(recorded).or_else(|| published_by_label(gateway?));
+    match (asked, current) {
         (Some(0) | None, Some(current)) => Ok(current),
         (Some(0), None) => any_free(),
         (Some(port), _) => Ok(port),

@@ -65,6 +65,11 @@ impl Watch {
         Self { events, task }
     }
 
+    /// Forgets what has happened by now: what was stopped to be started again has died by our own hand.
+    pub(super) fn forget(&mut self) {
+        while self.events.try_recv().is_ok() {}
+    }
+
     /// Returns the next event; `None` when the engine tells no more.
     pub(super) async fn next(&mut self) -> Option<Event> {
         self.events.recv().await?.ok()
@@ -98,12 +103,13 @@ pub(super) async fn await_ready(
         gateway_runs: false,
         deaths: Deaths::default(),
     };
+    watch.forget();
     waiting.look().await?;
     let asker = Asker::new(site, layout, port, &waiting.names, waiting.gateway_runs)?;
     let shown = Waiting::new(site.output, "Waiting until every service is ready");
     let mut tell = interval_at(tokio::time::Instant::now() + TELL_EVERY, TELL_EVERY);
     let mut last = String::from("nobody has answered yet");
-    let mut answer = Box::pin(asker.ask(Duration::ZERO));
+    let mut answer = Box::pin(asker.ask(asker.first_pause()));
     loop {
         tokio::select! {
             said = &mut answer => {
@@ -192,6 +198,7 @@ impl Wait<'_> {
 
     async fn failed(&self, wanted: &WantedContainer, id: &str, reason: String) -> CliError {
         CliError::ServiceFailed {
+            name: self.site.environment.name().clone(),
             service: wanted.service.clone(),
             reason,
             last_lines: last_words(&self.site.engine, id, &wanted.service).await,

@@ -23,6 +23,8 @@ use crate::{
 const ASK_EVERY: Duration = Duration::from_millis(25);
 /// The same, where each question starts a process in each container.
 const RUN_EVERY: Duration = Duration::from_millis(200);
+/// What comes to nothing does so within this, more often than not.
+const LIVED_MIN: Duration = Duration::from_millis(500);
 /// How long one answer may take; a gateway whose services hang answers after two seconds.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(4);
 
@@ -95,6 +97,14 @@ impl Asker {
                     false => Answer::NotYet(format!("not ready: {}", unready.join(", "))),
                 }
             }
+        }
+    }
+
+    /// Returns how long to wait before the first question: what has no health check shows only by living on that it came up.
+    pub(super) const fn first_pause(&self) -> Duration {
+        match self {
+            Self::Gateway(..) => Duration::ZERO,
+            Self::Containers(..) => LIVED_MIN,
         }
     }
 

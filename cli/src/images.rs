@@ -31,18 +31,14 @@ mod sbom;
 mod sources;
 mod toolchain;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 pub(crate) use self::{
     archive::{ContentTag, DEV_TAG, repository},
     build::build,
 };
 use self::{checkout::Checkout, plan::OnEngine};
-use crate::{
-    docker::Engine,
-    error::{CliError, Result},
-    output::Output,
-};
+use crate::{docker::Engine, error::Result, output::Output};
 
 /// What to build.
 #[derive(Clone, Debug, Default)]
@@ -72,82 +68,37 @@ pub(crate) struct Built {
     pub(crate) sbom: PathBuf,
 }
 
-/// Returns, for each service, the content that its `dev` tag stands for on the engine; `None` if it has no such image. An
-/// image that was built by other means gets the tag of its content here.
+/// Sees to it that the engine has the images of services: builds all of them if `always`, else those that it lacks.
 ///
 /// # Errors
-/// [`CliError::Engine`] if the engine can't be asked.
-pub(crate) async fn built(
-    engine: &Engine,
-    services: &[String],
-) -> Result<BTreeMap<String, Option<ContentTag>>> {
-    let on_engine = on_engine(engine).await?;
-    let mut built = BTreeMap::new();
-    for service in services {
-        let content = match (on_engine.dev(service), on_engine.image(service, DEV_TAG)) {
-            (Some(content), _) => Some(content),
-            (None, Some((id, _))) => adopt(engine, service, id).await?,
-            (None, None) => None,
-        };
-        let _none = built.insert(service.clone(), content);
-    }
-    Ok(built)
-}
-
-/// Gives an image that somebody else built the tag of its content. An image's id is the hash of what is in it.
-async fn adopt(engine: &Engine, service: &str, id: &str) -> Result<Option<ContentTag>> {
-    let hash = id.rsplit(':').next().unwrap_or(id);
-    let Some(content) = ContentTag::of_hash(hash) else { return Ok(None) };
-    engine.tag_image(id, &repository(service), content.as_str()).await?;
-    Ok(Some(content))
-}
-
-/// Returns the content that each service is to run: builds all of them first if `always`, or if one lacks and there is a
-/// checkout to build it in.
-///
-/// # Errors
-/// [`CliError::Lacking`] if an image lacks and can't be built; or as [`build`].
+/// As [`build`], if anything is to be built.
 pub(crate) async fn build_missing_or_all(
     engine: &Engine,
     services: &[String],
     always: bool,
     output: &Output,
-) -> Result<BTreeMap<String, ContentTag>> {
-    let lacking = |built: &BTreeMap<String, Option<ContentTag>>| -> Vec<String> {
-        built
-            .iter()
-            .filter(|(_, content)| content.is_none())
-            .map(|(service, _)| service.clone())
-            .collect()
-    };
-    let before = if always { BTreeMap::new() } else { built(engine, services).await? };
-    let missing = if always { services.to_vec() } else { lacking(&before) };
-    if missing.is_empty() {
-        return Ok(present(before));
+) -> Result<()> {
+    let wanted = if always { services.to_vec() } else { missing(engine, services).await? };
+    if wanted.is_empty() {
+        return Ok(());
     }
     if !always {
-        output.status(format_args!("No image yet of {}", missing.join(", ")));
+        output.status(format_args!("The engine has no image of {}", wanted.join(", ")));
     }
-    let _built =
-        build(engine, &Options { services: missing, ..Options::default() }, output).await?;
-    let after = built(engine, services).await?;
-    match lacking(&after).as_slice() {
-        [] => Ok(present(after)),
-        lacking => Err(CliError::Lacking {
-            what: format!("the engine has no image of {}", lacking.join(", ")),
-            hint: "another command may have removed it: try again".into(),
-        }),
-    }
+    build(engine, &Options { services: wanted, ..Options::default() }, output).await.map(drop)
 }
 
-fn present(built: BTreeMap<String, Option<ContentTag>>) -> BTreeMap<String, ContentTag> {
-    built.into_iter().filter_map(|(service, content)| Some((service, content?))).collect()
+/// Returns the services that the engine has no `dev` image of.
+async fn missing(engine: &Engine, services: &[String]) -> Result<Vec<String>> {
+    let on_engine = on_engine(engine).await?;
+    let is_missing = |service: &&String| on_engine.image(service, DEV_TAG).is_none();
+    Ok(services.iter().filter(is_missing).cloned().collect())
 }
 
 /// Says early that there is nothing to build here.
 ///
 /// # Errors
-/// [`CliError::Lacking`] outside of a checkout.
+/// [`crate::error::CliError::Lacking`] outside of a checkout.
 pub(crate) fn require_checkout() -> Result<()> {
     Checkout::find().map(drop)
 }

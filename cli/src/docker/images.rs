@@ -12,8 +12,9 @@ use futures_util::TryStreamExt;
 
 use super::{Engine, errors::EngineError};
 
-/// What Podman puts before names that say nothing of where they are from.
-const LOCAL_PREFIX: &str = "localhost/";
+/// What Podman puts before names that say nothing of where they are from: the one when an image is loaded, the other when it is
+/// tagged.
+const PODMAN_PREFIXES: [&str; 2] = ["localhost/", "docker.io/library/"];
 
 /// An image that an engine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +55,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] if they can't be listed.
     pub(crate) async fn images(&self, pattern: &str) -> Result<Vec<Image>, EngineError> {
-        let patterns = vec![pattern.to_owned(), format!("{LOCAL_PREFIX}{pattern}")];
-        self.list_images(HashMap::from([("reference", patterns)])).await
+        self.list_images(HashMap::from([("reference", vec![pattern.to_owned()])])).await
     }
 
     /// Returns all images, in one call.
@@ -76,8 +76,11 @@ impl Engine {
             .list_images(Some(options))
             .await
             .map_err(self.could_not(|| "list its images".into()))?;
-        let plain =
-            |name: String| name.strip_prefix(LOCAL_PREFIX).map_or(name.clone(), str::to_owned);
+        let plain = |name: String| {
+            let mut plain =
+                PODMAN_PREFIXES.into_iter().filter_map(|prefix| name.strip_prefix(prefix));
+            plain.next().map_or(name.clone(), str::to_owned)
+        };
         Ok(images
             .into_iter()
             .map(|image| Image {

@@ -71,7 +71,7 @@ pub(crate) struct Built {
 /// Sees to it that the engine has the images of services: builds all of them if `always`, else those that it lacks.
 ///
 /// # Errors
-/// As [`build`], if anything is to be built.
+/// As [`build()`], if anything is to be built.
 pub(crate) async fn build_missing_or_all(
     engine: &Engine,
     services: &[String],

@@ -42,7 +42,7 @@ impl Bus {
     /// Makes a bus over a Redis, which may be away.
     ///
     /// # Errors
-    /// [`redis::SettingsError`] if its address is none.
+    /// `redis::SettingsError` if its address is none.
     pub fn redis(settings: Settings) -> Result<Self, redis::SettingsError> {
         Ok(Self::Redis(Arc::new(Redis::new(settings)?)))
     }

@@ -1,9 +1,9 @@
 //! Events on their way out.
 //!
 //! An announced event is a row of the outbox, written in the transaction of the change that it tells. After the commit the
-//! writer hands the rows to the [`Relay`], which offers them to the bus at once. A bus within the process takes each over
+//! writer hands the rows to the `Relay`, which offers them to the bus at once. A bus within the process takes each over
 //! when all readers have committed it, in any order: it is marked in the table `unpublished`. A broker takes them over in
-//! their order, and is known by places: see [`position`].
+//! their order, and is known by places: see `position`.
 //! What may not be on its way yet stays in the table and is read when there is room: on the writer's own thread, between
 //! two commits, so that no row is missed and none overtakes another.
 

@@ -112,7 +112,7 @@ pub enum SettingsError {
 /// `CHEFCITO_REDIS_PREFIX` before all keys; else one within the process.
 ///
 /// # Errors
-/// [`SettingsError`] if a setting is not what it should be.
+/// `SettingsError` if a setting is not what it should be.
 pub fn from_environment() -> Result<super::Bus, SettingsError> {
     let Some(url) = config::secret("CHEFCITO_REDIS_URL")? else {
         return Ok(super::Bus::in_process());

@@ -47,6 +47,10 @@ impl Home {
         Self { folder: tempfile::Builder::new().prefix(prefix).tempdir().unwrap(), engine }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join(".local/state/chefcito")
     }

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, what can't be is a failure")]
 
+mod api_server;
 mod build;
 mod checkout;
 mod chefcito;
+mod cluster;
 mod compose;
 mod compose_answers;
 mod compose_faults;

@@ -9,6 +9,7 @@ const WITHIN: Duration = Duration::from_secs(120);
 pub(crate) enum Asked {
     Secrets(PathBuf),
     Roles { within: Duration },
+    Env,
     Version,
     Help,
 }
@@ -25,6 +26,7 @@ pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Asked, S
             Ok(within) => Ok(Asked::Roles { within }),
             Err(_) => Err(format!("--within should be a duration such as 120s, not `{text}`")),
         },
+        (["env"], _) => Ok(Asked::Env),
         (["--version" | "-V"], _) => Ok(Asked::Version),
         (["--help" | "-h"], _) => Ok(Asked::Help),
         ([], _) => Err("say what to make".into()),
@@ -49,12 +51,14 @@ mod tests {
         assert_eq!(read_all(&["roles"]), Ok(Asked::Roles { within: WITHIN }));
         let second = Duration::from_secs(1);
         assert_eq!(read_all(&["roles", "--within", "1s"]), Ok(Asked::Roles { within: second }));
+        assert_eq!(read_all(&["env"]), Ok(Asked::Env));
         assert_eq!(read_all(&["--version"]), Ok(Asked::Version));
         for bad in [
             &[][..],
             &["secrets"],
             &["secrets", ""],
             &["secrets", "a", "b"],
+            &["env", "local"],
             &["roles", "now"],
             &["roles", "--within", "soon"],
             &["serve"],

@@ -1,8 +1,9 @@
 //! Makes what the services of an environment find when they start, and then ends: `secrets FOLDER` makes the files that each
-//! of them reads, `roles` its role and its schema in PostgreSQL.
+//! of them reads, `env` prints the same for a Secret on Kubernetes, `roles` makes its role and its schema in PostgreSQL.
 //!
-//! Both make what should be there of what is there: run again, at once, or after it was killed at any moment, the outcome
-//! is the same. Everything secret derives from one seed, so that a file that was lost comes back as it was.
+//! `secrets` and `roles` make what should be there of what is there: run again, at once, or after they were killed at any
+//! moment, the outcome is the same. Everything secret derives from one seed, so that a file that was lost comes back as it
+//! was.
 
 mod arguments;
 mod folder;
@@ -16,13 +17,15 @@ use std::{
 use chassis::{config, database::chain};
 
 use arguments::Asked;
-use secrets::Places;
+use secrets::{Places, Seed};
 
-type Failure = Box<dyn Error + Send + Sync>;
+/// Why something could not be made.
+pub type Failure = Box<dyn Error + Send + Sync>;
 
 const USAGE: &str = "\
 Usage: bootstrap secrets FOLDER            makes the secrets that are missing; needs root, or the right to give files away
        bootstrap roles [--within DURATION] waits for PostgreSQL (120s) and makes a role and a schema for each service
+       bootstrap env                       prints secrets for a new environment on Kubernetes, a NAME=value each line
        bootstrap --version";
 
 /// Does what the arguments ask for. Returns 0 when it is done, 1 with the reason on stderr if it could not be, 2 if nobody
@@ -31,6 +34,10 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let done = match arguments::read(arguments) {
         Ok(Asked::Secrets(folder)) => make_secrets(&folder),
         Ok(Asked::Roles { within }) => make_roles(within),
+        Ok(Asked::Env) => new_env().map(|text| {
+            // Who does not listen any more misses it.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+        }),
         Ok(Asked::Version) => {
             // Who does not listen any more misses it.
             let _ = writeln!(std::io::stdout(), "bootstrap {}", env!("CARGO_PKG_VERSION"));
@@ -52,6 +59,18 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Makes secrets for a new environment on Kubernetes, one `NAME=value` a line: what its `secrets.env` consists of. Reads
+/// `CHEFCITO_POSTGRES_ADDRESS` and `CHEFCITO_POSTGRES_DATABASE`.
+///
+/// # Errors
+/// If one of these can't be used, or the system has no randomness to give.
+pub fn new_env() -> Result<String, Failure> {
+    let places = Places::from_environment()?;
+    let seed = Seed::new().map_err(|error| format!("can't make a seed: {error}"))?;
+    let lines = secrets::variables(&seed, &places).into_iter();
+    Ok(lines.map(|(name, value)| format!("{name}={value}\n")).collect())
 }
 
 fn make_secrets(folder: &Path) -> Result<(), Failure> {

@@ -164,6 +164,29 @@ pub(crate) fn files(seed: &Seed, places: &Places) -> Vec<SecretFile> {
     files
 }
 
+/// Returns the secrets of an environment by the names that they have in its Secret on Kubernetes: the same values as in
+/// [`files()`], each once.
+#[must_use]
+pub(crate) fn variables(seed: &Seed, places: &Places) -> Vec<(String, String)> {
+    let all = files(seed, places).into_iter();
+    let mut variables: Vec<(String, String)> = all
+        .filter_map(|SecretFile { path, text, .. }| {
+            let (owner, name) = path.split_once('/')?;
+            let variable = match (owner, name) {
+                ("postgres", "password") => "postgres-password".into(),
+                ("postgres", _) => return None,
+                (_, "roles.json") => "role-passwords".into(),
+                (service, "database.url") => format!("{service}-database-url"),
+                (_, name) => name.replace('.', "-"),
+            };
+            Some((variable, text.trim_end().to_owned()))
+        })
+        .collect();
+    variables.sort();
+    variables.dedup();
+    variables
+}
+
 fn file(path: &str, owner: u32, secret: String) -> SecretFile {
     SecretFile { path: path.to_owned(), owner, text: secret + "\n" }
 }
@@ -210,6 +233,31 @@ mod tests {
         assert!(text("gateway/admin.key").starts_with("cfk_local_"));
         assert_eq!(text("orders/service.token"), text("board/service.token"));
         assert!(text("orders/database.url").ends_with("@postgres:5432/chefcito\n"));
+    }
+
+    #[test]
+    fn each_secret_is_a_variable_of_one_name() {
+        let variables = variables(&seed(1), &Places::default());
+        let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "admin-database-url",
+                "admin-key",
+                "board-database-url",
+                "gateway-database-url",
+                "inventory-database-url",
+                "key-pepper",
+                "kitchen-database-url",
+                "market-database-url",
+                "orders-database-url",
+                "plaza-database-url",
+                "postgres-password",
+                "role-passwords",
+                "service-token",
+            ]
+        );
+        assert!(variables.iter().all(|(_, value)| !value.is_empty() && !value.contains('\n')));
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The environment as `manifests/compose.yaml` lays it out, read strictly: what chefcito does not do is an error that names
 //! its place in the document, and is never passed over in silence. `x-…` keys are for people and are left alone.
 
-mod at;
+pub(crate) mod at;
 mod interpolation;
 mod merge;
 mod model;
 mod networks;
 mod service;
 mod sizes;
-mod where_is;
+pub(crate) mod where_is;
 mod words;
 
 use std::{

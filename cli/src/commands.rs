@@ -14,6 +14,7 @@ pub(crate) mod logs;
 mod man;
 pub(crate) mod order;
 mod plaza;
+mod render;
 mod restart;
 mod run;
 mod scale;
@@ -116,6 +117,7 @@ enum Command {
     Audit(audit::AuditArgs),
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
+    Render(render::RenderArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -124,13 +126,14 @@ enum Command {
 }
 
 /// The commands as the help shows them: by what one wants to do.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Open and close",
         &["build", "run", "up", "down", "stop", "start", "restart", "scale", "exec"],
     ),
     ("Feed", &["seed", "order", "cancel", "plaza", "keys", "dead-letters"]),
     ("Watch and prove", &["status", "logs", "story", "audit"]),
+    ("Elsewhere", &["render"]),
     ("This machine", &["doctor", "completions", "man"]),
 ];
 
@@ -246,6 +249,7 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
         Command::Doctor(args) => {
             wait_for(async |signals| signals.or(doctor::run(args, environment, output)).await)
         }
+        Command::Render(args) => render::run(args, output),
         Command::Completions(args) => completions::run(&args, output),
         Command::Man(args) => man::run(&args, output),
         Command::House(args) => house::run(&args, environment),

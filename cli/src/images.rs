@@ -31,13 +31,13 @@ mod sbom;
 mod sources;
 mod toolchain;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 pub(crate) use self::{
     archive::{ContentTag, DEV_TAG, repository},
     build::build,
 };
-use self::{checkout::Checkout, plan::OnEngine};
+use self::{checkout::Checkout, memory::Memory, plan::OnEngine};
 use crate::{docker::Engine, error::Result, output::Output};
 
 /// What to build.
@@ -101,6 +101,12 @@ async fn missing(engine: &Engine, services: &[String]) -> Result<Vec<String>> {
 /// [`crate::error::CliError::Lacking`] outside of a checkout.
 pub(crate) fn require_checkout() -> Result<()> {
     Checkout::find().map(drop)
+}
+
+/// Returns what each service was when it was last built in the checkout around the current folder; nothing outside of one.
+pub(crate) fn newest_contents() -> BTreeMap<String, ContentTag> {
+    let memory = Checkout::find().map(|checkout| Memory::read(&checkout.memory()));
+    memory.map(|memory| memory.newest().clone()).unwrap_or_default()
 }
 
 async fn on_engine(engine: &Engine) -> Result<OnEngine> {

@@ -1,4 +1,7 @@
-//! Reads YAML into plain values, with nothing decided about them. The only place that knows which parser does it.
+//! Reads YAML into plain values, with nothing decided about them, and writes it. The only place that knows which parser does
+//! it.
+
+mod write;
 
 use std::{cell::Cell, fmt};
 
@@ -6,6 +9,9 @@ use serde::{
     Deserializer,
     de::{self, DeserializeSeed, EnumAccess, MapAccess, SeqAccess, Visitor},
 };
+use serde_json::{Map, Value};
+
+pub(crate) use self::write::text_of;
 
 /// How much a text may repeat by aliases, in values and bytes of text: more than anybody would by hand.
 const REPEATED_MAX: usize = 64 * 1024;
@@ -41,6 +47,27 @@ impl Node {
             Self::List(_) => "a list".into(),
             Self::Map(_) => "a map".into(),
         }
+    }
+
+    /// Returns it as JSON has it; the error names a key that is there twice.
+    pub(crate) fn to_json(&self) -> Result<Value, String> {
+        Ok(match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Whole(value) => (*value).into(),
+            Self::Number(value) => (*value).into(),
+            Self::Text(text) => text.clone().into(),
+            Self::List(list) => list.iter().map(Self::to_json).collect::<Result<_, _>>()?,
+            Self::Map(entries) => {
+                let mut map = Map::new();
+                for (key, node) in entries {
+                    if map.insert(key.clone(), node.to_json()?).is_some() {
+                        return Err(format!("`{key}` is there twice"));
+                    }
+                }
+                Value::Object(map)
+            }
+        })
     }
 }
 

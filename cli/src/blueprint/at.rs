@@ -7,20 +7,20 @@ use crate::yaml::Node;
 
 /// What is wrong with a document, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Flaw {
+pub(crate) struct Flaw {
     /// The place, as `services.orders.image`; empty if it is the document itself.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// The line, if it is known already.
-    pub(super) line: Option<usize>,
+    pub(crate) line: Option<usize>,
     what: String,
 }
 
 impl Flaw {
-    pub(super) fn new(path: impl Into<String>, what: impl Into<String>) -> Self {
+    pub(crate) fn new(path: impl Into<String>, what: impl Into<String>) -> Self {
         Self { path: path.into(), line: None, what: what.into() }
     }
 
-    pub(super) fn at_line(line: usize, what: String) -> Self {
+    pub(crate) fn at_line(line: usize, what: String) -> Self {
         Self { path: String::new(), line: (line > 0).then_some(line), what }
     }
 }
@@ -34,30 +34,34 @@ impl std::fmt::Display for Flaw {
     }
 }
 
-pub(super) type Result<T, E = Flaw> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Flaw> = std::result::Result<T, E>;
 
 /// Returns the place of something in something.
-pub(super) fn below(path: &str, key: &str) -> String {
+pub(crate) fn below(path: &str, key: &str) -> String {
     if path.is_empty() { key.into() } else { format!("{path}.{key}") }
 }
 
 /// A value and its place.
 #[derive(Clone, Debug)]
-pub(super) struct At<'a> {
+pub(crate) struct At<'a> {
     path: String,
     node: &'a Node,
 }
 
 impl<'a> At<'a> {
-    pub(super) const fn root(node: &'a Node) -> Self {
+    pub(crate) const fn root(node: &'a Node) -> Self {
         Self { path: String::new(), node }
     }
 
-    pub(super) const fn node(&self) -> &'a Node {
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(crate) const fn node(&self) -> &'a Node {
         self.node
     }
 
-    pub(super) fn flaw(&self, what: impl Into<String>) -> Flaw {
+    pub(crate) fn flaw(&self, what: impl Into<String>) -> Flaw {
         Flaw::new(&self.path, what)
     }
 
@@ -65,12 +69,12 @@ impl<'a> At<'a> {
         self.flaw(format!("it should be {what}, not {}", self.node.kind()))
     }
 
-    pub(super) const fn is_null(&self) -> bool {
+    pub(crate) const fn is_null(&self) -> bool {
         matches!(self.node, Node::Null)
     }
 
     /// Returns the keys and values of a map; nothing at all counts as an empty one.
-    pub(super) fn entries(&self) -> Result<Vec<(String, At<'a>)>> {
+    pub(crate) fn entries(&self) -> Result<Vec<(String, At<'a>)>> {
         match self.node {
             Node::Null => Ok(Vec::new()),
             Node::Map(entries) => Ok(entries
@@ -83,11 +87,11 @@ impl<'a> At<'a> {
     }
 
     /// Returns the fields of a map, to be taken one by one.
-    pub(super) fn fields(&self) -> Result<Fields<'a>> {
+    pub(crate) fn fields(&self) -> Result<Fields<'a>> {
         Ok(Fields { entries: self.entries()? })
     }
 
-    pub(super) fn list(&self) -> Result<Vec<At<'a>>> {
+    pub(crate) fn list(&self) -> Result<Vec<At<'a>>> {
         match self.node {
             Node::Null => Ok(Vec::new()),
             Node::List(list) => Ok(list
@@ -100,7 +104,7 @@ impl<'a> At<'a> {
     }
 
     /// Returns a text; numbers and truths are as good as their text.
-    pub(super) fn text(&self) -> Result<String> {
+    pub(crate) fn text(&self) -> Result<String> {
         match self.node {
             Node::Text(text) => Ok(text.clone()),
             Node::Whole(number) => Ok(number.to_string()),
@@ -110,11 +114,11 @@ impl<'a> At<'a> {
         }
     }
 
-    pub(super) fn texts(&self) -> Result<Vec<String>> {
+    pub(crate) fn texts(&self) -> Result<Vec<String>> {
         self.list()?.iter().map(At::text).collect()
     }
 
-    pub(super) fn truth(&self) -> Result<bool> {
+    pub(crate) fn truth(&self) -> Result<bool> {
         match self.text()?.as_str() {
             "true" | "yes" | "on" => Ok(true),
             "false" | "no" | "off" => Ok(false),
@@ -122,20 +126,20 @@ impl<'a> At<'a> {
         }
     }
 
-    pub(super) fn parsed<T: std::str::FromStr>(&self, what: &str) -> Result<T> {
+    pub(crate) fn parsed<T: std::str::FromStr>(&self, what: &str) -> Result<T> {
         self.text()?.trim().parse().map_err(|_| self.expected(what))
     }
 
-    pub(super) fn duration(&self) -> Result<Duration> {
+    pub(crate) fn duration(&self) -> Result<Duration> {
         sizes::duration(&self.text()?).ok_or_else(|| self.expected("a duration such as 1m30s"))
     }
 
-    pub(super) fn bytes(&self) -> Result<u64> {
+    pub(crate) fn bytes(&self) -> Result<u64> {
         sizes::bytes(&self.text()?).ok_or_else(|| self.expected("a size such as 128m"))
     }
 
     /// Returns names and values, written as a map or as a list of `NAME=VALUE`. A name without a value has none.
-    pub(super) fn pairs(&self) -> Result<BTreeMap<String, Option<String>>> {
+    pub(crate) fn pairs(&self) -> Result<BTreeMap<String, Option<String>>> {
         if !matches!(self.node, Node::List(_)) {
             let pair = |(name, at): (String, At<'_>)| {
                 let value = if at.is_null() { None } else { Some(at.text()?) };
@@ -167,7 +171,7 @@ impl<'a> At<'a> {
     }
 
     /// Returns names and values; a name without a value has an empty one.
-    pub(super) fn filled_pairs(&self) -> Result<BTreeMap<String, String>> {
+    pub(crate) fn filled_pairs(&self) -> Result<BTreeMap<String, String>> {
         let filled = |(name, value): (String, Option<String>)| (name, value.unwrap_or_default());
         Ok(self.pairs()?.into_iter().map(filled).collect())
     }
@@ -175,19 +179,19 @@ impl<'a> At<'a> {
 
 /// The fields of a map that nobody has asked for yet.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     entries: Vec<(String, At<'a>)>,
 }
 
 impl<'a> Fields<'a> {
     /// Takes a field out, if it is there.
-    pub(super) fn take(&mut self, name: &str) -> Option<At<'a>> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<At<'a>> {
         let at = self.entries.iter().position(|(key, _)| key == name)?;
         Some(self.entries.remove(at).1)
     }
 
     /// Takes a field out and reads it.
-    pub(super) fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         name: &str,
         read: impl FnOnce(&At<'a>) -> Result<T>,
@@ -199,7 +203,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Refuses what is left: it would be passed over in silence.
-    pub(super) fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         match self.entries.first() {
             Some((_, at)) => Err(at.flaw("chefcito does not support this key")),
             None => Ok(()),

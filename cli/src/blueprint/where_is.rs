@@ -4,7 +4,7 @@
 use super::at::Flaw;
 
 /// Returns the line, from 1, of the last key of the place that can be found; `None` if not even the first can.
-pub(super) fn line_of(text: &str, flaw: &Flaw) -> Option<usize> {
+pub(crate) fn line_of(text: &str, flaw: &Flaw) -> Option<usize> {
     if flaw.line.is_some() {
         return flaw.line;
     }

@@ -128,6 +128,9 @@ impl Site<'_> {
         self.keep(memory);
         let built = self.deliver(steps, packed, on_engine).await?;
         self.tell(&built, since.elapsed());
+        for one in &built {
+            memory.remember_newest(&one.service, &one.content);
+        }
         for service in &wanted {
             self.remove_old(service, memory).await;
         }

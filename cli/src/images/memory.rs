@@ -30,6 +30,9 @@ pub(crate) struct Memory {
     /// The packages of the workspace.
     workspace: Option<Workspace>,
     services: BTreeMap<String, Vec<Build>>,
+    /// What each service was when it was last built.
+    #[serde(default)]
+    newest: BTreeMap<String, ContentTag>,
     /// Files outside of its packages that a service was compiled from.
     outside: BTreeMap<String, BTreeSet<PathBuf>>,
     #[serde(skip)]
@@ -62,6 +65,7 @@ impl Default for Memory {
             toolchain: None,
             workspace: None,
             services: BTreeMap::new(),
+            newest: BTreeMap::new(),
             outside: BTreeMap::new(),
             has_changed: true,
         }
@@ -123,6 +127,19 @@ impl Memory {
         builds.retain(|build| build.key != key);
         builds.insert(0, Build { key, content });
         builds.truncate(BUILDS_MAX);
+    }
+
+    /// Returns what each service was when it was last built, whether it was compiled then or known already.
+    pub(crate) const fn newest(&self) -> &BTreeMap<String, ContentTag> {
+        &self.newest
+    }
+
+    /// Remembers what a service was when it was last built.
+    pub(crate) fn remember_newest(&mut self, service: &str, content: &ContentTag) {
+        if self.newest.get(service) != Some(content) {
+            self.has_changed = true;
+            let _before = self.newest.insert(service.to_owned(), content.clone());
+        }
     }
 
     /// Returns the contents of a service beyond its newest ones, and forgets them.
@@ -195,8 +212,10 @@ mod tests {
         let path = folder.path().join("memory.json");
         let mut memory = Memory::default();
         memory.remember("tea", "main".into(), content('a'));
+        memory.remember_newest("tea", &content('b'));
         memory.write(&path).unwrap();
         assert_eq!(Memory::read(&path).content("tea", "main"), Some(&content('a')));
+        assert_eq!(Memory::read(&path).newest().get("tea"), Some(&content('b')));
         for spoiled in ["", "{", "{\"version\": 1}", "[]"] {
             fs::write(&path, spoiled).unwrap();
             assert_eq!(Memory::read(&path).content("tea", "main"), None, "{spoiled}");

@@ -26,6 +26,7 @@ fn every_command_explains_itself() {
         "logs",
         "story",
         "audit",
+        "render",
         "doctor",
         "completions",
         "man",

@@ -1,0 +1,95 @@
+use std::{env, fs, path::PathBuf};
+
+use clap::Args;
+
+use crate::{
+    commands::usage_error,
+    error::{CliError, Result},
+    images,
+    kustomize::{Adjustments, Tree},
+    manifests::{self, Overlay, SECRETS},
+    output::{Output, closed_or_broken},
+    yaml,
+};
+
+/// Print the manifests of an environment on Kubernetes
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Plain YAML, in the order in which it is to be applied. The files are those of manifests/kubernetes
+in the checkout around the current folder; elsewhere, those that this program was built with. An
+image has the tag of its content, as `chefcito build` made it last in that checkout, or else `dev`.
+
+Examples:
+  chefcito render --env local
+  chefcito render --env production --image-registry registry.example/chefcito --tag 1.4.0
+  chefcito render --env staging --namespace tasting | kubectl apply --server-side -f -")]
+pub(crate) struct RenderArgs {
+    /// Environment to print
+    #[arg(long, value_enum)]
+    env: Overlay,
+    /// Namespace to put it into [default: as its manifests say]
+    #[arg(long, value_name = "NAME", value_parser = namespace)]
+    namespace: Option<String>,
+    /// Registry that has the images of the services, with a path if it has one
+    #[arg(long, value_name = "REGISTRY", value_parser = registry)]
+    image_registry: Option<String>,
+    /// Tag of the images of the services [default: that of their content, or dev]
+    #[arg(long, value_parser = tag)]
+    tag: Option<String>,
+    /// File with the secrets of the local environment [default: its secrets.env in the checkout]
+    #[arg(long, value_name = "FILE")]
+    secrets: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: RenderArgs, output: &Output) -> Result<()> {
+    let RenderArgs { env: overlay, namespace, image_registry, tag, secrets } = args;
+    let mut tree = Tree::find(&env::current_dir().unwrap_or_else(|_| "/".into()));
+    if let Some(file) = secrets {
+        if overlay != Overlay::Local {
+            let what = "the secrets of this environment are none of its manifests: only those of local are";
+            return Err(usage_error("render", what));
+        }
+        let text = fs::read_to_string(&file)
+            .map_err(CliError::io(|| format!("read {}", file.display())))?;
+        tree = tree.with_file(SECRETS, text);
+    }
+    let contents = images::newest_contents();
+    let images = manifests::images(image_registry.as_deref(), tag.as_deref(), &contents);
+    let adjustments = Adjustments { namespace, images, ..Adjustments::default() };
+    let objects = manifests::render(&tree, overlay, &adjustments)?;
+    let texts: Vec<String> = objects.iter().map(|object| yaml::text_of(object.value())).collect();
+    output.bytes(texts.join("---\n").as_bytes()).map_err(closed_or_broken)
+}
+
+/// Reads the name of a namespace, as RFC 1123 has labels.
+fn namespace(text: &str) -> Result<String, &'static str> {
+    const LENGTH_MAX: usize = 63;
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_label = !text.is_empty()
+        && text.len() <= LENGTH_MAX
+        && text.bytes().all(is_plain)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    is_label
+        .then(|| text.to_owned())
+        .ok_or("up to 63 lower-case letters, digits and hyphens make one")
+}
+
+fn registry(text: &str) -> Result<String, &'static str> {
+    let is_plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:/[]".contains(&byte);
+    let is_path = !text.is_empty() && text.bytes().all(is_plain) && !text.contains("//");
+    is_path
+        .then(|| text.trim_end_matches('/').to_owned())
+        .ok_or("it should be like registry.example:5000/chefcito")
+}
+
+fn tag(text: &str) -> Result<String, &'static str> {
+    const LENGTH_MAX: usize = 128;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let is_tag = !text.is_empty()
+        && text.len() <= LENGTH_MAX
+        && text.bytes().all(is_plain)
+        && !text.starts_with(['-', '.']);
+    is_tag.then(|| text.to_owned()).ok_or("up to 128 letters, digits, `-`, `_` and `.` make one")
+}

@@ -1,0 +1,259 @@
+//! Walks from kustomization to kustomization and gathers objects.
+
+use std::collections::BTreeMap;
+
+use super::{
+    generators,
+    kustomization::{self, Behavior, FILE_NAME, Kustomization, PatchSource, Place},
+    object::{Id, Object},
+    patch, transform,
+    tree::{Tree, joined},
+};
+use crate::{
+    blueprint::{at::Flaw, where_is},
+    error::{CliError, Result},
+};
+
+/// Objects in the order in which they were met.
+#[derive(Debug, Default)]
+pub(super) struct Accumulated {
+    pub(super) objects: Vec<Gathered>,
+}
+
+/// An object on its way.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) object: Object,
+    /// Whether its name is to end in the hash of what is in it.
+    pub(super) has_hash: bool,
+}
+
+impl Accumulated {
+    /// Adds an object; the error says that there is one already.
+    fn add(&mut self, gathered: Gathered) -> Result<(), String> {
+        let id = gathered.object.id();
+        if self.position(&id).is_some() {
+            return Err(format!("{id} is there twice"));
+        }
+        self.objects.push(gathered);
+        Ok(())
+    }
+
+    /// Adds what was generated, or changes what is there, as the generator says.
+    pub(super) fn generate(
+        &mut self,
+        generated: Gathered,
+        behavior: Behavior,
+    ) -> Result<(), String> {
+        let id = generated.object.id();
+        match (behavior, self.position(&id)) {
+            (Behavior::Create, _) => self.add(generated),
+            (Behavior::Merge | Behavior::Replace, None) => {
+                Err(format!("there is no {id} to change"))
+            }
+            (Behavior::Merge | Behavior::Replace, Some(at)) => {
+                let before = &mut self.objects[at];
+                before.has_hash = generated.has_hash;
+                generators::change(&mut before.object, generated.object, behavior)
+            }
+        }
+    }
+
+    fn position(&self, id: &Id) -> Option<usize> {
+        self.objects.iter().position(|one| one.object.id() == *id)
+    }
+
+    /// Returns the objects alone.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Object> {
+        self.objects.iter_mut().map(|one| &mut one.object)
+    }
+}
+
+/// Gathers the objects of a folder.
+///
+/// # Errors
+/// [`CliError::BadFile`]: the first file that is missing, or that can't be understood.
+pub(super) fn accumulate(tree: &Tree, folder: &str) -> Result<Accumulated> {
+    let mut all = Accumulated::default();
+    let mut walk = Walk { tree, under_way: Vec::new() };
+    if !tree.has(&file_in(folder)) {
+        return Err(CliError::BadFile {
+            path: tree.path(folder),
+            detail: format!("there is no {FILE_NAME} in it"),
+        });
+    }
+    walk.enter(folder, false, &mut all)?;
+    Ok(all)
+}
+
+fn file_in(folder: &str) -> String {
+    if folder.is_empty() { FILE_NAME.into() } else { format!("{folder}/{FILE_NAME}") }
+}
+
+struct Walk<'a> {
+    tree: &'a Tree,
+    /// The folders from the first to this one.
+    under_way: Vec<String>,
+}
+
+/// A file that is being read, to say what is wrong with it.
+struct Reading<'a> {
+    tree: &'a Tree,
+    file: String,
+    text: String,
+}
+
+impl Reading<'_> {
+    fn bad(&self, flaw: &Flaw) -> CliError {
+        CliError::BadFile {
+            path: self.tree.path(&self.file),
+            detail: match where_is::line_of(&self.text, flaw) {
+                Some(line) => format!("line {line}: {flaw}"),
+                None => flaw.to_string(),
+            },
+        }
+    }
+
+    fn bad_at(&self, at: &str, what: impl Into<String>) -> CliError {
+        self.bad(&Flaw::new(at, what))
+    }
+}
+
+impl<'a> Walk<'a> {
+    /// Reads a file that has to be there.
+    fn read(&self, file: String) -> Result<Option<Reading<'a>>> {
+        let text = self.tree.read(&file)?;
+        Ok(text.map(|text| Reading { tree: self.tree, file, text }))
+    }
+
+    /// Gathers what is in a folder that has a kustomization, and changes what is gathered as that says.
+    fn enter(&mut self, folder: &str, is_component: bool, all: &mut Accumulated) -> Result<()> {
+        let Some(reading) = self.read(file_in(folder))? else { return Ok(()) };
+        let it = kustomization::read(&reading.text).map_err(|flaw| reading.bad(&flaw))?;
+        if it.is_component != is_component {
+            let what = if is_component {
+                "it is listed below `components`, but its kind is not Component"
+            } else {
+                "a Component has to be listed below `components`"
+            };
+            return Err(reading.bad_at("kind", what));
+        }
+        self.under_way.push(folder.to_owned());
+        for place in &it.resources {
+            self.add_resource(folder, place, &reading, all)?;
+        }
+        for generator in &it.generators {
+            let mut read = |place: &Place| self.source(folder, place, &reading);
+            let generated =
+                generators::generate(generator, &mut read, &|at, what| reading.bad_at(at, what))?;
+            all.generate(generated, generator.behavior)
+                .map_err(|what| reading.bad_at(&generator.at, what))?;
+        }
+        for place in &it.components {
+            let component = self.folder_at(folder, place, &reading)?;
+            self.enter(&component, true, all)?;
+        }
+        self.transform(folder, &it, &reading, all)?;
+        self.under_way.pop();
+        Ok(())
+    }
+
+    fn add_resource(
+        &mut self,
+        folder: &str,
+        place: &Place,
+        reading: &Reading<'_>,
+        all: &mut Accumulated,
+    ) -> Result<()> {
+        let path = path_of(folder, place, reading)?;
+        let Some(file) = self.read(path.clone())? else {
+            let below = self.folder_at(folder, place, reading)?;
+            let mut more = Accumulated::default();
+            self.enter(&below, false, &mut more)?;
+            return more
+                .objects
+                .into_iter()
+                .try_for_each(|one| all.add(one).map_err(|what| reading.bad_at(&place.at, what)));
+        };
+        for value in kustomization::values(&file.text).map_err(|flaw| file.bad(&flaw))? {
+            let object = Object::new(value).map_err(|what| file.bad_at("", what))?;
+            all.add(Gathered { object, has_hash: false }).map_err(|what| file.bad_at("", what))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the folder that a place means, with a kustomization in it.
+    fn folder_at(&self, folder: &str, place: &Place, reading: &Reading<'_>) -> Result<String> {
+        let path = path_of(folder, place, reading)?;
+        let what = if self.under_way.contains(&path) {
+            format!("`{}` leads back to where it is named: a circle", place.path)
+        } else if self.tree.has(&file_in(&path)) {
+            return Ok(path);
+        } else if self.tree.has_folder(&path) {
+            format!("there is no {FILE_NAME} in `{}`", place.path)
+        } else {
+            format!("there is no `{}`", place.path)
+        };
+        Err(reading.bad_at(&place.at, what))
+    }
+
+    /// Reads a file that a kustomization names.
+    fn source(&self, folder: &str, place: &Place, reading: &Reading<'_>) -> Result<String> {
+        let path = path_of(folder, place, reading)?;
+        match self.tree.read(&path)? {
+            Some(text) => Ok(text),
+            None => Err(reading.bad_at(&place.at, format!("there is no `{}`", place.path))),
+        }
+    }
+
+    fn transform(
+        &self,
+        folder: &str,
+        it: &Kustomization,
+        reading: &Reading<'_>,
+        all: &mut Accumulated,
+    ) -> Result<()> {
+        for one in &it.patches {
+            // A patch in a file of its own: what is wrong with it is wrong there.
+            let (file, text) = match &one.source {
+                PatchSource::Text(text) => (None, text.clone()),
+                PatchSource::File(place) => {
+                    (Some(path_of(folder, place, reading)?), self.source(folder, place, reading)?)
+                }
+            };
+            patch::apply(&text, one.target.as_ref(), all).map_err(|flaw| match file {
+                Some(file) => Reading { tree: self.tree, file, text }.bad(&flaw),
+                None => reading.bad_at(&one.at, flaw.to_string()),
+            })?;
+        }
+        if let Some(namespace) = &it.namespace {
+            all.iter_mut().for_each(|object| transform::set_namespace(object, namespace));
+        }
+        all.iter_mut().for_each(|object| transform::add_labels(object, &it.labels));
+        for replicas in &it.replicas {
+            let mut found = false;
+            for object in all.iter_mut() {
+                found |= transform::set_replicas(object, &replicas.name, replicas.count);
+            }
+            if !found {
+                let what = format!("there is no Deployment or StatefulSet `{}`", replicas.name);
+                return Err(reading.bad_at(&replicas.at, what));
+            }
+        }
+        let images: BTreeMap<_, _> =
+            it.images.iter().map(|image| (image.name.clone(), image.new.clone())).collect();
+        all.iter_mut().for_each(|object| transform::set_images(object, &images));
+        Ok(())
+    }
+}
+
+fn path_of(folder: &str, place: &Place, reading: &Reading<'_>) -> Result<String> {
+    joined(folder, &place.path).ok_or_else(|| {
+        let what = format!(
+            "`{}` is not below {}: chefcito reads nothing else",
+            place.path,
+            reading.tree.path("").display()
+        );
+        reading.bad_at(&place.at, what)
+    })
+}

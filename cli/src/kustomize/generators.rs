@@ -1,0 +1,156 @@
+//! ConfigMaps and Secrets that are made of files and literals.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use serde_json::{Map, Value, json};
+
+use super::{
+    accumulate::Gathered,
+    kustomization::{Behavior, Generator, Place},
+    object::Object,
+};
+use crate::error::{CliError, Result};
+
+/// The type of a Secret that says none.
+const OPAQUE: &str = "Opaque";
+
+/// Makes what a generator says. `read` reads the files that it names, `bad` says what is wrong at a place.
+pub(super) fn generate(
+    generator: &Generator,
+    read: &mut dyn FnMut(&Place) -> Result<String>,
+    bad: &dyn Fn(&str, String) -> CliError,
+) -> Result<Gathered> {
+    let mut data = BTreeMap::new();
+    for place in &generator.envs {
+        let text = read(place)?;
+        for (at, line) in text.lines().enumerate() {
+            let pair = variable(line).map_err(|what| {
+                bad(&place.at, format!("line {} of `{}`: {what}", at + 1, place.path))
+            })?;
+            if let Some((key, value)) = pair {
+                add(&mut data, key, value).map_err(|what| bad(&place.at, what))?;
+            }
+        }
+    }
+    for place in &generator.files {
+        let (key, path) = match place.path.split_once('=') {
+            Some((key, path)) => (key, path),
+            None => (place.path.rsplit('/').next().unwrap_or(&place.path), place.path.as_str()),
+        };
+        let text = read(&Place { at: place.at.clone(), path: path.to_owned() })?;
+        add(&mut data, key, &text).map_err(|what| bad(&place.at, what))?;
+    }
+    for place in &generator.literals {
+        let Some((key, value)) = place.path.split_once('=') else {
+            return Err(bad(&place.at, "it should be like NAME=value".into()));
+        };
+        add(&mut data, key, without_quotes(value)).map_err(|what| bad(&place.at, what))?;
+    }
+    let kind = if generator.is_secret { "Secret" } else { "ConfigMap" };
+    let mut value =
+        json!({ "apiVersion": "v1", "kind": kind, "metadata": { "name": generator.name } });
+    for (field, pairs) in [("labels", &generator.labels), ("annotations", &generator.annotations)] {
+        if !pairs.is_empty() {
+            value["metadata"][field] = json!(pairs);
+        }
+    }
+    if generator.is_secret {
+        value["type"] = generator.secret_type.as_deref().unwrap_or(OPAQUE).into();
+    }
+    if !data.is_empty() {
+        value["data"] = data_of(&data, generator.is_secret);
+    }
+    let object = Object::new(value).map_err(|what| bad(&generator.at, what))?;
+    Ok(Gathered { object, has_hash: generator.has_hash })
+}
+
+/// Returns the entries of a ConfigMap, or of a Secret.
+pub(super) fn data_of(data: &BTreeMap<String, String>, is_secret: bool) -> Value {
+    let entry = |(key, value): (&String, &String)| {
+        let value =
+            if is_secret { json!(ByteString(value.clone().into_bytes())) } else { json!(value) };
+        (key.clone(), value)
+    };
+    Value::Object(data.iter().map(entry).collect())
+}
+
+/// Puts what was generated over what is there.
+pub(super) fn change(
+    before: &mut Object,
+    mut after: Object,
+    behavior: Behavior,
+) -> Result<(), String> {
+    if before.value().get("binaryData").is_some() {
+        return Err("chefcito does not change binaryData".into());
+    }
+    for path in [&["metadata", "labels"][..], &["metadata", "annotations"], &["data"]] {
+        let is_data = path == ["data"];
+        let kept = match before.map_at(path) {
+            Some(map) if !(is_data && behavior == Behavior::Replace) => map.clone(),
+            _ => Map::new(),
+        };
+        let Some(map) = after.map_at(path) else { continue };
+        for (key, value) in kept {
+            map.entry(key).or_insert(value);
+        }
+    }
+    // What was only looked for is not there.
+    for path in ["/metadata", ""] {
+        if let Some(Value::Object(map)) = after.value_mut().pointer_mut(path) {
+            map.retain(|_, value| value.as_object().is_none_or(|map| !map.is_empty()));
+        }
+    }
+    if let (Some(namespace), Some(map)) =
+        (before.value().pointer("/metadata/namespace"), after.map_at(&["metadata"]))
+    {
+        map.insert("namespace".into(), namespace.clone());
+    }
+    *before = after;
+    Ok(())
+}
+
+fn add(data: &mut BTreeMap<String, String>, key: &str, value: &str) -> Result<(), String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if key.is_empty() || !key.bytes().all(is_plain) {
+        return Err(format!("`{key}` can't be a name: letters, digits, `-`, `_` and `.` can"));
+    }
+    match data.insert(key.to_owned(), value.to_owned()) {
+        Some(_) => Err(format!("`{key}` is there twice")),
+        None => Ok(()),
+    }
+}
+
+/// Reads a line of a file of variables; `None` if it says nothing.
+fn variable(line: &str) -> Result<Option<(&str, &str)>, String> {
+    let line = line.trim_start_matches('\u{feff}').trim_start();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    // Kustomize takes it for an empty value: more often it is half a line.
+    line.split_once('=').map(Some).ok_or_else(|| "it should be like NAME=value".into())
+}
+
+/// Returns the text without the quotes around it.
+fn without_quotes(text: &str) -> &str {
+    ['"', '\'']
+        .into_iter()
+        .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
+        .unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_variables_are_read_as_they_are_written() {
+        assert_eq!(variable("  a=b = c "), Ok(Some(("a", "b = c "))));
+        assert_eq!(variable("# a=b"), Ok(None));
+        assert_eq!(variable(""), Ok(None));
+        assert!(variable("half a line").is_err());
+        assert_eq!(without_quotes("'a'"), "a");
+        assert_eq!(without_quotes("\"a'"), "\"a'");
+        assert_eq!(without_quotes("'"), "'");
+    }
+}

@@ -1,0 +1,355 @@
+//! One kustomization.yaml, read strictly.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::{
+    blueprint::at::{At, Fields, Flaw, Result},
+    yaml::{self, Node},
+};
+
+/// The name of the file in its folder.
+pub(super) const FILE_NAME: &str = "kustomization.yaml";
+
+/// What a folder consists of and what is done to it.
+#[derive(Debug, Default)]
+pub(super) struct Kustomization {
+    /// Whether it only changes what others bring.
+    pub(super) is_component: bool,
+    pub(super) resources: Vec<Place>,
+    pub(super) components: Vec<Place>,
+    pub(super) generators: Vec<Generator>,
+    pub(super) patches: Vec<Patch>,
+    pub(super) namespace: Option<String>,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) replicas: Vec<Replicas>,
+    pub(super) images: Vec<Image>,
+}
+
+/// A path, and where in the document it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) at: String,
+    pub(super) path: String,
+}
+
+/// A ConfigMap or a Secret that is made of other files.
+#[derive(Debug)]
+pub(super) struct Generator {
+    pub(super) at: String,
+    pub(super) is_secret: bool,
+    pub(super) name: String,
+    pub(super) behavior: Behavior,
+    pub(super) envs: Vec<Place>,
+    pub(super) files: Vec<Place>,
+    pub(super) literals: Vec<Place>,
+    pub(super) secret_type: Option<String>,
+    pub(super) has_hash: bool,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) annotations: BTreeMap<String, String>,
+}
+
+/// What a generator does if there is such an object already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behavior {
+    Create,
+    Merge,
+    Replace,
+}
+
+/// A change to objects.
+#[derive(Debug)]
+pub(super) struct Patch {
+    pub(super) at: String,
+    /// The text itself, or the file that it is in.
+    pub(super) source: PatchSource,
+    /// What it is for; what it names itself, if that is not said.
+    pub(super) target: Option<Target>,
+}
+
+#[derive(Debug)]
+pub(super) enum PatchSource {
+    Text(String),
+    File(Place),
+}
+
+/// Which objects a patch is for: all that are like this.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Target {
+    pub(super) group: Option<String>,
+    pub(super) version: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+/// How many pods something has.
+#[derive(Debug)]
+pub(super) struct Replicas {
+    pub(super) at: String,
+    pub(super) name: String,
+    pub(super) count: i64,
+}
+
+/// An image, and what is taken instead of it.
+#[derive(Debug)]
+pub(super) struct Image {
+    pub(super) name: String,
+    pub(super) new: NewImage,
+}
+
+/// What takes the place of an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NewImage {
+    /// Its name with its registry; that of the manifest if none is given.
+    pub(crate) name: Option<String>,
+    /// Its tag; that of the manifest if neither this nor a digest is given.
+    pub(crate) tag: Option<String>,
+    /// Its digest, as `sha256:…`.
+    pub(crate) digest: Option<String>,
+}
+
+/// Reads a kustomization.
+pub(super) fn read(text: &str) -> Result<Kustomization> {
+    let documents =
+        yaml::documents(text).map_err(|error| Flaw::at_line(error.line, error.to_string()))?;
+    let [document] = documents.as_slice() else {
+        return Err(Flaw::new(
+            "",
+            format!("there should be one document, not {}", documents.len()),
+        ));
+    };
+    document.to_json().map_err(|what| Flaw::new("", what))?;
+    let root = At::root(document);
+    let Node::Map(entries) = document else {
+        return Err(root.flaw("this is no kustomization"));
+    };
+    if let Some((key, _)) = entries.iter().find(|(key, _)| key.starts_with("x-")) {
+        return Err(Flaw::new(key, "chefcito does not support this key"));
+    }
+    let mut fields = root.fields()?;
+    let is_component = match fields.take("kind") {
+        Some(kind) => match kind.text()?.as_str() {
+            "Kustomization" => false,
+            "Component" => true,
+            other => {
+                return Err(kind.flaw(format!("`{other}` is neither Kustomization nor Component")));
+            }
+        },
+        None => false,
+    };
+    if let Some(version) = fields.take("apiVersion") {
+        let expected = if is_component {
+            "kustomize.config.k8s.io/v1alpha1"
+        } else {
+            "kustomize.config.k8s.io/v1beta1"
+        };
+        if version.text()? != expected {
+            return Err(version.flaw(format!("it should be {expected}")));
+        }
+    }
+    let options = options(fields.take("generatorOptions"))?;
+    let mut generators = Vec::new();
+    for (key, is_secret) in [("configMapGenerator", false), ("secretGenerator", true)] {
+        for at in listed(&mut fields, key)? {
+            generators.push(generator(&at, is_secret, &options)?);
+        }
+    }
+    let mut labels = BTreeMap::new();
+    for at in listed(&mut fields, "labels")? {
+        labels.extend(label_pairs(&at)?);
+    }
+    let each = |list: Vec<At<'_>>| list.iter().map(place).collect::<Result<Vec<_>>>();
+    let kustomization = Kustomization {
+        is_component,
+        resources: each(listed(&mut fields, "resources")?)?,
+        components: each(listed(&mut fields, "components")?)?,
+        generators,
+        patches: listed(&mut fields, "patches")?.iter().map(patch).collect::<Result<_>>()?,
+        namespace: fields.read("namespace", At::text)?,
+        labels,
+        replicas: listed(&mut fields, "replicas")?.iter().map(replicas).collect::<Result<_>>()?,
+        images: listed(&mut fields, "images")?.iter().map(image).collect::<Result<_>>()?,
+    };
+    fields.finish()?;
+    Ok(kustomization)
+}
+
+fn listed<'a>(fields: &mut Fields<'a>, name: &str) -> Result<Vec<At<'a>>> {
+    fields.take(name).map_or_else(|| Ok(Vec::new()), |at| at.list())
+}
+
+fn place(at: &At<'_>) -> Result<Place> {
+    Ok(Place { at: at.path().to_owned(), path: at.text()? })
+}
+
+fn pairs(fields: &mut Fields<'_>, name: &str) -> Result<BTreeMap<String, String>> {
+    fields.take(name).map_or_else(|| Ok(BTreeMap::new()), |at| at.filled_pairs())
+}
+
+/// How the generators of a file make names, unless they say otherwise.
+#[derive(Clone, Debug, Default)]
+struct Options {
+    has_no_hash: bool,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
+
+fn options(at: Option<At<'_>>) -> Result<Options> {
+    let Some(at) = at else { return Ok(Options::default()) };
+    let mut fields = at.fields()?;
+    let options = Options {
+        has_no_hash: fields.read("disableNameSuffixHash", At::truth)?.unwrap_or_default(),
+        labels: pairs(&mut fields, "labels")?,
+        annotations: pairs(&mut fields, "annotations")?,
+    };
+    fields.finish()?;
+    Ok(options)
+}
+
+fn generator(at: &At<'_>, is_secret: bool, common: &Options) -> Result<Generator> {
+    let mut fields = at.fields()?;
+    let own = options(fields.take("options"))?;
+    let behavior = match fields.take("behavior") {
+        None => Behavior::Create,
+        Some(behavior) => match behavior.text()?.as_str() {
+            "create" => Behavior::Create,
+            "merge" => Behavior::Merge,
+            "replace" => Behavior::Replace,
+            other => {
+                return Err(
+                    behavior.flaw(format!("`{other}` is neither create, merge nor replace"))
+                );
+            }
+        },
+    };
+    let name = fields.read("name", At::text)?.ok_or_else(|| at.flaw("it has no name"))?;
+    let secret_type = if is_secret { fields.read("type", At::text)? } else { None };
+    let each = |list: Vec<At<'_>>| list.iter().map(place).collect::<Result<Vec<_>>>();
+    let generator = Generator {
+        at: at.path().to_owned(),
+        is_secret,
+        name,
+        behavior,
+        envs: each(listed(&mut fields, "envs")?)?,
+        files: each(listed(&mut fields, "files")?)?,
+        literals: each(listed(&mut fields, "literals")?)?,
+        secret_type,
+        has_hash: !(common.has_no_hash || own.has_no_hash),
+        labels: common.labels.clone().into_iter().chain(own.labels).collect(),
+        annotations: common.annotations.clone().into_iter().chain(own.annotations).collect(),
+    };
+    fields.finish()?;
+    Ok(generator)
+}
+
+/// Reads labels that every object gets. Those of selectors and pods are written where they are: changed, they would be other
+/// objects.
+fn label_pairs(at: &At<'_>) -> Result<BTreeMap<String, String>> {
+    let mut fields = at.fields()?;
+    let found = pairs(&mut fields, "pairs")?;
+    for name in ["includeSelectors", "includeTemplates", "includeVolumeClaimTemplates"] {
+        if let Some(include) = fields.take(name)
+            && include.truth()?
+        {
+            return Err(include.flaw("chefcito labels objects, neither selectors nor pods"));
+        }
+    }
+    fields.finish()?;
+    Ok(found)
+}
+
+fn patch(at: &At<'_>) -> Result<Patch> {
+    let mut fields = at.fields()?;
+    let text = fields.read("patch", At::text)?;
+    let file = fields.read("path", place)?;
+    let target = fields.read("target", target)?;
+    fields.finish()?;
+    let source = match (text, file) {
+        (Some(text), None) => PatchSource::Text(text),
+        (None, Some(file)) => PatchSource::File(file),
+        _ => return Err(at.flaw("it should have either `patch` or `path`")),
+    };
+    Ok(Patch { at: at.path().to_owned(), source, target })
+}
+
+fn target(at: &At<'_>) -> Result<Target> {
+    let mut fields = at.fields()?;
+    let labels = match fields.take("labelSelector") {
+        Some(selector) => equalities(&selector)?,
+        None => BTreeMap::new(),
+    };
+    let target = Target {
+        group: fields.read("group", plain)?,
+        version: fields.read("version", plain)?,
+        kind: fields.read("kind", plain)?,
+        name: fields.read("name", plain)?,
+        labels,
+    };
+    fields.finish()?;
+    Ok(target)
+}
+
+/// Reads a name that is no pattern. To Kustomize it would be one.
+fn plain(at: &At<'_>) -> Result<String> {
+    let text = at.text()?;
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '.';
+    if text.chars().all(is_plain) {
+        Ok(text)
+    } else {
+        Err(at.flaw("chefcito does not understand patterns"))
+    }
+}
+
+fn equalities(at: &At<'_>) -> Result<BTreeMap<String, String>> {
+    let text = at.text()?;
+    let mut labels = BTreeMap::new();
+    for term in text.split(',') {
+        let pair = term.split_once("==").or_else(|| term.split_once('='));
+        let is_plain = |part: &str| !part.is_empty() && !part.contains(['!', '(', ' ', '=']);
+        match pair.map(|(key, value)| (key.trim(), value.trim())) {
+            Some((key, value)) if is_plain(key) && is_plain(value) => {
+                labels.insert(key.to_owned(), value.to_owned());
+            }
+            _ => {
+                return Err(
+                    at.flaw(format!("chefcito understands `label=value`, not `{}`", term.trim()))
+                );
+            }
+        }
+    }
+    Ok(labels)
+}
+
+fn replicas(at: &At<'_>) -> Result<Replicas> {
+    let mut fields = at.fields()?;
+    let name = fields.read("name", At::text)?.ok_or_else(|| at.flaw("it has no name"))?;
+    let count = fields.read("count", |count| count.parsed("a whole number"))?;
+    let count = count.ok_or_else(|| at.flaw("it has no count"))?;
+    fields.finish()?;
+    Ok(Replicas { at: at.path().to_owned(), name, count })
+}
+
+fn image(at: &At<'_>) -> Result<Image> {
+    let mut fields = at.fields()?;
+    let name = fields.read("name", At::text)?.ok_or_else(|| at.flaw("it has no name"))?;
+    let new = NewImage {
+        name: fields.read("newName", At::text)?,
+        tag: fields.read("newTag", At::text)?,
+        digest: fields.read("digest", At::text)?,
+    };
+    fields.finish()?;
+    Ok(Image { name, new })
+}
+
+/// Reads the objects of a file, or of a patch.
+pub(super) fn values(text: &str) -> Result<Vec<Value>> {
+    let documents =
+        yaml::documents(text).map_err(|error| Flaw::at_line(error.line, error.to_string()))?;
+    documents
+        .iter()
+        .filter(|document| **document != Node::Null)
+        .map(|document| document.to_json().map_err(|what| Flaw::new("", what)))
+        .collect()
+}

@@ -1,0 +1,245 @@
+//! Kustomizations of a few lines each.
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::yaml;
+
+/// A Deployment that makes two of everything that can be changed.
+const TEA: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: tea
+  labels:
+    app.kubernetes.io/component: service
+spec:
+  template:
+    spec:
+      containers:
+        - name: tea
+          image: chefcito-tea:dev
+          env:
+            - name: HEAT
+              value: \"90\"
+            - name: SUGAR
+              value: \"2\"
+          envFrom:
+            - configMapRef:
+                name: settings
+      volumes:
+        - name: secrets
+          secret:
+            secretName: secrets
+";
+const BASE: &str = "\
+resources: [tea.yaml]
+configMapGenerator:
+  - name: settings
+    literals: [CUPS=4, 'LEAVES=\"green\"']
+";
+
+fn tree(files: &[(&str, &str)]) -> Tree {
+    let always = [("base/kustomization.yaml", BASE), ("base/tea.yaml", TEA)];
+    Tree::of_files(&[&always[..], files].concat())
+}
+
+/// Renders the folder `top` with this kustomization on the base.
+fn top(more: &str) -> Result<Vec<Object>> {
+    let text = format!("resources: [../base]\n{more}");
+    render(&tree(&[("top/kustomization.yaml", &text)]), "top", &Adjustments::default())
+}
+
+fn one<'a>(objects: &'a [Object], kind: &str) -> &'a Value {
+    objects.iter().find(|object| object.kind() == kind).unwrap().value()
+}
+
+fn said(result: Result<Vec<Object>>) -> String {
+    result.map_or_else(|error| error.to_string(), |objects| format!("{} objects", objects.len()))
+}
+
+#[test]
+fn a_folder_becomes_objects_that_know_each_other() {
+    let more = "
+namespace: tasting
+labels: [{pairs: {part-of: meal}}]
+images: [{name: chefcito-tea, newName: registry.example/tea, newTag: c-1}]
+replicas: [{name: tea, count: 3}]
+secretGenerator:
+  - name: secrets
+    literals: [key=leaf]
+patches:
+  - target: {kind: Deployment, labelSelector: app.kubernetes.io/component=service}
+    patch: |-
+      - op: add
+        path: /metadata/annotations
+        value: {hot: very}
+  - patch: |-
+      apiVersion: apps/v1
+      kind: Deployment
+      metadata:
+        name: tea
+      spec:
+        template:
+          spec:
+            containers:
+              - name: tea
+                env:
+                  - name: SUGAR
+                    $patch: delete
+                  - name: MILK
+                    value: 'no'
+                  - name: HEAT
+                    value: '95'
+";
+    let objects = top(more).unwrap();
+    let texts: Vec<String> = objects.iter().map(|object| yaml::text_of(object.value())).collect();
+    assert_snapshot!(texts.join("---\n"));
+}
+
+#[test]
+fn components_change_what_is_there_and_bring_more() {
+    let component = "\
+apiVersion: kustomize.config.k8s.io/v1alpha1
+kind: Component
+configMapGenerator:
+  - name: settings
+    behavior: merge
+    literals: [CUPS=8, SPOONS=8]
+replicas: [{name: tea, count: 2}]
+";
+    let files = [
+        ("top/kustomization.yaml", "resources: [../base]\ncomponents: [../many]\n"),
+        ("many/kustomization.yaml", component),
+    ];
+    let objects = render(&tree(&files), "top", &Adjustments::default()).unwrap();
+    let expected = json!({ "CUPS": "8", "LEAVES": "green", "SPOONS": "8" });
+    assert_eq!(one(&objects, "ConfigMap")["data"], expected);
+    assert_eq!(one(&objects, "Deployment")["spec"]["replicas"], 2);
+}
+
+#[test]
+fn whoever_calls_may_adjust_everything() {
+    let pairs = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+    let image = NewImage { tag: Some("c-2".into()), ..NewImage::default() };
+    let adjustments = Adjustments {
+        namespace: Some("tasting".into()),
+        labels: pairs("environment", "tasting"),
+        images: BTreeMap::from([("chefcito-tea".into(), image)]),
+        replicas: BTreeMap::from([("tea".into(), 5)]),
+        settings: BTreeMap::from([("settings".into(), pairs("CUPS", "1"))]),
+    };
+    let plain = render(&tree(&[]), "base", &Adjustments::default()).unwrap();
+    let adjusted = render(&tree(&[]), "base", &adjustments).unwrap();
+    let deployment = one(&adjusted, "Deployment");
+    assert_eq!(deployment["metadata"]["namespace"], "tasting");
+    assert_eq!(deployment["metadata"]["labels"]["environment"], "tasting");
+    assert_eq!(deployment["spec"]["replicas"], 5);
+    assert_eq!(
+        deployment["spec"]["template"]["spec"]["containers"][0]["image"],
+        "chefcito-tea:c-2"
+    );
+    let map = one(&adjusted, "ConfigMap");
+    assert_eq!(map["data"]["CUPS"], "1");
+    assert_ne!(map["metadata"]["name"], one(&plain, "ConfigMap")["metadata"]["name"]);
+    for bad in [
+        Adjustments { replicas: BTreeMap::from([("coffee".into(), 1)]), ..Adjustments::default() },
+        Adjustments {
+            settings: BTreeMap::from([("coffee".into(), pairs("a", "b"))]),
+            ..Adjustments::default()
+        },
+    ] {
+        assert!(said(render(&tree(&[]), "base", &bad)).contains("there is no"), "{bad:?}");
+    }
+}
+
+#[test]
+fn what_chefcito_does_not_do_is_refused_with_its_place() {
+    let refused = [
+        "namePrefix: a-",
+        "commonLabels: {a: b}",
+        "patchesStrategicMerge: [a.yaml]",
+        "bases: [../base]",
+        "helmCharts: []",
+        "x-own: 1",
+        "kind: Chart",
+        "apiVersion: kustomize.config.k8s.io/v2",
+        "labels: [{pairs: {a: b}, includeSelectors: true}]",
+        "labels: [{pairs: {a: b}, fields: []}]",
+        "configMapGenerator: [{name: a, env: a.env}]",
+        "configMapGenerator: [{literals: [a=b]}]",
+        "configMapGenerator: [{name: a, literals: [a]}]",
+        "configMapGenerator: [{name: a, literals: [a=1, a=2]}]",
+        "configMapGenerator: [{name: a, literals: ['a b=1']}]",
+        "configMapGenerator: [{name: other, behavior: merge}]",
+        "configMapGenerator: [{name: settings}]",
+        "configMapGenerator: [{name: settings, behavior: mix}]",
+        "secretGenerator: [{name: a, envs: [none.env]}]",
+        "images: [{name: a, newtag: b}]",
+        "replicas: [{name: coffee, count: 1}]",
+        "replicas: [{name: tea, count: many}]",
+        "patches: [{target: {name: tea.*}, patch: '[]'}]",
+        "patches: [{target: {labelSelector: 'a in (b)'}, patch: '[]'}]",
+        "patches: [{target: {annotationSelector: a=b}, patch: '[]'}]",
+        "patches: [{target: {kind: Deployment}}]",
+        "patches: [{target: {kind: Job}, patch: '{metadata: {labels: {a: b}}}'}]",
+        "patches: [{patch: '[{op: remove, path: /spec}]'}]",
+        "patches: [{target: {kind: Deployment}, patch: '[{op: copy, path: /a, from: /b}]'}]",
+        "patches: [{target: {kind: Deployment}, patch: '[{op: replace, path: /metadata/name, value: b}]'}]",
+        "patches: [{target: {kind: Deployment}, patch: '{spec: {$retainKeys: [a]}}'}]",
+        "patches: [{target: {kind: Deployment}, patch: '{spec: {template: {spec: {containers: [{image: a}]}}}}'}]",
+        "patches: [{patch: 'a: b: c'}]",
+        "patches: [{path: none.yaml}]",
+        "components: [../base]",
+        "components: [../../../etc]",
+        "components: [https://example.org/base]",
+        "a: b: c",
+    ];
+    let lines: Vec<String> =
+        refused.iter().map(|more| format!("{more}\n    {}", said(top(more)))).collect();
+    assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn files_that_are_missing_or_spoiled_are_named() {
+    let render_top = |text: &str, files: &[(&str, &str)]| {
+        let files = [&[("top/kustomization.yaml", text)][..], files].concat();
+        said(render(&tree(&files), "top", &Adjustments::default()))
+    };
+    let object = |body: &str| render_top("resources: [a.yaml]", &[("top/a.yaml", body)]);
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+    let cases = [
+        said(render(&tree(&[]), "nowhere", &Adjustments::default())),
+        render_top("resources: [a.yaml]", &[]),
+        render_top("resources: [../base, ../base]", &[]),
+        render_top("resources: [../empty]", &[("empty/a.yaml", map)]),
+        render_top("resources: [../top]", &[]),
+        render_top(
+            "resources: [../left]",
+            &[
+                ("left/kustomization.yaml", "resources: [../right]"),
+                ("right/kustomization.yaml", "resources: [../left]"),
+            ],
+        ),
+        render_top(
+            "components: [../c]",
+            &[("c/kustomization.yaml", "kind: Component\ncomponents: [../c]")],
+        ),
+        render_top("", &[]),
+        render_top("[]", &[]),
+        render_top("a: &a [*a]", &[]),
+        render_top("namespace: a\n---\nnamespace: b", &[]),
+        render_top("namespace: a\nnamespace: b", &[]),
+        object("- a"),
+        object("kind: ConfigMap"),
+        object("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ''}"),
+        object("apiVersion: v1\nkind: Pod\nmetadata: {name: a}"),
+        object(&format!("{map}---\n{map}")),
+        object("a: [b\nc"),
+        object(map),
+        object(&format!("# nothing\n---\n{map}---\n")),
+        object(&format!("{map}data: {{a: x, a: y}}")),
+    ];
+    assert_snapshot!(cases.join("\n"));
+}

@@ -1,0 +1,81 @@
+//! The environments of `manifests/kubernetes`, each as a list of objects.
+
+use std::collections::BTreeMap;
+
+use clap::ValueEnum;
+use contracts::services::{ALL, BOOTSTRAP};
+
+use crate::{
+    error::{CliError, Result},
+    images::{ContentTag, DEV_TAG, repository},
+    kustomize::{self, Adjustments, NewImage, Object, Tree},
+};
+
+/// An environment on Kubernetes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Overlay {
+    /// Everything on one machine: PostgreSQL, Redis and the plaza, too
+    Local,
+    /// What comes next: several of each, databases elsewhere
+    Staging,
+    /// What guests eat from
+    Production,
+}
+
+impl Overlay {
+    /// Returns its folder among the manifests.
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Local => "overlays/local",
+            Self::Staging => "overlays/staging",
+            Self::Production => "overlays/production",
+        }
+    }
+}
+
+/// The secrets of the local environment: each has its own, so that no file of them is built in or committed.
+pub(crate) const SECRETS: &str = "overlays/local/secrets.env";
+
+/// Returns the objects of an environment, in the order in which they are applied.
+///
+/// # Errors
+/// [`CliError::BadFile`] if a file is missing, can't be understood, or asks for what chefcito does not do;
+/// [`CliError::Failed`] if there is nothing that an adjustment is for, or the local environment has no secrets.
+pub(crate) fn render(
+    tree: &Tree,
+    overlay: Overlay,
+    adjustments: &Adjustments,
+) -> Result<Vec<Object>> {
+    if overlay == Overlay::Local && !tree.has(SECRETS) {
+        let file = tree.path(SECRETS);
+        return Err(CliError::Failed {
+            what: format!("the local environment has no secrets: there is no {}", file.display()),
+            hint: format!(
+                "in a checkout, `cargo run --quiet --package bootstrap -- env > {}` makes some",
+                file.display()
+            ),
+            source: None,
+        });
+    }
+    kustomize::render(tree, overlay.folder(), adjustments)
+}
+
+/// Returns the images of all services: from a registry if one is given, each with this tag, or else with that of its content,
+/// or else `dev`.
+pub(crate) fn images(
+    registry: Option<&str>,
+    tag: Option<&str>,
+    contents: &BTreeMap<String, ContentTag>,
+) -> BTreeMap<String, NewImage> {
+    let image = |service: &str| {
+        let own = repository(service);
+        let name = registry.map(|registry| format!("{}/{own}", registry.trim_end_matches('/')));
+        let content = contents.get(service).map_or(DEV_TAG, ContentTag::as_str);
+        let tag = Some(tag.unwrap_or(content).to_owned());
+        (own, NewImage { name, tag, digest: None })
+    };
+    ALL.into_iter().chain([BOOTSTRAP]).map(image).collect()
+}
+
+#[cfg(test)]
+mod tests;

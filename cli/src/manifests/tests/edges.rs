@@ -1,0 +1,211 @@
+//! Who may talk to whom is who does: in the manifests, in `compose.yaml`, and by what the policies allow.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::{
+    ByteString,
+    api::{core::v1::Pod, networking::v1::NetworkPolicy},
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+};
+use serde_json::Value;
+
+use super::{Overlay, objects, pods, root};
+use crate::{blueprint::Source, kustomize::Object};
+
+/// Who talks to whom, at which port.
+type Edges = BTreeSet<(String, String, u16)>;
+
+/// Returns the hosts and ports of all URLs in a variable: those without a port are outside.
+fn targets(value: &str) -> Vec<(String, u16)> {
+    let of_url = |url: &str| {
+        let (_, rest) = url.trim().split_once("://")?;
+        let authority = rest.split('/').next()?.rsplit('@').next()?;
+        let (host, port) = authority.split_once(':')?;
+        Some((host.to_owned(), port.parse().ok()?))
+    };
+    value.split(',').filter_map(of_url).collect()
+}
+
+/// Returns whom each service calls in containers.
+fn of_compose() -> Edges {
+    let blueprint = Source::find(root()).unwrap().blueprint(&|_| None).unwrap();
+    let mut edges = Edges::new();
+    for (name, service) in &blueprint.services {
+        for (variable, value) in &service.environment {
+            // What is in the file of a secret is told by its name.
+            if variable.ends_with("DATABASE_URL_FILE") {
+                edges.insert((name.clone(), "postgres".into(), 5432));
+            }
+            edges.extend(targets(value).into_iter().map(|(host, port)| (name.clone(), host, port)));
+        }
+    }
+    edges
+}
+
+/// Returns what a pod reads from its variables, and from files that these name.
+fn variables(pod: &Value, objects: &[Object]) -> Vec<String> {
+    let data = |kind: &str, name: &Value| {
+        let found = objects.iter().find(|one| one.kind() == kind && *name == one.name());
+        found.map(|one| one.value()["data"].clone()).unwrap_or_default()
+    };
+    let container = &pod["containers"][0];
+    let mut all: Vec<Value> =
+        container["env"].as_array().into_iter().flatten().map(|one| one["value"].clone()).collect();
+    for from in container["envFrom"].as_array().into_iter().flatten() {
+        let map = data("ConfigMap", &from["configMapRef"]["name"]);
+        all.extend(map.as_object().unwrap().values().cloned());
+    }
+    for volume in pod["volumes"].as_array().into_iter().flatten() {
+        let secret = data("Secret", &volume["secret"]["secretName"]);
+        for item in volume["secret"]["items"].as_array().into_iter().flatten() {
+            let value = &secret[item["key"].as_str().unwrap()];
+            let text: Option<ByteString> = serde_json::from_value(value.clone()).ok();
+            all.extend(text.map(|ByteString(bytes)| String::from_utf8(bytes).unwrap().into()));
+        }
+    }
+    all.into_iter().filter_map(|value| value.as_str().map(str::to_owned)).collect()
+}
+
+/// Returns whom each pod calls: services by their names, which have to be there.
+fn of_settings(objects: &[Object]) -> Edges {
+    let mut edges = Edges::new();
+    for (object, template) in pods(objects) {
+        for value in variables(&template["spec"], objects) {
+            for (host, port) in targets(&value) {
+                let service =
+                    objects.iter().find(|one| one.kind() == "Service" && one.name() == host);
+                let service = service.unwrap_or_else(|| panic!("there is no service {host}"));
+                let has = |one: &Value| one["port"] == port;
+                let ports = service.value()["spec"]["ports"].as_array().unwrap();
+                assert!(ports.iter().any(has), "{host} has no port {port}");
+                let to = service.value()["spec"]["selector"]["app.kubernetes.io/name"].as_str();
+                edges.insert((object.name().to_owned(), to.unwrap().to_owned(), port));
+            }
+        }
+    }
+    edges
+}
+
+fn is_selected(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    let equal =
+        selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    let within = selector.match_expressions.iter().flatten().all(|one| {
+        assert_eq!(one.operator, "In");
+        let values = one.values.as_deref().unwrap_or_default();
+        labels.get(&one.key).is_some_and(|value| values.contains(value))
+    });
+    equal && within
+}
+
+struct Policies(Vec<NetworkPolicy>);
+
+impl Policies {
+    fn of(objects: &[Object]) -> Self {
+        let policies = objects.iter().filter(|one| one.kind() == "NetworkPolicy");
+        Self(policies.map(|one| serde_json::from_value(one.value().clone()).unwrap()).collect())
+    }
+
+    /// The policies for a pod that say something of this direction.
+    fn for_pod(&self, labels: &BTreeMap<String, String>, direction: &str) -> Vec<&NetworkPolicy> {
+        let is_meant = |policy: &&NetworkPolicy| {
+            let spec = policy.spec.as_ref().unwrap();
+            let selector = spec.pod_selector.clone().unwrap_or_default();
+            let types = spec.policy_types.as_deref().unwrap();
+            types.iter().any(|one| one == direction) && is_selected(&selector, labels)
+        };
+        self.0.iter().filter(is_meant).collect()
+    }
+
+    fn may(
+        &self,
+        from: &BTreeMap<String, String>,
+        to: &BTreeMap<String, String>,
+        port: u16,
+    ) -> bool {
+        let (out, into) = (self.for_pod(from, "Egress"), self.for_pod(to, "Ingress"));
+        assert!(!out.is_empty() && !into.is_empty(), "nothing is allowed by default");
+        let is_port = |ports: Option<&Vec<_>>| {
+            ports.unwrap().iter().any(
+                |one: &k8s_openapi::api::networking::v1::NetworkPolicyPort| {
+                    one.port == Some(IntOrString::Int(port.into()))
+                },
+            )
+        };
+        let is_peer = |peers: Option<&Vec<_>>, labels: &BTreeMap<String, String>| match peers {
+            None => true,
+            Some(peers) => {
+                peers.iter().any(|one: &k8s_openapi::api::networking::v1::NetworkPolicyPeer| {
+                    let here = one.namespace_selector.is_none() && one.ip_block.is_none();
+                    here && one.pod_selector.as_ref().is_some_and(|one| is_selected(one, labels))
+                })
+            }
+        };
+        let rules = |policy: &&NetworkPolicy| policy.spec.clone().unwrap();
+        let leaves = out.iter().map(rules).flat_map(|spec| spec.egress.unwrap_or_default());
+        let enters = into.iter().map(rules).flat_map(|spec| spec.ingress.unwrap_or_default());
+        leaves.into_iter().any(|rule| is_port(rule.ports.as_ref()) && is_peer(rule.to.as_ref(), to))
+            && enters
+                .into_iter()
+                .any(|rule| is_port(rule.ports.as_ref()) && is_peer(rule.from.as_ref(), from))
+    }
+}
+
+/// Returns who may call whom.
+fn of_policies(objects: &[Object]) -> Edges {
+    let policies = Policies::of(objects);
+    let all: Vec<(String, Pod)> = pods(objects)
+        .into_iter()
+        .map(|(object, template)| {
+            (object.name().to_owned(), serde_json::from_value(template.clone()).unwrap())
+        })
+        .collect();
+    let mut edges = Edges::new();
+    for (from, calling) in &all {
+        for (to, called) in &all {
+            let container = &called.spec.as_ref().unwrap().containers[0];
+            for port in container.ports.iter().flatten() {
+                let port = u16::try_from(port.container_port).unwrap();
+                let labels = |pod: &Pod| pod.metadata.labels.clone().unwrap();
+                // Guests come from anywhere: the gateway itself, too, if it had a reason to.
+                if policies.may(&labels(calling), &labels(called), port) {
+                    edges.insert((from.clone(), to.clone(), port));
+                }
+            }
+        }
+    }
+    edges
+}
+
+#[test]
+fn who_may_talk_is_who_does() {
+    let local = objects(Overlay::Local);
+    let settings = of_settings(&local);
+    assert!(settings.len() > 20, "{settings:?}");
+    assert_eq!(settings, of_compose(), "as in containers");
+    assert_eq!(of_policies(&local), settings, "as the policies allow");
+}
+
+#[test]
+fn elsewhere_the_same_is_allowed_but_for_what_is_not_there() {
+    let missing = ["postgres", "redis", "plaza"];
+    let expected: Edges = of_compose()
+        .into_iter()
+        .filter(|(from, to, _)| !missing.iter().any(|name| from == name || to == name))
+        .collect();
+    for overlay in [Overlay::Staging, Overlay::Production] {
+        assert_eq!(of_policies(&objects(overlay)), expected, "{overlay:?}");
+    }
+}
+
+#[test]
+fn guests_reach_the_gateway_and_nobody_else() {
+    for overlay in super::OVERLAYS {
+        let policies = Policies::of(&objects(overlay));
+        let open = policies.0.iter().filter(|policy| {
+            let spec = policy.spec.as_ref().unwrap();
+            spec.ingress.iter().flatten().any(|rule| rule.from.is_none())
+        });
+        let open: Vec<_> = open.map(|policy| policy.metadata.name.as_deref().unwrap()).collect();
+        assert_eq!(open, ["gateway"], "{overlay:?}");
+    }
+}

@@ -22,6 +22,7 @@ pub(crate) mod exec;
 pub(crate) mod images;
 pub(crate) mod logs;
 pub(crate) mod machine;
+pub(crate) mod making;
 pub(crate) mod networks;
 mod place;
 mod pulls;

@@ -3,9 +3,13 @@
 //! An engine takes every instruction. The last stage of a service's image needs few; any other is refused by name rather
 //! than passed over, so that both ways make the same image.
 
-use std::{collections::BTreeMap, time::Duration};
+mod words;
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
+
+use self::words::{exec_form, nanoseconds, pairs, word};
 
 /// Name of the file in a service's folder below `containerfiles/`.
 pub(crate) const FILE_NAME: &str = "CONTAINERFILE";
@@ -233,61 +237,9 @@ fn copied(arguments: &str) -> Result<(String, String), String> {
     }
 }
 
-fn word(arguments: &str) -> Result<String, String> {
-    let mut words = words(arguments)?;
-    match (words.pop(), words.is_empty()) {
-        (Some(word), true) if !word.contains('$') => Ok(word),
-        _ => Err(format!("`{arguments}` should be one word, without variables")),
-    }
-}
-
-fn exec_form(arguments: &str) -> Result<Vec<String>, String> {
-    serde_json::from_str(arguments)
-        .map_err(|_| format!("`{arguments}` should be like [\"/orders\", \"--health\"]: there is no shell in the image"))
-}
-
 fn port(word: &str) -> (String, Empty) {
     let port = if word.contains('/') { word.to_owned() } else { format!("{word}/tcp") };
     (port, Empty {})
-}
-
-/// Returns the pairs of `name=value other="a value"`.
-fn pairs(arguments: &str) -> Result<Vec<(String, String)>, String> {
-    words(arguments)?
-        .iter()
-        .map(|word| match word.split_once('=') {
-            Some((_, value)) if value.contains('$') => {
-                Err(format!("`{word}` has a variable, which is not known here"))
-            }
-            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-            None => Err(format!("`{word}` should be like name=\"value\"")),
-        })
-        .collect()
-}
-
-/// Splits at blanks, but not within quotes, which go away.
-fn words(arguments: &str) -> Result<Vec<String>, String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut characters = arguments.chars();
-    while let Some(character) = characters.next() {
-        match (quote, character) {
-            (Some(open), close) if open == close => quote = None,
-            (None, '"' | '\'') => {
-                quote = Some(character);
-                let _begun = word.get_or_insert_default();
-            }
-            (None, blank) if blank.is_whitespace() => words.extend(word.take()),
-            (Some('"') | None, '\\') => word.get_or_insert_default().extend(characters.next()),
-            (_, character) => word.get_or_insert_default().push(character),
-        }
-    }
-    words.extend(word);
-    match quote {
-        Some(quote) => Err(format!("a {quote} is not closed")),
-        None => Ok(words),
-    }
 }
 
 fn healthcheck(arguments: &str) -> Result<Healthcheck, String> {
@@ -314,13 +266,6 @@ fn healthcheck(arguments: &str) -> Result<Healthcheck, String> {
     check.test = vec!["CMD".into()];
     check.test.extend(exec_form(command.trim())?);
     Ok(check)
-}
-
-fn nanoseconds(text: &str) -> Result<u64, String> {
-    humantime::parse_duration(text)
-        .ok()
-        .and_then(|duration: Duration| u64::try_from(duration.as_nanos()).ok())
-        .ok_or_else(|| format!("`{text}` should be a time like 10s"))
 }
 
 #[cfg(test)]

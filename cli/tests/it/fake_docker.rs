@@ -1,14 +1,9 @@
-//! An engine that plays what a real one will not show: too old, no engine at all, names that are taken, a death in the middle.
+//! An engine that plays what a real one will not show.
 
 use std::{
-    fs,
     io::{Read, Write},
-    os::unix::{
-        fs::{PermissionsExt, chown},
-        net::{UnixListener, UnixStream},
-    },
+    os::unix::net::{UnixListener, UnixStream},
     path::PathBuf,
-    process::Command,
     sync::{Arc, Mutex},
     thread,
 };
@@ -18,7 +13,7 @@ use tempfile::TempDir;
 use crate::chefcito::{Home, Ran};
 
 /// What it says to one request.
-enum Says {
+pub(crate) enum Says {
     /// An answer.
     Json(u16, String),
     /// Nothing any more: it hangs up.
@@ -27,21 +22,21 @@ enum Says {
     IsSilent,
 }
 
-fn json(status: u16, body: &str) -> Says {
+pub(crate) fn json(status: u16, body: &str) -> Says {
     Says::Json(status, body.into())
 }
 
 type Script = dyn Fn(&str) -> Option<Says> + Send + Sync;
 
 /// An engine on a socket of its own.
-struct FakeDocker {
+pub(crate) struct FakeDocker {
     folder: TempDir,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl FakeDocker {
     /// Starts one that says what the script says, and what an empty engine says otherwise. It is asked `METHOD /path?query`.
-    fn start(script: impl Fn(&str) -> Option<Says> + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(script: impl Fn(&str) -> Option<Says> + Send + Sync + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("docker.sock")).unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -55,12 +50,12 @@ impl FakeDocker {
         Self { folder, asked }
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.folder.path().join("docker.sock")
     }
 
     /// Runs a command of a home against it.
-    fn run(&self, home: &Home, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, home: &Home, args: &[&str]) -> Ran {
         let mut command = home.command(args);
         command.env("DOCKER_HOST", format!("unix://{}", self.socket().display()));
         // Images that nobody builds: what is tried here is not the building.
@@ -71,7 +66,7 @@ impl FakeDocker {
         ran
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
@@ -141,169 +136,4 @@ fn images() -> String {
         })
         .collect();
     format!("[{}]", images.join(","))
-}
-
-const UP: [&str; 4] = ["up", "--runtime", "compose", "--port=0"];
-
-#[test]
-fn an_engine_that_is_too_old_is_told() {
-    let home = Home::new();
-    let old = FakeDocker::start(|line| {
-        line.contains("/version").then(|| json(200, r#"{"Version":"19.3","ApiVersion":"1.40"}"#))
-    });
-    insta::assert_snapshot!(old.run(&home, &UP), @r"
-    $ chefcito up --runtime compose --port=0
-    stderr: error: the Docker engine at unix://ENGINE/docker.sock is too old: it speaks API 1.40, and 1.41 is the oldest that will do
-    stderr: hint: update it to Docker 20.10 or newer
-    exit code 7
-    ");
-}
-
-#[test]
-fn who_is_no_engine_is_told() {
-    let home = Home::new();
-    let other = FakeDocker::start(|_| Some(json(404, "<html>no such page</html>")));
-    insta::assert_snapshot!(other.run(&home, &UP), @r"
-    $ chefcito up --runtime compose --port=0
-    stderr: error: whoever answers at unix://ENGINE/docker.sock is no Docker engine
-    stderr: hint: look at DOCKER_HOST and DOCKER_CONTEXT: `docker version` should show a server
-    exit code 7
-    ");
-    let silent = FakeDocker::start(|_| Some(Says::HangsUp));
-    let ran = silent.run(&home, &UP);
-    assert_eq!(ran.code, Some(7), "{ran}");
-    assert!(!home.state().exists(), "nothing was begun");
-}
-
-#[test]
-fn a_socket_that_may_not_be_opened_is_told() {
-    let home = Home::new();
-    let engine = FakeDocker::start(|_| None);
-    let nobody = 65534;
-    if chown(engine.socket(), Some(nobody), Some(nobody)).is_err() {
-        return chassis::testing::lacking("the right to give a socket to somebody else");
-    }
-    fs::set_permissions(engine.socket(), fs::Permissions::from_mode(0o600)).unwrap();
-    // Permissions do not stop root, unless it may not override them.
-    let plain = home.command(&UP);
-    let output = Command::new("setpriv")
-        .args(["--bounding-set", "-dac_override,-dac_read_search", "--"])
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .env_clear()
-        .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))))
-        .env("DOCKER_HOST", format!("unix://{}", engine.socket().display()))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(7), "{said}");
-    assert!(said.contains("permission denied on the Docker engine's socket"), "{said}");
-    assert!(said.contains("sudo usermod -aG docker"), "{said}");
-}
-
-#[test]
-fn images_that_only_a_build_makes_are_named() {
-    let home = Home::new();
-    let engine = FakeDocker::start(|line| line.contains("/images/json").then(|| json(200, "[]")));
-    let ran = engine.run(&home, &UP);
-    assert_eq!(ran.code, Some(7), "{ran}");
-    assert!(ran.stderr.contains("the engine lacks images: chefcito-board:elsewhere"), "{ran}");
-    assert!(!engine.asked().iter().any(|asked| asked.starts_with("POST")), "nothing was made");
-}
-
-#[test]
-fn a_name_that_somebody_else_has_is_left_to_them() {
-    let home = Home::new();
-    let engine = FakeDocker::start(|line| {
-        line.contains("/containers/create?name=chefcito-orders-1")
-            .then(|| json(409, r#"{"message":"Conflict. The container name is already in use"}"#))
-    });
-    insta::assert_snapshot!(engine.run(&home, &UP), @r"
-    $ chefcito up --runtime compose --port=0
-    stderr: Creating 3 networks, 2 volumes, 11 containers
-    stderr: error: there is a container chefcito-orders-1 that is not of this environment; it is left alone
-    stderr: hint: remove it or give it another name, or choose another `--name`
-    exit code 1
-    ");
-    assert!(!engine.asked().iter().any(|asked| asked.contains("/start")), "nothing was started");
-}
-
-#[test]
-fn a_volume_of_somebody_else_is_not_taken() {
-    let home = Home::new();
-    let engine = FakeDocker::start(|line| {
-        // With a label, it is asked for ours; by name, for anybody's.
-        let by_name = line.starts_with("GET /volumes?") && line.contains("chefcito_secrets");
-        by_name.then(|| {
-            json(
-                200,
-                r#"{"Volumes":[{"Name":"chefcito_secrets","Driver":"local","Mountpoint":"/","Labels":{},"Scope":"local","Options":{}}]}"#,
-            )
-        })
-    });
-    let ran = engine.run(&home, &UP);
-    assert_eq!(ran.code, Some(1), "{ran}");
-    assert!(
-        ran.stderr.contains("there is a volume chefcito_secrets that is not of this environment"),
-        "{ran}"
-    );
-}
-
-#[test]
-fn what_cannot_be_started_is_told_in_the_engines_words() {
-    let home = Home::new();
-    let engine = FakeDocker::start(|line| {
-        line.ends_with("/start")
-            .then(|| json(400, r#"{"message":"exec: \"/bootstrap\": no such file or directory"}"#))
-    });
-    insta::assert_snapshot!(engine.run(&home, &UP), @r#"
-    $ chefcito up --runtime compose --port=0
-    stderr: Creating 3 networks, 2 volumes, 11 containers
-    stderr: error: bootstrap did not start: exec: "/bootstrap": no such file or directory
-    stderr: hint: `chefcito logs bootstrap` has more; mend it, then `chefcito up --runtime compose` goes on from here
-    exit code 1
-    "#);
-}
-
-#[test]
-fn an_engine_that_dies_in_the_middle_is_told() {
-    let home = Home::new();
-    let engine =
-        FakeDocker::start(|line| line.contains("/containers/create").then_some(Says::HangsUp));
-    let ran = engine.run(&home, &UP);
-    assert_eq!(ran.code, Some(7), "{ran}");
-    assert!(ran.stderr.contains("it went away"), "{ran}");
-    assert!(ran.stderr.contains("do the same again"), "{ran}");
-}
-
-#[test]
-fn a_plan_takes_a_handful_of_questions() {
-    let home = Home::new();
-    let engine = FakeDocker::start(|_| None);
-    let ran = engine.run(&home, &["up", "--runtime", "compose", "--dry-run", "--port=0"]);
-    assert_eq!(ran.code, Some(0), "{ran}");
-    assert!(ran.stdout.contains("create chefcito-kitchen-1"), "{ran}");
-    let mut asked = engine.asked();
-    asked.retain(|asked| !asked.contains("/events"));
-    let of_ports = asked.iter().filter(|asked| asked.contains("/containers/json")).count();
-    // The version, containers, networks, volumes, images; and who has the one port.
-    assert!(asked.len() <= 6 && of_ports == 2, "{asked:#?}");
-    assert!(!home.state().exists(), "a plan touches nothing");
-}
-
-#[test]
-fn a_compose_file_that_cannot_be_understood_is_told_with_its_line() {
-    let home = Home::new();
-    let engine = FakeDocker::start(|_| None);
-    let checkout = home.command(&[]).get_current_dir().unwrap().to_owned();
-    fs::create_dir_all(checkout.join("manifests")).unwrap();
-    fs::create_dir_all(checkout.join("cli")).unwrap();
-    fs::write(checkout.join("cli/Cargo.toml"), "").unwrap();
-    let file = "services:\n  kitchen:\n    image: chefcito-kitchen:dev\n    privileged: true\n";
-    fs::write(checkout.join("manifests/compose.yaml"), file).unwrap();
-    insta::assert_snapshot!(engine.run(&home, &UP), @r"
-    $ chefcito up --runtime compose --port=0
-    stderr: error: HOME/manifests/compose.yaml: line 4: services.kitchen.privileged: chefcito does not support this key
-    exit code 1
-    ");
 }

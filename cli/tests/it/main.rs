@@ -4,6 +4,8 @@
 
 mod api_server;
 mod build;
+mod build_failures;
+mod build_in_container;
 mod checkout;
 mod chefcito;
 mod cluster;
@@ -23,6 +25,7 @@ mod help;
 mod hostile;
 mod interrupts;
 mod logs;
+mod odd_engines;
 mod orders;
 mod spoiled;
 

@@ -12,7 +12,7 @@ use super::{
     words::last_words,
 };
 use crate::{
-    docker::{containers::NewContainer, errors::EngineError},
+    docker::{errors::EngineError, making::NewContainer},
     error::{CliError, Result},
     progress::Waiting,
 };

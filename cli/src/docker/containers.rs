@@ -1,6 +1,10 @@
 //! Containers: listed, started, stopped, removed. How they are made is told in [`making`](super::making).
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use bollard::{
     models::{ContainerSummary, ContainerSummaryStateEnum},
@@ -9,8 +13,14 @@ use bollard::{
     },
 };
 use futures_util::StreamExt;
+use tokio::time::sleep;
 
 use super::{Engine, errors::EngineError, events::FOR_EVER};
+
+/// How long a container may take to go that somebody else is removing.
+const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How often it is looked whether it is gone.
+const REMOVAL_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What a listing tells of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,21 +226,20 @@ impl Engine {
         }
     }
 
-    /// Removes a container, running or not, and its nameless volumes. One that is gone is fine.
+    /// Removes a container, running or not, and its nameless volumes, and waits until it is gone. One that is gone is fine.
     pub(crate) async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
-        let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
-        let removed = self.docker.remove_container(id, Some(options)).await;
-        let what = || format!("remove the container {}", id.get(..12).unwrap_or(id));
-        let removed = unless_gone(removed.map_err(self.could_not(what)));
-        match removed {
-            // Somebody else is just removing it.
-            Err(error)
-                if error.is_conflict()
-                    && error.message().is_some_and(|m| m.contains("already in progress")) =>
-            {
-                Ok(())
+        let since = Instant::now();
+        loop {
+            let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
+            let removed = self.docker.remove_container(id, Some(options)).await;
+            let what = || format!("remove the container {}", id.get(..12).unwrap_or(id));
+            match unless_gone(removed.map_err(self.could_not(what))) {
+                // Somebody else is just removing it: the engine itself, where it was made to go at its end.
+                Err(error) if is_being_removed(&error) && since.elapsed() < REMOVAL_WAIT_MAX => {
+                    sleep(REMOVAL_LOOK_EVERY).await;
+                }
+                answer => return answer,
             }
-            answer => answer,
         }
     }
 
@@ -273,6 +282,11 @@ fn unless_gone(result: Result<(), EngineError>) -> Result<(), EngineError> {
         Err(error) if error.is_not_found() || error.is_not_modified() => Ok(()),
         result => result,
     }
+}
+
+fn is_being_removed(error: &EngineError) -> bool {
+    error.is_conflict()
+        && error.message().is_some_and(|message| message.contains("already in progress"))
 }
 
 #[cfg(test)]

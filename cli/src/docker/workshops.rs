@@ -1,6 +1,6 @@
 //! Containers to work in: made of an image, given files, asked to run programs, and files taken out again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::{
     body_full,
@@ -12,11 +12,17 @@ use bollard::{
     },
 };
 use futures_util::{StreamExt, TryStreamExt};
+use tokio::time::sleep;
 
 use super::{Engine, errors::EngineError};
 
 /// Nobody works longer in one; one whose owner was killed ends by itself.
 const WORK_MAX: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// How long a name may take to be free: an engine keeps it a moment longer than the container that had it.
+const NAME_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How often it is tried.
+const TRY_EVERY: Duration = Duration::from_millis(20);
 
 /// A container to work in.
 #[derive(Clone, Debug)]
@@ -40,7 +46,6 @@ impl Engine {
         &self,
         workshop: &Workshop<'_>,
     ) -> Result<String, EngineError> {
-        self.remove_container(workshop.name).await?;
         let labels = || Some([(workshop.label.to_owned(), String::new())].into());
         let mounts = workshop.volumes.iter().map(|(volume, folder)| Mount {
             typ: Some(MountType::VOLUME),
@@ -61,15 +66,33 @@ impl Engine {
             }),
             ..Default::default()
         };
-        let options =
-            CreateContainerOptions { name: Some(workshop.name.into()), ..Default::default() };
-        let created = self
-            .docker
-            .create_container(Some(options), body)
-            .await
-            .map_err(self.could_not(|| format!("create the container {}", workshop.name)))?;
-        self.start_container(&created.id, workshop.name).await?;
-        Ok(created.id)
+        let id = self.create_in_place_of(workshop.name, body).await?;
+        self.start_container(&id, workshop.name).await?;
+        Ok(id)
+    }
+
+    /// Makes a container, and returns its id. Whatever had its name is removed.
+    async fn create_in_place_of(
+        &self,
+        name: &str,
+        body: ContainerCreateBody,
+    ) -> Result<String, EngineError> {
+        let since = Instant::now();
+        loop {
+            self.remove_container(name).await?;
+            let options = CreateContainerOptions { name: Some(name.into()), ..Default::default() };
+            let created = self
+                .docker
+                .create_container(Some(options), body.clone())
+                .await
+                .map_err(self.could_not(|| format!("create the container {name}")));
+            match created {
+                Err(error) if error.is_conflict() && since.elapsed() < NAME_WAIT_MAX => {
+                    sleep(TRY_EVERY).await;
+                }
+                answer => return answer.map(|created| created.id),
+            }
+        }
     }
 
     /// Unpacks an archive at the root of a container.

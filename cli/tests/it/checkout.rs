@@ -15,15 +15,19 @@ use tempfile::TempDir;
 
 use crate::chefcito::{Home, Ran};
 
-/// Says what `true` would say of a Docker engine and its command line, which tests look at images with.
+/// Returns whether there is a Docker engine and its command line, which tests look at images with; says so if not.
 pub(crate) fn engine_is_there() -> bool {
-    let there =
-        Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]).output();
-    let there = there.is_ok_and(|said| said.status.success());
+    let there = engine_answers();
     if !there {
         chassis::testing::lacking("a Docker engine and the command `docker`");
     }
     there
+}
+
+fn engine_answers() -> bool {
+    let asked =
+        Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]).output();
+    asked.is_ok_and(|said| said.status.success())
 }
 
 /// Says whether the engine has the image that is compiled in.
@@ -246,6 +250,9 @@ impl Checkout {
 
 impl Drop for Checkout {
     fn drop(&mut self) {
+        if !engine_answers() {
+            return;
+        }
         let volume = format!("{}-target", self.builder());
         let _gone = Command::new("docker").args(["volume", "rm", "--force", &volume]).output();
         for service in self.services() {

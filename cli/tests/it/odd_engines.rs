@@ -4,9 +4,11 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, chown},
     process::Command,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use crate::{
+    checkout::Checkout,
     chefcito::Home,
     fake_docker::{FakeDocker, Says, json},
 };
@@ -67,6 +69,35 @@ fn a_socket_that_may_not_be_opened_is_told() {
     assert_eq!(output.status.code(), Some(7), "{said}");
     assert!(said.contains("permission denied on the Docker engine's socket"), "{said}");
     assert!(said.contains("sudo usermod -aG docker"), "{said}");
+}
+
+#[test]
+fn a_container_to_compile_in_waits_until_the_last_one_is_gone() {
+    let checkout = Checkout::new();
+    let (removals, makings) = (AtomicU32::new(0), AtomicU32::new(0));
+    let engine = FakeDocker::start(move |line| {
+        let (method, path) = line.split_once(' ').unwrap();
+        let count = |counter: &AtomicU32| counter.fetch_add(1, Ordering::Relaxed);
+        if method == "DELETE" && path.contains("/containers/chefcito-build-") {
+            let going = r#"{"message":"removal of container c is already in progress"}"#;
+            let gone = r#"{"message":"No such container"}"#;
+            return Some(if count(&removals) < 2 { json(409, going) } else { json(404, gone) });
+        }
+        if path.contains("/containers/create?name=chefcito-build-") && count(&makings) < 2 {
+            return Some(json(409, r#"{"message":"Conflict. The container name is in use"}"#));
+        }
+        path.ends_with("/exec").then(|| json(500, r#"{"message":"this engine runs nothing"}"#))
+    });
+    let args = ["build", "--in-container"];
+    let mut command = checkout.command(&args);
+    command.env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
+    let ran = checkout.home.finish(&args, command.spawn().unwrap());
+    assert!(ran.stderr.contains("this engine runs nothing"), "{ran}");
+    let asked = engine.asked();
+    let count = |words: &str| asked.iter().filter(|asked| asked.starts_with(words)).count();
+    assert_eq!(count("POST /containers/create?name=chefcito-build-"), 3, "{asked:#?}");
+    assert_eq!(count("DELETE /containers/chefcito-build-"), 5, "{asked:#?}");
+    assert_eq!(asked.last().unwrap().split('?').next(), Some("DELETE /containers/c"));
 }
 
 #[test]

@@ -88,7 +88,7 @@ pub(super) fn wanted(variable: Variable<'_>, file: File<'_>) -> Result<Wanted> {
         let secured = set("DOCKER_TLS_VERIFY").is_some() || set("DOCKER_CERT_PATH").is_some();
         let folder = set("DOCKER_CERT_PATH").map(PathBuf::from).or(config);
         let tls = secured.then_some(folder).flatten().map(|folder| Tls { folder });
-        return parse(&host, tls).map(Wanted::Named).ok_or_else(|| misread(&host, "DOCKER_HOST"));
+        return parse(&host, tls, "DOCKER_HOST").map(Wanted::Named);
     }
     let context = set("DOCKER_CONTEXT")
         .or_else(|| current_context(config.as_deref()?, file))
@@ -108,33 +108,45 @@ pub(super) fn wanted(variable: Variable<'_>, file: File<'_>) -> Result<Wanted> {
     Ok(Wanted::Anywhere(sockets.into_iter().flatten().collect()))
 }
 
-/// Reads `unix:///path`, `tcp://host:port`, `http://…`, `https://…` or `ssh://user@host`.
-fn parse(host: &str, tls: Option<Tls>) -> Option<Place> {
-    let (scheme, rest) = host.trim().split_once("://")?;
-    let rest = rest.trim_end_matches('/');
-    if rest.is_empty() {
-        return None;
-    }
-    match scheme {
-        "unix" => rest.starts_with('/').then(|| Place::Unix(rest.into())),
-        "ssh" => Some(Place::Ssh(rest.to_owned())),
-        "tcp" | "http" | "https" => {
-            let has_port =
-                rest.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-            let port = if tls.is_some() { PORT_TLS } else { PORT_PLAIN };
-            let address = if has_port { rest.to_owned() } else { format!("{rest}:{port}") };
-            (scheme != "https" || tls.is_some()).then_some(Place::Tcp { address, tls })
-        }
-        _ => None,
-    }
-}
-
-fn misread(host: &str, named_by: &str) -> CliError {
-    CliError::NoEngine {
+/// Reads `unix:///path`, `tcp://host:port`, `http://…`, `https://…` or `ssh://user@host`, as something names it.
+fn parse(host: &str, tls: Option<Tls>, named_by: &str) -> Result<Place> {
+    let misread = || {
+        CliError::NoEngine {
         what: format!("{named_by} is `{host}`, which names no engine"),
         hint: "it should be like unix:///var/run/docker.sock, tcp://host:2376 (https needs DOCKER_CERT_PATH) or \
                ssh://user@host"
             .into(),
+        source: None,
+    }
+    };
+    let (scheme, rest) = host.trim().split_once("://").ok_or_else(misread)?;
+    let rest = rest.trim_end_matches('/');
+    let port = rest.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    match scheme {
+        _ if rest.is_empty() => Err(misread()),
+        "unix" if rest.starts_with('/') => Ok(Place::Unix(rest.into())),
+        "ssh" => match port {
+            Some(port) => Err(port_of_ssh(rest, port, named_by)),
+            None => Ok(Place::Ssh(rest.to_owned())),
+        },
+        "tcp" | "http" | "https" if scheme != "https" || tls.is_some() => {
+            let usual = if tls.is_some() { PORT_TLS } else { PORT_PLAIN };
+            let address = if port.is_some() { rest.to_owned() } else { format!("{rest}:{usual}") };
+            Ok(Place::Tcp { address, tls })
+        }
+        _ => Err(misread()),
+    }
+}
+
+/// The library takes a port for a part of the host's name, and `ssh` would look for a host of that name.
+fn port_of_ssh(login: &str, port: u16, named_by: &str) -> CliError {
+    let login = login.rsplit_once(':').map_or(login, |(login, _)| login);
+    let host = login.rsplit_once('@').map_or(login, |(_, host)| host);
+    CliError::NoEngine {
+        what: format!("{named_by} is `ssh://{login}:{port}`, and a port is not understood there"),
+        hint: format!(
+            "write the port into ~/.ssh/config, `Host {host}` with `Port {port}` below it, and name ssh://{login}"
+        ),
         source: None,
     }
 }
@@ -185,7 +197,7 @@ fn of_context(name: &str, config: Option<&Path>, file: File<'_>) -> Result<Place
     let host = meta.endpoints.docker.and_then(|endpoint| endpoint.host).ok_or_else(unknown)?;
     let folder = contexts.join("tls").join(&id).join("docker");
     let tls = file(&folder.join("ca.pem")).is_ok().then_some(Tls { folder });
-    parse(&host, tls).ok_or_else(|| misread(&host, &format!("the host of the context `{name}`")))
+    parse(&host, tls, &format!("the host of the context `{name}`"))
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {

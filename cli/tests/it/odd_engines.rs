@@ -72,6 +72,19 @@ fn a_socket_that_may_not_be_opened_is_told() {
 }
 
 #[test]
+fn a_port_of_ssh_is_refused_before_anything_is_asked() {
+    let home = Home::new();
+    let mut command = home.command(&UP);
+    command.env("DOCKER_HOST", "ssh://chef@build:2222");
+    insta::assert_snapshot!(home.finish(&UP, command.spawn().unwrap()), @r"
+    $ chefcito up --runtime compose --port=0
+    stderr: error: DOCKER_HOST is `ssh://chef@build:2222`, and a port is not understood there
+    stderr: hint: write the port into ~/.ssh/config, `Host build` with `Port 2222` below it, and name ssh://chef@build
+    exit code 7
+    ");
+}
+
+#[test]
 fn a_container_to_compile_in_waits_until_the_last_one_is_gone() {
     let checkout = Checkout::new();
     let (removals, makings) = (AtomicU32::new(0), AtomicU32::new(0));

@@ -33,6 +33,23 @@ fn a_host_that_is_named_goes_before_all() {
 }
 
 #[test]
+fn a_port_of_ssh_is_sent_to_where_ssh_knows_it() {
+    let variable = |name: &str| (name == "DOCKER_HOST").then(|| "ssh://chef@build:2222".to_owned());
+    let refused = wanted(&variable, &|_| Err(io::ErrorKind::NotFound.into())).unwrap_err();
+    let told = "DOCKER_HOST is `ssh://chef@build:2222`, and a port is not understood there";
+    assert_eq!(refused.to_string(), told);
+    let hint = refused.hint().unwrap();
+    assert!(hint.contains("~/.ssh/config, `Host build` with `Port 2222` below it"), "{hint}");
+    let id = sha256_hex(b"far");
+    let meta = format!("/h/.docker/contexts/meta/{id}/meta.json");
+    let far = r#"{"Endpoints":{"docker":{"Host":"ssh://far:22"}}}"#;
+    assert_eq!(
+        decided(&[("HOME", "/h"), ("DOCKER_CONTEXT", "far")], &[(&meta, far)]),
+        "no: the host of the context `far` is `ssh://far:22`, and a port is not understood there"
+    );
+}
+
+#[test]
 fn certificates_mean_tls() {
     let host = ("DOCKER_HOST", "tcp://build");
     assert_eq!(decided(&[host, ("DOCKER_CERT_PATH", "/c")], &[]), "tcp://build:2376 with TLS");

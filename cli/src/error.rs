@@ -232,6 +232,11 @@ impl CliError {
         move |source| Self::Io { what: what(), source }
     }
 
+    /// Returns whether somebody asked the program to end.
+    pub(crate) const fn is_signal(&self) -> bool {
+        matches!(self, Self::Interrupted | Self::Terminated)
+    }
+
     /// Returns what to try, in a sentence without a full stop.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {

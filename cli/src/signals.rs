@@ -42,4 +42,21 @@ impl Signals {
             signal = self.next() => Err(signal),
         }
     }
+
+    /// Does the work as [`Signals::or`] does, and undoes what it made if a signal ended it. A second signal ends even that.
+    ///
+    /// # Errors
+    /// As [`Signals::or`]; the undoing's own, if that failed.
+    pub(crate) async fn or_undo<M>(
+        &mut self,
+        mut made: M,
+        work: impl AsyncFnOnce(&mut M) -> Result<()>,
+        undo: impl AsyncFnOnce(M) -> Result<()>,
+    ) -> Result<()> {
+        let result = self.or(work(&mut made)).await;
+        match result {
+            Err(signal) if signal.is_signal() => self.or(undo(made)).await.and(Err(signal)),
+            result => result,
+        }
+    }
 }

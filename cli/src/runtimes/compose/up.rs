@@ -48,22 +48,17 @@ pub(crate) async fn up(
     output: &Output,
     signals: &mut Signals,
 ) -> Result<()> {
-    let mut made = Made { state: !environment.folder().exists(), ..Made::default() };
-    let result = signals.or(bring_up(wanted, environment, output, &mut made)).await;
-    if wanted.foreground && result.is_ok() {
-        let shown = signals.or(commands::logs::follow_containers(environment, output)).await;
-        if matches!(shown, Err(CliError::Interrupted | CliError::Terminated)) {
-            signals.or(super::stop(environment, output)).await?;
-        }
-        return shown;
+    let made = Made { state: !environment.folder().exists(), ..Made::default() };
+    let work = async |made: &mut Made| bring_up(wanted, environment, output, made).await;
+    signals.or_undo(made, work, async |made| made.undo(environment, output).await).await?;
+    if !wanted.foreground {
+        return Ok(());
     }
-    match result {
-        Err(signal @ (CliError::Interrupted | CliError::Terminated)) => {
-            // A second signal ends even this.
-            signals.or(made.undo(environment, output)).await.and(Err(signal))
-        }
-        result => result,
+    let shown = signals.or(commands::logs::follow_containers(environment, output)).await;
+    if shown.as_ref().is_err_and(CliError::is_signal) {
+        signals.or(super::stop(environment, output)).await?;
     }
+    shown
 }
 
 impl Made {

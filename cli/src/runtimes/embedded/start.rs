@@ -29,14 +29,9 @@ pub(crate) async fn start_command(
     let Some(settings) = environment.last_settings()? else {
         return Err(CliError::NotRunning { name: environment.name().clone() });
     };
-    let mut made = Made::default();
-    let result = signals.or(start(timeout, &settings, environment, output, &mut made)).await;
-    match result {
-        Err(signal @ (CliError::Interrupted | CliError::Terminated)) => {
-            signals.or(made.undo(environment, output)).await.and(Err(signal))
-        }
-        result => result,
-    }
+    let work = async |made: &mut Made| start(timeout, &settings, environment, output, made).await;
+    let undo = async |made: Made| made.undo(environment, output).await;
+    signals.or_undo(Made::default(), work, undo).await
 }
 
 async fn start(

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     commands::{self, order, seed},
     config::PORT_DEFAULT,
-    error::{CliError, Result},
+    error::Result,
     output::Output,
     process,
     progress::Waiting,
@@ -28,21 +28,15 @@ pub(crate) async fn up(
     output: &Output,
     signals: &mut Signals,
 ) -> Result<()> {
-    let mut made = Made::new(!environment.folder().exists());
-    let result = signals.or(bring_up(wanted, environment, output, &mut made)).await;
-    match result {
-        Err(signal @ (CliError::Interrupted | CliError::Terminated)) => {
-            // A second signal ends even this.
-            signals.or(made.undo(environment, output)).await.and(Err(signal))
-        }
-        result => result,
-    }
+    let made = Made::new(!environment.folder().exists());
+    let work = async |made: &mut Made| bring_up(wanted, environment, output, made).await;
+    signals.or_undo(made, work, async |made| made.undo(environment, output).await).await
 }
 
 /// Says what [`up`] would do.
 ///
 /// # Errors
-/// [`CliError::Failed`] if it would refuse.
+/// [`crate::error::CliError::Failed`] if it would refuse.
 pub(crate) async fn dry_run(
     wanted: &Wanted,
     environment: &Environment,

@@ -86,8 +86,8 @@ pub(crate) struct HouseRecord {
 /// they are stopped.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ContainersRecord {
-    /// Where the gateway listens.
-    pub(crate) address: SocketAddr,
+    /// Where the gateway listens; absent where only services without a door were brought up.
+    pub(crate) address: Option<SocketAddr>,
     /// The engine, as `DOCKER_HOST` says it.
     pub(crate) engine: String,
     /// The version of the program that started them.
@@ -319,10 +319,14 @@ impl Environment {
     /// Returns where the gateway is.
     ///
     /// # Errors
-    /// [`CliError::NotRunning`] or [`CliError::Crashed`] if no house runs here.
+    /// [`CliError::NotRunning`] or [`CliError::Crashed`] if no house runs here; [`CliError::ServiceNotRunning`] if a part of
+    /// one does, without a gateway.
     pub(crate) fn address(&self) -> Result<SocketAddr> {
         match self.containers()? {
-            Some(record) => Ok(record.address),
+            Some(record) => record.address.ok_or_else(|| CliError::ServiceNotRunning {
+                name: self.name.clone(),
+                container: "the gateway".into(),
+            }),
             None => Ok(self.running()?.address),
         }
     }

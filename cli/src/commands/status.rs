@@ -177,7 +177,7 @@ async fn look(
     };
     let record = environment.containers()?;
     let mut report = Report {
-        address: record.as_ref().map(|record| record.address),
+        address: record.as_ref().and_then(|record| record.address),
         version: record.as_ref().map(|record| record.version.clone()),
         started_at: record.as_ref().map(|record| record.started_at),
         engine: Some(looker.engine().to_owned()),

@@ -119,6 +119,38 @@ fn up_again_changes_nothing_and_a_changed_line_replaces_one_service() {
 }
 
 #[test]
+fn a_part_of_it_has_what_it_needs_and_no_address() {
+    let Some(house) = House::name("part") else { return };
+    let part = ["up", "kitchen", "--runtime", "compose", "--port", "0", "--timeout", "180s"];
+    let ran = house.must(&part);
+    assert_eq!(ran.stdout, "", "nobody listens: {ran}");
+    assert!(ran.stderr.contains("No gateway is among it"), "{ran}");
+    let services = |house: &House| -> Vec<String> {
+        house.containers().into_iter().map(|(service, _)| service).collect()
+    };
+    let needed = services(&house);
+    assert!(
+        needed.contains(&"kitchen".into()) && needed.contains(&"postgres".into()),
+        "{needed:?}"
+    );
+    assert!(!needed.contains(&"gateway".into()), "{needed:?}");
+    let again = house.must(&part);
+    assert!(again.stderr.contains("nothing to change") && again.stdout.is_empty(), "{again}");
+    let ordered = house.run(&["order"]);
+    assert_eq!(ordered.code, Some(3), "{ordered}");
+    assert!(ordered.stderr.contains("the gateway does not run"), "{ordered}");
+    house.must(&["stop"]);
+    let started = house.must(&["start"]);
+    assert_eq!(started.stdout, "", "{started}");
+    assert_eq!(services(&house), needed);
+
+    // The rest joins it; from then on a part has an address.
+    let whole = house.must(&house.up());
+    assert!(whole.stdout.starts_with("http://127.0.0.1:"), "{whole}");
+    assert_eq!(house.must(&part).stdout, whole.stdout);
+}
+
+#[test]
 fn services_are_bound_hand_and_foot() {
     let Some(house) = House::open("bound") else { return };
     for service in SERVICES {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -129,7 +129,7 @@ pub(super) async fn converge(
     {
         key::fetch(site, &drawing.blueprint, &gateway).await?;
     }
-    let record = remember(port, &plan, site)?;
+    let record = remember(ports::door(port, &layout.containers, &observed), &plan, site)?;
     if !plan.steps.is_empty() || goal.restart || matches!(goal.meant, Meant::All) {
         await_ready(site, &layout, port, &mut watch, goal.timeout).await?;
     }
@@ -183,10 +183,10 @@ fn check_images(plan: &Plan) -> Result<()> {
 }
 
 /// Writes down where the environment is. What runs unchanged keeps its time.
-fn remember(port: u16, plan: &Plan, site: &Site<'_>) -> Result<ContainersRecord> {
+fn remember(address: Option<SocketAddr>, plan: &Plan, site: &Site<'_>) -> Result<ContainersRecord> {
     let before = site.environment.containers()?;
     let record = ContainersRecord {
-        address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        address,
         engine: site.engine.host().to_owned(),
         version: Program::this().version,
         started_at: match &before {

@@ -7,15 +7,15 @@ use std::{
 
 use super::{
     GATEWAY, labels,
-    observed::Observed,
+    observed::{Observed, Seen},
     plan::{Plan, Step},
     site::Site,
-    wanted::Layout,
+    wanted::{Layout, WantedContainer},
 };
 use crate::{
     blueprint::Protocol,
     config::PORT_DEFAULT,
-    docker::containers::Container,
+    docker::containers::{Container, State},
     error::{CliError, Result},
     process,
 };
@@ -32,7 +32,8 @@ pub(super) async fn choose(
     observed: &Observed,
     site: &Site<'_>,
 ) -> Result<u16> {
-    let recorded = site.environment.containers()?.map(|record| record.address.port());
+    let recorded = site.environment.containers()?.and_then(|record| record.address);
+    let recorded = recorded.map(|address| address.port());
     let gateway = observed.of_service(GATEWAY).next().map(|seen| &seen.container);
     let published = gateway.and_then(|gateway| gateway.ports.first()).map(|port| port.port);
     let current = published.or(recorded).or_else(|| published_by_label(gateway?));
@@ -49,6 +50,24 @@ pub(super) async fn choose(
             Err(CliError::PortTaken { port: PORT_DEFAULT, holder: None })
         }
     }
+}
+
+/// Returns where guests are let in, if one of these containers has the port, or runs already with it.
+pub(super) fn door<'a>(
+    port: u16,
+    started: impl IntoIterator<Item = &'a WantedContainer>,
+    observed: &Observed,
+) -> Option<SocketAddr> {
+    let has_it = |wanted: &WantedContainer| {
+        wanted.what.ports.iter().any(|published| published.published == Some(port))
+    };
+    let runs_with_it = |seen: &Seen| match seen.container.state {
+        // While it is down, it does not tell.
+        State::Restarting => seen.service == GATEWAY,
+        state => state.is_up() && seen.container.ports.iter().any(|at| at.port == port),
+    };
+    let is_open = started.into_iter().any(has_it) || observed.containers.iter().any(runs_with_it);
+    is_open.then(|| (Ipv4Addr::LOCALHOST, port).into())
 }
 
 /// A container that does not run tells its ports only by what was written down about it.

@@ -1,9 +1,6 @@
 //! `start`: what was stopped runs again, as it was.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use contracts::Timestamp;
 use futures_util::future::try_join_all;
@@ -14,6 +11,7 @@ use super::{
     ready::{Watch, await_ready},
     site::{Drawing, Site, source},
     up::describe,
+    wanted::WantedContainer,
 };
 use crate::{
     docker::containers::State,
@@ -68,8 +66,12 @@ pub(crate) async fn start(
     let over = observed.containers.iter().filter(|seen| !seen.is_one_off).filter(is_over);
     let starts = over.map(|seen| site.engine.start_container(seen.id(), seen.name()));
     let started = try_join_all(starts).await?.len();
+    let is_there = |wanted: &&WantedContainer| {
+        observed.containers.iter().any(|seen| seen.name() == wanted.name)
+    };
+    let there = layout.containers.iter().filter(is_there);
     let record = ContainersRecord {
-        address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        address: ports::door(port, there, &observed),
         engine: site.engine.host().to_owned(),
         version: Program::this().version,
         started_at: Timestamp::now(),
@@ -84,5 +86,5 @@ pub(crate) async fn start(
             output.status(format_args!("Up in {} ms ({})", since.elapsed().as_millis(), describe()))
         }
     }
-    output.data(format_args!("http://{}", record.address))
+    record.address.map_or(Ok(()), |address| output.data(format_args!("http://{address}")))
 }

@@ -166,9 +166,12 @@ async fn bring_up(
 
 async fn tell(wanted: &Wanted, converged: &Converged, site: &Site<'_>) -> Result<()> {
     let output = site.output;
-    let port = converged.record.address.port();
     let unchanged = converged.plan.steps.is_empty();
-    if !unchanged && wanted.settings.port.is_none() && port != PORT_DEFAULT {
+    let address = converged.record.address;
+    let is_another = |port: &u16| wanted.settings.port.is_none() && *port != PORT_DEFAULT;
+    if let Some(port) = address.map(|address| address.port()).filter(is_another)
+        && !unchanged
+    {
         let holder = ports::holder(PORT_DEFAULT, site).await;
         let holder = holder.map(|holder| format!(" by {holder}")).unwrap_or_default();
         output.status(format_args!(
@@ -182,10 +185,15 @@ async fn tell(wanted: &Wanted, converged: &Converged, site: &Site<'_>) -> Result
         }
     }
     runtimes::tell_others(wanted.settings.runtime, output);
+    let Some(address) = address else {
+        output.status(format_args!("No gateway is among it, so nobody listens for guests"));
+        return Ok(());
+    };
     if !site.engine.is_local() {
+        let port = address.port();
         output.status(format_args!(
             "The engine is elsewhere: reach the house through a tunnel, such as `ssh -N -L {port}:127.0.0.1:{port} HOST`"
         ));
     }
-    output.data(format_args!("http://{}", converged.record.address))
+    output.data(format_args!("http://{address}"))
 }

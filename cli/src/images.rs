@@ -6,10 +6,12 @@
 //! sources        what each service is compiled from, by its key; inputs reads files, memory remembers
 //! build          walks through all of it
 //! plan           decides what is to be done, from the keys and what the engine has
+//! ability        says whether that would work here
 //! place          chooses where to compile: host is this machine, container is one of the engine
 //! archive        packs a binary into an image as the CONTAINERFILE says; auditable and sbom say what it is made of
 //! ```
 
+mod ability;
 mod archive;
 mod auditable;
 mod build;
@@ -34,6 +36,7 @@ mod toolchain;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 pub(crate) use self::{
+    ability::{Ability, ability},
     archive::{ContentTag, DEV_TAG, repository},
     build::build,
 };

@@ -68,10 +68,26 @@ pub(crate) fn obstacle(toolchain: Option<&Toolchain>, target: &str) -> Option<St
         }
         None => return Some("the compiler does not say what it compiles for".into()),
     }
-    let compiler = env::var("CC").unwrap_or_else(|_| "cc".into());
+    let compiler = c_compiler();
     // As a path it needs no search.
     let there = Path::new(&compiler).is_absolute() || program(&compiler).is_some();
     (!there).then(|| format!("there is no C compiler here (`{compiler}`)"))
+}
+
+/// Returns whether the C library is here as an archive, which goes into a static binary.
+///
+/// # Errors
+/// [`CliError::Io`] if the C compiler can't be run.
+pub(crate) async fn has_static_libc() -> Result<bool> {
+    let mut command = Command::new(c_compiler());
+    // What it does not find it gives back as it was asked for.
+    let (succeeded, path, _) = cargo::ask(command.arg("-print-file-name=libc.a")).await?;
+    let path = String::from_utf8_lossy(&path);
+    Ok(succeeded && Path::new(path.trim()).is_absolute())
+}
+
+fn c_compiler() -> String {
+    env::var("CC").unwrap_or_else(|_| "cc".into())
 }
 
 /// Returns the variables that compiling depends on, with their values.

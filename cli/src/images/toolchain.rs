@@ -19,6 +19,11 @@ pub(crate) struct Toolchain {
 }
 
 impl Toolchain {
+    /// Returns its name and version: `rustc 1.95.0 (…)`.
+    pub(crate) fn name(&self) -> &str {
+        self.version.lines().next().unwrap_or_default()
+    }
+
     /// Returns the target that it makes for this very machine, if it said so: `x86_64-unknown-linux-gnu`.
     pub(crate) fn host(&self) -> Option<&str> {
         self.field("host")
@@ -91,8 +96,8 @@ mod tests {
                 .into();
         let toolchain = Toolchain { look: String::new(), version };
         assert_eq!(
-            (toolchain.host(), toolchain.commit()),
-            (Some("x86_64-unknown-linux-gnu"), Some("5980"))
+            (toolchain.name(), toolchain.host(), toolchain.commit()),
+            ("rustc 1.95.0", Some("x86_64-unknown-linux-gnu"), Some("5980"))
         );
     }
 

@@ -2,6 +2,8 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
+use serde_json::Value;
+
 use crate::{
     checkout::{COMPILE_IMAGE, Checkout, docker, engine_is_there},
     chefcito::{Home, kill, lives, wait_until},
@@ -194,4 +196,24 @@ fn a_target_folder_that_can_not_be_written_to_is_named() {
     assert_eq!(ran.code, Some(1), "{ran}");
     let folder: PathBuf = checkout.images();
     assert!(ran.stderr.contains(&format!("cannot make {}", folder.display())), "{ran}");
+}
+
+#[test]
+fn the_doctor_says_what_would_compile() {
+    if !engine_is_there() {
+        return;
+    }
+    let checkout = Checkout::new();
+    let found = |path: Option<&str>| {
+        let mut command = checkout.command(&["doctor", "--json"]);
+        command.envs(path.map(|path| ("PATH", path)));
+        let ran = checkout.home.finish(&["doctor", "--json"], command.spawn().unwrap());
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        let building = checks.iter().find(|check| check["what"] == "building images").unwrap();
+        building["found"].as_str().unwrap().to_owned()
+    };
+    assert!(found(None).starts_with("compiled on this machine by rustc "), "{}", found(None));
+    let without = found(Some("/nowhere"));
+    assert!(without.contains("there is no cargo here") && without.contains(COMPILE_IMAGE));
 }

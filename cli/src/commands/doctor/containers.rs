@@ -7,7 +7,7 @@ use crate::{
     blueprint::Source,
     config::Runtime,
     docker::{Engine, machine::Machine},
-    images::repository,
+    images::{Ability, ability, repository},
 };
 
 /// What all services and databases take at rest, several times over.
@@ -37,6 +37,7 @@ pub(super) async fn checks() -> Vec<Check> {
         Err(error) => checks.push(of("its machine", Verdict::Poor, error.to_string(), "")),
     }
     checks.push(images(&engine).await);
+    checks.push(building(&engine).await);
     checks
 }
 
@@ -113,5 +114,37 @@ async fn images(engine: &Engine) -> Check {
             format!("not there yet: {}", lacking.join(", ")),
             "`chefcito up --runtime compose` fetches them",
         ),
+    }
+}
+
+/// Looks for what `chefcito build` needs. An environment of images that are there needs none of it.
+async fn building(engine: &Engine) -> Check {
+    const INSTALL: &str =
+        "install Rust (https://rustup.rs) and a C compiler (Debian: `apt install gcc`)";
+    let what = "building images";
+    match ability(engine).await {
+        Ok(Ability::Here { compiler, has_static_libc: true }) => {
+            of(what, Verdict::Good, format!("compiled on this machine by {compiler}"), "")
+        }
+        Ok(Ability::Here { .. }) => of(
+            what,
+            Verdict::Poor,
+            "there is no libc.a here, which goes into every binary",
+            "install it (Debian: `apt install libc6-dev`, Fedora: `dnf install glibc-static`), or use \
+             `chefcito build --in-container`",
+        ),
+        Ok(Ability::InContainer { image, is_there: true, why }) => {
+            of(what, Verdict::Good, format!("compiled in a container of {image}: {why}"), "")
+        }
+        Ok(Ability::InContainer { image, is_there: false, why }) => of(
+            what,
+            Verdict::Poor,
+            format!("{why}, and the engine has to fetch {image} to compile in"),
+            &format!("let it, with `docker pull {image}`; or {INSTALL}"),
+        ),
+        Err(error) => {
+            let hint = error.hint().unwrap_or_default();
+            of(what, Verdict::Poor, error.to_string(), &hint)
+        }
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct StatusArgs {
     /// As JSON; with `--watch` one document a line
     #[arg(long)]
     json: bool,
-    /// Leave out what each container takes of the processor and the memory
+    /// Answer at once, without what each container takes of the processor and the memory
     #[arg(long)]
     no_stats: bool,
 }

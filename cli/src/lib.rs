@@ -2,6 +2,7 @@
 
 pub mod load;
 
+mod background;
 mod blueprint;
 mod client;
 mod commands;

@@ -10,15 +10,12 @@ use std::{
 use clap::Args;
 use contracts::Timestamp;
 use house::{House, HouseConfig};
-use serde_json::json;
 
 use crate::{
+    background::{self, FirstWord},
     config::{Durability, PORT_DEFAULT, Settings},
     error::{CliError, Result},
-    runtimes::{
-        Program,
-        embedded::{self, FirstWord},
-    },
+    runtimes::{Program, embedded},
     signals::Signals,
     state::{Environment, HouseRecord, write_json},
 };
@@ -55,10 +52,10 @@ pub(crate) fn run(args: &HouseArgs, environment: &Environment) -> Result<()> {
         Err(error) => {
             let word = match &error {
                 CliError::PortTaken { port, .. } => FirstWord::PortTaken { port: *port },
-                error => FirstWord::Failed { reason: chain(error) },
+                error => FirstWord::Failed { reason: background::chain(error) },
             };
             // Whoever started it may be gone, or has heard the first word already; then the log says it.
-            let _unheard = say(&word);
+            let _unheard = background::say(&word);
             Err(error)
         }
         Ok(()) => Ok(()),
@@ -67,8 +64,7 @@ pub(crate) fn run(args: &HouseArgs, environment: &Environment) -> Result<()> {
 
 /// Leaves the session of whoever started it, so that no Ctrl-C of theirs and no hang-up ends it.
 fn leave_the_terminal(args: &HouseArgs) {
-    // Only a leader of a process group can't, and that one has no terminal to leave.
-    let _already_alone = rustix::process::setsid();
+    background::leave_the_terminal();
     #[cfg(target_os = "linux")]
     if args.attached {
         // Without it, a killed `up --foreground` would leave an orphan.
@@ -98,14 +94,14 @@ async fn be_the_house(environment: &Environment) -> Result<()> {
         started_at: Timestamp::now(),
     };
     write_json(&environment.house_record(), &record)?;
-    note(&format!("Opened the house at http://{}", record.address));
+    background::note("house", &format!("Opened the house at http://{}", record.address));
     // Nobody may listen any more; the record says the same.
-    let _unheard = say(&FirstWord::Listening);
+    let _unheard = background::say(&FirstWord::Listening);
     let signal = signals.next().await;
-    note(&format!("Closing the house: {signal}"));
+    background::note("house", &format!("Closing the house: {signal}"));
     house.close().await;
     embedded::forget_record(environment)?;
-    note("Closed the house");
+    background::note("house", "Closed the house");
     Err(signal)
 }
 
@@ -174,31 +170,6 @@ fn is_address_in_use(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source())
         .filter_map(|error| error.downcast_ref::<io::Error>())
         .any(|error| error.kind() == io::ErrorKind::AddrInUse)
-}
-
-fn chain(error: &CliError) -> String {
-    std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}
-
-/// Writes a line into the house's own log, which stderr is, in the shape that every line has.
-fn note(message: &str) {
-    let line =
-        json!({"time": Timestamp::now(), "level": "INFO", "service": "house", "message": message});
-    // A full disk must not stop the house.
-    let _unwritten = writeln!(io::stderr(), "{line}");
-}
-
-/// Says the first word to whoever started this, and from then on lets stdout go where stderr goes.
-fn say(word: &FirstWord) -> io::Result<()> {
-    let mut stdout = io::stdout();
-    let said = serde_json::to_writer(&mut stdout, word)
-        .map_err(io::Error::from)
-        .and_then(|()| stdout.flush());
-    rustix::stdio::dup2_stdout(io::stderr())?;
-    said
 }
 
 fn house_config(

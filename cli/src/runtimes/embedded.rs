@@ -16,7 +16,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::{
     io::AsyncReadExt,
     process::{Child, Command},
@@ -35,6 +34,7 @@ use self::{
 };
 use super::ChangeLock;
 use crate::{
+    background::{self, FirstWord},
     config::Settings,
     error::{CliError, Result},
     log_files,
@@ -55,24 +55,6 @@ const DEATH_WAIT_MAX: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// What dying houses printed is kept up to this, and once more.
 const HOUSE_LOG_BYTES_MAX: u64 = 1024 * 1024;
-
-/// What a house that starts says on its stdout, once.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum FirstWord {
-    /// It listens, and has written its record.
-    Listening,
-    /// Somebody else has the port.
-    PortTaken {
-        /// The port.
-        port: u16,
-    },
-    /// It can't start.
-    Failed {
-        /// What failed, and why.
-        reason: String,
-    },
-}
 
 /// What one command made, so that it can be unmade.
 #[derive(Debug, Default)]
@@ -249,7 +231,7 @@ pub(crate) async fn start(
     write_json(&environment.settings_file(), settings)?;
     forget_record(environment)?;
     let log = open_house_log(environment)?;
-    let mut command = Command::new(program_file());
+    let mut command = Command::new(background::program_file());
     command.arg("house").arg("--name").arg(environment.name().to_string());
     if attached {
         command.arg("--attached");
@@ -294,14 +276,6 @@ pub(crate) async fn start(
             last_lines: log_files::last_words(&environment.logs(), LAST_LINES_MAX).1,
         },
     })
-}
-
-/// Returns the file to run: this program, even if its file was replaced meanwhile.
-fn program_file() -> PathBuf {
-    std::env::current_exe()
-        .ok()
-        .filter(|file| file.exists())
-        .unwrap_or_else(|| "/proc/self/exe".into())
 }
 
 fn open_house_log(environment: &Environment) -> Result<File> {

@@ -21,6 +21,7 @@ mod runtimes;
 mod seeds;
 mod signals;
 mod state;
+mod terminal;
 mod yaml;
 
 pub use commands::main;

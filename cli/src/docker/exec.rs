@@ -1,41 +1,23 @@
 //! Programs run in containers that run already.
 
-use std::io::Read;
-
 use bollard::{
     container::LogOutput,
     exec::{ResizeExecOptions, StartExecOptions, StartExecResults},
     models::ExecConfig,
 };
 use bytes::Bytes;
-use futures_util::StreamExt;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use futures_util::{Stream, StreamExt, future::try_join};
+use rustix::termios::tcgetwinsize;
 use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
+    io::AsyncWriteExt,
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
 };
 
 use super::{Engine, errors::EngineError};
-use crate::error::Result;
-
-/// A program to be run.
-#[derive(Clone, Debug)]
-pub(crate) struct Program {
-    /// Its file and its arguments.
-    pub(crate) command: Vec<String>,
-    /// Whether it gets a terminal, which is ours.
-    pub(crate) tty: bool,
-}
-
-/// What a program says.
-#[derive(Clone, Debug)]
-pub(crate) enum Heard {
-    /// On stdout, or on its terminal.
-    Out(Bytes),
-    /// On stderr.
-    Err(Bytes),
-}
+use crate::{
+    error::Result,
+    terminal::{Heard, Program, Raw, speak},
+};
 
 impl Engine {
     /// Runs a program in a container to its end, lets nobody hear it, and returns its exit code.
@@ -61,6 +43,51 @@ impl Engine {
             while let Some(Ok(_)) = output.next().await {}
         }
         self.exit_code(&exec.id).await
+    }
+
+    /// Runs a program in a container to its end, feeds it with pieces, and returns its exit code and what it said.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the container does not run; whatever the pieces fail with.
+    pub(crate) async fn run_fed(
+        &self,
+        id: &str,
+        command: &[&str],
+        pieces: impl Stream<Item = Result<Bytes, EngineError>> + Send + 'static,
+    ) -> Result<(i64, String), EngineError> {
+        let config = ExecConfig {
+            attach_stdin: Some(true),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            cmd: Some(command.iter().map(|&word| word.to_owned()).collect()),
+            ..Default::default()
+        };
+        let what = || format!("run {} in a container", command.join(" "));
+        let exec = self.docker.create_exec(id, config).await.map_err(self.could_not(what))?;
+        let started = self.docker.start_exec(&exec.id, None::<StartExecOptions>).await;
+        let started = started.map_err(self.could_not(what))?;
+        let mut said = String::new();
+        if let StartExecResults::Attached { mut output, mut input } = started {
+            let feeding = async move {
+                let mut pieces = std::pin::pin!(pieces);
+                while let Some(piece) = pieces.next().await {
+                    // Whoever does not take it ends, and says why.
+                    if input.write_all(&piece?).await.is_err() {
+                        break;
+                    }
+                }
+                let _ended = input.shutdown().await;
+                Ok::<_, EngineError>(())
+            };
+            let hearing = async {
+                while let Some(Ok(heard)) = output.next().await {
+                    said.push_str(&String::from_utf8_lossy(&heard.into_bytes()));
+                }
+                Ok(())
+            };
+            try_join(feeding, hearing).await?;
+        }
+        Ok((self.exit_code(&exec.id).await?, said))
     }
 
     /// Runs a program in a container to its end, gives it our stdin, tells what it says, and returns its exit code.
@@ -111,26 +138,6 @@ impl Engine {
     }
 }
 
-/// Hands our stdin on until it ends. A read can't be given up, so it has a thread of its own, which ends with the process.
-async fn speak(mut input: std::pin::Pin<Box<dyn AsyncWrite + Send>>) {
-    let (sender, mut read) = mpsc::channel::<Vec<u8>>(4);
-    std::thread::spawn(move || {
-        let mut bytes = vec![0; 8 * 1024];
-        while let Ok(count @ 1..) = std::io::stdin().read(&mut bytes) {
-            if sender.blocking_send(bytes[..count].to_vec()).is_err() {
-                break;
-            }
-        }
-    });
-    while let Some(bytes) = read.recv().await {
-        if input.write_all(&bytes).await.is_err() || input.flush().await.is_err() {
-            return;
-        }
-    }
-    // The program may have ended by then.
-    let _ended = input.shutdown().await;
-}
-
 /// Keeps the program's terminal as large as ours.
 async fn follow_size(engine: Engine, exec: String) {
     let Ok(mut changes) = signal(SignalKind::window_change()) else { return };
@@ -141,26 +148,5 @@ async fn follow_size(engine: Engine, exec: String) {
             let _ended = engine.docker.resize_exec(&exec, options).await;
         }
         changes.recv().await;
-    }
-}
-
-/// Our terminal, as long as each key is the program's.
-#[derive(Debug)]
-struct Raw(Termios);
-
-impl Raw {
-    fn enter() -> Option<Self> {
-        let before = tcgetattr(std::io::stdin()).ok()?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        tcsetattr(std::io::stdin(), OptionalActions::Now, &raw).ok()?;
-        Some(Self(before))
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        // Who closed the terminal does not miss it.
-        let _closed = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
     }
 }

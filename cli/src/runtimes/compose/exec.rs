@@ -1,16 +1,12 @@
 //! `exec`: a program in a container that runs, with our own stdin, stdout, stderr and terminal.
 
-use std::io::{self, IsTerminal, Write};
-
 use super::observed;
 use crate::{
-    docker::{
-        Engine,
-        exec::{Heard, Program},
-    },
+    docker::Engine,
     error::{CliError, Result},
-    output::{Output, closed_or_broken},
+    output::Output,
     state::Environment,
+    terminal::{Program, ended, repeat},
 };
 
 /// Runs a program to its end.
@@ -44,21 +40,7 @@ pub(crate) async fn exec(
             container: format!("{}-{service}-{number}", environment.name()),
         });
     };
-    let tty = io::stdin().is_terminal() && io::stdout().is_terminal();
-    let program = Program { command, tty };
-    let code = engine
-        .run(container.id(), &program, |heard| match heard {
-            Heard::Out(bytes) => output.bytes(&bytes).map_err(closed_or_broken),
-            // Who closed stderr does not want to hear of it.
-            Heard::Err(bytes) => {
-                let _unheard = io::stderr().write_all(&bytes);
-                Ok(())
-            }
-        })
-        .await?;
-    match u8::try_from(code) {
-        Ok(0) => Ok(()),
-        Ok(code) => Err(CliError::Ended { code }),
-        Err(_) => Err(CliError::failed(format!("it ended with exit code {code}"))),
-    }
+    let program = Program::here(command);
+    let code = engine.run(container.id(), &program, |heard| repeat(heard, output)).await?;
+    ended(code)
 }

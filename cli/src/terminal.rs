@@ -1,0 +1,109 @@
+//! Programs that run elsewhere with our own stdin, stdout, stderr and terminal.
+
+use std::io::{self, IsTerminal, Read, Write};
+
+use bytes::Bytes;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    sync::mpsc,
+};
+
+use crate::{
+    error::{CliError, Result},
+    output::{Output, closed_or_broken},
+};
+
+/// A program to be run.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    /// Its file and its arguments.
+    pub(crate) command: Vec<String>,
+    /// Whether it gets a terminal, which is ours.
+    pub(crate) tty: bool,
+}
+
+/// What a program says.
+#[derive(Clone, Debug)]
+pub(crate) enum Heard {
+    /// On stdout, or on its terminal.
+    Out(Bytes),
+    /// On stderr.
+    Err(Bytes),
+}
+
+impl Program {
+    /// Returns a program that has a terminal if we have one.
+    pub(crate) fn here(command: Vec<String>) -> Self {
+        Self { command, tty: io::stdin().is_terminal() && io::stdout().is_terminal() }
+    }
+}
+
+/// Writes what a program says where we would write it.
+///
+/// # Errors
+/// [`CliError::OutputClosed`] if nobody reads it any more.
+pub(crate) fn repeat(heard: Heard, output: &Output) -> Result<()> {
+    match heard {
+        Heard::Out(bytes) => output.bytes(&bytes).map_err(closed_or_broken),
+        // Who closed stderr does not want to hear of it.
+        Heard::Err(bytes) => {
+            let _unheard = io::stderr().write_all(&bytes);
+            Ok(())
+        }
+    }
+}
+
+/// Returns what a program's exit code means for ours.
+///
+/// # Errors
+/// [`CliError::Ended`] with the code if that is not 0.
+pub(crate) fn ended(code: i64) -> Result<()> {
+    match u8::try_from(code) {
+        Ok(0) => Ok(()),
+        Ok(code) => Err(CliError::Ended { code }),
+        Err(_) => Err(CliError::failed(format!("it ended with exit code {code}"))),
+    }
+}
+
+/// Hands our stdin on until it ends. A read can't be given up, so it has a thread of its own, which ends with the process.
+pub(crate) async fn speak(mut input: impl AsyncWrite + Send + Unpin) {
+    let (sender, mut read) = mpsc::channel::<Vec<u8>>(4);
+    std::thread::spawn(move || {
+        let mut bytes = vec![0; 8 * 1024];
+        while let Ok(count @ 1..) = std::io::stdin().read(&mut bytes) {
+            if sender.blocking_send(bytes[..count].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    while let Some(bytes) = read.recv().await {
+        if input.write_all(&bytes).await.is_err() || input.flush().await.is_err() {
+            return;
+        }
+    }
+    // The program may have ended by then.
+    let _ended = input.shutdown().await;
+}
+
+/// Our terminal, as long as each key is the program's.
+#[derive(Debug)]
+pub(crate) struct Raw(Termios);
+
+impl Raw {
+    /// Takes the terminal; nothing if there is none.
+    pub(crate) fn enter() -> Option<Self> {
+        let before = tcgetattr(std::io::stdin()).ok()?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(std::io::stdin(), OptionalActions::Now, &raw).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // Who closed the terminal does not miss it.
+        let _closed = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
+    }
+}

@@ -8,6 +8,7 @@ mod dead_letters;
 mod doctor;
 mod down;
 mod exec;
+mod forward;
 mod house;
 mod keys;
 pub(crate) mod logs;
@@ -36,6 +37,7 @@ use crate::{
     client::Client,
     error::{CliError, Result},
     output::{Output, Verbosity},
+    runtimes,
     signals::Signals,
     state::{Environment, EnvironmentName},
 };
@@ -123,6 +125,8 @@ enum Command {
     Man(man::ManArgs),
     #[command(hide = true)]
     House(house::HouseArgs),
+    #[command(hide = true)]
+    Forward(forward::ForwardArgs),
 }
 
 /// The commands as the help shows them: by what one wants to do.
@@ -253,6 +257,9 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
         Command::Completions(args) => completions::run(&args, output),
         Command::Man(args) => man::run(&args, output),
         Command::House(args) => house::run(&args, environment),
+        Command::Forward(args) => {
+            wait_for(async |signals| forward::run(&args, environment, signals).await)
+        }
     }
 }
 
@@ -287,6 +294,7 @@ pub(crate) fn usage_error(command: &str, what: impl fmt::Display) -> CliError {
 /// [`CliError::NotRunning`] or [`CliError::Crashed`] if none does; [`CliError::Io`] if the key can't be read.
 pub(crate) fn connect(environment: &Environment) -> Result<Client> {
     let address = environment.address()?;
+    runtimes::kubernetes::find_way(environment)?;
     Ok(Client::new(address, &environment.admin_key()?).map_err(anyhow::Error::from)?)
 }
 

@@ -19,7 +19,7 @@ pub(crate) enum Runtime {
     Embedded,
     /// Containers of a Docker engine, on PostgreSQL and Redis
     Compose,
-    /// Pods of a kind cluster or any context (not in this version yet)
+    /// Pods of a kind cluster or any context, on PostgreSQL and Redis
     Kubernetes,
 }
 
@@ -132,6 +132,18 @@ pub(crate) struct Settings {
     /// How many containers services have that were scaled, by name.
     #[serde(default)]
     pub(crate) replicas: BTreeMap<String, u32>,
+    /// What is meant on a cluster alone.
+    #[serde(default)]
+    pub(crate) cluster: ClusterSettings,
+}
+
+/// What an environment on a cluster is started with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ClusterSettings {
+    /// The context of a cluster that is there; without one, a kind cluster of ours.
+    pub(crate) context: Option<String>,
+    /// The node image of a kind cluster that has to be made.
+    pub(crate) node_image: Option<String>,
 }
 
 impl Settings {

@@ -4,7 +4,9 @@ use std::{error, io, net::SocketAddr, path::PathBuf};
 
 use contracts::{OrderId, Timestamp};
 
-use crate::{docker::errors::EngineError, state::EnvironmentName};
+use crate::{
+    docker::errors::EngineError, kubernetes::errors::ClusterError, state::EnvironmentName,
+};
 
 /// What a command returns.
 pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
@@ -92,6 +94,9 @@ pub(crate) enum CliError {
         /// The last lines that it printed.
         last_lines: Vec<String>,
     },
+    /// A workload on a cluster did not come up, and will not by waiting.
+    #[error(transparent)]
+    Rollout(Box<RolloutFailed>),
     /// A container that something should be done in does not run.
     #[error("{container} does not run")]
     ServiceNotRunning {
@@ -204,6 +209,19 @@ pub(crate) enum CliError {
         /// Why.
         source: Option<Source>,
     },
+    /// No cluster answers, or none that will do.
+    #[error("{what}")]
+    NoCluster {
+        /// Which one, and what is wrong with it.
+        what: String,
+        /// What to try.
+        hint: String,
+        /// Why.
+        source: Option<Source>,
+    },
+    /// The cluster did not do what it was asked.
+    #[error(transparent)]
+    Cluster(ClusterError),
     /// The container engine did not do what it was asked.
     #[error(transparent)]
     Engine(EngineError),
@@ -219,6 +237,29 @@ pub(crate) enum CliError {
     /// Anything that has no words of its own.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
+}
+
+/// What is known of a workload on a cluster that did not come up.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{workload} did not come up: {reason}{}{}{}",
+    pod.as_ref().map(|pod| format!(" (pod {pod})")).unwrap_or_default(),
+    noted(events),
+    last_words(last_lines)
+)]
+pub(crate) struct RolloutFailed {
+    /// The workload: `deployment/kitchen`.
+    pub(crate) workload: String,
+    /// The pod that it is about, if it is about one.
+    pub(crate) pod: Option<String>,
+    /// What is wrong.
+    pub(crate) reason: String,
+    /// What the cluster noted about it.
+    pub(crate) events: Vec<String>,
+    /// The last lines that it printed.
+    pub(crate) last_lines: Vec<String>,
+    /// What to try.
+    pub(crate) hint: &'static str,
 }
 
 impl CliError {
@@ -242,6 +283,7 @@ impl CliError {
         match self {
             Self::Failed { hint, .. }
             | Self::Lacking { hint, .. }
+            | Self::NoCluster { hint, .. }
             | Self::NoEngine { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::NotRunning { name } => {
                 Some(format!("start it with `chefcito up{}`", name.flag()))
@@ -288,6 +330,8 @@ impl CliError {
                 Some("look at `chefcito status`, or give it longer with `--timeout`".into())
             }
             Self::Engine(error) => error.hint(),
+            Self::Cluster(error) => error.hint(),
+            Self::Rollout(failed) => Some(failed.hint.to_owned()),
             Self::Usage(_)
             | Self::Io { .. }
             | Self::BadFile { .. }
@@ -311,6 +355,7 @@ impl CliError {
             | Self::BadFile { .. }
             | Self::NotStarted { .. }
             | Self::ServiceFailed { .. }
+            | Self::Rollout(_)
             | Self::PortTaken { .. }
             | Self::Unreachable { .. }
             | Self::Problem { .. }
@@ -329,8 +374,9 @@ impl CliError {
             Self::LimitCrossed { .. } => 5,
             Self::InvariantBroken { .. } => 6,
             Self::Engine(error) if error.is_gone() => 7,
-            Self::Engine(_) => 1,
-            Self::Lacking { .. } | Self::NoEngine { .. } => 7,
+            Self::Cluster(error) if error.is_gone() => 7,
+            Self::Engine(_) | Self::Cluster(_) => 1,
+            Self::Lacking { .. } | Self::NoEngine { .. } | Self::NoCluster { .. } => 7,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }
@@ -343,6 +389,14 @@ fn last_words(lines: &[String]) -> String {
         return String::new();
     }
     format!("; its last lines:\n    {}", lines.join("\n    "))
+}
+
+/// Returns what a cluster noted, indented below a sentence that ends here.
+fn noted(events: &[String]) -> String {
+    if events.is_empty() {
+        return String::new();
+    }
+    format!("; the cluster noted:\n    {}", events.join("\n    "))
 }
 
 fn by_whom(holder: Option<&String>) -> String {

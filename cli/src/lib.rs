@@ -10,6 +10,7 @@ mod config;
 mod docker;
 mod error;
 mod images;
+mod kubernetes;
 mod kustomize;
 mod log_files;
 mod manifests;

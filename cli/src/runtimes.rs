@@ -3,6 +3,8 @@
 mod change_lock;
 pub(crate) mod compose;
 pub(crate) mod embedded;
+mod images;
+pub(crate) mod kubernetes;
 
 use std::{fs, os::unix::fs::MetadataExt, time::Duration};
 
@@ -34,6 +36,8 @@ pub(crate) struct Wanted {
     pub(crate) foreground: bool,
     /// Whether the images are built first.
     pub(crate) build: bool,
+    /// Whether fields that others have set on a cluster are taken over.
+    pub(crate) force_conflicts: bool,
     /// The services that are meant, with what they need; all if there are none.
     pub(crate) services: Vec<String>,
 }
@@ -115,24 +119,12 @@ pub(crate) fn refuse_another(runtime: Runtime, environment: &Environment) -> Res
     })
 }
 
-/// Returns the error of a runtime that is still to come.
-pub(crate) fn not_yet(runtime: Runtime) -> CliError {
-    CliError::Lacking {
-        what: format!("the runtime `{runtime}` is not in this version yet"),
-        hint: "run `chefcito up --runtime embedded`: the same services, in one background process"
-            .into(),
-    }
-}
-
 /// Says which other runtimes there are.
 pub(crate) fn tell_others(runtime: Runtime, output: &Output) {
     let others: Vec<String> = Runtime::ALL
         .into_iter()
         .filter(|other| *other != runtime)
-        .map(|other| match other {
-            Runtime::Kubernetes => format!("{other} (not in this version yet)"),
-            Runtime::Embedded | Runtime::Compose => other.to_string(),
-        })
+        .map(|other| other.to_string())
         .collect();
     output.status(format_args!("Other runtimes: {}", others.join(", ")));
 }

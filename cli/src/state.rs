@@ -4,7 +4,7 @@ use std::{
     fmt,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     str::FromStr,
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     config::Settings,
     error::{CliError, Result},
+    kubernetes::Place,
     log_files,
 };
 
@@ -32,9 +33,14 @@ impl EnvironmentName {
     /// The name unless another is given.
     pub(crate) const DEFAULT: &str = "chefcito";
 
+    /// Returns whether it is the name unless another is given.
+    pub(crate) fn is_default(&self) -> bool {
+        self.0 == Self::DEFAULT
+    }
+
     /// Returns the flag that a command for this environment needs: empty for the default one, else ` --name NAME`.
     pub(crate) fn flag(&self) -> String {
-        if self.0 == Self::DEFAULT { String::new() } else { format!(" --name {self}") }
+        if self.is_default() { String::new() } else { format!(" --name {self}") }
     }
 
     /// Returns what its schemas begin with, so that environments may share a database: `_` is in no name.
@@ -93,6 +99,25 @@ pub(crate) struct ContainersRecord {
     /// The version of the program that started them.
     pub(crate) version: String,
     /// When they were started.
+    pub(crate) started_at: Timestamp,
+}
+
+/// What is known of an environment on a cluster, in `cluster.json`, from the first `up` on until `down`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ClusterRecord {
+    /// Where the cluster is.
+    pub(crate) place: Place,
+    /// The address of its API server.
+    pub(crate) server: String,
+    /// The namespace.
+    pub(crate) namespace: String,
+    /// The loopback port at which the gateway is reached.
+    pub(crate) port: u16,
+    /// Whether a process of ours carries what comes to that port, or the cluster itself does.
+    pub(crate) is_forwarded: bool,
+    /// The version of the program that applied it.
+    pub(crate) version: String,
+    /// When it was ready.
     pub(crate) started_at: Timestamp,
 }
 
@@ -217,13 +242,51 @@ impl Environment {
     /// # Errors
     /// [`CliError::Io`] if it can't be removed.
     pub(crate) fn forget_containers(&self) -> Result<()> {
-        let path = self.containers_record();
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(CliError::Io { what: format!("remove {}", path.display()), source: error })
-            }
-            _ => Ok(()),
-        }
+        remove(&self.containers_record())
+    }
+
+    /// Returns the file in which it is written down on which cluster it is.
+    fn cluster_record(&self) -> PathBuf {
+        self.folder.join("cluster.json")
+    }
+
+    /// Returns what is known of the cluster; `None` if it is on none.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if it can't be read.
+    pub(crate) fn cluster(&self) -> Result<Option<ClusterRecord>> {
+        read_json(&self.cluster_record())
+    }
+
+    /// Writes down on which cluster it is.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if it can't be written.
+    pub(crate) fn remember_cluster(&self, record: &ClusterRecord) -> Result<()> {
+        write_json(&self.cluster_record(), record)
+    }
+
+    /// Forgets on which cluster it was.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if it can't be removed.
+    pub(crate) fn forget_cluster(&self) -> Result<()> {
+        remove(&self.cluster_record())
+    }
+
+    /// Returns the file that the process to the gateway on a cluster holds locked for its life.
+    pub(crate) fn forward_lock(&self) -> PathBuf {
+        self.folder.join("forward.lock")
+    }
+
+    /// Returns the kubeconfig of the cluster that we made.
+    pub(crate) fn kubeconfig_file(&self) -> PathBuf {
+        self.folder.join("kubeconfig")
+    }
+
+    /// Returns the file of the secrets that the local overlay is rendered with.
+    pub(crate) fn cluster_secrets_file(&self) -> PathBuf {
+        self.secrets().join("secrets.env")
     }
 
     /// Returns the file of the last settings.
@@ -322,11 +385,14 @@ impl Environment {
     /// [`CliError::NotRunning`] or [`CliError::Crashed`] if no house runs here; [`CliError::ServiceNotRunning`] if a part of
     /// one does, without a gateway.
     pub(crate) fn address(&self) -> Result<SocketAddr> {
-        match self.containers()? {
-            Some(record) => record.address.ok_or_else(|| CliError::ServiceNotRunning {
+        if let Some(record) = self.containers()? {
+            return record.address.ok_or_else(|| CliError::ServiceNotRunning {
                 name: self.name.clone(),
                 container: "the gateway".into(),
-            }),
+            });
+        }
+        match self.cluster()? {
+            Some(record) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, record.port))),
             None => Ok(self.running()?.address),
         }
     }
@@ -365,6 +431,16 @@ impl Environment {
             Some(settings) => Ok(Some(settings)),
             None => read_json(&self.former_settings_file()),
         }
+    }
+}
+
+/// Removes a file, whether it is there or not.
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(CliError::Io { what: format!("remove {}", path.display()), source: error })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -78,7 +78,6 @@ pub(crate) async fn run(
             "kubectl",
             "install kubectl: https://kubernetes.io/docs/tasks/tools",
         ),
-        not_yet(Runtime::Kubernetes),
     ]);
     let lacks = |runtime| {
         checks.iter().any(|check| check.runtime == runtime && check.verdict == Verdict::Lacking)
@@ -231,11 +230,6 @@ fn port(environment: &Environment) -> Check {
         found,
         "`up` takes the next free port, or the one of `--port`",
     )
-}
-
-fn not_yet(runtime: Runtime) -> Check {
-    let hint = "use `--runtime embedded`: the same services, in one process";
-    check(runtime, "this version", Verdict::Lacking, "does not know this runtime yet", hint)
 }
 
 fn tool(runtime: Runtime, name: &'static str, hint: &str) -> Check {

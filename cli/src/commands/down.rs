@@ -4,7 +4,7 @@ use crate::{
     config::Runtime,
     error::Result,
     output::Output,
-    runtimes::{self, compose, embedded},
+    runtimes::{self, compose, embedded, kubernetes},
     state::Environment,
 };
 
@@ -24,7 +24,7 @@ pub(crate) async fn run(args: DownArgs, environment: &Environment, output: &Outp
     match runtimes::of_former(environment).await? {
         Some(Runtime::Embedded) => embedded::down(args.volumes, environment, output).await,
         Some(Runtime::Compose) => compose::down(args.volumes, environment, output).await,
-        Some(Runtime::Kubernetes) => Err(runtimes::not_yet(Runtime::Kubernetes)),
+        Some(Runtime::Kubernetes) => kubernetes::down(args.volumes, environment, output).await,
         // What an interrupted `up` may have left is removed all the same.
         None if environment.folder().exists() => {
             embedded::down(args.volumes, environment, output).await

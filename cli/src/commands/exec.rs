@@ -5,7 +5,7 @@ use crate::{
     config::Runtime,
     error::{CliError, Result},
     output::Output,
-    runtimes::{self, compose},
+    runtimes::{self, compose, kubernetes},
     state::Environment,
 };
 
@@ -35,18 +35,24 @@ pub(crate) struct ExecArgs {
 }
 
 pub(crate) async fn run(args: ExecArgs, environment: &Environment, output: &Output) -> Result<()> {
-    only_with_containers("exec", environment).await?;
-    compose::exec(&args.service, args.index, args.command, environment, output).await
+    match only_with_containers("exec", environment).await? {
+        Runtime::Kubernetes => {
+            kubernetes::exec(&args.service, args.index, args.command, environment, output).await
+        }
+        _ => compose::exec(&args.service, args.index, args.command, environment, output).await,
+    }
 }
 
 /// Refuses what there is nothing to be done with but containers.
 ///
 /// # Errors
 /// A usage error in an embedded house; [`CliError::NotRunning`] if nothing runs.
-pub(super) async fn only_with_containers(command: &str, environment: &Environment) -> Result<()> {
+pub(super) async fn only_with_containers(
+    command: &str,
+    environment: &Environment,
+) -> Result<Runtime> {
     match runtimes::of(environment).await? {
-        Some(Runtime::Compose) => Ok(()),
-        Some(runtime @ Runtime::Kubernetes) => Err(runtimes::not_yet(runtime)),
+        Some(runtime @ (Runtime::Compose | Runtime::Kubernetes)) => Ok(runtime),
         Some(Runtime::Embedded) => Err(usage_error(
             command,
             format_args!(

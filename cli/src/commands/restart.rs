@@ -2,7 +2,12 @@ use clap::Args;
 
 use super::exec::only_with_containers;
 use crate::{
-    error::Result, output::Output, runtimes::compose, signals::Signals, state::Environment,
+    config::Runtime,
+    error::Result,
+    output::Output,
+    runtimes::{compose, kubernetes},
+    signals::Signals,
+    state::Environment,
 };
 
 /// Restart services (with containers only); what has changed about them is told, and taken over
@@ -29,7 +34,12 @@ pub(crate) async fn run(
     output: &Output,
     signals: &mut Signals,
 ) -> Result<()> {
-    only_with_containers("restart", environment).await?;
     let timeout = args.timeout.into();
-    signals.or(compose::restart(args.services, args.build, timeout, environment, output)).await
+    let RestartArgs { services, build, .. } = args;
+    match only_with_containers("restart", environment).await? {
+        Runtime::Kubernetes => {
+            kubernetes::restart(services, build, timeout, environment, output, signals).await
+        }
+        _ => signals.or(compose::restart(services, build, timeout, environment, output)).await,
+    }
 }

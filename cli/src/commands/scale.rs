@@ -4,7 +4,12 @@ use clap::Args;
 
 use super::exec::only_with_containers;
 use crate::{
-    error::Result, output::Output, runtimes::compose, signals::Signals, state::Environment,
+    config::Runtime,
+    error::Result,
+    output::Output,
+    runtimes::{compose, kubernetes},
+    signals::Signals,
+    state::Environment,
 };
 
 /// Say how many containers a service has (with containers only)
@@ -49,8 +54,14 @@ pub(crate) async fn run(
     output: &Output,
     signals: &mut Signals,
 ) -> Result<()> {
-    only_with_containers("scale", environment).await?;
+    let runtime = only_with_containers("scale", environment).await?;
     let replicas: BTreeMap<String, u32> =
         args.services.into_iter().map(|scaled| (scaled.service, scaled.replicas)).collect();
-    signals.or(compose::scale(replicas, args.timeout.into(), environment, output)).await
+    let timeout = args.timeout.into();
+    match runtime {
+        Runtime::Kubernetes => {
+            kubernetes::scale(replicas, timeout, environment, output, signals).await
+        }
+        _ => signals.or(compose::scale(replicas, timeout, environment, output)).await,
+    }
 }

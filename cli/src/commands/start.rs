@@ -4,7 +4,7 @@ use crate::{
     config::Runtime,
     error::{CliError, Result},
     output::Output,
-    runtimes::{self, compose, embedded},
+    runtimes::{self, compose, embedded, kubernetes},
     signals::Signals,
     state::Environment,
 };
@@ -29,7 +29,7 @@ pub(crate) async fn run(
             embedded::start_again(timeout, environment, output, signals).await
         }
         Some(Runtime::Compose) => signals.or(compose::start(timeout, environment, output)).await,
-        Some(Runtime::Kubernetes) => Err(runtimes::not_yet(Runtime::Kubernetes)),
+        Some(Runtime::Kubernetes) => kubernetes::start(timeout, environment, output, signals).await,
         None => Err(CliError::NotRunning { name: environment.name().clone() }),
     }
 }

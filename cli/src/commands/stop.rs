@@ -4,7 +4,7 @@ use crate::{
     config::Runtime,
     error::Result,
     output::Output,
-    runtimes::{self, compose, embedded},
+    runtimes::{self, compose, embedded, kubernetes},
     state::Environment,
 };
 
@@ -16,7 +16,7 @@ pub(crate) async fn run(_args: StopArgs, environment: &Environment, output: &Out
     match runtimes::of(environment).await? {
         Some(Runtime::Embedded) => embedded::stop_house(environment, output).await,
         Some(Runtime::Compose) => compose::stop(environment, output).await,
-        Some(Runtime::Kubernetes) => Err(runtimes::not_yet(Runtime::Kubernetes)),
+        Some(Runtime::Kubernetes) => kubernetes::stop(environment, output).await,
         None => {
             output.status(format_args!("Nothing runs as `{}`", environment.name()));
             Ok(())

@@ -4,10 +4,10 @@ use clap::{Args, builder::FalseyValueParser};
 
 use super::usage_error;
 use crate::{
-    config::{DatabaseUrl, Durability, Runtime, STOVES_DEFAULT, Settings},
+    config::{ClusterSettings, DatabaseUrl, Durability, Runtime, STOVES_DEFAULT, Settings},
     error::{CliError, Result},
     output::Output,
-    runtimes::{self, Program, Wanted, compose, embedded},
+    runtimes::{Program, Wanted, compose, embedded, kubernetes},
     signals::Signals,
     state::Environment,
 };
@@ -64,6 +64,15 @@ pub(crate) struct UpArgs {
     /// Build the images first (with containers only)
     #[arg(long)]
     build: bool,
+    /// Context of a cluster that is there [default: a kind cluster of ours, made if it is not there]
+    #[arg(long, value_name = "NAME", env = "CHEFCITO_CONTEXT", help_heading = "On a cluster")]
+    context: Option<String>,
+    /// Image of the node, if a kind cluster has to be made [default: kind's own]
+    #[arg(long, value_name = "IMAGE", env = "CHEFCITO_NODE_IMAGE", help_heading = "On a cluster")]
+    node_image: Option<String>,
+    /// Take over fields that others have set
+    #[arg(long, help_heading = "On a cluster")]
+    force_conflicts: bool,
     /// What an accepted order survives: the end of the `process`, or of the machine's `power`
     #[arg(
         long,
@@ -144,6 +153,10 @@ impl UpArgs {
                 market_url: self.market_url.clone(),
                 log_filter: self.log.clone(),
                 replicas: BTreeMap::new(),
+                cluster: ClusterSettings {
+                    context: self.context.clone(),
+                    node_image: self.node_image.clone(),
+                },
             },
             program: Program::this(),
             seed: !self.no_seed,
@@ -151,6 +164,7 @@ impl UpArgs {
             timeout: self.timeout.into(),
             foreground: self.foreground,
             build: self.build,
+            force_conflicts: self.force_conflicts,
             services: self.services.clone(),
         })
     }
@@ -165,6 +179,11 @@ impl UpArgs {
         url.map(|url| url.parse()).transpose().map_err(|expected| {
             CliError::failed(format!("the file of {VARIABLE}_FILE has no URL in it: {expected}"))
         })
+    }
+
+    /// Returns whether something is asked for that only a cluster has.
+    const fn is_of_cluster(&self) -> bool {
+        self.context.is_some() || self.node_image.is_some() || self.force_conflicts
     }
 
     /// Refuses what the runtime can't do.
@@ -183,8 +202,19 @@ impl UpArgs {
                 "with containers, the data lie in a PostgreSQL container of the environment",
                 "leave `--database-url` and CHEFCITO_DATABASE_URL out",
             ),
-            Runtime::Embedded | Runtime::Compose => Ok(()),
-            Runtime::Kubernetes => Err(runtimes::not_yet(self.runtime)),
+            Runtime::Kubernetes if self.database_url.is_some() => usage(
+                "on a cluster, the data lie in a PostgreSQL of the environment",
+                "leave `--database-url` and CHEFCITO_DATABASE_URL out",
+            ),
+            Runtime::Kubernetes if !self.services.is_empty() => usage(
+                "on a cluster, all services come up together",
+                "leave the services out; `chefcito restart SERVICE` is for one",
+            ),
+            Runtime::Embedded | Runtime::Compose if self.is_of_cluster() => usage(
+                "`--context`, `--node-image` and `--force-conflicts` are for clusters",
+                "add `--runtime kubernetes`, or leave them and their variables out",
+            ),
+            Runtime::Embedded | Runtime::Compose | Runtime::Kubernetes => Ok(()),
         }
     }
 }
@@ -204,6 +234,9 @@ pub(crate) async fn run(
             signals.or(compose::dry_run(&wanted, environment, output)).await
         }
         (Runtime::Compose, false) => compose::up(&wanted, environment, output, signals).await,
-        (Runtime::Kubernetes, _) => Err(runtimes::not_yet(args.runtime)),
+        (Runtime::Kubernetes, true) => {
+            signals.or(kubernetes::dry_run(&wanted, environment, output)).await
+        }
+        (Runtime::Kubernetes, false) => kubernetes::up(&wanted, environment, output, signals).await,
     }
 }

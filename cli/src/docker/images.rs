@@ -8,9 +8,10 @@ use bollard::{
         ImportImageOptions, ListImagesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
     },
 };
-use futures_util::TryStreamExt;
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
 
-use super::{Engine, errors::EngineError};
+use super::{Engine, errors::EngineError, events::FOR_EVER};
 
 /// What Podman puts before names that say nothing of where they are from: the one when an image is loaded, the other when it is
 /// tagged.
@@ -102,6 +103,19 @@ impl Engine {
             .try_for_each(async |_said| Ok(()))
             .await
             .map_err(self.could_not(|| format!("load the image {name}")))
+    }
+
+    /// Returns an archive of images, piece by piece: the pieces are never all there at once.
+    ///
+    /// # Errors
+    /// Each piece may be an [`EngineError`]: there is no such image, or the engine went away.
+    pub(crate) fn export_images(
+        &self,
+        names: &[&str],
+    ) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + use<> {
+        let (engine, told) = (self.clone(), names.join(", "));
+        let pieces = self.docker.clone().with_timeout(FOR_EVER).export_images(names);
+        pieces.map_err(move |error| engine.could_not(|| format!("hand out {told}"))(error))
     }
 
     /// Gives an image another tag; whichever had that tag loses it.

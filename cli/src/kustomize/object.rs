@@ -77,6 +77,11 @@ impl Object {
         &self.0
     }
 
+    /// Gives it away as JSON.
+    pub(crate) fn into_value(self) -> Value {
+        self.0
+    }
+
     pub(super) const fn value_mut(&mut self) -> &mut Value {
         &mut self.0
     }
@@ -124,7 +129,7 @@ impl Object {
     }
 
     /// Returns when it is applied: smaller comes first.
-    pub(super) fn rank(&self) -> u8 {
+    pub(crate) fn rank(&self) -> u8 {
         let rank =
             KINDS.iter().find(|(kind, _)| *kind == self.kind()).map_or(u8::MAX, |(_, rank)| *rank);
         if rank == 7 && self.label(COMPONENT) == DATABASE { DATABASES } else { rank }

@@ -6,7 +6,6 @@ mod change;
 mod converge;
 mod down;
 mod exec;
-mod images;
 mod key;
 mod labels;
 mod logs;

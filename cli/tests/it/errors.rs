@@ -82,14 +82,15 @@ fn usage_errors_are_exit_code_2() {
 }
 
 #[test]
-fn runtimes_to_come_say_so() {
+fn without_a_cluster_there_are_no_pods() {
     let home = Home::new();
-    insta::assert_snapshot!(home.run(&["up", "--runtime", "kubernetes"]), @r"
-    $ chefcito up --runtime kubernetes
-    stderr: error: the runtime `kubernetes` is not in this version yet
-    stderr: hint: run `chefcito up --runtime embedded`: the same services, in one background process
+    insta::assert_snapshot!(home.run(&["up", "--runtime", "kubernetes", "--context", "far"]), @r"
+    $ chefcito up --runtime kubernetes --context far
+    stderr: error: there is no kubeconfig at HOME/.kube/config
+    stderr: hint: name one in KUBECONFIG; without `--context`, `chefcito up --runtime kubernetes` makes a kind cluster of its own
     exit code 7
     ");
+    assert!(!home.environment().exists(), "nothing is left of what never began");
 }
 
 #[test]

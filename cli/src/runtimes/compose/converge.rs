@@ -11,7 +11,6 @@ use contracts::Timestamp;
 use super::{
     GATEWAY,
     apply::Applying,
-    images::{OURS, built_here},
     key,
     observed::{Observed, observe},
     plan::{Plan, Step, plan},
@@ -25,7 +24,10 @@ use crate::{
     config::Settings,
     error::{CliError, Result},
     images,
-    runtimes::Program,
+    runtimes::{
+        Program,
+        images::{OURS, built_here},
+    },
     state::{ContainersRecord, write_json},
 };
 

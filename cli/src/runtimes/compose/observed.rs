@@ -2,11 +2,12 @@
 
 use futures_util::future::try_join4;
 
-use super::{images::Images, labels};
+use super::labels;
 use crate::{
     blueprint::Condition,
     docker::{Engine, containers::Container, errors::EngineError, networks::Named},
     error::Result,
+    runtimes::images::Images,
 };
 
 /// A container of the environment.

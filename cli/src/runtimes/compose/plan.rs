@@ -3,11 +3,13 @@
 use std::{collections::BTreeSet, fmt};
 
 use super::{
-    images::built_here,
     observed::{Observed, Seen},
     wanted::{Layout, WantedContainer, WantedThing},
 };
-use crate::docker::{containers::State, networks::Named};
+use crate::{
+    docker::{containers::State, networks::Named},
+    runtimes::images::built_here,
+};
 
 /// One thing to do. Its text is what `--dry-run` prints.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,6 @@ use std::{
 use super::{
     GATEWAY,
     converge::Meant,
-    images::Images,
     labels::Origin,
     wanted::{Layout, layout},
 };
@@ -19,6 +18,7 @@ use crate::{
     docker::Engine,
     error::{CliError, Result},
     output::Output,
+    runtimes::images::Images,
     state::Environment,
 };
 

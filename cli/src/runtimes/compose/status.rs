@@ -7,7 +7,7 @@ use futures_util::future::{join_all, try_join_all};
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::{images::OURS, observed};
+use super::observed;
 use crate::{
     docker::{
         Engine,
@@ -15,6 +15,7 @@ use crate::{
         stats::Sample,
     },
     error::Result,
+    runtimes::images::OURS,
     state::Environment,
 };
 

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
-    images::Images,
     labels::{self, Origin},
     spec::Spec,
 };
 use crate::{
     blueprint::{Blueprint, Network, Service, Volume},
     config::Settings,
+    runtimes::images::Images,
 };
 
 /// A container as it should be.

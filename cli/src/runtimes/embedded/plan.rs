@@ -219,7 +219,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{Durability, Runtime, STOVES_DEFAULT},
+        config::{ClusterSettings, Durability, Runtime, STOVES_DEFAULT},
         runtimes::Program,
     };
 
@@ -236,6 +236,7 @@ mod tests {
                 market_url: None,
                 log_filter: None,
                 replicas: BTreeMap::new(),
+                cluster: ClusterSettings::default(),
             },
             program: Program { version: "1.0.0".into(), build: "a".into() },
             seed: true,
@@ -243,6 +244,7 @@ mod tests {
             timeout: Duration::from_secs(60),
             foreground: false,
             build: false,
+            force_conflicts: false,
             services: Vec::new(),
         }
     }

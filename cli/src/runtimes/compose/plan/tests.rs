@@ -6,9 +6,12 @@ use std::{
 use super::*;
 use crate::{
     blueprint::Source,
-    config::{Durability, Runtime, Settings},
+    config::{ClusterSettings, Durability, Runtime, Settings},
     docker::{containers::Container, images::Image},
-    runtimes::compose::{images::Images, labels::Origin, observed, wanted::layout},
+    runtimes::{
+        compose::{labels::Origin, observed, wanted::layout},
+        images::Images,
+    },
 };
 
 const FILE: &str = "
@@ -53,6 +56,7 @@ fn settings() -> Settings {
         market_url: None,
         log_filter: None,
         replicas: BTreeMap::new(),
+        cluster: ClusterSettings::default(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which images there are, and which of them is deployed.
+//! Which images an engine has, and which of them is deployed.
 
 use crate::{docker::images::Image, images::DEV_TAG};
 

@@ -1,0 +1,35 @@
+use clap::Args;
+
+use crate::{
+    background::{self, FirstWord},
+    error::{CliError, Result},
+    runtimes::kubernetes,
+    signals::Signals,
+    state::Environment,
+};
+
+/// Be the way to the gateway of an environment on a cluster, in the background
+#[derive(Debug, Args)]
+pub(crate) struct ForwardArgs {}
+
+pub(crate) async fn run(
+    _args: &ForwardArgs,
+    environment: &Environment,
+    signals: &mut Signals,
+) -> Result<()> {
+    background::leave_the_terminal();
+    match signals.or(kubernetes::forward(environment)).await {
+        // A goodbye that was asked for.
+        Err(CliError::Interrupted | CliError::Terminated) => Ok(()),
+        Err(error) => {
+            let word = match &error {
+                CliError::PortTaken { port, .. } => FirstWord::PortTaken { port: *port },
+                error => FirstWord::Failed { reason: background::chain(error) },
+            };
+            // Whoever started it may be gone; then the log says it.
+            let _unheard = background::say(&word);
+            Err(error)
+        }
+        Ok(()) => Ok(()),
+    }
+}

@@ -1,0 +1,162 @@
+//! Programs run in pods that run already.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api,
+    api::{AttachParams, AttachedProcess, TerminalSize},
+    core::Status,
+};
+use rustix::termios::tcgetwinsize;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+
+use super::{Cluster, errors::ClusterError};
+use crate::{
+    error::Result,
+    terminal::{Heard, Program, Raw, speak},
+};
+
+/// How much of what a program says waits to be repeated, in pieces.
+const HEARD_MAX: usize = 64;
+/// How large a piece is, in bytes.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
+/// The cause by which a program's exit code is told.
+const EXIT_CODE: &str = "ExitCode";
+
+/// What the code is if a program could not be started, as shells have it.
+const NOT_STARTED: i64 = 126;
+/// What it is if there is no such program.
+const NOT_THERE: i64 = 127;
+
+impl Cluster {
+    /// Runs a program in a container of a pod to its end, gives it our stdin, tells what it says, and returns its exit code.
+    ///
+    /// # Errors
+    /// [`ClusterError`] if the pod does not run; whatever `tell` fails with.
+    pub(crate) async fn run(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        program: &Program,
+        mut tell: impl FnMut(Heard) -> Result<()>,
+    ) -> Result<i64> {
+        let what = || format!("run {} in {pod}", program.command.join(" "));
+        let api: Api<Pod> = Api::namespaced(self.client(), namespace);
+        let params = AttachParams::default()
+            .container(container)
+            .stdin(true)
+            .stdout(true)
+            // A terminal has one way out only.
+            .stderr(!program.tty)
+            .tty(program.tty);
+        let mut process =
+            api.exec(pod, &program.command, &params).await.map_err(self.could_not(what))?;
+        let _raw = if program.tty { Raw::enter() } else { None };
+        let (sender, mut heard) = mpsc::channel(HEARD_MAX);
+        if let Some(stdout) = process.stdout() {
+            tokio::spawn(listen(stdout, sender.clone(), Heard::Out));
+        }
+        if let Some(stderr) = process.stderr() {
+            tokio::spawn(listen(stderr, sender.clone(), Heard::Err));
+        }
+        drop(sender);
+        let speaking = process.stdin().map(|stdin| tokio::spawn(speak(stdin)));
+        let resizing = program.tty.then(|| follow_size(&mut process)).flatten();
+        while let Some(said) = heard.recv().await {
+            tell(said)?;
+        }
+        let status = match process.take_status() {
+            Some(status) => status.await,
+            None => None,
+        };
+        speaking.inspect(|task| task.abort());
+        resizing.inspect(|task| task.abort());
+        match status {
+            Some(status) => {
+                // The same in other types: that of the API's objects, and that of its errors.
+                let status = serde_json::to_value(status).and_then(serde_json::from_value);
+                let status: Status = status.map_err(anyhow::Error::from)?;
+                exit_code(&status)
+                    .ok_or_else(|| self.could_not(what)(kube::Error::Api(Box::new(status))).into())
+            }
+            None => Err(ClusterError::gone(self.context(), what(), "the connection broke").into()),
+        }
+    }
+}
+
+async fn listen(
+    mut from: impl AsyncRead + Unpin,
+    sender: mpsc::Sender<Heard>,
+    heard: fn(bytes::Bytes) -> Heard,
+) {
+    let mut bytes = vec![0; PIECE_BYTES_MAX];
+    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        if sender.send(heard(bytes::Bytes::copy_from_slice(&bytes[..count]))).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Returns the code that a program ended with, as the cluster tells it; nothing if it was not the program that failed.
+fn exit_code(status: &Status) -> Option<i64> {
+    if status.is_success() {
+        return Some(0);
+    }
+    let causes = status.details.as_ref().map(|details| details.causes.as_slice());
+    let told = causes.into_iter().flatten().find(|cause| cause.reason == EXIT_CODE);
+    if let Some(code) = told.and_then(|cause| cause.message.parse().ok()) {
+        return Some(code);
+    }
+    let says = |words: &[&str]| words.iter().any(|word| status.message.contains(word));
+    if says(&["no such file or directory", "executable file not found"]) {
+        return Some(NOT_THERE);
+    }
+    says(&["permission denied", "exec format error"]).then_some(NOT_STARTED)
+}
+
+/// Keeps the program's terminal as large as ours.
+fn follow_size(process: &mut AttachedProcess) -> Option<tokio::task::JoinHandle<()>> {
+    use futures_util::SinkExt;
+    let mut sizes = process.terminal_size()?;
+    Some(tokio::spawn(async move {
+        let Ok(mut changes) = signal(SignalKind::window_change()) else { return };
+        loop {
+            if let Ok(size) = tcgetwinsize(std::io::stdout()) {
+                let size = TerminalSize { height: size.ws_row, width: size.ws_col };
+                if sizes.send(size).await.is_err() {
+                    return;
+                }
+            }
+            changes.recv().await;
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn code(status: serde_json::Value) -> Option<i64> {
+        exit_code(&serde_json::from_value(status).unwrap())
+    }
+
+    #[test]
+    fn the_program_s_own_code_is_told_apart_from_the_cluster_s_trouble() {
+        assert_eq!(code(json!({"status": "Success"})), Some(0));
+        let ended = json!({
+            "status": "Failure", "reason": "NonZeroExitCode", "message": "command terminated",
+            "details": {"causes": [{"reason": "ExitCode", "message": "3"}]},
+        });
+        assert_eq!(code(ended), Some(3));
+        let missing = json!({"status": "Failure", "reason": "InternalError", "message":
+            "exec: \"/nothing\": stat /nothing: no such file or directory: unknown"});
+        assert_eq!(code(missing), Some(NOT_THERE));
+        assert_eq!(code(json!({"status": "Failure", "message": "timed out"})), None);
+    }
+}

@@ -1,0 +1,345 @@
+//! The program `kind`, which makes clusters of containers. It is used only to make, find and remove a cluster; what happens in
+//! one goes through its API server, and images go straight to its nodes.
+
+use std::{collections::BTreeSet, path::Path, process::Stdio};
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::Command,
+};
+
+use crate::{
+    docker::{Engine, errors::EngineError},
+    error::{CliError, Result},
+    output::Output,
+    progress::Waiting,
+};
+
+/// The oldest version that is spoken here: its nodes take images by their registry's name and digest.
+const VERSION_MIN: (u32, u32) = (0, 27);
+/// What a context of kind's begins with.
+const CONTEXT: &str = "kind-";
+/// kind's label on a node's container, with the name of the cluster.
+pub(crate) const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
+/// kind's label for what a container is to its cluster.
+const ROLE_LABEL: &str = "io.x-k8s.kind.role";
+const CONTROL_PLANE: &str = "control-plane";
+const WORKER: &str = "worker";
+/// How many of its last lines are told if it fails.
+const LAST_LINES_MAX: usize = 12;
+
+/// The program.
+#[derive(Clone, Debug)]
+pub(crate) struct Kind {
+    version: String,
+}
+
+/// What a cluster is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct Making<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// What it is to be like, as kind's own configuration says it.
+    pub(crate) config: &'a str,
+    /// The image of its nodes; kind's own choice without one.
+    pub(crate) node_image: Option<&'a str>,
+    /// Where its kubeconfig is written.
+    pub(crate) kubeconfig: &'a Path,
+}
+
+impl Kind {
+    /// Finds the program, and asks it which version it has.
+    ///
+    /// # Errors
+    /// [`CliError::Lacking`] if it is not there, or too old.
+    pub(crate) async fn find() -> Result<Self> {
+        let said = Command::new("kind").arg("version").stdin(Stdio::null()).output().await;
+        let lacking = |what: String| {
+            CliError::Lacking {
+            what,
+            hint: "install kind (https://kind.sigs.k8s.io/docs/user/quick-start/#installation), or name a cluster that is there \
+                   with `--context`"
+                .into(),
+        }
+        };
+        let said = said.map_err(|_| {
+            lacking("there is no program `kind` on this machine to make a cluster with".into())
+        })?;
+        // `kind v0.27.0 go1.23.6 linux/amd64`
+        let text = String::from_utf8_lossy(&said.stdout);
+        let version = text.split_whitespace().nth(1).unwrap_or_default();
+        match parse(version) {
+            Some(found) if found >= VERSION_MIN => Ok(Self { version: version.to_owned() }),
+            Some(_) => Err(lacking(format!(
+                "kind {version} is too old: v{}.{} is the oldest that will do",
+                VERSION_MIN.0, VERSION_MIN.1
+            ))),
+            None => Err(lacking("the program `kind` does not say its version".into())),
+        }
+    }
+
+    /// Returns its version.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Returns the context of a cluster of that name.
+    pub(crate) fn context(name: &str) -> String {
+        format!("{CONTEXT}{name}")
+    }
+
+    /// Returns the name of the cluster behind a context, if kind made it.
+    pub(crate) fn cluster_of(context: &str) -> Option<&str> {
+        context.strip_prefix(CONTEXT)
+    }
+
+    /// Returns whether there is a cluster of that name.
+    ///
+    /// # Errors
+    /// [`CliError::Failed`] with its own words.
+    pub(crate) async fn has(&self, name: &str) -> Result<bool> {
+        let said = ask(&["get", "clusters"]).await?;
+        Ok(said.lines().any(|line| line.trim() == name))
+    }
+
+    /// Returns the kubeconfig of a cluster.
+    ///
+    /// # Errors
+    /// As [`Kind::has`].
+    pub(crate) async fn kubeconfig(&self, name: &str) -> Result<String> {
+        ask(&["get", "kubeconfig", "--name", name]).await
+    }
+
+    /// Makes a cluster, and tells how far it is. The user's own kubeconfig is left alone.
+    ///
+    /// # Errors
+    /// [`CliError::Failed`] with its last lines.
+    pub(crate) async fn create(&self, making: &Making<'_>, output: &Output) -> Result<()> {
+        let mut command = Command::new("kind");
+        command
+            .args(["create", "cluster", "--config", "-", "--wait", "0s", "--name", making.name])
+            .arg("--kubeconfig")
+            .arg(making.kubeconfig);
+        if let Some(image) = making.node_image {
+            command.args(["--image", image]);
+        }
+        // In a group of its own: at Ctrl-C it is ended from here, and what it made is removed.
+        command.process_group(0).kill_on_drop(true);
+        let shown = Waiting::new(output, format_args!("Making the kind cluster `{}`", making.name));
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(CliError::io(|| "start kind".into()))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // If it does not read, it says why.
+            let _unread = stdin.write_all(making.config.as_bytes()).await;
+        }
+        let mut last = Vec::new();
+        if let Some(stderr) = child.stderr.take() {
+            let mut lines = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let line = line.trim().trim_start_matches(['✓', '•', ' ']).to_owned();
+                shown.say(format_args!("Making the kind cluster `{}`: {line}", making.name));
+                output.detail(format_args!("kind: {line}"));
+                last.push(line);
+                if last.len() > LAST_LINES_MAX {
+                    let _oldest = last.remove(0);
+                }
+            }
+        }
+        let status = child.wait().await.map_err(CliError::io(|| "wait for kind".into()))?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(failed("make a cluster", &last.join("\n"))),
+        }
+    }
+
+    /// Removes a cluster and all that is in it. One that is not there is removed already.
+    ///
+    /// # Errors
+    /// As [`Kind::has`].
+    pub(crate) async fn delete(&self, name: &str, kubeconfig: &Path) -> Result<()> {
+        let kubeconfig = kubeconfig.to_string_lossy();
+        ask(&["delete", "cluster", "--name", name, "--kubeconfig", &kubeconfig]).await.map(drop)
+    }
+}
+
+/// A node of a kind cluster: a container of the engine that has a containerd of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    id: String,
+    /// The container's name.
+    pub(crate) name: String,
+}
+
+/// Returns the nodes of a cluster that run pods.
+///
+/// # Errors
+/// What the engine refuses.
+pub(crate) async fn nodes(engine: &Engine, cluster: &str) -> Result<Vec<Node>> {
+    let mut nodes = Vec::new();
+    for role in [CONTROL_PLANE, WORKER] {
+        let labels = [format!("{CLUSTER_LABEL}={cluster}"), format!("{ROLE_LABEL}={role}")];
+        let containers = engine.containers(&labels).await?;
+        let running = containers.into_iter().filter(|container| container.state.is_up());
+        nodes.extend(running.map(|container| Node { id: container.id, name: container.name }));
+    }
+    Ok(nodes)
+}
+
+impl Node {
+    /// Returns the names of the images that it has, as manifests say them.
+    ///
+    /// # Errors
+    /// [`CliError::Failed`] if it does not tell.
+    pub(crate) async fn images(&self, engine: &Engine) -> Result<BTreeSet<String>> {
+        let said = self.ctr(engine, &["images", "ls", "--quiet"], stream::empty()).await?;
+        Ok(said.lines().map(|name| plain(name.trim()).to_owned()).collect())
+    }
+
+    /// Hands it images of the engine, as a stream: nothing of them is written down on the way.
+    ///
+    /// # Errors
+    /// [`CliError::Failed`] with its own words.
+    pub(crate) async fn load(&self, engine: &Engine, names: &[String]) -> Result<()> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let config = engine.run_fed(&self.id, &["containerd", "config", "dump"], stream::empty());
+        let (_, config) = config.await?;
+        let snapshotter = format!("--snapshotter={}", snapshotter(&config));
+        // One platform: what was pulled for one only can't be handed out for all.
+        let import = ["images", "import", "--digests", &snapshotter, "-"];
+        let archive = engine.export_images(&names);
+        self.ctr(engine, &import, archive).await.map(drop)
+    }
+
+    async fn ctr(
+        &self,
+        engine: &Engine,
+        arguments: &[&str],
+        archive: impl Stream<Item = Result<Bytes, EngineError>> + Send + 'static,
+    ) -> Result<String> {
+        let command: Vec<&str> =
+            ["ctr", "--namespace=k8s.io"].into_iter().chain(arguments.iter().copied()).collect();
+        match engine.run_fed(&self.id, &command, archive).await? {
+            (0, said) => Ok(said),
+            (code, said) => Err(CliError::Failed {
+                what: format!(
+                    "the node {} could not do `{}`: it ended with exit code {code}",
+                    self.name,
+                    command.join(" ")
+                ),
+                hint: "see that the node has room, and that its containerd runs: \
+                       `docker exec NODE crictl info`"
+                    .into(),
+                source: Some(said.trim().to_owned().into()),
+            }),
+        }
+    }
+}
+
+/// Returns an image's name without what containerd puts before names that say nothing of where they are from.
+fn plain(name: &str) -> &str {
+    let plain = name.strip_prefix("docker.io/library/").or_else(|| name.strip_prefix("docker.io/"));
+    plain.unwrap_or(name)
+}
+
+/// Returns how a containerd keeps layers, from its configuration.
+fn snapshotter(config: &str) -> &str {
+    const DEFAULT: &str = "overlayfs";
+    let lines = config.lines().map(str::trim);
+    let values =
+        lines.filter_map(|line| line.strip_prefix("snapshotter")?.trim_start().strip_prefix('='));
+    let named = values.map(|value| value.trim().trim_matches(['"', '\'']));
+    named.into_iter().find(|name| !name.is_empty()).unwrap_or(DEFAULT)
+}
+
+async fn ask(arguments: &[&str]) -> Result<String> {
+    let said = Command::new("kind")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(CliError::io(|| "start kind".into()))?;
+    match said.status.success() {
+        true => Ok(String::from_utf8_lossy(&said.stdout).into_owned()),
+        false => Err(failed(&arguments.join(" "), &String::from_utf8_lossy(&said.stderr))),
+    }
+}
+
+fn failed(what: &str, said: &str) -> CliError {
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    let hint = if has(&["too many open files", "inotify"]) {
+        "raise the limits of inotify: `sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512`"
+    } else if has(&["port is already allocated", "address already in use"]) {
+        "choose another port with `--port`"
+    } else if has(&["Cannot connect to the Docker daemon", "docker daemon", "permission denied"]) {
+        "kind needs an engine that answers; `chefcito doctor` checks it"
+    } else if has(&["pull access denied", "failed to pull", "no such host", "manifest unknown"]) {
+        "its node image can't be pulled: name one that the engine has with `--node-image`"
+    } else {
+        "`chefcito doctor` checks this machine"
+    };
+    CliError::Failed {
+        what: format!("kind could not {what}"),
+        hint: hint.into(),
+        source: Some(said.trim().to_owned().into()),
+    }
+}
+
+fn parse(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.trim_start_matches('v').split(['.', '-', '+']);
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(parse("v0.9.0").unwrap() < VERSION_MIN);
+        assert!(parse("v0.27.0").unwrap() >= VERSION_MIN);
+        assert!(parse("0.100.0-alpha+1").unwrap() > VERSION_MIN);
+        assert_eq!(parse("unknown"), None);
+    }
+
+    #[test]
+    fn a_context_tells_its_cluster() {
+        assert_eq!(Kind::cluster_of(&Kind::context("chefcito")), Some("chefcito"));
+        assert_eq!(Kind::cluster_of("minikube"), None);
+    }
+
+    #[test]
+    fn images_are_known_by_the_names_that_manifests_have() {
+        assert_eq!(plain("docker.io/library/postgres:17.6"), "postgres:17.6");
+        assert_eq!(plain("docker.io/kindest/node:v1.33.1"), "kindest/node:v1.33.1");
+        assert_eq!(
+            plain("registry.example/chefcito-orders:c-1"),
+            "registry.example/chefcito-orders:c-1"
+        );
+    }
+
+    #[test]
+    fn a_node_keeps_layers_as_its_containerd_says() {
+        assert_eq!(snapshotter("  snapshotter = \"native\"\n"), "native");
+        assert_eq!(snapshotter("snapshotter = 'fuse-overlayfs'"), "fuse-overlayfs");
+        assert_eq!(snapshotter("snapshotters = 1\n snapshotter = \"\""), "overlayfs");
+        assert_eq!(snapshotter(""), "overlayfs");
+    }
+
+    #[test]
+    fn what_kind_says_tells_what_to_try() {
+        let hint = |said: &str| failed("make a cluster", said).hint().unwrap();
+        assert!(hint("too many open files").contains("inotify"));
+        assert!(
+            hint("Bind for 127.0.0.1:7373 failed: port is already allocated").contains("--port")
+        );
+        assert!(hint("failed to pull image \"kindest/node:v9\"").contains("--node-image"));
+        assert!(hint("something else").contains("doctor"));
+    }
+}

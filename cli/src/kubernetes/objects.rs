@@ -1,0 +1,324 @@
+//! Objects of a cluster, whatever their kind: read, applied by the server, removed.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::try_join_all;
+use kube::{
+    Api,
+    api::{
+        ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+    },
+};
+use serde_json::{Value, json};
+
+use super::{Cluster, errors::ClusterError};
+
+/// By this name the server remembers which fields are ours.
+pub(crate) const FIELD_MANAGER: &str = "chefcito";
+/// What is looked for to find what is ours, oldest API first; kinds that a cluster does not know are passed over.
+const KINDS: [(&str, &str, &str); 12] = [
+    ("", "v1", "ConfigMap"),
+    ("", "v1", "Secret"),
+    ("", "v1", "ServiceAccount"),
+    ("", "v1", "Service"),
+    ("", "v1", "PersistentVolumeClaim"),
+    ("networking.k8s.io", "v1", "NetworkPolicy"),
+    ("networking.k8s.io", "v1", "Ingress"),
+    ("apps", "v1", "Deployment"),
+    ("apps", "v1", "StatefulSet"),
+    ("batch", "v1", "Job"),
+    ("autoscaling", "v2", "HorizontalPodAutoscaler"),
+    ("policy", "v1", "PodDisruptionBudget"),
+];
+/// How often it is looked whether something has gone.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What an object is called: `deployment/kitchen`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Id {
+    /// Its kind, as manifests write it.
+    pub(crate) kind: String,
+    /// Its name.
+    pub(crate) name: String,
+}
+
+impl Id {
+    /// Returns an id.
+    pub(crate) fn new(kind: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { kind: kind.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.kind.to_lowercase(), self.name)
+    }
+}
+
+/// An object of a cluster, as JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Object {
+    resource: ApiResource,
+    inner: DynamicObject,
+}
+
+impl Object {
+    /// Returns what a manifest says.
+    ///
+    /// # Errors
+    /// What it lacks to be an object.
+    pub(crate) fn from_value(value: Value) -> Result<Self, String> {
+        let inner: DynamicObject =
+            serde_json::from_value(value).map_err(|error| format!("it is no object: {error}"))?;
+        let types = inner.types.as_ref().ok_or("it has no `apiVersion` and `kind`")?;
+        let kind = GroupVersionKind::try_from(types).map_err(|error| error.to_string())?;
+        if inner.metadata.name.as_deref().unwrap_or_default().is_empty() {
+            return Err(format!("a {} has no `metadata.name`", types.kind));
+        }
+        Ok(Self { resource: ApiResource::from_gvk(&kind), inner })
+    }
+
+    /// Returns it as JSON.
+    pub(crate) fn to_value(&self) -> Value {
+        // What was read from JSON can be written as such.
+        serde_json::to_value(&self.inner).unwrap_or_default()
+    }
+
+    /// Returns its kind, as manifests write it.
+    pub(crate) fn kind(&self) -> &str {
+        &self.resource.kind
+    }
+
+    /// Returns its name.
+    pub(crate) fn name(&self) -> &str {
+        self.inner.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Returns what it is called.
+    pub(crate) fn id(&self) -> Id {
+        Id::new(self.kind(), self.name())
+    }
+
+    /// Returns all but its kind and metadata.
+    pub(crate) const fn data(&self) -> &Value {
+        &self.inner.data
+    }
+
+    /// Returns all but its kind and metadata, to be changed.
+    pub(crate) const fn data_mut(&mut self) -> &mut Value {
+        &mut self.inner.data
+    }
+
+    /// Returns one of its labels.
+    pub(crate) fn label(&self, key: &str) -> Option<&str> {
+        Some(self.inner.metadata.labels.as_ref()?.get(key)?.as_str())
+    }
+
+    #[cfg(test)]
+    pub(super) const fn inner_mut(&mut self) -> &mut DynamicObject {
+        &mut self.inner
+    }
+
+    /// Returns whether it belongs to no namespace.
+    pub(crate) fn is_of_cluster(&self) -> bool {
+        self.kind() == "Namespace"
+    }
+
+    /// Returns whether another object made it and will remove it.
+    pub(crate) fn has_owner(&self) -> bool {
+        self.inner.metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
+    }
+
+    /// Returns whether it is just being removed.
+    pub(crate) const fn is_going(&self) -> bool {
+        self.inner.metadata.deletion_timestamp.is_some()
+    }
+}
+
+/// How an object is applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct How {
+    /// The server only says what would become of it.
+    pub(crate) dry_run: bool,
+    /// Fields that others have set are taken over.
+    pub(crate) force: bool,
+}
+
+impl Cluster {
+    fn api(&self, object: &Object, namespace: &str) -> Api<DynamicObject> {
+        match object.is_of_cluster() {
+            true => Api::all_with(self.client(), &object.resource),
+            false => Api::namespaced_with(self.client(), namespace, &object.resource),
+        }
+    }
+
+    /// Lets the server make an object what it should be, and returns what it is then.
+    ///
+    /// # Errors
+    /// What the cluster refuses; [`ClusterError::other_managers`] tells who has set a field otherwise.
+    pub(crate) async fn apply(
+        &self,
+        object: &Object,
+        namespace: &str,
+        how: How,
+    ) -> Result<Object, ClusterError> {
+        let params = PatchParams {
+            dry_run: how.dry_run,
+            force: how.force,
+            ..PatchParams::apply(FIELD_MANAGER)
+        };
+        let applied = self
+            .api(object, namespace)
+            .patch(object.name(), &params, &Patch::Apply(&object.inner))
+            .await
+            .map_err(self.could_not(|| format!("apply {}", object.id())))?;
+        Ok(Object { resource: object.resource.clone(), inner: applied })
+    }
+
+    /// Returns an object as it is.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(crate) async fn read(
+        &self,
+        object: &Object,
+        namespace: &str,
+    ) -> Result<Option<Object>, ClusterError> {
+        let found = self
+            .api(object, namespace)
+            .get_opt(object.name())
+            .await
+            .map_err(self.could_not(|| format!("read {}", object.id())))?;
+        Ok(found.map(|inner| Object { resource: object.resource.clone(), inner }))
+    }
+
+    /// Returns a namespace.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(crate) async fn namespace(&self, name: &str) -> Result<Option<Object>, ClusterError> {
+        self.read(&namespace(name), name).await
+    }
+
+    /// Returns all namespaces that have a label.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(crate) async fn namespaces(&self, selector: &str) -> Result<Vec<Object>, ClusterError> {
+        self.list(&("", "v1", "Namespace"), None, selector).await
+    }
+
+    /// Returns all objects of the kinds that we make that have a label, those apart that other objects made. A kind that may
+    /// not be listed is an error only if it is needed.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(crate) async fn labelled(
+        &self,
+        namespace: &str,
+        selector: &str,
+        needed: &BTreeSet<&str>,
+    ) -> Result<Vec<Object>, ClusterError> {
+        let lists =
+            KINDS.iter().map(async |kind| match self.list(kind, Some(namespace), selector).await {
+                Err(error) if error.is_unknown_kind() => Ok(Vec::new()),
+                Err(error) if error.is_forbidden() && !needed.contains(kind.2) => Ok(Vec::new()),
+                listed => listed,
+            });
+        let listed = try_join_all(lists).await?;
+        Ok(listed.into_iter().flatten().filter(|object| !object.has_owner()).collect())
+    }
+
+    async fn list(
+        &self,
+        (group, version, kind): &(&str, &str, &str),
+        namespace: Option<&str>,
+        selector: &str,
+    ) -> Result<Vec<Object>, ClusterError> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(self.client(), namespace, &resource),
+            None => Api::all_with(self.client(), &resource),
+        };
+        let listed = api
+            .list(&ListParams::default().labels(selector))
+            .await
+            .map_err(self.could_not(|| format!("list each {kind}")))?;
+        let object = |mut inner: DynamicObject| {
+            // Items of a list do not say what they are.
+            inner.types = Some(kube::core::TypeMeta {
+                api_version: resource.api_version.clone(),
+                kind: resource.kind.clone(),
+            });
+            Object { resource: resource.clone(), inner }
+        };
+        Ok(listed.items.into_iter().map(object).collect())
+    }
+
+    /// Removes an object, and what it made, and returns when it is gone. One that is not there is gone already.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(crate) async fn remove(
+        &self,
+        object: &Object,
+        namespace: &str,
+        wait_max: Duration,
+    ) -> Result<bool, ClusterError> {
+        let api = self.api(object, namespace);
+        let removed = api.delete(object.name(), &DeleteParams::foreground()).await;
+        match removed.map_err(self.could_not(|| format!("remove {}", object.id()))) {
+            Err(error) if error.is_not_found() => return Ok(true),
+            removed => removed?,
+        };
+        let since = Instant::now();
+        loop {
+            let found = self.read(object, namespace).await?;
+            // Something of the same name that is another by now counts as gone, too.
+            if found.is_none_or(|found| found.inner.metadata.uid != object.uid_or(&found)) {
+                return Ok(true);
+            }
+            if since.elapsed() >= wait_max {
+                return Ok(false);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Changes a few fields of an object, whoever has set them, in the name of `manager`: what is applied later does not take
+    /// them back.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(crate) async fn merge(
+        &self,
+        object: &Object,
+        namespace: &str,
+        change: &Value,
+        manager: &str,
+    ) -> Result<(), ClusterError> {
+        let params = PatchParams { field_manager: Some(manager.into()), ..Default::default() };
+        self.api(object, namespace)
+            .patch(object.name(), &params, &Patch::Merge(change))
+            .await
+            .map_err(self.could_not(|| format!("change {}", object.id())))?;
+        Ok(())
+    }
+}
+
+impl Object {
+    /// Returns its unique id; that of another if it does not know its own, as one that a manifest wants.
+    fn uid_or(&self, other: &Self) -> Option<String> {
+        self.inner.metadata.uid.clone().or_else(|| other.inner.metadata.uid.clone())
+    }
+}
+
+/// Returns a namespace, as a manifest would write it.
+pub(crate) fn namespace(name: &str) -> Object {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace"));
+    Object { inner: DynamicObject::new(name, &resource).data(json!({})), resource }
+}

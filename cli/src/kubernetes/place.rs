@@ -1,0 +1,115 @@
+//! Where a cluster is: which kubeconfig, and which context in it.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use kube::config::{Kubeconfig, KubeconfigError};
+use serde::{Deserialize, Serialize};
+
+use super::errors;
+use crate::error::{CliError, Result};
+
+/// The variable that names kubeconfig files, as `kubectl` reads it.
+const KUBECONFIG: &str = "KUBECONFIG";
+
+/// Where a cluster is looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// The context; the current one of the kubeconfig without it.
+    pub(crate) context: Option<String>,
+    /// Kubeconfig files, as `KUBECONFIG` lists them; the user's own without it.
+    pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+impl Place {
+    /// Returns a context of the kubeconfig that the shell names, or of the user's own.
+    pub(crate) fn of_user(context: Option<String>) -> Self {
+        let named = env::var_os(KUBECONFIG).filter(|files| !files.is_empty());
+        Self { context, kubeconfig: named.map(PathBuf::from) }
+    }
+
+    /// Returns the arguments that make `kubectl` speak to the same cluster.
+    pub(crate) fn kubectl_flags(&self) -> String {
+        let kubeconfig = self.kubeconfig.as_deref().filter(|path| *path != own_choice());
+        let kubeconfig = kubeconfig.map(|path| format!(" --kubeconfig {}", path.display()));
+        let context = self.context.as_ref().map(|context| format!(" --context {context}"));
+        kubeconfig.unwrap_or_default() + &context.unwrap_or_default()
+    }
+}
+
+fn own_choice() -> PathBuf {
+    env::var_os(KUBECONFIG).map(PathBuf::from).unwrap_or_default()
+}
+
+/// What kubeconfig files say.
+#[derive(Debug)]
+pub(super) struct Kubeconfigs {
+    files: Vec<PathBuf>,
+    /// All of them as one.
+    pub(super) merged: Kubeconfig,
+}
+
+impl Kubeconfigs {
+    /// Reads the files of a place, as `kubectl` does: those that are not there are passed over if others are.
+    ///
+    /// # Errors
+    /// [`CliError::NoCluster`] if there is none, [`CliError::BadFile`] if one can't be understood.
+    pub(super) fn read(place: &Place) -> Result<Self> {
+        let files = match &place.kubeconfig {
+            Some(listed) => env::split_paths(&OsString::from(listed))
+                .filter(|path| !path.as_os_str().is_empty())
+                .collect(),
+            None => own_file().into_iter().collect::<Vec<_>>(),
+        };
+        let there: Vec<&PathBuf> = files.iter().filter(|path| path.exists()).collect();
+        if there.is_empty() {
+            return Err(errors::no_kubeconfig(&files, place.kubeconfig.is_some()));
+        }
+        let mut merged = Kubeconfig::default();
+        for path in there {
+            merged = Kubeconfig::read_from(path)
+                .and_then(|next| merged.merge(next))
+                .map_err(|error| unreadable(path, error))?;
+        }
+        Ok(Self { files, merged })
+    }
+
+    /// Returns the name of the context that is meant.
+    ///
+    /// # Errors
+    /// [`CliError::NoCluster`] if there is no such context, with those that there are.
+    pub(super) fn context(&self, wanted: Option<&str>) -> Result<String> {
+        let known: Vec<&str> =
+            self.merged.contexts.iter().map(|context| context.name.as_str()).collect();
+        match wanted.or(self.merged.current_context.as_deref()).filter(|name| !name.is_empty()) {
+            Some(name) if known.contains(&name) => Ok(name.to_owned()),
+            Some(name) => Err(errors::no_context(Some(name), &known, &self.files)),
+            None => Err(errors::no_context(None, &known, &self.files)),
+        }
+    }
+}
+
+/// Returns whether the kubeconfig of a place has a context.
+pub(crate) fn has_context(place: &Place, context: &str) -> bool {
+    let known = |read: Kubeconfigs| read.merged.contexts.iter().any(|one| one.name == context);
+    Kubeconfigs::read(place).is_ok_and(known)
+}
+
+fn own_file() -> Option<PathBuf> {
+    env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"))
+}
+
+fn unreadable(path: &Path, error: KubeconfigError) -> CliError {
+    match error {
+        KubeconfigError::ReadConfig(source, _) => {
+            CliError::Io { what: format!("read the kubeconfig {}", path.display()), source }
+        }
+        error => CliError::BadFile {
+            path: path.to_owned(),
+            detail: format!("it is no kubeconfig: {}", errors::innermost(&error)),
+        },
+    }
+}

@@ -1,0 +1,146 @@
+//! The pods of a namespace, in our words.
+
+use contracts::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerState, Pod};
+use kube::{Api, api::ListParams};
+
+use super::{Cluster, errors::ClusterError, forward::is_ready};
+
+/// The label that says which service a pod is of.
+pub(crate) const SERVICE: &str = "app.kubernetes.io/name";
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PodSeen {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its own id: another of the same name is another pod.
+    pub(crate) uid: String,
+    /// The service that it is of.
+    pub(crate) service: String,
+    /// Its container; its first one if it has several.
+    pub(crate) container: String,
+    /// The container's image, with its tag.
+    pub(crate) image: String,
+    /// What it is doing: `running`, `waiting (ImagePullBackOff)`, `exited`, and so on.
+    pub(crate) state: String,
+    /// With which code it has ended.
+    pub(crate) exit_code: Option<i64>,
+    /// Whether its container runs.
+    pub(crate) is_running: bool,
+    /// Whether it takes requests; nothing for one that is to end.
+    pub(crate) ready: Option<bool>,
+    /// How often its container was started again.
+    pub(crate) restarts: i64,
+    /// When its container was started last.
+    pub(crate) started_at: Option<Timestamp>,
+    /// How much memory it may have.
+    pub(crate) memory_limit_bytes: Option<u64>,
+    /// Its node.
+    pub(crate) node: Option<String>,
+}
+
+impl Cluster {
+    /// Returns all pods of services in a namespace, by service and age.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(crate) async fn pods(&self, namespace: &str) -> Result<Vec<PodSeen>, ClusterError> {
+        let api: Api<Pod> = Api::namespaced(self.client(), namespace);
+        let listed = api
+            .list(&ListParams::default().labels(SERVICE))
+            .await
+            .map_err(self.could_not(|| "list the pods".into()))?;
+        let mut pods = listed.items;
+        pods.sort_by_key(|pod| {
+            (service(pod).to_owned(), pod.metadata.creation_timestamp.as_ref().map(|time| time.0))
+        });
+        Ok(pods.iter().map(PodSeen::of).collect())
+    }
+}
+
+impl PodSeen {
+    /// Returns what a pod is, in our words.
+    pub(crate) fn of(pod: &Pod) -> Self {
+        let spec = pod.spec.as_ref().and_then(|spec| spec.containers.first());
+        let status = pod.status.as_ref();
+        let container = status.and_then(|status| status.container_statuses.as_ref()?.first());
+        let state = container.and_then(|container| container.state.as_ref());
+        let ended = state.and_then(|state| state.terminated.as_ref());
+        let running = state.and_then(|state| state.running.as_ref());
+        let is_job =
+            pod.spec.as_ref().is_some_and(|spec| spec.restart_policy.as_deref() != Some("Always"));
+        let limit =
+            spec.and_then(|spec| spec.resources.as_ref()?.limits.as_ref()?.get("memory").cloned());
+        Self {
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            service: service(pod).to_owned(),
+            container: spec.map(|spec| spec.name.clone()).unwrap_or_default(),
+            image: spec.and_then(|spec| spec.image.clone()).unwrap_or_default(),
+            state: word(pod, state),
+            exit_code: ended.map(|ended| ended.exit_code.into()),
+            is_running: running.is_some() && pod.metadata.deletion_timestamp.is_none(),
+            ready: (!is_job).then(|| is_ready(pod)),
+            restarts: container.map_or(0, |container| container.restart_count.into()),
+            started_at: running.and_then(|running| {
+                Some(Timestamp::from_micros(running.started_at.as_ref()?.0.as_microsecond()))
+            }),
+            memory_limit_bytes: limit.and_then(|limit| bytes(&limit.0)),
+            node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        }
+    }
+}
+
+fn service(pod: &Pod) -> &str {
+    let labels = pod.metadata.labels.as_ref();
+    labels.and_then(|all| all.get(SERVICE)).map(String::as_str).unwrap_or_default()
+}
+
+fn word(pod: &Pod, state: Option<&ContainerState>) -> String {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return "going".into();
+    }
+    let Some(state) = state else {
+        let phase = pod.status.as_ref().and_then(|status| status.phase.clone());
+        return phase.unwrap_or_else(|| "unknown".into()).to_lowercase();
+    };
+    match (&state.running, &state.waiting, &state.terminated) {
+        (Some(_), ..) => "running".into(),
+        (_, Some(waiting), _) => match waiting.reason.as_deref() {
+            Some(reason) => format!("waiting ({reason})"),
+            None => "waiting".into(),
+        },
+        (.., Some(_)) => "exited".into(),
+        _ => "unknown".into(),
+    }
+}
+
+/// Reads a quantity of memory, such as `128Mi`, as far as manifests write it.
+fn bytes(quantity: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 6] = [
+        ("Ki", 1 << 10),
+        ("Mi", 1 << 20),
+        ("Gi", 1 << 30),
+        ("k", 1_000),
+        ("M", 1_000_000),
+        ("G", 1_000_000_000),
+    ];
+    let unit =
+        UNITS.iter().find_map(|(unit, factor)| Some((quantity.strip_suffix(unit)?, *factor)));
+    let (number, factor) = unit.unwrap_or((quantity, 1));
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_as_manifests_write_it() {
+        assert_eq!(bytes("128Mi"), Some(128 << 20));
+        assert_eq!(bytes("1G"), Some(1_000_000_000));
+        assert_eq!(bytes("4096"), Some(4096));
+        assert_eq!(bytes("lots"), None);
+    }
+}

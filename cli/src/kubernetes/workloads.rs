@@ -1,0 +1,205 @@
+//! What a namespace's workloads are doing, as the cluster tells it.
+
+use std::sync::Arc;
+
+use futures_util::{
+    Stream, StreamExt,
+    stream::{BoxStream, SelectAll, select_all},
+};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{Deployment, ReplicaSet, StatefulSet},
+        batch::v1::Job,
+        core::v1::{Event, Pod},
+    },
+};
+use kube::{
+    Api, Resource,
+    api::ListParams,
+    runtime::{
+        WatchStreamExt,
+        reflector::{self, Store},
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+
+use super::{Cluster, errors::ClusterError};
+
+/// The workloads of a namespace and their pods, as they are now.
+#[derive(Clone, Debug)]
+pub(crate) struct Workloads {
+    deployments: Store<Deployment>,
+    replica_sets: Store<ReplicaSet>,
+    stateful_sets: Store<StatefulSet>,
+    jobs: Store<Job>,
+    pods: Store<Pod>,
+}
+
+impl Workloads {
+    /// Returns a Deployment.
+    pub(crate) fn deployment(&self, name: &str) -> Option<Arc<Deployment>> {
+        self.deployments.find(|one| one.metadata.name.as_deref() == Some(name))
+    }
+
+    /// Returns a StatefulSet.
+    pub(crate) fn stateful_set(&self, name: &str) -> Option<Arc<StatefulSet>> {
+        self.stateful_sets.find(|one| one.metadata.name.as_deref() == Some(name))
+    }
+
+    /// Returns a Job.
+    pub(crate) fn job(&self, name: &str) -> Option<Arc<Job>> {
+        self.jobs.find(|one| one.metadata.name.as_deref() == Some(name))
+    }
+
+    /// Returns all sets of replicas.
+    pub(crate) fn replica_sets(&self) -> Vec<Arc<ReplicaSet>> {
+        self.replica_sets.state()
+    }
+
+    /// Returns all pods.
+    pub(crate) fn pods(&self) -> Vec<Arc<Pod>> {
+        self.pods.state()
+    }
+}
+
+/// Looks on while workloads change.
+pub(crate) struct Watch {
+    workloads: Workloads,
+    events: SelectAll<BoxStream<'static, Result<(), ClusterError>>>,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    /// Begins to look on; returns when everything has been seen once.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(crate) async fn begin(cluster: &Cluster, namespace: &str) -> Result<Self, ClusterError> {
+        let (deployments, first) = reflect::<Deployment>(cluster, namespace);
+        let (replica_sets, second) = reflect::<ReplicaSet>(cluster, namespace);
+        let (stateful_sets, third) = reflect::<StatefulSet>(cluster, namespace);
+        let (jobs, fourth) = reflect::<Job>(cluster, namespace);
+        let (pods, fifth) = reflect::<Pod>(cluster, namespace);
+        let workloads = Workloads { deployments, replica_sets, stateful_sets, jobs, pods };
+        let mut watch =
+            Self { workloads, events: select_all([first, second, third, fourth, fifth]) };
+        let seen = watch.workloads.clone();
+        let all = async move {
+            // They are dropped only with the streams, which live on here.
+            let _all = tokio::join!(
+                seen.deployments.wait_until_ready(),
+                seen.replica_sets.wait_until_ready(),
+                seen.stateful_sets.wait_until_ready(),
+                seen.jobs.wait_until_ready(),
+                seen.pods.wait_until_ready(),
+            );
+        };
+        let mut all = Box::pin(all);
+        loop {
+            tokio::select! {
+                () = &mut all => return Ok(watch),
+                changed = watch.changed() => changed?,
+            }
+        }
+    }
+
+    /// Returns what they are doing now.
+    pub(crate) const fn workloads(&self) -> &Workloads {
+        &self.workloads
+    }
+
+    /// Waits until something changes. A connection that breaks is made again meanwhile.
+    ///
+    /// # Errors
+    /// What the cluster refuses for good.
+    pub(crate) async fn changed(&mut self) -> Result<(), ClusterError> {
+        // The streams never end.
+        self.events.next().await.unwrap_or(Ok(()))
+    }
+}
+
+fn reflect<K>(
+    cluster: &Cluster,
+    namespace: &str,
+) -> (Store<K>, BoxStream<'static, Result<(), ClusterError>>)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let api: Api<K> = Api::namespaced(cluster.client(), namespace);
+    let (store, writer) = reflector::store();
+    let told = watcher(api, watcher::Config::default()).default_backoff();
+    let cluster = cluster.clone();
+    let changes = reflector::reflector(writer, told);
+    (store, settled(changes, cluster).boxed())
+}
+
+/// Returns a stream that ends in an error only where waiting does not help.
+fn settled<K>(
+    changes: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+    cluster: Cluster,
+) -> impl Stream<Item = Result<(), ClusterError>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Send + 'static,
+{
+    changes.filter_map(move |change| {
+        let said = match change {
+            Ok(_) => Some(Ok(())),
+            Err(
+                watcher::Error::InitialListFailed(error @ kube::Error::Api(_))
+                | watcher::Error::WatchStartFailed(error @ kube::Error::Api(_)),
+            ) => {
+                let what = || format!("tell of each {}", K::kind(&()));
+                let error = cluster.could_not(what)(error);
+                error.is_forbidden().then_some(Err(error))
+            }
+            // It connects again.
+            Err(_) => None,
+        };
+        std::future::ready(said)
+    })
+}
+
+impl Cluster {
+    /// Returns what the cluster noted about an object, the newest last: `FailedMount: …`.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(crate) async fn warnings(
+        &self,
+        namespace: &str,
+        kind: &str,
+        name: &str,
+    ) -> Result<Vec<String>, ClusterError> {
+        let api: Api<Event> = Api::namespaced(self.client(), namespace);
+        let fields = format!("involvedObject.kind={kind},involvedObject.name={name},type=Warning");
+        let listed = api
+            .list(&ListParams::default().fields(&fields))
+            .await
+            .map_err(self.could_not(|| format!("tell what happened to {name}")))?;
+        let mut events = listed.items;
+        events.sort_by_key(|event| {
+            let seen = event.last_timestamp.as_ref().map(|time| time.0);
+            seen.or_else(|| event.event_time.as_ref().map(|time| time.0))
+        });
+        let told = events.into_iter().map(|event| {
+            let reason = event.reason.unwrap_or_default();
+            format!("{reason}: {}", event.message.unwrap_or_default().trim())
+        });
+        let mut told: Vec<String> = told.collect();
+        told.dedup();
+        Ok(told)
+    }
+}

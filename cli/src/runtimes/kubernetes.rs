@@ -1,0 +1,31 @@
+//! The runtime of pods: what the manifests lay out, in a namespace of a cluster. What there is is observed by label, the
+//! cluster itself says what would become of it, and only what differs is applied.
+
+mod apply;
+mod change;
+mod down;
+mod exec;
+mod forwarder;
+mod images;
+mod labels;
+mod local;
+mod plan;
+mod rollout;
+mod secrets;
+mod site;
+mod up;
+mod verdict;
+mod wanted;
+
+pub(crate) use self::{
+    change::{restart, scale, start},
+    down::{down, stop},
+    exec::exec,
+    forwarder::{find_way, forward},
+    up::{dry_run, up},
+};
+
+/// The service through whose door guests come.
+const GATEWAY: &str = "gateway";
+/// The port at which every service listens in its pod.
+const GATEWAY_PORT: u16 = 8080;

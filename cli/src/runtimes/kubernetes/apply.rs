@@ -1,0 +1,149 @@
+//! Asks the cluster what would become of what is wanted, and carries a plan out. Decides nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    plan::{Forecast, Step},
+    wanted::Wanted,
+};
+use crate::{
+    error::{CliError, Result},
+    kubernetes::{
+        Cluster,
+        errors::ClusterError,
+        objects::{How, Id, Object},
+    },
+    output::Output,
+};
+
+/// How many questions the cluster is asked at a time.
+const ASKED_MAX: usize = 16;
+/// How long an object may take to go before it is made anew.
+const GOING_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Where a plan is carried out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Applying<'a> {
+    /// The cluster.
+    pub(super) cluster: &'a Cluster,
+    /// The namespace.
+    pub(super) namespace: &'a str,
+    /// Whether fields that others have set are taken over.
+    pub(super) force: bool,
+    /// Who is told.
+    pub(super) output: &'a Output,
+}
+
+impl Applying<'_> {
+    /// Returns what would become of each object that is there already. What is not there will be made as it is wanted.
+    ///
+    /// # Errors
+    /// What the cluster refuses, in the words of whoever has to mend it.
+    pub(super) async fn forecasts(
+        &self,
+        wanted: &Wanted,
+        observed: &[Object],
+    ) -> Result<BTreeMap<Id, Forecast>> {
+        let there: BTreeSet<Id> = observed.iter().map(Object::id).collect();
+        let asked = wanted.objects().filter(|object| there.contains(&object.id()));
+        let how = How { dry_run: true, force: self.force };
+        let answers = asked.map(async |object| {
+            let forecast = match self.cluster.apply(object, self.namespace, how).await {
+                Ok(becomes) => Forecast::Becomes(Box::new(becomes)),
+                // Only a job is worth nothing once it is done.
+                Err(error) if error.is_immutable() && object.kind() == "Job" => Forecast::Immutable,
+                Err(error) => return Err(in_words(object, error)),
+            };
+            Ok((object.id(), forecast))
+        });
+        stream::iter(answers).buffer_unordered(ASKED_MAX).try_collect().await
+    }
+
+    /// Carries the steps out, wave by wave.
+    ///
+    /// # Errors
+    /// What the cluster refuses; what was done by then stays done, and another try goes on from there.
+    pub(super) async fn carry_out(
+        &self,
+        steps: &[Step],
+        wanted: &Wanted,
+        observed: &[Object],
+    ) -> Result<()> {
+        let (mut touched, mut replaced) = (BTreeSet::new(), BTreeSet::new());
+        for step in steps {
+            match step {
+                Step::Create { id } | Step::Change { id, .. } => touched.insert(id),
+                Step::Replace { id } => touched.insert(id) && replaced.insert(id),
+                Step::Load { .. } | Step::Remove { .. } | Step::AwaitReady => false,
+            };
+        }
+        for wave in wanted.waves() {
+            let meant: Vec<&Object> = wave.filter(|one| touched.contains(&one.id())).collect();
+            let applied = meant.into_iter().map(async |object| {
+                if replaced.contains(&object.id()) {
+                    self.remove(object).await?;
+                }
+                self.output.detail(format_args!("apply {}", object.id()));
+                let how = How { dry_run: false, force: self.force };
+                let applied = self.cluster.apply(object, self.namespace, how).await;
+                applied.map(drop).map_err(|error| in_words(object, error))
+            });
+            let all = stream::iter(applied).buffer_unordered(ASKED_MAX);
+            all.try_collect::<()>().await?;
+        }
+        let removed = |object: &&Object| {
+            steps.iter().any(|step| matches!(step, Step::Remove { id } if *id == object.id()))
+        };
+        for object in observed.iter().filter(removed) {
+            self.remove(object).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, object: &Object) -> Result<()> {
+        self.output.detail(format_args!("remove {}", object.id()));
+        let gone = self.cluster.remove(object, self.namespace, GOING_WAIT_MAX).await?;
+        match gone {
+            true => Ok(()),
+            false => Err(CliError::Failed {
+                what: format!(
+                    "{} did not go within {}",
+                    object.id(),
+                    humantime::format_duration(GOING_WAIT_MAX)
+                ),
+                hint: format!(
+                    "`kubectl describe {} {}` tells what holds it: a finalizer, or a pod that does not end",
+                    object.kind().to_lowercase(),
+                    object.name()
+                ),
+                source: None,
+            }),
+        }
+    }
+}
+
+/// Returns a refusal in the words of whoever has to mend it; a conflict with who else has set which fields.
+fn in_words(object: &Object, error: ClusterError) -> CliError {
+    let managers = error.other_managers();
+    if managers.is_empty() {
+        return error.into();
+    }
+    let told: Vec<String> = managers
+        .iter()
+        .map(|(manager, fields)| {
+            let fields: Vec<&str> =
+                fields.iter().map(|field| field.trim_start_matches('.')).collect();
+            format!("`{manager}` has set {}", fields.join(", "))
+        })
+        .collect();
+    CliError::Failed {
+        what: format!("{} is also looked after by others: {}", object.id(), told.join("; ")),
+        hint: "leave it to them by taking the field out of the manifests, or take it over with `--force-conflicts`".into(),
+        source: None,
+    }
+}

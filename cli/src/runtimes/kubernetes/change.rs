@@ -1,0 +1,154 @@
+//! `start`, `scale` and `restart`: some of an environment that is up, or was.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use contracts::Timestamp;
+use serde_json::json;
+
+use super::{rollout::Rollout, secrets, site::Site, up::up};
+use crate::{
+    config::Settings,
+    error::{CliError, Result},
+    kubernetes::objects::Object,
+    output::Output,
+    runtimes::{ChangeLock, Program, Wanted},
+    signals::Signals,
+    state::Environment,
+};
+
+/// The annotation that makes pods anew, as `kubectl rollout restart` sets it.
+const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+/// Who sets it: another than applies the manifests, so that applying them does not take it back.
+const MANAGER: &str = "chefcito-restart";
+
+/// Starts what was stopped.
+///
+/// # Errors
+/// [`CliError::NotRunning`] if there is nothing to start, or whatever keeps it from being ready.
+pub(crate) async fn start(
+    timeout: Duration,
+    environment: &Environment,
+    output: &Output,
+    signals: &mut Signals,
+) -> Result<()> {
+    up(&as_it_was(settings(environment)?, timeout), environment, output, signals).await
+}
+
+/// Gives services another number of pods, and remembers it.
+///
+/// # Errors
+/// [`CliError::Failed`] if there is no such service; else whatever keeps it from being ready.
+pub(crate) async fn scale(
+    replicas: BTreeMap<String, u32>,
+    timeout: Duration,
+    environment: &Environment,
+    output: &Output,
+    signals: &mut Signals,
+) -> Result<()> {
+    let mut settings = settings(environment)?;
+    {
+        let site = Site::of_running(environment, output).await?;
+        let observed = site.observe().await?;
+        replicas.keys().try_for_each(|service| workload(service, &observed, &site).map(drop))?;
+    }
+    settings.replicas.extend(replicas.clone());
+    let wanted = as_it_was(settings, timeout);
+    up(&wanted, environment, output, signals).await?;
+    let told: Vec<String> =
+        replicas.iter().map(|(service, count)| format!("{count} of {service}")).collect();
+    output.status(format_args!("There are now {}", told.join(", ")));
+    Ok(())
+}
+
+/// Restarts services, pod by pod; with `build`, those of which the image has changed are replaced instead.
+///
+/// # Errors
+/// [`CliError::Failed`] if there is no such service; else whatever keeps it from being ready.
+pub(crate) async fn restart(
+    services: Vec<String>,
+    build: bool,
+    timeout: Duration,
+    environment: &Environment,
+    output: &Output,
+    signals: &mut Signals,
+) -> Result<()> {
+    if build {
+        let wanted = Wanted { build: true, services, ..as_it_was(settings(environment)?, timeout) };
+        return up(&wanted, environment, output, signals).await;
+    }
+    signals.or(restart_pods(&services, timeout, environment, output)).await
+}
+
+async fn restart_pods(
+    services: &[String],
+    timeout: Duration,
+    environment: &Environment,
+    output: &Output,
+) -> Result<()> {
+    let since = Instant::now();
+    let site = Site::of_running(environment, output).await?;
+    let _lock = ChangeLock::take(environment, output).await?;
+    let observed = site.observe().await?;
+    let meant: Vec<&Object> = services
+        .iter()
+        .map(|service| workload(service, &observed, &site))
+        .collect::<Result<_>>()?;
+    let restarted = json!({"spec": {"template": {"metadata": {"annotations": {
+        RESTARTED_AT: Timestamp::now().to_string(),
+    }}}}});
+    for object in &meant {
+        site.cluster.merge(object, &site.namespace, &restarted, MANAGER).await?;
+    }
+    let rollout = Rollout {
+        cluster: &site.cluster,
+        namespace: &site.namespace,
+        output,
+        since,
+        wait_max: timeout,
+    };
+    let secrets = secrets::to_look(&site, &observed)?;
+    let mut wanted = site.wanted(&settings(environment)?, &secrets, &BTreeMap::new())?;
+    wanted.retain(|object| meant.iter().any(|one| one.id() == object.id()));
+    rollout.wait(&wanted).await?;
+    let took = since.elapsed().as_millis();
+    output.status(format_args!("Restarted in {took} ms: {}", services.join(", ")));
+    Ok(())
+}
+
+/// Returns what runs the pods of a service.
+fn workload<'o>(service: &str, observed: &'o [Object], site: &Site<'_>) -> Result<&'o Object> {
+    let has_pods = |object: &&Object| matches!(object.kind(), "Deployment" | "StatefulSet");
+    let mut all = observed.iter().filter(has_pods);
+    all.clone().find(|object| object.name() == service).ok_or_else(|| CliError::Failed {
+        what: format!("`{}` has no service `{service}`", site.environment.name()),
+        hint: format!(
+            "there are {}",
+            all.by_ref().map(Object::name).collect::<Vec<_>>().join(", ")
+        ),
+        source: None,
+    })
+}
+
+/// Returns what the environment was started with.
+fn settings(environment: &Environment) -> Result<Settings> {
+    environment
+        .last_settings()?
+        .ok_or_else(|| CliError::NotRunning { name: environment.name().clone() })
+}
+
+fn as_it_was(settings: Settings, timeout: Duration) -> Wanted {
+    Wanted {
+        settings,
+        program: Program::this(),
+        seed: false,
+        orders: 0,
+        timeout,
+        foreground: false,
+        build: false,
+        force_conflicts: false,
+        services: Vec::new(),
+    }
+}

@@ -1,0 +1,48 @@
+//! `exec`: a program in a pod that runs, with our own stdin, stdout, stderr and terminal.
+
+use super::site::Site;
+use crate::{
+    error::{CliError, Result},
+    output::Output,
+    state::Environment,
+    terminal::{Program, ended, repeat},
+};
+
+/// Runs a program to its end.
+///
+/// # Errors
+/// [`CliError::Ended`] with its exit code if that is not 0; [`CliError::ServiceNotRunning`] if the service does not run.
+pub(crate) async fn exec(
+    service: &str,
+    number: u32,
+    command: Vec<String>,
+    environment: &Environment,
+    output: &Output,
+) -> Result<()> {
+    let site = Site::of_running(environment, output).await?;
+    let pods = site.cluster.pods(&site.namespace).await?;
+    let mut known: Vec<&str> = pods.iter().map(|pod| pod.service.as_str()).collect();
+    known.sort_unstable();
+    known.dedup();
+    if !known.contains(&service) {
+        return Err(CliError::Failed {
+            what: format!("`{}` has no service `{service}`", environment.name()),
+            hint: format!("there are {}", known.join(", ")),
+            source: None,
+        });
+    }
+    let mut running = pods.iter().filter(|pod| pod.service == service && pod.is_running);
+    let nth = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+    let Some(pod) = running.nth(nth) else {
+        return Err(CliError::ServiceNotRunning {
+            name: environment.name().clone(),
+            container: format!("pod {number} of {service}"),
+        });
+    };
+    let program = Program::here(command);
+    let code = site
+        .cluster
+        .run(&site.namespace, &pod.name, &pod.container, &program, |heard| repeat(heard, output))
+        .await?;
+    ended(code)
+}

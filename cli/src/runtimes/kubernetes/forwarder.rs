@@ -1,0 +1,244 @@
+//! The way to the gateway where the cluster itself publishes no port of this machine: a process in the background that listens
+//! on loopback, and opens a stream through the API server for each connection that comes in. It finds the next ready pod by
+//! itself, so that it outlives every one of them.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, Write},
+    net::Ipv4Addr,
+    os::unix::fs::OpenOptionsExt,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
+
+use super::{GATEWAY, GATEWAY_PORT};
+use crate::{
+    background::{self, FirstWord},
+    error::{CliError, Result},
+    kubernetes::{Cluster, forward::Pods, pods},
+    process,
+    state::{ClusterRecord, Environment},
+};
+
+/// What it is called in its own log.
+const FORWARD: &str = "forward";
+/// How long a connection waits for a pod that is ready; a gateway is replaced within that.
+const POD_WAIT_MAX: Duration = Duration::from_secs(20);
+/// How often it is looked for one.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long it may take to end.
+const END_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Listens, and carries everything to the gateway, until it is ended.
+///
+/// # Errors
+/// [`CliError::PortTaken`], or whatever keeps it from beginning.
+pub(crate) async fn forward(environment: &Environment) -> Result<()> {
+    // Never closed by hand: only the end of the process lets go of it.
+    std::mem::forget(lock(environment)?);
+    let record = environment.cluster()?;
+    let record = record.ok_or_else(|| CliError::NotRunning { name: environment.name().clone() })?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, record.port)).await;
+    let listener = listener.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => CliError::PortTaken { port: record.port, holder: None },
+        _ => CliError::Io { what: format!("listen on port {}", record.port), source: error },
+    })?;
+    let cluster = Cluster::connect(&record.place).await?;
+    let way = Arc::new(Way::new(cluster, &record));
+    background::note(FORWARD, &format!("Forwarding port {} to {}", record.port, record.server));
+    // Whoever started it may be gone.
+    let _unheard = background::say(&FirstWord::Listening);
+    loop {
+        match listener.accept().await {
+            Ok((guest, _)) => {
+                let way = Arc::clone(&way);
+                tokio::spawn(async move {
+                    if let Err(error) = way.carry(guest).await {
+                        background::note(FORWARD, &background::chain(&error));
+                    }
+                });
+            }
+            // Too many files are open: some will be closed.
+            Err(_) => sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+/// The way to the pods of a gateway.
+#[derive(Debug)]
+struct Way {
+    cluster: Cluster,
+    namespace: String,
+    pods: Pods,
+    turn: AtomicUsize,
+}
+
+impl Way {
+    fn new(cluster: Cluster, record: &ClusterRecord) -> Self {
+        let selector = format!("{}={GATEWAY}", pods::SERVICE);
+        let pods = Pods::watch(&cluster, &record.namespace, &selector);
+        Self { cluster, namespace: record.namespace.clone(), pods, turn: AtomicUsize::new(0) }
+    }
+
+    /// Carries one connection. Nothing of it is lost by trying another pod: no byte has gone to the one before.
+    async fn carry(&self, mut guest: TcpStream) -> Result<()> {
+        // Questions and answers are small, and each is waited for.
+        let _slower = guest.set_nodelay(true);
+        let since = Instant::now();
+        loop {
+            let ready = self.pods.ready();
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            let Some(pod) = ready.get(turn % ready.len().max(1)) else {
+                if since.elapsed() >= POD_WAIT_MAX {
+                    return Err(CliError::failed("no pod of the gateway is ready"));
+                }
+                sleep(LOOK_EVERY).await;
+                continue;
+            };
+            match self.cluster.connect_to(&self.namespace, pod, GATEWAY_PORT).await {
+                Ok(mut stream) => {
+                    // How it ends is for the two to say: a connection that breaks is tried again by who asked.
+                    let _ended = copy_bidirectional(&mut guest, &mut stream).await;
+                    return Ok(());
+                }
+                Err(error) if since.elapsed() >= POD_WAIT_MAX => return Err(error.into()),
+                Err(_) => sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+}
+
+/// Sees that the way to an environment on a cluster is there, if it leads through a process of ours: that may have ended with
+/// the session in which it was started.
+///
+/// # Errors
+/// As [`ensure`].
+pub(crate) fn find_way(environment: &Environment) -> Result<()> {
+    match environment.cluster()? {
+        Some(record) if record.is_forwarded => ensure(environment, record.port),
+        _ => Ok(()),
+    }
+}
+
+/// Starts the process in the background unless it runs, and returns when it listens.
+///
+/// # Errors
+/// [`CliError::PortTaken`], or why it did not start.
+pub(super) fn ensure(environment: &Environment, port: u16) -> Result<()> {
+    if holder(environment)?.is_some() {
+        return Ok(());
+    }
+    let path = environment.logs().join("forward.log");
+    let log = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(CliError::io(|| format!("write {}", path.display())))?;
+    let mut child = std::process::Command::new(background::program_file())
+        .args([FORWARD, "--name"])
+        .arg(environment.name().to_string())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .map_err(CliError::io(|| "start the process that forwards to the gateway".into()))?;
+    let mut said = Vec::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        // It says one word and then nothing more.
+        stdout.read_to_end(&mut said).map_err(CliError::io(|| "listen to it".into()))?;
+    }
+    match serde_json::from_slice(&said).ok() {
+        Some(FirstWord::Listening) => Ok(()),
+        Some(FirstWord::PortTaken { .. }) => {
+            let holder = process::port_holder(port).map(|holder| holder.to_string());
+            Err(CliError::PortTaken { port, holder })
+        }
+        // Another command was quicker.
+        _ if holder(environment)?.is_some() => Ok(()),
+        Some(FirstWord::Failed { reason }) => {
+            Err(CliError::NotStarted { reason, last_lines: Vec::new() })
+        }
+        None => Err(CliError::NotStarted {
+            reason: "the process that forwards to the gateway ended at once".into(),
+            last_lines: Vec::new(),
+        }),
+    }
+}
+
+/// Ends the process, if it runs.
+///
+/// # Errors
+/// [`CliError::Failed`] if it does not end.
+pub(crate) async fn end(environment: &Environment) -> Result<()> {
+    let since = Instant::now();
+    while let Some(pid) = holder(environment)? {
+        let end = if since.elapsed() < END_WAIT_MAX { process::terminate } else { process::kill };
+        if let Some(pid) = pid {
+            end(pid).map_err(CliError::io(|| format!("end the process {pid}")))?;
+        }
+        if since.elapsed() > END_WAIT_MAX * 2 {
+            return Err(CliError::failed("the process that forwards to the gateway does not end"));
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// Returns whether the process runs, and which it is: the lock tells, not the number in it.
+fn holder(environment: &Environment) -> Result<Option<Option<u32>>> {
+    let path = environment.forward_lock();
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(CliError::Io { what: format!("open {}", path.display()), source });
+        }
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            // One that has just come has not written it yet.
+            let read = file.read_to_string(&mut pid);
+            Ok(Some(read.ok().and_then(|_| pid.trim().parse().ok())))
+        }
+        Err(TryLockError::Error(source)) => {
+            Err(CliError::Io { what: format!("lock {}", path.display()), source })
+        }
+    }
+}
+
+fn lock(environment: &Environment) -> Result<File> {
+    let path = environment.forward_lock();
+    let broken = |source| CliError::Io { what: format!("lock {}", path.display()), source };
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(broken)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(CliError::failed("another process forwards to this gateway already"));
+        }
+        Err(TryLockError::Error(source)) => return Err(broken(source)),
+    }
+    let write = |file: &mut File| {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())
+    };
+    write(&mut file).map_err(broken)?;
+    Ok(file)
+}

@@ -1,0 +1,185 @@
+//! From what is wanted, what there is, and what the cluster says would become of it, to steps: a plain function.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use super::wanted::Wanted;
+use crate::kubernetes::{
+    diff::{self, Change},
+    objects::{Id, Object},
+};
+
+/// How many changed fields of an object a plan shows.
+const CHANGES_SHOWN_MAX: usize = 4;
+
+/// One thing to do. Its text is what `--dry-run` prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Hand an image to the nodes that lack it.
+    Load {
+        /// Its name.
+        image: String,
+    },
+    /// Make an object.
+    Create {
+        /// What it is called.
+        id: Id,
+    },
+    /// Change fields of an object.
+    Change {
+        /// What it is called.
+        id: Id,
+        /// The fields.
+        changes: Vec<Change>,
+    },
+    /// Remove an object whose changed fields can't be changed, and make it anew.
+    Replace {
+        /// What it is called.
+        id: Id,
+    },
+    /// Remove an object that there should not be.
+    Remove {
+        /// What it is called.
+        id: Id,
+    },
+    /// Wait until everything is ready.
+    AwaitReady,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load { image } => write!(formatter, "load {image}"),
+            Self::Create { id } => write!(formatter, "create {id}"),
+            Self::Change { id, changes } => {
+                let shown: Vec<String> =
+                    changes.iter().take(CHANGES_SHOWN_MAX).map(ToString::to_string).collect();
+                write!(formatter, "change {id}: {}", shown.join(", "))?;
+                match changes.len().saturating_sub(CHANGES_SHOWN_MAX) {
+                    0 => Ok(()),
+                    more => write!(formatter, ", and {more} more"),
+                }
+            }
+            Self::Replace { id } => {
+                write!(formatter, "replace {id}: what changed in it can't be changed in place")
+            }
+            Self::Remove { id } => {
+                write!(formatter, "remove {id}: the manifests have it no more")
+            }
+            Self::AwaitReady => formatter.write_str("wait until everything is ready"),
+        }
+    }
+}
+
+/// What the cluster says would become of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Forecast {
+    /// It would be this.
+    Becomes(Box<Object>),
+    /// Its changed fields can't be changed.
+    Immutable,
+}
+
+/// Returns what is to be done, in order; nothing if all is as it should be.
+pub(super) fn plan(
+    wanted: &Wanted,
+    observed: &[Object],
+    forecasts: &BTreeMap<Id, Forecast>,
+) -> Vec<Step> {
+    let there: BTreeMap<Id, &Object> =
+        observed.iter().map(|object| (object.id(), object)).collect();
+    let mut steps = Vec::new();
+    let mut kept = BTreeSet::new();
+    for object in wanted.objects() {
+        let id = object.id();
+        let step = match (there.get(&id), forecasts.get(&id)) {
+            (_, Some(Forecast::Immutable)) => Some(Step::Replace { id: id.clone() }),
+            (Some(is), Some(Forecast::Becomes(becomes))) => {
+                let changes = diff::changes(is, becomes);
+                (!changes.is_empty()).then(|| Step::Change { id: id.clone(), changes })
+            }
+            _ => Some(Step::Create { id: id.clone() }),
+        };
+        steps.extend(step);
+        kept.insert(id);
+    }
+    let too_much = observed.iter().filter(|object| !kept.contains(&object.id()));
+    // Data outlive what they belong to; `down --volumes` removes them.
+    let too_much = too_much.filter(|object| !is_data(object) && !object.is_going());
+    steps.extend(too_much.map(|object| Step::Remove { id: object.id() }));
+    if !steps.is_empty() {
+        steps.push(Step::AwaitReady);
+    }
+    steps
+}
+
+/// Returns whether an object holds what can't be made again.
+pub(super) fn is_data(object: &Object) -> bool {
+    object.kind() == "PersistentVolumeClaim"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice::from_ref;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn object(kind: &str, name: &str, spec: Value) -> Object {
+        let value = json!({
+            "apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "spec": spec,
+        });
+        Object::from_value(value).unwrap()
+    }
+
+    fn told(wanted: &[Object], observed: &[Object], forecasts: Vec<Forecast>) -> Vec<String> {
+        let forecasts = wanted.iter().map(Object::id).zip(forecasts).collect();
+        let wanted = Wanted::of(wanted.iter().cloned().map(|object| (0, object)).collect());
+        plan(&wanted, observed, &forecasts).iter().map(ToString::to_string).collect()
+    }
+
+    fn becomes(object: &Object) -> Forecast {
+        Forecast::Becomes(Box::new(object.clone()))
+    }
+
+    #[test]
+    fn what_is_as_it_should_be_is_left_alone() {
+        let kitchen = object("Deployment", "kitchen", json!({"replicas": 1}));
+        let told = told(from_ref(&kitchen), from_ref(&kitchen), vec![becomes(&kitchen)]);
+        assert_eq!(told, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_differs_is_changed_and_said_field_by_field() {
+        let is = object("Deployment", "kitchen", json!({"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}));
+        let new = object("Deployment", "kitchen", json!({"a": 2, "b": 2, "c": 2, "d": 2, "e": 2}));
+        assert_eq!(
+            told(from_ref(&new), &[is], vec![becomes(&new)]),
+            [
+                "change deployment/kitchen: spec.a 1 → 2, spec.b 1 → 2, spec.c 1 → 2, spec.d 1 → 2, and 1 more",
+                "wait until everything is ready",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_new_is_made_what_can_t_change_is_replaced_and_what_is_too_much_goes() {
+        let roles = object("Job", "roles", json!({}));
+        let board = object("Deployment", "board", json!({}));
+        let old = object("ConfigMap", "house-1", json!({}));
+        let data = object("PersistentVolumeClaim", "data-postgres-0", json!({}));
+        let observed = [roles.clone(), old, data];
+        assert_eq!(
+            told(&[roles, board], &observed, vec![Forecast::Immutable]),
+            [
+                "replace job/roles: what changed in it can't be changed in place",
+                "create deployment/board",
+                "remove configmap/house-1: the manifests have it no more",
+                "wait until everything is ready",
+            ]
+        );
+    }
+}

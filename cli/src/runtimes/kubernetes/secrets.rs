@@ -1,0 +1,105 @@
+//! The secrets of an environment on a cluster: made once, kept in the state folder, and found again in the cluster if that
+//! was lost.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{labels, site::Site};
+use crate::{
+    error::{CliError, Result},
+    kubernetes::objects::Object,
+    state::write_private,
+};
+
+/// The name of the first admin key among the secrets.
+const ADMIN_KEY: &str = "admin-key";
+/// What the name of the Secret begins with; the end is made of what is in it.
+const NAME: &str = "secrets-";
+
+/// Returns the secrets, one `name=value` a line, and keeps them and the admin key for their owner's eyes only.
+///
+/// # Errors
+/// [`CliError::Io`] if they can't be kept.
+pub(super) fn of(site: &Site<'_>, observed: &[Object]) -> Result<String> {
+    let path = site.environment.cluster_secrets_file();
+    let text = match fs::read_to_string(&path) {
+        Ok(text) if admin_key(&text).is_some() => text,
+        _ => {
+            let text = match observed.iter().find_map(in_cluster) {
+                Some(text) => text,
+                None => bootstrap::new_env().map_err(|error| CliError::Failed {
+                    what: "cannot make secrets".into(),
+                    hint: String::new(),
+                    source: Some(error),
+                })?,
+            };
+            write_private(&path, text.as_bytes())?;
+            text
+        }
+    };
+    let key = admin_key(&text).unwrap_or_default();
+    if site.environment.admin_key().ok().as_deref() != Some(key) {
+        write_private(&site.environment.admin_key_file(), format!("{key}\n").as_bytes())?;
+    }
+    Ok(text)
+}
+
+/// Returns secrets that nobody keeps, to see what would be made of them.
+///
+/// # Errors
+/// [`CliError::Failed`] if the system has no randomness to give.
+pub(super) fn to_look(site: &Site<'_>, observed: &[Object]) -> Result<String> {
+    if let Ok(text) = fs::read_to_string(site.environment.cluster_secrets_file()) {
+        return Ok(text);
+    }
+    match observed.iter().find_map(in_cluster) {
+        Some(text) => Ok(text),
+        None => bootstrap::new_env().map_err(|error| CliError::failed(error.to_string())),
+    }
+}
+
+fn admin_key(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix(ADMIN_KEY)?.strip_prefix('='))
+}
+
+/// Returns what a Secret of ours holds.
+fn in_cluster(object: &Object) -> Option<String> {
+    let is_it = object.kind() == "Secret"
+        && object.name().starts_with(NAME)
+        && object.label(labels::ENVIRONMENT).is_some();
+    let data = object.data().get("data").filter(|_| is_it)?.as_object()?;
+    let lines = data.iter().map(|(name, value)| {
+        let value = decoded(value)?;
+        Some(format!("{name}={value}\n"))
+    });
+    lines.collect()
+}
+
+fn decoded(value: &Value) -> Option<String> {
+    let bytes: k8s_openapi::ByteString = serde_json::from_value(value.clone()).ok()?;
+    String::from_utf8(bytes.0).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_secret_of_ours_holds_is_found_again() {
+        let secret = |name: &str| {
+            Object::from_value(json!({
+                "apiVersion": "v1", "kind": "Secret",
+                "metadata": {"name": name, "labels": {"chefcito.dev/environment": "a"}},
+                "data": {"admin-key": "Y2ZrXzE=", "service-token": "dG9rZW4="},
+            }))
+            .unwrap()
+        };
+        let text = in_cluster(&secret("secrets-abc")).unwrap();
+        assert_eq!(text, "admin-key=cfk_1\nservice-token=token\n");
+        assert_eq!(admin_key(&text), Some("cfk_1"));
+        assert_eq!(in_cluster(&secret("others")), None);
+    }
+}

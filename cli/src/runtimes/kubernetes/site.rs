@@ -1,0 +1,199 @@
+//! An environment on its cluster, and what the manifests lay out for it.
+
+use std::{collections::BTreeMap, env};
+
+use super::{GATEWAY, labels, local, wanted::Wanted};
+use crate::{
+    config::Settings,
+    error::{CliError, Result},
+    images::ContentTag,
+    kubernetes::{Cluster, Place, objects::Object},
+    kustomize::{Adjustments, Tree},
+    manifests::{self, Overlay, SECRETS},
+    output::Output,
+    state::Environment,
+};
+
+/// The gateway's port of the node in the local environment, as its manifests say it.
+pub(super) const NODE_PORT: u16 = 30073;
+
+/// An environment, its cluster, and who is told of what happens.
+#[derive(Clone, Debug)]
+pub(super) struct Site<'a> {
+    /// The cluster.
+    pub(super) cluster: Cluster,
+    /// The environment.
+    pub(super) environment: &'a Environment,
+    /// Who is told.
+    pub(super) output: &'a Output,
+    /// The namespace that all of it is in.
+    pub(super) namespace: String,
+}
+
+impl<'a> Site<'a> {
+    /// Finds the cluster that the environment is on, or that is asked for.
+    ///
+    /// # Errors
+    /// [`CliError::NoCluster`] if none answers, [`CliError::Failed`] if the environment is on another.
+    pub(super) async fn open(
+        settings: &Settings,
+        environment: &'a Environment,
+        output: &'a Output,
+    ) -> Result<Self> {
+        match place(settings, environment).await? {
+            Some(place) => Self::at(&place, environment, output).await,
+            None => Err(CliError::NotRunning { name: environment.name().clone() }),
+        }
+    }
+
+    /// Finds the cluster that the environment is on.
+    ///
+    /// # Errors
+    /// [`CliError::NotRunning`] if it is on none, [`CliError::NoCluster`] if that does not answer.
+    pub(super) async fn of_running(
+        environment: &'a Environment,
+        output: &'a Output,
+    ) -> Result<Self> {
+        match environment.cluster()? {
+            Some(record) => Self::at(&record.place, environment, output).await,
+            None => Err(CliError::NotRunning { name: environment.name().clone() }),
+        }
+    }
+
+    /// Connects to a cluster.
+    ///
+    /// # Errors
+    /// [`CliError::NoCluster`] if it does not answer.
+    pub(super) async fn at(
+        place: &Place,
+        environment: &'a Environment,
+        output: &'a Output,
+    ) -> Result<Self> {
+        let cluster = Cluster::connect(place).await?;
+        output.detail(format_args!(
+            "The cluster `{}` at {} has {}",
+            cluster.context(),
+            cluster.server(),
+            cluster.version().text
+        ));
+        let namespace = environment.name().to_string();
+        Ok(Self { cluster, environment, output, namespace })
+    }
+
+    /// Returns all that is ours here.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(super) async fn observe(&self) -> Result<Vec<Object>> {
+        let selector = labels::of_environment(self.environment.name());
+        let needed = ["Deployment", "StatefulSet", "Service", "ConfigMap", "Secret"];
+        Ok(self.cluster.labelled(&self.namespace, &selector, &needed.into()).await?)
+    }
+
+    /// Returns what there should be.
+    ///
+    /// # Errors
+    /// [`CliError::BadFile`] if the manifests can't be understood.
+    pub(super) fn wanted(
+        &self,
+        settings: &Settings,
+        secrets: &str,
+        contents: &BTreeMap<String, ContentTag>,
+    ) -> Result<Wanted> {
+        let tree = Tree::find(&env::current_dir().unwrap_or_else(|_| "/".into()));
+        let tree = tree.with_file(SECRETS, secrets);
+        let images = manifests::images(None, None, contents);
+        let adjustments = Adjustments {
+            namespace: Some(self.namespace.clone()),
+            labels: BTreeMap::from([(
+                labels::ENVIRONMENT.to_owned(),
+                self.environment.name().to_string(),
+            )]),
+            images,
+            replicas: replicas(settings),
+            settings: variables(settings),
+        };
+        let objects = manifests::render(&tree, Overlay::Local, &adjustments)?;
+        let objects = objects.into_iter().map(|object| {
+            let rank = object.rank();
+            let mut object = Object::from_value(object.into_value()).map_err(CliError::failed)?;
+            if settings.cluster.context.is_some() || !self.environment.name().is_default() {
+                hide(&mut object);
+            }
+            Ok((rank, object))
+        });
+        let mut wanted = Wanted::of(objects.collect::<Result<_>>()?);
+        // Said by us, it is a change if somebody scaled otherwise; it was one before `stop`.
+        wanted.scale_all(|said| said);
+        Ok(wanted)
+    }
+}
+
+/// Takes back that the gateway has a port of the node: only one environment of a cluster can have that one.
+fn hide(object: &mut Object) {
+    if object.kind() != "Service" || object.name() != GATEWAY {
+        return;
+    }
+    let Some(spec) = object.data_mut().get_mut("spec") else { return };
+    spec["type"] = "ClusterIP".into();
+    for port in spec["ports"].as_array_mut().into_iter().flatten() {
+        if let Some(port) = port.as_object_mut() {
+            let _unset = port.remove("nodePort");
+        }
+    }
+}
+
+/// Returns where the cluster is: where the environment is already, or as it is asked for, or the kind cluster of ours; nothing
+/// if that is not there.
+///
+/// # Errors
+/// [`CliError::Failed`] if the environment is on another than the one asked for; [`CliError::Lacking`] without `kind`.
+pub(super) async fn place(settings: &Settings, environment: &Environment) -> Result<Option<Place>> {
+    let asked = &settings.cluster.context;
+    let Some(record) = environment.cluster()? else {
+        return match asked {
+            Some(_) => Ok(Some(Place::of_user(asked.clone()))),
+            None => local::find(environment).await,
+        };
+    };
+    match asked {
+        Some(context) if record.place.context.as_ref() != Some(context) => Err(CliError::Failed {
+            what: format!(
+                "`{}` is on the cluster `{}`, not on `{context}`",
+                environment.name(),
+                record.place.context.unwrap_or_default()
+            ),
+            hint: format!(
+                "leave `--context` out, take it down first with `chefcito down{}`, or choose another `--name`",
+                environment.name().flag()
+            ),
+            source: None,
+        }),
+        _ => Ok(Some(record.place)),
+    }
+}
+
+fn replicas(settings: &Settings) -> BTreeMap<String, i64> {
+    settings.replicas.iter().map(|(name, count)| (name.clone(), i64::from(*count))).collect()
+}
+
+/// Returns the settings as the services' variables, by the ConfigMap that they belong to.
+fn variables(settings: &Settings) -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut maps: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut set = |map: &str, variable: &str, value: String| {
+        let _before = maps.entry(map.into()).or_default().insert(variable.into(), value);
+    };
+    set("kitchen-settings", "CHEFCITO_STOVES", settings.stoves.to_string());
+    set("kitchen-settings", "CHEFCITO_SEED", settings.seed.to_string());
+    if let Some(time) = settings.cooking_time {
+        let time = humantime::format_duration(time).to_string().replace(' ', "");
+        set("kitchen-settings", "CHEFCITO_COOKING_TIME", time);
+    }
+    if let Some(filter) = &settings.log_filter {
+        set("settings", "CHEFCITO_LOG", filter.clone());
+    }
+    if let Some(url) = &settings.market_url {
+        set("market-settings", "CHEFCITO_MARKET_URL", url.clone());
+    }
+    maps
+}

@@ -1,0 +1,296 @@
+//! How far a workload's rollout is, by the rules of `kubectl rollout status`, and whether it can't come right: plain functions.
+//!
+//! The rules: <https://github.com/kubernetes/kubectl/blob/master/pkg/polymorphichelpers/rollout_status.go>
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, ReplicaSet, StatefulSet},
+        batch::v1::Job,
+        core::v1::{ContainerStatus, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+
+/// A container that ended this often will not come up by waiting.
+const ENDS_MAX: i32 = 3;
+/// The annotation by which a Deployment numbers its sets of replicas.
+const REVISION: &str = "deployment.kubernetes.io/revision";
+
+/// How far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is what it should be.
+    Done,
+    /// Not yet, and here is why.
+    NotYet(String),
+    /// Not yet, and it looks bad; the cluster may still find a way.
+    Stuck(Trouble),
+    /// Waiting will not help.
+    Hopeless(Trouble),
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// The pod that it is about, if it is about one.
+    pub(super) pod: Option<String>,
+    /// The container in it.
+    pub(super) container: Option<String>,
+    /// Whether it ended, so that what it printed before is worth a look.
+    pub(super) has_ended: bool,
+    /// What happened.
+    pub(super) reason: String,
+    /// What to try.
+    pub(super) hint: &'static str,
+}
+
+impl Trouble {
+    fn of_workload(reason: String, hint: &'static str) -> Self {
+        Self { pod: None, container: None, has_ended: false, reason, hint }
+    }
+}
+
+/// Judges a Deployment.
+pub(super) fn of_deployment(it: &Deployment, sets: &[&ReplicaSet], pods: &[&Pod]) -> Verdict {
+    let status = it.status.clone().unwrap_or_default();
+    if it.metadata.generation > status.observed_generation {
+        return Verdict::NotYet("the cluster has not seen the change yet".into());
+    }
+    let conditions = status.conditions.unwrap_or_default();
+    if let Some(failure) =
+        conditions.iter().find(|one| one.type_ == "ReplicaFailure" && one.status == "True")
+    {
+        let message = failure.message.clone().unwrap_or_default();
+        return Verdict::Hopeless(Trouble::of_workload(
+            format!("its pods can't be made: {message}"),
+            hint_of_refusal(&message),
+        ));
+    }
+    let newest = newest(sets);
+    let of_newest = |pod: &&&Pod| newest.is_some_and(|set| is_owned(&pod.metadata, &set.metadata));
+    if let Some(bad @ (Verdict::Hopeless(_) | Verdict::Stuck(_))) =
+        worst(pods.iter().filter(of_newest).copied())
+    {
+        return bad;
+    }
+    let progress = conditions.iter().find(|one| one.type_ == "Progressing");
+    if let Some(late) =
+        progress.filter(|one| one.reason.as_deref() == Some("ProgressDeadlineExceeded"))
+    {
+        return Verdict::Hopeless(Trouble::of_workload(
+            late.message
+                .clone()
+                .unwrap_or_else(|| "it took longer than its progress deadline".into()),
+            "look at its pods: something keeps them from being ready",
+        ));
+    }
+    let wanted = it.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let updated = status.updated_replicas.unwrap_or(0);
+    let all = status.replicas.unwrap_or(0);
+    let available = status.available_replicas.unwrap_or(0);
+    if updated < wanted {
+        Verdict::NotYet(format!("{updated} of {wanted} new pods are made"))
+    } else if all > updated {
+        Verdict::NotYet(format!("{} old pods are going", all - updated))
+    } else if available < updated {
+        Verdict::NotYet(format!("{available} of {updated} pods are ready"))
+    } else {
+        Verdict::Done
+    }
+}
+
+/// Judges a StatefulSet.
+pub(super) fn of_stateful_set(it: &StatefulSet, pods: &[&Pod]) -> Verdict {
+    let status = it.status.clone().unwrap_or_default();
+    if it.metadata.generation > status.observed_generation {
+        return Verdict::NotYet("the cluster has not seen the change yet".into());
+    }
+    let revision = status.update_revision.as_deref();
+    let of_newest = |pod: &&&Pod| {
+        let labels = pod.metadata.labels.as_ref();
+        let is_ours = is_owned(&pod.metadata, &it.metadata);
+        is_ours
+            && labels.and_then(|all| all.get("controller-revision-hash")).map(String::as_str)
+                == revision
+    };
+    if let Some(bad @ (Verdict::Hopeless(_) | Verdict::Stuck(_))) =
+        worst(pods.iter().filter(of_newest).copied())
+    {
+        return bad;
+    }
+    let wanted = it.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let ready = status.ready_replicas.unwrap_or(0);
+    let updated = status.updated_replicas.unwrap_or(0);
+    if ready < wanted {
+        Verdict::NotYet(format!("{ready} of {wanted} pods are ready"))
+    } else if status.update_revision != status.current_revision && updated < wanted {
+        Verdict::NotYet(format!("{updated} of {wanted} pods are new"))
+    } else {
+        Verdict::Done
+    }
+}
+
+/// Judges a Job.
+pub(super) fn of_job(it: &Job, pods: &[&Pod]) -> Verdict {
+    let status = it.status.clone().unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default();
+    let has = |kind: &str| conditions.iter().find(|one| one.type_ == kind && one.status == "True");
+    if has("Complete").is_some() {
+        return Verdict::Done;
+    }
+    let ours = || pods.iter().filter(|pod| is_owned(&pod.metadata, &it.metadata)).copied();
+    if let Some(failed) = has("Failed") {
+        let reason = failed.message.clone().unwrap_or_else(|| "it failed".into());
+        let newest =
+            ours().max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
+        return Verdict::Hopeless(Trouble {
+            pod: newest.and_then(|pod| pod.metadata.name.clone()),
+            container: None,
+            has_ended: false,
+            reason,
+            hint: "mend what its last lines tell of",
+        });
+    }
+    match worst(ours()) {
+        Some(bad @ (Verdict::Hopeless(_) | Verdict::Stuck(_))) => bad,
+        _ => Verdict::NotYet("it is not done yet".into()),
+    }
+}
+
+/// Returns what is worst about pods; nothing if they are well.
+fn worst<'p>(pods: impl Iterator<Item = &'p Pod>) -> Option<Verdict> {
+    let mut stuck = None;
+    for pod in pods.filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+        match of_pod(pod) {
+            Some(hopeless @ Verdict::Hopeless(_)) => return Some(hopeless),
+            Some(other) => stuck = Some(other),
+            None => {}
+        }
+    }
+    stuck
+}
+
+/// Judges a pod; nothing if there is nothing to say against it.
+fn of_pod(pod: &Pod) -> Option<Verdict> {
+    let status = pod.status.as_ref()?;
+    let trouble = |container: Option<&str>, has_ended, reason: String, hint| Trouble {
+        pod: pod.metadata.name.clone(),
+        container: container.map(ToOwned::to_owned),
+        has_ended,
+        reason,
+        hint,
+    };
+    let mut conditions = status.conditions.iter().flatten();
+    let unscheduled = conditions.find(|one| one.type_ == "PodScheduled" && one.status == "False");
+    if let Some(condition) =
+        unscheduled.filter(|one| one.reason.as_deref() == Some("Unschedulable"))
+    {
+        let message = condition.message.clone().unwrap_or_default();
+        return Some(Verdict::Stuck(trouble(
+            None,
+            false,
+            format!("no node takes its pod: {message}"),
+            "give the cluster more room, or let the manifests ask for less: `kubectl describe nodes` shows what is free",
+        )));
+    }
+    let containers = status.init_container_statuses.iter().flatten();
+    for container in containers.chain(status.container_statuses.iter().flatten()) {
+        let name = Some(container.name.as_str());
+        if let Some((reason, hint, has_ended)) = hopeless(container) {
+            return Some(Verdict::Hopeless(trouble(name, has_ended, reason, hint)));
+        }
+    }
+    None
+}
+
+/// Returns why a container will not come up by waiting, what to try, and whether it has run.
+fn hopeless(container: &ContainerStatus) -> Option<(String, &'static str, bool)> {
+    let state = container.state.as_ref()?;
+    let ended =
+        state.terminated.as_ref().or_else(|| container.last_state.as_ref()?.terminated.as_ref());
+    if let Some(ended) = ended.filter(|ended| ended.reason.as_deref() == Some("OOMKilled")) {
+        return Some((
+            format!("it needs more memory than its limit (exit code {})", ended.exit_code),
+            "raise `resources.limits.memory` in its manifest",
+            true,
+        ));
+    }
+    let waiting = state.waiting.as_ref()?;
+    let message = waiting.message.as_deref().unwrap_or_default();
+    let image = &container.image;
+    match waiting.reason.as_deref().unwrap_or_default() {
+        "ImagePullBackOff" | "ErrImageNeverPull" => Some((
+            format!("its image {image} can't be pulled: {message}"),
+            "see that the cluster's nodes can pull it, or load it into them",
+            false,
+        )),
+        "ErrImagePull" if is_final(message) => Some((
+            format!("its image {image} can't be pulled: {message}"),
+            "see that the cluster's nodes can pull it, or load it into them",
+            false,
+        )),
+        "InvalidImageName" => Some((
+            format!("`{image}` is no name of an image"),
+            "mend `image` in its manifest",
+            false,
+        )),
+        "CreateContainerConfigError" => Some((
+            format!("its container can't be made: {message}"),
+            "a ConfigMap, a Secret or a key in it is missing, or a setting contradicts its security context",
+            false,
+        )),
+        "CreateContainerError" | "RunContainerError" => Some((
+            format!("its container can't be started: {message}"),
+            "look at `command`, `volumeMounts` and `securityContext` in its manifest",
+            true,
+        )),
+        "CrashLoopBackOff" if container.restart_count >= ENDS_MAX - 1 => {
+            let code = ended.map_or(0, |ended| ended.exit_code);
+            Some((
+                format!(
+                    "it ended {} times, the last time with exit code {code}",
+                    container.restart_count + 1
+                ),
+                "mend what its last lines tell of",
+                true,
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// Returns whether pulling again gives the same.
+fn is_final(message: &str) -> bool {
+    ["not found", "does not exist", "denied", "unauthorized", "no match for platform"]
+        .iter()
+        .any(|word| message.contains(word))
+}
+
+fn hint_of_refusal(message: &str) -> &'static str {
+    if message.contains("exceeded quota") {
+        "ask for a larger quota, or scale down: `kubectl describe resourcequota` shows what is used"
+    } else if message.contains("violates PodSecurity") {
+        "the namespace's Pod Security is stricter than the manifests; mend what it names"
+    } else if message.contains("serviceaccount") || message.contains("service account") {
+        "the service account of its manifest is missing"
+    } else {
+        "a policy of the cluster refuses it; its administrators know why"
+    }
+}
+
+fn newest<'s>(sets: &[&'s ReplicaSet]) -> Option<&'s ReplicaSet> {
+    let revision = |set: &&ReplicaSet| {
+        let annotations = set.metadata.annotations.as_ref();
+        annotations.and_then(|all| all.get(REVISION)?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    sets.iter().copied().max_by_key(revision)
+}
+
+/// Returns whether one object was made by another.
+pub(super) fn is_owned(it: &ObjectMeta, by: &ObjectMeta) -> bool {
+    let owners = it.owner_references.iter().flatten();
+    by.uid.as_ref().is_some_and(|uid| owners.into_iter().any(|owner| owner.uid == *uid))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! What an environment should be on a cluster: the objects that the manifests lay out, in the order in which they are made.
+
+use serde_json::Value;
+
+use crate::kubernetes::objects::{Id, Object};
+
+/// Objects, each with its rank: smaller comes first, and what has the same comes at the same time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Wanted(Vec<(u8, Object)>);
+
+impl Wanted {
+    /// Returns what these are.
+    pub(super) fn of(mut objects: Vec<(u8, Object)>) -> Self {
+        objects.sort_by_key(|(rank, _)| *rank);
+        Self(objects)
+    }
+
+    /// Keeps only some objects.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&Object) -> bool) {
+        self.0.retain(|(_, object)| keep(object));
+    }
+
+    /// Lets all that has pods of its own have none.
+    pub(super) fn stop(&mut self) {
+        self.scale_all(|_| 0);
+    }
+
+    /// Says how many pods each has that has pods of its own, so that nobody else's number counts; `count` is given what the
+    /// manifest says, which is one if it says nothing.
+    pub(super) fn scale_all(&mut self, count: impl Fn(u64) -> u64) {
+        for (_, object) in self.0.iter_mut().filter(|(_, object)| is_scaled(object.kind())) {
+            let Some(spec) = object.data_mut().get_mut("spec") else { continue };
+            let said = spec.get("replicas").and_then(Value::as_u64).unwrap_or(1);
+            spec["replicas"] = count(said).into();
+        }
+    }
+
+    /// Returns whether something has pods of its own.
+    pub(super) fn has_pods(&self, id: &Id) -> bool {
+        is_scaled(&id.kind)
+    }
+
+    /// Returns all objects, in their order.
+    pub(super) fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.0.iter().map(|(_, object)| object)
+    }
+
+    /// Returns the objects in waves: each begins when the one before is done.
+    pub(super) fn waves(&self) -> impl Iterator<Item = impl Iterator<Item = &Object>> {
+        self.0
+            .chunk_by(|(rank, _), (next, _)| rank == next)
+            .map(|wave| wave.iter().map(|(_, object)| object))
+    }
+
+    /// Returns the objects that run something, whose rollout is waited for.
+    pub(super) fn workloads(&self) -> impl Iterator<Item = &Object> {
+        self.objects()
+            .filter(|object| matches!(object.kind(), "Deployment" | "StatefulSet" | "Job"))
+    }
+}
+
+fn is_scaled(kind: &str) -> bool {
+    matches!(kind, "Deployment" | "StatefulSet")
+}

@@ -1,0 +1,4 @@
+output "address" {
+  description = "Its host and port"
+  value       = aws_db_instance.this.endpoint
+}

@@ -1,0 +1,90 @@
+# What guests eat from: two of each in two zones, and nothing that is deleted by mistake.
+terraform {
+  required_version = ">= 1.11, < 2.0"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "6.25.0"
+    }
+    kubernetes = {
+      source  = "hashicorp/kubernetes"
+      version = "2.38.0"
+    }
+    random = {
+      source  = "hashicorp/random"
+      version = "3.7.2"
+    }
+  }
+
+  # Where the state is kept is said when it is looked for, as it is another place for each who uses this:
+  #
+  #     terraform init -backend-config=backend.hcl
+  #
+  # See backend.hcl.example.
+  backend "s3" {
+    key          = "chefcito/production.tfstate"
+    encrypt      = true
+    use_lockfile = true
+  }
+}
+
+provider "aws" {
+  region              = var.region
+  allowed_account_ids = [var.account_id]
+
+  default_tags {
+    tags = {
+      "app.kubernetes.io/part-of" = "chefcito"
+      "environment"               = "production"
+    }
+  }
+}
+
+provider "kubernetes" {
+  config_path    = pathexpand(var.kubeconfig)
+  config_context = var.context
+}
+
+locals {
+  name = "chefcito-production"
+}
+
+module "postgres" {
+  source = "../modules/postgres"
+
+  name                      = local.name
+  vpc_id                    = var.vpc_id
+  subnet_ids                = var.subnet_ids
+  client_security_group_ids = var.client_security_group_ids
+  password                  = module.secrets.postgres_password
+  password_version          = var.secrets_version
+  instance_class            = var.postgres_instance_class
+  storage_gb                = 100
+  storage_gb_max            = 1000
+  is_replicated             = true
+  is_protected              = true
+  backup_days               = 14
+}
+
+module "redis" {
+  source = "../modules/redis"
+
+  name                      = local.name
+  vpc_id                    = var.vpc_id
+  subnet_ids                = var.subnet_ids
+  client_security_group_ids = var.client_security_group_ids
+  node_type                 = var.redis_node_type
+  is_replicated             = true
+}
+
+module "secrets" {
+  source = "../modules/secrets"
+
+  prefix = "/chefcito/production/"
+  # As manifests/kubernetes/overlays/production has it.
+  namespace        = "chefcito"
+  seed_version     = var.secrets_version
+  postgres_address = module.postgres.address
+  redis_address    = module.redis.address
+}

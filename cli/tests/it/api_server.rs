@@ -1,8 +1,11 @@
 //! A real API server that all tests of this process share, with its controllers and a node that is played. It needs no engine.
 
 mod guard;
+mod kubelet;
+mod logs;
 mod node;
 mod pods;
+mod streams;
 
 use std::{
     env, fs,
@@ -100,7 +103,7 @@ impl ApiServer {
             }
         };
         guard::go_on(&mut guard).map_err(|error| format!("its guard is gone: {error}"))?;
-        let node = runtime.block_on(Node::start(client)).map_err(|error| error.to_string())?;
+        let node = runtime.block_on(Node::start(client, &folder.join("certificates")))?;
         Ok(Self { kubeconfig, runtime, node, _guard: guard })
     }
 }

@@ -1,7 +1,8 @@
 //! A namespace of a test's own on the API server that they share, and what the parts that play there can be relied on for.
 
-use std::{fs, time::Instant};
+use std::{fs, net::SocketAddr, time::Instant};
 
+use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     batch::v1::Job,
@@ -57,6 +58,36 @@ impl Cluster {
     pub(crate) async fn pods_become(&self, service: &str, pods: Pods) {
         self.server.node().pods_become(&self.name, service, pods).await;
     }
+
+    /// Says what containers of a service say when they start, in pods that are made from now on.
+    pub(crate) fn new_pods_say(&self, service: &str, lines: &[&str]) {
+        self.server.node().new_pods_say(&self.name, service, lines);
+    }
+
+    /// Says what is behind the ports of a service's pods.
+    pub(crate) fn put_behind(&self, service: &str, address: SocketAddr) {
+        self.server.node().put_behind(&self.name, service, address);
+    }
+
+    /// Has the container of a pod say a line.
+    pub(crate) fn pod_says(&self, pod: &str, at: Timestamp, line: &str) {
+        self.server.node().pod_says(&self.name, pod, at, line);
+    }
+
+    /// Begins another file for the log of a pod.
+    pub(crate) fn log_rotates(&self, pod: &str) {
+        self.server.node().log_rotates(&self.name, pod);
+    }
+
+    /// Starts the container of a pod again, as if it had ended with a code.
+    pub(crate) async fn container_restarts(&self, pod: &str, exit_code: i32) {
+        self.server.node().container_restarts(&self.name, pod, exit_code).await;
+    }
+
+    /// Returns the names of a service's pods that are there.
+    pub(crate) fn pods_of(&self, service: &str) -> Vec<String> {
+        self.server.node().pods_of(&self.name, service)
+    }
 }
 
 impl Drop for Cluster {
@@ -104,7 +135,8 @@ fn template(name: &str, restarts: &str) -> Value {
     })
 }
 
-fn deployment(name: &str, replicas: u32) -> Value {
+/// A Deployment of one container.
+pub(crate) fn deployment(name: &str, replicas: u32) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
         "spec": {
@@ -117,7 +149,7 @@ fn deployment(name: &str, replicas: u32) -> Value {
 
 impl Cluster {
     /// Makes its namespace.
-    async fn make_namespace(&self, client: &Client) {
+    pub(crate) async fn make_namespace(&self, client: &Client) {
         let namespace = json!({"metadata": {"name": self.name}});
         let namespace = serde_json::from_value(namespace).unwrap();
         let namespaces = Api::<Namespace>::all(client.clone());
@@ -125,7 +157,7 @@ impl Cluster {
     }
 
     /// Applies an object in its namespace.
-    async fn apply(&self, client: &Client, object: Value) {
+    pub(crate) async fn apply(&self, client: &Client, object: Value) {
         let object: DynamicObject = serde_json::from_value(object).unwrap();
         let types = object.types.clone().unwrap();
         let (group, version) = types.api_version.split_once('/').unwrap();

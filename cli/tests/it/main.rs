@@ -14,6 +14,7 @@ mod compose_answers;
 mod compose_faults;
 mod compose_sites;
 mod containerfiles;
+mod containers;
 mod crash;
 mod embedded;
 mod env_example;

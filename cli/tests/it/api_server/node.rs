@@ -2,6 +2,8 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU16, Ordering},
@@ -13,12 +15,18 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Node as NodeObject, Pod};
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     runtime::{WatchStreamExt, watcher},
 };
 use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use super::pods::{Pods, Told, seconds};
+use super::{
+    kubelet,
+    logs::Log,
+    pods::{self, Pods, Told, seconds},
+};
 
 /// The name of the node.
 const NAME: &str = "player";
@@ -32,54 +40,106 @@ pub(crate) struct Node {
 }
 
 /// What is played, and with whom.
-struct Played {
+pub(super) struct Played {
     client: Client,
-    /// What pods become from when they are first seen. All others become ready.
-    wanted: Mutex<HashMap<Service, Pods>>,
-    /// What each pod has become, by its uid.
-    pods: Mutex<HashMap<String, Pods>>,
+    wanted: Mutex<HashMap<Service, Wanted>>,
+    /// The pods that are here, by their uids.
+    lives: Mutex<HashMap<String, Life>>,
     next_address: AtomicU16,
+}
+
+/// What a test wants of a service's pods from when they are first seen. By default they become ready and are silent.
+#[derive(Clone, Default)]
+struct Wanted {
+    pods: Pods,
+    /// What their containers say at first.
+    says: Vec<String>,
+    /// What is behind every port of theirs.
+    behind: Option<SocketAddr>,
+}
+
+/// What has become of a pod.
+#[derive(Clone)]
+pub(super) struct Life {
+    namespace: String,
+    name: String,
+    pub(super) service: String,
+    pub(super) pods: Pods,
+    pub(super) log: watch::Sender<Log>,
+    pub(super) ended: CancellationToken,
 }
 
 impl Node {
     /// Puts it into the cluster.
-    pub(super) async fn start(client: Client) -> kube::Result<Self> {
-        let node = json!({
-            "metadata": {"name": NAME, "labels": {"kubernetes.io/hostname": NAME, "kubernetes.io/os": "linux"}},
-        });
-        let nodes: Api<NodeObject> = Api::all(client.clone());
-        nodes.create(&PostParams::default(), &serde_json::from_value(node).unwrap()).await?;
-        let status = json!({"status": {
-            "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
-            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
-            "allocatable": {"cpu": "8", "memory": "16Gi", "pods": "500"},
-            "capacity": {"cpu": "8", "memory": "16Gi", "pods": "500"},
-        }});
-        nodes.patch_status(NAME, &PatchParams::default(), &Patch::Merge(status)).await?;
+    pub(super) async fn start(client: Client, certificates: &Path) -> Result<Self, String> {
         let played = Arc::new(Played {
             client,
             wanted: Mutex::default(),
-            pods: Mutex::default(),
+            lives: Mutex::default(),
             next_address: AtomicU16::new(1),
         });
+        let port = kubelet::start(Arc::clone(&played), certificates).await?;
+        played.join(port).await.map_err(|error| error.to_string())?;
         tokio::spawn(play(Arc::clone(&played)));
         Ok(Self { played })
     }
 
     /// Says what pods of a service become that are made from now on. Those that are there stay as they are.
     pub(crate) fn new_pods_become(&self, namespace: &str, service: &str, pods: Pods) {
-        self.played.wanted.lock().unwrap().insert((namespace.into(), service.into()), pods);
+        self.played.want(namespace, service, |wanted| wanted.pods = pods);
     }
 
     /// Says what all pods of a service become: those that are there and those that will be.
     pub(crate) async fn pods_become(&self, namespace: &str, service: &str, pods: Pods) {
         self.new_pods_become(namespace, service, pods.clone());
         let there = Api::<Pod>::namespaced(self.played.client.clone(), namespace);
-        for pod in there.list(&Default::default()).await.unwrap() {
+        for pod in there.list(&ListParams::default()).await.unwrap() {
             if service_of(&pod) == service {
                 self.played.become_of(&pod, pods.clone()).await;
             }
         }
+    }
+
+    /// Says what containers of a service say when they start, in pods that are made from now on.
+    pub(crate) fn new_pods_say(&self, namespace: &str, service: &str, lines: &[&str]) {
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        self.played.want(namespace, service, |wanted| wanted.says = lines);
+    }
+
+    /// Says what is behind the ports of a service's pods.
+    pub(crate) fn put_behind(&self, namespace: &str, service: &str, address: SocketAddr) {
+        self.played.want(namespace, service, |wanted| wanted.behind = Some(address));
+    }
+
+    /// Has the container of a pod say a line.
+    pub(crate) fn pod_says(&self, namespace: &str, pod: &str, at: Timestamp, line: &str) {
+        self.log(namespace, pod).send_modify(|log| log.add(at, line));
+    }
+
+    /// Begins another file for the log of a pod.
+    pub(crate) fn log_rotates(&self, namespace: &str, pod: &str) {
+        self.log(namespace, pod).send_modify(Log::rotate);
+    }
+
+    /// Starts the container of a pod again, as if it had ended with a code.
+    pub(crate) async fn container_restarts(&self, namespace: &str, pod: &str, exit_code: i32) {
+        self.log(namespace, pod).send_modify(Log::restart);
+        let pods = Api::<Pod>::namespaced(self.played.client.clone(), namespace);
+        let there = pods.get(pod).await.unwrap();
+        let patch =
+            Patch::Merge(json!({"status": pods::restarted(&there, exit_code, Timestamp::now())}));
+        pods.patch_status(pod, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// Returns the names of a service's pods that are there.
+    pub(crate) fn pods_of(&self, namespace: &str, service: &str) -> Vec<String> {
+        let lives = self.played.lives.lock().unwrap();
+        let of = |life: &&Life| life.namespace == namespace && life.service == service;
+        lives.values().filter(of).map(|life| life.name.clone()).collect()
+    }
+
+    fn log(&self, namespace: &str, pod: &str) -> watch::Sender<Log> {
+        self.played.life(namespace, pod).unwrap_or_else(|| panic!("there is no pod {pod}")).log
     }
 }
 
@@ -96,26 +156,79 @@ async fn play(played: Arc<Played>) {
 }
 
 impl Played {
+    /// Puts the node into the cluster.
+    async fn join(&self, port: u16) -> kube::Result<()> {
+        let labels = json!({"kubernetes.io/hostname": NAME, "kubernetes.io/os": "linux"});
+        let node = json!({"metadata": {"name": NAME, "labels": labels}});
+        let nodes: Api<NodeObject> = Api::all(self.client.clone());
+        nodes.create(&PostParams::default(), &serde_json::from_value(node).unwrap()).await?;
+        let room = json!({"cpu": "8", "memory": "16Gi", "pods": "500"});
+        let status = json!({"status": {
+            "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+            "allocatable": room,
+            "capacity": room,
+        }});
+        nodes.patch_status(NAME, &PatchParams::default(), &Patch::Merge(status)).await?;
+        Ok(())
+    }
+
+    fn want(&self, namespace: &str, service: &str, change: impl FnOnce(&mut Wanted)) {
+        let service = (namespace.to_owned(), service.to_owned());
+        change(self.wanted.lock().unwrap().entry(service).or_default());
+    }
+
+    fn wanted(&self, namespace: &str, service: &str) -> Wanted {
+        let service = (namespace.to_owned(), service.to_owned());
+        self.wanted.lock().unwrap().get(&service).cloned().unwrap_or_default()
+    }
+
+    /// Returns what is behind the ports of a service's pods.
+    pub(super) fn behind(&self, namespace: &str, service: &str) -> Option<SocketAddr> {
+        self.wanted(namespace, service).behind
+    }
+
+    /// Returns what has become of a pod.
+    pub(super) fn life(&self, namespace: &str, pod: &str) -> Option<Life> {
+        let lives = self.lives.lock().unwrap();
+        lives.values().find(|life| life.namespace == namespace && life.name == pod).cloned()
+    }
+
     async fn look_after(&self, pod: &Pod) {
         let uid = pod.uid().unwrap_or_default();
         if pod.meta().deletion_timestamp.is_some() {
             // What it ran ends at once.
+            if let Some(life) = self.lives.lock().unwrap().remove(&uid) {
+                life.log.send_modify(|log| log.end());
+                life.ended.cancel();
+            }
             let at_once = DeleteParams::default().grace_period(0);
             let _gone = self.of(pod).delete(&pod.name_any(), &at_once).await;
-            self.pods.lock().unwrap().remove(&uid);
             return;
         }
-        if self.pods.lock().unwrap().contains_key(&uid) {
+        if self.lives.lock().unwrap().contains_key(&uid) {
             return;
         }
-        let service = (pod.namespace().unwrap_or_default(), service_of(pod));
-        let wanted = self.wanted.lock().unwrap().get(&service).cloned().unwrap_or_default();
-        self.become_of(pod, wanted).await;
+        let (namespace, service) = (pod.namespace().unwrap_or_default(), service_of(pod));
+        let wanted = self.wanted(&namespace, &service);
+        let life = Life {
+            namespace,
+            name: pod.name_any(),
+            service,
+            pods: wanted.pods.clone(),
+            log: watch::Sender::new(Log::new(wanted.says)),
+            ended: CancellationToken::new(),
+        };
+        self.lives.lock().unwrap().insert(uid, life);
+        self.become_of(pod, wanted.pods).await;
     }
 
     async fn become_of(&self, pod: &Pod, pods: Pods) {
         let name = pod.name_any();
-        self.pods.lock().unwrap().insert(pod.uid().unwrap_or_default(), pods.clone());
+        if let Some(life) = self.lives.lock().unwrap().get_mut(&pod.uid().unwrap_or_default()) {
+            life.pods = pods.clone();
+        }
         if pods.are_bound() {
             let binding = json!({
                 "apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"kind": "Node", "name": NAME},

@@ -140,6 +140,17 @@ impl Pods {
         }
     }
 
+    /// Returns why their containers have never run, as a kubelet says it to whoever asks for a log.
+    pub(super) fn why_not_started(&self) -> Option<&'static str> {
+        match self {
+            Self::Waiting { reason: "ImagePullBackOff", .. } => {
+                Some("trying and failing to pull image")
+            }
+            Self::Waiting { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+
     /// Returns what is told of it, so that whoever asks why finds it.
     pub(super) fn told(&self, pod: &Pod) -> Vec<Told> {
         match self {
@@ -165,6 +176,16 @@ impl Pods {
             _ => Vec::new(),
         }
     }
+}
+
+/// Returns the status of a pod whose containers have ended with a code and run again.
+pub(super) fn restarted(pod: &Pod, exit_code: i32, now: Timestamp) -> Value {
+    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+    let again = containers(pod).zip(statuses.into_iter().flatten()).map(|(container, status)| {
+        let running = json!({"running": {"startedAt": seconds(now)}});
+        described(container, true, status.restart_count + 1, running, terminated(exit_code, now))
+    });
+    json!({"containerStatuses": again.collect::<Vec<_>>()})
 }
 
 /// Those of a job end; others are started again for ever.

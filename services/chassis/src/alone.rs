@@ -6,8 +6,8 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
-    sync::{Arc, OnceLock},
-    time::Instant,
+    sync::{Arc, OnceLock, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
 use axum::Router;
@@ -89,8 +89,8 @@ impl Alone {
     /// listens, is healthy, and is not ready.
     ///
     /// Reads `CHEFCITO_LISTEN` (an address and a port; 0 takes a free one), `CHEFCITO_DATA` (a folder) or
-    /// `CHEFCITO_DATABASE_URL`, `CHEFCITO_DURABILITY`, `CHEFCITO_REDIS_URL`, `CHEFCITO_RETENTION`, `CHEFCITO_SERVICE_TOKEN` and
-    /// `CHEFCITO_LOG`.
+    /// `CHEFCITO_DATABASE_URL`, `CHEFCITO_DURABILITY`, `CHEFCITO_REDIS_URL`, `CHEFCITO_RETENTION`, `CHEFCITO_SERVICE_TOKEN`,
+    /// `CHEFCITO_STOP_DELAY` and `CHEFCITO_LOG`.
     ///
     /// Returns 0 after it was told to stop, 1 with the reason on stderr if it can't run or is not healthy, 2 if the
     /// command line asks for what nobody knows. Told to stop twice, it ends at once with 130 or 143.
@@ -134,6 +134,7 @@ impl Alone {
         let location = location()?;
         let retention = retention::from_environment()?;
         let bus = bus::from_environment()?;
+        let stop_delay = stop::delay_from_environment()?;
         let token = if self.for_guests { None } else { ServiceToken::from_environment()? };
         http::raise_open_files_max();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -150,7 +151,6 @@ impl Alone {
                 .await
                 .map_err(|error| format!("can't listen at {address}: {error}"))?;
             info!(service = self.service, "Listens at {}", listener.local_addr()?);
-            let opened = Arc::new(OnceLock::new());
             let Self { service, for_guests, open_below, .. } = self;
             let entrance = Entrance {
                 service,
@@ -158,10 +158,11 @@ impl Alone {
                 token,
                 open_below,
                 patience,
-                opened: Arc::clone(&opened),
+                opened: Arc::new(OnceLock::new()),
+                is_leaving: Arc::default(),
             };
-            floor.serve(listener, self.service, entrance.router(), self.limits);
-            self.work(floor, signals, open, &opened).await
+            floor.serve(listener, self.service, entrance.clone().router(), self.limits);
+            self.work(floor, signals, open, &entrance, stop_delay).await
         });
         // A thread that waits for a database that does not answer is not waited for.
         runtime.shutdown_background();
@@ -174,10 +175,11 @@ impl Alone {
         floor: Floor,
         mut signals: StopSignals,
         open: impl AsyncFnOnce(Floor) -> Result<Router, Failure>,
-        opened: &OnceLock<Router>,
+        entrance: &Entrance,
+        stop_delay: Duration,
     ) -> Result<(), Failure> {
         let working = async {
-            let _first = opened.set(open(floor.clone()).await?);
+            let _first = entrance.opened.set(open(floor.clone()).await?);
             info!(service = self.service, "Is open");
             std::future::pending::<Result<(), Failure>>().await
         };
@@ -185,6 +187,12 @@ impl Alone {
             _ = signals.arrived() => Ok(()),
             failed = working => failed,
         };
+        // Whoever was never open has nobody to take leave of.
+        if ended.is_ok() && entrance.opened.get().is_some() && !stop_delay.is_zero() {
+            info!(service = self.service, "Takes leave for {} ms", stop_delay.as_millis());
+            entrance.is_leaving.store(true, Ordering::Relaxed);
+            signals.pause(stop_delay).await;
+        }
         let began = Instant::now();
         signals.insist();
         floor.close().await;

@@ -1,11 +1,14 @@
 //! What stands before the routes of a service that runs alone: who may ask, and what is answered until it is open.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderValue, StatusCode},
+    http::{HeaderValue, StatusCode, header::CONNECTION},
     response::{IntoResponse, Response},
 };
 use contracts::api::service::ServiceStatus;
@@ -31,6 +34,8 @@ pub(super) struct Entrance {
     pub(super) open_below: Option<&'static str>,
     pub(super) patience: Patience,
     pub(super) opened: Arc<OnceLock<Router>>,
+    /// Whether it will stop soon: it answers everything, says that it is not ready, and asks for no more on a connection.
+    pub(super) is_leaving: Arc<AtomicBool>,
 }
 
 impl Entrance {
@@ -38,11 +43,18 @@ impl Entrance {
     pub(super) fn router(self) -> Router {
         Router::new().fallback(move |request: Request| {
             let entrance = self.clone();
-            async move { entrance.answer(request).await }
+            async move {
+                let leaves = entrance.is_leaving.load(Ordering::Relaxed);
+                let mut response = entrance.answer(request, leaves).await;
+                if leaves {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                response
+            }
         })
     }
 
-    async fn answer(&self, request: Request) -> Response {
+    async fn answer(&self, request: Request, leaves: bool) -> Response {
         if !self.lets_in(&request) {
             return Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Who is asking?")
                 .detail("Only services of this environment may ask, by its service token.")
@@ -54,6 +66,9 @@ impl Entrance {
                 Problem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", "That is for another")
                     .detail(format!("Here is {}. Nothing was done.", self.service)),
             );
+        }
+        if leaves && request.uri().path() == "/ready" {
+            return Problem::unavailable("It was told to stop.").into_response();
         }
         match self.opened.get() {
             Some(router) => match router.clone().call(request).await {

@@ -2,12 +2,31 @@
 
 use std::{io, process, thread, time::Duration};
 
+use crate::config::{self, ConfigError};
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
 /// How long a service has to end what is under way after it was told to stop. Then the process ends all the same: what
 /// was not answered was not promised, and what was saved goes on with the next start.
 const STOP_MAX: Duration = Duration::from_millis(2_800);
+
+/// The longest that a service may go on after it was told to stop.
+const DELAY_MAX: Duration = Duration::from_secs(60);
+
+/// Reads `CHEFCITO_STOP_DELAY`: how long a service that is told to stop goes on answering, so that whoever sends it requests
+/// hears of it first. Not at all if it is not set.
+pub(super) fn delay_from_environment() -> Result<Duration, ConfigError> {
+    let (variable, expected) =
+        ("CHEFCITO_STOP_DELAY", "a duration such as 5s, a minute at the most");
+    let read: Option<humantime::Duration> = config::read(variable, expected)?;
+    let delay = read.map_or(Duration::ZERO, Into::into);
+    if delay > DELAY_MAX {
+        let value = humantime::format_duration(delay).to_string();
+        return Err(ConfigError::Invalid { variable: variable.into(), expected, value });
+    }
+    Ok(delay)
+}
 
 /// The signals that end a service. They are listened to from the beginning: the first process of a container that does
 /// not is not even ended by them.
@@ -31,6 +50,14 @@ impl StopSignals {
         tokio::select! {
             _ = self.terminate.recv() => 143,
             _ = self.interrupt.recv() => 130,
+        }
+    }
+
+    /// Waits for so long. Told to stop again, the process ends at once.
+    pub(super) async fn pause(&mut self, delay: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            code = self.arrived() => process::exit(code),
         }
     }
 

@@ -244,3 +244,44 @@ fn a_stop_is_not_kept_up_by_a_database_that_does_not_answer() {
     assert_eq!(alone.ends().code(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
+
+#[test]
+fn told_to_stop_it_answers_on_for_as_long_as_it_is_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let delay = Duration::from_secs(3);
+    let mut alone = Alone::start(&[("CHEFCITO_DATA", data), ("CHEFCITO_STOP_DELAY", "3s")]);
+    wait_for("it is ready", || alone.status("/ready") == Some(200));
+    let kept = TcpStream::connect(&alone.address).unwrap();
+    let began = Instant::now();
+    alone.tell(Signal::TERM);
+    wait_for("it is not ready any more", || alone.status("/ready") == Some(503));
+    assert_eq!(alone.status("/health"), Some(200), "it is well, and not to be killed");
+    assert_eq!(alone.status("/v1/orders"), Some(200), "who comes anew is served");
+    let mut answer = String::new();
+    (&kept).write_all(b"GET /v1/orders HTTP/1.1\r\nhost: orders\r\n\r\n").unwrap();
+    (&kept).read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "who stays is told to go: {answer}");
+    assert!(began.elapsed() < delay, "too slow to tell anything");
+    assert_eq!(alone.ends().code(), Some(0));
+    assert!(began.elapsed() >= delay);
+}
+
+#[test]
+fn told_to_stop_twice_it_does_not_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let mut alone = Alone::start(&[("CHEFCITO_DATA", data), ("CHEFCITO_STOP_DELAY", "1m")]);
+    wait_for("it is ready", || alone.status("/ready") == Some(200));
+    alone.tell(Signal::TERM);
+    wait_for("it takes leave", || alone.status("/ready") == Some(503));
+    alone.tell(Signal::TERM);
+    assert_eq!(alone.ends().code(), Some(143));
+    let Output { status, stderr, .. } = orders(&[])
+        .envs([("CHEFCITO_DATA", data), ("CHEFCITO_STOP_DELAY", "2m")])
+        .output()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(text(&stderr).contains("a minute at the most"), "{}", text(&stderr));
+}

@@ -1,0 +1,130 @@
+//! The manifests of an environment, printed.
+
+use std::fs;
+
+use crate::chefcito::Home;
+
+/// What `bootstrap env` prints, as far as a test cares.
+const SECRETS: &str = "service-token=a token of tests\nadmin-key=cfk_local_0\n";
+
+/// Returns what each document is, in the order in which they are printed.
+fn kinds(yaml: &str) -> Vec<&str> {
+    yaml.lines().filter_map(|line| line.strip_prefix("kind: ")).collect()
+}
+
+#[test]
+fn without_a_checkout_what_is_built_in_is_printed() {
+    let home = Home::new();
+    let ran = home.must(&["render", "--env", "production"]);
+    assert_eq!(ran.stderr, "");
+    assert_eq!(ran.stdout, home.must(&["render", "--env", "production"]).stdout);
+    let mut order = kinds(&ran.stdout);
+    order.dedup();
+    insta::assert_snapshot!(order.join(" "), @"Namespace NetworkPolicy ConfigMap Service Job Deployment HorizontalPodAutoscaler PodDisruptionBudget Ingress");
+    assert!(!ran.stdout.contains("plaza"), "{}", ran.stdout);
+    assert!(!home.state().exists(), "nothing is made");
+}
+
+#[test]
+fn images_and_the_namespace_are_as_asked_for() {
+    let home = Home::new();
+    let text = home
+        .must(&[
+            "render",
+            "--env=staging",
+            "--namespace=tasting",
+            "--image-registry=registry.example:5000/chefcito/",
+            "--tag=1.4.0",
+        ])
+        .stdout;
+    let images: Vec<&str> =
+        text.lines().filter_map(|line| line.trim().strip_prefix("image: ")).collect();
+    assert_eq!(images.len(), 7, "{images:?}");
+    for image in images {
+        assert!(image.starts_with("registry.example:5000/chefcito/chefcito-"), "{image}");
+        assert!(image.ends_with(":1.4.0"), "{image}");
+    }
+    assert!(text.contains("  name: tasting\n"), "the namespace itself");
+    assert!(!text.contains("namespace: chefcito-staging"));
+    let plain = home.must(&["render", "--env=staging"]).stdout;
+    assert!(plain.contains("image: chefcito-orders:dev\n"), "nothing was built here");
+}
+
+#[test]
+fn the_local_environment_has_its_own_secrets() {
+    let home = Home::new();
+    let ran = home.run(&["render", "--env", "local"]);
+    insta::assert_snapshot!(ran, @"
+    $ chefcito render --env local
+    stderr: error: the local environment has no secrets: there is no manifests/kubernetes/overlays/local/secrets.env
+    stderr: hint: in a checkout, `cargo run --quiet --package bootstrap -- env > manifests/kubernetes/overlays/local/secrets.env` makes some
+    exit code 1
+    ");
+    let file = home.state().parent().unwrap().join("secrets.env");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, SECRETS).unwrap();
+    let with = ["render", "--env", "local", "--secrets", file.to_str().unwrap()];
+    let text = home.must(&with).stdout;
+    assert!(text.contains("service-token: \"YSB0b2tlbiBvZiB0ZXN0cw==\"\n"), "{text}");
+    assert!(kinds(&text).contains(&"StatefulSet"), "{text}");
+    fs::write(&file, SECRETS.replace("tests", "others")).unwrap();
+    let name = |text: &str| {
+        let name = text.lines().find_map(|line| line.trim().strip_prefix("secretName: "));
+        name.unwrap().to_owned()
+    };
+    assert_ne!(name(&text), name(&home.must(&with).stdout), "pods are made anew");
+    fs::write(&file, "half a line\n").unwrap();
+    let ran = home.run(&with);
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(ran.stderr.contains("line 1 of `secrets.env`: it should be like NAME=value"), "{ran}");
+    let ran = home.run(&["render", "--env", "local", "--secrets", "none.env"]);
+    assert_eq!(ran.code, Some(1), "{ran}");
+}
+
+#[test]
+fn in_a_checkout_the_files_count_and_what_is_wrong_with_them_is_said() {
+    let home = Home::new();
+    let checkout = tempfile::tempdir().unwrap();
+    let write = |file: &str, text: &str| {
+        let path = checkout.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("cli/Cargo.toml", "");
+    let render = || {
+        let mut command = home.command(&["render", "--env", "staging"]);
+        home.finish(&[], command.current_dir(checkout.path().join("cli")).spawn().unwrap())
+    };
+    let file = "manifests/kubernetes/overlays/staging/kustomization.yaml";
+    write(file, "resources: [tea.yaml]\n");
+    write(
+        "manifests/kubernetes/overlays/staging/tea.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: tea\n",
+    );
+    let ran = render();
+    assert_eq!(ran.stdout, "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: tea\n", "{ran}");
+    write(file, "resources: [tea.yaml]\nnamePrefix: green-\n");
+    let ran = render();
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran}");
+    let words =
+        "staging/kustomization.yaml: line 2: namePrefix: chefcito does not support this key";
+    assert!(ran.stderr.contains(words), "{ran}");
+}
+
+#[test]
+fn what_can_not_be_asked_for_is_refused() {
+    let home = Home::new();
+    for bad in [
+        &["--env", "nowhere"][..],
+        &[],
+        &["--env", "staging", "--secrets", "secrets.env"],
+        &["--env", "staging", "--namespace", "Tasting"],
+        &["--env", "staging", "--namespace", ""],
+        &["--env", "staging", "--image-registry", "https://registry.example"],
+        &["--env", "staging", "--tag", "a b"],
+        &["--env", "staging", "--tag", "-a"],
+    ] {
+        let ran = home.run(&[&["render"], bad].concat());
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran}");
+    }
+}

@@ -28,6 +28,7 @@ mod interrupts;
 mod logs;
 mod odd_engines;
 mod orders;
+mod overlays;
 mod render;
 mod spoiled;
 

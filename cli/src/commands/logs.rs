@@ -1,3 +1,5 @@
+mod printer;
+
 use std::{collections::VecDeque, ffi::OsStr, str::FromStr, time::Duration};
 
 use clap::{
@@ -5,14 +7,14 @@ use clap::{
     builder::{PossibleValue, StringValueParser, TypedValueParser},
 };
 use contracts::{OrderId, Timestamp, services};
-use serde_json::{Map, Value, json};
 
+use self::printer::Printer;
 use super::usage_error;
 use crate::{
     config::Runtime,
     error::{CliError, Result},
     log_files::{self, End, Follower, Forwards, Level, Line},
-    output::{Output, Style, closed_or_broken},
+    output::Output,
     runtimes::{self, compose::ContainerLogs},
     state::{Environment, HouseState},
 };
@@ -309,84 +311,4 @@ pub(crate) async fn follow_containers(environment: &Environment, output: &Output
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Writes lines for people or for programs.
-struct Printer<'a> {
-    output: &'a Output,
-    json: bool,
-    buffer: Vec<u8>,
-}
-
-impl<'a> Printer<'a> {
-    const BUFFER_BYTES: usize = 64 * 1024;
-
-    const fn new(output: &'a Output, json: bool) -> Self {
-        Self { output, json, buffer: Vec::new() }
-    }
-
-    fn print<'l>(&mut self, lines: impl Iterator<Item = &'l Line>) -> Result<()> {
-        for line in lines {
-            self.write(line)?;
-        }
-        self.flush()
-    }
-
-    fn write(&mut self, line: &Line) -> Result<()> {
-        let text = if self.json { as_json(line) } else { self.for_people(line) };
-        self.buffer.extend_from_slice(text.as_bytes());
-        self.buffer.push(b'\n');
-        if self.buffer.len() >= Self::BUFFER_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.output.bytes(&self.buffer).map_err(closed_or_broken)?;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    fn for_people(&self, line: &Line) -> String {
-        let gravity = match line.level {
-            Level::Error => Style::Red,
-            Level::Warn => Style::Yellow,
-            Level::Info => Style::Plain,
-            Level::Debug | Level::Trace => Style::Dim,
-        };
-        let time = self.output.style(Style::Dim, line.time);
-        let service = self.output.style(color_of(&line.service), format!("{:<9}", line.service));
-        let level = self.output.style(gravity, format!("{:<5}", line.level.name()));
-        let details = line.details();
-        let details = if details.is_empty() {
-            details
-        } else {
-            format!(" {}", self.output.style(Style::Dim, details))
-        };
-        format!("{time} {service} {level} {}{details}", line.message)
-    }
-}
-
-/// Returns a service's colour, which is always the same.
-fn color_of(service: &str) -> Style {
-    const COLORS: [Style; 5] =
-        [Style::Cyan, Style::Green, Style::Magenta, Style::Blue, Style::Yellow];
-    services::ALL
-        .iter()
-        .position(|name| *name == service)
-        .map_or(Style::Plain, |at| COLORS[at % COLORS.len()])
-}
-
-fn as_json(line: &Line) -> String {
-    let mut object = Map::new();
-    object.insert("schema_version".into(), json!(1));
-    object.insert("time".into(), json!(line.time));
-    object.insert("level".into(), json!(line.level.name()));
-    object.insert("service".into(), json!(line.service));
-    object.insert("message".into(), json!(line.message));
-    if let Some(order) = &line.order {
-        object.insert("order_id".into(), json!(order));
-    }
-    for (name, value) in &line.fields {
-        object.entry(name).or_insert_with(|| value.clone());
-    }
-    Value::Object(object).to_string()
 }

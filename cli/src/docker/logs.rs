@@ -1,14 +1,15 @@
 //! What containers print, line by line, each with the time at which the engine took it.
 
-use std::collections::VecDeque;
-
 use bollard::{container::LogOutput, query_parameters::LogsOptions};
 use bytes::{Bytes, BytesMut};
 use contracts::Timestamp;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 
 use super::{Engine, errors::EngineError, events::FOR_EVER};
 use crate::log_files::LINE_BYTES_MAX;
+
+/// How much is taken at a time, give or take a line.
+const BATCH_BYTES: usize = 64 * 1024;
 
 /// Which lines of a container are asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,12 +32,12 @@ pub(crate) struct Printed {
 }
 
 impl Engine {
-    /// Returns the lines of a container. A container that is gone has none.
+    /// Returns the lines of a container, as many at a time as have come, and at least one. A container that is gone has none.
     pub(crate) fn logs(
         &self,
         id: &str,
         wanted: Wanted,
-    ) -> impl Stream<Item = Result<Printed, EngineError>> + Send + Unpin + use<> {
+    ) -> impl Stream<Item = Result<Vec<Printed>, EngineError>> + Send + Unpin + use<> {
         const MICROS: i64 = 1_000_000;
         let seconds = |time: Timestamp| i32::try_from(time.as_micros() / MICROS).unwrap_or(0);
         let options = LogsOptions {
@@ -49,41 +50,70 @@ impl Engine {
             ..Default::default()
         };
         let patient = self.docker.clone().with_timeout(FOR_EVER);
-        let frames = Box::pin(patient.logs(id, Some(options)));
+        let reading = Reading {
+            frames: Box::pin(patient.logs(id, Some(options))),
+            assembly: Assembly::default(),
+            is_over: false,
+            failure: None,
+        };
         let (engine, id) = (self.clone(), id.to_owned());
-        let state = (frames, Assembly::default(), VecDeque::new(), false);
-        let lines = stream::unfold(state, move |(mut frames, mut assembly, mut ready, ended)| {
-            let engine = engine.clone();
-            let id = id.clone();
-            async move {
-                loop {
-                    if let Some(line) = ready.pop_front() {
-                        return Some((line, (frames, assembly, ready, ended)));
-                    }
-                    if ended {
-                        return None;
-                    }
-                    match frames.next().await {
-                        Some(Ok(frame)) => ready.extend(assembly.take(frame).map(Ok)),
-                        None => {
-                            ready.extend(assembly.rest().map(Ok));
-                            return ready
-                                .pop_front()
-                                .map(|line| (line, (frames, assembly, ready, true)));
-                        }
-                        Some(Err(error)) => {
-                            let what = || format!("tell what the container {id} printed");
-                            let error = engine.could_not(what)(error);
-                            if error.is_not_found() {
-                                return None;
-                            }
-                            return Some((Err(error), (frames, assembly, ready, true)));
-                        }
-                    }
-                }
-            }
+        let could_not = move |error| {
+            engine.could_not(|| format!("tell what the container {id} printed"))(error)
+        };
+        let lines = stream::unfold((reading, could_not), async |(mut reading, could_not)| {
+            let batch = match reading.next().await? {
+                Err(error) => Err(could_not(error)),
+                Ok(lines) => Ok(lines),
+            };
+            let is_gone = batch.as_ref().is_err_and(EngineError::is_not_found);
+            (!is_gone).then_some((batch, (reading, could_not)))
         });
         Box::pin(lines)
+    }
+}
+
+/// What a container printed, while it is read.
+struct Reading<F> {
+    frames: F,
+    assembly: Assembly,
+    is_over: bool,
+    /// What ended it, to be told after the lines before it.
+    failure: Option<bollard::errors::Error>,
+}
+
+impl<F> Reading<F>
+where
+    F: Stream<Item = Result<LogOutput, bollard::errors::Error>> + Unpin,
+{
+    /// Waits for a line, and takes with it what has come already: one at a time, each would wake up whoever reads them.
+    async fn next(&mut self) -> Option<Result<Vec<Printed>, bollard::errors::Error>> {
+        let (mut lines, mut bytes) = (Vec::new(), 0);
+        while !self.is_over && bytes < BATCH_BYTES {
+            let frame = match lines.is_empty() {
+                true => self.frames.next().await,
+                false => match self.frames.next().now_or_never() {
+                    Some(frame) => frame,
+                    None => break,
+                },
+            };
+            match frame {
+                Some(Ok(frame)) => {
+                    if let Some(line) = self.assembly.take(frame) {
+                        bytes += size_of::<Printed>() + line.text.len();
+                        lines.push(line);
+                    }
+                }
+                Some(Err(error)) => (self.is_over, self.failure) = (true, Some(error)),
+                None => {
+                    self.is_over = true;
+                    lines.extend(self.assembly.rest());
+                }
+            }
+        }
+        match lines.is_empty() {
+            true => self.failure.take().map(Err),
+            false => Some(Ok(lines)),
+        }
     }
 }
 
@@ -188,5 +218,25 @@ mod tests {
         let mut assembly = Assembly::default();
         assert_eq!(assembly.take(out("no time here\n")).unwrap().text, "no time here");
         assert_eq!(assembly.take(out("\n")).unwrap().text, "");
+    }
+
+    #[tokio::test]
+    async fn what_has_come_is_taken_together_and_a_failure_is_told_after_it() {
+        let (sender, frames) = tokio::sync::mpsc::unbounded_channel();
+        let frames =
+            stream::unfold(frames, async |mut frames| Some((frames.recv().await?, frames)));
+        let frames = Box::pin(frames);
+        let mut reading =
+            Reading { frames, assembly: Assembly::default(), is_over: false, failure: None };
+        let texts =
+            |lines: Vec<Printed>| lines.iter().map(|line| line.text.clone()).collect::<Vec<_>>();
+        sender.send(Ok(out("one\n"))).unwrap();
+        sender.send(Ok(out("two\n"))).unwrap();
+        assert_eq!(texts(reading.next().await.unwrap().unwrap()), ["one", "two"]);
+        sender.send(Ok(out("three\n"))).unwrap();
+        sender.send(Err(bollard::errors::Error::RequestTimeoutError)).unwrap();
+        assert_eq!(texts(reading.next().await.unwrap().unwrap()), ["three"]);
+        assert!(reading.next().await.unwrap().is_err());
+        assert!(reading.next().await.is_none());
     }
 }

@@ -96,8 +96,8 @@ fn lines_are_chosen() {
 fn json_lines_carry_their_version() {
     let home = a_day_in_the_kitchen();
     insta::assert_snapshot!(home.must(&["logs", "orders", "--json"]).stdout, @r#"
-    {"dish":"pizza","level":"INFO","message":"Placed","order_id":"0192f3c4-5a6b-7c8d-9e0f-112233445566","schema_version":1,"service":"orders","time":"2026-01-31T12:00:02.000000Z"}
-    {"level":"INFO","message":"Delivered","schema_version":1,"service":"orders","time":"2026-01-31T12:00:06.000000Z"}
+    {"schema_version":1,"time":"2026-01-31T12:00:02.000000Z","level":"INFO","service":"orders","message":"Placed","order_id":"0192f3c4-5a6b-7c8d-9e0f-112233445566","dish":"pizza"}
+    {"schema_version":1,"time":"2026-01-31T12:00:06.000000Z","level":"INFO","service":"orders","message":"Delivered"}
     "#);
 }
 

@@ -15,8 +15,8 @@ const LINES: usize = 15;
 pub(super) async fn last_words(engine: &Engine, id: &str, service: &str) -> Vec<String> {
     let mut printed = engine.logs(id, Wanted { tail: Some(LINES), ..Wanted::default() });
     let mut lines = Vec::new();
-    while let Some(Ok(line)) = printed.next().await {
-        lines.push(plain(&line.text, service, line.time));
+    while let Some(Ok(batch)) = printed.next().await {
+        lines.extend(batch.iter().map(|line| plain(&line.text, service, line.time)));
     }
     lines
 }

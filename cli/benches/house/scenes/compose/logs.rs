@@ -28,7 +28,7 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
     note_trouble(&report, figures);
     house.rest().await?;
     let start = Instant::now();
-    let text = house.run(&["logs", "--since", "1h", "--json"]).await?;
+    let text = house.run(&["logs", "--since", "1h", "--tail", "all", "--json"]).await?;
     let took = start.elapsed();
     let lines = text.lines().count();
     ensure!(lines >= LINES_MIN, "only {lines} lines");

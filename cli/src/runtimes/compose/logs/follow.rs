@@ -34,8 +34,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const ENGINE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How often it is looked for.
 const TRY_EVERY: Duration = Duration::from_millis(250);
-/// How many lines are read ahead.
-const AHEAD: usize = 1_024;
+/// How many batches of lines are read ahead.
+const AHEAD: usize = 64;
 /// More lines are not held at a time: who prints faster waits.
 const HELD_MAX: usize = 20_000;
 
@@ -55,7 +55,7 @@ pub(crate) struct Following {
 /// What is heard of a container.
 #[derive(Debug)]
 enum Heard {
-    Line(Printed),
+    Lines(Vec<Printed>),
     End,
 }
 
@@ -153,9 +153,12 @@ impl Following {
     fn hear(&mut self, id: &str, heard: Heard) {
         let Some(followed) = self.followed.get_mut(id) else { return };
         match heard {
-            Heard::Line(printed) => {
-                followed.resume.note(printed.time);
-                self.held.push((Instant::now(), followed.writer.line(&printed)));
+            Heard::Lines(lines) => {
+                let now = Instant::now();
+                for printed in lines {
+                    followed.resume.note(printed.time);
+                    self.held.push((now, followed.writer.line(&printed)));
+                }
             }
             Heard::End => {
                 followed.task = None;
@@ -194,14 +197,14 @@ impl Following {
             return;
         };
         let wanted = Wanted { since: followed.resume.since(), tail: None, follow: true };
-        let skipped = followed.resume.skipped();
-        let lines = self.engine.logs(id, wanted);
+        let mut skipped = followed.resume.skipped();
+        let mut batches = self.engine.logs(id, wanted);
         let (sender, id) = (self.sender.clone(), id.to_owned());
         followed.task = Some(tokio::spawn(async move {
-            let mut lines = lines.skip(skipped);
             // If the engine went away, that is seen by the end of its events.
-            while let Some(Ok(line)) = lines.next().await {
-                if sender.send((id.clone(), Heard::Line(line))).await.is_err() {
+            while let Some(Ok(mut lines)) = batches.next().await {
+                skipped -= lines.drain(..skipped.min(lines.len())).count();
+                if sender.send((id.clone(), Heard::Lines(lines))).await.is_err() {
                     return;
                 }
             }

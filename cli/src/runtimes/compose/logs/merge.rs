@@ -1,6 +1,6 @@
 //! Many streams of lines, each in its own order, as one in the order of time. Only as much is held as was read ahead.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, vec};
 
 use contracts::Timestamp;
 use futures_util::{Stream, StreamExt};
@@ -13,8 +13,9 @@ use crate::{
     log_files::Line,
 };
 
-/// How many lines of each container are read ahead, so that the engine reads for all of them at once.
-const AHEAD: usize = 512;
+/// How many batches of each container are read ahead, some 64 KiB each, so that the engine reads for all of them at once, even
+/// where one printed long before another.
+const AHEAD: usize = 64;
 
 /// The lines of all containers, the first one first.
 #[derive(Debug)]
@@ -26,7 +27,8 @@ pub(crate) struct Merged {
 #[derive(Debug)]
 struct Source {
     writer: Writer,
-    lines: mpsc::Receiver<Result<Printed, EngineError>>,
+    batches: mpsc::Receiver<Result<Vec<Printed>, EngineError>>,
+    batch: vec::IntoIter<Printed>,
     task: JoinHandle<()>,
     head: Option<Line>,
     /// The time by which its head is sorted: never before that of the line that was last.
@@ -36,7 +38,12 @@ struct Source {
 
 impl Source {
     async fn advance(&mut self) -> Result<Option<Line>> {
-        let next = self.lines.recv().await.transpose()?.map(|printed| {
+        if self.batch.len() == 0
+            && let Some(batch) = self.batches.recv().await.transpose()?
+        {
+            self.batch = batch.into_iter();
+        }
+        let next = self.batch.next().map(|printed| {
             self.resume.note(printed.time);
             self.writer.line(&printed)
         });
@@ -60,19 +67,20 @@ impl Merged {
         since: Option<Timestamp>,
     ) -> Self
     where
-        S: Stream<Item = Result<Printed, EngineError>> + Send + Unpin + 'static,
+        S: Stream<Item = Result<Vec<Printed>, EngineError>> + Send + Unpin + 'static,
     {
         let sources = streams.map(|(writer, mut stream)| {
-            let (sender, lines) = mpsc::channel(AHEAD);
+            let (sender, batches) = mpsc::channel(AHEAD);
             let task = tokio::spawn(async move {
-                while let Some(line) = stream.next().await {
-                    if sender.send(line).await.is_err() {
+                while let Some(batch) = stream.next().await {
+                    if sender.send(batch).await.is_err() {
                         break;
                     }
                 }
             });
             let at = Timestamp::from_micros(i64::MIN);
-            Source { writer, lines, task, head: None, at, resume: Resume::at(since) }
+            let (batch, resume) = (Vec::new().into_iter(), Resume::at(since));
+            Source { writer, batches, batch, task, head: None, at, resume }
         });
         Self { sources: sources.collect(), is_begun: false }
     }
@@ -113,9 +121,9 @@ mod tests {
 
     use super::*;
 
-    fn printed(micros: i64, text: &str) -> Result<Printed, EngineError> {
+    fn printed(micros: i64, text: &str) -> Printed {
         let text = Bytes::copy_from_slice(text.as_bytes());
-        Ok(Printed { time: Timestamp::from_micros(micros), text })
+        Printed { time: Timestamp::from_micros(micros), text }
     }
 
     #[tokio::test]
@@ -123,8 +131,10 @@ mod tests {
         let one = [printed(1, "a"), printed(5, "b"), printed(4, "late"), printed(9, "c")];
         let other = [printed(2, "x"), printed(4, "y"), printed(6, "z")];
         let streams = [("one", one.into_iter().collect::<Vec<_>>()), ("other", other.into())];
-        let streams = streams
-            .map(|(service, lines)| (Writer::new(service, service, None), stream::iter(lines)));
+        let streams = streams.map(|(service, lines)| {
+            let batches: Vec<_> = lines.chunks(2).map(|lines| Ok(lines.to_vec())).collect();
+            (Writer::new(service, service, None), stream::iter(batches))
+        });
         let mut merged = Merged::new(streams.into_iter(), None);
         let mut told = Vec::new();
         while let Some(line) = merged.next_line().await.unwrap() {

@@ -1,10 +1,13 @@
 //! The life of a house in containers: up, up again, a change, single services, down; clashes and haste.
 
-use std::{fs, net::TcpListener, process::Command, thread::sleep, time::Duration};
+use std::{fs, net::TcpListener, thread::sleep, time::Duration};
 
 use serde_json::Value;
 
-use crate::chefcito::{Home, Ran, kill};
+use crate::{
+    checkout::docker,
+    chefcito::{Home, Ran, kill},
+};
 
 /// Every service.
 const SERVICES: [&str; 7] =
@@ -70,13 +73,6 @@ impl House {
             .map(|list| docker(&[list, &["--filter", &project]].concat()))
             .concat()
     }
-}
-
-fn docker(args: &[&str]) -> String {
-    let ran = Command::new("docker").args(args).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    assert!(ran.status.success(), "docker {}: {}", args.join(" "), text(&ran.stderr));
-    text(&ran.stdout) + "\n"
 }
 
 #[test]
@@ -190,8 +186,8 @@ fn what_others_have_survives_down_with_volumes() {
     docker(&["rm", "--force", &decoy]);
     docker(&["network", "rm", &decoy]);
     docker(&["volume", "rm", &decoy]);
-    assert_eq!(left, [(); 3].map(|()| format!("{decoy}\n")), "{down}");
-    assert_eq!(house.traces().trim(), "", "nothing of its own is left");
+    assert_eq!(left, [(); 3].map(|()| decoy.clone()), "{down}");
+    assert_eq!(house.traces(), "", "nothing of its own is left");
 }
 
 #[test]
@@ -203,7 +199,7 @@ fn a_taken_port_is_told_before_anything_is_made() {
     assert_eq!(ran.code, Some(1), "{ran}");
     assert!(ran.stderr.contains(&format!("port {port} is taken")), "{ran}");
     assert!(ran.stderr.contains(&std::process::id().to_string()), "the holder is named: {ran}");
-    assert_eq!(house.traces().trim(), "");
+    assert_eq!(house.traces(), "");
 }
 
 #[test]
@@ -222,7 +218,7 @@ fn an_interrupted_up_leaves_nothing_and_the_next_one_finishes() {
             Some(130) | None => {}
             _ => panic!("{ran}"),
         }
-        assert_eq!(house.traces().trim(), "", "after {delay_ms} ms: {ran}");
+        assert_eq!(house.traces(), "", "after {delay_ms} ms: {ran}");
     }
     house.must(&house.up());
     assert_eq!(house.status()["ready"], true);

@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap, fs, path::PathBuf, process::Command, thread::sleep, time::Duration,
 };
 
-use crate::chefcito::{Home, Ran, kill, wait_until};
+use crate::{
+    checkout::docker,
+    chefcito::{Home, Ran, kill, wait_until},
+};
 
 /// An environment of its own, with a file of its own; taken down at its end, whatever happens.
 struct Site {
@@ -94,12 +97,6 @@ impl Drop for Site {
     fn drop(&mut self) {
         let _down = self.run(&["down", "--volumes"]);
     }
-}
-
-fn docker(args: &[&str]) -> String {
-    let ran = Command::new("docker").args(args).output().unwrap();
-    assert!(ran.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&ran.stderr));
-    String::from_utf8(ran.stdout).unwrap()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Every error that a person can meet without a house, as snapshots: what failed, why, what to try, and the exit code.
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Command};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
 
 use crate::chefcito::Home;
 
@@ -155,17 +155,9 @@ fn a_read_only_state_folder_is_named() {
     let home = Home::new();
     fs::create_dir_all(home.state()).unwrap();
     fs::set_permissions(home.state(), fs::Permissions::from_mode(0o500)).unwrap();
-    // Permissions do not stop root, unless it may not override them.
-    let plain = home.command(&["up"]);
-    let output = Command::new("setpriv")
-        .args(["--bounding-set", "-dac_override,-dac_read_search", "--"])
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .env_clear()
-        .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))))
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(7), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut up = home.without_override(&home.command(&["up"]));
+    let ran = home.finish(&["up"], up.spawn().unwrap());
+    assert_eq!(ran.code, Some(7), "{ran}");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, chown},
-    process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -54,21 +53,12 @@ fn a_socket_that_may_not_be_opened_is_told() {
         return chassis::testing::lacking("the right to give a socket to somebody else");
     }
     fs::set_permissions(engine.socket(), fs::Permissions::from_mode(0o600)).unwrap();
-    // Permissions do not stop root, unless it may not override them.
-    let plain = home.command(&UP);
-    let output = Command::new("setpriv")
-        .args(["--bounding-set", "-dac_override,-dac_read_search", "--"])
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .env_clear()
-        .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))))
-        .env("DOCKER_HOST", format!("unix://{}", engine.socket().display()))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(7), "{said}");
-    assert!(said.contains("permission denied on the Docker engine's socket"), "{said}");
-    assert!(said.contains("sudo usermod -aG docker"), "{said}");
+    let mut up = home.command(&UP);
+    up.env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
+    let ran = home.finish(&UP, home.without_override(&up).spawn().unwrap());
+    assert_eq!(ran.code, Some(7), "{ran}");
+    assert!(ran.stderr.contains("permission denied on the Docker engine's socket"), "{ran}");
+    assert!(ran.stderr.contains("sudo usermod -aG docker"), "{ran}");
 }
 
 #[test]

@@ -201,7 +201,9 @@ pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-fn menu() -> Value {
+/// Returns the menu of the opening, in which every dish cooks for 200 ms.
+#[must_use]
+pub fn menu() -> Value {
     let recipe = |name: &str, ingredients: Value| json!({"name": name, "ingredients": ingredients, "cooking_time_ms": 200});
     json!({"recipes": [
         recipe("rice with chicken", json!({"rice": 2, "onion": 1, "chicken": 1})),

@@ -10,5 +10,5 @@ mod processes;
 
 pub use answers::{Exchange, converse};
 pub use crowd::{Crowd, Tally};
-pub use guest::{Guest, Reply, until};
+pub use guest::{Guest, Reply, menu, until};
 pub use processes::{Apart, Process};

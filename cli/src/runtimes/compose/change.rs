@@ -27,7 +27,7 @@ pub(crate) async fn scale(
 ) -> Result<()> {
     let site = Site::open(environment, output).await?;
     let _lock = ChangeLock::take(environment, output).await?;
-    let mut settings = settings(environment)?;
+    let mut settings = last_settings(environment)?;
     settings.replicas.extend(replicas.clone());
     let meant = Meant::Alone(replicas.keys().cloned().collect());
     let goal = Goal { settings: &settings, meant, build: false, restart: false, timeout };
@@ -54,7 +54,7 @@ pub(crate) async fn restart(
 ) -> Result<()> {
     let site = Site::open(environment, output).await?;
     let _lock = ChangeLock::take(environment, output).await?;
-    let settings = settings(environment)?;
+    let settings = last_settings(environment)?;
     let goal = Goal {
         settings: &settings,
         meant: Meant::Alone(services.clone()),
@@ -79,7 +79,10 @@ pub(crate) async fn restart(
 }
 
 /// Returns what the environment was started with.
-fn settings(environment: &Environment) -> Result<Settings> {
+///
+/// # Errors
+/// [`CliError::Failed`] if nobody here knows.
+pub(super) fn last_settings(environment: &Environment) -> Result<Settings> {
     environment.last_settings()?.ok_or_else(|| CliError::Failed {
         what: format!("nobody here knows how `{}` was started", environment.name()),
         hint: format!("`chefcito up --runtime compose{}` takes it over", environment.name().flag()),

@@ -6,6 +6,7 @@ use contracts::Timestamp;
 use futures_util::future::try_join_all;
 
 use super::{
+    change::last_settings,
     converge::Meant,
     ports,
     ready::{Watch, await_ready},
@@ -32,16 +33,7 @@ pub(crate) async fn start(
 ) -> Result<()> {
     let since = Instant::now();
     let site = Site::open(environment, output).await?;
-    let Some(settings) = environment.last_settings()? else {
-        return Err(CliError::Failed {
-            what: format!("nobody here knows how `{}` was started", environment.name()),
-            hint: format!(
-                "`chefcito up --runtime compose{}` takes it over",
-                environment.name().flag()
-            ),
-            source: None,
-        });
-    };
+    let settings = last_settings(environment)?;
     let _lock = ChangeLock::take(environment, output).await?;
     let mut watch = Watch::begin(&site.engine, &site.project);
     let observed = super::observed::observe(&site.engine, &site.project).await?;

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use chassis::{service::Service, testing::redis};
+use chassis::{
+    service::Service,
+    testing::{TestRedis, redis},
+};
 use contracts::OrderId;
 
 use crate::{
@@ -11,39 +14,48 @@ use crate::{
     stage::{Ground, announce, eventually},
 };
 
+/// Deals blows to Redis while services announce events, each once it carries some; then all must come to rest, with nothing lost
+/// and nothing acted on twice. Returns how many events that were.
+async fn under_load(
+    ground: &Ground,
+    redis: &mut TestRedis,
+    blows: usize,
+    mut deal: impl AsyncFnMut(&mut TestRedis, &Town, usize),
+) -> usize {
+    let town = Town::open(ground, redis).await;
+    let load = Load::on(town.orders.database(), subjects());
+    for blow in 0..blows {
+        added(redis, 20).await;
+        deal(redis, &town, blow).await;
+    }
+    added(redis, 20).await;
+    let announced = load.end().await;
+    town.settle().await;
+    town.floor.close().await;
+    announced
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_killed_and_comes_back_empty_loses_nothing() {
     for ground in Ground::all() {
         let Some(mut redis) = redis() else { return };
-        let town = Town::open(&ground, &redis).await;
-        let load = Load::on(town.orders.database(), subjects());
-        for _ in 0..3 {
-            added(&redis, 20).await;
+        let kill = async |redis: &mut TestRedis, _: &Town, _| {
             redis.kill();
             tokio::time::sleep(Duration::from_millis(100)).await;
             redis.start();
-        }
-        added(&redis, 20).await;
-        assert!(load.end().await > 100);
-        town.settle().await;
-        town.floor.close().await;
+        };
+        assert!(under_load(&ground, &mut redis, 3, kill).await > 100);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_emptied_again_and_again_loses_nothing() {
     for ground in Ground::all() {
-        let Some(redis) = redis() else { return };
-        let town = Town::open(&ground, &redis).await;
-        let load = Load::on(town.orders.database(), subjects());
-        for _ in 0..10 {
-            added(&redis, 5).await;
+        let Some(mut redis) = redis() else { return };
+        let empty = async |redis: &mut TestRedis, _: &Town, _| {
             redis.ask::<()>(&["FLUSHALL"]).unwrap();
-        }
-        added(&redis, 5).await;
-        load.end().await;
-        town.settle().await;
-        town.floor.close().await;
+        };
+        under_load(&ground, &mut redis, 10, empty).await;
     }
 }
 
@@ -67,51 +79,35 @@ async fn a_redis_that_is_emptied_after_every_step_loses_nothing() {
 async fn a_redis_that_comes_back_with_an_old_memory_loses_nothing() {
     for ground in Ground::all() {
         let Some(mut redis) = redis() else { return };
-        let town = Town::open(&ground, &redis).await;
-        let load = Load::on(town.orders.database(), subjects());
-        for _ in 0..3 {
-            added(&redis, 20).await;
+        let set_back = async |redis: &mut TestRedis, _: &Town, _| {
             redis.ask::<()>(&["SAVE"]).unwrap();
             tokio::time::sleep(Duration::from_millis(200)).await;
             redis.kill();
             redis.start();
-        }
-        added(&redis, 20).await;
-        load.end().await;
-        town.settle().await;
-        town.floor.close().await;
+        };
+        under_load(&ground, &mut redis, 3, set_back).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_hangs_for_a_while_loses_nothing() {
-    let ground = &Ground::all()[0];
-    let Some(redis) = redis() else { return };
-    let town = Town::open(ground, &redis).await;
-    let load = Load::on(town.orders.database(), subjects());
-    added(&redis, 20).await;
-    redis.pause();
-    eventually("it is noticed", || async { !status(&town.orders).await["reason"].is_null() }).await;
-    redis.resume();
-    added(&redis, 20).await;
-    load.end().await;
-    town.settle().await;
-    town.floor.close().await;
+    let Some(mut redis) = redis() else { return };
+    let hang = async |redis: &mut TestRedis, town: &Town, _| {
+        redis.pause();
+        let is_noticed = || async { !status(&town.orders).await["reason"].is_null() };
+        eventually("it is noticed", is_noticed).await;
+        redis.resume();
+    };
+    under_load(&Ground::all()[0], &mut redis, 1, hang).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_stream_that_is_deleted_by_hand_is_noticed() {
-    let ground = &Ground::all()[0];
-    let Some(redis) = redis() else { return };
-    let town = Town::open(ground, &redis).await;
-    let load = Load::on(town.orders.database(), subjects());
-    for shard in 0..8 {
-        added(&redis, 20).await;
+    let Some(mut redis) = redis() else { return };
+    let delete = async |redis: &mut TestRedis, _: &Town, shard: usize| {
         redis.ask::<()>(&["DEL", &format!("chefcito.events.{{{shard}}}")]).unwrap();
-    }
-    load.end().await;
-    town.settle().await;
-    town.floor.close().await;
+    };
+    under_load(&Ground::all()[0], &mut redis, 8, delete).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,7 @@ use contracts::{
 use house::{House, HouseConfig};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use suite::menu;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
@@ -243,16 +244,4 @@ fn in_words(value: &Value) -> String {
         }
         _ => String::new(),
     }
-}
-
-pub(crate) fn menu() -> Value {
-    let recipe = |name: &str, ingredients: Value| json!({"name": name, "ingredients": ingredients, "cooking_time_ms": 200});
-    json!({"recipes": [
-        recipe("rice with chicken", json!({"rice": 2, "onion": 1, "chicken": 1})),
-        recipe("rice with meat", json!({"meat": 1, "rice": 2, "onion": 1})),
-        recipe("burger", json!({"meat": 1, "cheese": 1, "ketchup": 1, "lettuce": 1})),
-        recipe("french fries", json!({"potato": 3, "ketchup": 1})),
-        recipe("pizza", json!({"cheese": 2, "tomato": 3})),
-        recipe("salad", json!({"lemon": 1, "onion": 1, "tomato": 2, "lettuce": 2})),
-    ]})
 }

@@ -141,6 +141,9 @@ async fn make_once(wanted: &Wanted) -> Result<(), Stopped> {
     if server.query_opt(known, &[database]).await?.is_none() {
         server.batch_execute(&format!("CREATE DATABASE {}", identifier(database))).await?;
     }
+    // Where PostgreSQL is managed by somebody, nobody is one: then who may make roles and databases will do.
+    let superuser = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user";
+    let is_superuser: bool = server.query_one(superuser, &[]).await?.try_get(0)?;
     for (role, password) in passwords {
         let known = "SELECT 1 FROM pg_roles WHERE rolname = $1";
         if server.query_opt(known, &[role]).await?.is_none() {
@@ -148,7 +151,7 @@ async fn make_once(wanted: &Wanted) -> Result<(), Stopped> {
         }
         // Hashed here, so that the server never sees it, nor its log.
         let verifier = scram_sha_256(password.as_bytes());
-        server.batch_execute(&alter_role(role, &verifier)).await?;
+        server.batch_execute(&alter_role(role, &verifier, is_superuser)).await?;
     }
     let mut inside = admin.clone();
     let inside = connect(inside.dbname(database)).await?;
@@ -167,11 +170,16 @@ async fn connect(config: &Config) -> Result<Client, Stopped> {
     Ok(client)
 }
 
-fn alter_role(role: &str, verifier: &str) -> String {
+/// Returns the SQL that lets a role log in with its password, and takes from it what only a superuser may take.
+fn alter_role(role: &str, verifier: &str, is_superuser: bool) -> String {
     let (role, verifier) = (identifier(role), verifier.replace('\'', "''"));
-    format!(
-        "ALTER ROLE {role} WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD '{verifier}'"
-    )
+    let login = format!("ALTER ROLE {role} WITH LOGIN PASSWORD '{verifier}'");
+    if is_superuser {
+        login + " NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+    } else {
+        // Who is no superuser can give a schema only to a role that it is a member of.
+        login + &format!("; GRANT {role} TO CURRENT_USER")
+    }
 }
 
 /// Returns the SQL, one transaction, that gives each role a schema of its own and nothing else of the database.

@@ -164,3 +164,22 @@ fn what_cannot_come_right_is_said_at_once() {
     }
     assert!(began.elapsed() < Duration::from_secs(5));
 }
+
+#[tokio::test]
+async fn who_may_make_roles_and_databases_need_not_be_a_superuser() {
+    let Some(server) = server() else { return };
+    server.run("postgres", "CREATE ROLE manager LOGIN PASSWORD 'm' CREATEROLE CREATEDB").unwrap();
+    let url = server.url_of("manager", "m", "postgres");
+    for suffix in ["1", "2"] {
+        let mut command = roles(&server, &passwords(suffix));
+        done(&command.env("CHEFCITO_ADMIN_DATABASE_URL", &url).output().unwrap());
+        for service in ALL {
+            let mine = format!("CREATE TABLE {service}.mine{suffix} (text TEXT)");
+            let own = password(service, suffix);
+            assert_eq!(as_role(&server, service, &own, &mine).await, Ok(()));
+            let theirs = if service == "orders" { "kitchen" } else { "orders" };
+            let theirs = format!("CREATE TABLE {theirs}.theirs (text TEXT)");
+            assert_eq!(as_role(&server, service, &own, &theirs).await, Err("42501".into()));
+        }
+    }
+}

@@ -91,4 +91,4 @@ fn adjust(all: &mut Accumulated, adjustments: &Adjustments) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -34,20 +34,18 @@ pub(super) fn apply(text: &str, target: Option<&Target>, all: &mut Accumulated) 
         let Value::Object(mut change) = change else {
             return Err(Flaw::new("", "it should be an object, or a list of operations"));
         };
-        let own = named_by(&change);
-        let target = match target {
-            Some(target) => {
-                // What it is called itself is of no interest, and stays as it is.
-                for key in ["apiVersion", "kind"] {
-                    change.remove(key);
-                }
-                if let Some(Value::Object(metadata)) = change.get_mut("metadata") {
-                    metadata.remove("name");
-                }
-                target.clone()
-            }
-            None => own.ok_or_else(|| Flaw::new("", "it has no kind and name, and no `target`"))?,
+        // Kustomize does not take less for a patch, even if its target is named beside it.
+        let Some(own) = named_by(&change) else {
+            return Err(Flaw::new("", "it has no apiVersion, kind and metadata.name"));
         };
+        // What it is called itself is of no interest then, and stays as it is.
+        for key in ["apiVersion", "kind"] {
+            change.remove(key);
+        }
+        if let Some(Value::Object(metadata)) = change.get_mut("metadata") {
+            metadata.remove("name");
+        }
+        let target = target.cloned().unwrap_or(own);
         change_each(all, |object| is_meant(&target, object), &|value| match value {
             Value::Object(map) => strategic::merge(map, &change),
             _ => Ok(()),

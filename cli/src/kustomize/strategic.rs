@@ -28,11 +28,11 @@ pub(super) fn merge(
     }
     for (key, change) in patch {
         match (target.get_mut(key), change) {
-            (_, Value::Null) => drop(target.remove(key)),
+            (Some(_), Value::Null) => drop(target.remove(key)),
             (Some(Value::Object(before)), Value::Object(change)) => merge_map(before, change)?,
             (Some(Value::Array(before)), Value::Array(change)) => merge_list(before, change, key)?,
             (_, change) => {
-                target.insert(key.clone(), without_nulls(change));
+                target.insert(key.clone(), added(change)?);
             }
         }
     }
@@ -59,7 +59,7 @@ fn merge_list(before: &mut Vec<Value>, patch: &[Value], name: &str) -> Result<()
         if !is_replaced || patch.iter().any(|item| item.get(DIRECTIVE).is_some()) {
             return Err(format!("an item of `{name}` does not say which one it is"));
         }
-        *before = patch.iter().map(without_nulls).collect();
+        *before = patch.iter().map(added).collect::<Result<_, _>>()?;
         return Ok(());
     };
     let mut merged = Vec::new();
@@ -74,7 +74,7 @@ fn merge_list(before: &mut Vec<Value>, patch: &[Value], name: &str) -> Result<()
                     merge_map(&mut map, change)?;
                     merged.push(Value::Object(map));
                 }
-                _ => merged.push(without_nulls(item)),
+                _ => merged.push(added(item)?),
             },
             Some(other) => return Err(format!("chefcito does not do `{DIRECTIVE}: {other}`")),
         }
@@ -84,16 +84,17 @@ fn merge_list(before: &mut Vec<Value>, patch: &[Value], name: &str) -> Result<()
     Ok(())
 }
 
-/// Returns what a patch adds: what it removes is not there anyway.
-fn without_nulls(value: &Value) -> Value {
-    match value {
+/// Returns what a patch adds. Where nothing was, nothing can be removed: Kustomize would write the word.
+fn added(value: &Value) -> Result<Value, String> {
+    Ok(match value {
+        Value::Null => return Err("there is nothing that `null` could remove".into()),
         Value::Object(map) => Value::Object(
             map.iter()
-                .filter(|(key, value)| !value.is_null() && *key != DIRECTIVE)
-                .map(|(key, value)| (key.clone(), without_nulls(value)))
-                .collect(),
+                .filter(|(key, _)| *key != DIRECTIVE)
+                .map(|(key, value)| Ok((key.clone(), added(value)?)))
+                .collect::<Result<_, String>>()?,
         ),
-        Value::Array(list) => list.iter().map(without_nulls).collect(),
+        Value::Array(list) => Value::Array(list.iter().map(added).collect::<Result<_, _>>()?),
         other => other.clone(),
-    }
+    })
 }

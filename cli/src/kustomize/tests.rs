@@ -1,5 +1,7 @@
 //! Kustomizations of a few lines each.
 
+use std::{fs, path::Path, process::Command};
+
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
@@ -183,12 +185,14 @@ fn what_chefcito_does_not_do_is_refused_with_its_place() {
         "patches: [{target: {labelSelector: 'a in (b)'}, patch: '[]'}]",
         "patches: [{target: {annotationSelector: a=b}, patch: '[]'}]",
         "patches: [{target: {kind: Deployment}}]",
-        "patches: [{target: {kind: Job}, patch: '{metadata: {labels: {a: b}}}'}]",
+        "patches: [{target: {kind: Job}, patch: '{apiVersion: batch/v1, kind: Job, metadata: {name: a}}'}]",
+        "patches: [{target: {kind: Deployment}, patch: '{metadata: {labels: {a: b}}}'}]",
         "patches: [{patch: '[{op: remove, path: /spec}]'}]",
         "patches: [{target: {kind: Deployment}, patch: '[{op: copy, path: /a, from: /b}]'}]",
         "patches: [{target: {kind: Deployment}, patch: '[{op: replace, path: /metadata/name, value: b}]'}]",
-        "patches: [{target: {kind: Deployment}, patch: '{spec: {$retainKeys: [a]}}'}]",
-        "patches: [{target: {kind: Deployment}, patch: '{spec: {template: {spec: {containers: [{image: a}]}}}}'}]",
+        "patches: [{target: {kind: Deployment}, patch: '{apiVersion: apps/v1, kind: Deployment, metadata: {name: tea}, spec: {$retainKeys: [a]}}'}]",
+        "patches: [{target: {kind: Deployment}, patch: '{apiVersion: apps/v1, kind: Deployment, metadata: {name: tea}, spec: {template: {spec: {containers: [{image: a}]}}}}'}]",
+        "patches: [{patch: '{apiVersion: apps/v1, kind: Deployment, metadata: {name: tea, annotations: {a: null}}}'}]",
         "patches: [{patch: 'a: b: c'}]",
         "patches: [{path: none.yaml}]",
         "components: [../base]",
@@ -242,4 +246,117 @@ fn files_that_are_missing_or_spoiled_are_named() {
         object(&format!("{map}data: {{a: x, a: y}}")),
     ];
     assert_snapshot!(cases.join("\n"));
+}
+
+/// What the overlays do not do yet, but may.
+#[test]
+fn kubectl_makes_the_same_of_all_that_is_done() {
+    let Some(kubectl) = kubectl() else { return };
+    let more = "
+generatorOptions: {labels: {made: here}, annotations: {by: nobody}}
+labels: [{pairs: {part-of: meal}}, {pairs: {of: today}}]
+images:
+  - {name: chefcito-tea, newName: 'registry.example:5000/tea', digest: 'sha256:0123'}
+  - {name: milk, newTag: fresh}
+configMapGenerator:
+  - name: settings
+    behavior: replace
+    literals: ['CUPS=<6> & \"more\"', EMPTY=]
+    files: [recipe.txt, other=recipe.txt]
+  - {name: plain, literals: [a=b], options: {disableNameSuffixHash: true}}
+secretGenerator:
+  - {name: secrets, envs: [secrets.env], type: kubernetes.io/opaque}
+patches:
+  - path: patch.yaml
+  - path: operations.yaml
+    target: {group: apps, version: v1, kind: Deployment, name: tea}
+  - target: {kind: Deployment}
+    patch: '{apiVersion: apps/v1, kind: Deployment, metadata: {name: x, annotations: {hot: very}}, spec: {strategy: {$patch: replace, type: Recreate}}}'
+";
+    let patch = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: tea, labels: {app.kubernetes.io/component: null}}
+spec:
+  template:
+    spec:
+      initContainers: [{name: milk, image: 'milk:old', envFrom: [{secretRef: {name: secrets}}]}]
+      containers:
+        - name: sugar
+          image: sugar:1
+        - name: tea
+          ports: [{containerPort: 1, protocol: TCP}]
+          env: [{name: SUGAR, $patch: delete}, {name: MILK, value: 'no'}, {name: HEAT, value: '95'}]
+          envFrom: [{secretRef: {name: secrets}}]
+      volumes:
+        - {name: settings, configMap: {name: settings}}
+        - {name: secrets, secret: {defaultMode: 288}}
+";
+    let operations = "\
+- {op: test, path: /metadata/name, value: tea}
+- {op: add, path: /spec/template/spec/containers/0/args, value: [hot, 'off']}
+- {op: remove, path: /spec/template/spec/containers/1/ports}
+";
+    let top = format!("resources: [../base]\n{more}");
+    let files = [
+        ("base/kustomization.yaml", BASE),
+        ("base/tea.yaml", TEA),
+        ("top/kustomization.yaml", &*top),
+        ("top/patch.yaml", patch),
+        ("top/operations.yaml", operations),
+        ("top/recipe.txt", "water\n\u{e9}t\u{e9} \u{2028} & <leaves>\n"),
+        (
+            "top/secrets.env",
+            "# once\n\nlong=0123456789012345678901234567890123456789012345678901234567\n  short= a=b \n",
+        ),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let ours = render(&Tree::of_files(&files), "top", &Adjustments::default()).unwrap();
+    let theirs = rendered_by(&kubectl, &folder.path().join("top"));
+    assert_eq!(by_id(ours.iter().map(Object::value)), by_id(&theirs));
+}
+
+/// Returns objects by what they are, so that a difference is easily found.
+pub(crate) fn by_id<'a>(objects: impl IntoIterator<Item = &'a Value>) -> BTreeMap<String, String> {
+    let id = |object: &Value| format!("{} {}", object["kind"], object["metadata"]["name"]);
+    objects.into_iter().map(|object| (id(object), yaml::text_of(object))).collect()
+}
+
+/// Returns what kubectl makes of a folder.
+pub(crate) fn rendered_by(kubectl: &str, folder: &Path) -> Vec<Value> {
+    let ran = Command::new(kubectl).arg("kustomize").arg(folder).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let documents = yaml::documents(&String::from_utf8(ran.stdout).unwrap()).unwrap();
+    documents.iter().map(|document| in_one_line(document.to_json().unwrap())).collect()
+}
+
+/// Kustomize breaks long secrets into lines.
+fn in_one_line(mut object: Value) -> Value {
+    if object["kind"] == "Secret" {
+        for value in object["data"].as_object_mut().unwrap().values_mut() {
+            *value = value.as_str().unwrap().replace('\n', "").into();
+        }
+    }
+    object
+}
+
+/// Finds a kubectl with a Kustomize that knows components: 1.27 or later.
+pub(crate) fn kubectl() -> Option<String> {
+    const MINOR_MIN: u32 = 27;
+    let program = std::env::var("CHEFCITO_TEST_KUBECTL").unwrap_or_else(|_| "kubectl".into());
+    let asked = Command::new(&program).args(["version", "--client", "--output=json"]).output();
+    let minor = asked.ok().and_then(|asked| {
+        let version: Value = serde_json::from_slice(&asked.stdout).ok()?;
+        version["clientVersion"]["minor"].as_str()?.trim_end_matches('+').parse::<u32>().ok()
+    });
+    if minor.is_none_or(|minor| minor < MINOR_MIN) {
+        chassis::testing::lacking("kubectl 1.27 or later; set CHEFCITO_TEST_KUBECTL to its path");
+        return None;
+    }
+    Some(program)
 }

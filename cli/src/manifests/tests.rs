@@ -1,11 +1,11 @@
 //! The manifests as they are: that they mean what they say, to Kubernetes and to the code.
 
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 
 use super::*;
-use crate::yaml;
+use crate::kustomize::tests::{by_id, kubectl, rendered_by};
 
 mod edges;
 mod pods;
@@ -75,62 +75,16 @@ fn images_are_called_as_they_are_asked_for() {
 fn kubectl_makes_the_same_of_the_same_files() {
     let Some(kubectl) = kubectl() else { return };
     let copy = tempfile::tempdir().unwrap();
-    let copied = Command::new("cp")
-        .arg("-r")
-        .arg(root().join("manifests/kubernetes"))
-        .arg(copy.path())
-        .status();
+    let manifests = root().join("manifests/kubernetes");
+    let copied = Command::new("cp").arg("-r").arg(manifests).arg(copy.path()).status();
     assert!(copied.unwrap().success());
     let secrets = bootstrap::new_env().unwrap();
-    std::fs::write(copy.path().join("kubernetes").join(SECRETS), &secrets).unwrap();
+    let folder = copy.path().join("kubernetes");
+    fs::write(folder.join(SECRETS), &secrets).unwrap();
+    let tree = Tree::find(root()).with_file(SECRETS, &*secrets);
     for overlay in OVERLAYS {
-        let folder = copy.path().join("kubernetes").join(overlay.folder());
-        let ran = Command::new(&kubectl).arg("kustomize").arg(folder).output().unwrap();
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-        let documents = yaml::documents(&String::from_utf8(ran.stdout).unwrap()).unwrap();
-        let theirs = documents.iter().map(|document| in_one_line(document.to_json().unwrap()));
-        let ours = render(
-            &Tree::find(root()).with_file(SECRETS, &*secrets),
-            overlay,
-            &Adjustments::default(),
-        );
-        let ours = ours.unwrap().into_iter().map(|object| object.value().clone());
-        assert_eq!(by_id(ours), by_id(theirs), "{overlay:?}");
+        let ours = render(&tree, overlay, &Adjustments::default()).unwrap();
+        let theirs = rendered_by(&kubectl, &folder.join(overlay.folder()));
+        assert_eq!(by_id(ours.iter().map(Object::value)), by_id(&theirs), "{overlay:?}");
     }
-}
-
-/// Objects by what they are, so that the first difference is easily found.
-fn by_id(objects: impl Iterator<Item = Value>) -> BTreeMap<String, String> {
-    objects
-        .map(|object| {
-            let id = format!("{} {}", object["kind"], object["metadata"]["name"]);
-            (id, yaml::text_of(&object))
-        })
-        .collect()
-}
-
-/// Kustomize breaks long secrets into lines.
-fn in_one_line(mut object: Value) -> Value {
-    if object["kind"] == "Secret" {
-        for value in object["data"].as_object_mut().unwrap().values_mut() {
-            *value = value.as_str().unwrap().replace('\n', "").into();
-        }
-    }
-    object
-}
-
-/// Finds a kubectl with a Kustomize that knows components: 1.27 or later.
-fn kubectl() -> Option<String> {
-    const MINOR_MIN: u32 = 27;
-    let program = std::env::var("CHEFCITO_TEST_KUBECTL").unwrap_or_else(|_| "kubectl".into());
-    let asked = Command::new(&program).args(["version", "--client", "--output=json"]).output();
-    let minor = asked.ok().and_then(|asked| {
-        let version: Value = serde_json::from_slice(&asked.stdout).ok()?;
-        version["clientVersion"]["minor"].as_str()?.trim_end_matches('+').parse::<u32>().ok()
-    });
-    if minor.is_none_or(|minor| minor < MINOR_MIN) {
-        chassis::testing::lacking("kubectl 1.27 or later; set CHEFCITO_TEST_KUBECTL to its path");
-        return None;
-    }
-    Some(program)
 }

@@ -7,7 +7,7 @@ use chassis::{
     params, timers,
 };
 use contracts::{
-    OrderId, Quantities,
+    OrderId, Quantities, Timestamp,
     api::{audit::TicketFact, kitchen::Recipe},
 };
 
@@ -15,7 +15,7 @@ use crate::domain::{
     menu::Revision,
     stoves::Installation,
     ticket::{Ticket, TicketStatus},
-    turn::{Dish, Step, Stove, Turn, Waiting},
+    turn::{Dish, Stove, Turn, Waiting},
 };
 
 /// The kind of the timers that say when a dish is prepared; their subject is the order.
@@ -272,20 +272,15 @@ pub(crate) fn install(tx: &mut Tx<'_>, installation: &Installation) -> Result<()
     tx.execute(REMOVE_RETIRED, &[]).map(|_| ())
 }
 
-/// Saves a turn: a timer for each dish that was started, none for those that are prepared, the stoves, the tickets.
+/// Saves a turn: a timer for each dish that is cooking now, none for those that are prepared, the stoves, the tickets.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] if something is not as it was when the turn was decided; nothing may be saved then.
 pub(crate) fn save_turn(tx: &mut Tx<'_>, turn: &Turn) -> Result<(), StoreError> {
-    let mut started = Vec::new();
-    let mut prepared = Vec::new();
-    for step in &turn.steps {
-        match step {
-            Step::Started { dish, due_at, .. } => started.push((dish.order.to_string(), *due_at)),
-            Step::Prepared { dish } => prepared.push(dish.order.to_string()),
-        }
-    }
-    timers::set(tx, COOKING, started.iter().map(|(order, due_at)| (order.as_str(), *due_at)))?;
+    let due: Vec<(String, Timestamp)> =
+        turn.cooking.iter().map(|(order, due_at)| (order.to_string(), *due_at)).collect();
+    timers::set(tx, COOKING, due.iter().map(|(order, due_at)| (order.as_str(), *due_at)))?;
+    let prepared: Vec<String> = turn.prepared.iter().map(ToString::to_string).collect();
     let completed = timers::complete(tx, COOKING, prepared.iter().map(String::as_str))?;
     if !completed.iter().all(|completed| *completed) {
         return Err(StoreError::conflict("another kitchen has finished the same dish"));

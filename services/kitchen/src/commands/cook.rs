@@ -48,7 +48,7 @@ pub(crate) fn cook(tx: &mut Tx<'_>, cook: Cook) -> Result<Pace, StoreError> {
     store::save_turn(tx, &turn)?;
     for step in turn.steps {
         match step {
-            Step::Started { dish, stove, .. } => {
+            Step::Started { dish, stove } => {
                 tx.announce(&CookingStarted { order: dish.order, dish: dish.name, stove });
             }
             Step::Prepared { dish } => {

@@ -40,10 +40,14 @@ pub(crate) struct Waiting {
 pub(crate) struct Turn {
     /// What happens, in order.
     pub(crate) steps: Vec<Step>,
-    /// How the stoves change, in order: what was on one before, and what is on it then.
+    /// How each stove that changes is before the turn and after it: what is on it.
     pub(crate) stoves: Vec<(i64, Option<OrderId>, Option<OrderId>)>,
     /// How each ticket stood before the turn and stands after it.
     pub(crate) tickets: Vec<(OrderId, TicketStatus, TicketStatus)>,
+    /// What was put on a stove and still is there after the turn, and when it is prepared.
+    pub(crate) cooking: Vec<(OrderId, Timestamp)>,
+    /// What was on a stove before the turn and is prepared now.
+    pub(crate) prepared: Vec<OrderId>,
     /// Whether something is on a stove after the turn.
     pub(crate) still_cooking: bool,
     /// Whether a stove that is retiring is free now.
@@ -56,7 +60,7 @@ pub(crate) struct Turn {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// It is put on a stove.
-    Started { dish: Dish, stove: i64, due_at: Timestamp },
+    Started { dish: Dish, stove: i64 },
     /// It is done.
     Prepared { dish: Dish },
 }
@@ -65,12 +69,15 @@ struct Place {
     number: i64,
     retiring: bool,
     on_it: Option<OnStove>,
+    /// What was on it before the turn.
+    before: Option<OrderId>,
 }
 
 struct OnStove {
     dish: Dish,
-    before: TicketStatus,
     is_due: bool,
+    /// When it is prepared, if it was put on the stove in this turn.
+    new_until: Option<Timestamp>,
 }
 
 impl Turn {
@@ -89,18 +96,28 @@ impl Turn {
             stoves.into_iter().map(|stove| Place::of(stove, due)).collect();
         let mut waiting = waiting.into_iter().peekable();
         loop {
-            let before = turn.stoves.len();
+            let before = turn.steps.len();
             for place in &mut places {
                 turn.visit(place, &mut waiting, now);
             }
-            if turn.stoves.len() == before {
+            if turn.steps.len() == before {
                 break;
             }
         }
-        for OnStove { dish, before, .. } in places.iter().filter_map(|place| place.on_it.as_ref()) {
+        for place in &places {
+            let after = place.on_it.as_ref().map(|on_it| on_it.dish.order);
+            if place.before != after {
+                turn.freed_retiring |= place.retiring;
+                turn.stoves.push((place.number, place.before, after));
+            }
+        }
+        for OnStove { dish, new_until, .. } in
+            places.iter().filter_map(|place| place.on_it.as_ref())
+        {
             turn.still_cooking = true;
-            if *before == TicketStatus::Reserved {
-                turn.tickets.push((dish.order, *before, TicketStatus::Cooking));
+            if let Some(due_at) = new_until {
+                turn.tickets.push((dish.order, TicketStatus::Reserved, TicketStatus::Cooking));
+                turn.cooking.push((dish.order, *due_at));
             }
         }
         turn.took_all = waiting.peek().is_none();
@@ -114,34 +131,36 @@ impl Turn {
         waiting: &mut impl Iterator<Item = Waiting>,
         now: Timestamp,
     ) {
-        let was_on_it = place.on_it.as_ref().map(|on_it| on_it.dish.order);
-        if let Some(OnStove { dish, before, .. }) = place.on_it.take_if(|on_it| on_it.is_due) {
+        if let Some(OnStove { dish, new_until, .. }) = place.on_it.take_if(|on_it| on_it.is_due) {
+            let before = match new_until {
+                Some(_) => TicketStatus::Reserved,
+                None => TicketStatus::Cooking,
+            };
             self.tickets.push((dish.order, before, TicketStatus::Prepared));
+            if new_until.is_none() {
+                self.prepared.push(dish.order);
+            }
             self.steps.push(Step::Prepared { dish });
         }
         if place.on_it.is_none() && !place.retiring {
             place.on_it = waiting.next().map(|Waiting { dish, cooking_time }| {
                 let due_at = now.plus(cooking_time);
-                self.steps.push(Step::Started { dish: dish.clone(), stove: place.number, due_at });
-                OnStove { dish, before: TicketStatus::Reserved, is_due: due_at <= now }
+                self.steps.push(Step::Started { dish: dish.clone(), stove: place.number });
+                OnStove { dish, is_due: due_at <= now, new_until: Some(due_at) }
             });
-        }
-        let is_on_it = place.on_it.as_ref().map(|on_it| on_it.dish.order);
-        if was_on_it != is_on_it {
-            self.freed_retiring |= place.retiring;
-            self.stoves.push((place.number, was_on_it, is_on_it));
         }
     }
 }
 
 impl Place {
     fn of(stove: Stove, due: &HashSet<OrderId>) -> Self {
+        let before = stove.dish.as_ref().map(|dish| dish.order);
         let on_it = stove.dish.map(|dish| OnStove {
             is_due: due.contains(&dish.order),
             dish,
-            before: TicketStatus::Cooking,
+            new_until: None,
         });
-        Self { number: stove.number, retiring: stove.retiring, on_it }
+        Self { number: stove.number, retiring: stove.retiring, on_it, before }
     }
 }
 
@@ -192,6 +211,8 @@ mod tests {
 
             let mut on_stove: HashMap<i64, Option<OrderId>> =
                 stoves.iter().map(|stove| (stove.number, stove.dish.as_ref().map(|dish| dish.order))).collect();
+            let changed: HashSet<i64> = turn.stoves.iter().map(|(number, ..)| *number).collect();
+            prop_assert_eq!(changed.len(), turn.stoves.len(), "each stove is saved once");
             for (number, before, after) in &turn.stoves {
                 prop_assert_eq!(on_stove.insert(*number, *after), Some(*before));
             }
@@ -211,6 +232,10 @@ mod tests {
             for waiting in waiting.iter().filter(|waiting| waiting.cooking_time.is_zero()) {
                 prop_assert!(!cooking.contains(&waiting.dish.order), "what takes no time is done in the turn");
             }
+            let timed: HashSet<OrderId> = turn.cooking.iter().map(|(order, _)| *order).collect();
+            let old: HashSet<OrderId> = stoves.iter().filter_map(|stove| Some(stove.dish.as_ref()?.order)).collect();
+            prop_assert_eq!(&timed, &cooking.difference(&old).copied().collect(), "what stays has a timer");
+            prop_assert_eq!(&turn.prepared.iter().copied().collect::<HashSet<OrderId>>(), &due, "and loses it");
             for (order, before, after) in &turn.tickets {
                 prop_assert_eq!(*after == TicketStatus::Cooking, cooking.contains(order));
                 prop_assert_eq!(*before == TicketStatus::Reserved, started.contains(order));

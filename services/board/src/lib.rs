@@ -30,7 +30,7 @@ const MIGRATIONS: Migrations = Migrations {
 
 /// Every statement of this service, for the test that has the engines prepare them.
 #[doc(hidden)]
-pub use store::{POSTGRESQL_STATEMENTS, STATEMENTS};
+pub use store::{MANY, POSTGRESQL_STATEMENTS, STATEMENTS};
 
 /// The service. Clones are the same.
 #[derive(Clone, Debug)]

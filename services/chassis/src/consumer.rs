@@ -9,7 +9,7 @@ use tracing::{error, warn};
 
 use crate::{
     bus::{Delivery, Guard, Subscription},
-    database::{BATCH_MAX, Connection, Database, StoreError, Tx, Work},
+    database::{BATCH_MAX, Database, Many, StoreError, Tx, Work},
     dead_letters, params,
 };
 
@@ -22,14 +22,15 @@ const ENGINE_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause while the database is away.
 const ENGINE_PAUSE_MAX: Duration = Duration::from_secs(2);
 
-const NOTE: &str =
-    "INSERT INTO inbox (id, name, handled_at) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING";
-const NOTE_ALL: &str = "INSERT INTO inbox (id, name, handled_at)
-     SELECT id, name, $3::BIGINT FROM UNNEST($1::TEXT[], $2::TEXT[]) AS arrived (id, name)
-     ON CONFLICT (id) DO NOTHING RETURNING id";
+const NOTE: Many = Many {
+    each: "INSERT INTO inbox (id, name, handled_at) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING",
+    all: "INSERT INTO inbox (id, name, handled_at)
+         SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::BIGINT[])
+         ON CONFLICT (id) DO NOTHING RETURNING id",
+};
 
-/// Every statement of this file that both engines run, for the test that prepares them.
-pub const STATEMENTS: [&str; 1] = [NOTE];
+/// Every statement of this file for many rows, for the test that prepares them.
+pub const MANY: [Many; 1] = [NOTE];
 
 /// What a service does about events: a plain function from a transaction, an event's name and a batch of such events.
 pub type Reaction =
@@ -59,37 +60,10 @@ pub(crate) fn handle(
 /// Notes events as acted on; returns those that were not.
 fn note(tx: &mut Tx<'_>, events: &[Arc<Envelope>]) -> Result<Vec<Arc<Envelope>>, StoreError> {
     let now = tx.now();
-    match &mut *tx.connection {
-        Connection::Sqlite(sqlite) => {
-            let mut fresh = Vec::with_capacity(events.len());
-            for event in events {
-                if sqlite.execute(NOTE, &params![event.id, event.name(), now])? == 1 {
-                    fresh.push(Arc::clone(event));
-                }
-            }
-            Ok(fresh)
-        }
-        Connection::Postgres(postgres) => {
-            let ids: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
-            let names: Vec<&str> = events.iter().map(|event| event.name()).collect();
-            let rows = postgres.rows(NOTE_ALL, &[&ids, &names, &now.as_micros()])?;
-            let mut noted = rows
-                .iter()
-                .map(|row| row.try_get::<_, String>(0))
-                .collect::<Result<Vec<_>, _>>()?;
-            noted.sort_unstable();
-            let mut fresh: Vec<Arc<Envelope>> = Vec::with_capacity(noted.len());
-            for (event, id) in events.iter().zip(ids) {
-                let repeated_here = || fresh.iter().any(|other| other.id == event.id);
-                if noted.binary_search(&id).is_ok()
-                    && (noted.len() == events.len() || !repeated_here())
-                {
-                    fresh.push(Arc::clone(event));
-                }
-            }
-            Ok(fresh)
-        }
-    }
+    let noted =
+        tx.change_all(&NOTE, events.iter().map(|event| params![event.id, event.name(), now]))?;
+    let fresh = events.iter().zip(noted).filter(|(_, noted)| *noted);
+    Ok(fresh.map(|(event, _)| Arc::clone(event)).collect())
 }
 
 /// Puts events of the same name together, as few batches as keep the events of each subject in their order.

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::{clock::Clock, outbox};
 
+mod arrays;
 mod error;
 mod migrations;
 mod postgres;
@@ -22,6 +23,7 @@ mod transaction;
 mod value;
 mod writer;
 
+pub use arrays::Many;
 pub use error::{StoreError, chain};
 pub use migrations::{Migration, Migrations};
 use transaction::Access;

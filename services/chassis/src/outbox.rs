@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    database::{Connection, Row, StoreError, Tx},
+    database::{Connection, Many, Row, StoreError, Tx},
     params,
 };
 
@@ -34,17 +34,21 @@ pub const IN_FLIGHT_MAX: usize = 4_096;
 const INSERT: &str = "INSERT INTO outbox (id, kind, subject, time, traceparent, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 const QUEUE: &str = "INSERT INTO unpublished (seq) VALUES (?1)";
 // The transaction has its number before it has its places: the relay waits for it by that number (see `cursor`).
-const INSERT_ALL: &str =
-    "WITH mine AS MATERIALIZED (SELECT pg_current_xact_id() AS number), told AS (
+const INSERT_ALL: Many = Many {
+    each: INSERT,
+    all: "WITH mine AS MATERIALIZED (SELECT pg_current_xact_id() AS number), told AS (
          INSERT INTO outbox (id, kind, subject, time, traceparent, data)
          SELECT event.* FROM mine, UNNEST(
              $1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::TEXT[]) AS event
          WHERE mine.number IS NOT NULL
          RETURNING seq
-     ), queued AS (INSERT INTO unpublished (seq) SELECT seq FROM told WHERE $7::BOOLEAN)
-     SELECT seq FROM told ORDER BY seq";
-const MARK: &str = "DELETE FROM unpublished WHERE seq = ?1";
-const MARK_ALL: &str = "DELETE FROM unpublished WHERE seq = ANY($1)";
+     ), queued AS (INSERT INTO unpublished (seq) SELECT seq FROM told WHERE ($7::BIGINT[])[1] = 1)
+     SELECT seq FROM told ORDER BY seq",
+};
+const MARK: Many = Many {
+    each: "DELETE FROM unpublished WHERE seq = ?1",
+    all: "DELETE FROM unpublished WHERE seq = ANY($1::BIGINT[])",
+};
 const UNPUBLISHED: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
      WHERE seq IN (SELECT seq FROM unpublished WHERE seq > ?1 ORDER BY seq LIMIT ?2) ORDER BY seq";
 const UNPUBLISHED_BEFORE: &str =
@@ -52,22 +56,22 @@ const UNPUBLISHED_BEFORE: &str =
 const BEHIND: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
      WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 const BEFORE: &str = "SELECT seq FROM outbox WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
-const AT: &str =
-    "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox WHERE seq = ?1";
+const AT: Many = Many {
+    each: "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox WHERE seq = ?1",
+    all: "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
+         WHERE seq = ANY($1::BIGINT[]) ORDER BY seq",
+};
 const LAST: &str = "SELECT MAX(seq) FROM outbox";
 const OF_SUBJECT: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
      WHERE subject = ?1 ORDER BY seq LIMIT ?2";
 
 /// Every statement of this file that both engines run, for the test that prepares them.
-pub const STATEMENTS: [&str; 16] = [
-    INSERT,
+pub const STATEMENTS: [&str; 13] = [
     QUEUE,
-    MARK,
     UNPUBLISHED,
     UNPUBLISHED_BEFORE,
     BEHIND,
     BEFORE,
-    AT,
     LAST,
     OF_SUBJECT,
     position::READ,
@@ -77,6 +81,8 @@ pub const STATEMENTS: [&str; 16] = [
     position::UNMARK,
     position::COUNT_UNPUBLISHED,
 ];
+/// Every statement of this file for many rows.
+pub const MANY: [Many; 3] = [INSERT_ALL, MARK, AT];
 
 /// An event that is saved.
 #[derive(Clone, Debug)]
@@ -121,17 +127,12 @@ pub(crate) fn append(tx: &mut Tx<'_>, is_marked: bool) -> Result<Vec<Stored>, St
             }
             seqs
         }
-        Connection::Postgres(postgres) => {
-            let ids: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
-            let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
-            let subjects: Vec<&str> = events.iter().map(|event| event.subject.as_str()).collect();
-            let times: Vec<i64> = events.iter().map(|event| event.time.as_micros()).collect();
-            let traces: Vec<Option<&str>> =
-                events.iter().map(|event| event.traceparent.as_deref()).collect();
-            let data: Vec<&str> = events.iter().map(|event| event.data.get()).collect();
-            let rows = postgres
-                .rows(INSERT_ALL, &[&ids, &kinds, &subjects, &times, &traces, &data, &is_marked])?;
-            rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?
+        Connection::Postgres(_) => {
+            let rows = events.iter().map(|event| {
+                let (trace, data) = (&event.traceparent, event.data.get());
+                params![event.id, event.kind, event.subject, event.time, trace, data, is_marked]
+            });
+            tx.query_all(&INSERT_ALL, rows, |row| row.get(0))?
         }
     };
     Ok(seqs
@@ -142,10 +143,7 @@ pub(crate) fn append(tx: &mut Tx<'_>, is_marked: bool) -> Result<Vec<Stored>, St
 }
 
 fn mark(tx: &mut Tx<'_>, seqs: &[i64]) -> Result<(), StoreError> {
-    if let Connection::Postgres(postgres) = &mut *tx.connection {
-        return postgres.rows(MARK_ALL, &[&seqs]).map(|_| ());
-    }
-    tx.execute_each(MARK, seqs.iter().map(|seq| params![*seq])).map(|_| ())
+    tx.execute_all(&MARK, seqs.iter().map(|seq| params![*seq])).map(|_| ())
 }
 
 fn read_stored(service: &str, row: &Row<'_>) -> Result<Stored, StoreError> {

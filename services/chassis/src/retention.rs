@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     config::{self, ConfigError},
-    database::{Row, StoreError, Tx},
+    database::{Many, Row, StoreError, Tx},
     params,
     service::{Pace, Service},
 };
@@ -59,8 +59,13 @@ const REMOVE_FROM_INBOX: &str = "DELETE FROM inbox WHERE id IN (
          WHERE handled_at < ?1)
      RETURNING id, name";
 const MOVE_HORIZON: &str = "UPDATE horizons SET before_id = ?2 WHERE side = ?1";
-const COUNT_REMOVED: &str = "INSERT INTO removed (side, name, removed) VALUES (?1, ?2, ?3)
-     ON CONFLICT (side, name) DO UPDATE SET removed = removed.removed + excluded.removed";
+const COUNT_REMOVED: Many = Many {
+    each: "INSERT INTO removed (name, side, removed) VALUES (?1, ?2, ?3)
+         ON CONFLICT (side, name) DO UPDATE SET removed = removed.removed + excluded.removed",
+    all: "INSERT INTO removed (name, side, removed)
+         SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::BIGINT[])
+         ON CONFLICT (side, name) DO UPDATE SET removed = removed.removed + excluded.removed",
+};
 const REMOVED: &str = "SELECT name, removed FROM removed WHERE side = ?1";
 const KEPT_IN_OUTBOX: &str = "SELECT outbox.kind, COUNT(*), COUNT(
          CASE WHEN outbox.seq > (SELECT position FROM broker) THEN outbox.seq ELSE unpublished.seq END)
@@ -69,7 +74,7 @@ const KEPT_IN_OUTBOX: &str = "SELECT outbox.kind, COUNT(*), COUNT(
 const KEPT_IN_INBOX: &str = "SELECT name, COUNT(*) FROM inbox WHERE id <= ?1 GROUP BY name";
 
 /// Every statement of this file that both engines run, for the test that prepares them.
-pub const STATEMENTS: [&str; 11] = [
+pub const STATEMENTS: [&str; 10] = [
     OLDEST_UNPUBLISHED,
     OLDEST_OF_OUTBOX,
     OLDEST_OF_INBOX,
@@ -77,11 +82,12 @@ pub const STATEMENTS: [&str; 11] = [
     REMOVE_FROM_OUTBOX,
     REMOVE_FROM_INBOX,
     MOVE_HORIZON,
-    COUNT_REMOVED,
     REMOVED,
     KEPT_IN_OUTBOX,
     KEPT_IN_INBOX,
 ];
+/// Every statement of this file for many rows.
+pub const MANY: [Many; 1] = [COUNT_REMOVED];
 
 /// Reads how long events are kept from `CHEFCITO_RETENTION`, such as `7d` or `12h`; a week if it is not set.
 ///
@@ -172,9 +178,9 @@ fn note(
         largest = largest.max(id);
     }
     tx.execute(MOVE_HORIZON, &params![side, largest])?;
-    tx.execute_each(
-        COUNT_REMOVED,
-        names.iter().map(|(name, count)| params![side, name.as_str(), *count]),
+    tx.execute_all(
+        &COUNT_REMOVED,
+        names.iter().map(|(name, count)| params![name.as_str(), side, *count]),
     )?;
     Ok(count)
 }

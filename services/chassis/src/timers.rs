@@ -4,21 +4,32 @@
 use contracts::Timestamp;
 
 use crate::{
-    database::{StoreError, Tx},
+    database::{Many, StoreError, Tx},
     params,
 };
 
-const SET: &str = "INSERT INTO timers (kind, subject, due_at) VALUES (?1, ?2, ?3)
-     ON CONFLICT (kind, subject) DO UPDATE SET due_at = excluded.due_at";
+const SET: Many = Many {
+    each: "INSERT INTO timers (subject, kind, due_at) VALUES (?1, ?2, ?3)
+         ON CONFLICT (kind, subject) DO UPDATE SET due_at = excluded.due_at",
+    all: "INSERT INTO timers (subject, kind, due_at)
+         SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::BIGINT[])
+         ON CONFLICT (kind, subject) DO UPDATE SET due_at = excluded.due_at",
+};
 const DUE: &str =
     "SELECT subject FROM timers WHERE kind = ?1 AND due_at <= ?2 ORDER BY due_at, subject LIMIT ?3";
-const COMPLETE: &str = "DELETE FROM timers WHERE kind = ?1 AND subject = ?2";
+const COMPLETE: Many = Many {
+    each: "DELETE FROM timers WHERE subject = ?1 AND kind = ?2",
+    all: "DELETE FROM timers USING UNNEST($1::TEXT[], $2::TEXT[]) AS done (subject, kind)
+         WHERE timers.subject = done.subject AND timers.kind = done.kind RETURNING timers.subject",
+};
 const NEXT: &str = "SELECT MIN(due_at) FROM timers WHERE kind = ?1";
 
-/// Every statement of this file, for the test that prepares them.
-pub const STATEMENTS: [&str; 4] = [SET, DUE, COMPLETE, NEXT];
+/// Every statement of this file that both engines run, for the test that prepares them.
+pub const STATEMENTS: [&str; 2] = [DUE, NEXT];
+/// Every statement of this file for many rows.
+pub const MANY: [Many; 2] = [SET, COMPLETE];
 
-/// Sets a timer for each subject; one that is set already is moved.
+/// Sets a timer for each subject, of which no two are the same; one that is set already is moved.
 ///
 /// # Errors
 /// [`StoreError`] if the database failed.
@@ -27,7 +38,7 @@ pub fn set<'a>(
     kind: &str,
     timers: impl IntoIterator<Item = (&'a str, Timestamp)>,
 ) -> Result<(), StoreError> {
-    tx.execute_each(SET, timers.into_iter().map(|(subject, due_at)| params![kind, subject, due_at]))
+    tx.execute_all(&SET, timers.into_iter().map(|(subject, due_at)| params![subject, kind, due_at]))
         .map(|_| ())
 }
 
@@ -49,8 +60,7 @@ pub fn complete<'a>(
     kind: &str,
     subjects: impl IntoIterator<Item = &'a str>,
 ) -> Result<Vec<bool>, StoreError> {
-    let rows = subjects.into_iter().map(|subject| params![kind, subject]);
-    Ok(tx.execute_each(COMPLETE, rows)?.into_iter().map(|deleted| deleted == 1).collect())
+    tx.change_all(&COMPLETE, subjects.into_iter().map(|subject| params![subject, kind]))
 }
 
 /// Returns when the next timer of this kind is due.

@@ -1,7 +1,7 @@
 //! All SQL of this service.
 
 use chassis::{
-    database::{FromValue, Row, StoreError, ToValue, Tx, Value, ValueRef},
+    database::{FromValue, Many, Row, StoreError, ToValue, Tx, Value, ValueRef},
     params,
 };
 use contracts::{
@@ -121,23 +121,47 @@ const SHELVES: &str = "SELECT ingredient, on_hand, wanted FROM stock ORDER BY in
 // Replicas agree on who waits and what is free by locking these rows, sorted, before anything else. SQLite has one writer.
 const SHELVES_LOCKED: &str =
     "SELECT ingredient, on_hand, wanted FROM stock ORDER BY ingredient FOR UPDATE";
-const BOOK: &str = "UPDATE stock SET adjustments = adjustments + CAST(?2 AS BIGINT), bought = bought + CAST(?3 AS BIGINT),
-         reserved = reserved + CAST(?4 AS BIGINT), released = released + CAST(?5 AS BIGINT),
-         wanted = wanted + CAST(?6 AS BIGINT), on_hand = on_hand + CAST(?7 AS BIGINT)
-     WHERE ingredient = ?1";
+const BOOK: Many = Many {
+    each: "UPDATE stock SET adjustments = adjustments + ?2, bought = bought + ?3, reserved = reserved + ?4,
+             released = released + ?5, wanted = wanted + ?6, on_hand = on_hand + ?7
+         WHERE ingredient = ?1",
+    all: "UPDATE stock SET adjustments = stock.adjustments + booked.adjustments,
+             bought = stock.bought + booked.bought, reserved = stock.reserved + booked.reserved,
+             released = stock.released + booked.released, wanted = stock.wanted + booked.wanted,
+             on_hand = stock.on_hand + booked.on_hand
+         FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[])
+             AS booked (ingredient, adjustments, bought, reserved, released, wanted, on_hand)
+         WHERE stock.ingredient = booked.ingredient",
+};
 const SHELF_LINES: &str = "SELECT ingredient, on_hand, COALESCE(opening, 0), adjustments, bought, reserved, released, wanted
      FROM stock
      WHERE opening IS NOT NULL OR adjustments <> 0 OR bought <> 0 OR reserved <> 0 OR released <> 0 OR wanted <> 0
      ORDER BY ingredient";
 const OPENED: &str = "SELECT ingredient FROM stock WHERE opening IS NOT NULL ORDER BY ingredient";
-const OPEN: &str = "UPDATE stock SET opening = ?2, on_hand = on_hand + CAST(?2 AS BIGINT)
-     WHERE ingredient = ?1 AND opening IS NULL";
+const OPEN: Many = Many {
+    each: "UPDATE stock SET opening = ?2, on_hand = on_hand + ?2 WHERE ingredient = ?1 AND opening IS NULL",
+    all: "UPDATE stock SET opening = given.quantity, on_hand = on_hand + given.quantity
+         FROM UNNEST($1::TEXT[], $2::BIGINT[]) AS given (ingredient, quantity)
+         WHERE stock.ingredient = given.ingredient AND opening IS NULL",
+};
 
-const INSERT_RESERVATION: &str =
-    "INSERT INTO reservations (order_id, number, status, needs) VALUES (?1, ?2, ?3, ?4)
-     ON CONFLICT (order_id) DO NOTHING";
-const SET_STATUS: &str = "UPDATE reservations SET status = ?2 WHERE order_id = ?1";
-const RESERVATION: &str = "SELECT order_id, status, needs FROM reservations WHERE order_id = ?1";
+const INSERT_RESERVATION: Many = Many {
+    each: "INSERT INTO reservations (order_id, number, status, needs) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (order_id) DO NOTHING",
+    all: "INSERT INTO reservations (order_id, number, status, needs)
+         SELECT * FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::TEXT[], $4::TEXT[])
+         ON CONFLICT (order_id) DO NOTHING RETURNING order_id",
+};
+const SET_STATUS: Many = Many {
+    each: "UPDATE reservations SET status = ?2 WHERE order_id = ?1",
+    all: "UPDATE reservations SET status = given.status
+         FROM UNNEST($1::TEXT[], $2::TEXT[]) AS given (order_id, status)
+         WHERE reservations.order_id = given.order_id",
+};
+const RESERVATION: Many = Many {
+    each: "SELECT order_id, status, needs FROM reservations WHERE order_id = ?1",
+    all: "SELECT order_id, status, needs FROM reservations WHERE order_id = ANY($1::TEXT[])",
+};
 const WAITING: &str = "SELECT order_id, number, needs FROM reservations
      WHERE status = 'waiting' AND (number, order_id) > (CAST(?1 AS BIGINT), CAST(?2 AS TEXT))
      ORDER BY number, order_id LIMIT ?3";
@@ -146,13 +170,23 @@ const LAST_WAITING: &str =
 const COUNT_WAITING: &str = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM reservations WHERE status = 'waiting' LIMIT ?1) AS waiting";
 const RESERVATION_FACTS: &str = "SELECT order_id, status, needs FROM reservations WHERE order_id > ?1 ORDER BY order_id LIMIT ?2";
 
-const INSERT_PURCHASE: &str =
-    "INSERT INTO purchases (id, ingredient, status, asked_at) VALUES (?1, ?2, 'open', ?3)";
+const INSERT_PURCHASE: Many = Many {
+    each: "INSERT INTO purchases (id, ingredient, status, asked_at) VALUES (?1, ?2, 'open', ?3)",
+    all: "INSERT INTO purchases (id, ingredient, status, asked_at)
+         SELECT id, ingredient, 'open', asked_at
+         FROM UNNEST($1::TEXT[], $2::TEXT[], $3::BIGINT[]) AS given (id, ingredient, asked_at)",
+};
 const OPEN_PURCHASES: &str =
     "SELECT id, ingredient, asked_at FROM purchases WHERE status = 'open' ORDER BY id";
 const COUNT_OPEN_PURCHASES: &str = "SELECT COUNT(*) FROM purchases WHERE status = 'open'";
-const ANSWER_PURCHASE: &str = "UPDATE purchases SET status = ?2, quantity = ?3, answered_at = ?4
-     WHERE id = ?1 AND status = 'open'";
+const ANSWER_PURCHASE: Many = Many {
+    each: "UPDATE purchases SET status = ?2, quantity = ?3, answered_at = ?4
+         WHERE id = ?1 AND status = 'open'",
+    all: "UPDATE purchases SET status = given.status, quantity = given.quantity, answered_at = given.answered_at
+         FROM UNNEST($1::TEXT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[])
+             AS given (id, status, quantity, answered_at)
+         WHERE purchases.id = given.id AND purchases.status = 'open' RETURNING purchases.id",
+};
 const PURCHASES: &str =
     "SELECT id, ingredient, status, quantity, asked_at, answered_at FROM purchases
      WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
@@ -167,23 +201,16 @@ const INSERT_ADJUSTMENT: &str =
     "INSERT INTO adjustments (key, asked, changes, made_at) VALUES (?1, ?2, ?3, ?4)";
 
 /// Every statement that both engines run, for the test that prepares them.
-pub const STATEMENTS: [&str; 21] = [
+pub const STATEMENTS: [&str; 14] = [
     SHELVES,
-    BOOK,
     SHELF_LINES,
     OPENED,
-    OPEN,
-    INSERT_RESERVATION,
-    SET_STATUS,
-    RESERVATION,
     WAITING,
     LAST_WAITING,
     COUNT_WAITING,
     RESERVATION_FACTS,
-    INSERT_PURCHASE,
     OPEN_PURCHASES,
     COUNT_OPEN_PURCHASES,
-    ANSWER_PURCHASE,
     PURCHASES,
     PURCHASES_OF,
     PURCHASE_FACTS,
@@ -192,6 +219,9 @@ pub const STATEMENTS: [&str; 21] = [
 ];
 /// Every statement that only PostgreSQL runs.
 pub const POSTGRESQL_STATEMENTS: [&str; 1] = [SHELVES_LOCKED];
+/// Every statement for many rows.
+pub const MANY: [Many; 7] =
+    [BOOK, OPEN, INSERT_RESERVATION, SET_STATUS, RESERVATION, INSERT_PURCHASE, ANSWER_PURCHASE];
 
 /// Reads the shelves and keeps every other replica from them until this transaction ends.
 pub(crate) fn lock_shelves(tx: &mut Tx<'_>) -> Result<Shelves, StoreError> {
@@ -226,7 +256,7 @@ pub(crate) fn save_shelves(tx: &mut Tx<'_>, shelves: Shelves) -> Result<(), Stor
         let changed = columns.iter().any(|quantity| *quantity != 0);
         changed.then(|| params![ingredient, adjusted, bought, reserved, released, wanted, on_hand])
     });
-    tx.execute_each(BOOK, rows).map(|_| ())
+    tx.execute_all(&BOOK, rows).map(|_| ())
 }
 
 /// Returns a line for each ingredient that was ever booked or wanted.
@@ -254,8 +284,8 @@ pub(crate) fn opened(tx: &mut Tx<'_>) -> Result<Vec<Ingredient>, StoreError> {
 
 /// Books opening quantities of ingredients that have none.
 pub(crate) fn open(tx: &mut Tx<'_>, opening: &[(Ingredient, i64)]) -> Result<(), StoreError> {
-    tx.execute_each(
-        OPEN,
+    tx.execute_all(
+        &OPEN,
         opening.iter().map(|(ingredient, quantity)| params![*ingredient, *quantity]),
     )
     .map(|_| ())
@@ -278,11 +308,7 @@ pub(crate) fn insert_reservations<'a>(
     let rows = reservations.into_iter().map(|Reservation { order, number, status, needs }| {
         params![*order, *number, *status, *needs]
     });
-    Ok(tx
-        .execute_each(INSERT_RESERVATION, rows)?
-        .into_iter()
-        .map(|inserted| inserted == 1)
-        .collect())
+    tx.change_all(&INSERT_RESERVATION, rows)
 }
 
 /// Gives each order a new status.
@@ -290,7 +316,7 @@ pub(crate) fn set_statuses(
     tx: &mut Tx<'_>,
     orders: impl IntoIterator<Item = (OrderId, Status)>,
 ) -> Result<(), StoreError> {
-    tx.execute_each(SET_STATUS, orders.into_iter().map(|(order, status)| params![order, status]))
+    tx.execute_all(&SET_STATUS, orders.into_iter().map(|(order, status)| params![order, status]))
         .map(|_| ())
 }
 
@@ -299,7 +325,7 @@ pub(crate) fn reservations(
     tx: &mut Tx<'_>,
     orders: &[OrderId],
 ) -> Result<Vec<(OrderId, Status, Basket)>, StoreError> {
-    tx.query_each(RESERVATION, orders.iter().map(|order| params![*order]), |row| {
+    tx.query_all(&RESERVATION, orders.iter().map(|order| params![*order]), |row| {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     })
 }
@@ -363,7 +389,7 @@ pub(crate) fn insert_purchases(
     let rows = purchases
         .iter()
         .map(|purchase| params![purchase.id, purchase.ingredient, purchase.asked_at]);
-    tx.execute_each(INSERT_PURCHASE, rows).map(|_| ())
+    tx.execute_all(&INSERT_PURCHASE, rows).map(|_| ())
 }
 
 /// Returns all purchases that are open.
@@ -386,7 +412,7 @@ pub(crate) fn answer_purchases(
     let now = tx.now();
     let rows =
         answers.into_iter().map(|(id, status, quantity)| params![id, status.name(), quantity, now]);
-    Ok(tx.execute_each(ANSWER_PURCHASE, rows)?.into_iter().map(|changed| changed == 1).collect())
+    tx.change_all(&ANSWER_PURCHASE, rows)
 }
 
 /// Returns purchases older than `before`, newest first.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use chassis::{
-    database::{FromValue, Row, StoreError, ToValue, Tx, Value, ValueRef},
+    database::{FromValue, Many, Row, StoreError, ToValue, Tx, Value, ValueRef},
     params, timers,
 };
 use contracts::{
@@ -21,15 +21,35 @@ use crate::domain::{
 /// The kind of the timers that say when a dish is prepared; their subject is the order.
 pub(crate) const COOKING: &str = "cooking";
 
-const OPEN_TICKET: &str =
-    "INSERT INTO tickets (order_id, number, status, dish, recipe_version, needs, cooking_time_ms, traceparent)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (order_id) DO NOTHING";
-const RESERVE_TICKET: &str =
-    "UPDATE tickets SET status = 'reserved' WHERE order_id = ?1 AND status = 'requested'";
-const CANCEL_TICKET: &str = "UPDATE tickets SET status = 'cancelled'
-     WHERE order_id = ?1 AND status IN ('requested', 'reserved')";
-const ADVANCE_TICKET: &str = "UPDATE tickets SET status = ?2 WHERE order_id = ?1 AND status = ?3";
-const STATUS: &str = "SELECT order_id, status FROM tickets WHERE order_id = ?1";
+const OPEN_TICKET: Many = Many {
+    each: "INSERT INTO tickets (order_id, number, status, dish, recipe_version, needs, cooking_time_ms, traceparent)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (order_id) DO NOTHING",
+    all: "INSERT INTO tickets (order_id, number, status, dish, recipe_version, needs, cooking_time_ms, traceparent)
+         SELECT * FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::BIGINT[], $6::TEXT[],
+             $7::BIGINT[], $8::TEXT[])
+         ON CONFLICT (order_id) DO NOTHING RETURNING order_id",
+};
+const RESERVE_TICKET: Many = Many {
+    each: "UPDATE tickets SET status = 'reserved' WHERE order_id = ?1 AND status = 'requested'",
+    all: "UPDATE tickets SET status = 'reserved'
+         WHERE order_id = ANY($1::TEXT[]) AND status = 'requested' RETURNING order_id",
+};
+const CANCEL_TICKET: Many = Many {
+    each: "UPDATE tickets SET status = 'cancelled'
+         WHERE order_id = ?1 AND status IN ('requested', 'reserved')",
+    all: "UPDATE tickets SET status = 'cancelled'
+         WHERE order_id = ANY($1::TEXT[]) AND status IN ('requested', 'reserved') RETURNING order_id",
+};
+const ADVANCE_TICKET: Many = Many {
+    each: "UPDATE tickets SET status = ?2 WHERE order_id = ?1 AND status = ?3",
+    all: "UPDATE tickets SET status = turn.after
+         FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS turn (order_id, after, before)
+         WHERE tickets.order_id = turn.order_id AND tickets.status = turn.before",
+};
+const STATUS: Many = Many {
+    each: "SELECT order_id, status FROM tickets WHERE order_id = ?1",
+    all: "SELECT order_id, status FROM tickets WHERE order_id = ANY($1::TEXT[])",
+};
 // The condition of the index `tickets_open`, word for word: SQLite uses the index only then.
 const COUNT_OPEN: &str =
     "SELECT COUNT(*) FROM tickets WHERE status IN ('requested', 'reserved', 'cooking')";
@@ -42,44 +62,68 @@ const TICKET_FACTS: &str = "SELECT order_id, status, dish, needs FROM tickets WH
 const LOCK_RAIL: &str = "UPDATE rail SET turns = turns + 1 WHERE id = 1";
 const STOVES: &str = "SELECT stoves.number, retiring, ticket, dish, traceparent
      FROM stoves LEFT JOIN tickets ON order_id = ticket ORDER BY stoves.number";
-const CHANGE_STOVE: &str =
-    "UPDATE stoves SET ticket = ?2 WHERE number = ?1 AND COALESCE(ticket, '') = ?3";
-const ADD_STOVE: &str = "INSERT INTO stoves (number, ticket, retiring) VALUES (?1, NULL, 0)";
-const RETIRE_STOVE: &str = "UPDATE stoves SET retiring = ?2 WHERE number = ?1";
+const CHANGE_STOVE: Many = Many {
+    each: "UPDATE stoves SET ticket = ?2 WHERE number = ?1 AND COALESCE(ticket, '') = COALESCE(?3, '')",
+    all: "UPDATE stoves SET ticket = turn.after
+         FROM UNNEST($1::BIGINT[], $2::TEXT[], $3::TEXT[]) AS turn (number, after, before)
+         WHERE stoves.number = turn.number AND COALESCE(stoves.ticket, '') = COALESCE(turn.before, '')",
+};
+const ADD_STOVE: Many = Many {
+    each: "INSERT INTO stoves (number, ticket, retiring) VALUES (?1, NULL, 0)",
+    all: "INSERT INTO stoves (number, ticket, retiring) SELECT number, NULL, 0 FROM UNNEST($1::BIGINT[]) AS number",
+};
+const RETIRE_STOVE: Many = Many {
+    each: "UPDATE stoves SET retiring = ?2 WHERE number = ?1",
+    all: "UPDATE stoves SET retiring = given.retiring
+         FROM UNNEST($1::BIGINT[], $2::BIGINT[]) AS given (number, retiring)
+         WHERE stoves.number = given.number",
+};
 const REMOVE_RETIRED: &str = "DELETE FROM stoves WHERE retiring = 1 AND ticket IS NULL";
 
 const LOCK_MENU: &str = "UPDATE menu SET version = version WHERE id = 1";
 const MENU_VERSION: &str = "SELECT version FROM menu WHERE id = 1";
 const SET_MENU_VERSION: &str = "UPDATE menu SET version = ?1 WHERE id = 1";
 const RECIPES: &str = "SELECT name, version, needs, cooking_time_ms FROM recipes";
-const SAVE_RECIPE: &str =
-    "INSERT INTO recipes (name, version, needs, cooking_time_ms) VALUES (?1, ?2, ?3, ?4)
-     ON CONFLICT (name) DO UPDATE SET version = excluded.version, needs = excluded.needs,
-     cooking_time_ms = excluded.cooking_time_ms";
-const REMOVE_RECIPE: &str = "DELETE FROM recipes WHERE name = ?1";
+const SAVE_RECIPE: Many = Many {
+    each: "INSERT INTO recipes (name, version, needs, cooking_time_ms) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (name) DO UPDATE SET version = excluded.version, needs = excluded.needs,
+         cooking_time_ms = excluded.cooking_time_ms",
+    all: "INSERT INTO recipes (name, version, needs, cooking_time_ms)
+         SELECT * FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::TEXT[], $4::BIGINT[])
+         ON CONFLICT (name) DO UPDATE SET version = excluded.version, needs = excluded.needs,
+         cooking_time_ms = excluded.cooking_time_ms",
+};
+const REMOVE_RECIPE: Many = Many {
+    each: "DELETE FROM recipes WHERE name = ?1",
+    all: "DELETE FROM recipes WHERE name = ANY($1::TEXT[])",
+};
 
-/// Every statement of this file, for the test that prepares them.
+/// Every statement of this file that both engines run, for the test that prepares them.
 #[cfg(test)]
-const STATEMENTS: [&str; 21] = [
-    OPEN_TICKET,
-    RESERVE_TICKET,
-    CANCEL_TICKET,
-    ADVANCE_TICKET,
-    STATUS,
+const STATEMENTS: [&str; 11] = [
     COUNT_OPEN,
     HAS_WORK,
     WAITING,
     TICKET_FACTS,
     LOCK_RAIL,
     STOVES,
-    CHANGE_STOVE,
-    ADD_STOVE,
-    RETIRE_STOVE,
     REMOVE_RETIRED,
     LOCK_MENU,
     MENU_VERSION,
     SET_MENU_VERSION,
     RECIPES,
+];
+/// Every statement of this file for many rows.
+#[cfg(test)]
+const MANY: [Many; 10] = [
+    OPEN_TICKET,
+    RESERVE_TICKET,
+    CANCEL_TICKET,
+    ADVANCE_TICKET,
+    STATUS,
+    CHANGE_STOVE,
+    ADD_STOVE,
+    RETIRE_STOVE,
     SAVE_RECIPE,
     REMOVE_RECIPE,
 ];
@@ -129,7 +173,7 @@ pub(crate) fn open_tickets(
             trace
         ]);
     }
-    Ok(tx.execute_each(OPEN_TICKET, rows)?.into_iter().map(|opened| opened == 1).collect())
+    tx.change_all(&OPEN_TICKET, rows)
 }
 
 /// Opens tickets that are cancelled from the start; returns the orders that had none.
@@ -141,7 +185,7 @@ pub(crate) fn open_cancelled(
     let rows = orders.iter().map(|order| {
         params![order, 0_i64, TicketStatus::Cancelled, "", 0_i64, "{}", 0_i64, nothing]
     });
-    let opened = tx.execute_each(OPEN_TICKET, rows)?;
+    let opened = tx.change_all(&OPEN_TICKET, rows)?;
     Ok(those_that_changed(orders, opened))
 }
 
@@ -150,11 +194,11 @@ pub(crate) fn reserve_tickets(
     tx: &mut Tx<'_>,
     orders: &[OrderId],
 ) -> Result<Vec<OrderId>, StoreError> {
-    let changed = tx.execute_each(RESERVE_TICKET, orders.iter().map(|order| params![order]))?;
+    let changed = tx.change_all(&RESERVE_TICKET, orders.iter().map(|order| params![order]))?;
     Ok(orders
         .iter()
         .zip(changed)
-        .filter(|(_, changed)| *changed == 0)
+        .filter(|(_, changed)| !changed)
         .map(|(order, _)| *order)
         .collect())
 }
@@ -164,17 +208,12 @@ pub(crate) fn cancel_tickets(
     tx: &mut Tx<'_>,
     orders: &BTreeSet<OrderId>,
 ) -> Result<Vec<OrderId>, StoreError> {
-    let changed = tx.execute_each(CANCEL_TICKET, orders.iter().map(|order| params![order]))?;
+    let changed = tx.change_all(&CANCEL_TICKET, orders.iter().map(|order| params![order]))?;
     Ok(those_that_changed(orders, changed))
 }
 
-fn those_that_changed(orders: &BTreeSet<OrderId>, changed: Vec<u64>) -> Vec<OrderId> {
-    orders
-        .iter()
-        .zip(changed)
-        .filter(|(_, changed)| *changed == 1)
-        .map(|(order, _)| *order)
-        .collect()
+fn those_that_changed(orders: &BTreeSet<OrderId>, changed: Vec<bool>) -> Vec<OrderId> {
+    orders.iter().zip(changed).filter(|(_, changed)| *changed).map(|(order, _)| *order).collect()
 }
 
 /// Returns how tickets stand; orders that have none are left out.
@@ -183,7 +222,7 @@ pub(crate) fn statuses<'a>(
     orders: impl IntoIterator<Item = &'a OrderId>,
 ) -> Result<Vec<(OrderId, TicketStatus)>, StoreError> {
     let rows = orders.into_iter().map(|order| params![order]);
-    tx.query_each(STATUS, rows, |row| Ok((row.get(0)?, row.get(1)?)))
+    tx.query_all(&STATUS, rows, |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Returns how many tickets are requested, reserved or cooking.
@@ -266,9 +305,9 @@ pub(crate) fn stoves(tx: &mut Tx<'_>) -> Result<Vec<Stove>, StoreError> {
 /// Puts stoves in and takes them out.
 pub(crate) fn install(tx: &mut Tx<'_>, installation: &Installation) -> Result<(), StoreError> {
     let Installation { added, retired, kept } = installation;
-    tx.execute_each(ADD_STOVE, added.iter().map(|number| params![number]))?;
+    tx.execute_all(&ADD_STOVE, added.iter().map(|number| params![number]))?;
     let marked = retired.iter().map(|number| params![number, true]);
-    tx.execute_each(RETIRE_STOVE, marked.chain(kept.iter().map(|number| params![number, false])))?;
+    tx.execute_all(&RETIRE_STOVE, marked.chain(kept.iter().map(|number| params![number, false])))?;
     tx.execute(REMOVE_RETIRED, &[]).map(|_| ())
 }
 
@@ -285,25 +324,18 @@ pub(crate) fn save_turn(tx: &mut Tx<'_>, turn: &Turn) -> Result<(), StoreError> 
     if !completed.iter().all(|completed| *completed) {
         return Err(StoreError::conflict("another kitchen has finished the same dish"));
     }
-    let nothing = || Value::Text(String::new());
-    let stoves = turn.stoves.iter().map(|(number, before, after)| {
-        [number.to_value(), after.to_value(), before.map_or_else(nothing, |order| order.to_value())]
-    });
-    if !all_changed(&tx.execute_each(CHANGE_STOVE, stoves)?) {
+    let stoves = turn.stoves.iter().map(|(number, before, after)| params![number, after, before]);
+    if tx.execute_all(&CHANGE_STOVE, stoves)? != turn.stoves.len() as u64 {
         return Err(StoreError::conflict("another kitchen has taken the same stove"));
     }
     let tickets = turn.tickets.iter().map(|(order, before, after)| params![order, after, before]);
-    if !all_changed(&tx.execute_each(ADVANCE_TICKET, tickets)?) {
+    if tx.execute_all(&ADVANCE_TICKET, tickets)? != turn.tickets.len() as u64 {
         return Err(StoreError::conflict("another kitchen has taken the same ticket"));
     }
     if turn.freed_retiring {
         tx.execute(REMOVE_RETIRED, &[])?;
     }
     Ok(())
-}
-
-fn all_changed(counts: &[u64]) -> bool {
-    counts.iter().all(|count| *count == 1)
 }
 
 /// Keeps all others from changing the menu until this transaction ends.
@@ -341,8 +373,8 @@ pub(crate) fn save_menu(tx: &mut Tx<'_>, revision: &Revision) -> Result<(), Stor
             recipe.cooking_time_ms
         ]);
     }
-    tx.execute_each(SAVE_RECIPE, rows)?;
-    tx.execute_each(REMOVE_RECIPE, revision.changes.removed.iter().map(|name| params![name]))?;
+    tx.execute_all(&SAVE_RECIPE, rows)?;
+    tx.execute_all(&REMOVE_RECIPE, revision.changes.removed.iter().map(|name| params![name]))?;
     tx.execute(SET_MENU_VERSION, &params![revision.menu.version]).map(|_| ())
 }
 
@@ -366,13 +398,14 @@ mod tests {
     };
     use contracts::services::KITCHEN;
 
-    use super::STATEMENTS;
+    use super::{MANY, STATEMENTS};
 
     async fn prepare_all(location: Location) {
         let floor = Floor::new(location, Bus::in_process(), Clock::System);
         let service = floor.open(KITCHEN, crate::MIGRATIONS).await.unwrap();
         let prepare = |tx: &mut chassis::database::Tx<'_>| {
-            STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql))
+            STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql))?;
+            tx.prepare_all(&MANY)
         };
         service.database().write(prepare).await.unwrap();
         floor.close().await;

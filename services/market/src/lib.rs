@@ -32,7 +32,7 @@ mod store;
 use buyer::Buyer;
 pub use domain::QUANTITY_SOLD_MAX;
 pub use farmers::ANSWER_BYTES_MAX;
-pub use store::STATEMENTS;
+pub use store::{MANY, STATEMENTS};
 
 const MIGRATIONS: Migrations = Migrations {
     owner: services::MARKET,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use chassis::{
-    database::{Row, StoreError, Tx},
+    database::{Many, Row, StoreError, Tx},
     params,
 };
 use contracts::{PurchaseId, api::audit::PurchaseFact};
@@ -13,25 +13,48 @@ use crate::{
     domain::{Purchase, Status},
 };
 
-const INSERT_NEW: &str =
-    "INSERT INTO purchases (id, ingredient, status, under_way, quantity, asked_at)
-    VALUES (?1, ?2, 'open', 1, 0, ?3) ON CONFLICT (id) DO NOTHING RETURNING id";
-const PURCHASE: &str =
-    "SELECT id, ingredient, status, under_way, quantity FROM purchases WHERE id = ?1";
-const BEGIN_CALL: &str =
-    "UPDATE purchases SET under_way = 1, asked_at = ?2 WHERE id = ?1 AND status = 'open'";
-const GIVE_UP: &str = "UPDATE purchases SET status = 'unknown', under_way = 0, answered_at = ?2
-    WHERE id = ?1 AND status = 'open'";
-const END_CALL: &str = "UPDATE purchases
-    SET status = ?2, under_way = ?3, quantity = ?4, answered_at = ?5
-    WHERE id = ?1 AND status = 'open' RETURNING id";
+const INSERT_NEW: Many = Many {
+    each: "INSERT INTO purchases (id, ingredient, status, under_way, quantity, asked_at)
+        VALUES (?1, ?2, 'open', 1, 0, ?3) ON CONFLICT (id) DO NOTHING",
+    all: "INSERT INTO purchases (id, ingredient, status, under_way, quantity, asked_at)
+        SELECT id, ingredient, 'open', 1, 0, asked_at
+        FROM UNNEST($1::TEXT[], $2::TEXT[], $3::BIGINT[]) AS given (id, ingredient, asked_at)
+        ON CONFLICT (id) DO NOTHING RETURNING id",
+};
+const PURCHASE: Many = Many {
+    each: "SELECT id, ingredient, status, under_way, quantity FROM purchases WHERE id = ?1",
+    all: "SELECT id, ingredient, status, under_way, quantity FROM purchases WHERE id = ANY($1::TEXT[])",
+};
+const BEGIN_CALL: Many = Many {
+    each: "UPDATE purchases SET under_way = 1, asked_at = ?2 WHERE id = ?1 AND status = 'open'",
+    all: "UPDATE purchases SET under_way = 1, asked_at = given.asked_at
+        FROM UNNEST($1::TEXT[], $2::BIGINT[]) AS given (id, asked_at)
+        WHERE purchases.id = given.id AND purchases.status = 'open'",
+};
+const GIVE_UP: Many = Many {
+    each: "UPDATE purchases SET status = 'unknown', under_way = 0, answered_at = ?2
+        WHERE id = ?1 AND status = 'open'",
+    all: "UPDATE purchases SET status = 'unknown', under_way = 0, answered_at = given.answered_at
+        FROM UNNEST($1::TEXT[], $2::BIGINT[]) AS given (id, answered_at)
+        WHERE purchases.id = given.id AND purchases.status = 'open'",
+};
+const END_CALL: Many = Many {
+    each: "UPDATE purchases SET status = ?2, under_way = ?3, quantity = ?4, answered_at = ?5
+        WHERE id = ?1 AND status = 'open'",
+    all: "UPDATE purchases SET status = given.status, under_way = given.under_way,
+            quantity = given.quantity, answered_at = given.answered_at
+        FROM UNNEST($1::TEXT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[])
+            AS given (id, status, under_way, quantity, answered_at)
+        WHERE purchases.id = given.id AND purchases.status = 'open' RETURNING purchases.id",
+};
 const COUNT_OPEN: &str = "SELECT COUNT(*) FROM purchases WHERE status = 'open'";
 const PURCHASES: &str = "SELECT id, ingredient, status, quantity FROM purchases
     WHERE id > ?1 ORDER BY id LIMIT ?2";
 
-/// Every statement of the market, for the test that prepares them.
-pub const STATEMENTS: [&str; 7] =
-    [INSERT_NEW, PURCHASE, BEGIN_CALL, GIVE_UP, END_CALL, COUNT_OPEN, PURCHASES];
+/// Every statement of the market that both engines run, for the test that prepares them.
+pub const STATEMENTS: [&str; 2] = [COUNT_OPEN, PURCHASES];
+/// Every statement of the market for many rows.
+pub const MANY: [Many; 5] = [INSERT_NEW, PURCHASE, BEGIN_CALL, GIVE_UP, END_CALL];
 
 /// Saves those of the purchases that were never asked for, as under way; returns which these are.
 pub(crate) fn insert_new(
@@ -40,7 +63,8 @@ pub(crate) fn insert_new(
 ) -> Result<HashSet<PurchaseId>, StoreError> {
     let now = tx.now();
     let rows = intents.iter().map(|intent| params![intent.purchase, intent.ingredient, now]);
-    Ok(tx.query_each(INSERT_NEW, rows, |row| row.get(0))?.into_iter().collect())
+    let new = tx.change_all(&INSERT_NEW, rows)?;
+    Ok(those(intents.iter().map(|intent| intent.purchase), new))
 }
 
 /// Returns those of these purchases that there are.
@@ -48,7 +72,7 @@ pub(crate) fn purchases(
     tx: &mut Tx<'_>,
     ids: &[PurchaseId],
 ) -> Result<Vec<(PurchaseId, Purchase)>, StoreError> {
-    tx.query_each(PURCHASE, ids.iter().map(|id| params![id]), |row| {
+    tx.query_all(&PURCHASE, ids.iter().map(|id| params![id]), |row| {
         Ok((row.get(0)?, purchase_of(row)?))
     })
 }
@@ -66,7 +90,7 @@ pub(crate) fn begin_calls(
     ids: impl Iterator<Item = PurchaseId>,
 ) -> Result<(), StoreError> {
     let now = tx.now();
-    tx.execute_each(BEGIN_CALL, ids.map(|id| params![id, now])).map(|_| ())
+    tx.execute_all(&BEGIN_CALL, ids.map(|id| params![id, now])).map(|_| ())
 }
 
 /// Saves that the outcome of each of these open purchases can't be found out.
@@ -75,7 +99,7 @@ pub(crate) fn give_up(
     ids: impl Iterator<Item = PurchaseId>,
 ) -> Result<(), StoreError> {
     let now = tx.now();
-    tx.execute_each(GIVE_UP, ids.map(|id| params![id, now])).map(|_| ())
+    tx.execute_all(&GIVE_UP, ids.map(|id| params![id, now])).map(|_| ())
 }
 
 /// Saves what came of each purchase that is open; returns which these are.
@@ -92,7 +116,12 @@ pub(crate) fn end_calls(
         };
         params![receipt.purchase, receipt.status.name(), under_way, quantity, answered_at]
     });
-    Ok(tx.query_each(END_CALL, rows, |row| row.get(0))?.into_iter().collect())
+    let ended = tx.change_all(&END_CALL, rows)?;
+    Ok(those(receipts.iter().map(|receipt| receipt.purchase), ended))
+}
+
+fn those(ids: impl Iterator<Item = PurchaseId>, changed: Vec<bool>) -> HashSet<PurchaseId> {
+    ids.zip(changed).filter_map(|(id, changed)| changed.then_some(id)).collect()
 }
 
 /// Returns how many purchases are open.

@@ -29,7 +29,7 @@ const MIGRATIONS: Migrations = Migrations {
 
 /// Every statement of this service, for the test that has both engines prepare them.
 #[doc(hidden)]
-pub use store::STATEMENTS;
+pub use store::{MANY, STATEMENTS};
 
 /// The service. Clones are the same.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chassis::{
-    database::{Row, StoreError, ToValue, Tx, Value},
+    database::{Many, Row, StoreError, Tx},
     facts, params,
 };
 use contracts::{
@@ -18,17 +18,34 @@ use crate::domain::{Menu, Order};
 
 const TAKE_NUMBERS: &str =
     "UPDATE numbering SET last = last + CAST(?1 AS BIGINT) WHERE name = 'orders' RETURNING last";
-const INSERT: &str = "INSERT INTO orders
-         (number, id, idempotency_key, lines, requested_dish, dish, status, reason, placed_at, ended_at, revision)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING";
-const TAKE_BACK: &str = "DELETE FROM orders WHERE id = ?1";
-const BY_ID: &str =
-    "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision
-     FROM orders WHERE id = ?1";
-const BY_KEY: &str =
-    "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision,
-         idempotency_key, lines
-     FROM orders WHERE idempotency_key = ?1";
+const INSERT: Many = Many {
+    each: "INSERT INTO orders
+             (number, id, idempotency_key, lines, requested_dish, dish, status, reason, placed_at, ended_at, revision)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+    all: "INSERT INTO orders
+             (number, id, idempotency_key, lines, requested_dish, dish, status, reason, placed_at, ended_at, revision)
+         SELECT * FROM UNNEST($1::BIGINT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::TEXT[],
+             $7::TEXT[], $8::TEXT[], $9::BIGINT[], $10::BIGINT[], $11::BIGINT[])
+         ON CONFLICT DO NOTHING RETURNING number",
+};
+const TAKE_BACK: Many = Many {
+    each: "DELETE FROM orders WHERE id = ?1",
+    all: "DELETE FROM orders WHERE id = ANY($1::TEXT[])",
+};
+const BY_ID: Many = Many {
+    each: "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision
+         FROM orders WHERE id = ?1",
+    all: "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision
+         FROM orders WHERE id = ANY($1::TEXT[])",
+};
+const BY_KEY: Many = Many {
+    each: "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision,
+             idempotency_key, lines
+         FROM orders WHERE idempotency_key = ?1",
+    all: "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision,
+             idempotency_key, lines
+         FROM orders WHERE idempotency_key = ANY($1::TEXT[])",
+};
 const LIST: &str =
     "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision
      FROM orders
@@ -36,33 +53,31 @@ const LIST: &str =
          AND (CAST(?2 AS TEXT) IS NULL OR status = CAST(?2 AS TEXT))
          AND (CAST(?3 AS TEXT) IS NULL OR dish = CAST(?3 AS TEXT))
      ORDER BY number DESC LIMIT ?4";
-const ADVANCE: &str =
-    "UPDATE orders SET status = ?2, dish = ?3, reason = ?4, ended_at = ?5, revision = ?6
-     WHERE id = ?1 AND revision = CAST(?6 AS BIGINT) - 1";
+const ADVANCE: Many = Many {
+    each: "UPDATE orders SET status = ?2, dish = ?3, reason = ?4, ended_at = ?5, revision = ?6
+         WHERE id = ?1 AND revision = ?6 - 1",
+    all: "UPDATE orders SET status = given.status, dish = given.dish, reason = given.reason,
+             ended_at = given.ended_at, revision = given.revision
+         FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::BIGINT[], $6::BIGINT[])
+             AS given (id, status, dish, reason, ended_at, revision)
+         WHERE orders.id = given.id AND orders.revision = given.revision - 1 RETURNING orders.id",
+};
 const COUNT_OPEN: &str = "SELECT COUNT(*) FROM orders WHERE ended_at IS NULL";
 const MENU: &str = "SELECT dish FROM menu";
 const RAISE_MENU: &str =
     "UPDATE menu_version SET version = ?1 WHERE name = 'menu' AND version < ?1";
 const CLEAR_MENU: &str = "DELETE FROM menu";
-const ADD_TO_MENU: &str = "INSERT INTO menu (dish) VALUES (?1) ON CONFLICT DO NOTHING";
+const ADD_TO_MENU: Many = Many {
+    each: "INSERT INTO menu (dish) VALUES (?1) ON CONFLICT DO NOTHING",
+    all: "INSERT INTO menu (dish) SELECT UNNEST($1::TEXT[]) ON CONFLICT DO NOTHING",
+};
 const FACTS: &str = "SELECT id, status, dish FROM orders WHERE id > ?1 ORDER BY id LIMIT ?2";
 
-/// Every statement of this file.
-pub const STATEMENTS: [&str; 13] = [
-    TAKE_NUMBERS,
-    INSERT,
-    TAKE_BACK,
-    BY_ID,
-    BY_KEY,
-    LIST,
-    ADVANCE,
-    COUNT_OPEN,
-    MENU,
-    RAISE_MENU,
-    CLEAR_MENU,
-    ADD_TO_MENU,
-    FACTS,
-];
+/// Every statement of this file that both engines run.
+pub const STATEMENTS: [&str; 7] =
+    [TAKE_NUMBERS, LIST, COUNT_OPEN, MENU, RAISE_MENU, CLEAR_MENU, FACTS];
+/// Every statement of this file for many rows.
+pub const MANY: [Many; 6] = [INSERT, TAKE_BACK, BY_ID, BY_KEY, ADVANCE, ADD_TO_MENU];
 
 /// An order as one line of a request.
 #[derive(Clone, Debug)]
@@ -97,17 +112,17 @@ pub(crate) fn insert_new(tx: &mut Tx, lines: &[Line]) -> Result<Vec<bool>, Store
             order.revision
         ]
     });
-    Ok(tx.execute_each(INSERT, rows)?.into_iter().map(|inserted| inserted == 1).collect())
+    tx.change_all(&INSERT, rows)
 }
 
 /// Forgets orders of this very transaction.
 pub(crate) fn take_back(tx: &mut Tx, lines: &[&Line]) -> Result<(), StoreError> {
-    tx.execute_each(TAKE_BACK, lines.iter().map(|line| params![line.order.id])).map(|_| ())
+    tx.execute_all(&TAKE_BACK, lines.iter().map(|line| params![line.order.id])).map(|_| ())
 }
 
 /// Returns the orders with these ids.
 pub(crate) fn load(tx: &mut Tx, ids: &[OrderId]) -> Result<HashMap<OrderId, Order>, StoreError> {
-    let orders = tx.query_each(BY_ID, ids.iter().map(|id| params![id]), read)?;
+    let orders = tx.query_all(&BY_ID, ids.iter().map(|id| params![id]), read)?;
     Ok(orders.into_iter().map(|order| (order.id, order)).collect())
 }
 
@@ -116,7 +131,7 @@ pub(crate) fn find_by_keys(
     tx: &mut Tx,
     keys: &[&str],
 ) -> Result<HashMap<String, Line>, StoreError> {
-    let lines = tx.query_each(BY_KEY, keys.iter().map(|key| params![key]), |row| {
+    let lines = tx.query_all(&BY_KEY, keys.iter().map(|key| params![key]), |row| {
         let key: String = row.get(9)?;
         let lines = usize::try_from(row.get::<i64>(10)?).unwrap_or(0);
         Ok((key.clone(), Line { order: read(row)?, key: Some(key), lines }))
@@ -135,14 +150,11 @@ pub(crate) fn list(tx: &mut Tx, query: &ListOrders, limit: i64) -> Result<Vec<Or
 /// # Errors
 /// [`StoreError::Conflict`] if one was changed by another replica meanwhile: the batch is decided again.
 pub(crate) fn advance(tx: &mut Tx, orders: &[Order]) -> Result<(), StoreError> {
-    // In key order, so that two replicas never wait for each other in a circle.
-    let mut orders: Vec<&Order> = orders.iter().collect();
-    orders.sort_unstable_by_key(|order| order.id);
     let rows =
         orders.iter().map(|Order { id, status, dish, reason, ended_at, revision, .. }| {
             params![id, status, dish, reason, ended_at, revision]
         });
-    match tx.execute_each(ADVANCE, rows)?.iter().position(|changed| *changed == 0) {
+    match tx.change_all(&ADVANCE, rows)?.iter().position(|changed| !changed) {
         None => Ok(()),
         Some(at) => {
             Err(StoreError::conflict(format!("order {} was changed meanwhile", orders[at].id)))
@@ -168,8 +180,7 @@ pub(crate) fn raise_menu_version(tx: &mut Tx, version: i64) -> Result<bool, Stor
 /// Puts these dishes in the place of those on the menu.
 pub(crate) fn replace_menu(tx: &mut Tx, dishes: &[String]) -> Result<(), StoreError> {
     tx.execute(CLEAR_MENU, &[])?;
-    tx.execute_each(ADD_TO_MENU, dishes.iter().map(|dish| [dish.to_value()] as [Value; 1]))
-        .map(|_| ())
+    tx.execute_all(&ADD_TO_MENU, dishes.iter().map(|dish| params![dish])).map(|_| ())
 }
 
 /// Returns a page of facts for the audit.

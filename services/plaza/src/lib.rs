@@ -23,7 +23,7 @@ use commands::{
     sell::{Answer, Call, sell},
 };
 pub use domain::{DELAY_MS_MAX, InvalidSettings, QUANTITY_SOLD_MAX, default_settings};
-pub use store::{POSTGRESQL_STATEMENTS, STATEMENTS};
+pub use store::{MANY, POSTGRESQL_STATEMENTS, STATEMENTS};
 
 const MIGRATIONS: Migrations = Migrations {
     owner: services::PLAZA,

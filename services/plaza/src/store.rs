@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chassis::{
-    database::{Row, StoreError, Tx},
+    database::{Many, Row, StoreError, Tx},
     params,
 };
 use contracts::{
@@ -27,32 +27,36 @@ const DRAW_ANEW: &str = "UPDATE plaza SET calls = 0, drawn = 0 WHERE id = 1";
 const COUNT_CALLS: &str = "UPDATE plaza SET calls = calls + CAST(?1 AS BIGINT) WHERE id = 1
     RETURNING settings, preset, calls - CAST(?1 AS BIGINT), drawn";
 const COUNT_DRAWN: &str = "UPDATE plaza SET drawn = drawn + CAST(?1 AS BIGINT) WHERE id = 1";
-const SALE: &str = "SELECT key, ingredient, quantity FROM sales WHERE key = ?1";
-const INSERT_SALE: &str = "INSERT INTO sales (key, is_purchase, ingredient, quantity, sold_at)
-    VALUES (?1, ?2, ?3, ?4, ?5)";
+const SALE: Many = Many {
+    each: "SELECT key, ingredient, quantity FROM sales WHERE key = ?1",
+    all: "SELECT key, ingredient, quantity FROM sales WHERE key = ANY($1::TEXT[])",
+};
+const INSERT_SALE: Many = Many {
+    each: "INSERT INTO sales (key, is_purchase, ingredient, quantity, sold_at)
+        VALUES (?1, ?2, ?3, ?4, ?5)",
+    all: "INSERT INTO sales (key, is_purchase, ingredient, quantity, sold_at)
+        SELECT * FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::TEXT[], $4::BIGINT[], $5::BIGINT[])",
+};
 const PURCHASES: &str = "SELECT key, ingredient, quantity FROM sales
     WHERE key > ?1 AND is_purchase = 1 ORDER BY key LIMIT ?2";
-const ADD_TO_STAND: &str = "INSERT INTO stands (ingredient, sold, sales) VALUES (?1, ?2, ?3)
-    ON CONFLICT (ingredient) DO UPDATE
-    SET sold = stands.sold + excluded.sold, sales = stands.sales + excluded.sales";
+const ADD_TO_STAND: Many = Many {
+    each: "INSERT INTO stands (ingredient, sold, sales) VALUES (?1, ?2, ?3)
+        ON CONFLICT (ingredient) DO UPDATE
+        SET sold = stands.sold + excluded.sold, sales = stands.sales + excluded.sales",
+    all: "INSERT INTO stands (ingredient, sold, sales)
+        SELECT * FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::BIGINT[])
+        ON CONFLICT (ingredient) DO UPDATE
+        SET sold = stands.sold + excluded.sold, sales = stands.sales + excluded.sales",
+};
 const STANDS: &str = "SELECT ingredient, sold, sales FROM stands ORDER BY ingredient";
 
 /// Every statement that only PostgreSQL runs.
 pub const POSTGRESQL_STATEMENTS: [&str; 1] = [STATE_LOCKED];
 /// Every statement that both engines run, for the test that prepares them.
-pub const STATEMENTS: [&str; 11] = [
-    STATE,
-    INSERT_STATE,
-    SAVE_SETTINGS,
-    DRAW_ANEW,
-    COUNT_CALLS,
-    COUNT_DRAWN,
-    SALE,
-    INSERT_SALE,
-    PURCHASES,
-    ADD_TO_STAND,
-    STANDS,
-];
+pub const STATEMENTS: [&str; 8] =
+    [STATE, INSERT_STATE, SAVE_SETTINGS, DRAW_ANEW, COUNT_CALLS, COUNT_DRAWN, PURCHASES, STANDS];
+/// Every statement for many rows.
+pub const MANY: [Many; 3] = [SALE, INSERT_SALE, ADD_TO_STAND];
 
 /// What the plaza is, and how far its draws are.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,7 +160,7 @@ pub(crate) fn sales_by_key<'k>(
     tx: &mut Tx<'_>,
     keys: impl IntoIterator<Item = &'k str>,
 ) -> Result<Vec<(String, MadeSale)>, StoreError> {
-    tx.query_each(SALE, keys.into_iter().map(|key| params![key]), |row| {
+    tx.query_all(&SALE, keys.into_iter().map(|key| params![key]), |row| {
         Ok((row.get(0)?, MadeSale { ingredient: row.get(1)?, quantity: row.get(2)? }))
     })
 }
@@ -167,8 +171,8 @@ pub(crate) fn insert_sales(tx: &mut Tx<'_>, sales: &[(&Key, MadeSale)]) -> Resul
         return Ok(());
     }
     let now = tx.now();
-    tx.execute_each(
-        INSERT_SALE,
+    tx.execute_all(
+        &INSERT_SALE,
         sales.iter().map(|(key, sale)| {
             params![key.text(), key.is_purchase(), sale.ingredient, sale.quantity, now]
         }),
@@ -179,8 +183,8 @@ pub(crate) fn insert_sales(tx: &mut Tx<'_>, sales: &[(&Key, MadeSale)]) -> Resul
         *sold += sale.quantity;
         *count += 1;
     }
-    tx.execute_each(
-        ADD_TO_STAND,
+    tx.execute_all(
+        &ADD_TO_STAND,
         stands.into_iter().map(|(ingredient, (sold, count))| params![ingredient, sold, count]),
     )?;
     tx.execute(COUNT_DRAWN, &params![sales.len() as i64])?;

@@ -111,7 +111,10 @@ async fn evening(location: Location, faults: Faults) -> Summary {
         _ => &[],
     };
     twin.database()
-        .read(move |tx| board::STATEMENTS.iter().chain(of_one).try_for_each(|sql| tx.prepare(sql)))
+        .read(move |tx| {
+            board::STATEMENTS.iter().chain(of_one).try_for_each(|sql| tx.prepare(sql))?;
+            tx.prepare_all(&board::MANY)
+        })
         .await
         .unwrap();
     floor.close().await;

@@ -86,12 +86,12 @@ impl From<tokio_postgres::Error> for StoreError {
         if error.code().is_some_and(|code| code.code().starts_with("40")) {
             return Self::conflict(text);
         }
-        // Classes: 22 data exception, 23 integrity constraint, 42 syntax or access rule
+        // Classes: 21 cardinality violation, 22 data exception, 23 integrity constraint, 42 syntax or access rule
         // (https://www.postgresql.org/docs/current/errcodes-appendix.html).
         let of_the_piece = match error.as_db_error() {
-            Some(refusal) => {
-                ["22", "23", "42"].iter().any(|class| refusal.code().code().starts_with(class))
-            }
+            Some(refusal) => ["21", "22", "23", "42"]
+                .iter()
+                .any(|class| refusal.code().code().starts_with(class)),
             None => {
                 let io = error.source().is_some_and(|source| source.is::<std::io::Error>());
                 !error.is_closed() && !io

@@ -4,7 +4,6 @@
 use std::{collections::HashMap, time::Duration};
 
 use bytes::BytesMut;
-use futures_util::future::try_join_all;
 use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, NoTls, Statement};
@@ -13,8 +12,6 @@ use super::{Migrations, Row, StoreError, Value, ValueRef};
 
 /// How long a connection may take to be made.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// How many statements are on their way at once: enough to hide the way, few enough to bound what is buffered.
-const PIPELINE_MAX: usize = 256;
 
 /// How long a server may be silent before it is asked for a sign of life, and how long it may leave one unanswered: a
 /// machine that vanished does not say that it does.
@@ -181,92 +178,29 @@ impl Postgres {
         self.statement(sql).map(|_| ())
     }
 
-    pub(super) fn execute(
+    pub(super) fn execute<P: ToSql + Sync>(
         &mut self,
         sql: &'static str,
-        parameters: &[Value],
+        parameters: &[P],
     ) -> Result<u64, StoreError> {
         let statement = self.statement(sql)?;
         let session = self.session.as_ref().ok_or_else(no_session)?;
+        let parameters = parameters.iter().map(|parameter| parameter as &(dyn ToSql + Sync));
         Ok(self.runtime.block_on(session.client.execute_raw(&statement, parameters))?)
     }
 
-    pub(super) fn query<T>(
+    pub(super) fn query<P: ToSql + Sync, T>(
         &mut self,
         sql: &'static str,
-        parameters: &[Value],
+        parameters: &[P],
         mut each: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
+        let statement = self.statement(sql)?;
+        let session = self.session.as_ref().ok_or_else(no_session)?;
         let parameters: Vec<&(dyn ToSql + Sync)> =
-            parameters.iter().map(|value| value as _).collect();
-        let rows = self.rows(sql, &parameters)?;
+            parameters.iter().map(|parameter| parameter as _).collect();
+        let rows = self.runtime.block_on(session.client.query(&statement, &parameters))?;
         rows.iter().map(|row| each(&Row::Postgres(row))).collect()
-    }
-
-    /// Runs a statement whose parameters are of any type: for the arrays of the chassis' own tables.
-    pub(crate) fn rows(
-        &mut self,
-        sql: &'static str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
-        let statement = self.statement(sql)?;
-        let session = self.session.as_ref().ok_or_else(no_session)?;
-        Ok(self.runtime.block_on(session.client.query(&statement, parameters))?)
-    }
-
-    pub(super) fn execute_each(
-        &mut self,
-        sql: &'static str,
-        rows: impl Iterator<Item = impl AsRef<[Value]>>,
-    ) -> Result<Vec<u64>, StoreError> {
-        let statement = self.statement(sql)?;
-        let session = self.session.as_ref().ok_or_else(no_session)?;
-        let mut counts = Vec::new();
-        in_chunks(rows, |chunk| {
-            let sent = chunk.iter().map(|row| session.client.execute_raw(&statement, row.as_ref()));
-            counts.extend(self.runtime.block_on(try_join_all(sent))?);
-            Ok(())
-        })?;
-        Ok(counts)
-    }
-
-    pub(super) fn query_each<T>(
-        &mut self,
-        sql: &'static str,
-        rows: impl Iterator<Item = impl AsRef<[Value]>>,
-        mut each: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
-    ) -> Result<Vec<T>, StoreError> {
-        let statement = self.statement(sql)?;
-        let session = self.session.as_ref().ok_or_else(no_session)?;
-        let mut found = Vec::new();
-        in_chunks(rows, |chunk| {
-            let parameters: Vec<Vec<&(dyn ToSql + Sync)>> = chunk
-                .iter()
-                .map(|row| row.as_ref().iter().map(|value| value as _).collect())
-                .collect();
-            let sent = parameters.iter().map(|row| session.client.query(&statement, row));
-            for rows in self.runtime.block_on(try_join_all(sent))? {
-                for row in &rows {
-                    found.push(each(&Row::Postgres(row))?);
-                }
-            }
-            Ok(())
-        })?;
-        Ok(found)
-    }
-}
-
-/// Hands rows on in chunks of what may be on its way at once.
-fn in_chunks<R>(
-    mut rows: impl Iterator<Item = R>,
-    mut each: impl FnMut(&[R]) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    loop {
-        let chunk: Vec<R> = rows.by_ref().take(PIPELINE_MAX).collect();
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        each(&chunk)?;
     }
 }
 

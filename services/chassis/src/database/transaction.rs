@@ -120,24 +120,6 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Runs a statement once for each row of parameters, in their order; returns how many rows each changed.
-    ///
-    /// # Errors
-    /// As [`Tx::execute`].
-    pub fn execute_each(
-        &mut self,
-        sql: &'static str,
-        rows: impl IntoIterator<Item = impl AsRef<[Value]>>,
-    ) -> Result<Vec<u64>, StoreError> {
-        match self.connection {
-            Connection::Sqlite(sqlite) => rows
-                .into_iter()
-                .map(|parameters| sqlite.execute(sql, parameters.as_ref()))
-                .collect(),
-            Connection::Postgres(postgres) => postgres.execute_each(sql, rows.into_iter()),
-        }
-    }
-
     /// Asks, and reads each row of the answer.
     ///
     /// # Errors
@@ -151,29 +133,6 @@ impl<'a> Tx<'a> {
         match self.connection {
             Connection::Sqlite(sqlite) => sqlite.query(sql, parameters, each),
             Connection::Postgres(postgres) => postgres.query(sql, parameters, each),
-        }
-    }
-
-    /// Asks once for each row of parameters, in their order, and reads all rows of all answers. Statements with
-    /// `RETURNING` are asked, too.
-    ///
-    /// # Errors
-    /// As [`Tx::execute`].
-    pub fn query_each<T>(
-        &mut self,
-        sql: &'static str,
-        rows: impl IntoIterator<Item = impl AsRef<[Value]>>,
-        mut each: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
-    ) -> Result<Vec<T>, StoreError> {
-        match self.connection {
-            Connection::Sqlite(sqlite) => {
-                let mut found = Vec::new();
-                for parameters in rows {
-                    found.append(&mut sqlite.query(sql, parameters.as_ref(), &mut each)?);
-                }
-                Ok(found)
-            }
-            Connection::Postgres(postgres) => postgres.query_each(sql, rows.into_iter(), each),
         }
     }
 

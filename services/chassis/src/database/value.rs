@@ -4,7 +4,7 @@ use contracts::{Id, Ingredient, Timestamp, api::orders::OrderStatus};
 use uuid::Uuid;
 
 /// A value on its way into the database.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Value {
     /// TEXT.
     Text(String),
@@ -48,6 +48,16 @@ macro_rules! params {
 impl ToValue for Value {
     fn to_value(&self) -> Value {
         self.clone()
+    }
+}
+
+impl FromValue for Value {
+    fn from_value(value: ValueRef<'_>) -> Option<Self> {
+        Some(match value {
+            ValueRef::Text(text) => Self::Text(text.to_owned()),
+            ValueRef::Integer(integer) => Self::Integer(integer),
+            ValueRef::Null => Self::Null,
+        })
     }
 }
 

@@ -119,7 +119,7 @@ impl Work for CatchUp {
         let late = if looks_through { self.late(tx, cursor)? } else { Vec::new() };
         let read = |row: &Row<'_>| read_stored(self.relay.service(), row);
         let some = late.iter().take(room).map(|seq| params![*seq]);
-        self.rows = tx.query_each(AT, some, read)?;
+        self.rows = tx.query_all(&AT, some, read)?;
         self.complete = false;
         if late.len() > room {
             return Ok(());

@@ -25,7 +25,9 @@ async fn total(database: &Database) -> i64 {
 }
 
 fn raise(tx: &mut Tx<'_>, steps: &[i64]) -> Result<Vec<i64>, StoreError> {
-    tx.execute_each(RAISE, steps.iter().map(|step| params![*step]))?;
+    for step in steps {
+        tx.execute(RAISE, &params![*step])?;
+    }
     Ok(steps.to_vec())
 }
 
@@ -33,7 +35,6 @@ fn raise(tx: &mut Tx<'_>, steps: &[i64]) -> Result<Vec<i64>, StoreError> {
 async fn every_statement_of_the_chassis_is_understood() {
     let statements = [
         outbox::STATEMENTS.as_slice(),
-        consumer::STATEMENTS.as_slice(),
         dead_letters::STATEMENTS.as_slice(),
         facts::STATEMENTS.as_slice(),
         leases::STATEMENTS.as_slice(),
@@ -41,15 +42,23 @@ async fn every_statement_of_the_chassis_is_understood() {
         timers::STATEMENTS.as_slice(),
     ]
     .concat();
+    let many = [
+        outbox::MANY.as_slice(),
+        consumer::MANY.as_slice(),
+        leases::MANY.as_slice(),
+        retention::MANY.as_slice(),
+        timers::MANY.as_slice(),
+    ]
+    .concat();
     for ground in Ground::all() {
         let floor = ground.floor(Bus::in_process());
         let service = floor.open("orders", NOTEBOOK).await.unwrap();
-        let statements = statements.clone();
-        service
-            .database()
-            .read(move |tx| statements.iter().try_for_each(|sql| tx.prepare(sql)))
-            .await
-            .unwrap();
+        let (statements, many) = (statements.clone(), many.clone());
+        let prepare = move |tx: &mut Tx<'_>| {
+            statements.iter().try_for_each(|sql| tx.prepare(sql))?;
+            tx.prepare_all(&many)
+        };
+        service.database().read(prepare).await.unwrap();
         floor.close().await;
     }
 }

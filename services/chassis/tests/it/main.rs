@@ -6,6 +6,7 @@ mod bus_promises;
 mod database_promises;
 mod http_limits;
 mod leases_and_timers;
+mod many_rows;
 mod redis_losses;
 mod redis_memory;
 mod redis_replicas;

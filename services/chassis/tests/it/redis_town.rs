@@ -72,12 +72,13 @@ pub(crate) fn subjects() -> Vec<OrderId> {
 /// Changes these subjects, which locks their rows until the commit, and announces it.
 async fn change(database: &Database, orders: Vec<OrderId>) -> Result<(), StoreError> {
     let changed = database.write(move |tx| {
-        let names = orders.iter().map(|order| params![order.to_string()]);
-        tx.execute_each(
-            "INSERT INTO totals (name, value) VALUES (?1, 1)
-             ON CONFLICT (name) DO UPDATE SET value = totals.value + 1",
-            names,
-        )?;
+        for order in &orders {
+            tx.execute(
+                "INSERT INTO totals (name, value) VALUES (?1, 1)
+                 ON CONFLICT (name) DO UPDATE SET value = totals.value + 1",
+                &params![order.to_string()],
+            )?;
+        }
         tx.announce_all(orders.iter().map(|order| CancellationRequested { order: *order }));
         Ok(())
     });

@@ -41,8 +41,7 @@ async fn two_writers_lose_no_change_of_a_row_that_both_change() {
     let second = floors[1].open("orders", NOTEBOOK).await.unwrap();
     let forms = [&first, &second].map(|service| {
         service.database().form(|tx, steps: &[i64]| -> Result<Vec<()>, StoreError> {
-            tx.execute_each(RAISE, steps.iter().map(|step| params![*step]))?;
-            Ok(vec![(); steps.len()])
+            steps.iter().map(|step| tx.execute(RAISE, &params![*step]).map(|_| ())).collect()
         })
     });
     let guests: Vec<_> = (0..400)

@@ -107,8 +107,10 @@ pub(crate) fn note_events(
     _: &str,
     events: &[Arc<Envelope>],
 ) -> Result<(), StoreError> {
-    let rows = events.iter().map(|event| params![event.subject, event.id]);
-    tx.execute_each("INSERT INTO notes (subject, event) VALUES (?1, ?2)", rows).map(|_| ())
+    const NOTE: &str = "INSERT INTO notes (subject, event) VALUES (?1, ?2)";
+    events
+        .iter()
+        .try_for_each(|event| tx.execute(NOTE, &params![event.subject, event.id]).map(|_| ()))
 }
 
 /// Returns the subjects in the notebook, in order.

@@ -21,7 +21,7 @@ async fn every_statement_is_understood(place: Place) {
                 tx.prepare(sql)?;
             }
         }
-        Ok(())
+        tx.prepare_all(&store::MANY)
     });
     prepared.await.unwrap();
     floor.close().await;

@@ -11,7 +11,7 @@ use contracts::{
     PurchaseId,
     market::{BuyRequest, market_client::MarketClient, market_server::MarketServer},
 };
-use market::{Market, STATEMENTS};
+use market::{MANY, Market, STATEMENTS};
 use serde_json::json;
 
 use crate::parts::{Farmers, Told, floor_in, told};
@@ -57,8 +57,10 @@ async fn prepare_all(location: Location) {
     let floor = Floor::new(location, Bus::in_process(), Clock::System);
     let none = Migrations { owner: "market_statements", steps: &[] };
     let service = floor.open("market", none).await.unwrap();
-    let prepared =
-        service.database().write(|tx| STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql)));
+    let prepared = service.database().write(|tx| {
+        STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql))?;
+        tx.prepare_all(&MANY)
+    });
     prepared.await.unwrap();
     floor.close().await;
 }

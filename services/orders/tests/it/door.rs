@@ -79,7 +79,10 @@ impl Door {
         let twin =
             self.floor.open("orders", Migrations { owner: "twin", steps: &[] }).await.unwrap();
         twin.database()
-            .read(|tx| orders::STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql)))
+            .read(|tx| {
+                orders::STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql))?;
+                tx.prepare_all(&orders::MANY)
+            })
             .await
     }
 

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use chassis::{Clock, bus::Bus, database::Location, service::Floor, testing};
-use plaza::{POSTGRESQL_STATEMENTS, Plaza, STATEMENTS};
+use plaza::{MANY, POSTGRESQL_STATEMENTS, Plaza, STATEMENTS};
 use serde_json::json;
 
 use crate::{Stand, preset};
@@ -76,9 +76,10 @@ async fn prepare_all(location: Location) {
         "postgresql" => &POSTGRESQL_STATEMENTS,
         _ => &[],
     };
-    let prepared = service
-        .database()
-        .write(move |tx| STATEMENTS.iter().chain(of_one).try_for_each(|sql| tx.prepare(sql)));
+    let prepared = service.database().write(move |tx| {
+        STATEMENTS.iter().chain(of_one).try_for_each(|sql| tx.prepare(sql))?;
+        tx.prepare_all(&MANY)
+    });
     prepared.await.unwrap();
     floor.close().await;
 }

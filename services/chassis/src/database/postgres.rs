@@ -4,6 +4,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use bytes::BytesMut;
+use futures_util::future::join;
 use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, NoTls, Statement};
@@ -23,6 +24,9 @@ pub(super) fn notice_silence(config: &mut tokio_postgres::Config) {
     config.tcp_user_timeout(SILENCE_MAX);
 }
 
+/// Nothing is changed outside of a transaction that began and may: see `Postgres::run`.
+const OUTSIDE_READ_ONLY: &str = "SET default_transaction_read_only TO on;";
+
 /// Where a service's schema is.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
@@ -34,6 +38,8 @@ pub(crate) struct Postgres {
     runtime: OwnRuntime,
     address: Address,
     session: Option<Session>,
+    /// How to begin, while the transaction has not: its first statement takes that along.
+    beginning: Option<&'static str>,
 }
 
 /// A runtime that may be dropped wherever its connection is, within another runtime, too.
@@ -74,7 +80,7 @@ impl Postgres {
             .enable_all()
             .build()
             .map_err(|error| StoreError::engine(error.to_string()))?;
-        Ok(Self { runtime: OwnRuntime(Some(runtime)), address, session: None })
+        Ok(Self { runtime: OwnRuntime(Some(runtime)), address, session: None, beginning: None })
     }
 
     /// Makes sure of a connection; one that was lost is made anew.
@@ -96,7 +102,8 @@ impl Postgres {
             client
                 .batch_execute(&format!(
                     "SET search_path TO {schema}; SET statement_timeout TO 30000;
-                     SET idle_in_transaction_session_timeout TO 60000; SET lock_timeout TO 10000;"
+                     SET idle_in_transaction_session_timeout TO 60000; SET lock_timeout TO 10000;
+                     {OUTSIDE_READ_ONLY}"
                 ))
                 .await?;
             Ok::<_, StoreError>(client)
@@ -113,7 +120,12 @@ impl Postgres {
         runtime.block_on(async {
             let client = &mut session.client;
             // Replicas that start at once migrate one after the other; the lock ends with the session at the latest.
-            client.batch_execute("SET lock_timeout TO 0; SET statement_timeout TO 0;").await?;
+            client
+                .batch_execute(
+                    "SET lock_timeout TO 0; SET statement_timeout TO 0;
+                     SET default_transaction_read_only TO off;",
+                )
+                .await?;
             client
                 .execute("SELECT pg_advisory_lock(hashtextextended($1, 7373))", &[&schema])
                 .await?;
@@ -142,15 +154,49 @@ impl Postgres {
                 .execute("SELECT pg_advisory_unlock(hashtextextended($1, 7373))", &[&schema])
                 .await?;
             client
-                .batch_execute("SET lock_timeout TO 10000; SET statement_timeout TO 30000;")
+                .batch_execute(&format!(
+                    "SET lock_timeout TO 10000; SET statement_timeout TO 30000; {OUTSIDE_READ_ONLY}"
+                ))
                 .await?;
             migrated
         })
     }
 
-    pub(super) fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
+    /// Begins a transaction on the way to its first statement, which costs no way of its own.
+    pub(super) const fn begin(&mut self, sql: &'static str) {
+        self.beginning = Some(sql);
+    }
+
+    /// Ends a transaction. One in which nothing was said has not begun.
+    pub(super) fn end(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        if self.beginning.take().is_some() {
+            return Ok(());
+        }
         let session = self.session.as_ref().ok_or_else(no_session)?;
         Ok(self.runtime.block_on(session.client.batch_execute(sql))?)
+    }
+
+    /// Runs a statement. If the transaction can't begin, the session lets it change nothing.
+    fn run<T>(
+        &mut self,
+        sql: &'static str,
+        run: impl AsyncFnOnce(&Client, &Statement) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, StoreError> {
+        let statement = self.statement(sql)?;
+        let beginning = self.beginning.take();
+        let client = &self.session.as_ref().ok_or_else(no_session)?.client;
+        let done = self.runtime.block_on(async {
+            match beginning {
+                None => run(client, &statement).await,
+                // What is polled first is sent first.
+                Some(begin) => {
+                    let (begun, done) =
+                        join(client.batch_execute(begin), run(client, &statement)).await;
+                    begun.and(done)
+                }
+            }
+        });
+        Ok(done?)
     }
 
     /// Returns whether the connection is gone, so that what it did last is not known.
@@ -183,10 +229,8 @@ impl Postgres {
         sql: &'static str,
         parameters: &[P],
     ) -> Result<u64, StoreError> {
-        let statement = self.statement(sql)?;
-        let session = self.session.as_ref().ok_or_else(no_session)?;
         let parameters = parameters.iter().map(|parameter| parameter as &(dyn ToSql + Sync));
-        Ok(self.runtime.block_on(session.client.execute_raw(&statement, parameters))?)
+        self.run(sql, async |client, statement| client.execute_raw(statement, parameters).await)
     }
 
     pub(super) fn query<P: ToSql + Sync, T>(
@@ -195,11 +239,10 @@ impl Postgres {
         parameters: &[P],
         mut each: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let statement = self.statement(sql)?;
-        let session = self.session.as_ref().ok_or_else(no_session)?;
         let parameters: Vec<&(dyn ToSql + Sync)> =
             parameters.iter().map(|parameter| parameter as _).collect();
-        let rows = self.runtime.block_on(session.client.query(&statement, &parameters))?;
+        let rows =
+            self.run(sql, async |client, statement| client.query(statement, &parameters).await)?;
         rows.iter().map(|row| each(&Row::Postgres(row))).collect()
     }
 }

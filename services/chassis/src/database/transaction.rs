@@ -228,11 +228,13 @@ impl Connection {
             Self::Sqlite(sqlite) => sqlite
                 .execute(if access == Access::Write { "BEGIN IMMEDIATE" } else { "BEGIN" }, &[])
                 .map(|_| ()),
-            Self::Postgres(postgres) => postgres.batch(if access == Access::Write {
-                "BEGIN"
-            } else {
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-            }),
+            Self::Postgres(postgres) => {
+                postgres.begin(match access {
+                    Access::Write => "BEGIN READ WRITE",
+                    Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                });
+                Ok(())
+            }
         }
         .map_err(as_engine)
     }
@@ -241,7 +243,7 @@ impl Connection {
     pub(super) fn commit(&mut self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.execute("COMMIT", &[]).map(|_| ()).map_err(as_engine),
-            Self::Postgres(postgres) => postgres.batch("COMMIT").map_err(|error| match error {
+            Self::Postgres(postgres) => postgres.end("COMMIT").map_err(|error| match error {
                 StoreError::Engine(why) if postgres.is_lost() => StoreError::Unknown(why),
                 error => as_engine(error),
             }),
@@ -258,7 +260,7 @@ impl Connection {
                 }
             }
             Self::Postgres(postgres) => {
-                if postgres.batch("ROLLBACK").is_err() {
+                if postgres.end("ROLLBACK").is_err() {
                     postgres.forget();
                 }
             }

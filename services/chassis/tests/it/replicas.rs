@@ -89,6 +89,26 @@ async fn a_connection_that_is_cut_is_made_anew() {
 }
 
 #[tokio::test]
+async fn nothing_is_changed_outside_of_a_transaction() {
+    let Some(ground) = postgres() else { return };
+    let floor = ground.floor(Bus::in_process());
+    let service = floor.open("orders", NOTEBOOK).await.unwrap();
+    // As if it could not have begun.
+    let outside = service.database().write(|tx| {
+        tx.execute("COMMIT", &[])?;
+        tx.execute(RAISE, &params![1_i64])
+    });
+    assert!(matches!(outside.await, Err(StoreError::Engine(_))));
+    let raised = service.database().write(|tx| tx.execute(RAISE, &params![1_i64]));
+    assert_eq!(raised.await.unwrap(), 1);
+    let total = service.database().read(|tx| {
+        tx.query_one("SELECT value FROM totals WHERE name = 'all'", &[], |row| row.get(0))
+    });
+    assert_eq!(total.await.unwrap(), Some(1_i64));
+    floor.close().await;
+}
+
+#[tokio::test]
 async fn two_writers_that_wait_for_each_other_both_get_through() {
     const RAISE_OWN: &str = "UPDATE totals SET value = value + 1 WHERE name = ?1";
     let Some(ground) = postgres() else { return };

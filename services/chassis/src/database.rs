@@ -17,6 +17,7 @@ use crate::{clock::Clock, outbox};
 mod arrays;
 mod error;
 mod migrations;
+mod planning;
 mod postgres;
 mod sqlite;
 mod transaction;

@@ -9,7 +9,7 @@ use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, NoTls, Statement};
 
-use super::{Migrations, Row, StoreError, Value, ValueRef};
+use super::{Migrations, Row, StoreError, Value, ValueRef, planning};
 
 /// How long a connection may take to be made.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -99,11 +99,12 @@ impl Postgres {
                 let _ = connection.await;
             });
             let schema = quoted(&address.schema);
+            let planning = planning::settings(address.config.get_options());
             client
                 .batch_execute(&format!(
                     "SET search_path TO {schema}; SET statement_timeout TO 30000;
                      SET idle_in_transaction_session_timeout TO 60000; SET lock_timeout TO 10000;
-                     {OUTSIDE_READ_ONLY}"
+                     {OUTSIDE_READ_ONLY} {planning}"
                 ))
                 .await?;
             Ok::<_, StoreError>(client)

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::{clock::Clock, outbox};
 
 mod arrays;
+mod batch;
 mod error;
 mod migrations;
 mod planning;
@@ -25,6 +26,8 @@ mod value;
 mod writer;
 
 pub use arrays::Many;
+pub use batch::{BATCH_MAX, WAITING_MAX};
+use batch::{Batch, FormQueue};
 pub use error::{StoreError, chain};
 pub use migrations::{Migration, Migrations};
 use transaction::Access;
@@ -32,8 +35,7 @@ pub(crate) use transaction::Connection;
 pub use transaction::{Row, Tx};
 pub use value::{FromValue, ToValue, Value, ValueRef};
 pub(crate) use writer::Work;
-pub use writer::{BATCH_MAX, WAITING_MAX};
-use writer::{Batch, FormQueue, Queue, Writer};
+use writer::{Queue, Writer};
 
 /// How many questions are asked at once.
 const READERS_MAX: usize = 4;
@@ -291,9 +293,28 @@ impl Database {
         &self,
         change: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
+        self.change(false, change).await
+    }
+
+    /// Changes something as [`Database::write`] does, in a transaction that it shares with nothing: so it waits for the
+    /// locks of others without having any but its own, and nobody waits for it in a circle.
+    pub(crate) async fn write_alone<T: Send + 'static>(
+        &self,
+        change: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
+        self.change(true, change).await
+    }
+
+    async fn change<T: Send + 'static>(
+        &self,
+        is_alone: bool,
+        change: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let command = move |tx: &mut Tx<'_>, _: &[()]| change(tx).map(|answer| vec![answer]);
-        self.push(Box::new(Batch::new(Arc::new(command), vec![((), reply)])));
+        let mut batch = Batch::new(Arc::new(command), vec![((), reply)]);
+        batch.is_alone = is_alone;
+        self.push(Box::new(batch));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 

@@ -16,18 +16,12 @@ use std::{
     },
 };
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tracing::{debug, error, warn};
 
 use super::{Access, Connection, StoreError, Tx};
 use crate::{clock::Clock, outbox};
 
-/// How many pieces a batch has at the most: enough that a commit costs each piece little, few enough that the first of
-/// them does not wait long for the last.
-pub const BATCH_MAX: usize = 256;
-/// How many pieces of one kind wait at the most; more are refused at once. At 20,000 a second this is a fifth of a
-/// second of work.
-pub const WAITING_MAX: usize = 4_096;
 /// How often work is decided at the most when others change the same at the same time.
 const DECISIONS_MAX: usize = 5;
 /// How much work of other kinds one transaction takes along.
@@ -41,6 +35,10 @@ pub(crate) trait Work: Send {
     fn run(&mut self, tx: &mut Tx<'_>, pieces: Range<usize>) -> Result<(), StoreError>;
     /// Tells some of the pieces how it ended: saved, or why not.
     fn settle(&mut self, pieces: Range<usize>, outcome: Result<(), StoreError>);
+    /// Returns whether no other work may be in its transaction.
+    fn wants_to_be_alone(&self) -> bool {
+        false
+    }
 }
 
 /// The queue before the writer.
@@ -102,7 +100,8 @@ impl Queue {
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let taken = state.works.len().min(WORKS_PER_TURN_MAX);
+        let together = state.works.iter().take_while(|work| !work.wants_to_be_alone()).count();
+        let taken = together.clamp(1, WORKS_PER_TURN_MAX);
         self.waiting.fetch_sub(taken, Ordering::Relaxed);
         Some(state.works.drain(..taken).collect())
     }
@@ -261,138 +260,22 @@ struct Saved {
     wakes: Vec<Arc<Notify>>,
 }
 
-/// Does the pieces of a batch, and answers each.
-pub(crate) type Command<P, A> =
-    dyn Fn(&mut Tx<'_>, &[P]) -> Result<Vec<A>, StoreError> + Send + Sync;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::batch::Batch;
 
-/// What one who waits is told.
-pub(crate) type Reply<A> = oneshot::Sender<Result<A, StoreError>>;
-
-/// A batch of pieces of one kind, each with one who waits for its answer.
-pub(crate) struct Batch<P, A> {
-    command: Arc<Command<P, A>>,
-    pieces: Vec<P>,
-    answers: Vec<Option<A>>,
-    replies: Vec<Option<Reply<A>>>,
-}
-
-impl<P, A> Batch<P, A> {
-    pub(crate) fn new(command: Arc<Command<P, A>>, pieces: Vec<(P, Reply<A>)>) -> Self {
-        let mut batch =
-            Self { command, pieces: Vec::new(), answers: Vec::new(), replies: Vec::new() };
-        batch.add(pieces);
-        batch
-    }
-
-    fn add(&mut self, pieces: impl IntoIterator<Item = (P, Reply<A>)>) {
-        for (piece, reply) in pieces {
-            self.pieces.push(piece);
-            self.answers.push(None);
-            self.replies.push(Some(reply));
+    #[test]
+    fn who_wants_to_be_alone_has_a_turn_of_its_own() {
+        let queue = Queue::default();
+        for is_alone in [false, false, true, true, false] {
+            let mut batch = Batch::<(), ()>::new(Arc::new(|_, _| Ok(Vec::new())), Vec::new());
+            batch.is_alone = is_alone;
+            queue.push(Box::new(batch));
         }
-    }
-}
-
-impl<P: Send, A: Send> Work for Batch<P, A> {
-    fn gather(&mut self) -> usize {
-        self.pieces.len()
-    }
-
-    fn run(&mut self, tx: &mut Tx<'_>, pieces: Range<usize>) -> Result<(), StoreError> {
-        let answers = (self.command)(tx, &self.pieces[pieces.clone()])?;
-        if answers.len() != pieces.len() {
-            return Err(StoreError::piece("the command did not answer each piece"));
-        }
-        for (place, answer) in self.answers[pieces].iter_mut().zip(answers) {
-            *place = Some(answer);
-        }
-        Ok(())
-    }
-
-    fn settle(&mut self, pieces: Range<usize>, outcome: Result<(), StoreError>) {
-        for piece in pieces {
-            let answer = match &outcome {
-                Ok(()) => self.answers[piece].take().ok_or(StoreError::Closed),
-                Err(error) => Err(error.clone()),
-            };
-            if let Some(reply) = self.replies[piece].take() {
-                // Whoever asked may have gone; what was saved stays saved.
-                let _ = reply.send(answer);
-            }
-        }
-    }
-}
-
-/// The turn of a [`Form`](super::Form): takes what is waiting when it comes.
-pub(crate) struct FormTurn<P, A> {
-    form: Arc<FormQueue<P, A>>,
-    batch: Batch<P, A>,
-}
-
-/// What waits at a form.
-pub(crate) struct FormQueue<P, A> {
-    command: Arc<Command<P, A>>,
-    queue: Arc<Queue>,
-    waiting: Mutex<Waiting<P, A>>,
-}
-
-struct Waiting<P, A> {
-    pieces: VecDeque<(P, Reply<A>)>,
-    has_turn: bool,
-}
-
-impl<P: Send + 'static, A: Send + 'static> FormQueue<P, A> {
-    pub(crate) fn new(queue: Arc<Queue>, command: Arc<Command<P, A>>) -> Arc<Self> {
-        Arc::new(Self {
-            command,
-            queue,
-            waiting: Mutex::new(Waiting { pieces: VecDeque::new(), has_turn: false }),
-        })
-    }
-
-    pub(crate) fn submit(
-        self: &Arc<Self>,
-        piece: P,
-    ) -> Result<oneshot::Receiver<Result<A, StoreError>>, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.pieces.len() >= WAITING_MAX {
-            return Err(StoreError::Busy { waiting: waiting.pieces.len() });
-        }
-        waiting.pieces.push_back((piece, reply));
-        let needs_turn = !std::mem::replace(&mut waiting.has_turn, true);
-        drop(waiting);
-        if needs_turn {
-            self.ask_for_turn();
-        }
-        Ok(answer)
-    }
-
-    fn ask_for_turn(self: &Arc<Self>) {
-        let batch = Batch::new(Arc::clone(&self.command), Vec::new());
-        self.queue.push(Box::new(FormTurn { form: Arc::clone(self), batch }));
-    }
-}
-
-impl<P: Send + 'static, A: Send + 'static> Work for FormTurn<P, A> {
-    fn gather(&mut self) -> usize {
-        let mut waiting = self.form.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = waiting.pieces.len().min(BATCH_MAX);
-        self.batch.add(waiting.pieces.drain(..taken));
-        waiting.has_turn = !waiting.pieces.is_empty();
-        let more = waiting.has_turn;
-        drop(waiting);
-        if more {
-            self.form.ask_for_turn();
-        }
-        taken
-    }
-
-    fn run(&mut self, tx: &mut Tx<'_>, pieces: Range<usize>) -> Result<(), StoreError> {
-        self.batch.run(tx, pieces)
-    }
-
-    fn settle(&mut self, pieces: Range<usize>, outcome: Result<(), StoreError>) {
-        self.batch.settle(pieces, outcome);
+        queue.close();
+        let turns: Vec<usize> =
+            std::iter::from_fn(|| queue.next_turn().map(|works| works.len())).collect();
+        assert_eq!((turns, queue.waiting()), (vec![2, 1, 1, 1], 0));
     }
 }

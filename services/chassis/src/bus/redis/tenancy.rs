@@ -159,7 +159,7 @@ impl Tenancy {
         let done = used.wait_for(|used| used.iter().all(|used| !used));
         let _ = tokio::time::timeout(END_MAX, done).await;
         let owner = self.owner.clone();
-        let released = self.database.write(move |tx| FAMILY.release(tx, &owner));
+        let released = self.database.write_alone(move |tx| FAMILY.release(tx, &owner));
         if let Err(error) = released.await {
             let service = self.database.service();
             warn!(service, "Could not give back what it has of the bus: {error}");
@@ -177,7 +177,8 @@ impl Tenancy {
             reads: self.reads.load(Ordering::Acquire),
         };
         let used = *self.used.borrow();
-        let turn = self.database.write(move |tx| turn(tx, &me, &used)).await?;
+        // Who takes a lease may wait for another replica that acts under it, and that one for whatever this one has locked.
+        let turn = self.database.write_alone(move |tx| turn(tx, &me, &used)).await?;
         let service = self.database.service();
         self.held.send_if_modified(|held| {
             let (relay, shards) = (turn.relay, turn.shards);

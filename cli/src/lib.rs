@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod config;
 mod docker;
+mod ecs;
 mod error;
 mod images;
 mod kubernetes;

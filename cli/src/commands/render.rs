@@ -1,6 +1,8 @@
+mod ecs;
+
 use std::{env, fs, path::PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::{
     commands::usage_error,
@@ -12,17 +14,23 @@ use crate::{
     yaml,
 };
 
-/// Print the manifests of an environment on Kubernetes
+/// Print the manifests of an environment, for Kubernetes or Amazon ECS
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Plain YAML, in the order in which it is to be applied. The files are those of manifests/kubernetes
 in the checkout around the current folder; elsewhere, those that this program was built with. An
 image has the tag of its content, as `chefcito build` made it last in that checkout, or else `dev`.
 
+For ECS a JSON document is printed for each service, and for the job `roles`, which is to be run
+before them: what `aws ecs register-task-definition --cli-input-json` takes. Tasks are for Fargate
+and find each other by the names of Service Connect, as `orders:8080`. How many there are, and who
+reaches whom, is said by ECS's services. The role, the log group and the secrets have to be there.
+
 Examples:
   chefcito render --env local
   chefcito render --env production --image-registry registry.example/chefcito --tag 1.4.0
-  chefcito render --env staging --namespace tasting | kubectl apply --server-side -f -")]
+  chefcito render --env staging --namespace tasting | kubectl apply --server-side -f -
+  chefcito render --env production --target ecs --region eu-central-1 --output tasks")]
 pub(crate) struct RenderArgs {
     /// Environment to print
     #[arg(long, value_enum)]
@@ -39,10 +47,24 @@ pub(crate) struct RenderArgs {
     /// File with the secrets of the local environment [default: its secrets.env in the checkout]
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
+    /// What it is to run on
+    #[arg(long, value_enum, default_value_t = Target::Kubernetes)]
+    target: Target,
+    #[command(flatten)]
+    ecs: ecs::EcsArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Target {
+    /// A cluster of Kubernetes
+    Kubernetes,
+    /// Amazon ECS on Fargate
+    Ecs,
 }
 
 pub(crate) fn run(args: RenderArgs, output: &Output) -> Result<()> {
-    let RenderArgs { env: overlay, namespace, image_registry, tag, secrets } = args;
+    let RenderArgs { env: overlay, namespace, image_registry, tag, secrets, target, ecs } = args;
+    ecs.check(target, overlay)?;
     let mut tree = Tree::find(&env::current_dir().unwrap_or_else(|_| "/".into()));
     if let Some(file) = secrets {
         if overlay != Overlay::Local {
@@ -57,6 +79,9 @@ pub(crate) fn run(args: RenderArgs, output: &Output) -> Result<()> {
     let images = manifests::images(image_registry.as_deref(), tag.as_deref(), &contents);
     let adjustments = Adjustments { namespace, images, ..Adjustments::default() };
     let objects = manifests::render(&tree, overlay, &adjustments)?;
+    if target == Target::Ecs {
+        return ecs.write(overlay, &objects, output);
+    }
     let texts: Vec<String> = objects.iter().map(|object| yaml::text_of(object.value())).collect();
     output.bytes(texts.join("---\n").as_bytes()).map_err(closed_or_broken)
 }

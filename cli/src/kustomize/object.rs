@@ -53,7 +53,7 @@ impl fmt::Display for Id {
 
 impl Object {
     /// Takes a value for an object; the error says what it lacks, or that nobody knows its kind.
-    pub(super) fn new(value: Value) -> Result<Self, String> {
+    pub(crate) fn new(value: Value) -> Result<Self, String> {
         let has = |pointer| {
             value.pointer(pointer).and_then(Value::as_str).is_some_and(|text| !text.is_empty())
         };

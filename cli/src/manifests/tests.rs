@@ -88,3 +88,34 @@ fn kubectl_makes_the_same_of_the_same_files() {
         assert_eq!(by_id(ours.iter().map(Object::value)), by_id(&theirs), "{overlay:?}");
     }
 }
+
+/// What Terraform makes for an environment is what its manifests ask for.
+#[test]
+fn terraform_makes_the_place_and_every_secret_that_is_asked_for() {
+    let read =
+        |path: &str| fs::read_to_string(root().join("manifests/terraform").join(path)).unwrap();
+    let made = read("modules/secrets/main.tf");
+    let names = made.split_once("names = toset(").unwrap().1;
+    let services = made.split_once("services = [").unwrap().1.split_once(']').unwrap().0;
+    for (overlay, folder) in [(Overlay::Staging, "staging"), (Overlay::Production, "production")] {
+        let objects = objects(overlay);
+        let namespace = objects.iter().find(|one| one.kind() == "Namespace").unwrap().name();
+        let root = read(&format!("{folder}/main.tf"));
+        let line = root.lines().find(|line| line.trim_start().starts_with("namespace "));
+        assert!(line.unwrap().ends_with(&format!("= \"{namespace}\"")), "{line:?}");
+        for (object, template) in pods(&objects) {
+            let secret = &template["spec"]["volumes"][0]["secret"];
+            assert_eq!(secret["secretName"], "secrets", "{}", object.name());
+            for item in secret["items"].as_array().unwrap() {
+                let key = item["key"].as_str().unwrap();
+                let is_made = match key.strip_suffix("-database-url") {
+                    Some(service) if service != "admin" => {
+                        services.contains(&format!("\"{service}\""))
+                    }
+                    _ => names.contains(&format!("\"{key}\"")),
+                };
+                assert!(is_made, "{folder}: nobody makes `{key}` of {}", object.name());
+            }
+        }
+    }
+}

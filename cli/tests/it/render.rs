@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::chefcito::Home;
 
 /// What `bootstrap env` prints, as far as a test cares.
@@ -127,4 +129,51 @@ fn what_can_not_be_asked_for_is_refused() {
         let ran = home.run(&[&["render"], bad].concat());
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran}");
     }
+}
+
+#[test]
+fn task_definitions_are_printed_or_written_to_files() {
+    let home = Home::new();
+    let arguments = ["render", "--env", "production", "--target", "ecs", "--tag", "1.4.0"];
+    let printed = home.must(&arguments).stdout;
+    let documents = serde_json::Deserializer::from_str(&printed).into_iter::<Value>();
+    let documents: Vec<Value> = documents.collect::<Result<_, _>>().unwrap();
+    let image = |document: &Value| document["containerDefinitions"][0]["image"].clone();
+    assert_eq!(image(&documents[0]), "chefcito-bootstrap:1.4.0");
+
+    let folder = home.path().join("tasks");
+    let output = [&arguments[..], &["--output", folder.to_str().unwrap()]].concat();
+    let written = home.must(&output);
+    assert_eq!(written.stdout, "");
+    assert!(written.stderr.starts_with("Wrote 7 task definitions to "), "{written}");
+    for document in documents {
+        let name = document["containerDefinitions"][0]["name"].as_str().unwrap();
+        let text = fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document);
+    }
+}
+
+#[test]
+fn what_is_for_another_target_is_a_usage_error() {
+    let home = Home::new();
+    let region = home.run(&["render", "--env", "production", "--region", "eu-central-1"]);
+    insta::assert_snapshot!(region, @r"
+    $ chefcito render --env production --region eu-central-1
+    stderr: error: --region is for --target ecs alone
+    stderr: 
+    stderr: Usage: chefcito render [OPTIONS] --env <ENV>
+    stderr: 
+    stderr: For more information, try '--help'.
+    exit code 2
+    ");
+    let local = home.run(&["render", "--env", "local", "--target", "ecs"]);
+    insta::assert_snapshot!(local, @r"
+    $ chefcito render --env local --target ecs
+    stderr: error: the local environment has databases of its own, which are for Kubernetes alone
+    stderr: 
+    stderr: Usage: chefcito render [OPTIONS] --env <ENV>
+    stderr: 
+    stderr: For more information, try '--help'.
+    exit code 2
+    ");
 }

@@ -1,0 +1,129 @@
+//! The variables of a container. What is in a ConfigMap becomes a value; what is in a Secret becomes a reference. On Kubernetes
+//! a service reads a secret from the file that `NAME_FILE` names, on ECS it finds it in `NAME`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+use serde_json::Value;
+
+use super::definition::{Secret, Variable};
+use crate::kustomize::Object;
+
+const FILE: &str = "_FILE";
+
+/// What the settings of an environment come from.
+#[derive(Debug)]
+pub(super) struct Settings<'a> {
+    /// The data of each ConfigMap.
+    maps: BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>,
+    /// The Services behind which nobody stands: names for each pod of another. ECS has no such names.
+    headless: BTreeSet<&'a str>,
+    /// What the names of secrets begin with.
+    secrets: &'a str,
+}
+
+impl<'a> Settings<'a> {
+    /// Finds them among the objects of an environment.
+    pub(super) fn of(objects: &'a [Object], secrets: &'a str) -> Self {
+        let of_kind = |kind: &'static str| objects.iter().filter(move |one| one.kind() == kind);
+        let data = |object: &'a Object| {
+            let data = object.value().get("data").and_then(Value::as_object).into_iter().flatten();
+            data.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect()
+        };
+        let is_headless = |object: &&Object| {
+            object.value().pointer("/spec/clusterIP").and_then(Value::as_str) == Some("None")
+        };
+        Self {
+            maps: of_kind("ConfigMap").map(|object| (object.name(), data(object))).collect(),
+            headless: of_kind("Service").filter(is_headless).map(Object::name).collect(),
+            secrets,
+        }
+    }
+
+    /// Returns the variables of a container, plain and secret ones, each by name.
+    ///
+    /// # Errors
+    /// What the container has that can't be a variable, or is lost as one.
+    pub(super) fn of_container(
+        &self,
+        pod: &PodSpec,
+        container: &Container,
+    ) -> Result<(Vec<Variable>, Vec<Secret>), String> {
+        let mut files = files(pod, container)?;
+        let (mut plain, mut secret) = (Vec::new(), Vec::new());
+        for (name, value) in self.variables(container)? {
+            let Some(own) = name.strip_suffix(FILE) else {
+                plain.push(Variable { name: name.into(), value: self.reachable(value) });
+                continue;
+            };
+            let key = files.remove(value);
+            let key = key.ok_or_else(|| format!("{name}, a file that is in no Secret"))?;
+            secret.push(Secret { name: own.into(), value_from: self.reference(&key) });
+        }
+        match files.into_keys().next() {
+            Some(path) => {
+                Err(format!("the secret {path}, which no variable ending in _FILE names"))
+            }
+            None => Ok((plain, secret)),
+        }
+    }
+
+    fn variables<'b>(
+        &'b self,
+        container: &'b Container,
+    ) -> Result<BTreeMap<&'b str, &'b str>, String> {
+        let mut variables = BTreeMap::new();
+        for source in container.env_from.iter().flatten() {
+            let map = match (&source.config_map_ref, &source.secret_ref, &source.prefix) {
+                (Some(map), None, None) => &map.name,
+                _ => return Err("variables from something else than a whole ConfigMap".into()),
+            };
+            let data = self.maps.get(map.as_str());
+            let data = data.ok_or_else(|| format!("no ConfigMap `{map}`"))?;
+            variables.extend(data.iter().map(|(name, value)| (*name, *value)));
+        }
+        for variable in container.env.iter().flatten() {
+            if variable.value_from.is_some() {
+                return Err(format!("{}, whose value comes from elsewhere", variable.name));
+            }
+            let value = variable.value.as_deref().unwrap_or_default();
+            let _before = variables.insert(variable.name.as_str(), value);
+        }
+        Ok(variables)
+    }
+
+    fn reference(&self, key: &str) -> String {
+        let prefix = self.secrets;
+        match prefix.starts_with("arn:") && prefix.contains(":secretsmanager:") {
+            // A key of the JSON in it, of its newest version.
+            true => format!("{prefix}:{key}::"),
+            false => format!("{prefix}{key}"),
+        }
+    }
+
+    /// Returns the addresses of a list that mean something here.
+    fn reachable(&self, value: &str) -> String {
+        let host = |address: &str| {
+            let (_, rest) = address.split_once("://")?;
+            rest.split([':', '/']).next().map(str::to_owned)
+        };
+        let is_reachable =
+            |one: &&str| host(one).is_none_or(|host| !self.headless.contains(host.as_str()));
+        value.split(',').filter(is_reachable).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// Returns the files that a container finds secrets in, each with the secret's name.
+fn files(pod: &PodSpec, container: &Container) -> Result<BTreeMap<String, String>, String> {
+    let mut files = BTreeMap::new();
+    for mount in container.volume_mounts.iter().flatten() {
+        let volume = pod.volumes.iter().flatten().find(|volume| volume.name == mount.name);
+        let items = volume.and_then(|volume| volume.secret.as_ref()?.items.as_ref());
+        let items = items.ok_or_else(|| {
+            format!("the volume `{}`, which is no Secret whose files are named", mount.name)
+        })?;
+        let folder = mount.mount_path.trim_end_matches('/');
+        files.extend(items.iter().map(|one| (format!("{folder}/{}", one.path), one.key.clone())));
+    }
+    Ok(files)
+}

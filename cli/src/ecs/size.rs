@@ -1,0 +1,88 @@
+//! How much a task gets.
+
+/// The units that ECS counts a CPU in.
+const UNITS: u64 = 1024;
+const GIBIBYTE: u64 = 1024;
+
+/// What Fargate sells: CPU units, and the least, the most and the step of memory in MiB.
+const SOLD: [(u64, u64, u64, u64); 7] = [
+    (256, GIBIBYTE / 2, 2 * GIBIBYTE, GIBIBYTE),
+    (512, GIBIBYTE, 4 * GIBIBYTE, GIBIBYTE),
+    (1_024, 2 * GIBIBYTE, 8 * GIBIBYTE, GIBIBYTE),
+    (2_048, 4 * GIBIBYTE, 16 * GIBIBYTE, GIBIBYTE),
+    (4_096, 8 * GIBIBYTE, 30 * GIBIBYTE, GIBIBYTE),
+    (8_192, 16 * GIBIBYTE, 60 * GIBIBYTE, 4 * GIBIBYTE),
+    (16_384, 32 * GIBIBYTE, 120 * GIBIBYTE, 8 * GIBIBYTE),
+];
+
+/// The size of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) cpu_units: u64,
+    pub(super) mebibytes: u64,
+}
+
+impl Size {
+    /// Returns the smallest size that has as much; `None` if Fargate has none.
+    pub(super) fn smallest(cpu_units: u64, mebibytes: u64) -> Option<Self> {
+        let (units, least, _, step) = SOLD
+            .into_iter()
+            .find(|(units, _, most, _)| *units >= cpu_units && *most >= mebibytes)?;
+        let mebibytes = if mebibytes <= least {
+            least
+        } else {
+            // The smallest begins at half a step.
+            mebibytes.next_multiple_of(step)
+        };
+        Some(Self { cpu_units: units, mebibytes })
+    }
+}
+
+/// Reads a quantity of CPU, as `50m` or `2`.
+pub(super) fn cpu_units(quantity: &str) -> Result<u64, String> {
+    let (number, per) = quantity.strip_suffix('m').map_or((quantity, 1), |number| (number, 1000));
+    let number: u64 = number
+        .parse()
+        .map_err(|_| format!("the quantity `{quantity}`, which should be like 50m or 2"))?;
+    Ok((number * UNITS).div_ceil(per))
+}
+
+/// Reads a quantity of memory, as `128Mi` or `2Gi`.
+pub(super) fn mebibytes(quantity: &str) -> Result<u64, String> {
+    let number = |suffix| quantity.strip_suffix(suffix).and_then(|text| text.parse::<u64>().ok());
+    number("Mi")
+        .or_else(|| Some(number("Gi")? * GIBIBYTE))
+        .ok_or_else(|| format!("the quantity `{quantity}`, which should be like 128Mi or 2Gi"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_read_and_others_named() {
+        assert_eq!([cpu_units("50m"), cpu_units("2"), cpu_units("1m")], [Ok(52), Ok(2048), Ok(2)]);
+        assert_eq!([mebibytes("128Mi"), mebibytes("2Gi")], [Ok(128), Ok(2048)]);
+        for odd in ["", "m", "-1", "0.5", "1k"] {
+            assert!(cpu_units(odd).unwrap_err().contains(&format!("`{odd}`")));
+        }
+        for odd in ["", "Mi", "1M", "128", "1.5Gi"] {
+            assert!(mebibytes(odd).unwrap_err().contains(&format!("`{odd}`")));
+        }
+    }
+
+    #[test]
+    fn a_task_has_the_smallest_size_that_is_sold_and_large_enough() {
+        let size =
+            |cpu, memory| Size::smallest(cpu, memory).map(|one| (one.cpu_units, one.mebibytes));
+        assert_eq!(size(1, 1), Some((256, 512)));
+        assert_eq!(size(256, 512), Some((256, 512)));
+        assert_eq!(size(256, 513), Some((256, 1024)));
+        assert_eq!(size(256, 2049), Some((512, 3072)));
+        assert_eq!(size(257, 1), Some((512, 1024)));
+        assert_eq!(size(8_192, 20_000), Some((8_192, 20_480)));
+        assert_eq!(size(16_384, 122_880), Some((16_384, 122_880)));
+        assert_eq!(size(16_385, 1), None);
+        assert_eq!(size(1, 122_881), None);
+    }
+}

@@ -5,6 +5,7 @@ mod build;
 mod cancel;
 mod completions;
 mod dead_letters;
+mod deploy;
 mod doctor;
 mod down;
 mod exec;
@@ -28,6 +29,7 @@ mod up;
 
 use std::{
     fmt::{self, Write},
+    net::SocketAddr,
     process::ExitCode,
 };
 
@@ -120,6 +122,7 @@ enum Command {
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Render(render::RenderArgs),
+    Deploy(deploy::DeployArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -137,7 +140,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ),
     ("Feed", &["seed", "order", "cancel", "plaza", "keys", "dead-letters"]),
     ("Watch and prove", &["status", "logs", "story", "audit"]),
-    ("Elsewhere", &["render"]),
+    ("Elsewhere", &["render", "deploy"]),
     ("This machine", &["doctor", "completions", "man"]),
 ];
 
@@ -254,6 +257,7 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
             wait_for(async |signals| signals.or(doctor::run(args, environment, output)).await)
         }
         Command::Render(args) => render::run(args, output),
+        Command::Deploy(args) => wait_for(async |signals| deploy::run(args, output, signals).await),
         Command::Completions(args) => completions::run(&args, output),
         Command::Man(args) => man::run(&args, output),
         Command::House(args) => house::run(&args, environment),
@@ -288,13 +292,22 @@ pub(crate) fn usage_error(command: &str, what: impl fmt::Display) -> CliError {
     })
 }
 
+/// Returns where the gateway is reached, and sees that it is.
+///
+/// # Errors
+/// [`CliError::NotRunning`] or [`CliError::Crashed`] if no house runs here.
+fn address(environment: &Environment) -> Result<SocketAddr> {
+    let address = environment.address()?;
+    runtimes::kubernetes::find_way(environment)?;
+    Ok(address)
+}
+
 /// Returns a client of the house that runs in the environment, with the local admin key.
 ///
 /// # Errors
 /// [`CliError::NotRunning`] or [`CliError::Crashed`] if none does; [`CliError::Io`] if the key can't be read.
 pub(crate) fn connect(environment: &Environment) -> Result<Client> {
-    let address = environment.address()?;
-    runtimes::kubernetes::find_way(environment)?;
+    let address = address(environment)?;
     Ok(Client::new(address, &environment.admin_key()?).map_err(anyhow::Error::from)?)
 }
 

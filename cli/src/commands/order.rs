@@ -168,7 +168,7 @@ pub(crate) async fn place_and_follow(
 }
 
 fn target(environment: &Environment) -> Result<Target> {
-    Ok(Target { address: environment.address()?, key: environment.admin_key()? })
+    Ok(Target { address: super::address(environment)?, key: environment.admin_key()? })
 }
 
 /// Carries out the plan and shows how far it is; a first signal ends it, a second one at once.

@@ -87,7 +87,7 @@ pub(crate) fn run(args: RenderArgs, output: &Output) -> Result<()> {
 }
 
 /// Reads the name of a namespace, as RFC 1123 has labels.
-fn namespace(text: &str) -> Result<String, &'static str> {
+pub(super) fn namespace(text: &str) -> Result<String, &'static str> {
     const LENGTH_MAX: usize = 63;
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let is_label = !text.is_empty()
@@ -100,7 +100,7 @@ fn namespace(text: &str) -> Result<String, &'static str> {
         .ok_or("up to 63 lower-case letters, digits and hyphens make one")
 }
 
-fn registry(text: &str) -> Result<String, &'static str> {
+pub(super) fn registry(text: &str) -> Result<String, &'static str> {
     let is_plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:/[]".contains(&byte);
     let is_path = !text.is_empty() && text.bytes().all(is_plain) && !text.contains("//");
@@ -109,7 +109,7 @@ fn registry(text: &str) -> Result<String, &'static str> {
         .ok_or("it should be like registry.example:5000/chefcito")
 }
 
-fn tag(text: &str) -> Result<String, &'static str> {
+pub(super) fn tag(text: &str) -> Result<String, &'static str> {
     const LENGTH_MAX: usize = 128;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let is_tag = !text.is_empty()

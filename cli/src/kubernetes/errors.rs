@@ -1,6 +1,10 @@
 //! What a cluster's refusals and silences mean, in our words.
 
-use std::{error::Error as _, path::PathBuf, time::Duration};
+use std::{
+    error::Error as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use kube::{
     Error,
@@ -259,10 +263,6 @@ pub(super) fn bad_context(context: &str, error: KubeconfigError) -> CliError {
                 lacks(path)
             )
         }
-        KubeconfigError::LoadClientCertificate(LoadDataError::ReadFile(_, path))
-        | KubeconfigError::LoadClientKey(LoadDataError::ReadFile(_, path)) => {
-            format!("the credentials of the context `{context}` are not there: {}", lacks(path))
-        }
         _ => format!("the context `{context}` can't be used"),
     };
     let source = error.source().map(|source| innermost(source).into());
@@ -270,6 +270,17 @@ pub(super) fn bad_context(context: &str, error: KubeconfigError) -> CliError {
         what,
         format!("mend the kubeconfig; `kubectl --context {context} version` must work"),
         source,
+    )
+}
+
+pub(super) fn no_credentials(context: &str, path: &Path) -> CliError {
+    no_cluster(
+        format!(
+            "the credentials of the context `{context}` are not there: `{}` can't be read",
+            path.display()
+        ),
+        "log in to the cluster anew, or mend the kubeconfig",
+        None,
     )
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::future::try_join_all;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api,
     api::{
@@ -123,6 +124,28 @@ impl Object {
         &mut self.inner
     }
 
+    /// Gives it a label.
+    pub(crate) fn set_label(&mut self, key: &str, value: &str) {
+        let labels = self.inner.metadata.labels.get_or_insert_default();
+        let _before = labels.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// Returns what a manifest would have to say to make it what it is: without what the server keeps for itself.
+    pub(crate) fn as_wanted(&self) -> Self {
+        let mut wanted = self.clone();
+        wanted.inner.metadata = ObjectMeta {
+            name: self.inner.metadata.name.clone(),
+            namespace: self.inner.metadata.namespace.clone(),
+            labels: self.inner.metadata.labels.clone(),
+            annotations: self.inner.metadata.annotations.clone(),
+            ..ObjectMeta::default()
+        };
+        if let Some(data) = wanted.inner.data.as_object_mut() {
+            let _status = data.remove("status");
+        }
+        wanted
+    }
+
     /// Returns whether it belongs to no namespace.
     pub(crate) fn is_of_cluster(&self) -> bool {
         self.kind() == "Namespace"
@@ -212,8 +235,8 @@ impl Cluster {
         self.list(&("", "v1", "Namespace"), None, selector).await
     }
 
-    /// Returns all objects of the kinds that we make that have a label, those apart that other objects made. A kind that may
-    /// not be listed is an error only if it is needed.
+    /// Returns all objects of the kinds that we make that have a label, those apart that other objects made. A kind that the
+    /// cluster does not know, or that may not be listed, is an error only if it is needed.
     ///
     /// # Errors
     /// What the cluster refuses.
@@ -225,8 +248,12 @@ impl Cluster {
     ) -> Result<Vec<Object>, ClusterError> {
         let lists =
             KINDS.iter().map(async |kind| match self.list(kind, Some(namespace), selector).await {
-                Err(error) if error.is_unknown_kind() => Ok(Vec::new()),
-                Err(error) if error.is_forbidden() && !needed.contains(kind.2) => Ok(Vec::new()),
+                Err(error)
+                    if (error.is_unknown_kind() || error.is_forbidden())
+                        && !needed.contains(kind.2) =>
+                {
+                    Ok(Vec::new())
+                }
                 listed => listed,
             });
         let listed = try_join_all(lists).await?;

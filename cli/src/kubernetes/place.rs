@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kube::config::{Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, Kubeconfig, KubeconfigError};
 use serde::{Deserialize, Serialize};
 
 use super::errors;
@@ -77,19 +77,35 @@ impl Kubeconfigs {
         Ok(Self { files, merged })
     }
 
+    /// Returns who logs in by a context.
+    fn user(&self, context: &str) -> Option<&AuthInfo> {
+        let named = self.merged.contexts.iter().find(|one| one.name == context)?;
+        let user = named.context.as_ref()?.user.as_ref()?;
+        self.merged.auth_infos.iter().find(|one| one.name == *user)?.auth_info.as_ref()
+    }
+
     /// Returns the name of the context that is meant.
     ///
     /// # Errors
-    /// [`CliError::NoCluster`] if there is no such context, with those that there are.
+    /// [`CliError::NoCluster`] if there is no such context, with those that there are, or its credentials are not there.
     pub(super) fn context(&self, wanted: Option<&str>) -> Result<String> {
         let known: Vec<&str> =
             self.merged.contexts.iter().map(|context| context.name.as_str()).collect();
         match wanted.or(self.merged.current_context.as_deref()).filter(|name| !name.is_empty()) {
-            Some(name) if known.contains(&name) => Ok(name.to_owned()),
+            Some(name) if known.contains(&name) => match self.user(name).and_then(missing) {
+                Some(path) => Err(errors::no_credentials(name, &path)),
+                None => Ok(name.to_owned()),
+            },
             Some(name) => Err(errors::no_context(Some(name), &known, &self.files)),
             None => Err(errors::no_context(None, &known, &self.files)),
         }
     }
+}
+
+/// Returns the first file of a user that is not there: the library would only tell that something is missing.
+fn missing(user: &AuthInfo) -> Option<PathBuf> {
+    let named = [&user.client_certificate, &user.client_key, &user.token_file];
+    named.into_iter().flatten().map(PathBuf::from).find(|path| !path.exists())
 }
 
 /// Returns whether the kubeconfig of a place has a context.

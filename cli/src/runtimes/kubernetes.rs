@@ -3,6 +3,7 @@
 
 mod apply;
 mod change;
+mod deploy;
 mod down;
 mod exec;
 mod forwarder;
@@ -10,6 +11,7 @@ mod images;
 mod labels;
 mod local;
 mod plan;
+mod reach;
 mod rollout;
 mod secrets;
 mod site;
@@ -19,6 +21,7 @@ mod wanted;
 
 pub(crate) use self::{
     change::{restart, scale, start},
+    deploy::{Deployment, deploy, foresee},
     down::{down, stop},
     exec::exec,
     forwarder::{find_way, forward},

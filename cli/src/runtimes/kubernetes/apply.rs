@@ -64,16 +64,12 @@ impl Applying<'_> {
         stream::iter(answers).buffer_unordered(ASKED_MAX).try_collect().await
     }
 
-    /// Carries the steps out, wave by wave.
+    /// Makes, changes and replaces what the steps say, wave by wave. What is too much stays for [`Applying::prune`]: as long as
+    /// the former pods run, they may need it.
     ///
     /// # Errors
     /// What the cluster refuses; what was done by then stays done, and another try goes on from there.
-    pub(super) async fn carry_out(
-        &self,
-        steps: &[Step],
-        wanted: &Wanted,
-        observed: &[Object],
-    ) -> Result<()> {
+    pub(super) async fn carry_out(&self, steps: &[Step], wanted: &Wanted) -> Result<()> {
         let (mut touched, mut replaced) = (BTreeSet::new(), BTreeSet::new());
         for step in steps {
             match step {
@@ -96,6 +92,14 @@ impl Applying<'_> {
             let all = stream::iter(applied).buffer_unordered(ASKED_MAX);
             all.try_collect::<()>().await?;
         }
+        Ok(())
+    }
+
+    /// Removes what the steps say.
+    ///
+    /// # Errors
+    /// What the cluster refuses; another try goes on from there.
+    pub(super) async fn prune(&self, steps: &[Step], observed: &[Object]) -> Result<()> {
         let removed = |object: &&Object| {
             steps.iter().any(|step| matches!(step, Step::Remove { id } if *id == object.id()))
         };
@@ -105,7 +109,11 @@ impl Applying<'_> {
         Ok(())
     }
 
-    async fn remove(&self, object: &Object) -> Result<()> {
+    /// Removes an object, and waits until it is gone.
+    ///
+    /// # Errors
+    /// [`CliError::Failed`] if it does not go.
+    pub(super) async fn remove(&self, object: &Object) -> Result<()> {
         self.output.detail(format_args!("remove {}", object.id()));
         let gone = self.cluster.remove(object, self.namespace, GOING_WAIT_MAX).await?;
         match gone {

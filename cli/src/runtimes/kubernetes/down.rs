@@ -92,7 +92,7 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
     // Nothing else changes: what is not as it should be, `up` sees to.
     let mut steps = plan(&objects, &observed, &forecasts);
     steps.retain(|step| matches!(step, Step::Change { id, .. } if objects.has_pods(id)));
-    try_join(forwarder::end(environment), applying.carry_out(&steps, &objects, &observed)).await?;
+    try_join(forwarder::end(environment), applying.carry_out(&steps, &objects)).await?;
     output.status(format_args!("`{}` is stopped", environment.name()));
     Ok(())
 }

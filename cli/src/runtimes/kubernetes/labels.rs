@@ -1,7 +1,5 @@
 //! How what is ours is told from what is others'.
 
-use crate::state::EnvironmentName;
-
 /// Who looks after an object, as Kubernetes recommends to say it.
 pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Ourselves.
@@ -9,6 +7,6 @@ pub(super) const CHEFCITO: &str = "chefcito";
 /// Which environment an object is of.
 pub(super) const ENVIRONMENT: &str = "chefcito.dev/environment";
 /// Returns what selects all that is of an environment.
-pub(super) fn of_environment(name: &EnvironmentName) -> String {
+pub(super) fn of_environment(name: &str) -> String {
     format!("{MANAGED_BY}={CHEFCITO},{ENVIRONMENT}={name}")
 }

@@ -85,7 +85,7 @@ impl<'a> Site<'a> {
     /// # Errors
     /// What the cluster refuses.
     pub(super) async fn observe(&self) -> Result<Vec<Object>> {
-        let selector = labels::of_environment(self.environment.name());
+        let selector = labels::of_environment(&self.environment.name().to_string());
         let needed = ["Deployment", "StatefulSet", "Service", "ConfigMap", "Secret"];
         Ok(self.cluster.labelled(&self.namespace, &selector, &needed.into()).await?)
     }

@@ -2,11 +2,9 @@
 
 use std::{
     collections::BTreeSet,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
     time::{Duration, Instant},
 };
 
-use contracts::{Timestamp, api::gateway::Status};
 use tokio::time::sleep;
 
 use super::{
@@ -15,13 +13,13 @@ use super::{
     images::{Delivery, Loads},
     labels, local,
     plan::{Step, plan},
+    reach::{await_answer, choose_port, remember},
     rollout::Rollout,
     secrets,
     site::{self, Site},
     wanted::Wanted as WantedObjects,
 };
 use crate::{
-    client::Client,
     commands::{self, order, seed},
     config::{PORT_DEFAULT, Settings},
     error::{CliError, Result},
@@ -29,16 +27,14 @@ use crate::{
     output::Output,
     process,
     progress::Waiting,
-    runtimes::{self, ChangeLock, Program, Wanted, embedded},
+    runtimes::{self, ChangeLock, Wanted, embedded},
     signals::Signals,
     state::{ClusterRecord, Environment, write_json},
 };
 
-/// How many ports after the default one are tried.
-const PORTS_TRIED_MAX: u16 = 100;
 /// How long a namespace of the same name may take to go.
 const GOING_WAIT_MAX: Duration = Duration::from_secs(60);
-/// How often it is looked whether it has gone, and whether the gateway answers.
+/// How often it is looked whether it has gone.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What one command made, so that it can be unmade.
@@ -72,27 +68,25 @@ pub(crate) async fn up(
     output: &Output,
     signals: &mut Signals,
 ) -> Result<()> {
-    let mut made = Made { state: !environment.folder().exists(), ..Made::default() };
-    let result = signals.or(bring_up(wanted, environment, output, &mut made)).await;
-    if wanted.foreground && result.is_ok() {
-        let shown = signals.or(commands::logs::follow_containers(environment, output)).await;
-        if matches!(shown, Err(CliError::Interrupted | CliError::Terminated)) {
-            signals.or(super::stop(environment, output)).await?;
-        }
-        return shown;
-    }
-    match result {
-        Err(signal @ (CliError::Interrupted | CliError::Terminated)) => {
-            // A second signal ends even this.
-            signals.or(made.undo(wanted, environment, output)).await.and(Err(signal))
-        }
+    let made = Made { state: !environment.folder().exists(), ..Made::default() };
+    let work = async |made: &mut Made| match bring_up(wanted, environment, output, made).await {
         // What never came to be leaves no state.
         Err(error) if made.state && !made.all && !made.cluster => {
             embedded::forget_all(environment)?;
             Err(error)
         }
         result => result,
+    };
+    let undo = async |made: Made| made.undo(wanted, environment, output).await;
+    signals.or_undo(made, work, undo).await?;
+    if !wanted.foreground {
+        return Ok(());
     }
+    let shown = signals.or(commands::logs::follow_containers(environment, output)).await;
+    if shown.as_ref().is_err_and(CliError::is_signal) {
+        signals.or(super::stop(environment, output)).await?;
+    }
+    shown
 }
 
 impl Made {
@@ -132,7 +126,8 @@ fn settings(wanted: &Wanted, environment: &Environment) -> Result<Settings> {
     runtimes::refuse_another(wanted.settings.runtime, environment)?;
     let mut settings = wanted.settings.clone();
     if let Some(last) = environment.last_settings()? {
-        settings.replicas = last.replicas;
+        let meant = std::mem::replace(&mut settings.replicas, last.replicas);
+        settings.replicas.extend(meant);
     }
     Ok(settings)
 }
@@ -255,9 +250,8 @@ async fn bring_up(
     write_json(&environment.settings_file(), &settings)?;
     let record = remember(&site, port, mapped != Some(port), &prospect.steps)?;
     delivery.load(&prospect.loads).await?;
-    applying(&site, wanted)
-        .carry_out(&prospect.steps, &prospect.objects, &prospect.observed)
-        .await?;
+    let applying = applying(&site, wanted);
+    applying.carry_out(&prospect.steps, &prospect.objects).await?;
     let rollout = Rollout {
         cluster: &site.cluster,
         namespace: &site.namespace,
@@ -266,6 +260,7 @@ async fn bring_up(
         wait_max: wanted.timeout,
     };
     rollout.wait(&prospect.objects).await?;
+    applying.prune(&prospect.steps, &prospect.observed).await?;
     if record.is_forwarded {
         forwarder::ensure(environment, port)?;
     }
@@ -338,82 +333,6 @@ async fn refuse_others(site: &Site<'_>, prospect: &Prospect) -> Result<()> {
         hint: "choose another `--name`, which is another namespace, or remove them".into(),
         source: None,
     })
-}
-
-/// Returns the port on loopback: the one that it has or that the cluster maps, the one asked for, or a free one.
-fn choose_port(settings: &Settings, environment: &Environment, mapped: Option<u16>) -> Result<u16> {
-    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    let has = environment.cluster()?.map(|record| record.port).or(mapped);
-    match (settings.port, has) {
-        (None | Some(0), Some(port)) => Ok(port),
-        (Some(asked), Some(port)) if asked == port => Ok(port),
-        (Some(0), None) => {
-            let bound =
-                TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|one| one.local_addr());
-            Ok(bound.map_err(CliError::io(|| "find a free port".into()))?.port())
-        }
-        (Some(asked), _) if is_free(asked) => Ok(asked),
-        (Some(asked), _) => {
-            let holder = process::port_holder(asked).map(|holder| holder.to_string());
-            Err(CliError::PortTaken { port: asked, holder })
-        }
-        (None, None) => (PORT_DEFAULT..PORT_DEFAULT + PORTS_TRIED_MAX)
-            .find(|port| is_free(*port))
-            .ok_or(CliError::PortTaken { port: PORT_DEFAULT, holder: None }),
-    }
-}
-
-/// Writes down where the environment is. What runs unchanged keeps its time.
-fn remember(
-    site: &Site<'_>,
-    port: u16,
-    is_forwarded: bool,
-    steps: &[Step],
-) -> Result<ClusterRecord> {
-    let before = site.environment.cluster()?;
-    let record = ClusterRecord {
-        place: site.cluster.place().clone(),
-        server: site.cluster.server().to_owned(),
-        namespace: site.namespace.clone(),
-        port,
-        is_forwarded,
-        version: Program::this().version,
-        started_at: match &before {
-            Some(before) if steps.is_empty() => before.started_at,
-            _ => Timestamp::now(),
-        },
-    };
-    site.environment.remember_cluster(&record)?;
-    Ok(record)
-}
-
-/// Waits until the gateway says that all behind it are ready.
-async fn await_answer(
-    environment: &Environment,
-    port: u16,
-    since: Instant,
-    wait_max: Duration,
-    output: &Output,
-) -> Result<()> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let client = Client::new(address, &environment.admin_key()?).map_err(anyhow::Error::from)?;
-    let shown = Waiting::new(output, "Waiting until every service is ready");
-    loop {
-        let last = match client.get::<Status>("/v1/status").await {
-            Ok(status) if status.ready => return Ok(()),
-            Ok(status) => {
-                let unready = status.services.iter().filter(|(_, service)| !service.ready);
-                let names: Vec<&str> = unready.map(|(name, _)| name.as_str()).collect();
-                format!("not ready: {}", names.join(", "))
-            }
-            Err(error) => error.to_string(),
-        };
-        shown.say(format_args!("Waiting until every service is ready: {last}"));
-        if since.elapsed() >= wait_max {
-            return Err(CliError::NotReady { waited: wait_max, reason: last });
-        }
-        sleep(LOOK_EVERY).await;
-    }
 }
 
 fn tell(

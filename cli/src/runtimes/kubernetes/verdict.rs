@@ -13,6 +13,8 @@ use k8s_openapi::{
 
 /// A container that ended this often will not come up by waiting.
 const ENDS_MAX: i32 = 3;
+/// A job that failed this often will not be done by waiting.
+const FAILURES_MAX: i32 = 2;
 /// The annotation by which a Deployment numbers its sets of replicas.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
@@ -139,10 +141,16 @@ pub(super) fn of_job(it: &Job, pods: &[&Pod]) -> Verdict {
         return Verdict::Done;
     }
     let ours = || pods.iter().filter(|pod| is_owned(&pod.metadata, &it.metadata)).copied();
-    if let Some(failed) = has("Failed") {
-        let reason = failed.message.clone().unwrap_or_else(|| "it failed".into());
+    let failures = status.failed.unwrap_or(0);
+    let reason = match has("Failed") {
+        Some(failed) => Some(failed.message.clone().unwrap_or_else(|| "it failed".into())),
+        // It is tried again later and later; whoever waits here need not wait for all of that.
+        None => (failures >= FAILURES_MAX).then(|| format!("it failed {failures} times")),
+    };
+    if let Some(reason) = reason {
+        let ended = ours().filter(|pod| phase(pod) == Some("Failed"));
         let newest =
-            ours().max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
+            ended.max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
         return Verdict::Hopeless(Trouble {
             pod: newest.and_then(|pod| pod.metadata.name.clone()),
             container: None,
@@ -155,6 +163,10 @@ pub(super) fn of_job(it: &Job, pods: &[&Pod]) -> Verdict {
         Some(bad @ (Verdict::Hopeless(_) | Verdict::Stuck(_))) => bad,
         _ => Verdict::NotYet("it is not done yet".into()),
     }
+}
+
+fn phase(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.phase.as_deref()
 }
 
 /// Returns what is worst about pods; nothing if they are well.

@@ -172,6 +172,9 @@ fn a_job_is_done_or_failed_as_its_conditions_say() {
     let last = pod("j", json!({"phase": "Failed"}));
     let trouble = hopeless(of_job(&job(condition("Failed")), &[&last]));
     assert_eq!((trouble.reason.as_str(), trouble.pod.as_deref()), ("BackoffLimit", Some("j-pod")));
+    let again: Job =
+        parse(json!({"metadata": {"name": "roles", "uid": "j"}, "status": {"failed": 2}}));
+    assert_eq!(hopeless(of_job(&again, &[&last])).reason, "it failed 2 times");
 }
 
 #[test]

@@ -1,0 +1,215 @@
+//! `deploy`: what manifests lay out, onto a cluster that is not ours alone; and back to what it was, if it does not come up.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use super::{
+    apply::Applying,
+    labels,
+    plan::{Step, plan},
+    rollout::Rollout,
+    wanted::Wanted,
+};
+use crate::{
+    error::{CliError, Result},
+    kubernetes::{
+        Cluster, Place,
+        objects::{How, Id, Object},
+    },
+    kustomize,
+    output::Output,
+    signals::Signals,
+};
+
+/// What is to be deployed, and where.
+#[derive(Debug)]
+pub(crate) struct Deployment {
+    /// The cluster.
+    pub(crate) place: Place,
+    /// What the manifests lay out.
+    pub(crate) objects: Vec<kustomize::Object>,
+    /// Whether fields that others have set are taken over.
+    pub(crate) force: bool,
+    /// How long it may take.
+    pub(crate) timeout: Duration,
+}
+
+/// A deployment on its cluster: what there is, what there should be, and how to get there.
+struct Stage<'a> {
+    cluster: Cluster,
+    namespace: String,
+    wanted: Wanted,
+    observed: Vec<Object>,
+    steps: Vec<Step>,
+    force: bool,
+    output: &'a Output,
+}
+
+/// Says what [`deploy`] would do, each field of it.
+///
+/// # Errors
+/// As [`deploy`], as far as it can be known before.
+pub(crate) async fn foresee(deployment: &Deployment, output: &Output) -> Result<()> {
+    let stage = Stage::set(deployment, output).await?;
+    if stage.steps.is_empty() {
+        output.status(format_args!("Nothing to do: {} is as the manifests say", stage.told()));
+    }
+    for step in &stage.steps {
+        match step {
+            Step::Change { id, changes } => {
+                output.data(format_args!("change {id}"))?;
+                changes.iter().try_for_each(|change| output.data(format_args!("    {change}")))?;
+            }
+            step => output.data(step)?,
+        }
+    }
+    Ok(())
+}
+
+/// Applies what differs, watches it come up, and removes what is too much. If it does not come up, or a signal ends it,
+/// everything is made what it was.
+///
+/// # Errors
+/// What the cluster refuses; [`CliError::Rollout`] or [`CliError::NotReady`] if it did not come up.
+pub(crate) async fn deploy(
+    deployment: &Deployment,
+    output: &Output,
+    signals: &mut Signals,
+) -> Result<()> {
+    let since = Instant::now();
+    let stage = signals.or(Stage::set(deployment, output)).await?;
+    if stage.steps.is_empty() {
+        output.status(format_args!("Nothing to do: {} is as the manifests say", stage.told()));
+        return Ok(());
+    }
+    let rollout = Rollout {
+        cluster: &stage.cluster,
+        namespace: &stage.namespace,
+        output,
+        since,
+        wait_max: deployment.timeout,
+    };
+    let applying = stage.applying();
+    let brought_up = async {
+        applying.carry_out(&stage.steps, &stage.wanted).await?;
+        rollout.wait(&stage.wanted).await
+    };
+    if let Err(error) = signals.or(brought_up).await {
+        output.status(format_args!("Rolling back: {}", what_happened(&error)));
+        // A second signal ends even this.
+        return match signals.or(stage.roll_back()).await {
+            Ok(()) => {
+                output.status(format_args!("{} is what it was before", stage.told()));
+                Err(error)
+            }
+            Err(failed) => {
+                output.error(&error);
+                Err(CliError::Failed {
+                    what: format!("{} could not be rolled back", stage.told()),
+                    hint: "deploy the former version again; `--dry-run` shows what differs from it"
+                        .into(),
+                    source: Some(Box::new(failed)),
+                })
+            }
+        };
+    }
+    applying.prune(&stage.steps, &stage.observed).await?;
+    output.status(format_args!(
+        "Deployed in {:.1} s: {} steps on {}",
+        since.elapsed().as_secs_f64(),
+        stage.steps.iter().filter(|step| **step != Step::AwaitReady).count(),
+        stage.told()
+    ));
+    Ok(())
+}
+
+fn what_happened(error: &CliError) -> String {
+    match error {
+        CliError::Rollout(failed) => format!("{} did not come up", failed.workload),
+        error => error.to_string(),
+    }
+}
+
+impl<'a> Stage<'a> {
+    /// Looks, asks the cluster what would become of everything, and plans.
+    async fn set(deployment: &Deployment, output: &'a Output) -> Result<Self> {
+        let cluster = Cluster::connect(&deployment.place).await?;
+        let namespace = deployment.objects.iter().map(kustomize::Object::namespace);
+        let Some(namespace) = namespace.clone().find(|name| !name.is_empty()) else {
+            return Err(CliError::failed("the manifests name no namespace"));
+        };
+        let namespace = namespace.to_owned();
+        let mut objects = Vec::new();
+        for object in &deployment.objects {
+            let rank = object.rank();
+            let mut object =
+                Object::from_value(object.value().clone()).map_err(CliError::failed)?;
+            object.set_label(labels::ENVIRONMENT, &namespace);
+            objects.push((rank, object));
+        }
+        let mut wanted = Wanted::of(objects);
+        let selector = labels::of_environment(&namespace);
+        let needed = wanted.objects().map(Object::kind).collect();
+        let mut observed = cluster.labelled(&namespace, &selector, &needed).await?;
+        match cluster.namespace(&namespace).await {
+            Ok(Some(found)) if found.label(labels::ENVIRONMENT).is_some() => observed.push(found),
+            Ok(None) => {}
+            // It was made for us, or we may not even look at it: it is used and left as it is.
+            Ok(Some(_)) => wanted.retain(|object| !object.is_of_cluster()),
+            Err(error) if error.is_forbidden() => wanted.retain(|object| !object.is_of_cluster()),
+            Err(error) => return Err(error.into()),
+        }
+        let mut stage = Self {
+            cluster,
+            namespace,
+            wanted,
+            observed,
+            steps: Vec::new(),
+            force: deployment.force,
+            output,
+        };
+        let forecasts = stage.applying().forecasts(&stage.wanted, &stage.observed).await?;
+        stage.steps = plan(&stage.wanted, &stage.observed, &forecasts);
+        Ok(stage)
+    }
+
+    const fn applying(&self) -> Applying<'_> {
+        Applying {
+            cluster: &self.cluster,
+            namespace: self.namespace.as_str(),
+            force: self.force,
+            output: self.output,
+        }
+    }
+
+    fn told(&self) -> String {
+        format!("{} of {}", self.namespace, self.cluster.context())
+    }
+
+    /// Makes everything that was changed what it was, and removes what was made.
+    async fn roll_back(&self) -> Result<()> {
+        let ids = |pick: fn(&Step) -> Option<&Id>| -> BTreeSet<&Id> {
+            self.steps.iter().filter_map(pick).collect()
+        };
+        let made = ids(|step| match step {
+            Step::Create { id } => Some(id),
+            _ => None,
+        });
+        let changed = ids(|step| match step {
+            Step::Change { id, .. } | Step::Replace { id } => Some(id),
+            _ => None,
+        });
+        let how = How { dry_run: false, force: true };
+        for before in self.observed.iter().filter(|before| changed.contains(&before.id())) {
+            self.cluster.apply(&before.as_wanted(), &self.namespace, how).await?;
+        }
+        // A namespace may have come to hold what is not ours.
+        let made = self.wanted.objects().filter(|object| made.contains(&object.id()));
+        for object in made.filter(|object| !object.is_of_cluster()) {
+            self.applying().remove(object).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! How the gateway of an environment on a cluster is reached from here.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    time::{Duration, Instant},
+};
+
+use contracts::{Timestamp, api::gateway::Status};
+use tokio::time::sleep;
+
+use super::{plan::Step, site::Site};
+use crate::{
+    client::Client,
+    config::{PORT_DEFAULT, Settings},
+    error::{CliError, Result},
+    output::Output,
+    process,
+    progress::Waiting,
+    runtimes::Program,
+    state::{ClusterRecord, Environment},
+};
+
+/// How many ports after the default one are tried.
+const PORTS_TRIED_MAX: u16 = 100;
+/// How often the gateway is asked.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// Returns the port on loopback: the one that it has or that the cluster maps, the one asked for, or a free one.
+///
+/// # Errors
+/// [`CliError::PortTaken`] if somebody else has the one asked for.
+pub(super) fn choose_port(
+    settings: &Settings,
+    environment: &Environment,
+    mapped: Option<u16>,
+) -> Result<u16> {
+    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let has = environment.cluster()?.map(|record| record.port).or(mapped);
+    match (settings.port, has) {
+        (None | Some(0), Some(port)) => Ok(port),
+        (Some(asked), Some(port)) if asked == port => Ok(port),
+        (Some(0), None) => {
+            let bound =
+                TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|one| one.local_addr());
+            Ok(bound.map_err(CliError::io(|| "find a free port".into()))?.port())
+        }
+        (Some(asked), _) if is_free(asked) => Ok(asked),
+        (Some(asked), _) => {
+            let holder = process::port_holder(asked).map(|holder| holder.to_string());
+            Err(CliError::PortTaken { port: asked, holder })
+        }
+        (None, None) => (PORT_DEFAULT..PORT_DEFAULT + PORTS_TRIED_MAX)
+            .find(|port| is_free(*port))
+            .ok_or(CliError::PortTaken { port: PORT_DEFAULT, holder: None }),
+    }
+}
+
+/// Writes down where the environment is. What runs unchanged keeps its time.
+///
+/// # Errors
+/// [`CliError::Io`] if it can't be written.
+pub(super) fn remember(
+    site: &Site<'_>,
+    port: u16,
+    is_forwarded: bool,
+    steps: &[Step],
+) -> Result<ClusterRecord> {
+    let before = site.environment.cluster()?;
+    let record = ClusterRecord {
+        place: site.cluster.place().clone(),
+        server: site.cluster.server().to_owned(),
+        namespace: site.namespace.clone(),
+        port,
+        is_forwarded,
+        version: Program::this().version,
+        started_at: match &before {
+            Some(before) if steps.is_empty() => before.started_at,
+            _ => Timestamp::now(),
+        },
+    };
+    site.environment.remember_cluster(&record)?;
+    Ok(record)
+}
+
+/// Waits until the gateway says that all behind it are ready.
+///
+/// # Errors
+/// [`CliError::NotReady`] with its last answer if it takes too long.
+pub(super) async fn await_answer(
+    environment: &Environment,
+    port: u16,
+    since: Instant,
+    wait_max: Duration,
+    output: &Output,
+) -> Result<()> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let client = Client::new(address, &environment.admin_key()?).map_err(anyhow::Error::from)?;
+    let shown = Waiting::new(output, "Waiting until every service is ready");
+    loop {
+        let last = match client.get::<Status>("/v1/status").await {
+            Ok(status) if status.ready => return Ok(()),
+            Ok(status) => {
+                let unready = status.services.iter().filter(|(_, service)| !service.ready);
+                let names: Vec<&str> = unready.map(|(name, _)| name.as_str()).collect();
+                format!("not ready: {}", names.join(", "))
+            }
+            Err(error) => error.to_string(),
+        };
+        shown.say(format_args!("Waiting until every service is ready: {last}"));
+        if since.elapsed() >= wait_max {
+            return Err(CliError::NotReady { waited: wait_max, reason: last });
+        }
+        sleep(ASK_EVERY).await;
+    }
+}

@@ -25,11 +25,14 @@ mod guest;
 mod help;
 mod hostile;
 mod interrupts;
+mod kubernetes;
+mod kubernetes_faults;
 mod logs;
 mod odd_engines;
 mod orders;
 mod overlays;
 mod render;
+mod restaurant;
 mod spoiled;
 
 #[test]

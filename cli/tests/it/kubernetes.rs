@@ -1,0 +1,247 @@
+//! The restaurant on a real API server: up, changed, down; and what is others' stays theirs.
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service},
+};
+use kube::{
+    Api, Client,
+    api::{ListParams, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    chefcito::{kill, lives, wait_until},
+    cluster::Cluster,
+    restaurant::{Restaurant, UP},
+};
+
+/// Returns the lines of a plan that begin with a word.
+fn steps<'t>(text: &'t str, word: &str) -> Vec<&'t str> {
+    text.lines().filter(|line| line.starts_with(word)).collect()
+}
+
+async fn names<K>(client: Client, namespace: &str) -> Vec<String>
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned,
+{
+    let listed =
+        Api::<K>::namespaced(client, namespace).list(&ListParams::default()).await.unwrap();
+    listed.items.iter().filter_map(|one| one.meta().name.clone()).collect()
+}
+
+/// Patches a Deployment as somebody else.
+fn patch(cluster: &Cluster, deployment: &str, change: Value) {
+    let name = cluster.name.clone();
+    cluster.ask(async |client| {
+        let params =
+            PatchParams { field_manager: Some("somebody-else".into()), ..Default::default() };
+        let all: Api<Deployment> = Api::namespaced(client, &name);
+        all.patch(deployment, &params, &Patch::Merge(change)).await.unwrap();
+    });
+}
+
+#[test]
+fn a_house_on_a_cluster_lives_as_any_other() {
+    let Some(it) = Restaurant::prepare("life") else { return };
+    let plan = it.must(&[&UP[..], &["--dry-run"]].concat());
+    assert!(plan.stdout.contains("create deployment/kitchen\n"), "{plan}");
+    assert!(plan.stdout.ends_with(
+        "wait until everything is ready\nsend recipes and stock, if there never was a menu\n"
+    ));
+
+    let up = it.must(&[&UP[..], &["--port", "0"]].concat());
+    assert!(up.stderr.contains("Seeded 6 recipes"), "{up}");
+    assert!(up.stderr.contains("(kubernetes: namespace NAME of owner)"), "{up}");
+    let address = up.stdout.clone();
+    it.must(&["order", "--count", "20"]);
+    it.must(&["audit"]);
+
+    let again = it.must(&UP);
+    assert!(again.stderr.contains("Already up"), "{again}");
+    assert_eq!(again.stdout, address);
+
+    let plan = it.must(&[&UP[..], &["--stoves", "3", "--dry-run"]].concat());
+    let kitchen = steps(&plan.stdout, "change deployment/kitchen");
+    assert!(kitchen[0].contains("configMapRef.name kitchen-settings-"), "{plan}");
+    assert_eq!(steps(&plan.stdout, "change").len(), 1, "only the kitchen has stoves: {plan}");
+    it.must(&[&UP[..], &["--stoves", "3"]].concat());
+    let maps = it.cluster.ask(async |client| names::<ConfigMap>(client, &it.cluster.name).await);
+    let of_kitchen = maps.iter().filter(|name| name.starts_with("kitchen-settings")).count();
+    assert_eq!(of_kitchen, 1, "the former settings go when nobody needs them: {maps:?}");
+
+    let scaled = it.must(&["scale", "kitchen=3"]);
+    assert!(scaled.stderr.contains("There are now 3 of kitchen"), "{scaled}");
+    assert_eq!(it.cluster.pods_of("kitchen").len(), 3);
+    let before = it.cluster.pods_of("orders");
+    it.must(&["restart", "orders"]);
+    assert_ne!(it.cluster.pods_of("orders"), before);
+    let again = it.must(&[&UP[..], &["--stoves", "3"]].concat());
+    assert!(again.stderr.contains("Already up"), "what was scaled and restarted stays so: {again}");
+
+    it.must(&["stop"]);
+    wait_until("all pods end", || it.cluster.pods_of("kitchen").is_empty());
+    it.must(&["start"]);
+    assert_eq!(it.cluster.pods_of("kitchen").len(), 3);
+
+    let down = it.must(&["down"]);
+    assert!(down.stderr.contains("Its data stay in the cluster `owner`"), "{down}");
+    let (deployments, secrets) = it.cluster.ask(async |client| {
+        let deployments = names::<Deployment>(client.clone(), &it.cluster.name).await;
+        (deployments, names::<Secret>(client, &it.cluster.name).await)
+    });
+    assert_eq!(deployments, Vec::<String>::new());
+    assert!(secrets.iter().any(|name| name.starts_with("secrets-")), "they open the data");
+
+    it.must(&UP);
+    it.must(&["down", "--volumes"]);
+    let namespace = it
+        .cluster
+        .ask(async |client| Api::<Namespace>::all(client).get_opt(&it.cluster.name).await.unwrap());
+    assert!(namespace.is_none());
+    assert!(!it.folder().exists());
+}
+
+#[test]
+fn the_way_to_the_gateway_outlives_its_pods_and_itself() {
+    let Some(it) = Restaurant::open("way") else { return };
+    let guests = it.start(&["order", "--count", "200", "--rate", "100"]);
+    for _ in 0..3 {
+        let pods = it.cluster.pods_of("gateway");
+        it.cluster.ask(async |client| {
+            let all: Api<k8s_openapi::api::core::v1::Pod> =
+                Api::namespaced(client, &it.cluster.name);
+            for pod in &pods {
+                all.delete(pod, &Default::default()).await.unwrap();
+            }
+        });
+        wait_until("another pod is there", || {
+            it.cluster.pods_of("gateway").iter().any(|pod| !pods.contains(pod))
+        });
+    }
+    let ran = it.cluster.home.finish(&["order"], guests);
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(ran.stdout.contains("200 accepted, 200 delivered"), "{ran}");
+
+    let forwarder = || {
+        let text = std::fs::read_to_string(it.folder().join("forward.lock")).unwrap();
+        text.trim().parse::<i32>().unwrap()
+    };
+    let first = forwarder();
+    kill("-KILL", first);
+    wait_until("it is gone", || !lives(first));
+    it.must(&["order"]);
+    let second = forwarder();
+    assert_ne!(second, first, "another takes its place");
+    it.must(&["down"]);
+    wait_until("it ends with the house", || !lives(second));
+}
+
+#[test]
+fn fields_that_somebody_else_has_set_are_theirs_until_taken_over() {
+    let Some(it) = Restaurant::open("fields") else { return };
+    patch(&it.cluster, "kitchen", json!({"spec": {"replicas": 5}}));
+    let refused = it.run(&UP);
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(
+        refused.stderr.contains(
+            "deployment/kitchen is also looked after by others: `somebody-else` has set spec.replicas"
+        ),
+        "{refused}"
+    );
+    let forced = [&UP[..], &["--force-conflicts"]].concat();
+    let plan = it.must(&[&forced[..], &["--dry-run"]].concat());
+    assert!(plan.stdout.contains("change deployment/kitchen: spec.replicas 5 → 1"), "{plan}");
+    it.must(&forced);
+    assert!(it.must(&UP).stderr.contains("Already up"));
+}
+
+#[test]
+fn what_others_have_in_the_namespace_is_never_touched() {
+    let Some(it) = Restaurant::prepare("others") else { return };
+    let name = it.cluster.name.as_str();
+    let object = |name: &str| serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+    it.cluster.ask(async |client| {
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        namespaces.create(&PostParams::default(), &object_of(name)).await.unwrap();
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), name);
+        maps.create(&PostParams::default(), &object("decoy")).await.unwrap();
+        let services: Api<Service> = Api::namespaced(client, name);
+        let redis = json!({"metadata": {"name": "redis"}, "spec": {"ports": [{"port": 1, "protocol": "TCP"}]}});
+        services.create(&PostParams::default(), &serde_json::from_value(redis).unwrap()).await.unwrap();
+    });
+    let refused = it.run(&UP);
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(
+        refused.stderr.contains(
+            "the namespace NAME has objects of others that would be in the way: service/redis"
+        ),
+        "{refused}"
+    );
+    it.cluster.ask(async |client| {
+        let services: Api<Service> = Api::namespaced(client, name);
+        services.delete("redis", &Default::default()).await.unwrap();
+    });
+    it.must(&[&UP[..], &["--port", "0"]].concat());
+    it.must(&["down", "--volumes"]);
+    let (maps, deployments) = it.cluster.ask(async |client| {
+        let maps = names::<ConfigMap>(client.clone(), name).await;
+        (maps, names::<Deployment>(client, name).await)
+    });
+    assert!(maps.contains(&"decoy".to_owned()), "neither it nor its namespace is ours: {maps:?}");
+    assert_eq!(deployments, Vec::<String>::new());
+}
+
+fn object_of(name: &str) -> Namespace {
+    serde_json::from_value(json!({"metadata": {"name": name}})).unwrap()
+}
+
+#[test]
+fn a_first_up_that_is_interrupted_leaves_nothing() {
+    let Some(it) = Restaurant::prepare("interrupted") else { return };
+    let name = it.cluster.name.as_str();
+    it.cluster.new_pods_become("board", crate::api_server::Pods::Unready);
+    let child = it.start(&UP);
+    wait_until("its pods are made", || !it.cluster.pods_of("board").is_empty());
+    kill("-INT", i32::try_from(child.id()).unwrap());
+    let ran = it.cluster.home.finish(&UP, child);
+    assert_eq!(ran.code, Some(130), "{ran}");
+    assert!(ran.stderr.contains("Removing what was made"), "{ran}");
+    let left =
+        it.cluster.ask(async |client| Api::<Namespace>::all(client).get_opt(name).await.unwrap());
+    assert!(left.is_none(), "{left:?}");
+}
+
+#[test]
+fn secrets_that_were_lost_here_are_found_in_the_cluster() {
+    let Some(it) = Restaurant::open("secrets") else { return };
+    let kept = std::fs::read_to_string(it.folder().join("secrets/secrets.env")).unwrap();
+    std::fs::remove_file(it.folder().join("secrets/secrets.env")).unwrap();
+    std::fs::remove_file(it.folder().join("admin.key")).unwrap();
+    let again = it.must(&UP);
+    assert!(again.stderr.contains("Already up"), "{again}");
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let found = std::fs::read_to_string(it.folder().join("secrets/secrets.env")).unwrap();
+    assert_eq!(sorted(&found), sorted(&kept));
+}
+
+#[test]
+fn data_are_kept_by_down_and_removed_with_volumes() {
+    let Some(it) = Restaurant::open("data") else { return };
+    let claims = || {
+        it.cluster
+            .ask(async |client| names::<PersistentVolumeClaim>(client, &it.cluster.name).await)
+    };
+    assert_eq!(claims().len(), 1);
+    it.must(&["down"]);
+    assert_eq!(claims().len(), 1);
+    it.must(&["down", "--volumes"]);
+    assert_eq!(claims(), Vec::<String>::new());
+}

@@ -1,0 +1,285 @@
+//! What can go wrong on a cluster, each told on one screen: what, why, what to try.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    time::Instant,
+};
+
+use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
+use kube::{Api, api::PostParams};
+use serde_json::json;
+
+use crate::{
+    api_server::Pods,
+    chefcito::{Home, Ran},
+    cluster::Cluster,
+    restaurant::{Restaurant, UP},
+};
+
+/// More lines are not on one screen.
+const SCREEN_LINES_MAX: usize = 24;
+
+/// Asserts that a fault is told with what it is, and with what to try.
+fn told(ran: &Ran, code: i32, words: &[&str]) {
+    assert_eq!(ran.code, Some(code), "{ran}");
+    for word in words {
+        assert!(ran.stderr.contains(word), "`{word}` is not told: {ran}");
+    }
+    assert!(ran.stderr.contains("hint: "), "nothing to try: {ran}");
+    assert!(ran.stderr.lines().count() <= SCREEN_LINES_MAX, "{ran}");
+}
+
+/// A home with a kubeconfig.
+fn home_with(kubeconfig: &str) -> Home {
+    let home = Home::new();
+    fs::create_dir(home.path().join(".kube")).unwrap();
+    fs::write(home.path().join(".kube/config"), kubeconfig).unwrap();
+    home
+}
+
+fn kubeconfig(server: &str, cluster: &str, user: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Config
+clusters:
+- {{name: far, cluster: {{server: '{server}'{cluster}}}}}
+users:
+- {{name: cook, user: {{{user}}}}}
+contexts:
+- {{name: far, context: {{cluster: far, user: cook}}}}
+- {{name: lost, context: {{cluster: sunk, user: cook}}}}
+current-context: far
+"
+    )
+}
+
+const FAR: [&str; 5] = ["up", "--runtime", "kubernetes", "--context", "far"];
+
+/// A server that answers everybody alike, once for each connection.
+fn server(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for guest in listener.incoming() {
+            let mut guest = guest.unwrap();
+            let _asked = guest.read(&mut [0; 4096]);
+            let _gone = guest.write_all(answer.as_bytes());
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn a_cluster_that_can_t_be_found_or_asked() {
+    let home = Home::new();
+    told(&home.run(&FAR), 7, &["there is no kubeconfig at HOME/.kube/config", "KUBECONFIG"]);
+
+    let mut named = home.command(&FAR);
+    let ran = home.finish(&FAR, named.env("KUBECONFIG", "/nowhere/a:/nowhere/b").spawn().unwrap());
+    told(&ran, 7, &["KUBECONFIG names no file that is there: /nowhere/a, /nowhere/b"]);
+
+    let broken = home_with("{ not: [yaml");
+    let ran = broken.run(&FAR);
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(ran.stderr.contains("HOME/.kube/config: it is no kubeconfig"), "{ran}");
+
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("https://{}", listener.local_addr().unwrap())
+    };
+    let home = home_with(&kubeconfig(&closed, "", ""));
+    told(&home.run(&FAR), 7, &["no cluster answers at https://127.0.0.1", "Connection refused"]);
+    let other = ["up", "--runtime", "kubernetes", "--context", "near"];
+    told(&home.run(&other), 7, &["there is no context `near`", "there are far, lost"]);
+    let lost = ["up", "--runtime", "kubernetes", "--context", "lost"];
+    told(&home.run(&lost), 7, &["names the cluster `sunk`, which is not in the kubeconfig"]);
+
+    let home = home_with(&kubeconfig(&closed, ", certificate-authority: /nowhere/ca.crt", ""));
+    told(&home.run(&FAR), 7, &["the certificate authority", "`/nowhere/ca.crt` can't be read"]);
+    let home = home_with(&kubeconfig(
+        &closed,
+        "",
+        "client-certificate: /nowhere/me.crt, client-key: /nowhere/me.key",
+    ));
+    told(&home.run(&FAR), 7, &["credentials of the context `far` are not there"]);
+
+    let exec =
+        "exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: ";
+    let home = home_with(&kubeconfig(&closed, "", &format!("{exec}no-such-plugin}}")));
+    told(
+        &home.run(&FAR),
+        7,
+        &["cannot log in to the cluster `far`", "can't be started", "install it"],
+    );
+    let home = home_with(&kubeconfig(&closed, "", &format!("{exec}/bin/false}}")));
+    told(&home.run(&FAR), 7, &["cannot log in to the cluster `far`", "/bin/false\"` failed"]);
+}
+
+#[test]
+fn whoever_answers_may_be_no_cluster_or_one_that_will_not_do() {
+    let teapot = server("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello");
+    let home = home_with(&kubeconfig(&teapot, "", ""));
+    told(&home.run(&FAR), 7, &["is no Kubernetes API server"]);
+    let stranger = server(
+        "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 83\r\nconnection: close\r\n\r\n\
+         {\"kind\":\"Status\",\"apiVersion\":\"v1\",\"code\":401,\"reason\":\"Unauthorized\",\"message\":\"\"}    ",
+    );
+    let home = home_with(&kubeconfig(&stranger, "", ""));
+    told(&home.run(&FAR), 7, &["does not know who asks", "log in to it anew"]);
+    let old = server(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n\
+         {\"major\":\"1\",\"minor\":\"16+\",\"gitVersion\":\"v1.16.4\",\"gitCommit\":\"\",\"gitTreeState\":\"\",\
+         \"buildDate\":\"\",\"goVersion\":\"\",\"compiler\":\"\",\"platform\":\"\"}",
+    );
+    let home = home_with(&kubeconfig(&old, "", ""));
+    told(&home.run(&FAR), 7, &["too old: it has v1.16.4", "v1.20 is the oldest"]);
+    let home = home_with(&kubeconfig(&old.replace("http:", "https:"), "", ""));
+    told(&home.run(&FAR), 7, &["do not trust each other"]);
+}
+
+#[test]
+fn a_cluster_whose_certificate_nobody_knows() {
+    let Some(cluster) = Cluster::open("stranger") else { return };
+    let path = cluster.home.path().join(".kube/config");
+    let text = fs::read_to_string(&path).unwrap();
+    let authority = text.lines().find(|line| line.contains("certificate-authority")).unwrap();
+    let server = authority.split('\'').nth(1).unwrap();
+    let home = home_with(&kubeconfig(server, "", "token: owner"));
+    told(&home.run(&FAR), 7, &["do not trust each other", "get it again"]);
+}
+
+#[test]
+fn who_may_not_is_told_what() {
+    let Some(cluster) = Cluster::open("guest") else { return };
+    let up = ["up", "--runtime", "kubernetes", "--context", "guest", "--name", &cluster.name];
+    let ran = cluster.home.run(&up);
+    told(&ran, 1, &["cannot get resource \"namespaces\"", "ask for a role that may do that"]);
+}
+
+#[test]
+fn a_rollout_that_can_t_come_right_ends_at_once_with_the_reason() {
+    let Some(it) = Restaurant::prepare("rollout") else { return };
+    it.cluster.new_pods_say("kitchen", &["the stove is cold", "giving up"]);
+    let crash = Pods::Crashing { exit_code: 101, restarts: 3 };
+    let waiting = |reason, message: &str| Pods::Waiting { reason, message: message.to_owned() };
+    let cases = [
+        (
+            Pods::without_image("chefcito-kitchen:c-1"),
+            &["can't be pulled", "Back-off pulling image"][..],
+        ),
+        (Pods::without_secret("secrets"), &["secret \"secrets\" not found", "is missing"]),
+        (waiting("InvalidImageName", "no"), &["is no name of an image"]),
+        (waiting("RunContainerError", "exec: no such file"), &["exec: no such file"]),
+        (crash, &["it ended 4 times, the last time with exit code 101", "giving up"]),
+    ];
+    for (pods, words) in cases {
+        it.cluster.new_pods_become("kitchen", pods);
+        // Each time another stove, so that there are new pods.
+        let stoves = (words.len() + words[0].len()).to_string();
+        let began = Instant::now();
+        let ran =
+            it.run(&[&UP[..], &["--port", "0", "--timeout", "5m", "--stoves", &stoves]].concat());
+        told(&ran, 1, &["deployment/kitchen did not come up", "(pod kitchen-"]);
+        told(&ran, 1, words);
+        assert!(began.elapsed().as_secs() < 60, "it waited: {ran}");
+    }
+    it.cluster.new_pods_become("kitchen", Pods::Ready);
+    it.must(&[&UP[..], &["--port", "0"]].concat());
+}
+
+#[test]
+fn a_pod_that_no_node_takes_is_waited_for_a_while() {
+    let Some(it) = Restaurant::prepare("unschedulable") else { return };
+    let message = "0/1 nodes are available: 1 Insufficient memory.".to_owned();
+    it.cluster.new_pods_become("board", Pods::Unschedulable { message });
+    let ran = it.run(&[&UP[..], &["--port", "0", "--timeout", "5m"]].concat());
+    told(
+        &ran,
+        1,
+        &["deployment/board did not come up", "no node takes its pod", "Insufficient memory"],
+    );
+}
+
+#[test]
+fn a_pod_that_is_never_ready_is_named_when_time_is_up() {
+    let Some(it) = Restaurant::prepare("unready") else { return };
+    it.cluster.new_pods_become("board", Pods::Unready);
+    let ran = it.run(&[&UP[..], &["--port", "0", "--timeout", "8s"]].concat());
+    told(&ran, 4, &["not ready within 8s", "deployment/board (0 of 1 pods are ready)"]);
+}
+
+#[test]
+fn a_job_that_fails_is_told_with_its_last_lines() {
+    let Some(it) = Restaurant::prepare("job") else { return };
+    it.cluster.new_pods_say("roles", &["no PostgreSQL answered within 120s"]);
+    it.cluster.new_pods_become("roles", Pods::Crashing { exit_code: 1, restarts: 0 });
+    let ran = it.run(&[&UP[..], &["--port", "0", "--timeout", "5m"]].concat());
+    told(&ran, 1, &["job/roles did not come up", "no PostgreSQL answered within 120s"]);
+}
+
+#[test]
+fn a_quota_is_named() {
+    let Some(it) = Restaurant::prepare("quota") else { return };
+    let name = it.cluster.name.as_str();
+    it.cluster.ask(async |client| {
+        let namespace: Namespace =
+            serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+        let quota = json!({"metadata": {"name": "small"}, "spec": {"hard": {"pods": "1"}}});
+        let quotas: Api<ResourceQuota> = Api::namespaced(client, name);
+        quotas
+            .create(&PostParams::default(), &serde_json::from_value(quota).unwrap())
+            .await
+            .unwrap();
+    });
+    let ran = it.run(&[&UP[..], &["--port", "0", "--timeout", "60s"]].concat());
+    told(&ran, 1, &["did not come up", "exceeded quota: small", "larger quota"]);
+}
+
+#[test]
+fn a_namespace_that_is_going_is_waited_for() {
+    let Some(it) = Restaurant::open("going") else { return };
+    let name = it.cluster.name.as_str();
+    // Something in it holds it for a while.
+    it.cluster.ask(async |client| {
+        let namespaces: Api<Namespace> = Api::all(client);
+        namespaces.delete(name, &Default::default()).await.unwrap();
+    });
+    it.must(&[&UP[..], &["--port", "0"]].concat());
+}
+
+#[test]
+fn what_is_asked_for_together_must_fit() {
+    let home = Home::new();
+    for wrong in [
+        &["up", "--context", "far"][..],
+        &["up", "--runtime", "compose", "--node-image", "x"],
+        &["up", "--runtime", "kubernetes", "--context", "far", "kitchen"],
+        &["up", "--runtime", "kubernetes", "--database-url", "postgres://db"],
+        &["deploy", "--env", "staging"],
+        &["deploy", "--env", "moon", "--context", "far"],
+    ] {
+        let ran = home.run(wrong);
+        assert_eq!(ran.code, Some(2), "{ran}");
+    }
+}
+
+#[test]
+fn an_environment_stays_on_its_cluster() {
+    let Some(it) = Restaurant::open("moved") else { return };
+    let elsewhere = ["up", "--runtime", "kubernetes", "--context", "guest"];
+    told(&it.run(&elsewhere), 1, &["`NAME` is on the cluster `owner`, not on `guest`"]);
+    let embedded = it.run(&["up"]);
+    told(&embedded, 1, &["`NAME` runs as kubernetes, not as embedded"]);
+}
+
+#[test]
+fn without_kind_no_cluster_is_made() {
+    let home = Home::new();
+    let ran = home.run(&["up", "--runtime", "kubernetes"]);
+    told(&ran, 7, &["there is no program `kind`", "install kind", "--context"]);
+    assert!(!home.environment().exists());
+}

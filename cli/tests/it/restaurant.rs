@@ -1,0 +1,82 @@
+//! An environment on the cluster that tests share. Its pods are played; behind its gateway's door is a house on this machine, so
+//! that whoever comes through the cluster is served.
+
+use std::{fs, path::PathBuf, process::Child};
+
+use crate::{chefcito::Ran, cluster::Cluster};
+
+/// The environment of the house.
+const BEHIND: &str = "behind";
+
+/// An environment that can be brought up.
+pub(crate) struct Restaurant {
+    pub(crate) cluster: Cluster,
+}
+
+impl Restaurant {
+    /// Prepares one for a test; `None`, said in one line, where there is no API server.
+    pub(crate) fn prepare(story: &str) -> Option<Self> {
+        let cluster = Cluster::open(story)?;
+        let restaurant = Self { cluster };
+        let secrets = bootstrap::new_env().unwrap();
+        let key = secrets.lines().find_map(|line| line.strip_prefix("admin-key=")).unwrap();
+        let behind = restaurant.cluster.home.state().join(BEHIND);
+        fs::create_dir_all(&behind).unwrap();
+        fs::write(behind.join("admin.key"), format!("{key}\n")).unwrap();
+        fs::create_dir_all(restaurant.folder().join("secrets")).unwrap();
+        fs::write(restaurant.folder().join("secrets/secrets.env"), &secrets).unwrap();
+        let house = restaurant.cluster.home.must(&[
+            "up",
+            "--name",
+            BEHIND,
+            "--port",
+            "0",
+            "--no-seed",
+            "--cooking-time",
+            "0s",
+        ]);
+        let address = house.stdout.trim().trim_start_matches("http://");
+        restaurant.cluster.put_behind("gateway", address.parse().unwrap());
+        Some(restaurant)
+    }
+
+    /// Prepares one, and brings it up.
+    pub(crate) fn open(story: &str) -> Option<Self> {
+        let restaurant = Self::prepare(story)?;
+        restaurant.must(&[&UP[..], &["--port", "0"]].concat());
+        Some(restaurant)
+    }
+
+    /// The folder with its state.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.cluster.home.state().join(&self.cluster.name)
+    }
+
+    /// Runs a command for it.
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        let ran = self.cluster.home.run(&self.named(args));
+        let plain = |text: String| text.replace(&self.cluster.name, "NAME");
+        Ran { stdout: plain(ran.stdout), stderr: plain(ran.stderr), ..ran }
+    }
+
+    /// Runs a command for it that must succeed.
+    pub(crate) fn must(&self, args: &[&str]) -> Ran {
+        let ran = self.run(args);
+        assert_eq!(ran.code, Some(0), "{ran}");
+        ran
+    }
+
+    /// Starts a command for it.
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.cluster.home.start(&self.named(args))
+    }
+
+    fn named<'a>(&'a self, args: &[&'a str]) -> Vec<&'a str> {
+        let at = args.iter().position(|arg| *arg == "--").unwrap_or(args.len());
+        let (before, after) = args.split_at(at);
+        [before, &["--name", self.cluster.name.as_str()], after].concat()
+    }
+}
+
+/// What brings it up.
+pub(crate) const UP: [&str; 5] = ["up", "--runtime", "kubernetes", "--context", "owner"];

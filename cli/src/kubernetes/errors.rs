@@ -21,6 +21,9 @@ const FIELD_CONFLICT: &str = "FieldManagerConflict";
 /// The cause in an answer to whoever makes something in a namespace that is going.
 const TERMINATING: &str = "NamespaceTerminating";
 
+/// How much of a cluster's own words is told, in characters: a few lines.
+const WORDS_CHARS_MAX: usize = 600;
+
 /// A cluster did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[error("the cluster `{context}` could not {what}")]
@@ -189,13 +192,16 @@ impl ClusterError {
     }
 }
 
-/// Returns the cluster's own words; of a conflict, who set what.
+/// Returns the cluster's own words, cut where they go on for pages: of what is invalid they repeat all.
 fn words(status: &Status) -> String {
     let message = status.message.trim();
     if message.is_empty() {
         return format!("it answered {} {}", status.code, status.reason);
     }
-    message.to_owned()
+    match message.char_indices().nth(WORDS_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    }
 }
 
 /// Returns the last cause: what the system said.

@@ -1,7 +1,7 @@
 //! Objects of a cluster, whatever their kind: read, applied by the server, removed.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fmt,
     time::{Duration, Instant},
 };
@@ -20,20 +20,21 @@ use super::{Cluster, errors::ClusterError};
 
 /// By this name the server remembers which fields are ours.
 pub(crate) const FIELD_MANAGER: &str = "chefcito";
-/// What is looked for to find what is ours, oldest API first; kinds that a cluster does not know are passed over.
-const KINDS: [(&str, &str, &str); 12] = [
-    ("", "v1", "ConfigMap"),
-    ("", "v1", "Secret"),
-    ("", "v1", "ServiceAccount"),
-    ("", "v1", "Service"),
-    ("", "v1", "PersistentVolumeClaim"),
-    ("networking.k8s.io", "v1", "NetworkPolicy"),
-    ("networking.k8s.io", "v1", "Ingress"),
-    ("apps", "v1", "Deployment"),
-    ("apps", "v1", "StatefulSet"),
-    ("batch", "v1", "Job"),
-    ("autoscaling", "v2", "HorizontalPodAutoscaler"),
-    ("policy", "v1", "PodDisruptionBudget"),
+/// What is looked for to find what is ours, and whether nothing can be done without it. Of the rest, kinds that a cluster does
+/// not know or that may not be listed are passed over.
+const KINDS: [(&str, &str, &str, bool); 12] = [
+    ("", "v1", "ConfigMap", true),
+    ("", "v1", "Secret", true),
+    ("", "v1", "ServiceAccount", false),
+    ("", "v1", "Service", true),
+    ("", "v1", "PersistentVolumeClaim", false),
+    ("networking.k8s.io", "v1", "NetworkPolicy", true),
+    ("networking.k8s.io", "v1", "Ingress", false),
+    ("apps", "v1", "Deployment", true),
+    ("apps", "v1", "StatefulSet", true),
+    ("batch", "v1", "Job", true),
+    ("autoscaling", "v2", "HorizontalPodAutoscaler", false),
+    ("policy", "v1", "PodDisruptionBudget", false),
 ];
 /// How often it is looked whether something has gone.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -143,7 +144,24 @@ impl Object {
         if let Some(data) = wanted.inner.data.as_object_mut() {
             let _status = data.remove("status");
         }
+        if self.kind() == "Job" {
+            wanted.forget_pods_of_job();
+        }
         wanted
+    }
+
+    /// Takes back how a job was told which pods are its own: one that is made anew has others.
+    fn forget_pods_of_job(&mut self) {
+        let Some(spec) = self.inner.data.get_mut("spec").and_then(Value::as_object_mut) else {
+            return;
+        };
+        let _selector = spec.remove("selector");
+        let labels = spec.get_mut("template").and_then(|all| all.pointer_mut("/metadata/labels"));
+        if let Some(labels) = labels.and_then(Value::as_object_mut) {
+            let is_own =
+                |label: &str| label.ends_with("controller-uid") || label.ends_with("job-name");
+            labels.retain(|label, _| !is_own(label));
+        }
     }
 
     /// Returns whether it belongs to no namespace.
@@ -232,49 +250,53 @@ impl Cluster {
     /// # Errors
     /// What the cluster refuses.
     pub(crate) async fn namespaces(&self, selector: &str) -> Result<Vec<Object>, ClusterError> {
-        self.list(&("", "v1", "Namespace"), None, selector).await
+        self.list(&namespace("").resource, None, selector).await
     }
 
-    /// Returns all objects of the kinds that we make that have a label, those apart that other objects made. A kind that the
-    /// cluster does not know, or that may not be listed, is an error only if it is needed.
+    /// Returns all objects of the kinds that we make that have a label, those apart that other objects made. The kinds of
+    /// `wanted` are looked for in the versions that it has; that they can't be listed is an error.
     ///
     /// # Errors
     /// What the cluster refuses.
-    pub(crate) async fn labelled(
+    pub(crate) async fn labelled<'w>(
         &self,
         namespace: &str,
         selector: &str,
-        needed: &BTreeSet<&str>,
+        wanted: impl Iterator<Item = &'w Object>,
     ) -> Result<Vec<Object>, ClusterError> {
-        let lists =
-            KINDS.iter().map(async |kind| match self.list(kind, Some(namespace), selector).await {
-                Err(error)
-                    if (error.is_unknown_kind() || error.is_forbidden())
-                        && !needed.contains(kind.2) =>
-                {
+        let wanted = wanted.filter(|object| !object.is_of_cluster());
+        let mut kinds: BTreeMap<&str, (ApiResource, bool)> =
+            wanted.map(|object| (object.kind(), (object.resource.clone(), true))).collect();
+        for (group, version, kind, is_needed) in KINDS {
+            let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+            let _known = kinds.entry(kind).or_insert((resource, is_needed));
+        }
+        let lists = kinds.values().map(async |(resource, is_needed)| {
+            match self.list(resource, Some(namespace), selector).await {
+                Err(error) if !is_needed && (error.is_unknown_kind() || error.is_forbidden()) => {
                     Ok(Vec::new())
                 }
                 listed => listed,
-            });
+            }
+        });
         let listed = try_join_all(lists).await?;
         Ok(listed.into_iter().flatten().filter(|object| !object.has_owner()).collect())
     }
 
     async fn list(
         &self,
-        (group, version, kind): &(&str, &str, &str),
+        resource: &ApiResource,
         namespace: Option<&str>,
         selector: &str,
     ) -> Result<Vec<Object>, ClusterError> {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         let api: Api<DynamicObject> = match namespace {
-            Some(namespace) => Api::namespaced_with(self.client(), namespace, &resource),
-            None => Api::all_with(self.client(), &resource),
+            Some(namespace) => Api::namespaced_with(self.client(), namespace, resource),
+            None => Api::all_with(self.client(), resource),
         };
         let listed = api
             .list(&ListParams::default().labels(selector))
             .await
-            .map_err(self.could_not(|| format!("list each {kind}")))?;
+            .map_err(self.could_not(|| format!("list each {}", resource.kind)))?;
         let object = |mut inner: DynamicObject| {
             // Items of a list do not say what they are.
             inner.types = Some(kube::core::TypeMeta {

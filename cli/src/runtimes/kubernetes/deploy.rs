@@ -151,8 +151,7 @@ impl<'a> Stage<'a> {
         }
         let mut wanted = Wanted::of(objects);
         let selector = labels::of_environment(&namespace);
-        let needed = wanted.objects().map(Object::kind).collect();
-        let mut observed = cluster.labelled(&namespace, &selector, &needed).await?;
+        let mut observed = cluster.labelled(&namespace, &selector, wanted.objects()).await?;
         match cluster.namespace(&namespace).await {
             Ok(Some(found)) if found.label(labels::ENVIRONMENT).is_some() => observed.push(found),
             Ok(None) => {}
@@ -201,8 +200,16 @@ impl<'a> Stage<'a> {
             Step::Change { id, .. } | Step::Replace { id } => Some(id),
             _ => None,
         });
+        let replaced = ids(|step| match step {
+            Step::Replace { id } => Some(id),
+            _ => None,
+        });
         let how = How { dry_run: false, force: true };
         for before in self.observed.iter().filter(|before| changed.contains(&before.id())) {
+            if replaced.contains(&before.id()) {
+                let now = self.wanted.objects().find(|object| object.id() == before.id());
+                self.applying().remove(now.unwrap_or(before)).await?;
+            }
             self.cluster.apply(&before.as_wanted(), &self.namespace, how).await?;
         }
         // A namespace may have come to hold what is not ours.

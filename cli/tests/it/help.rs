@@ -27,6 +27,7 @@ fn every_command_explains_itself() {
         "story",
         "audit",
         "render",
+        "deploy",
         "doctor",
         "completions",
         "man",

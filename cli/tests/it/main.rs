@@ -16,6 +16,7 @@ mod compose_sites;
 mod containerfiles;
 mod containers;
 mod crash;
+mod deploying;
 mod embedded;
 mod env_example;
 mod errors;

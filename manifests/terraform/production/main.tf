@@ -88,3 +88,12 @@ module "secrets" {
   postgres_address = module.postgres.address
   redis_address    = module.redis.address
 }
+
+module "ecs" {
+  source = "../modules/ecs"
+  count  = var.has_ecs ? 1 : 0
+
+  environment = "production"
+  account_id  = var.account_id
+  secret_arns = module.secrets.arns
+}

@@ -88,3 +88,9 @@ variable "redis_node_type" {
   type        = string
   default     = "cache.m7g.large"
 }
+
+variable "has_ecs" {
+  description = "Whether there are tasks of Amazon ECS, too, which need a role and a place for their logs"
+  type        = bool
+  default     = false
+}

@@ -5,9 +5,10 @@ use std::{collections::BTreeSet, path::Path, process::Stdio};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    process::Command,
+    process::{Child, Command},
 };
 
 use crate::{
@@ -125,8 +126,8 @@ impl Kind {
         if let Some(image) = making.node_image {
             command.args(["--image", image]);
         }
-        // In a group of its own: at Ctrl-C it is ended from here, and what it made is removed.
-        command.process_group(0).kill_on_drop(true);
+        // In a group of its own: at Ctrl-C it is ended from here, with all that it has started, and what it made is removed.
+        command.process_group(0);
         let shown = Waiting::new(output, format_args!("Making the kind cluster `{}`", making.name));
         let mut child = command
             .stdin(Stdio::piped())
@@ -134,6 +135,7 @@ impl Kind {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(CliError::io(|| "start kind".into()))?;
+        let group = Group::of(&child);
         if let Some(mut stdin) = child.stdin.take() {
             // If it does not read, it says why.
             let _unread = stdin.write_all(making.config.as_bytes()).await;
@@ -152,6 +154,7 @@ impl Kind {
             }
         }
         let status = child.wait().await.map_err(CliError::io(|| "wait for kind".into()))?;
+        group.has_ended();
         match status.success() {
             true => Ok(()),
             false => Err(failed("make a cluster", &last.join("\n"))),
@@ -165,6 +168,29 @@ impl Kind {
     pub(crate) async fn delete(&self, name: &str, kubeconfig: &Path) -> Result<()> {
         let kubeconfig = kubeconfig.to_string_lossy();
         ask(&["delete", "cluster", "--name", name, "--kubeconfig", &kubeconfig]).await.map(drop)
+    }
+}
+
+/// A process and all that it has started, which end when this is dropped.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)))
+    }
+
+    /// Lets go of it: the process has ended by itself, and its number may be another's by now.
+    fn has_ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            // It may have ended by then.
+            let _ended = kill_process_group(pid, Signal::KILL);
+        }
     }
 }
 

@@ -26,6 +26,7 @@ mod guest;
 mod help;
 mod hostile;
 mod interrupts;
+mod kind;
 mod kubernetes;
 mod kubernetes_faults;
 mod logs;

@@ -1,0 +1,155 @@
+//! Clusters of the program kind, which is played here: it "makes" the API server that tests share.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::Api;
+
+use crate::{
+    chefcito::{Ran, kill, lives, wait_until},
+    restaurant::Restaurant,
+};
+
+const UP: [&str; 5] = ["up", "--runtime", "kubernetes", "--port", "0"];
+
+/// A restaurant on a machine with a kind of its own.
+struct WithKind {
+    restaurant: Restaurant,
+}
+
+impl WithKind {
+    /// `create` is what it does, in the words of a shell, when it is told to make a cluster.
+    fn open(story: &str, create: &str) -> Option<Self> {
+        let restaurant = Restaurant::prepare(story)?;
+        let it = Self { restaurant };
+        let home = it.restaurant.cluster.home.path();
+        let config = home.join(".kube/config");
+        let text = fs::read_to_string(&config).unwrap().replace("owner", "kind-chefcito");
+        // kind gives its own context; who logs in is still the owner.
+        let text = text.replace("token: kind-chefcito", "token: owner");
+        fs::write(home.join("kind.kubeconfig"), text).unwrap();
+        fs::remove_file(config).unwrap();
+        fs::create_dir(home.join("bin")).unwrap();
+        let script = format!(
+            "#!/bin/sh
+echo \"$*\" >> {home}/kind.log
+case \"$1 $2\" in
+    'version ') echo 'kind v0.27.0 go1.23.6 linux/amd64' ;;
+    'get clusters') cat {home}/clusters 2>/dev/null || echo 'No kind clusters found.' >&2 ;;
+    'get kubeconfig') cat {home}/kind.kubeconfig ;;
+    'create cluster')
+        cat > {home}/kind.yaml
+        {create}
+        cp {home}/kind.kubeconfig \"${{10}}\"
+        echo chefcito > {home}/clusters ;;
+    'delete cluster') rm -f {home}/clusters ;;
+esac
+",
+            home = home.display()
+        );
+        let program = home.join("bin/kind");
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+        Some(it)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let args = [args, &["--name", &self.restaurant.cluster.name]].concat();
+        let home = &self.restaurant.cluster.home;
+        let mut command = home.command(&args);
+        command.env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let child = self.command(args).spawn().unwrap();
+        self.restaurant.cluster.home.finish(args, child)
+    }
+
+    fn must(&self, args: &[&str]) -> Ran {
+        let ran = self.run(args);
+        assert_eq!(ran.code, Some(0), "{ran}");
+        ran
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.restaurant.cluster.home.path().join(file)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("kind.log")).unwrap_or_default()
+    }
+}
+
+#[test]
+fn a_cluster_is_made_where_there_is_none_and_found_where_there_is() {
+    let Some(it) = WithKind::open("made", "echo ' ✓ Preparing nodes' >&2") else { return };
+    let plan = it.must(&[&UP[..], &["--dry-run"]].concat());
+    assert!(plan.stdout.starts_with("create the kind cluster chefcito\n"), "{plan}");
+    assert!(!it.log().contains("create cluster"), "a dry run makes nothing");
+
+    let image = ["--node-image", "kindest/node:v1.33.1"];
+    let up = it.must(&[&UP[..], &image, &["--verbose"]].concat());
+    assert!(up.stderr.contains("kind: Preparing nodes"), "{up}");
+    let made = it.log().lines().find(|line| line.starts_with("create")).unwrap().to_owned();
+    assert!(made.contains("--name chefcito"), "{made}");
+    assert!(made.contains("--image kindest/node:v1.33.1"), "{made}");
+    let config = fs::read_to_string(it.path("kind.yaml")).unwrap();
+    assert!(config.contains("\"containerPort\":30073"), "{config}");
+    assert!(!it.path(".kube/config").exists(), "the user's own kubeconfig is left alone");
+    let marked = it.restaurant.cluster.ask(async |client| {
+        let maps: Api<ConfigMap> = Api::namespaced(client, "default");
+        maps.get_opt("made-by-chefcito").await.unwrap()
+    });
+    assert!(marked.is_some());
+
+    it.must(&["order", "--count", "3"]);
+    it.must(&["down"]);
+    let again = it.must(&UP);
+    assert!(again.stderr.contains("of kind-chefcito)"), "{again}");
+    assert_eq!(it.log().matches("create cluster").count(), 1);
+}
+
+#[test]
+fn making_a_cluster_can_be_interrupted() {
+    let Some(it) = WithKind::open(
+        "halfway",
+        "sleep 600 & echo $! > halfway.pid.new; mv halfway.pid.new halfway.pid; wait",
+    ) else {
+        return;
+    };
+    let child = it.command(&UP).spawn().unwrap();
+    wait_until("it is being made", || it.path("halfway.pid").exists());
+    kill("-INT", i32::try_from(child.id()).unwrap());
+    let ran = it.restaurant.cluster.home.finish(&UP, child);
+    assert_eq!(ran.code, Some(130), "{ran}");
+    assert!(it.log().contains("delete cluster --name chefcito"), "{}", it.log());
+    let sleeper = fs::read_to_string(it.path("halfway.pid")).unwrap().trim().parse().unwrap();
+    wait_until("what kind has started ends with it", || !lives(sleeper));
+}
+
+#[test]
+fn what_keeps_kind_from_making_a_cluster_is_told() {
+    let create = "echo 'ERROR: failed to create cluster: too many open files' >&2; exit 1";
+    let Some(it) = WithKind::open("failed", create) else { return };
+    let ran = it.run(&UP);
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(ran.stderr.contains("kind could not make a cluster"), "{ran}");
+    assert!(ran.stderr.contains("too many open files"), "{ran}");
+    assert!(ran.stderr.contains("sysctl fs.inotify.max_user_watches"), "{ran}");
+    let namespace = it.restaurant.cluster.ask(async |client| {
+        Api::<Namespace>::all(client).get_opt(&it.restaurant.cluster.name).await.unwrap()
+    });
+    assert!(namespace.is_none());
+}
+
+#[test]
+fn a_kind_that_is_too_old_is_named() {
+    let Some(it) = WithKind::open("old-kind", "true") else { return };
+    let program = it.path("bin/kind");
+    let text = fs::read_to_string(&program).unwrap();
+    fs::write(&program, text.replace("v0.27.0", "v0.20.0")).unwrap();
+    let ran = it.run(&UP);
+    assert_eq!(ran.code, Some(7), "{ran}");
+    assert!(ran.stderr.contains("kind v0.20.0 is too old: v0.27 is the oldest"), "{ran}");
+}

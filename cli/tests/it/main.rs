@@ -33,6 +33,7 @@ mod logs;
 mod odd_engines;
 mod orders;
 mod overlays;
+mod real_cluster;
 mod render;
 mod restaurant;
 mod spoiled;

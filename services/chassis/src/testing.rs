@@ -53,6 +53,12 @@ impl Drop for TestDatabase {
     }
 }
 
+/// Says in one line what a test is for that is run elsewhere. Even where everything is required, that is no lack: such tests are
+/// a profile of their own, and a run says that it has not run them.
+pub fn elsewhere(what: &str) {
+    eprintln!("elsewhere: {what}");
+}
+
 /// Makes a PostgreSQL database for one test; `None`, said in one line, where there is no server.
 ///
 /// # Panics

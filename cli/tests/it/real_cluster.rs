@@ -1,0 +1,243 @@
+//! The restaurant on a cluster that is real, where a variable names one: a context of the user's kubeconfig, or the image of the
+//! node of a kind cluster that is made for it.
+//!
+//! ```text
+//! CHEFCITO_TEST_CONTEXT=kind-test                        cargo test -p chefcito --test it real_cluster -- --nocapture
+//! CHEFCITO_TEST_KIND_IMAGE=kindest/node:v1.33.1          … needs the program kind, and an engine with the services' images
+//! ```
+
+use std::{
+    env,
+    process::{Child, Command},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, Config,
+    api::{DeleteParams, ListParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde_json::Value;
+
+use crate::chefcito::{Home, Ran};
+
+/// A context of the user's kubeconfig, of a cluster that may be used for tests.
+const CONTEXT: &str = "CHEFCITO_TEST_CONTEXT";
+/// The image of the node of a kind cluster.
+const KIND_IMAGE: &str = "CHEFCITO_TEST_KIND_IMAGE";
+/// Every service of ours that runs in pods.
+const SERVICES: [&str; 7] =
+    ["gateway", "orders", "kitchen", "inventory", "market", "plaza", "board"];
+/// How long what is made from nothing may take: a node has to start, and images of others are pulled.
+const PATIENT: &str = "600s";
+
+/// A home that sees the cluster, the engine and the programs of whoever runs the tests.
+struct Real {
+    home: Home,
+    name: String,
+    up: Vec<String>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// One test at a time has the cluster: the first one makes it.
+static TURN: Mutex<()> = Mutex::new(());
+
+impl Real {
+    /// Says where it is; nothing, said in one line, where no cluster is named. That is no lack: it is a profile of its own.
+    fn find(name: &str) -> Option<Self> {
+        let (flag, value) = match (env::var(CONTEXT), env::var(KIND_IMAGE)) {
+            (Ok(context), _) => ("--context", context),
+            (_, Ok(image)) => ("--node-image", image),
+            _ => {
+                chassis::testing::elsewhere(&format!(
+                    "a real cluster; set {CONTEXT} or {KIND_IMAGE}"
+                ));
+                return None;
+            }
+        };
+        // The gateway of the default environment has a port of kind's node.
+        let name = if flag == "--context" {
+            format!("{name}-{}", std::process::id())
+        } else {
+            name.into()
+        };
+        let up = ["up", "--runtime", "kubernetes", "--timeout", PATIENT, flag, &value];
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let up = up.map(ToOwned::to_owned).to_vec();
+        Some(Self { home: Home::new(), name, up, _turn: turn })
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.home.command(&[args, &["--name", &self.name]].concat());
+        for name in ["PATH", "DOCKER_HOST"] {
+            match env::var_os(name) {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let own = || Some(format!("{}/.kube/config", env::var("HOME").ok()?));
+        if let Some(kubeconfig) = env::var("KUBECONFIG").ok().or_else(own) {
+            command.env("KUBECONFIG", kubeconfig);
+        }
+        // The images are those of the checkout.
+        command.current_dir(env!("CARGO_MANIFEST_DIR"));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        self.finish(args, self.start(args))
+    }
+
+    fn start(&self, args: &[&str]) -> Child {
+        self.command(args).spawn().unwrap()
+    }
+
+    fn finish(&self, args: &[&str], child: Child) -> Ran {
+        self.home.finish(args, child)
+    }
+
+    fn must(&self, args: &[&str]) -> Ran {
+        let ran = self.run(args);
+        assert_eq!(ran.code, Some(0), "{ran}");
+        ran
+    }
+
+    fn up(&self, more: &[&str]) -> Ran {
+        let args: Vec<&str> =
+            self.up.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        self.must(&args)
+    }
+
+    /// Does something, and prints how long it took.
+    #[expect(clippy::print_stdout, reason = "the figures are what it is run for")]
+    fn timed(&self, what: &str, work: impl FnOnce(&Self) -> Ran) -> Ran {
+        let since = Instant::now();
+        let ran = work(self);
+        println!("{what}: {:.2} s", since.elapsed().as_secs_f64());
+        ran
+    }
+
+    /// Deletes all pods of a service, as `kubectl delete pod` does.
+    fn delete_pods(&self, service: &str) {
+        let record = self.home.state().join(&self.name).join("cluster.json");
+        let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+        let place = &record["place"];
+        let kubeconfig = place["kubeconfig"].as_str().map(ToOwned::to_owned);
+        let kubeconfig =
+            kubeconfig.unwrap_or_else(|| format!("{}/.kube/config", env::var("HOME").unwrap()));
+        let context = place["context"].as_str().map(ToOwned::to_owned);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let options = KubeConfigOptions { context, ..Default::default() };
+            let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+            let pods: Api<Pod> = Api::namespaced(Client::try_from(config).unwrap(), &self.name);
+            let selector = format!("app.kubernetes.io/name={service}");
+            pods.delete_collection(
+                &DeleteParams::default(),
+                &ListParams::default().labels(&selector),
+            )
+            .await
+            .unwrap();
+        });
+    }
+
+    /// Orders at a rate for a while; returns the command, its arguments and its ledger.
+    fn order(&self, rate: u32, long: Duration) -> (Child, Vec<String>, String) {
+        let ledger = self.home.path().join(format!("{rate}.ledger")).display().to_string();
+        let count = (u64::from(rate) * long.as_secs()).to_string();
+        let rate = rate.to_string();
+        let args = [
+            "order",
+            "--count",
+            &count,
+            "--rate",
+            &rate,
+            "--json",
+            "--timeout",
+            "300s",
+            "--ledger",
+            &ledger,
+        ];
+        (self.start(&args), args.map(ToOwned::to_owned).to_vec(), ledger)
+    }
+
+    /// Every order is delivered, and the audit finds nothing; returns the figures.
+    fn is_whole(&self, (child, args, ledger): (Child, Vec<String>, String)) -> Value {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let ordered = self.finish(&args, child);
+        assert_eq!(ordered.code, Some(0), "{ordered}");
+        let figures: Value = serde_json::from_str(&ordered.stdout).unwrap();
+        let count: Value = args[2].parse::<u64>().unwrap().into();
+        assert_eq!((&figures["accepted"], &figures["delivered"]), (&count, &count), "{ordered}");
+        self.must(&["audit", "--timeout", "120s", "--ledger", &ledger]);
+        figures
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        // The home's own end has neither the programs nor the kubeconfig.
+        let _down = self.command(&["down", "--volumes"]).output();
+    }
+}
+
+#[test]
+fn a_real_cluster_serves_as_any_other_runtime() {
+    let Some(it) = Real::find("chefcito") else { return };
+    it.timed("up, the cluster made if it was not there", |it| it.up(&[]));
+    it.must(&["down"]);
+    it.timed("up with cluster and images there", |it| it.up(&[]));
+    let again = it.timed("up again", |it| it.up(&[]));
+    assert!(again.stderr.contains("Already up"), "{again}");
+
+    it.must(&["order", "--count", "50"]);
+    it.must(&["audit"]);
+    let status: Value = serde_json::from_str(&it.must(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(status["ready"], true, "{status}");
+    let logs = it.must(&["logs", "--tail", "all"]);
+    for service in SERVICES {
+        assert!(logs.stdout.contains(service), "{service} says nothing: {logs}");
+    }
+    let version = it.must(&["exec", "orders", "--", "/orders", "--version"]);
+    assert!(version.stdout.starts_with("orders "), "{version}");
+    assert_eq!(it.run(&["exec", "orders", "--", "/orders", "--no-such"]).code, Some(2));
+    it.must(&["scale", "kitchen=2"]);
+    it.must(&["stop"]);
+    it.must(&["start"]);
+
+    let one_changed = it.timed("up with one service changed", |it| it.up(&["--stoves", "9"]));
+    assert!(one_changed.stderr.contains("Up in"), "{one_changed}");
+
+    let ordering = it.order(30, Duration::from_secs(70));
+    for service in SERVICES {
+        it.delete_pods(service);
+        std::thread::sleep(Duration::from_secs(8));
+    }
+    it.is_whole(ordering);
+
+    let ordering = it.order(200, Duration::from_secs(60));
+    for service in SERVICES {
+        it.must(&["restart", service]);
+    }
+    let figures = it.is_whole(ordering);
+    assert_eq!(
+        (&figures["pushed_back"], &figures["connections_lost"]),
+        (&0.into(), &0.into()),
+        "no request fails while everything is restarted: {figures}"
+    );
+
+    it.timed("down", |it| it.must(&["down"]));
+}
+
+#[test]
+fn orders_come_through_while_the_pod_that_they_come_by_is_deleted() {
+    let Some(it) = Real::find("forwarded") else { return };
+    it.up(&["--port", "0"]);
+    let ordering = it.order(10, Duration::from_secs(5));
+    std::thread::sleep(Duration::from_secs(1));
+    it.delete_pods("gateway");
+    it.is_whole(ordering);
+}

@@ -55,6 +55,7 @@ impl Drop for TestDatabase {
 
 /// Says in one line what a test is for that is run elsewhere. Even where everything is required, that is no lack: such tests are
 /// a profile of their own, and a run says that it has not run them.
+#[expect(clippy::print_stderr, reason = "a test that is run elsewhere says so")]
 pub fn elsewhere(what: &str) {
     eprintln!("elsewhere: {what}");
 }

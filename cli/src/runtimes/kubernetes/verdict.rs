@@ -11,6 +11,8 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
+/// What a node is marked with that does not take pods yet.
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
 /// A container that ended this often will not come up by waiting.
 const ENDS_MAX: i32 = 3;
 /// A job that failed this often will not be done by waiting.
@@ -63,10 +65,15 @@ pub(super) fn of_deployment(it: &Deployment, sets: &[&ReplicaSet], pods: &[&Pod]
         conditions.iter().find(|one| one.type_ == "ReplicaFailure" && one.status == "True")
     {
         let message = failure.message.clone().unwrap_or_default();
-        return Verdict::Hopeless(Trouble::of_workload(
+        let trouble = Trouble::of_workload(
             format!("its pods can't be made: {message}"),
             hint_of_refusal(&message),
-        ));
+        );
+        // In a namespace that has just been made, there is none yet.
+        return match is_about_account(&message) {
+            true => Verdict::Stuck(trouble),
+            false => Verdict::Hopeless(trouble),
+        };
     }
     let newest = newest(sets);
     let of_newest = |pod: &&&Pod| newest.is_some_and(|set| is_owned(&pod.metadata, &set.metadata));
@@ -194,10 +201,10 @@ fn of_pod(pod: &Pod) -> Option<Verdict> {
     };
     let mut conditions = status.conditions.iter().flatten();
     let unscheduled = conditions.find(|one| one.type_ == "PodScheduled" && one.status == "False");
-    if let Some(condition) =
-        unscheduled.filter(|one| one.reason.as_deref() == Some("Unschedulable"))
-    {
-        let message = condition.message.clone().unwrap_or_default();
+    let unscheduled = unscheduled.filter(|one| one.reason.as_deref() == Some("Unschedulable"));
+    let message = unscheduled.and_then(|condition| condition.message.as_deref());
+    // A node that has just come is not ready to take any.
+    if let Some(message) = message.filter(|message| !message.contains(NOT_READY)) {
         return Some(Verdict::Stuck(trouble(
             None,
             false,
@@ -278,12 +285,16 @@ fn is_final(message: &str) -> bool {
         .any(|word| message.contains(word))
 }
 
+fn is_about_account(message: &str) -> bool {
+    message.contains("serviceaccount") || message.contains("service account")
+}
+
 fn hint_of_refusal(message: &str) -> &'static str {
     if message.contains("exceeded quota") {
         "ask for a larger quota, or scale down: `kubectl describe resourcequota` shows what is used"
     } else if message.contains("violates PodSecurity") {
         "the namespace's Pod Security is stricter than the manifests; mend what it names"
-    } else if message.contains("serviceaccount") || message.contains("service account") {
+    } else if is_about_account(message) {
         "the service account of its manifest is missing"
     } else {
         "a policy of the cluster refuses it; its administrators know why"

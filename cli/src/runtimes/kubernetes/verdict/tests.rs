@@ -148,6 +148,21 @@ fn a_pod_that_no_node_takes_is_stuck() {
 }
 
 #[test]
+fn a_cluster_that_has_just_been_made_is_given_time() {
+    let now = json!({"observedGeneration": 2, "updatedReplicas": 1, "replicas": 1});
+    let status = json!({"conditions": [{
+        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message":
+            "0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }.",
+    }]});
+    assert_eq!(not_yet(&judged(now, &[&pod("new", status)])), "1 of 2 new pods are made");
+    let account = json!({"observedGeneration": 2, "conditions": [{
+        "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+        "message": "error looking up service account a/default: serviceaccount \"default\" not found",
+    }]});
+    assert!(matches!(judged(account, &[]), Verdict::Stuck(_)));
+}
+
+#[test]
 fn a_quota_is_named_as_such() {
     let now = json!({"observedGeneration": 2, "conditions": [{
         "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",

@@ -9,7 +9,7 @@ use crate::{
     state::Environment,
 };
 
-/// Run a program in the container of a service (with containers only)
+/// Run a program in the container of a service (not when embedded)
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The exit code is the program's own; 126 and 127 if it can't be run or is not there, 3 if the service

@@ -10,7 +10,7 @@ use crate::{
     state::Environment,
 };
 
-/// Restart services (with containers only); what has changed about them is told, and taken over
+/// Restart services (not when embedded); what has changed about them is told, and taken over
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -12,7 +12,7 @@ use crate::{
     state::Environment,
 };
 
-/// Say how many containers a service has (with containers only)
+/// Say how many containers or pods a service has (not when embedded)
 #[derive(Debug, Args)]
 #[command(after_help = "\
 It stays so until it is said otherwise; `down` forgets it.

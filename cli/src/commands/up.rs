@@ -23,6 +23,7 @@ Examples:
   chefcito up --orders 50                      … and see fifty orders to the table
   chefcito up --name ci --port 0 --no-seed     A second, empty house on any free port
   chefcito up --cooking-time 0s --stoves 64    A very fast kitchen
+  chefcito up --runtime kubernetes             Pods in a kind cluster, made if it is not there
   chefcito up --dry-run                        Only say what would be done")]
 pub(crate) struct UpArgs {
     /// Services to bring up (with containers only) [default: all]
@@ -61,7 +62,7 @@ pub(crate) struct UpArgs {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
-    /// Build the images first (with containers only)
+    /// Build the images first (not when embedded)
     #[arg(long)]
     build: bool,
     /// Context of a cluster that is there [default: a kind cluster of ours, made if it is not there]
@@ -196,7 +197,7 @@ impl UpArgs {
                 usage("single services can only be brought up with containers", all)
             }
             Runtime::Embedded if self.build => {
-                usage("there are only images to build with containers", all)
+                usage("the embedded house has no images to build", all)
             }
             Runtime::Compose if self.database_url.is_some() => usage(
                 "with containers, the data lie in a PostgreSQL container of the environment",

@@ -186,7 +186,11 @@ fn what_others_have_in_the_namespace_is_never_touched() {
         services.delete("redis", &Default::default()).await.unwrap();
     });
     it.must(&[&UP[..], &["--port", "0"]].concat());
+    it.must(&["down"]);
+    let claims = |client| names::<PersistentVolumeClaim>(client, name);
+    assert_eq!(it.cluster.ask(claims).len(), 1);
     it.must(&["down", "--volumes"]);
+    assert_eq!(it.cluster.ask(claims), Vec::<String>::new(), "the data were ours");
     let (maps, deployments) = it.cluster.ask(async |client| {
         let maps = names::<ConfigMap>(client.clone(), name).await;
         (maps, names::<Deployment>(client, name).await)

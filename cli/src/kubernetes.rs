@@ -9,9 +9,11 @@ mod exec;
 pub(crate) mod forward;
 pub(crate) mod kind;
 pub(crate) mod logs;
+pub(crate) mod metrics;
 pub(crate) mod objects;
 mod place;
 pub(crate) mod pods;
+mod quantities;
 pub(crate) mod workloads;
 
 use std::time::Duration;

@@ -14,6 +14,7 @@ mod images;
 mod kubernetes;
 mod kustomize;
 mod log_files;
+mod log_streams;
 mod manifests;
 mod output;
 mod postgres;

@@ -10,7 +10,7 @@ use std::{fs, os::unix::fs::MetadataExt, time::Duration};
 
 use contracts::api::kitchen::Menu;
 
-pub(crate) use self::change_lock::ChangeLock;
+pub(crate) use self::{change_lock::ChangeLock, images::short_image};
 use crate::{
     commands::connect,
     config::{Runtime, Settings},

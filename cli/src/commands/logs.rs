@@ -1,4 +1,5 @@
 mod printer;
+mod streams;
 
 use std::{collections::VecDeque, ffi::OsStr, str::FromStr, time::Duration};
 
@@ -8,14 +9,14 @@ use clap::{
 };
 use contracts::{OrderId, Timestamp, services};
 
-use self::printer::Printer;
+use self::{printer::Printer, streams::Streams};
 use super::usage_error;
 use crate::{
     config::Runtime,
     error::{CliError, Result},
     log_files::{self, End, Follower, Forwards, Level, Line},
     output::Output,
-    runtimes::{self, compose::ContainerLogs},
+    runtimes,
     state::{Environment, HouseState},
 };
 
@@ -164,13 +165,15 @@ impl LogsArgs {
 
 pub(crate) async fn run(args: LogsArgs, environment: &Environment, output: &Output) -> Result<()> {
     match runtimes::of(environment).await? {
-        Some(Runtime::Compose) => of_containers(&args, environment, output).await,
+        Some(runtime @ (Runtime::Compose | Runtime::Kubernetes)) => {
+            let logs = Streams::open(runtime, environment, &args.services, output).await?;
+            of_streams(&args, logs, output).await
+        }
         _ => of_house(&args, environment, output).await,
     }
 }
 
-async fn of_containers(args: &LogsArgs, environment: &Environment, output: &Output) -> Result<()> {
-    let logs = ContainerLogs::open(environment, &args.services).await?;
+async fn of_streams(args: &LogsArgs, logs: Streams, output: &Output) -> Result<()> {
     let mut printer = Printer::new(output, args.json);
     let since = args.since.map(|since| since.0);
     let printed = match args.tail {
@@ -287,12 +290,13 @@ pub(crate) async fn follow_until_it_ends(environment: &Environment, output: &Out
     }
 }
 
-/// Shows all new lines of the containers, until none is left.
+/// Shows all new lines of the containers, or pods, until none is left.
 ///
 /// # Errors
-/// What the engine refuses.
+/// What the engine, or the cluster, refuses.
 pub(crate) async fn follow_containers(environment: &Environment, output: &Output) -> Result<()> {
-    let logs = ContainerLogs::open(environment, &[]).await?;
+    let runtime = runtimes::of(environment).await?.unwrap_or(Runtime::Compose);
+    let logs = Streams::open(runtime, environment, &[], output).await?;
     let mut printer = Printer::new(output, false);
     let mut printed = logs.printed(Some(Timestamp::now()), None);
     while let Some(line) = printed.next_line().await? {

@@ -1,4 +1,11 @@
-use std::{collections::BTreeMap, fmt::Write, net::SocketAddr, time::Duration};
+mod tables;
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use clap::Args;
 use contracts::{
@@ -9,19 +16,20 @@ use contracts::{
         inventory::{Shelf, Stock},
         service::ServiceStatus,
     },
-    services,
 };
 use serde::Serialize;
 
+use self::tables::{containers_table, orders_table, pods_table, services_table, stock_table};
 use super::connect;
 use crate::{
     client::STATUS_WAIT_MAX,
     config::Runtime,
     error::{CliError, Result},
-    output::{Output, Style, Table},
+    output::{Output, Style},
     runtimes::{
         self,
         compose::{ContainerStatus, Looker},
+        kubernetes::{self, PodLooker, PodStatus},
     },
     state::{Environment, HouseRecord},
 };
@@ -44,7 +52,7 @@ pub(crate) struct StatusArgs {
     /// As JSON; with `--watch` one document a line
     #[arg(long)]
     json: bool,
-    /// Answer at once, without what each container takes of the processor and the memory
+    /// Answer at once, without what each container, or pod, takes of the processor and the memory
     #[arg(long)]
     no_stats: bool,
 }
@@ -59,12 +67,14 @@ struct Report {
     plaza_address: Option<SocketAddr>,
     pid: Option<u32>,
     engine: Option<String>,
+    cluster: Option<String>,
     version: Option<String>,
     started_at: Option<Timestamp>,
     ready: bool,
     quiet: bool,
     services: BTreeMap<String, ServiceStatus>,
     containers: Vec<ContainerStatus>,
+    pods: Vec<PodStatus>,
     orders: Option<Summary>,
     stock: Vec<Shelf>,
 }
@@ -79,12 +89,14 @@ impl Report {
             plaza_address: None,
             pid: None,
             engine: None,
+            cluster: None,
             version: None,
             started_at: None,
             ready: false,
             quiet: false,
             services: BTreeMap::new(),
             containers: Vec::new(),
+            pods: Vec::new(),
             orders: None,
             stock: Vec::new(),
         }
@@ -113,12 +125,61 @@ impl Report {
         Ok(())
     }
 
+    /// Returns the services that are not ready, with the reason: in their own words, or in the cluster's, which knows of those
+    /// that the gateway does not ask.
     fn unready(&self) -> Vec<String> {
-        let told = |(name, service): (&String, &ServiceStatus)| match &service.reason {
-            Some(reason) => format!("{name} ({reason})"),
-            None => name.clone(),
+        let mut reasons: BTreeMap<String, Option<String>> = match self.runtime {
+            Runtime::Kubernetes => kubernetes::unready(&self.pods)
+                .into_iter()
+                .map(|(name, state)| (name, Some(state)))
+                .collect(),
+            Runtime::Embedded | Runtime::Compose => BTreeMap::new(),
         };
-        self.services.iter().filter(|(_, service)| !service.ready).map(told).collect()
+        for (name, service) in self.services.iter().filter(|(_, service)| !service.ready) {
+            reasons.entry(name.clone()).or_insert_with(|| service.reason.clone());
+        }
+        let told = |(name, reason): (String, Option<String>)| match reason {
+            Some(reason) => format!("{name} ({reason})"),
+            None => name,
+        };
+        reasons.into_iter().map(told).collect()
+    }
+}
+
+/// What is looked at.
+#[derive(Debug)]
+enum Place {
+    House,
+    Containers(Looker),
+    Pods(PodLooker),
+}
+
+impl Place {
+    async fn of(environment: &Environment, args: &StatusArgs, output: &Output) -> Result<Self> {
+        let with_stats = !args.no_stats;
+        match runtimes::of(environment).await? {
+            Some(Runtime::Compose) => {
+                Ok(Self::Containers(Looker::new(environment, with_stats).await?))
+            }
+            Some(Runtime::Kubernetes) => {
+                Ok(Self::Pods(PodLooker::new(environment, with_stats, output).await?))
+            }
+            _ => Ok(Self::House),
+        }
+    }
+
+    /// Looks at the house; and at its containers or pods, which are shown even if the house does not answer: then that is the
+    /// second that is returned.
+    async fn look(&mut self, environment: &Environment) -> Result<(Report, Option<CliError>)> {
+        match self {
+            Self::House => {
+                let mut report = Report::of_house(environment, environment.running()?);
+                report.ask(environment).await?;
+                Ok((report, None))
+            }
+            Self::Containers(looker) => look_at_containers(looker, environment).await,
+            Self::Pods(looker) => look_at_pods(looker, environment).await,
+        }
     }
 }
 
@@ -127,13 +188,10 @@ pub(crate) async fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<()> {
-    let mut looker = match runtimes::of(environment).await? {
-        Some(Runtime::Compose) => Some(Looker::new(environment, !args.no_stats).await?),
-        _ => None,
-    };
+    let mut place = Place::of(environment, &args, output).await?;
     let mut drawn_lines = 0;
     loop {
-        let (report, failed) = look(environment, looker.as_mut()).await?;
+        let (report, failed) = place.look(environment).await?;
         match (args.json, args.watch) {
             (true, true) => output.json_line(&report)?,
             (true, false) => output.json(&report)?,
@@ -164,17 +222,10 @@ fn redraw(lines: usize) -> String {
     if lines == 0 { String::new() } else { format!("\x1b[{lines}A\x1b[J") }
 }
 
-/// Looks at the house; and at its containers, which are shown even if the house does not answer: then that is the second
-/// that is returned.
-async fn look(
+async fn look_at_containers(
+    looker: &mut Looker,
     environment: &Environment,
-    looker: Option<&mut Looker>,
 ) -> Result<(Report, Option<CliError>)> {
-    let Some(looker) = looker else {
-        let mut report = Report::of_house(environment, environment.running()?);
-        report.ask(environment).await?;
-        return Ok((report, None));
-    };
     let record = environment.containers()?;
     let mut report = Report {
         address: record.as_ref().and_then(|record| record.address),
@@ -189,6 +240,35 @@ async fn look(
         return Err(CliError::NotRunning { name: environment.name().clone() });
     }
     report.containers = containers;
+    Ok((report, asked.err()))
+}
+
+async fn look_at_pods(
+    looker: &PodLooker,
+    environment: &Environment,
+) -> Result<(Report, Option<CliError>)> {
+    let record = environment.cluster()?;
+    let pods = looker.look().await?;
+    // What is left when all is stopped are jobs that are done.
+    if pods.iter().all(|pod| pod.ready.is_none()) {
+        return Err(CliError::NotRunning { name: environment.name().clone() });
+    }
+    let mut report = Report {
+        address: record.as_ref().map(|record| (Ipv4Addr::LOCALHOST, record.port).into()),
+        version: record.as_ref().map(|record| record.version.clone()),
+        started_at: record.as_ref().map(|record| record.started_at),
+        cluster: Some(looker.context().to_owned()),
+        ..Report::new(environment, Runtime::Kubernetes)
+    };
+    report.pods = pods;
+    let unready = kubernetes::unready(&report.pods);
+    // Nobody would answer before some pod of the gateway is ready.
+    let asked = match kubernetes::has_gateway(&unready) {
+        true => report.ask(environment).await,
+        false => Ok(()),
+    };
+    // There are some that the gateway does not ask.
+    report.ready &= unready.is_empty();
     Ok((report, asked.err()))
 }
 
@@ -208,10 +288,13 @@ fn for_people(report: &Report, output: &Output) -> String {
     }
     text.push_str(if report.quiet { ", quiet\n\n" } else { ", at work\n\n" });
     if !report.services.is_empty() {
-        let _written = writeln!(text, "{}\n", services_table(report));
+        let _written = writeln!(text, "{}\n", services_table(&report.services));
     }
     if !report.containers.is_empty() {
         let _written = writeln!(text, "{}\n", containers_table(&report.containers));
+    }
+    if !report.pods.is_empty() {
+        let _written = writeln!(text, "{}\n", pods_table(&report.pods));
     }
     if let Some(orders) = &report.orders {
         let _written = writeln!(text, "{}\n", orders_table(orders));
@@ -220,110 +303,4 @@ fn for_people(report: &Report, output: &Output) -> String {
         let _written = writeln!(text, "{}\n", stock_table(&report.stock));
     }
     text.trim_end().to_owned()
-}
-
-fn containers_table(containers: &[ContainerStatus]) -> Table<8> {
-    let mut table =
-        Table::new(["container", "state", "health", "restarts", "cpu", "memory", "ports", "image"]);
-    for container in containers {
-        let state = match container.exit_code {
-            Some(0) => "done".into(),
-            Some(code) => format!("exited ({code})"),
-            None => container.state.into(),
-        };
-        let memory = match (container.memory_bytes, container.memory_limit_bytes) {
-            (Some(bytes), Some(limit)) => format!("{} of {} MiB", bytes >> 20, limit >> 20),
-            _ => String::new(),
-        };
-        table.row([
-            container.name.clone(),
-            state,
-            container.health.unwrap_or_default().into(),
-            container.restarts.to_string(),
-            container.cpu_percent.map(|percent| format!("{percent:.1} %")).unwrap_or_default(),
-            memory,
-            container.ports.join(", "),
-            container.tag().into(),
-        ]);
-    }
-    table
-}
-
-fn services_table(report: &Report) -> Table<9> {
-    let mut table = Table::new([
-        "service",
-        "state",
-        "store",
-        "queued",
-        "open",
-        "unpublished",
-        "unhandled",
-        "dead letters",
-        "note",
-    ]);
-    let known = services::ALL.into_iter().filter_map(|name| report.services.get_key_value(name));
-    let others = report.services.iter().filter(|(name, _)| !services::ALL.contains(&name.as_str()));
-    for (name, service) in known.chain(others) {
-        let note = [&service.reason, &service.address]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ");
-        table.row([
-            name.clone(),
-            if service.ready { "ready".into() } else { "not ready".into() },
-            service.engine.clone(),
-            service.queued.to_string(),
-            service.open.to_string(),
-            service.unpublished.to_string(),
-            service.unhandled.to_string(),
-            service.dead_letters.to_string(),
-            note,
-        ]);
-    }
-    table
-}
-
-fn orders_table(orders: &Summary) -> Table<8> {
-    let mut table = Table::new([
-        "placed",
-        "in flight",
-        "waiting",
-        "cooking",
-        "delivered",
-        "cancelled",
-        "rejected",
-        "delivery p50/p99",
-    ]);
-    let figures = [
-        orders.placed,
-        orders.in_flight,
-        orders.waiting_for_ingredients,
-        orders.cooking,
-        orders.delivered,
-        orders.cancelled,
-        orders.rejected,
-    ];
-    let [placed, in_flight, waiting, cooking, delivered, cancelled, rejected] =
-        figures.map(|figure| figure.to_string());
-    let latency = format!("{}/{} ms", orders.delivery.p50_ms, orders.delivery.p99_ms);
-    table.row([placed, in_flight, waiting, cooking, delivered, cancelled, rejected, latency]);
-    table
-}
-
-fn stock_table(stock: &[Shelf]) -> Table<6> {
-    let mut table =
-        Table::new(["ingredient", "on hand", "missing", "bought", "reserved", "released"]);
-    for shelf in stock {
-        table.row([
-            shelf.ingredient.to_string(),
-            shelf.on_hand.to_string(),
-            shelf.missing.to_string(),
-            shelf.bought.to_string(),
-            shelf.reserved.to_string(),
-            shelf.released.to_string(),
-        ]);
-    }
-    table
 }

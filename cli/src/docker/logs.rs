@@ -1,12 +1,12 @@
 //! What containers print, line by line, each with the time at which the engine took it.
 
 use bollard::{container::LogOutput, query_parameters::LogsOptions};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use contracts::Timestamp;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 
 use super::{Engine, errors::EngineError, events::FOR_EVER};
-use crate::log_files::LINE_BYTES_MAX;
+use crate::{log_files::LINE_BYTES_MAX, log_streams::Printed};
 
 /// How much is taken at a time, give or take a line.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -20,15 +20,6 @@ pub(crate) struct Wanted {
     pub(crate) tail: Option<usize>,
     /// New ones as they come, until the container ends.
     pub(crate) follow: bool,
-}
-
-/// A line that a container printed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Printed {
-    /// When the engine took it.
-    pub(crate) time: Timestamp,
-    /// What it says, without its line end.
-    pub(crate) text: Bytes,
 }
 
 impl Engine {
@@ -129,7 +120,7 @@ impl Assembly {
     fn take(&mut self, frame: LogOutput) -> Option<Printed> {
         let stream = usize::from(matches!(frame, LogOutput::StdErr { .. }));
         let bytes = frame.into_bytes();
-        let (time, mut text) = split_time(bytes);
+        let (time, mut text) = Printed::split(bytes);
         let time = time.unwrap_or(self.last);
         self.last = time;
         let is_whole = text.last() == Some(&b'\n');
@@ -157,26 +148,10 @@ impl Assembly {
     }
 }
 
-/// Splits `2026-01-31T12:00:00.000000001Z text`.
-fn split_time(mut bytes: Bytes) -> (Option<Timestamp>, Bytes) {
-    let end = bytes.iter().take(64).position(|byte| *byte == b' ');
-    let Some(end) = end else { return (None, bytes) };
-    let time = std::str::from_utf8(&bytes[..end]).ok().and_then(parse_time);
-    match time {
-        Some(time) => {
-            let text = bytes.split_off(end + 1);
-            (Some(time), text)
-        }
-        None => (None, bytes),
-    }
-}
-
-fn parse_time(text: &str) -> Option<Timestamp> {
-    text.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn out(text: &str) -> LogOutput {

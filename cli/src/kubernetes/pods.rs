@@ -1,16 +1,25 @@
 //! The pods of a namespace, in our words.
 
 use contracts::Timestamp;
+use futures_util::{StreamExt, stream::BoxStream};
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
-use kube::{Api, api::ListParams};
+use kube::{
+    Api,
+    api::ListParams,
+    runtime::{reflector::Store, watcher},
+};
 
-use super::{Cluster, errors::ClusterError, forward::is_ready};
+use super::{
+    Cluster, errors::ClusterError, forward::is_ready, quantities::bytes, workloads::reflect,
+};
 
 /// The label that says which service a pod is of.
 pub(crate) const SERVICE: &str = "app.kubernetes.io/name";
+/// What all pods of services have, and no others.
+const OURS: &str = "app.kubernetes.io/part-of=chefcito,app.kubernetes.io/name";
 
 /// A pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PodSeen {
     /// Its name.
     pub(crate) name: String,
@@ -26,8 +35,12 @@ pub(crate) struct PodSeen {
     pub(crate) state: String,
     /// With which code it has ended.
     pub(crate) exit_code: Option<i64>,
-    /// Whether its container runs.
+    /// Whether its container runs, and is to go on.
     pub(crate) is_running: bool,
+    /// Whether its container has ever run, so that it has said something.
+    pub(crate) has_run: bool,
+    /// Whether its container runs no more: it has ended, or waits to be started again.
+    pub(crate) is_at_rest: bool,
     /// Whether it takes requests; nothing for one that is to end.
     pub(crate) ready: Option<bool>,
     /// How often its container was started again.
@@ -48,15 +61,69 @@ impl Cluster {
     pub(crate) async fn pods(&self, namespace: &str) -> Result<Vec<PodSeen>, ClusterError> {
         let api: Api<Pod> = Api::namespaced(self.client(), namespace);
         let listed = api
-            .list(&ListParams::default().labels(SERVICE))
+            .list(&ListParams::default().labels(OURS))
             .await
             .map_err(self.could_not(|| "list the pods".into()))?;
-        let mut pods = listed.items;
-        pods.sort_by_key(|pod| {
-            (service(pod).to_owned(), pod.metadata.creation_timestamp.as_ref().map(|time| time.0))
-        });
-        Ok(pods.iter().map(PodSeen::of).collect())
+        Ok(seen(listed.items.iter()))
     }
+}
+
+/// Looks on while pods come and go.
+pub(crate) struct PodWatch {
+    pods: Store<Pod>,
+    events: BoxStream<'static, Result<(), ClusterError>>,
+}
+
+impl std::fmt::Debug for PodWatch {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("PodWatch").finish_non_exhaustive()
+    }
+}
+
+impl PodWatch {
+    /// Begins to look on; returns when all pods of services have been seen once.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(crate) async fn begin(cluster: &Cluster, namespace: &str) -> Result<Self, ClusterError> {
+        let (pods, events) = reflect(cluster, namespace, watcher::Config::default().labels(OURS));
+        let mut watch = Self { pods, events };
+        let seen = watch.pods.clone();
+        let mut all = Box::pin(async move {
+            // They are dropped only with the stream, which lives on here.
+            let _all = seen.wait_until_ready().await;
+        });
+        loop {
+            tokio::select! {
+                () = &mut all => return Ok(watch),
+                changed = watch.changed() => changed?,
+            }
+        }
+    }
+
+    /// Returns the pods that are there now, by service and age.
+    pub(crate) fn pods(&self) -> Vec<PodSeen> {
+        let pods = self.pods.state();
+        seen(pods.iter().map(AsRef::as_ref))
+    }
+
+    /// Waits until something changes. A connection that breaks is made again meanwhile.
+    ///
+    /// # Errors
+    /// What the cluster refuses for good.
+    pub(crate) async fn changed(&mut self) -> Result<(), ClusterError> {
+        // The stream never ends.
+        self.events.next().await.unwrap_or(Ok(()))
+    }
+}
+
+fn seen<'p>(pods: impl Iterator<Item = &'p Pod>) -> Vec<PodSeen> {
+    let mut pods: Vec<&Pod> = pods.collect();
+    pods.sort_by_key(|pod| {
+        let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (service(pod), created, pod.metadata.name.as_deref())
+    });
+    pods.into_iter().map(PodSeen::of).collect()
 }
 
 impl PodSeen {
@@ -68,6 +135,8 @@ impl PodSeen {
         let state = container.and_then(|container| container.state.as_ref());
         let ended = state.and_then(|state| state.terminated.as_ref());
         let running = state.and_then(|state| state.running.as_ref());
+        let was =
+            container.and_then(|container| container.last_state.as_ref()?.terminated.as_ref());
         let is_job =
             pod.spec.as_ref().is_some_and(|spec| spec.restart_policy.as_deref() != Some("Always"));
         let limit =
@@ -81,6 +150,8 @@ impl PodSeen {
             state: word(pod, state),
             exit_code: ended.map(|ended| ended.exit_code.into()),
             is_running: running.is_some() && pod.metadata.deletion_timestamp.is_none(),
+            has_run: running.is_some() || ended.is_some() || was.is_some(),
+            is_at_rest: running.is_none(),
             ready: (!is_job).then(|| is_ready(pod)),
             restarts: container.map_or(0, |container| container.restart_count.into()),
             started_at: running.and_then(|running| {
@@ -113,34 +184,5 @@ fn word(pod: &Pod, state: Option<&ContainerState>) -> String {
         },
         (.., Some(_)) => "exited".into(),
         _ => "unknown".into(),
-    }
-}
-
-/// Reads a quantity of memory, such as `128Mi`, as far as manifests write it.
-fn bytes(quantity: &str) -> Option<u64> {
-    const UNITS: [(&str, u64); 6] = [
-        ("Ki", 1 << 10),
-        ("Mi", 1 << 20),
-        ("Gi", 1 << 30),
-        ("k", 1_000),
-        ("M", 1_000_000),
-        ("G", 1_000_000_000),
-    ];
-    let unit =
-        UNITS.iter().find_map(|(unit, factor)| Some((quantity.strip_suffix(unit)?, *factor)));
-    let (number, factor) = unit.unwrap_or((quantity, 1));
-    number.parse::<u64>().ok()?.checked_mul(factor)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_read_as_manifests_write_it() {
-        assert_eq!(bytes("128Mi"), Some(128 << 20));
-        assert_eq!(bytes("1G"), Some(1_000_000_000));
-        assert_eq!(bytes("4096"), Some(4096));
-        assert_eq!(bytes("lots"), None);
     }
 }

@@ -82,11 +82,12 @@ impl Watch {
     /// # Errors
     /// What the cluster refuses.
     pub(crate) async fn begin(cluster: &Cluster, namespace: &str) -> Result<Self, ClusterError> {
-        let (deployments, first) = reflect::<Deployment>(cluster, namespace);
-        let (replica_sets, second) = reflect::<ReplicaSet>(cluster, namespace);
-        let (stateful_sets, third) = reflect::<StatefulSet>(cluster, namespace);
-        let (jobs, fourth) = reflect::<Job>(cluster, namespace);
-        let (pods, fifth) = reflect::<Pod>(cluster, namespace);
+        let all = watcher::Config::default();
+        let (deployments, first) = reflect::<Deployment>(cluster, namespace, all.clone());
+        let (replica_sets, second) = reflect::<ReplicaSet>(cluster, namespace, all.clone());
+        let (stateful_sets, third) = reflect::<StatefulSet>(cluster, namespace, all.clone());
+        let (jobs, fourth) = reflect::<Job>(cluster, namespace, all.clone());
+        let (pods, fifth) = reflect::<Pod>(cluster, namespace, all);
         let workloads = Workloads { deployments, replica_sets, stateful_sets, jobs, pods };
         let mut watch =
             Self { workloads, events: select_all([first, second, third, fourth, fifth]) };
@@ -125,9 +126,12 @@ impl Watch {
     }
 }
 
-fn reflect<K>(
+/// Returns the objects of a kind as they are now, as far as the stream beside them is read: it tells that something has
+/// changed.
+pub(super) fn reflect<K>(
     cluster: &Cluster,
     namespace: &str,
+    which: watcher::Config,
 ) -> (Store<K>, BoxStream<'static, Result<(), ClusterError>>)
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -140,7 +144,7 @@ where
 {
     let api: Api<K> = Api::namespaced(cluster.client(), namespace);
     let (store, writer) = reflector::store();
-    let told = watcher(api, watcher::Config::default()).default_backoff();
+    let told = watcher(api, which).default_backoff();
     let cluster = cluster.clone();
     let changes = reflector::reflector(writer, told);
     (store, settled(changes, cluster).boxed())

@@ -25,7 +25,7 @@ pub(crate) use self::{
     change::{restart, scale},
     down::{down, stop},
     exec::exec,
-    logs::ContainerLogs,
+    logs::{ContainerLogs, Following},
     start::start,
     status::{ContainerStatus, Looker},
     up::{dry_run, up},

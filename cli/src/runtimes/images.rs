@@ -12,6 +12,15 @@ pub(super) fn built_here(image: &str) -> Option<&str> {
     image.strip_prefix(OURS)?.strip_suffix(DEV_TAG)?.strip_suffix(':')
 }
 
+/// Returns the tag of an image of ours, which is what tells one from another; the whole name of one that others made.
+pub(crate) fn short_image(image: &str) -> &str {
+    let name = image.rsplit_once('/').map_or(image, |(_, name)| name);
+    match name.rsplit_once(':') {
+        Some((_, tag)) if name.starts_with(OURS) => tag,
+        _ => image,
+    }
+}
+
 /// The images of the engine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Images(Vec<Image>);

@@ -10,11 +10,13 @@ mod forwarder;
 mod images;
 mod labels;
 mod local;
+mod logs;
 mod plan;
 mod reach;
 mod rollout;
 mod secrets;
 mod site;
+mod status;
 mod up;
 mod verdict;
 mod wanted;
@@ -25,6 +27,8 @@ pub(crate) use self::{
     down::{down, stop},
     exec::exec,
     forwarder::{find_way, forward},
+    logs::{Following, PodLogs},
+    status::{PodLooker, PodStatus, has_gateway, unready},
     up::{dry_run, up},
 };
 

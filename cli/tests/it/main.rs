@@ -29,6 +29,8 @@ mod interrupts;
 mod kind;
 mod kubernetes;
 mod kubernetes_faults;
+mod kubernetes_logs;
+mod kubernetes_status;
 mod logs;
 mod odd_engines;
 mod orders;

@@ -15,7 +15,6 @@ use crate::{
         stats::Sample,
     },
     error::Result,
-    runtimes::images::OURS,
     state::Environment,
 };
 
@@ -51,16 +50,6 @@ pub(crate) struct ContainerStatus {
     pub(crate) memory_bytes: Option<u64>,
     /// How much memory it may have.
     pub(crate) memory_limit_bytes: Option<u64>,
-}
-
-impl ContainerStatus {
-    /// Returns its tag; the whole name of an image that others made.
-    pub(crate) fn tag(&self) -> &str {
-        match self.image.rsplit_once(':') {
-            Some((name, tag)) if name.trim_start_matches("localhost/").starts_with(OURS) => tag,
-            _ => &self.image,
-        }
-    }
 }
 
 /// Looks at containers again and again.

@@ -109,6 +109,7 @@ impl Rollout<'_> {
                 container: trouble.container.clone(),
                 tail: Some(LAST_LINES_MAX),
                 previous: trouble.has_ended,
+                ..Asked::default()
             };
             // What can't be told is left out: the trouble itself is told anyway.
             last_lines =

@@ -6,18 +6,17 @@ use contracts::Timestamp;
 use futures_util::{Stream, StreamExt};
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{Positions, Resume, Writer};
+use super::{Printed, Resume, Writer};
 use crate::{
-    docker::{errors::EngineError, logs::Printed},
-    error::Result,
+    error::{CliError, Result},
     log_files::Line,
 };
 
-/// How many batches of each container are read ahead, some 64 KiB each, so that the engine reads for all of them at once, even
-/// where one printed long before another.
+/// How many batches of each writer are read ahead, some 64 KiB each, so that all of them are read at once, even where one
+/// printed long before another.
 const AHEAD: usize = 64;
 
-/// The lines of all containers, the first one first.
+/// The lines of all writers, the first one first.
 #[derive(Debug)]
 pub(crate) struct Merged {
     sources: Vec<Source>,
@@ -27,7 +26,7 @@ pub(crate) struct Merged {
 #[derive(Debug)]
 struct Source {
     writer: Writer,
-    batches: mpsc::Receiver<Result<Vec<Printed>, EngineError>>,
+    batches: mpsc::Receiver<Result<Vec<Printed>>>,
     batch: vec::IntoIter<Printed>,
     task: JoinHandle<()>,
     head: Option<Line>,
@@ -38,13 +37,12 @@ struct Source {
 
 impl Source {
     async fn advance(&mut self) -> Result<Option<Line>> {
-        if self.batch.len() == 0
-            && let Some(batch) = self.batches.recv().await.transpose()?
-        {
+        while self.batch.len() == 0 {
+            let Some(batch) = self.batches.recv().await.transpose()? else { break };
             self.batch = batch.into_iter();
         }
         let next = self.batch.next().map(|printed| {
-            self.resume.note(printed.time);
+            self.resume.note(&printed);
             self.writer.line(&printed)
         });
         if let Some(next) = &next {
@@ -61,25 +59,23 @@ impl Drop for Source {
 }
 
 impl Merged {
-    /// Begins to read streams that were asked for from that time on.
-    pub(super) fn new<S>(
-        streams: impl Iterator<Item = (Writer, S)>,
-        since: Option<Timestamp>,
-    ) -> Self
+    /// Begins to read streams that were asked for from some place on.
+    pub(crate) fn new<S, E>(streams: impl Iterator<Item = (Writer, S)>, from: &Resume) -> Self
     where
-        S: Stream<Item = Result<Vec<Printed>, EngineError>> + Send + Unpin + 'static,
+        S: Stream<Item = std::result::Result<Vec<Printed>, E>> + Send + Unpin + 'static,
+        E: Into<CliError> + Send + 'static,
     {
         let sources = streams.map(|(writer, mut stream)| {
             let (sender, batches) = mpsc::channel(AHEAD);
             let task = tokio::spawn(async move {
                 while let Some(batch) = stream.next().await {
-                    if sender.send(batch).await.is_err() {
+                    if sender.send(batch.map_err(Into::into)).await.is_err() {
                         break;
                     }
                 }
             });
             let at = Timestamp::from_micros(i64::MIN);
-            let (batch, resume) = (Vec::new().into_iter(), Resume::at(since));
+            let (batch, resume) = (Vec::new().into_iter(), from.clone());
             Source { writer, batches, batch, task, head: None, at, resume }
         });
         Self { sources: sources.collect(), is_begun: false }
@@ -107,10 +103,10 @@ impl Merged {
         }
     }
 
-    /// Returns where each container was read to.
-    pub(super) fn positions(&self) -> Positions {
-        let position = |source: &Source| (source.writer.id.clone(), source.resume);
-        self.sources.iter().map(position).collect::<BTreeMap<_, _>>()
+    /// Returns where each writer was read to, by id.
+    pub(crate) fn positions(&self) -> BTreeMap<String, Resume> {
+        let position = |source: &Source| (source.writer.id.clone(), source.resume.clone());
+        self.sources.iter().map(position).collect()
     }
 }
 
@@ -130,12 +126,11 @@ mod tests {
     async fn lines_are_merged_by_time_and_keep_their_own_order() {
         let one = [printed(1, "a"), printed(5, "b"), printed(4, "late"), printed(9, "c")];
         let other = [printed(2, "x"), printed(4, "y"), printed(6, "z")];
-        let streams = [("one", one.into_iter().collect::<Vec<_>>()), ("other", other.into())];
-        let streams = streams.map(|(service, lines)| {
-            let batches: Vec<_> = lines.chunks(2).map(|lines| Ok(lines.to_vec())).collect();
-            (Writer::new(service, service, None), stream::iter(batches))
+        let streams = [("one", one.to_vec()), ("other", other.to_vec())].map(|(service, lines)| {
+            let batches: Vec<Result<_>> = lines.chunks(2).map(|lines| Ok(lines.to_vec())).collect();
+            (Writer::new(service, service), stream::iter(batches))
         });
-        let mut merged = Merged::new(streams.into_iter(), None);
+        let mut merged = Merged::new(streams.into_iter(), &Resume::default());
         let mut told = Vec::new();
         while let Some(line) = merged.next_line().await.unwrap() {
             told.push(line.message);

@@ -1,0 +1,95 @@
+//! Where lines come from that nobody writes to files of ours.
+
+use contracts::Timestamp;
+
+use crate::{
+    config::Runtime,
+    error::Result,
+    log_files::Line,
+    log_streams::Merged,
+    output::Output,
+    runtimes::{
+        compose::{self, ContainerLogs},
+        kubernetes::{self, PodLogs},
+    },
+    state::Environment,
+};
+
+/// What the containers, or pods, of an environment print.
+#[derive(Debug)]
+pub(super) enum Streams {
+    /// On a container engine.
+    Containers(Box<ContainerLogs>),
+    /// On a cluster.
+    Pods(Box<PodLogs>),
+}
+
+impl Streams {
+    /// Finds those of some services, or of all.
+    ///
+    /// # Errors
+    /// [`crate::error::CliError::NotRunning`] if there are none, [`crate::error::CliError::Failed`] if there is no such service.
+    pub(super) async fn open(
+        runtime: Runtime,
+        environment: &Environment,
+        services: &[String],
+        output: &Output,
+    ) -> Result<Self> {
+        match runtime {
+            Runtime::Kubernetes => {
+                let logs = PodLogs::open(environment, services, output).await?;
+                Ok(Self::Pods(Box::new(logs)))
+            }
+            Runtime::Compose | Runtime::Embedded => {
+                let logs = ContainerLogs::open(environment, services).await?;
+                Ok(Self::Containers(Box::new(logs)))
+            }
+        }
+    }
+
+    /// Returns what was printed up to now: all of it, or so many lines of each.
+    pub(super) fn printed(&self, since: Option<Timestamp>, tail: Option<usize>) -> Merged {
+        match self {
+            Self::Containers(logs) => logs.printed(since, tail),
+            Self::Pods(logs) => logs.printed(since, tail),
+        }
+    }
+
+    /// Goes on with what is printed from where that ended.
+    pub(super) fn follow(self, read: Merged) -> Following {
+        match self {
+            Self::Containers(logs) => Following::Containers(Box::new(logs.follow(read))),
+            Self::Pods(logs) => Following::Pods(Box::new(logs.follow(read))),
+        }
+    }
+}
+
+/// What they print from now on.
+#[derive(Debug)]
+pub(super) enum Following {
+    /// On a container engine.
+    Containers(Box<compose::Following>),
+    /// On a cluster.
+    Pods(Box<kubernetes::Following>),
+}
+
+impl Following {
+    /// Returns the next lines. Waits until there are some.
+    ///
+    /// # Errors
+    /// [`crate::error::CliError::NotRunning`] when nothing of the environment is left.
+    pub(super) async fn next_lines(&mut self) -> Result<Vec<Line>> {
+        match self {
+            Self::Containers(following) => following.next_lines().await,
+            Self::Pods(following) => following.next_lines().await,
+        }
+    }
+
+    /// Returns all lines that are still held.
+    pub(super) fn rest(&mut self) -> Vec<Line> {
+        match self {
+            Self::Containers(following) => following.rest(),
+            Self::Pods(following) => following.rest(),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! New lines of many writers as they come, held for a moment, so that those that come a little later still find their place.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use futures_util::{Stream, StreamExt};
+use tokio::{
+    sync::mpsc::{self, Receiver, Sender},
+    task::JoinHandle,
+    time::{Interval, MissedTickBehavior, interval},
+};
+
+use super::{Printed, Resume, Writer};
+use crate::{
+    error::{CliError, Result},
+    log_files::Line,
+};
+
+/// How long lines are held, so that those of writers whose lines come a little later still find their place by time.
+const HELD_FOR: Duration = Duration::from_millis(150);
+/// How often held lines are looked through.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How many batches of lines are read ahead.
+const AHEAD: usize = 64;
+/// More lines are not held at a time: who prints faster waits.
+const HELD_MAX: usize = 20_000;
+
+/// Follows writers, each from where it was read to. Who listens when and to what is for others to say.
+#[derive(Debug)]
+pub(crate) struct Followers {
+    followed: HashMap<String, Followed>,
+    sender: Sender<(String, Said)>,
+    said: Receiver<(String, Said)>,
+    held: Vec<(Instant, Line)>,
+    look: Interval,
+}
+
+/// What is heard of all writers together.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// Lines that had time enough to find their place.
+    Lines(Vec<Line>),
+    /// The stream of one came to its end: by itself, or as it broke.
+    End(String, Result<()>),
+    /// Nothing for now, which is told now and then.
+    Nothing,
+}
+
+/// What one says.
+#[derive(Debug)]
+enum Said {
+    Lines(Vec<Printed>),
+    End(Result<()>),
+}
+
+#[derive(Debug)]
+struct Followed {
+    writer: Writer,
+    resume: Resume,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Followers {
+    /// Returns that nobody is followed yet.
+    pub(crate) fn new() -> Self {
+        let (sender, said) = mpsc::channel(AHEAD);
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { followed: HashMap::new(), sender, said, held: Vec::new(), look }
+    }
+
+    /// Gets to know a writer that was read up to some place, unless it is known.
+    pub(crate) fn know(&mut self, writer: Writer, resume: Resume) {
+        let id = writer.id.clone();
+        self.followed.entry(id).or_insert(Followed { writer, resume, task: None });
+    }
+
+    /// Returns whether a writer is known.
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        self.followed.contains_key(id)
+    }
+
+    /// Returns whether a writer is listened to.
+    pub(crate) fn hears(&self, id: &str) -> bool {
+        self.followed.get(id).is_some_and(|one| one.task.is_some())
+    }
+
+    /// Returns whether nobody is listened to any more, and all was heard.
+    pub(crate) fn hears_nobody(&self) -> bool {
+        self.followed.values().all(|one| one.task.is_none()) && self.said.is_empty()
+    }
+
+    /// Forgets a writer.
+    pub(crate) fn forget(&mut self, id: &str) {
+        if let Some(Followed { task: Some(task), .. }) = self.followed.remove(id) {
+            task.abort();
+        }
+    }
+
+    /// Begins to listen to a writer that is known and not listened to, from where it was read to. Lines that come again are
+    /// passed over here.
+    pub(crate) fn listen<S, E>(&mut self, id: &str, open: impl FnOnce(&Resume) -> S)
+    where
+        S: Stream<Item = std::result::Result<Vec<Printed>, E>> + Send + Unpin + 'static,
+        E: Into<CliError> + Send + 'static,
+    {
+        let Some(followed) = self.followed.get_mut(id).filter(|one| one.task.is_none()) else {
+            return;
+        };
+        let mut known = followed.resume.known();
+        let mut batches = open(&followed.resume);
+        let (sender, id) = (self.sender.clone(), id.to_owned());
+        followed.task = Some(tokio::spawn(async move {
+            let end = loop {
+                match batches.next().await {
+                    Some(Ok(mut lines)) => {
+                        known.pass_over(&mut lines);
+                        if sender.send((id.clone(), Said::Lines(lines))).await.is_err() {
+                            return;
+                        }
+                    }
+                    Some(Err(error)) => break Err(error.into()),
+                    None => break Ok(()),
+                }
+            };
+            // Nobody may listen any more.
+            let _unheard = sender.send((id, Said::End(end))).await;
+        }));
+    }
+
+    /// Returns what is heard next. Dropped before it is there, it loses nothing.
+    pub(crate) async fn next(&mut self) -> Heard {
+        loop {
+            tokio::select! {
+                // The look comes first, so that nobody who never stops talking keeps the lines back.
+                biased;
+                _ = self.look.tick() => {
+                    let lines = self.release();
+                    return if lines.is_empty() { Heard::Nothing } else { Heard::Lines(lines) };
+                }
+                Some((id, said)) = self.said.recv() => {
+                    if let Some(end) = self.take_in(&id, said) {
+                        return Heard::End(id, end);
+                    }
+                    if self.held.len() >= HELD_MAX {
+                        return Heard::Lines(self.release());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns all lines that are still held.
+    pub(crate) fn rest(&mut self) -> Vec<Line> {
+        while let Ok((id, said)) = self.said.try_recv() {
+            let _end = self.take_in(&id, said);
+        }
+        self.take(|_| true)
+    }
+
+    fn release(&mut self) -> Vec<Line> {
+        let is_full = self.held.len() >= HELD_MAX;
+        self.take(|arrived| is_full || arrived.elapsed() >= HELD_FOR)
+    }
+
+    fn take(&mut self, is_ready: impl Fn(&Instant) -> bool) -> Vec<Line> {
+        let (ready, held): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.held).into_iter().partition(|(arrived, _)| is_ready(arrived));
+        self.held = held;
+        let mut lines: Vec<Line> = ready.into_iter().map(|(_, line)| line).collect();
+        lines.sort_by_key(|line| line.time);
+        lines
+    }
+
+    fn take_in(&mut self, id: &str, said: Said) -> Option<Result<()>> {
+        let followed = self.followed.get_mut(id)?;
+        match said {
+            Said::Lines(lines) => {
+                let now = Instant::now();
+                for printed in lines {
+                    followed.resume.note(&printed);
+                    self.held.push((now, followed.writer.line(&printed)));
+                }
+                None
+            }
+            Said::End(end) => {
+                followed.task = None;
+                Some(end)
+            }
+        }
+    }
+}
+
+impl Drop for Followers {
+    fn drop(&mut self) {
+        for task in self.followed.values().filter_map(|followed| followed.task.as_ref()) {
+            task.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use contracts::Timestamp;
+    use futures_util::stream;
+
+    use super::*;
+
+    fn printed(micros: i64) -> Printed {
+        Printed { time: Timestamp::from_micros(micros), text: Bytes::from(micros.to_string()) }
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_never_stops_is_told_of_meanwhile() {
+        let mut followers = Followers::new();
+        followers.know(Writer::new("1", "tea"), Resume::default());
+        let endless = stream::unfold(0, |next| async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Some((Ok::<_, CliError>(vec![printed(next)]), next + 1))
+        });
+        followers.listen("1", |_| Box::pin(endless));
+        let told = tokio::time::timeout(Duration::from_secs(20), async {
+            loop {
+                if let Heard::Lines(lines) = followers.next().await {
+                    return lines;
+                }
+            }
+        });
+        assert_eq!(told.await.unwrap()[0].message, "0");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_broke_is_read_on() {
+        let mut followers = Followers::new();
+        followers.know(Writer::new("1", "tea"), Resume::default());
+        let mut told = Vec::new();
+        for last in [2, 4] {
+            let lines = (1..=last).map(|at| Ok::<_, CliError>(vec![printed(at)]));
+            followers.listen("1", |_| stream::iter(lines.collect::<Vec<_>>()));
+            while followers.hears("1") {
+                if let Heard::Lines(lines) = followers.next().await {
+                    told.extend(lines);
+                }
+            }
+        }
+        told.extend(followers.rest());
+        let told: Vec<&str> = told.iter().map(|line| line.message.as_str()).collect();
+        assert_eq!(told, ["1", "2", "3", "4"]);
+    }
+}

@@ -1,0 +1,186 @@
+//! Where somebody's lines were read to, so that they can be read on with no gap and nothing twice.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use contracts::Timestamp;
+
+use super::Printed;
+
+const SECOND: i64 = 1_000_000;
+
+/// What tells a line from another: its time and its text. Two that are alike in both are counted.
+type Mark = (Timestamp, u64);
+
+/// The whole second of the last line, and the lines that were seen from its beginning on: an engine is asked by the second, and
+/// they are passed over then. They are told by what they are, not by their number, because a file that is begun anew in the
+/// middle of a second gives the earlier ones out no more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Resume {
+    second: Option<i64>,
+    seen: Vec<Mark>,
+    /// Whether lines before the first one were left out.
+    is_tail: bool,
+    /// The first line of that second that was not left out.
+    first: Option<Timestamp>,
+}
+
+impl Resume {
+    /// Returns that nothing was read from that time on, or at all.
+    pub(crate) fn at(since: Option<Timestamp>) -> Self {
+        Self { second: since.map(second_of), ..Self::default() }
+    }
+
+    /// Returns the same, of which only so many lines from the end are read, if that is said.
+    #[must_use]
+    pub(crate) fn only_last(self, tail: Option<usize>) -> Self {
+        Self { is_tail: tail.is_some(), ..self }
+    }
+
+    /// Notes that a line was read.
+    pub(crate) fn note(&mut self, line: &Printed) {
+        let second = second_of(line.time);
+        match self.second {
+            // It is from before, and will not be asked for again.
+            Some(current) if second < current => return,
+            Some(current) if second == current => {}
+            _ => {
+                self.second = Some(second);
+                self.seen.clear();
+                self.first = None;
+            }
+        }
+        if self.is_tail {
+            self.first.get_or_insert(line.time);
+        }
+        self.seen.push(mark(line));
+    }
+
+    /// Returns from when on to ask; from the beginning if nothing was read.
+    pub(crate) fn since(&self) -> Option<Timestamp> {
+        self.second.map(|second| Timestamp::from_micros(second * SECOND))
+    }
+
+    /// Returns what tells the lines that come then from those that were read already.
+    pub(crate) fn known(&self) -> Known {
+        let mut seen: HashMap<Mark, usize> = HashMap::new();
+        for mark in &self.seen {
+            *seen.entry(*mark).or_default() += 1;
+        }
+        Known { second: self.second, first: self.first, seen, is_through: self.second.is_none() }
+    }
+}
+
+/// Tells, of lines that are read again, which are new.
+#[derive(Debug)]
+pub(crate) struct Known {
+    second: Option<i64>,
+    first: Option<Timestamp>,
+    seen: HashMap<Mark, usize>,
+    /// A new one has come: so is all that follows it.
+    is_through: bool,
+}
+
+impl Known {
+    /// Removes those of the next lines that are not new.
+    pub(crate) fn pass_over(&mut self, lines: &mut Vec<Printed>) {
+        if !self.is_through {
+            lines.retain(|line| self.is_news(line));
+        }
+    }
+
+    fn is_news(&mut self, line: &Printed) -> bool {
+        if !self.is_through && !self.was_read(line) {
+            self.is_through = true;
+        }
+        self.is_through
+    }
+
+    fn was_read(&mut self, line: &Printed) -> bool {
+        if self.second.is_some_and(|second| second_of(line.time) < second)
+            || self.first.is_some_and(|first| line.time < first)
+        {
+            return true;
+        }
+        match self.seen.get_mut(&mark(line)) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn second_of(time: Timestamp) -> i64 {
+    time.as_micros().div_euclid(SECOND)
+}
+
+fn mark(line: &Printed) -> Mark {
+    let mut hasher = DefaultHasher::new();
+    line.text.hash(&mut hasher);
+    (line.time, hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// Lines of which two are alike, and two are late.
+    fn lines() -> Vec<Printed> {
+        let micros = [100, 1_000_000, 1_500_000, 1_400_000, 900_000, 2_000_001, 2_000_001];
+        let line =
+            |at| Printed { time: Timestamp::from_micros(at), text: Bytes::from_static(b"x") };
+        micros.map(line).to_vec()
+    }
+
+    /// What an engine gives out if it is asked again, and what of that is new.
+    fn again(resume: &Resume, kept: &[Printed]) -> Vec<Printed> {
+        let since = resume.since().unwrap_or(Timestamp::from_micros(0));
+        let mut known = resume.known();
+        let mut told: Vec<_> = kept.iter().filter(|line| line.time >= since).cloned().collect();
+        known.pass_over(&mut told);
+        told
+    }
+
+    #[test]
+    fn reading_on_misses_nothing_and_repeats_nothing() {
+        let lines = lines();
+        // Cut at every place, and read on from there.
+        for cut in 0..=lines.len() {
+            let mut resume = Resume::default();
+            lines[..cut].iter().for_each(|line| resume.note(line));
+            let since = resume.since().unwrap_or(Timestamp::from_micros(0));
+            // What came late from a second before is told again at most by its own second.
+            let rest = lines[cut..].iter().filter(|line| line.time >= since);
+            assert_eq!(again(&resume, &lines), rest.cloned().collect::<Vec<_>>(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_begun_anew_within_a_second_hides_nothing() {
+        let line = |micros, text: &'static str| Printed {
+            time: Timestamp::from_micros(micros),
+            text: Bytes::from_static(text.as_bytes()),
+        };
+        let mut resume = Resume::default();
+        [line(1_000_001, "one"), line(1_000_002, "two")].iter().for_each(|one| resume.note(one));
+        let kept = [line(1_000_002, "two"), line(1_000_003, "three")];
+        assert_eq!(again(&resume, &kept), kept[1..], "the first is in the former file");
+        let kept = [line(1_000_003, "three")];
+        assert_eq!(again(&resume, &kept), kept, "all are in the former file");
+    }
+
+    #[test]
+    fn what_a_tail_left_out_is_not_told_later() {
+        let line = |micros| Printed { time: Timestamp::from_micros(micros), text: Bytes::new() };
+        let kept = [line(1_000_001), line(1_000_002), line(1_000_003), line(1_000_004)];
+        let mut resume = Resume::at(None).only_last(Some(1));
+        resume.note(&kept[2]);
+        assert_eq!(again(&resume, &kept), kept[3..]);
+    }
+}

@@ -1,0 +1,94 @@
+//! What the pods of an environment print, merged by the time at which it was written, or at which the node took it where a line
+//! does not tell.
+
+mod follow;
+
+use std::collections::BTreeSet;
+
+use contracts::Timestamp;
+
+pub(crate) use self::follow::Following;
+use super::site::Site;
+use crate::{
+    error::{CliError, Result},
+    kubernetes::{
+        Cluster,
+        pods::{PodSeen, PodWatch},
+    },
+    log_streams::{Followers, Merged, Resume, Writer},
+    output::Output,
+    state::Environment,
+};
+
+/// The pods of an environment, to be read.
+#[derive(Debug)]
+pub(crate) struct PodLogs {
+    cluster: Cluster,
+    namespace: String,
+    environment: Environment,
+    /// The services that are shown; all if there are none.
+    services: BTreeSet<String>,
+    pods: Vec<PodSeen>,
+    watch: PodWatch,
+}
+
+impl PodLogs {
+    /// Finds the pods of some services, or of all. From now on it is noted what happens to them.
+    ///
+    /// # Errors
+    /// [`CliError::NotRunning`] if there are none; [`CliError::Failed`] if there is no such service.
+    pub(crate) async fn open(
+        environment: &Environment,
+        services: &[String],
+        output: &Output,
+    ) -> Result<Self> {
+        let Site { cluster, namespace, .. } = Site::of_running(environment, output).await?;
+        let watch = PodWatch::begin(&cluster, &namespace).await?;
+        let mut pods = watch.pods();
+        if pods.is_empty() {
+            return Err(CliError::NotRunning { name: environment.name().clone() });
+        }
+        let known: BTreeSet<&str> = pods.iter().map(|pod| pod.service.as_str()).collect();
+        if let Some(unknown) = services.iter().find(|service| !known.contains(service.as_str())) {
+            let known: Vec<&str> = known.into_iter().collect();
+            return Err(CliError::Failed {
+                what: format!("`{}` has no pod of `{unknown}`", environment.name()),
+                hint: format!("there are {}", known.join(", ")),
+                source: None,
+            });
+        }
+        let services: BTreeSet<String> = services.iter().cloned().collect();
+        pods.retain(|pod| services.is_empty() || services.contains(&pod.service));
+        Ok(Self { cluster, namespace, environment: environment.clone(), services, pods, watch })
+    }
+
+    /// Returns what was printed up to now: all of it, or so many lines of each container.
+    pub(crate) fn printed(&self, since: Option<Timestamp>, tail: Option<usize>) -> Merged {
+        let from = Resume::at(since).only_last(tail);
+        let streams = self.pods.iter().filter(|pod| pod.has_run).map(|pod| {
+            let lines = self.cluster.lines(&self.namespace, pod, &from, tail, false);
+            (writer(pod, &self.pods), lines)
+        });
+        Merged::new(streams, &from)
+    }
+
+    /// Goes on with what is printed from where that ended.
+    pub(crate) fn follow(self, read: Merged) -> Following {
+        let mut positions = read.positions();
+        let mut followers = Followers::new();
+        for pod in self.pods.iter().filter(|pod| pod.has_run) {
+            let resume = positions.remove(&pod.uid).unwrap_or_default();
+            followers.know(writer(pod, &self.pods), resume);
+        }
+        Following::new(self, followers)
+    }
+}
+
+/// Returns who prints: which pod, if the service has several.
+fn writer(pod: &PodSeen, all: &[PodSeen]) -> Writer {
+    let writer = Writer::new(&pod.uid, &pod.service);
+    match all.iter().filter(|other| other.service == pod.service).count() {
+        0 | 1 => writer,
+        _ => writer.which("pod", pod.name.as_str()),
+    }
+}

@@ -10,6 +10,8 @@ use contracts::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::error::CliError;
+
 /// What a process that starts says on its stdout, once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +28,16 @@ pub(crate) enum FirstWord {
         /// What failed, and why.
         reason: String,
     },
+}
+
+impl FirstWord {
+    /// Returns what is said of an error that kept it from beginning.
+    pub(crate) fn of_error(error: &CliError) -> Self {
+        match error {
+            CliError::PortTaken { port, .. } => Self::PortTaken { port: *port },
+            error => Self::Failed { reason: chain(error) },
+        }
+    }
 }
 
 /// Says the first word to whoever started this, and from then on lets stdout go where stderr goes.

@@ -22,12 +22,8 @@ pub(crate) async fn run(
         // A goodbye that was asked for.
         Err(CliError::Interrupted | CliError::Terminated) => Ok(()),
         Err(error) => {
-            let word = match &error {
-                CliError::PortTaken { port, .. } => FirstWord::PortTaken { port: *port },
-                error => FirstWord::Failed { reason: background::chain(error) },
-            };
             // Whoever started it may be gone; then the log says it.
-            let _unheard = background::say(&word);
+            let _unheard = background::say(&FirstWord::of_error(&error));
             Err(error)
         }
         Ok(()) => Ok(()),

@@ -50,12 +50,8 @@ pub(crate) fn run(args: &HouseArgs, environment: &Environment) -> Result<()> {
         // A goodbye that was asked for.
         Err(CliError::Interrupted | CliError::Terminated) => Ok(()),
         Err(error) => {
-            let word = match &error {
-                CliError::PortTaken { port, .. } => FirstWord::PortTaken { port: *port },
-                error => FirstWord::Failed { reason: background::chain(error) },
-            };
             // Whoever started it may be gone, or has heard the first word already; then the log says it.
-            let _unheard = background::say(&word);
+            let _unheard = background::say(&FirstWord::of_error(&error));
             Err(error)
         }
         Ok(()) => Ok(()),

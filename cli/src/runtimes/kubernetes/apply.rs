@@ -23,8 +23,8 @@ use crate::{
 
 /// How many questions the cluster is asked at a time.
 const ASKED_MAX: usize = 16;
-/// How long an object may take to go before it is made anew.
-const GOING_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long an object may take to go: its pods end first.
+const GOING_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Where a plan is carried out.
 #[derive(Clone, Copy, Debug)]
@@ -115,8 +115,7 @@ impl Applying<'_> {
     /// [`CliError::Failed`] if it does not go.
     pub(super) async fn remove(&self, object: &Object) -> Result<()> {
         self.output.detail(format_args!("remove {}", object.id()));
-        let gone = self.cluster.remove(object, self.namespace, GOING_WAIT_MAX).await?;
-        match gone {
+        match self.cluster.remove(object, self.namespace, GOING_WAIT_MAX).await? {
             true => Ok(()),
             false => Err(CliError::Failed {
                 what: format!(
@@ -125,7 +124,9 @@ impl Applying<'_> {
                     humantime::format_duration(GOING_WAIT_MAX)
                 ),
                 hint: format!(
-                    "`kubectl describe {} {}` tells what holds it: a finalizer, or a pod that does not end",
+                    "`kubectl{} describe {} {}` tells what holds it, a finalizer or a pod that does not end; \
+                     the same again goes on from here",
+                    self.cluster.place().kubectl_flags(),
                     object.kind().to_lowercase(),
                     object.name()
                 ),

@@ -1,9 +1,6 @@
 //! `down` and `stop`: found by label, so that they need no manifests and can be repeated if they were interrupted.
 
-use std::time::Duration;
-
 use super::{
-    apply::Applying,
     forwarder,
     images::Delivery,
     labels, local,
@@ -12,6 +9,7 @@ use super::{
     site::Site,
 };
 use crate::{
+    config::Settings,
     error::{CliError, Result},
     kubernetes::objects::Object,
     output::Output,
@@ -19,10 +17,9 @@ use crate::{
     runtimes::{ChangeLock, embedded},
     state::Environment,
 };
-use futures_util::future::{try_join, try_join_all};
+use std::collections::BTreeMap;
 
-/// How long objects may take to go: their pods end first.
-const GOING_WAIT_MAX: Duration = Duration::from_secs(60);
+use futures_util::future::{try_join, try_join_all};
 
 /// Takes the environment down. Its data stay, and the secrets that open them, unless told otherwise.
 ///
@@ -38,7 +35,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     let took_down = {
         let _waiting = Waiting::new(output, "Closing the house");
         let (_, took_down) =
-            try_join(forwarder::end(environment), take_down(&site, volumes)).await?;
+            try_join(forwarder::end(environment), take_down(&site, &settings, volumes)).await?;
         took_down
     };
     let name = environment.name();
@@ -86,8 +83,7 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
     let contents = Delivery::open(output).await.contents().await?;
     let mut objects = site.wanted(&settings, &secrets, &contents)?;
     objects.stop();
-    let applying =
-        Applying { cluster: &site.cluster, namespace: &site.namespace, force: false, output };
+    let applying = site.applying();
     let forecasts = applying.forecasts(&objects, &observed).await?;
     // Nothing else changes: what is not as it should be, `up` sees to.
     let mut steps = plan(&objects, &observed, &forecasts);
@@ -102,37 +98,23 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
 ///
 /// # Errors
 /// What the cluster refuses.
-pub(super) async fn take_down(site: &Site<'_>, volumes: bool) -> Result<bool> {
+pub(super) async fn take_down(site: &Site<'_>, settings: &Settings, volumes: bool) -> Result<bool> {
     let name = site.environment.name().to_string();
     let namespace = site.cluster.namespace(&site.namespace).await?;
     let own = namespace.filter(|one| one.label(labels::ENVIRONMENT) == Some(name.as_str()));
     if let (true, Some(namespace)) = (volumes, own) {
-        remove(site, &namespace).await?;
+        site.applying().remove(&namespace).await?;
         return Ok(true);
     }
     let observed = site.observe().await?;
     let goes = |object: &&Object| volumes || !(is_data(object) || object.kind() == "Secret");
+    let applying = site.applying();
     let going: Vec<&Object> = observed.iter().filter(goes).collect();
-    try_join_all(going.iter().map(|object| remove(site, object))).await?;
-    Ok(!going.is_empty())
-}
-
-async fn remove(site: &Site<'_>, object: &Object) -> Result<()> {
-    match site.cluster.remove(object, &site.namespace, GOING_WAIT_MAX).await? {
-        true => Ok(()),
-        false => Err(CliError::Failed {
-            what: format!(
-                "{} did not go within {}",
-                object.id(),
-                humantime::format_duration(GOING_WAIT_MAX)
-            ),
-            hint: format!(
-                "`kubectl{} describe {} {}` tells what holds it; `down` again goes on from here",
-                site.cluster.place().kubectl_flags(),
-                object.kind().to_lowercase(),
-                object.name()
-            ),
-            source: None,
-        }),
+    try_join_all(going.iter().map(|object| applying.remove(object))).await?;
+    if volumes {
+        let wanted =
+            site.wanted(settings, &secrets::to_look(site, &observed)?, &BTreeMap::new())?;
+        try_join_all(wanted.claims().iter().map(|claim| applying.remove(claim))).await?;
     }
+    Ok(!going.is_empty())
 }

@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeMap, env, iter};
 
-use serde_json::Value;
-
-use super::{GATEWAY, labels, local, wanted::Wanted};
+use super::{GATEWAY, apply::Applying, labels, local, wanted::Wanted};
 use crate::{
     config::Settings,
     error::{CliError, Result},
@@ -82,6 +80,16 @@ impl<'a> Site<'a> {
         Ok(Self { cluster, environment, output, namespace })
     }
 
+    /// Returns how things are done here; fields that others have set stay theirs.
+    pub(super) const fn applying(&self) -> Applying<'_> {
+        Applying {
+            cluster: &self.cluster,
+            namespace: self.namespace.as_str(),
+            force: false,
+            output: self.output,
+        }
+    }
+
     /// Returns all that is ours here.
     ///
     /// # Errors
@@ -121,22 +129,12 @@ impl<'a> Site<'a> {
             if settings.cluster.context.is_some() || !self.environment.name().is_default() {
                 hide(&mut object);
             }
-            label_claims(&mut object, &self.namespace);
             Ok((rank, object))
         });
         let mut wanted = Wanted::of(objects.collect::<Result<_>>()?);
         // Said by us, it is a change if somebody scaled otherwise; it was one before `stop`.
         wanted.scale_all(|said| said);
         Ok(wanted)
-    }
-}
-
-/// Lets the claims of a StatefulSet be known as ours: whoever makes them of its templates gives them no other labels.
-fn label_claims(object: &mut Object, environment: &str) {
-    let templates = object.data_mut().pointer_mut("/spec/volumeClaimTemplates");
-    for template in templates.and_then(Value::as_array_mut).into_iter().flatten() {
-        template["metadata"]["labels"][labels::ENVIRONMENT] = environment.into();
-        template["metadata"]["labels"][labels::MANAGED_BY] = labels::CHEFCITO.into();
     }
 }
 

@@ -104,7 +104,7 @@ impl Made {
         if self.all {
             output.status(format_args!("Removing what was made"));
             let site = Site::open(&wanted.settings, environment, output).await?;
-            super::down::take_down(&site, true).await?;
+            super::down::take_down(&site, &wanted.settings, true).await?;
             if self.cluster {
                 local::remove_if_done(&site).await?;
             }
@@ -196,21 +196,12 @@ async fn prospect(
         }
         None => {}
     }
-    let applying = applying(site, wanted);
+    let applying = Applying { force: wanted.force_conflicts, ..site.applying() };
     let forecasts = applying.forecasts(&objects, &observed).await?;
     let loads = delivery.lacking(&objects, &site.cluster).await?;
     let load = loads.names().into_iter().map(|image| Step::Load { image: image.to_owned() });
     let steps = load.chain(plan(&objects, &observed, &forecasts)).collect();
     Ok(Prospect { observed, objects, loads, steps })
-}
-
-const fn applying<'a>(site: &'a Site<'a>, wanted: &Wanted) -> Applying<'a> {
-    Applying {
-        cluster: &site.cluster,
-        namespace: site.namespace.as_str(),
-        force: wanted.force_conflicts,
-        output: site.output,
-    }
 }
 
 async fn bring_up(
@@ -252,7 +243,7 @@ async fn bring_up(
     delivery.load(&prospect.loads).await?;
     // Making a cluster and images is not what the time limit is for.
     let since = Instant::now();
-    let applying = applying(&site, wanted);
+    let applying = Applying { force: wanted.force_conflicts, ..site.applying() };
     applying.carry_out(&prospect.steps, &prospect.objects).await?;
     let rollout = Rollout {
         cluster: &site.cluster,

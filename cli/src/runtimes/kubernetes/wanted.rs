@@ -1,6 +1,6 @@
 //! What an environment should be on a cluster: the objects that the manifests lay out, in the order in which they are made.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kubernetes::objects::{Id, Object};
 
@@ -40,6 +40,30 @@ impl Wanted {
         is_scaled(&id.kind)
     }
 
+    /// Returns the claims that are made of the templates of StatefulSets: they have no label of ours, since whoever makes them
+    /// may give them none.
+    pub(super) fn claims(&self) -> Vec<Object> {
+        let sets = self.objects().filter(|object| object.kind() == "StatefulSet");
+        let claims = sets.flat_map(|set| {
+            let spec = set.data().get("spec");
+            let count = spec.and_then(|spec| spec.get("replicas")?.as_u64()).unwrap_or(1);
+            let templates = spec.and_then(|spec| spec.get("volumeClaimTemplates")?.as_array());
+            let names = templates
+                .into_iter()
+                .flatten()
+                .filter_map(|template| template.pointer("/metadata/name").and_then(Value::as_str));
+            names.flat_map(move |name| {
+                (0..count).map(move |number| format!("{name}-{}-{number}", set.name()))
+            })
+        });
+        let object = |name: String| {
+            Object::from_value(json!({
+                "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+            }))
+        };
+        claims.filter_map(|name| object(name).ok()).collect()
+    }
+
     /// Returns all objects, in their order.
     pub(super) fn objects(&self) -> impl Iterator<Item = &Object> {
         self.0.iter().map(|(_, object)| object)
@@ -61,4 +85,23 @@ impl Wanted {
 
 fn is_scaled(kind: &str) -> bool {
     matches!(kind, "Deployment" | "StatefulSet")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_have_the_names_that_the_cluster_gives_them() {
+        let set = json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "postgres"},
+            "spec": {"replicas": 2, "volumeClaimTemplates": [{"metadata": {"name": "data"}}]},
+        });
+        let wanted = Wanted::of(vec![(0, Object::from_value(set).unwrap())]);
+        let names: Vec<String> = wanted.claims().iter().map(|one| one.id().to_string()).collect();
+        assert_eq!(
+            names,
+            ["persistentvolumeclaim/data-postgres-0", "persistentvolumeclaim/data-postgres-1"]
+        );
+    }
 }

@@ -5,16 +5,21 @@ use std::fs;
 use serde_json::Value;
 use suite::{Guest, converse};
 
-use crate::chefcito::Home;
+use crate::chefcito::{Home, Ran};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_containers_and_in_one_process_the_answers_are_the_same() {
     let Some(home) = Home::with_engine() else { return };
     let near = open(&home, "embedded");
     let far = open(&home, "compose");
+    answer_alike(&near, &far).await;
+}
+
+/// Furnishes two empty houses, asks both the same, and compares what they answer.
+pub(crate) async fn answer_alike(near: &Guest, far: &Guest) {
     near.furnish().await;
     far.furnish().await;
-    let (near, far) = tokio::join!(converse(&near), converse(&far));
+    let (near, far) = tokio::join!(converse(near), converse(far));
     assert_eq!(near.len(), far.len());
     for (near, far) in near.iter().zip(&far) {
         assert_eq!((&near.question, &near.answer), (&far.question, &far.answer));
@@ -22,12 +27,17 @@ async fn in_containers_and_in_one_process_the_answers_are_the_same() {
 }
 
 /// Opens an empty house by one of the runtimes, and returns a guest at its door with the admin key.
-fn open(home: &Home, runtime: &str) -> Guest {
+pub(crate) fn open(home: &Home, runtime: &str) -> Guest {
     let name = format!("answers-{runtime}-{}", std::process::id());
     let up = ["up", "--runtime", runtime, "--name", &name, "--port", "0", "--no-seed"];
     home.must(&[&up[..], &["--cooking-time", "0s", "--timeout", "180s"]].concat());
-    let status: Value =
-        serde_json::from_str(&home.must(&["status", "--json", "--name", &name]).stdout).unwrap();
-    let key = fs::read_to_string(home.state().join(&name).join("admin.key")).unwrap();
+    let status = home.must(&["status", "--json", "--name", &name]);
+    guest(home, &name, &status)
+}
+
+/// Returns a guest with the admin key at the door that a status tells of.
+pub(crate) fn guest(home: &Home, name: &str, status: &Ran) -> Guest {
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    let key = fs::read_to_string(home.state().join(name).join("admin.key")).unwrap();
     Guest::new(status["address"].as_str().unwrap(), key.trim())
 }

@@ -21,7 +21,10 @@ use kube::{
 };
 use serde_json::Value;
 
-use crate::chefcito::{Home, Ran};
+use crate::{
+    chefcito::{Home, Ran},
+    compose_answers,
+};
 
 /// A context of the user's kubeconfig, of a cluster that may be used for tests.
 const CONTEXT: &str = "CHEFCITO_TEST_CONTEXT";
@@ -240,4 +243,13 @@ fn orders_come_through_while_the_pod_that_they_come_by_is_deleted() {
     std::thread::sleep(Duration::from_secs(1));
     it.delete_pods("gateway");
     it.is_whole(ordering);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_real_cluster_the_answers_are_those_of_one_process() {
+    let Some(it) = Real::find("answers") else { return };
+    let near = compose_answers::open(&it.home, "embedded");
+    it.up(&["--port", "0", "--no-seed", "--cooking-time", "0s"]);
+    let far = compose_answers::guest(&it.home, &it.name, &it.must(&["status", "--json"]));
+    compose_answers::answer_alike(&near, &far).await;
 }

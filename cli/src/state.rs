@@ -1,141 +1,31 @@
 //! The state folder of an environment: who runs there, where, with which settings; its data, logs and keys.
 
+mod files;
+mod name;
+mod records;
+
 use std::{
-    fmt,
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Read, Write},
+    fs::{self, DirBuilder, File, TryLockError},
+    io::{self, Read},
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
-use contracts::Timestamp;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-
+use self::files::{read_json, remove};
+pub(crate) use self::{
+    files::{write_json, write_private},
+    name::EnvironmentName,
+    records::{ClusterRecord, ContainersRecord, HouseRecord, HouseState},
+};
 use crate::{
     config::Settings,
     error::{CliError, Result},
-    kubernetes::Place,
     log_files,
 };
 
-/// The longest name of an environment, in bytes; short enough for a schema, a label or a cluster.
-const NAME_BYTES_MAX: usize = 32;
 /// How many last log lines an error tells.
 pub(crate) const LAST_LINES_MAX: usize = 12;
-
-/// The name of an environment: a lower-case letter, then lower-case letters, digits and hyphens, 32 at the most.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct EnvironmentName(String);
-
-impl EnvironmentName {
-    /// The name unless another is given.
-    pub(crate) const DEFAULT: &str = "chefcito";
-
-    /// Returns whether it is the name unless another is given.
-    pub(crate) fn is_default(&self) -> bool {
-        self.0 == Self::DEFAULT
-    }
-
-    /// Returns the flag that a command for this environment needs: empty for the default one, else ` --name NAME`.
-    pub(crate) fn flag(&self) -> String {
-        if self.is_default() { String::new() } else { format!(" --name {self}") }
-    }
-
-    /// Returns what its schemas begin with, so that environments may share a database: `_` is in no name.
-    pub(crate) fn schema_prefix(&self) -> String {
-        format!("{}_", self.0.replace('-', "_"))
-    }
-}
-
-impl FromStr for EnvironmentName {
-    type Err = &'static str;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let begins_well = name.starts_with(|first: char| first.is_ascii_lowercase());
-        let goes_on_well = name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        (begins_well && goes_on_well && name.len() <= NAME_BYTES_MAX)
-            .then(|| Self(name.to_owned()))
-            .ok_or("it should be a lower-case letter, then lower-case letters, digits and hyphens, 32 at the most")
-    }
-}
-
-impl fmt::Display for EnvironmentName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&self.0)
-    }
-}
-
-/// What a house that runs says about itself in `house.json`, written once it listens.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct HouseRecord {
-    /// Where the gateway listens.
-    pub(crate) address: SocketAddr,
-    /// Where the plaza listens, if it is open.
-    pub(crate) plaza_address: Option<SocketAddr>,
-    /// The process.
-    pub(crate) pid: u32,
-    /// The version of the program.
-    pub(crate) version: String,
-    /// Tells one build of a version from another.
-    pub(crate) build: String,
-    /// What it was started with.
-    pub(crate) settings: Settings,
-    /// When it was ready to listen.
-    pub(crate) started_at: Timestamp,
-}
-
-/// What is known of an environment in containers, in `containers.json`, from the moment on at which they were started until
-/// they are stopped.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct ContainersRecord {
-    /// Where the gateway listens; absent where only services without a door were brought up.
-    pub(crate) address: Option<SocketAddr>,
-    /// The engine, as `DOCKER_HOST` says it.
-    pub(crate) engine: String,
-    /// The version of the program that started them.
-    pub(crate) version: String,
-    /// When they were started.
-    pub(crate) started_at: Timestamp,
-}
-
-/// What is known of an environment on a cluster, in `cluster.json`, from the first `up` on until `down`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct ClusterRecord {
-    /// Where the cluster is.
-    pub(crate) place: Place,
-    /// The address of its API server.
-    pub(crate) server: String,
-    /// The namespace.
-    pub(crate) namespace: String,
-    /// The loopback port at which the gateway is reached.
-    pub(crate) port: u16,
-    /// Whether a process of ours carries what comes to that port, or the cluster itself does.
-    pub(crate) is_forwarded: bool,
-    /// The version of the program that applied it.
-    pub(crate) version: String,
-    /// When it was ready.
-    pub(crate) started_at: Timestamp,
-}
-
-/// What can be seen of an environment's house.
-#[derive(Clone, Debug)]
-pub(crate) enum HouseState {
-    /// Nobody holds the lock, and the last one said goodbye.
-    Stopped,
-    /// Nobody holds the lock, and the last one left its record lying about.
-    Crashed,
-    /// The lock is held, and nothing is said yet about where it listens.
-    Starting {
-        /// Who holds the lock; absent for the moment before it wrote itself down.
-        pid: Option<u32>,
-    },
-    /// The lock is held, and the house listens.
-    Running(Box<HouseRecord>),
-}
 
 /// An environment: its name and its state folder.
 #[derive(Clone, Debug)]
@@ -159,7 +49,7 @@ impl Environment {
                 what: "there is no folder to keep state in".into(),
                 hint: "set HOME or XDG_STATE_HOME to a folder that can be written to".into(),
             })?;
-        let folder = state.join("chefcito").join(&name.0);
+        let folder = state.join("chefcito").join(name.as_str());
         Ok(Self { name, folder })
     }
 
@@ -430,72 +320,6 @@ impl Environment {
         match self.last_settings()? {
             Some(settings) => Ok(Some(settings)),
             None => read_json(&self.former_settings_file()),
-        }
-    }
-}
-
-/// Removes a file, whether it is there or not.
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(CliError::Io { what: format!("remove {}", path.display()), source: error })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Reads a JSON file of ours; `None` if it is not there, or was written by a version that meant something else by it.
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(CliError::Io { what: format!("read {}", path.display()), source }),
-    }
-}
-
-/// Writes a file that only its owner may read, whole or not at all.
-///
-/// # Errors
-/// [`CliError::Io`] if it can't be written.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension(format!("{}.new", std::process::id()));
-    let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(bytes)?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(|source| {
-        // What is half-written is of no use to anybody.
-        let _gone = fs::remove_file(&temporary);
-        CliError::Io { what: format!("write {}", path.display()), source }
-    })
-}
-
-/// Writes a value as JSON, as [`write_private`] does.
-///
-/// # Errors
-/// [`CliError::Io`] if it can't be written.
-pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    write_private(path, &serde_json::to_vec_pretty(value).map_err(anyhow::Error::from)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_short_lower_case_words() {
-        for good in ["chefcito", "a", "ci-2"] {
-            assert!(good.parse::<EnvironmentName>().is_ok(), "{good}");
-        }
-        let long = "a".repeat(33);
-        for bad in ["", "Chef", "2ci", "-a", "a/b", "..", "a b", long.as_str()] {
-            assert!(bad.parse::<EnvironmentName>().is_err(), "{bad}");
         }
     }
 }

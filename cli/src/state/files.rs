@@ -1,0 +1,62 @@
+//! Files of a state folder: read if they are there, written whole or not at all.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::error::{CliError, Result};
+
+/// Removes a file, whether it is there or not.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(CliError::Io { what: format!("remove {}", path.display()), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads a JSON file of ours; `None` if it is not there, or was written by a version that meant something else by it.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CliError::Io { what: format!("read {}", path.display()), source }),
+    }
+}
+
+/// Writes a file that only its owner may read, whole or not at all.
+///
+/// # Errors
+/// [`CliError::Io`] if it can't be written.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension(format!("{}.new", std::process::id()));
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        file.write_all(bytes)?;
+        fs::rename(&temporary, path)
+    };
+    write().map_err(|source| {
+        // What is half-written is of no use to anybody.
+        let _gone = fs::remove_file(&temporary);
+        CliError::Io { what: format!("write {}", path.display()), source }
+    })
+}
+
+/// Writes a value as JSON, as [`write_private`] does.
+///
+/// # Errors
+/// [`CliError::Io`] if it can't be written.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    write_private(path, &serde_json::to_vec_pretty(value).map_err(anyhow::Error::from)?)
+}

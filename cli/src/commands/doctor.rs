@@ -1,6 +1,11 @@
+mod clusters;
 mod containers;
 
-use std::{env, fs, io::Write, path::Path};
+use std::{
+    env, fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde::Serialize;
@@ -71,14 +76,7 @@ pub(crate) async fn run(
         port(environment),
     ];
     checks.extend(containers::checks().await);
-    checks.extend([
-        tool(Runtime::Kubernetes, "kind", "install kind: https://kind.sigs.k8s.io"),
-        tool(
-            Runtime::Kubernetes,
-            "kubectl",
-            "install kubectl: https://kubernetes.io/docs/tasks/tools",
-        ),
-    ]);
+    checks.extend(clusters::checks().await);
     let lacks = |runtime| {
         checks.iter().any(|check| check.runtime == runtime && check.verdict == Verdict::Lacking)
     };
@@ -232,10 +230,8 @@ fn port(environment: &Environment) -> Check {
     )
 }
 
-fn tool(runtime: Runtime, name: &'static str, hint: &str) -> Check {
+/// Returns where a program lies, if it is on the path.
+fn program(name: &str) -> Option<PathBuf> {
     let folders = env::var_os("PATH").unwrap_or_default();
-    match env::split_paths(&folders).map(|folder| folder.join(name)).find(|file| file.is_file()) {
-        Some(file) => check(runtime, name, Verdict::Good, file.display().to_string(), ""),
-        None => check(runtime, name, Verdict::Lacking, "not found in PATH", hint),
-    }
+    env::split_paths(&folders).map(|folder| folder.join(name)).find(|file| file.is_file())
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -33,14 +34,29 @@ impl Home {
 
     /// A home on a machine whose Docker engine answers; none, said in a line, where it does not.
     pub(crate) fn with_engine() -> Option<Self> {
+        let mut home = Self::new();
+        home.find_engine().then_some(home)
+    }
+
+    /// Lets it have this machine's Docker engine; says in a line if that does not answer.
+    pub(crate) fn find_engine(&mut self) -> bool {
         let asked = Command::new("docker").arg("version").output();
         if !asked.is_ok_and(|asked| asked.status.success()) {
             chassis::testing::lacking("a Docker engine that answers, and the command docker");
-            return None;
+            return false;
         }
         let engine = std::env::var("DOCKER_HOST");
-        let engine = engine.unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
-        Some(Self::at("chefcito-home-", engine))
+        self.engine = engine.unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
+        true
+    }
+
+    /// Puts a program onto its path: a script that plays one which this machine may not have.
+    pub(crate) fn put_program(&self, name: &str, script: &str) {
+        let folder = self.path().join("bin");
+        fs::create_dir_all(&folder).unwrap();
+        let program = folder.join(name);
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     fn at(prefix: &str, engine: String) -> Self {
@@ -71,7 +87,7 @@ impl Home {
             .args(args)
             .env_clear()
             .env("HOME", self.folder.path())
-            .env("PATH", "/usr/bin:/bin")
+            .env("PATH", format!("{}/bin:/usr/bin:/bin", self.folder.path().display()))
             .env("COLUMNS", "100")
             .env("DOCKER_HOST", &self.engine)
             .current_dir(self.folder.path())

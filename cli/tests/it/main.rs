@@ -17,6 +17,7 @@ mod containerfiles;
 mod containers;
 mod crash;
 mod deploying;
+mod doctor;
 mod embedded;
 mod env_example;
 mod errors;

@@ -144,6 +144,9 @@ pub(crate) struct ClusterSettings {
     pub(crate) context: Option<String>,
     /// The node image of a kind cluster that has to be made.
     pub(crate) node_image: Option<String>,
+    /// The registry from which the cluster pulls the images of the services; without one, they are loaded into its nodes.
+    #[serde(default)]
+    pub(crate) push: Option<String>,
 }
 
 impl Settings {

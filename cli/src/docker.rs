@@ -16,6 +16,7 @@
 
 mod archive;
 pub(crate) mod containers;
+pub(crate) mod credentials;
 pub(crate) mod errors;
 pub(crate) mod events;
 pub(crate) mod exec;
@@ -26,6 +27,7 @@ pub(crate) mod making;
 pub(crate) mod networks;
 mod place;
 mod pulls;
+mod registry;
 pub(crate) mod stats;
 pub(crate) mod workshops;
 

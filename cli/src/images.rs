@@ -8,6 +8,7 @@
 //! plan           decides what is to be done, from the keys and what the engine has
 //! ability        says whether that would work here
 //! place          chooses where to compile: host is this machine, container is one of the engine
+//! registry       brings images to a registry, and remembers their digests
 //! archive        packs a binary into an image as the CONTAINERFILE says; auditable and sbom say what it is made of
 //! ```
 
@@ -29,6 +30,7 @@ mod order;
 mod pack;
 mod place;
 mod plan;
+mod registry;
 mod sbom;
 mod sources;
 mod toolchain;
@@ -39,8 +41,9 @@ pub(crate) use self::{
     ability::{Ability, ability},
     archive::{ContentTag, DEV_TAG, repository},
     build::build,
+    registry::Registry,
 };
-use self::{checkout::Checkout, memory::Memory, plan::OnEngine};
+use self::{checkout::Checkout, memory::Memory, plan::OnEngine, registry::Pushed};
 use crate::{docker::Engine, error::Result, output::Output};
 
 /// What to build.
@@ -106,10 +109,43 @@ pub(crate) fn require_checkout() -> Result<()> {
     Checkout::find().map(drop)
 }
 
+/// What each service is, and what that is called where it was pushed to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Contents {
+    newest: BTreeMap<String, ContentTag>,
+    pushed: Pushed,
+}
+
+impl Contents {
+    /// Returns the content of a service, if it is known.
+    pub(crate) fn tag(&self, service: &str) -> Option<&ContentTag> {
+        self.newest.get(service)
+    }
+
+    /// Says what the content of a service is.
+    pub(crate) fn set(&mut self, service: String, content: ContentTag) {
+        let _older = self.newest.insert(service, content);
+    }
+
+    /// Returns the digest that the content of a service has in a registry, if it was pushed there.
+    pub(crate) fn digest(&self, registry: &str, service: &str) -> Option<&String> {
+        self.pushed.digest(registry, service, self.tag(service)?)
+    }
+
+    /// Returns what the content of a service is called in a registry, if it was pushed there.
+    pub(crate) fn name_in(&self, registry: &str, service: &str) -> Option<String> {
+        let digest = self.digest(registry, service)?;
+        Some(format!("{}/{}@{digest}", registry.trim_end_matches('/'), repository(service)))
+    }
+}
+
 /// Returns what each service was when it was last built in the checkout around the current folder; nothing outside of one.
-pub(crate) fn newest_contents() -> BTreeMap<String, ContentTag> {
+pub(crate) fn newest_contents() -> Contents {
     let memory = Checkout::find().map(|checkout| Memory::read(&checkout.memory()));
-    memory.map(|memory| memory.newest().clone()).unwrap_or_default()
+    Contents {
+        newest: memory.map(|memory| memory.newest().clone()).unwrap_or_default(),
+        pushed: registry::file().map(|file| Pushed::read(&file)).unwrap_or_default(),
+    }
 }
 
 async fn on_engine(engine: &Engine) -> Result<OnEngine> {

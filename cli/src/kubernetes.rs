@@ -8,8 +8,11 @@ pub(crate) mod errors;
 mod exec;
 pub(crate) mod forward;
 pub(crate) mod kind;
+pub(crate) mod loaders;
 pub(crate) mod logs;
+mod maker;
 pub(crate) mod metrics;
+pub(crate) mod nodes;
 pub(crate) mod objects;
 mod place;
 pub(crate) mod pods;
@@ -20,8 +23,11 @@ use std::time::Duration;
 
 use kube::{Client, Config, config::KubeConfigOptions};
 
-pub(crate) use self::place::{Place, has_context};
 use self::{errors::ClusterError, place::Kubeconfigs};
+pub(crate) use self::{
+    maker::Maker,
+    place::{Place, has_context},
+};
 use crate::error::{CliError, Result};
 
 /// The oldest minor version of Kubernetes 1 that is spoken here: its server-side apply is good enough.
@@ -36,6 +42,7 @@ const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct Cluster {
     client: Client,
     place: Place,
+    maker: Maker,
     server: String,
     version: Version,
 }
@@ -65,6 +72,7 @@ impl Cluster {
         let kubeconfigs = Kubeconfigs::read(place)?;
         let context = kubeconfigs.context(place.context.as_deref())?;
         let place = Place { context: Some(context.clone()), ..place.clone() };
+        let maker = Maker::of(&context, &kubeconfigs.merged);
         let options = KubeConfigOptions { context: Some(context.clone()), ..Default::default() };
         let mut config = Config::from_custom_kubeconfig(kubeconfigs.merged, &options)
             .await
@@ -83,7 +91,13 @@ impl Cluster {
         if minor < MINOR_MIN {
             return Err(errors::too_old(&context, &info.git_version));
         }
-        Ok(Self { client, place, server, version: Version { minor, text: info.git_version } })
+        Ok(Self {
+            client,
+            place,
+            maker,
+            server,
+            version: Version { minor, text: info.git_version },
+        })
     }
 
     /// Returns the context by which it is known.
@@ -94,6 +108,11 @@ impl Cluster {
     /// Returns where it was found, its context resolved.
     pub(crate) const fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Returns who made it.
+    pub(crate) const fn maker(&self) -> &Maker {
+        &self.maker
     }
 
     /// Returns the address of its API server.

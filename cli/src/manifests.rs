@@ -7,7 +7,7 @@ use contracts::services::{ALL, BOOTSTRAP};
 
 use crate::{
     error::{CliError, Result},
-    images::{ContentTag, DEV_TAG, repository},
+    images::{ContentTag, Contents, DEV_TAG, repository},
     kustomize::{self, Adjustments, NewImage, Object, Tree},
 };
 
@@ -60,19 +60,21 @@ pub(crate) fn render(
     kustomize::render(tree, overlay.folder(), adjustments)
 }
 
-/// Returns the images of all services: from a registry if one is given, each with this tag, or else with that of its content,
-/// or else `dev`.
+/// Returns the images of all services: from a registry if one is given, by their digests as far as they were pushed there; each
+/// with this tag, or else with that of its content, or else `dev`.
 pub(crate) fn images(
     registry: Option<&str>,
     tag: Option<&str>,
-    contents: &BTreeMap<String, ContentTag>,
+    contents: &Contents,
 ) -> BTreeMap<String, NewImage> {
     let image = |service: &str| {
         let own = repository(service);
+        let digest = registry.filter(|_| tag.is_none());
+        let digest = digest.and_then(|registry| contents.digest(registry, service)).cloned();
         let name = registry.map(|registry| format!("{}/{own}", registry.trim_end_matches('/')));
-        let content = contents.get(service).map_or(DEV_TAG, ContentTag::as_str);
-        let tag = Some(tag.unwrap_or(content).to_owned());
-        (own, NewImage { name, tag, digest: None })
+        let content = contents.tag(service).map_or(DEV_TAG, ContentTag::as_str);
+        let tag = digest.is_none().then(|| tag.unwrap_or(content).to_owned());
+        (own, NewImage { name, tag, digest })
     };
     ALL.into_iter().chain([BOOTSTRAP]).map(image).collect()
 }

@@ -7,10 +7,11 @@ use clap::{
 use contracts::services;
 use serde::Serialize;
 
+use super::render::registry;
 use crate::{
     docker::Engine,
     error::Result,
-    images::{self, Built, DEV_TAG, Options, repository},
+    images::{self, Built, DEV_TAG, Options, Registry, repository},
     output::Output,
 };
 
@@ -25,11 +26,15 @@ binary itself, where `cargo audit bin` finds it.
 Examples:
   chefcito build                    Build what has changed; again: nothing
   chefcito build kitchen            Only this one
+  chefcito build --push registry.example/chefcito    … and push what that registry lacks
   chefcito build --json             What there is now, for a script")]
 pub(crate) struct BuildArgs {
     /// Services to build [default: all]
     #[arg(value_name = "SERVICE", value_parser = AnyService, hide_possible_values = true)]
     services: Vec<String>,
+    /// Registry to push the images to; what it has already is not pushed again
+    #[arg(long, value_name = "REGISTRY", env = "CHEFCITO_PUSH", value_parser = registry)]
+    push: Option<String>,
     /// Compile in a container, even if this machine could
     #[arg(long)]
     in_container: bool,
@@ -53,6 +58,9 @@ struct Image<'a> {
     seconds: f64,
     cached: bool,
     sbom: String,
+    /// Its name in the registry, by its digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushed: Option<String>,
 }
 
 pub(crate) async fn run(args: BuildArgs, output: &Output) -> Result<()> {
@@ -60,9 +68,16 @@ pub(crate) async fn run(args: BuildArgs, output: &Output) -> Result<()> {
     let options = Options { services: args.services, in_container: args.in_container };
     let engine = Engine::connect().await?;
     let built = images::build(&engine, &options, output).await?;
+    let mut contents = images::newest_contents();
+    if let Some(registry) = &args.push {
+        let services: Vec<String> = built.iter().map(|image| image.service.clone()).collect();
+        let registry = Registry::open(&engine, registry).await?;
+        registry.push(&services, &mut contents, output).await?;
+    }
+    let pushed = |image: &Built| contents.name_in(args.push.as_deref()?, &image.service);
     if args.json {
-        return output
-            .json(&Report { schema_version: 1, images: built.iter().map(image).collect() });
+        let images = built.iter().map(|built| image(built, pushed(built))).collect();
+        return output.json(&Report { schema_version: 1, images });
     }
     built.iter().filter(|image| !image.cached).try_for_each(|image| {
         #[expect(clippy::cast_precision_loss, reason = "a size for people's eyes")]
@@ -70,10 +85,11 @@ pub(crate) async fn run(args: BuildArgs, output: &Output) -> Result<()> {
         let name = format!("{}:{}", repository(&image.service), image.content);
         output
             .data(format_args!("{name:<34}  {megabytes:.1} MB  {:.2} s", image.took.as_secs_f64()))
-    })
+    })?;
+    built.iter().filter_map(pushed).try_for_each(|name| output.data(name))
 }
 
-fn image(built: &Built) -> Image<'_> {
+fn image(built: &Built, pushed: Option<String>) -> Image<'_> {
     let repository = repository(&built.service);
     Image {
         service: &built.service,
@@ -83,6 +99,7 @@ fn image(built: &Built) -> Image<'_> {
         seconds: built.took.as_secs_f64(),
         cached: built.cached,
         sbom: built.sbom.display().to_string(),
+        pushed,
     }
 }
 

@@ -19,7 +19,8 @@ use crate::{
 #[command(after_help = "\
 Plain YAML, in the order in which it is to be applied. The files are those of manifests/kubernetes
 in the checkout around the current folder; elsewhere, those that this program was built with. An
-image has the tag of its content, as `chefcito build` made it last in that checkout, or else `dev`.
+image has the tag of its content, as `chefcito build` made it last in that checkout, or else `dev`;
+with a registry its digest, if it was pushed there.
 
 For ECS a JSON document is printed for each service, and for the job `roles`, which is to be run
 before them: what `aws ecs register-task-definition --cli-input-json` takes. Tasks are for Fargate

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, num::NonZeroU32};
 
 use clap::{Args, builder::FalseyValueParser};
 
-use super::usage_error;
+use super::{render::registry, usage_error};
 use crate::{
     config::{ClusterSettings, DatabaseUrl, Durability, Runtime, STOVES_DEFAULT, Settings},
     error::{CliError, Result},
@@ -71,6 +71,15 @@ pub(crate) struct UpArgs {
     /// Image of the node, if a kind cluster has to be made [default: kind's own]
     #[arg(long, value_name = "IMAGE", env = "CHEFCITO_NODE_IMAGE", help_heading = "On a cluster")]
     node_image: Option<String>,
+    /// Registry to push the images of the services to, and to let the cluster pull them from
+    #[arg(
+        long,
+        value_name = "REGISTRY",
+        env = "CHEFCITO_PUSH",
+        value_parser = registry,
+        help_heading = "On a cluster"
+    )]
+    push: Option<String>,
     /// Take over fields that others have set
     #[arg(long, help_heading = "On a cluster")]
     force_conflicts: bool,
@@ -157,6 +166,7 @@ impl UpArgs {
                 cluster: ClusterSettings {
                     context: self.context.clone(),
                     node_image: self.node_image.clone(),
+                    push: self.push.clone(),
                 },
             },
             program: Program::this(),
@@ -184,7 +194,10 @@ impl UpArgs {
 
     /// Returns whether something is asked for that only a cluster has.
     const fn is_of_cluster(&self) -> bool {
-        self.context.is_some() || self.node_image.is_some() || self.force_conflicts
+        self.context.is_some()
+            || self.node_image.is_some()
+            || self.push.is_some()
+            || self.force_conflicts
     }
 
     /// Refuses what the runtime can't do.
@@ -212,7 +225,7 @@ impl UpArgs {
                 "leave the services out; `chefcito restart SERVICE` is for one",
             ),
             Runtime::Embedded | Runtime::Compose if self.is_of_cluster() => usage(
-                "`--context`, `--node-image` and `--force-conflicts` are for clusters",
+                "`--context`, `--node-image`, `--push` and `--force-conflicts` are for clusters",
                 "add `--runtime kubernetes`, or leave them and their variables out",
             ),
             Runtime::Embedded | Runtime::Compose | Runtime::Kubernetes => Ok(()),

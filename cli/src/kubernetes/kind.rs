@@ -1,10 +1,8 @@
 //! The program `kind`, which makes clusters of containers. It is used only to make, find and remove a cluster; what happens in
 //! one goes through its API server, and images go straight to its nodes.
 
-use std::{collections::BTreeSet, path::Path, process::Stdio};
+use std::{path::Path, process::Stdio};
 
-use bytes::Bytes;
-use futures_util::{Stream, stream};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -12,7 +10,6 @@ use tokio::{
 };
 
 use crate::{
-    docker::{Engine, errors::EngineError},
     error::{CliError, Result},
     output::Output,
     progress::Waiting,
@@ -24,10 +21,6 @@ const VERSION_MIN: (u32, u32) = (0, 27);
 const CONTEXT: &str = "kind-";
 /// kind's label on a node's container, with the name of the cluster.
 pub(crate) const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
-/// kind's label for what a container is to its cluster.
-const ROLE_LABEL: &str = "io.x-k8s.kind.role";
-const CONTROL_PLANE: &str = "control-plane";
-const WORKER: &str = "worker";
 /// How many of its last lines are told if it fails.
 const LAST_LINES_MAX: usize = 12;
 
@@ -194,95 +187,6 @@ impl Drop for Group {
     }
 }
 
-/// A node of a kind cluster: a container of the engine that has a containerd of its own.
-#[derive(Clone, Debug)]
-pub(crate) struct Node {
-    id: String,
-    /// The container's name.
-    pub(crate) name: String,
-}
-
-/// Returns the nodes of a cluster that run pods.
-///
-/// # Errors
-/// What the engine refuses.
-pub(crate) async fn nodes(engine: &Engine, cluster: &str) -> Result<Vec<Node>> {
-    let mut nodes = Vec::new();
-    for role in [CONTROL_PLANE, WORKER] {
-        let labels = [format!("{CLUSTER_LABEL}={cluster}"), format!("{ROLE_LABEL}={role}")];
-        let containers = engine.containers(&labels).await?;
-        let running = containers.into_iter().filter(|container| container.state.is_up());
-        nodes.extend(running.map(|container| Node { id: container.id, name: container.name }));
-    }
-    Ok(nodes)
-}
-
-impl Node {
-    /// Returns the names of the images that it has, as manifests say them.
-    ///
-    /// # Errors
-    /// [`CliError::Failed`] if it does not tell.
-    pub(crate) async fn images(&self, engine: &Engine) -> Result<BTreeSet<String>> {
-        let said = self.ctr(engine, &["images", "ls", "--quiet"], stream::empty()).await?;
-        Ok(said.lines().map(|name| plain(name.trim()).to_owned()).collect())
-    }
-
-    /// Hands it images of the engine, as a stream: nothing of them is written down on the way.
-    ///
-    /// # Errors
-    /// [`CliError::Failed`] with its own words.
-    pub(crate) async fn load(&self, engine: &Engine, names: &[String]) -> Result<()> {
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let config = engine.run_fed(&self.id, &["containerd", "config", "dump"], stream::empty());
-        let (_, config) = config.await?;
-        let snapshotter = format!("--snapshotter={}", snapshotter(&config));
-        // One platform: what was pulled for one only can't be handed out for all.
-        let import = ["images", "import", "--digests", &snapshotter, "-"];
-        let archive = engine.export_images(&names);
-        self.ctr(engine, &import, archive).await.map(drop)
-    }
-
-    async fn ctr(
-        &self,
-        engine: &Engine,
-        arguments: &[&str],
-        archive: impl Stream<Item = Result<Bytes, EngineError>> + Send + 'static,
-    ) -> Result<String> {
-        let command: Vec<&str> =
-            ["ctr", "--namespace=k8s.io"].into_iter().chain(arguments.iter().copied()).collect();
-        match engine.run_fed(&self.id, &command, archive).await? {
-            (0, said) => Ok(said),
-            (code, said) => Err(CliError::Failed {
-                what: format!(
-                    "the node {} could not do `{}`: it ended with exit code {code}",
-                    self.name,
-                    command.join(" ")
-                ),
-                hint: "see that the node has room, and that its containerd runs: \
-                       `docker exec NODE crictl info`"
-                    .into(),
-                source: Some(said.trim().to_owned().into()),
-            }),
-        }
-    }
-}
-
-/// Returns an image's name without what containerd puts before names that say nothing of where they are from.
-fn plain(name: &str) -> &str {
-    let plain = name.strip_prefix("docker.io/library/").or_else(|| name.strip_prefix("docker.io/"));
-    plain.unwrap_or(name)
-}
-
-/// Returns how a containerd keeps layers, from its configuration.
-fn snapshotter(config: &str) -> &str {
-    const DEFAULT: &str = "overlayfs";
-    let lines = config.lines().map(str::trim);
-    let values =
-        lines.filter_map(|line| line.strip_prefix("snapshotter")?.trim_start().strip_prefix('='));
-    let named = values.map(|value| value.trim().trim_matches(['"', '\'']));
-    named.into_iter().find(|name| !name.is_empty()).unwrap_or(DEFAULT)
-}
-
 async fn ask(arguments: &[&str]) -> Result<String> {
     let said = Command::new("kind")
         .args(arguments)
@@ -338,24 +242,6 @@ mod tests {
     fn a_context_tells_its_cluster() {
         assert_eq!(Kind::cluster_of(&Kind::context("chefcito")), Some("chefcito"));
         assert_eq!(Kind::cluster_of("minikube"), None);
-    }
-
-    #[test]
-    fn images_are_known_by_the_names_that_manifests_have() {
-        assert_eq!(plain("docker.io/library/postgres:17.6"), "postgres:17.6");
-        assert_eq!(plain("docker.io/kindest/node:v1.33.1"), "kindest/node:v1.33.1");
-        assert_eq!(
-            plain("registry.example/chefcito-orders:c-1"),
-            "registry.example/chefcito-orders:c-1"
-        );
-    }
-
-    #[test]
-    fn a_node_keeps_layers_as_its_containerd_says() {
-        assert_eq!(snapshotter("  snapshotter = \"native\"\n"), "native");
-        assert_eq!(snapshotter("snapshotter = 'fuse-overlayfs'"), "fuse-overlayfs");
-        assert_eq!(snapshotter("snapshotters = 1\n snapshotter = \"\""), "overlayfs");
-        assert_eq!(snapshotter(""), "overlayfs");
     }
 
     #[test]

@@ -53,7 +53,8 @@ fn without_secrets_it_is_said_how_to_make_some() {
 #[test]
 fn images_are_called_as_they_are_asked_for() {
     let content = ContentTag::parse("c-0123456789ab").unwrap();
-    let contents = BTreeMap::from([("orders".to_owned(), content)]);
+    let mut contents = Contents::default();
+    contents.set("orders".to_owned(), content);
     let image = |images: BTreeMap<String, NewImage>, service: &str| {
         let NewImage { name, tag, .. } = &images[&repository(service)];
         format!("{}:{}", name.as_deref().unwrap_or("-"), tag.as_deref().unwrap())
@@ -62,7 +63,13 @@ fn images_are_called_as_they_are_asked_for() {
     assert_eq!(image(images(None, None, &contents), "bootstrap"), "-:dev");
     let pushed = images(Some("registry.example/a"), Some("1.4.0"), &contents);
     assert_eq!(image(pushed, "orders"), "registry.example/a/chefcito-orders:1.4.0");
-    let all = images(None, None, &BTreeMap::new());
+    contents.set_pushed("registry.example/a", "orders", "sha256:1");
+    let pushed = images(Some("registry.example/a/"), None, &contents);
+    let orders = &pushed[&repository("orders")];
+    assert_eq!((&orders.tag, orders.digest.as_deref()), (&None, Some("sha256:1")));
+    let named = images(Some("registry.example/a"), Some("1.4.0"), &contents);
+    assert_eq!(image(named, "orders"), "registry.example/a/chefcito-orders:1.4.0");
+    let all = images(None, None, &Contents::default());
     for (object, template) in pods(&objects(Overlay::Local)) {
         let image = template["spec"]["containers"][0]["image"].as_str().unwrap();
         let name = image.split(':').next().unwrap();

@@ -149,7 +149,7 @@ users:
 }
 
 /// Returns a port that nobody listens at, of a range from which nobody else takes any.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 19_000;
     const COUNT: u16 = 1_000;
     let drawn = Uuid::new_v4().as_u128();

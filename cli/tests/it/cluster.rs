@@ -43,6 +43,23 @@ impl Cluster {
         self.server.ask(question)
     }
 
+    /// Adds a context of the owner's to the home's kubeconfig, as whoever makes clusters would; `extension` is what minikube notes
+    /// beside a cluster.
+    pub(crate) fn put_context(&self, name: &str, extension: Option<&str>) {
+        let path = self.home.path().join(".kube/config");
+        let kubeconfig = fs::read_to_string(&path).unwrap();
+        let context =
+            format!("contexts:\n- {{name: {name}, context: {{cluster: test, user: {OWNER}}}}}\n");
+        let mut kubeconfig = kubeconfig.replacen("contexts:\n", &context, 1);
+        if let Some(provider) = extension {
+            let noted = format!(
+                "extensions: [{{name: cluster_info, extension: {{provider: {provider}}}}}], server:"
+            );
+            kubeconfig = kubeconfig.replacen("server:", &noted, 1);
+        }
+        fs::write(path, kubeconfig).unwrap();
+    }
+
     /// Returns a client by a context of the home's kubeconfig.
     pub(crate) async fn client(&self, context: &str) -> Client {
         let kubeconfig = fs::read_to_string(self.home.path().join(".kube/config")).unwrap();

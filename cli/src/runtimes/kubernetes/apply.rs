@@ -75,7 +75,9 @@ impl Applying<'_> {
             match step {
                 Step::Create { id } | Step::Change { id, .. } => touched.insert(id),
                 Step::Replace { id } => touched.insert(id) && replaced.insert(id),
-                Step::Load { .. } | Step::Remove { .. } | Step::AwaitReady => false,
+                Step::Push { .. } | Step::Load { .. } | Step::Remove { .. } | Step::AwaitReady => {
+                    false
+                }
             };
         }
         for wave in wanted.waves() {

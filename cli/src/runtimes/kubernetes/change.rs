@@ -12,6 +12,7 @@ use super::{rollout::Rollout, secrets, site::Site, up::up};
 use crate::{
     config::Settings,
     error::{CliError, Result},
+    images::Contents,
     kubernetes::objects::Object,
     output::Output,
     runtimes::{ChangeLock, Program, Wanted},
@@ -110,7 +111,7 @@ async fn restart_pods(
         wait_max: timeout,
     };
     let secrets = secrets::to_look(&site, &observed)?;
-    let mut wanted = site.wanted(&settings(environment)?, &secrets, &BTreeMap::new())?;
+    let mut wanted = site.wanted(&settings(environment)?, &secrets, &Contents::default())?;
     wanted.retain(|object| meant.iter().any(|one| one.id() == object.id()));
     rollout.wait(&wanted).await?;
     let took = since.elapsed().as_millis();

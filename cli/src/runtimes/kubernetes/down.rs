@@ -11,14 +11,13 @@ use super::{
 use crate::{
     config::Settings,
     error::{CliError, Result},
+    images::Contents,
     kubernetes::objects::Object,
     output::Output,
     progress::Waiting,
     runtimes::{ChangeLock, embedded},
     state::Environment,
 };
-use std::collections::BTreeMap;
-
 use futures_util::future::{try_join, try_join_all};
 
 /// Takes the environment down. Its data stay, and the secrets that open them, unless told otherwise.
@@ -80,7 +79,8 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
         return Ok(());
     }
     let secrets = secrets::of(&site, &observed)?;
-    let contents = Delivery::open(output).await.contents().await?;
+    let push = settings.cluster.push.as_deref();
+    let contents = Delivery::open(push, output).await.contents().await?;
     let mut objects = site.wanted(&settings, &secrets, &contents)?;
     objects.stop();
     let applying = site.applying();
@@ -113,7 +113,7 @@ pub(super) async fn take_down(site: &Site<'_>, settings: &Settings, volumes: boo
     try_join_all(going.iter().map(|object| applying.remove(object))).await?;
     if volumes {
         let wanted =
-            site.wanted(settings, &secrets::to_look(site, &observed)?, &BTreeMap::new())?;
+            site.wanted(settings, &secrets::to_look(site, &observed)?, &Contents::default())?;
         try_join_all(wanted.claims().iter().map(|claim| applying.remove(claim))).await?;
     }
     Ok(!going.is_empty())

@@ -1,22 +1,25 @@
 //! How the images come into the cluster: straight into the nodes of kind, by the loaders of k3d and minikube, by a registry,
 //! or not at all where the nodes share the engine's own store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeSet, time::Instant};
 
 use contracts::services;
+use futures_util::future::try_join_all;
 use serde_json::Value;
 
-use super::wanted::Wanted;
+use super::{plan::Step, wanted::Wanted};
 use crate::{
     docker::Engine,
     error::Result,
-    images::{self, ContentTag, DEV_TAG, repository},
+    images::{self, ContentTag, Contents, DEV_TAG, Registry, repository},
     kubernetes::{
-        Cluster,
-        kind::{Kind, Node, nodes},
+        Maker,
+        loaders::Loader,
+        nodes::{K3D, KIND, Needed, Node, nodes},
         objects::Object,
     },
     output::Output,
+    progress::Waiting,
     runtimes::images::Images,
 };
 
@@ -25,13 +28,15 @@ use crate::{
 pub(super) struct Delivery<'a> {
     /// The engine that has them; without one, the cluster must have them already, or a registry.
     engine: Option<Engine>,
+    /// The registry from which the cluster pulls those of the services, if it does.
+    registry: Option<&'a str>,
     output: &'a Output,
 }
 
 impl<'a> Delivery<'a> {
     /// Finds the engine, if there is one.
-    pub(super) async fn open(output: &'a Output) -> Self {
-        Self { engine: Engine::connect().await.ok(), output }
+    pub(super) async fn open(registry: Option<&'a str>, output: &'a Output) -> Self {
+        Self { engine: Engine::connect().await.ok(), registry, output }
     }
 
     /// Builds the images of services, or of all if none is named, if `always`; else those that the engine lacks, where they can
@@ -58,7 +63,7 @@ impl<'a> Delivery<'a> {
     ///
     /// # Errors
     /// What the engine refuses.
-    pub(super) async fn contents(&self) -> Result<BTreeMap<String, ContentTag>> {
+    pub(super) async fn contents(&self) -> Result<Contents> {
         let mut contents = images::newest_contents();
         let Some(engine) = &self.engine else { return Ok(contents) };
         let there = Images::new(engine.images(&repository("*")).await?);
@@ -66,59 +71,196 @@ impl<'a> Delivery<'a> {
             let deployed = there.deployed(&format!("{}:{DEV_TAG}", repository(&service)));
             let tag = deployed.reference.rsplit(':').next().and_then(ContentTag::parse);
             if let Some(tag) = tag {
-                let _older = contents.insert(service, tag);
+                contents.set(service, tag);
             }
         }
         Ok(contents)
     }
 
-    /// Returns which images the cluster's nodes lack, where that can be seen.
+    /// Says what would be pushed to the registry, if there is one; what that has already is known by its digest from then on.
     ///
     /// # Errors
-    /// What the engine refuses.
-    pub(super) async fn lacking(&self, wanted: &Wanted, cluster: &Cluster) -> Result<Loads> {
-        let names = named(wanted);
-        let mut loads = Loads::default();
-        let (Some(engine), Some(name)) = (&self.engine, Kind::cluster_of(cluster.context())) else {
-            return Ok(loads);
+    /// As [`Registry::lacking`].
+    pub(super) async fn to_push(&self, contents: &mut Contents) -> Result<Vec<Step>> {
+        let (Some(registry), Some(engine)) = (self.registry, &self.engine) else {
+            return Ok(Vec::new());
         };
-        let on_engine = Images::new(engine.all_images().await?);
-        for node in nodes(engine, name).await? {
-            let there = node.images(engine).await?;
-            let missing = names.iter().filter(|name| !there.contains(*name));
-            // What the engine lacks as well, the node pulls by itself.
-            let missing: Vec<String> =
-                missing.filter(|name| on_engine.deployed(name).id.is_some()).cloned().collect();
-            if !missing.is_empty() {
-                loads.0.push((node, missing));
-            }
-        }
-        Ok(loads)
+        let opened = Registry::open(engine, registry).await?;
+        let lacking = opened.lacking(&built(), contents).await?;
+        let step = |service: String| Step::Push {
+            image: repository(&service),
+            registry: registry.to_owned(),
+        };
+        Ok(lacking.into_iter().map(step).collect())
     }
 
-    /// Loads images into the nodes that lack them.
+    /// Pushes what the registry lacks, if there is one. Without an engine, what was pushed before counts.
     ///
     /// # Errors
-    /// [`crate::error::CliError::Failed`] with the node's own words.
-    pub(super) async fn load(&self, loads: &Loads) -> Result<()> {
-        let Some(engine) = &self.engine else { return Ok(()) };
-        let each = loads.0.iter().map(async |(node, names)| {
-            self.output.detail(format_args!("load {} into {}", names.join(", "), node.name));
-            node.load(engine, names).await
+    /// As [`Registry::push`]; what is wrong with the engine if something was never pushed.
+    pub(super) async fn push(&self, contents: &mut Contents) -> Result<()> {
+        let Some(registry) = self.registry else { return Ok(()) };
+        let services = built();
+        match &self.engine {
+            Some(engine) => {
+                let opened = Registry::open(engine, registry).await?;
+                opened.push(&services, contents, self.output).await
+            }
+            None if services.iter().all(|one| contents.digest(registry, one).is_some()) => Ok(()),
+            None => Engine::connect().await.map(drop),
+        }
+    }
+
+    /// Returns which of the images that the engine has the cluster's nodes lack, where that can be seen.
+    ///
+    /// # Errors
+    /// What the engine refuses, or the program that brings them there.
+    pub(super) async fn lacking(&self, wanted: &Wanted, maker: &Maker) -> Result<Loads> {
+        let Some(engine) = &self.engine else { return Ok(Loads::Nothing) };
+        // What the engine lacks as well, the nodes pull by themselves.
+        let on_engine = Images::new(engine.all_images().await?);
+        let needed = named(wanted).into_iter().filter_map(|name| {
+            let id = on_engine.deployed(&name).id?;
+            Some(Needed { id, moves: moves(&name), name })
         });
-        futures_util::future::try_join_all(each).await.map(drop)
+        let needed: Vec<Needed> = needed.collect();
+        match maker {
+            Maker::Kind(name) => {
+                let nodes = nodes(engine, &KIND, name).await?;
+                let lacked = lacked_by(engine, nodes, &needed).await?;
+                Ok(Loads::IntoNodes(lacked))
+            }
+            Maker::K3d(name) if self.registry.is_none() => {
+                let nodes = nodes(engine, &K3D, name).await?;
+                let lacked = match nodes.is_empty() {
+                    // They are containers of another engine, which k3d finds.
+                    true => needed,
+                    false => {
+                        let lacked = lacked_by(engine, nodes, &needed).await?;
+                        let lacks =
+                            |image: &Needed| lacked.iter().any(|(_, all)| all.contains(image));
+                        needed.into_iter().filter(lacks).collect()
+                    }
+                };
+                Ok(Loads::By(Loader::K3d(name.clone()), lacked))
+            }
+            Maker::Minikube(profile) if self.registry.is_none() => {
+                let loader = Loader::Minikube(profile.clone());
+                let there = loader.images().await?;
+                let lacked = needed.into_iter().filter(|image| !there.contains(&image.name));
+                Ok(Loads::By(loader, lacked.collect()))
+            }
+            Maker::K3d(_) | Maker::Minikube(_) | Maker::Desktop => Ok(Loads::Nothing),
+            Maker::Unknown => {
+                // Ours are in no registry that a name without one could mean.
+                let ours = needed.into_iter().filter(|image| is_of_here(&image.name));
+                Ok(Loads::Unseen(ours.map(|image| image.name).collect()))
+            }
+        }
+    }
+
+    /// Brings images to the nodes that lack them; warns where nobody here can.
+    ///
+    /// # Errors
+    /// [`crate::error::CliError::Failed`] with the node's or the program's own words.
+    pub(super) async fn load(&self, loads: &Loads) -> Result<()> {
+        match (loads, &self.engine) {
+            (Loads::IntoNodes(each), Some(engine)) => {
+                let each = each.iter().map(|(node, images)| self.load_into(engine, node, images));
+                try_join_all(each).await.map(drop)
+            }
+            (Loads::By(loader, images), _) if !images.is_empty() => {
+                let since = Instant::now();
+                let names: Vec<String> = images.iter().map(|image| image.name.clone()).collect();
+                let what = format!("{} into the cluster of {loader}", counted(names.len()));
+                let shown = Waiting::new(self.output, format_args!("Loading {what}"));
+                loader.load(&names).await?;
+                drop(shown);
+                let seconds = since.elapsed().as_secs_f64();
+                self.output.status(format_args!("Loaded {what} in {seconds:.1} s"));
+                Ok(())
+            }
+            (Loads::Unseen(names), _) if !names.is_empty() => {
+                self.output.warn(format_args!(
+                    "the nodes of this cluster must have {} already; `--push REGISTRY` lets them pull: {}",
+                    counted(names.len()),
+                    names.join(", ")
+                ));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn load_into(&self, engine: &Engine, node: &Node, images: &[Needed]) -> Result<()> {
+        let since = Instant::now();
+        let what = format!("{} into {}", counted(images.len()), node.name);
+        let shown = Waiting::new(self.output, format_args!("Loading {what}"));
+        let bytes = node.load(engine, images).await?;
+        drop(shown);
+        #[expect(clippy::cast_precision_loss, reason = "a size for people's eyes")]
+        let megabytes = bytes as f64 / 1e6;
+        let seconds = since.elapsed().as_secs_f64();
+        self.output.status(format_args!("Loaded {what}: {megabytes:.1} MB in {seconds:.1} s"));
+        Ok(())
     }
 }
 
-/// Which images which nodes lack.
+/// Asks each node what it has; returns those that lack something, with what that is.
+async fn lacked_by(
+    engine: &Engine,
+    nodes: Vec<Node>,
+    needed: &[Needed],
+) -> Result<Vec<(Node, Vec<Needed>)>> {
+    let each = nodes.into_iter().map(async |node| {
+        let there = node.images(engine).await?;
+        let lacks = |image: &&Needed| !there.get(&image.name).is_some_and(|held| held.is(image));
+        let lacked: Vec<Needed> = needed.iter().filter(lacks).cloned().collect();
+        Ok::<_, crate::error::CliError>((node, lacked))
+    });
+    let all = try_join_all(each).await?;
+    Ok(all.into_iter().filter(|(_, lacked)| !lacked.is_empty()).collect())
+}
+
+/// What has to come to the nodes, and how it does.
 #[derive(Debug, Default)]
-pub(super) struct Loads(Vec<(Node, Vec<String>)>);
+pub(super) enum Loads {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// These images straight into these nodes.
+    IntoNodes(Vec<(Node, Vec<Needed>)>),
+    /// These images by a program that knows the nodes.
+    By(Loader, Vec<Needed>),
+    /// Nobody here can bring them, or see whether these are there.
+    Unseen(Vec<String>),
+}
 
 impl Loads {
-    /// Returns the images, each once.
+    /// Returns the images that will be loaded, each once.
     pub(super) fn names(&self) -> BTreeSet<&str> {
-        self.0.iter().flat_map(|(_, names)| names).map(String::as_str).collect()
+        let images: Vec<&Needed> = match self {
+            Self::Nothing | Self::Unseen(_) => Vec::new(),
+            Self::IntoNodes(each) => each.iter().flat_map(|(_, images)| images).collect(),
+            Self::By(_, images) => images.iter().collect(),
+        };
+        images.into_iter().map(|image| image.name.as_str()).collect()
     }
+}
+
+fn counted(images: usize) -> String {
+    format!("{images} {}", if images == 1 { "image" } else { "images" })
+}
+
+/// Returns whether a name may mean another image tomorrow: one that is made of the content never does.
+fn moves(name: &str) -> bool {
+    let is_content = name.rsplit(':').next().and_then(ContentTag::parse).is_some();
+    !is_content && !name.contains('@')
+}
+
+/// Returns whether an image is of `chefcito build`, under a name that no registry is part of.
+fn is_of_here(name: &str) -> bool {
+    name.starts_with(&repository("")) && !name.contains('/')
 }
 
 /// Returns the services that have images of ours.
@@ -165,6 +307,11 @@ mod tests {
         assert_eq!(
             names,
             ["chefcito-bootstrap:c-000000000000", "chefcito-kitchen:c-111111111111", "redis:7.4.5"]
+        );
+        let moving: Vec<bool> = names.iter().map(|name| moves(name)).collect();
+        assert_eq!(moving, [false, false, true]);
+        assert!(
+            !moves("registry.example:5000/redis@sha256:1") && moves("registry.example:5000/redis")
         );
     }
 }

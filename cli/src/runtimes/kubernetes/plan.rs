@@ -17,6 +17,13 @@ const CHANGES_SHOWN_MAX: usize = 4;
 /// One thing to do. Its text is what `--dry-run` prints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
+    /// Bring an image to a registry that lacks it.
+    Push {
+        /// Its name.
+        image: String,
+        /// The registry.
+        registry: String,
+    },
     /// Hand an image to the nodes that lack it.
     Load {
         /// Its name.
@@ -51,6 +58,7 @@ pub(crate) enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Push { image, registry } => write!(formatter, "push {image} to {registry}"),
             Self::Load { image } => write!(formatter, "load {image}"),
             Self::Create { id } => write!(formatter, "create {id}"),
             Self::Change { id, changes } => {

@@ -6,7 +6,7 @@ use super::{GATEWAY, apply::Applying, labels, local, wanted::Wanted};
 use crate::{
     config::Settings,
     error::{CliError, Result},
-    images::ContentTag,
+    images::Contents,
     kubernetes::{Cluster, Place, objects::Object},
     kustomize::{Adjustments, Tree},
     manifests::{self, Overlay, SECRETS},
@@ -107,11 +107,11 @@ impl<'a> Site<'a> {
         &self,
         settings: &Settings,
         secrets: &str,
-        contents: &BTreeMap<String, ContentTag>,
+        contents: &Contents,
     ) -> Result<Wanted> {
         let tree = Tree::find(&env::current_dir().unwrap_or_else(|_| "/".into()));
         let tree = tree.with_file(SECRETS, secrets);
-        let images = manifests::images(None, None, contents);
+        let images = manifests::images(settings.cluster.push.as_deref(), None, contents);
         let adjustments = Adjustments {
             namespace: Some(self.namespace.clone()),
             labels: BTreeMap::from([(

@@ -23,6 +23,7 @@ use crate::{
     commands::{self, order, seed},
     config::{PORT_DEFAULT, Settings},
     error::{CliError, Result},
+    images::Contents,
     kubernetes::objects::{Id, Object},
     output::Output,
     process,
@@ -128,6 +129,7 @@ fn settings(wanted: &Wanted, environment: &Environment) -> Result<Settings> {
     if let Some(last) = environment.last_settings()? {
         let meant = std::mem::replace(&mut settings.replicas, last.replicas);
         settings.replicas.extend(meant);
+        settings.cluster.push = settings.cluster.push.or(last.cluster.push);
     }
     Ok(settings)
 }
@@ -158,8 +160,12 @@ pub(crate) async fn dry_run(
     let site = Site::at(&place, environment, output).await?;
     let observed = site.observe().await?;
     let secrets = secrets::to_look(&site, &observed)?;
-    let delivery = Delivery::open(output).await;
-    let prospect = prospect(&site, &settings, wanted, observed, &secrets, &delivery).await?;
+    let delivery = Delivery::open(settings.cluster.push.as_deref(), output).await;
+    let mut contents = delivery.contents().await?;
+    let pushes = delivery.to_push(&mut contents).await?;
+    let mut prospect =
+        prospect(&site, &settings, wanted, observed, &secrets, &delivery, &contents).await?;
+    drop(prospect.steps.splice(..0, pushes));
     if prospect.steps.is_empty() {
         output.status(format_args!("Nothing to do: `{}` is up as asked for", environment.name()));
     }
@@ -181,8 +187,9 @@ async fn prospect(
     mut observed: Vec<Object>,
     secrets: &str,
     delivery: &Delivery<'_>,
+    contents: &Contents,
 ) -> Result<Prospect> {
-    let mut objects = site.wanted(settings, secrets, &delivery.contents().await?)?;
+    let mut objects = site.wanted(settings, secrets, contents)?;
     match site.cluster.namespace(&site.namespace).await? {
         Some(namespace) if namespace.label(labels::ENVIRONMENT).is_some() => {
             observed.push(namespace);
@@ -198,7 +205,7 @@ async fn prospect(
     }
     let applying = Applying { force: wanted.force_conflicts, ..site.applying() };
     let forecasts = applying.forecasts(&objects, &observed).await?;
-    let loads = delivery.lacking(&objects, &site.cluster).await?;
+    let loads = delivery.lacking(&objects, site.cluster.maker()).await?;
     let load = loads.names().into_iter().map(|image| Step::Load { image: image.to_owned() });
     let steps = load.chain(plan(&objects, &observed, &forecasts)).collect();
     Ok(Prospect { observed, objects, loads, steps })
@@ -230,9 +237,12 @@ async fn bring_up(
     let observed = site.observe().await?;
     let is_new = observed.is_empty();
     let secrets = secrets::of(&site, &observed)?;
-    let delivery = Delivery::open(output).await;
+    let delivery = Delivery::open(settings.cluster.push.as_deref(), output).await;
     delivery.build(&wanted.services, wanted.build).await?;
-    let prospect = prospect(&site, &settings, wanted, observed, &secrets, &delivery).await?;
+    let mut contents = delivery.contents().await?;
+    delivery.push(&mut contents).await?;
+    let prospect =
+        prospect(&site, &settings, wanted, observed, &secrets, &delivery, &contents).await?;
     refuse_others(&site, &prospect).await?;
     let mapped = local::mapped_port(&site).await;
     let port = choose_port(&settings, environment, mapped)?;
@@ -240,7 +250,9 @@ async fn bring_up(
     made.all = is_new;
     write_json(&environment.settings_file(), &settings)?;
     let record = remember(&site, port, mapped != Some(port), &prospect.steps)?;
-    delivery.load(&prospect.loads).await?;
+    if !prospect.steps.is_empty() {
+        delivery.load(&prospect.loads).await?;
+    }
     // Making a cluster and images is not what the time limit is for.
     let since = Instant::now();
     let applying = Applying { force: wanted.force_conflicts, ..site.applying() };

@@ -1,0 +1,56 @@
+//! What an engine is asked about registries. It speaks with them itself: what it trusts and how it gets there is its own.
+
+use bollard::query_parameters::PushImageOptionsBuilder;
+use futures_util::TryStreamExt;
+
+use super::{Engine, credentials::Credentials, events::FOR_EVER};
+use crate::error::Result;
+
+/// What an engine says before the digest of what it has pushed.
+const DIGEST: &str = "digest: ";
+
+impl Engine {
+    /// Returns the digest that a name has in its registry; nothing if that does not have it, or does not tell.
+    ///
+    /// # Errors
+    /// [`CliError::Engine`](crate::error::CliError::Engine) if the engine is gone.
+    pub(crate) async fn digest_in_registry(
+        &self,
+        name: &str,
+        credentials: &Credentials,
+    ) -> Result<Option<String>> {
+        let asked = self.docker.inspect_registry_image(name, credentials.told()?).await;
+        match asked.map_err(self.could_not(|| format!("ask the registry about {name}"))) {
+            Ok(found) => Ok(found.descriptor.digest),
+            Err(error) if error.is_gone() => Err(error.into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Pushes an image under one of its names; returns its digest, if the engine tells it.
+    ///
+    /// # Errors
+    /// [`CliError::Engine`](crate::error::CliError::Engine) with the registry's own words.
+    pub(crate) async fn push_image(
+        &self,
+        repository: &str,
+        tag: &str,
+        credentials: &Credentials,
+    ) -> Result<Option<String>> {
+        let options = PushImageOptionsBuilder::default().tag(tag).build();
+        let mut digest = None;
+        self.docker
+            .clone()
+            .with_timeout(FOR_EVER)
+            .push_image(repository, Some(options), credentials.told()?)
+            .try_for_each(|said| {
+                let status = said.status.unwrap_or_default();
+                let told = status.split_once(DIGEST).and_then(|(_, rest)| rest.split(' ').next());
+                digest = told.map(str::to_owned).or(digest.take());
+                std::future::ready(Ok(()))
+            })
+            .await
+            .map_err(self.could_not(|| format!("push {repository}:{tag}")))?;
+        Ok(digest)
+    }
+}

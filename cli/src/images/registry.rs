@@ -1,0 +1,280 @@
+//! Images in a registry: which are there, and bringing the rest. What was pushed is remembered by its content, so that whoever
+//! prints manifests later names it by its digest without asking anybody.
+
+use std::{collections::BTreeMap, fs, path::Path, time::Instant};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+
+use super::{ContentTag, Contents, build::AT_A_TIME_MAX, checkout::Checkout, repository};
+use crate::{
+    docker::{
+        Engine,
+        credentials::{Credentials, host},
+    },
+    error::{CliError, Result},
+    output::Output,
+    progress::Waiting,
+    state::write_json,
+};
+
+/// Digests by registry, and then by `service:content`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Pushed(BTreeMap<String, BTreeMap<String, String>>);
+
+impl Pushed {
+    /// Reads what was remembered; nothing if there is none, or none that can be read.
+    pub(super) fn read(path: &Path) -> Self {
+        let read = fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        read.unwrap_or_default()
+    }
+
+    /// Returns the digest that a service's content has in a registry.
+    pub(super) fn digest(
+        &self,
+        registry: &str,
+        service: &str,
+        content: &ContentTag,
+    ) -> Option<&String> {
+        self.0.get(plain(registry))?.get(&format!("{service}:{content}"))
+    }
+
+    fn remember(&mut self, registry: &str, service: &str, content: &ContentTag, digest: String) {
+        let of_registry = self.0.entry(plain(registry).to_owned()).or_default();
+        // Only the newest: of others the registry can be asked.
+        of_registry.retain(|known, _| known.split(':').next() != Some(service));
+        let _before = of_registry.insert(format!("{service}:{content}"), digest);
+    }
+
+    fn forget(&mut self, registry: &str, service: &str, content: &ContentTag) {
+        if let Some(of_registry) = self.0.get_mut(plain(registry)) {
+            let _gone = of_registry.remove(&format!("{service}:{content}"));
+        }
+    }
+}
+
+fn plain(registry: &str) -> &str {
+    registry.trim_end_matches('/')
+}
+
+/// A registry, and who logs in there.
+#[derive(Debug)]
+pub(crate) struct Registry<'a> {
+    engine: &'a Engine,
+    name: &'a str,
+    credentials: Credentials,
+}
+
+impl<'a> Registry<'a> {
+    /// Finds who logs in.
+    ///
+    /// # Errors
+    /// As [`Credentials::of`].
+    pub(crate) async fn open(engine: &'a Engine, name: &'a str) -> Result<Self> {
+        Ok(Self { engine, name: plain(name), credentials: Credentials::of(name).await? })
+    }
+
+    /// Asks the registry which contents of these services it has, and remembers their digests; returns those that it lacks.
+    ///
+    /// # Errors
+    /// [`CliError::Engine`] if the engine is gone.
+    pub(crate) async fn lacking(
+        &self,
+        services: &[String],
+        contents: &mut Contents,
+    ) -> Result<Vec<String>> {
+        let known: Vec<(&String, ContentTag)> = services
+            .iter()
+            .filter_map(|service| Some((service, contents.tag(service)?.clone())))
+            .collect();
+        let look = async |(service, content): (&String, ContentTag)| {
+            let name = format!("{}:{content}", self.repository(service));
+            let digest = self.engine.digest_in_registry(&name, &self.credentials).await?;
+            Ok::<_, CliError>((service.clone(), content, digest))
+        };
+        let looked: Vec<_> =
+            stream::iter(known).map(look).buffered(AT_A_TIME_MAX).try_collect().await?;
+        let mut lacking = Vec::new();
+        for (service, content, digest) in looked {
+            match digest {
+                Some(digest) => contents.pushed.remember(self.name, &service, &content, digest),
+                None => {
+                    contents.pushed.forget(self.name, &service, &content);
+                    lacking.push(service);
+                }
+            }
+        }
+        Ok(lacking)
+    }
+
+    /// Brings what the registry lacks of these services, side by side, and remembers all digests, also for whoever prints
+    /// manifests later.
+    ///
+    /// # Errors
+    /// [`CliError::Failed`] with the registry's own words, and what to try.
+    pub(crate) async fn push(
+        &self,
+        services: &[String],
+        contents: &mut Contents,
+        output: &Output,
+    ) -> Result<()> {
+        let since = Instant::now();
+        let lacking = self.lacking(services, contents).await?;
+        let shown = Waiting::new(output, format_args!("Pushing to {}", self.name));
+        let push = async |service: &String| {
+            let Some(content) = contents.tag(service) else { return Ok(None) };
+            let digest = self.push_one(service, content).await?;
+            Ok::<_, CliError>(Some((service.clone(), content.clone(), digest)))
+        };
+        let pushed: Vec<_> =
+            stream::iter(&lacking).map(push).buffer_unordered(AT_A_TIME_MAX).try_collect().await?;
+        drop(shown);
+        for (service, content, digest) in pushed.into_iter().flatten() {
+            contents.pushed.remember(self.name, &service, &content, digest);
+        }
+        contents.keep(output);
+        let all = services.len();
+        match lacking.len() {
+            0 => output.detail(format_args!("All {all} images are in {} already", self.name)),
+            new => output.status(format_args!(
+                "Pushed {new} of {all} images to {} in {:.1} s",
+                self.name,
+                since.elapsed().as_secs_f64()
+            )),
+        }
+        Ok(())
+    }
+
+    async fn push_one(&self, service: &str, content: &ContentTag) -> Result<String> {
+        let local = format!("{}:{content}", repository(service));
+        let there = self.repository(service);
+        let tagged = self.engine.tag_image(&local, &there, content.as_str()).await;
+        tagged.map_err(|error| match error.is_not_found() {
+            true => CliError::Failed {
+                what: format!("the engine has no image {local} to push"),
+                hint: "build it with `chefcito build`".into(),
+                source: None,
+            },
+            false => error.into(),
+        })?;
+        let name = format!("{there}:{content}");
+        let pushed = self.engine.push_image(&there, content.as_str(), &self.credentials).await;
+        // The name was only lent. What it stands for has its own.
+        let _left = self.engine.remove_image(&name).await;
+        let digest = match pushed.map_err(|error| self.in_words(&local, error))? {
+            Some(digest) => Some(digest),
+            None => self.engine.digest_in_registry(&name, &self.credentials).await?,
+        };
+        digest.ok_or_else(|| {
+            CliError::failed(format!("{} took {local}, and does not tell its digest", self.name))
+        })
+    }
+
+    fn repository(&self, service: &str) -> String {
+        format!("{}/{}", self.name, repository(service))
+    }
+
+    fn in_words(&self, image: &str, error: CliError) -> CliError {
+        let CliError::Engine(refusal) = &error else { return error };
+        let Some(said) = refusal.message() else { return error };
+        CliError::Failed {
+            what: format!("{image} could not be pushed to {}", self.name),
+            hint: hint(said, host(self.name)),
+            source: Some(said.to_owned().into()),
+        }
+    }
+}
+
+/// Returns what to try when a push failed, from what was said.
+fn hint(said: &str, host: &str) -> String {
+    let said = said.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if has(&["unauthorized", "authentication required", "no basic auth", "denied", "forbidden"]) {
+        format!(
+            "log in with `docker login {host}` as somebody who may push there; logins are read from `~/.docker/config.json`"
+        )
+    } else if has(&["no such host", "name resolution", "server misbehaving"]) {
+        "look at the name of the registry: the engine's machine can't find that host".into()
+    } else if has(&["server gave http response", "x509", "certificate", "tls"]) {
+        format!(
+            "the engine does not trust the registry: give it its certificate (/etc/docker/certs.d/{host}/ca.crt), or list it \
+             under `insecure-registries`"
+        )
+    } else if has(&["no space left", "insufficient storage", "quota"]) {
+        "free some room where the images are kept".into()
+    } else if has(&[
+        "connection refused",
+        "i/o timeout",
+        "timeout",
+        "no route to host",
+        "unreachable",
+    ]) {
+        "see that the registry runs, and that the engine's machine reaches it".into()
+    } else if has(&["500", "502", "503", "unknown"]) {
+        "the registry failed by itself: its own log tells why; its disk may be full".into()
+    } else {
+        format!("`docker push` to {host} by hand may tell more")
+    }
+}
+
+/// Returns the file of what is remembered; nothing outside of a checkout.
+pub(super) fn file() -> Option<std::path::PathBuf> {
+    Checkout::find().ok().map(|checkout| checkout.images().join("pushed.json"))
+}
+
+impl Contents {
+    /// Says what the content of a service is called in a registry.
+    #[cfg(test)]
+    pub(crate) fn set_pushed(&mut self, registry: &str, service: &str, digest: &str) {
+        let content = self.tag(service).expect("it is known").clone();
+        self.pushed.remember(registry, service, &content, digest.to_owned());
+    }
+
+    /// Writes down what was pushed: it is of use even if something fails after it.
+    fn keep(&self, output: &Output) {
+        let Some(file) = file() else { return };
+        if self.pushed == Pushed::read(&file) {
+            return;
+        }
+        if let Err(error) = write_json(&file, &self.pushed) {
+            output.warn(format_args!("manifests printed later will not know the digests: {error}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_remembered_by_registry_and_content() {
+        let content = |digit: &str| ContentTag::of_hash(&digit.repeat(12)).unwrap();
+        let mut pushed = Pushed::default();
+        pushed.remember("registry.example/a/", "tea", &content("1"), "sha256:1".into());
+        let digest = |registry, digit| pushed.digest(registry, "tea", &content(digit));
+        assert_eq!(digest("registry.example/a", "1"), Some(&"sha256:1".to_owned()));
+        assert_eq!(digest("registry.example/a", "2"), None);
+        assert_eq!(digest("registry.example/b", "1"), None);
+        let text = serde_json::to_string(&pushed).unwrap();
+        assert_eq!(serde_json::from_str::<Pushed>(&text).unwrap(), pushed);
+        pushed.forget("registry.example/a", "tea", &content("1"));
+        assert_eq!(pushed.digest("registry.example/a", "tea", &content("1")), None);
+    }
+
+    #[test]
+    fn what_is_said_of_a_push_tells_what_to_try() {
+        let hint = |said| hint(said, "registry.example");
+        assert!(
+            hint("unauthorized: authentication required").contains("docker login registry.example")
+        );
+        assert!(hint("Get \"https://x/v2/\": dial tcp: lookup x: no such host").contains("name"));
+        assert!(hint("http: server gave HTTP response to HTTPS client").contains("insecure"));
+        assert!(hint("x509: certificate signed by unknown authority").contains("certs.d"));
+        assert!(hint("dial tcp 192.0.2.1:443: connect: connection refused").contains("runs"));
+        assert!(
+            hint("received unexpected HTTP status: 500 Internal Server Error").contains("disk")
+        );
+        assert!(hint("something else").contains("by hand"));
+    }
+}

@@ -15,6 +15,7 @@ use crate::{
     api_server::Pods,
     chefcito::{PATIENCE, kill, wait_until},
     restaurant::{Restaurant, UP},
+    road::Road,
 };
 
 /// Returns a time of a day on which nothing else happens.
@@ -89,9 +90,17 @@ struct Counting {
 
 impl Counting {
     fn begin(story: &str) -> Option<Self> {
+        Self::open(story).map(Self::listen)
+    }
+
+    fn open(story: &str) -> Option<Restaurant> {
         let it = Restaurant::prepare(story)?;
         it.cluster.new_pods_say("kitchen", &["opens"]);
         it.must(&[&UP[..], &["--port", "0"]].concat());
+        Some(it)
+    }
+
+    fn listen(it: Restaurant) -> Self {
         let heard = it.cluster.home.path().join("heard.txt");
         let args = ["logs", "-f", "kitchen", "--tail", "1", "--name", &it.cluster.name];
         let mut command = it.cluster.home.command(&args);
@@ -100,7 +109,7 @@ impl Counting {
         let listener = command.stdout(file).spawn().unwrap();
         let counting = Self { it, listener, heard, said: 0 };
         counting.hears("ERROR opens", 1);
-        Some(counting)
+        counting
     }
 
     /// Has a pod count on, all in the same moment.
@@ -195,6 +204,30 @@ fn lines_are_followed_into_other_pods_each_once() {
     counting.it.must(&["down"]);
     wait_until("it ends with the house", || counting.listener.try_wait().unwrap().is_some());
     assert_eq!(counting.listener.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn lines_are_told_that_came_while_the_cluster_was_away() {
+    let Some(it) = Counting::open("away") else { return };
+    let kubeconfig = it.cluster.home.path().join(".kube/config");
+    let text = fs::read_to_string(&kubeconfig).unwrap();
+    let (before, after) = text.split_once("https://").unwrap();
+    let (address, after) = after.split_once('\'').unwrap();
+    let road = Road::to(address.parse().unwrap());
+    fs::write(&kubeconfig, format!("{before}https://127.0.0.1:{}'{after}", road.port)).unwrap();
+
+    let mut counting = Counting::listen(it);
+    let kitchen = pod(&counting.it, "kitchen");
+    for _ in 0..3 {
+        counting.count(&kitchen, 5);
+        road.cut();
+        counting.count(&kitchen, 5);
+        let cluster = &counting.it.cluster;
+        cluster.ask(async |_| cluster.container_restarts(&kitchen, 137).await);
+        counting.count(&kitchen, 5);
+        road.mend();
+        counting.has_heard_each_once();
+    }
 }
 
 #[test]

@@ -43,6 +43,7 @@ mod real_cluster;
 mod registry;
 mod render;
 mod restaurant;
+mod road;
 mod spoiled;
 
 #[test]

@@ -1,6 +1,8 @@
-//! The command line of the house. `main.rs` only calls in here; the load generator is open to the benchmark, too.
+//! The command line of the house. `main.rs` only calls in here; the load generator, and loading images into nodes, are open to
+//! the benchmark, too.
 
 pub mod load;
+pub mod loading;
 
 mod background;
 mod blueprint;

@@ -6,6 +6,7 @@
 //! cargo bench -p chefcito -- --only delivered --only memory   these scenes
 //! cargo bench -p chefcito -- --json figures.json              every figure of every run, too
 //! cargo bench -p chefcito -- --runtime compose                the same in containers, and beside docker compose
+//! cargo bench -p chefcito -- --runtime kubernetes             images into a node, beside what `kind load` does
 //! ```
 //!
 //! The load generator works on the same cores as the house, which is as shipped: keys, limits, logs, metrics and board.
@@ -15,6 +16,8 @@
 //!
 //! In containers the images must be there (`chefcito build`); `docker compose` is what `CHEFCITO_TEST_COMPOSE` names, or
 //! the plugin of `docker`.
+//!
+//! The scene `load` needs the images, too, and the node that is played (`.ci/base-images node`).
 //!
 //! The scene `postgres` needs the URL of a server in `CHEFCITO_TEST_POSTGRES_URL`.
 

@@ -18,7 +18,7 @@ pub(crate) struct Options {
     /// Once instead of three times, and 5 s instead of 30 s
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Which house: one process, or containers
+    /// Which house: one process, containers, or nodes of a cluster
     #[arg(long, value_enum, default_value_t = Runtime::Embedded)]
     runtime: Runtime,
     /// Only these scenes; may be given several times, or with several names
@@ -53,7 +53,12 @@ impl Options {
     /// Returns how often a scene is played. The short ones repeat themselves.
     pub(crate) const fn runs_of(&self, scene: Scene) -> usize {
         match scene {
-            Scene::Commands | Scene::Crash | Scene::Build | Scene::Start | Scene::Faults => 1,
+            Scene::Commands
+            | Scene::Crash
+            | Scene::Build
+            | Scene::Start
+            | Scene::Faults
+            | Scene::Load => 1,
             _ if self.quick => 1,
             _ => RUNS,
         }
@@ -67,6 +72,8 @@ pub(crate) enum Runtime {
     Embedded,
     /// Containers of a Docker engine
     Compose,
+    /// Nodes of a kind cluster
+    Kubernetes,
 }
 
 /// What can be measured, in the order in which it is.
@@ -106,6 +113,8 @@ pub(crate) enum Scene {
     Faults,
     /// Log lines, beside `docker compose`
     Logs,
+    /// Images into a node, beside what `kind load` does
+    Load,
 }
 
 impl Scene {
@@ -129,6 +138,7 @@ impl Scene {
             Self::Outage => "outage",
             Self::Faults => "faults",
             Self::Logs => "logs",
+            Self::Load => "load",
         }
     }
 
@@ -152,6 +162,7 @@ impl Scene {
             | Self::Outage
             | Self::Faults
             | Self::Logs => Runtime::Compose,
+            Self::Load => Runtime::Kubernetes,
         }
     }
 
@@ -191,6 +202,9 @@ impl Scene {
                 "Each part killed, and held still for 2 s, with 500 orders just accepted"
             }
             Self::Logs => "All log lines of 12,000 orders",
+            Self::Load => {
+                "The images of all services into a played node of kind, beside the steps of `kind load docker-image`"
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ mod crash;
 mod delivered;
 mod door;
 mod limit;
+mod load;
 mod market;
 mod memory;
 mod open;
@@ -52,6 +53,7 @@ pub(crate) async fn play(scene: Scene, options: &Options, figures: &mut Figures)
         Scene::Outage => compose::outage::play(figures).await,
         Scene::Faults => compose::faults::play(figures).await,
         Scene::Logs => compose::logs::play(figures).await,
+        Scene::Load => load::play(figures).await,
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, TryStreamExt, stream};
+use futures_util::{Stream, TryStreamExt, future::try_join_all, stream};
 
 use super::kind::CLUSTER_LABEL;
 use crate::{
@@ -99,6 +99,25 @@ pub(crate) async fn nodes(engine: &Engine, marks: &Marks, cluster: &str) -> Resu
         nodes.extend(running.map(|container| Node { id: container.id, name: container.name }));
     }
     Ok(nodes)
+}
+
+/// Asks each node what it has; returns those that lack something, with what that is.
+///
+/// # Errors
+/// As [`Node::images`].
+pub(crate) async fn lacking(
+    engine: &Engine,
+    nodes: Vec<Node>,
+    needed: &[Needed],
+) -> Result<Vec<(Node, Vec<Needed>)>> {
+    let each = nodes.into_iter().map(async |node| {
+        let there = node.images(engine).await?;
+        let lacks = |image: &&Needed| !there.get(&image.name).is_some_and(|held| held.is(image));
+        let lacked: Vec<Needed> = needed.iter().filter(lacks).cloned().collect();
+        Ok::<_, CliError>((node, lacked))
+    });
+    let all = try_join_all(each).await?;
+    Ok(all.into_iter().filter(|(_, lacked)| !lacked.is_empty()).collect())
 }
 
 impl Node {

@@ -15,7 +15,7 @@ use crate::{
     kubernetes::{
         Maker,
         loaders::Loader,
-        nodes::{K3D, KIND, Needed, Node, nodes},
+        nodes::{self, K3D, KIND, Needed, Node},
         objects::Object,
     },
     output::Output,
@@ -126,17 +126,17 @@ impl<'a> Delivery<'a> {
         let needed: Vec<Needed> = needed.collect();
         match maker {
             Maker::Kind(name) => {
-                let nodes = nodes(engine, &KIND, name).await?;
-                let lacked = lacked_by(engine, nodes, &needed).await?;
+                let nodes = nodes::nodes(engine, &KIND, name).await?;
+                let lacked = nodes::lacking(engine, nodes, &needed).await?;
                 Ok(Loads::IntoNodes(lacked))
             }
             Maker::K3d(name) if self.registry.is_none() => {
-                let nodes = nodes(engine, &K3D, name).await?;
+                let nodes = nodes::nodes(engine, &K3D, name).await?;
                 let lacked = match nodes.is_empty() {
                     // They are containers of another engine, which k3d finds.
                     true => needed,
                     false => {
-                        let lacked = lacked_by(engine, nodes, &needed).await?;
+                        let lacked = nodes::lacking(engine, nodes, &needed).await?;
                         let lacks =
                             |image: &Needed| lacked.iter().any(|(_, all)| all.contains(image));
                         needed.into_iter().filter(lacks).collect()
@@ -204,22 +204,6 @@ impl<'a> Delivery<'a> {
         self.output.status(format_args!("Loaded {what}: {megabytes:.1} MB in {seconds:.1} s"));
         Ok(())
     }
-}
-
-/// Asks each node what it has; returns those that lack something, with what that is.
-async fn lacked_by(
-    engine: &Engine,
-    nodes: Vec<Node>,
-    needed: &[Needed],
-) -> Result<Vec<(Node, Vec<Needed>)>> {
-    let each = nodes.into_iter().map(async |node| {
-        let there = node.images(engine).await?;
-        let lacks = |image: &&Needed| !there.get(&image.name).is_some_and(|held| held.is(image));
-        let lacked: Vec<Needed> = needed.iter().filter(lacks).cloned().collect();
-        Ok::<_, crate::error::CliError>((node, lacked))
-    });
-    let all = try_join_all(each).await?;
-    Ok(all.into_iter().filter(|(_, lacked)| !lacked.is_empty()).collect())
 }
 
 /// What has to come to the nodes, and how it does.

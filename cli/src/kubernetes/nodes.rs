@@ -150,7 +150,8 @@ impl Node {
         for image in images.iter().filter(|image| image.moves) {
             let label = format!("{ENGINE_ID}={}", image.id);
             let arguments = ["images", "label", &whole(&image.name), &label];
-            self.ctr(engine, &arguments, stream::empty()).await?;
+            // Without it, the node's own digests decide, or the name.
+            let _unnoted = self.ctr(engine, &arguments, stream::empty()).await;
         }
         Ok(moved.load(Ordering::Relaxed))
     }

@@ -1,6 +1,6 @@
 //! Images come into clusters: straight into the nodes of kind, by the programs of others, or not at all where that is not needed.
 
-use crate::{chefcito::Ran, nodes::PlayedNode, restaurant::Restaurant};
+use crate::{chefcito::Ran, nodes::PlayedNode, registry::Registry, restaurant::Restaurant};
 
 /// How many images an environment has: eight of ours, PostgreSQL and Redis.
 const IMAGES: usize = 10;
@@ -75,6 +75,12 @@ fn nodes_of_kind_are_given_what_they_lack_and_nothing_else() {
     assert_eq!(loaded(&joined).len(), 1, "{joined}");
     assert!(loaded(&joined)[0].starts_with("Loaded 10 images into NAME-worker: "), "{joined}");
     assert_eq!(second.images().len(), IMAGES);
+
+    // What only a registry has, nodes pull by themselves.
+    let Some(registry) = Registry::start(false) else { return };
+    let pulled = run(&it, &up, &["--push", &format!("{}/chefcito", registry.address)]);
+    assert_eq!(pulled.code, Some(0), "{pulled}");
+    assert!(pulled.stderr.contains("Pushed 8 of 8") && loaded(&pulled).is_empty(), "{pulled}");
 }
 
 #[test]

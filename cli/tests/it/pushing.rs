@@ -122,6 +122,9 @@ fn a_registry_that_is_not_there_is_named() {
     assert_eq!(ran.code, Some(1), "{ran}");
     assert!(ran.stderr.contains("connection refused"), "{ran}");
     assert!(ran.stderr.contains("hint: see that the registry runs"), "{ran}");
+    let ran = up(&it, &["--push", "registry.invalid/chefcito"]);
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(ran.stderr.contains("could not be pushed to registry.invalid/chefcito\n"), "{ran}");
     let ran = it.run(&["up", "--push", "registry.example/chefcito"]);
     assert_eq!(ran.code, Some(2), "an embedded house has no images: {ran}");
 }

@@ -132,11 +132,14 @@ impl<'a> Delivery<'a> {
             }
             Maker::K3d(name) if self.registry.is_none() => {
                 let nodes = nodes::nodes(engine, &K3D, name).await?;
-                let lacked = match nodes.is_empty() {
-                    // They are containers of another engine, which k3d finds.
-                    true => needed,
-                    false => {
-                        let lacked = nodes::lacking(engine, nodes, &needed).await?;
+                let looked = match nodes.is_empty() {
+                    true => None,
+                    false => nodes::lacking(engine, nodes, &needed).await.ok(),
+                };
+                let lacked = match looked {
+                    // They are containers of another engine, or do not tell: k3d finds them.
+                    None => needed,
+                    Some(lacked) => {
                         let lacks =
                             |image: &Needed| lacked.iter().any(|(_, all)| all.contains(image));
                         needed.into_iter().filter(lacks).collect()

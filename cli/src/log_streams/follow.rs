@@ -77,9 +77,12 @@ impl Followers {
         self.followed.entry(id).or_insert(Followed { writer, resume, task: None });
     }
 
-    /// Returns whether a writer is known.
-    pub(crate) fn knows(&self, id: &str) -> bool {
-        self.followed.contains_key(id)
+    /// Gets to know a writer that was not read yet; one that is known is called so from now on.
+    pub(crate) fn call(&mut self, writer: Writer) {
+        match self.followed.get_mut(&writer.id) {
+            Some(followed) => followed.writer = writer,
+            None => self.know(writer, Resume::default()),
+        }
     }
 
     /// Returns whether a writer is listened to.

@@ -15,7 +15,7 @@ use crate::{
         pods::{PodSeen, PodWatch},
     },
     log_files::Line,
-    log_streams::{Followers, Heard, Resume},
+    log_streams::{Followers, Heard},
     runtimes::kubernetes::labels,
     state::Environment,
 };
@@ -148,9 +148,13 @@ impl Following {
         let now = Instant::now();
         let pods = self.watch.pods();
         for pod in &pods {
+            if !pod.has_run || !self.shows(pod) {
+                continue;
+            }
+            // It may have become one of several.
+            self.followers.call(writer(pod, &pods));
             let last = self.attempts.get(&pod.uid);
-            let is_meant = pod.has_run && self.shows(pod) && !self.followers.hears(&pod.uid);
-            if !is_meant || last.is_some_and(|last| !last.is_due(pod, now)) {
+            if self.followers.hears(&pod.uid) || last.is_some_and(|last| !last.is_due(pod, now)) {
                 continue;
             }
             let pause = last.map_or(AGAIN_AFTER, |last| last.pause);
@@ -163,9 +167,6 @@ impl Following {
                 pause,
             };
             self.attempts.insert(pod.uid.clone(), attempt);
-            if !self.followers.knows(&pod.uid) {
-                self.followers.know(writer(pod, &pods), Resume::default());
-            }
             let (cluster, namespace) = (&self.cluster, &self.namespace);
             self.followers.listen(&pod.uid, |from| cluster.lines(namespace, pod, from, None, true));
         }

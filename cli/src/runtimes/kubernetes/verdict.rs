@@ -17,8 +17,8 @@ const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const ENDS_MAX: i32 = 3;
 /// A job that failed this often will not be done by waiting.
 const FAILURES_MAX: i32 = 2;
-/// The annotation by which a Deployment numbers its sets of replicas.
-const REVISION: &str = "deployment.kubernetes.io/revision";
+/// The label by which a set of replicas tells its own pods.
+const TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// How far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub(super) fn of_deployment(it: &Deployment, sets: &[&ReplicaSet], pods: &[&Pod]
             false => Verdict::Hopeless(trouble),
         };
     }
-    let newest = newest(sets);
+    let newest = newest(it, sets);
     let of_newest = |pod: &&&Pod| newest.is_some_and(|set| is_owned(&pod.metadata, &set.metadata));
     if let Some(bad @ (Verdict::Hopeless(_) | Verdict::Stuck(_))) =
         worst(pods.iter().filter(of_newest).copied())
@@ -301,12 +301,20 @@ fn hint_of_refusal(message: &str) -> &'static str {
     }
 }
 
-fn newest<'s>(sets: &[&'s ReplicaSet]) -> Option<&'s ReplicaSet> {
-    let revision = |set: &&ReplicaSet| {
-        let annotations = set.metadata.annotations.as_ref();
-        annotations.and_then(|all| all.get(REVISION)?.parse::<u64>().ok()).unwrap_or(0)
+/// Returns the set of replicas that is made of the template that there is now; nothing if it is not made yet. Sets are told of
+/// apart from their Deployment, and earlier or later than it: their numbers would lead to a former one.
+fn newest<'s>(it: &Deployment, sets: &[&'s ReplicaSet]) -> Option<&'s ReplicaSet> {
+    let template = &it.spec.as_ref()?.template;
+    let is_of_template = |set: &&&ReplicaSet| {
+        let made_of = set.spec.as_ref().and_then(|spec| spec.template.clone());
+        made_of.is_some_and(|mut made_of| {
+            if let Some(labels) = made_of.metadata.as_mut().and_then(|all| all.labels.as_mut()) {
+                let _hash = labels.remove(TEMPLATE_HASH);
+            }
+            made_of == *template
+        })
     };
-    sets.iter().copied().max_by_key(revision)
+    sets.iter().find(is_of_template).copied()
 }
 
 /// Returns whether one object was made by another.

@@ -8,19 +8,23 @@ fn parse<T: serde::de::DeserializeOwned>(value: Value) -> T {
 
 /// A Deployment that wants two pods.
 fn deployment(generation: i64, status: Value) -> Deployment {
+    let template = json!({"metadata": {"labels": {"made": "new"}}});
     parse(json!({
         "metadata": {"name": "kitchen", "uid": "d", "generation": generation},
-        "spec": {"replicas": 2, "selector": {}, "template": {}},
+        "spec": {"replicas": 2, "selector": {}, "template": template},
         "status": status,
     }))
 }
 
-fn set(uid: &str, revision: &str) -> ReplicaSet {
-    parse(json!({"metadata": {
-        "name": uid, "uid": uid,
-        "annotations": {"deployment.kubernetes.io/revision": revision},
-        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "kitchen", "uid": "d"}],
-    }}))
+/// A set of replicas that was made of a template.
+fn set(made: &str) -> ReplicaSet {
+    let labels = json!({"made": made, "pod-template-hash": "1"});
+    let owner =
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "kitchen", "uid": "d"});
+    parse(json!({
+        "metadata": {"name": made, "uid": made, "ownerReferences": [owner]},
+        "spec": {"selector": {}, "template": {"metadata": {"labels": labels}}},
+    }))
 }
 
 fn pod(owner: &str, status: Value) -> Pod {
@@ -45,7 +49,7 @@ fn waiting(reason: &str, message: &str, restarts: i32) -> Value {
 }
 
 fn judged(status: Value, pods: &[&Pod]) -> Verdict {
-    let (old, new) = (set("old", "1"), set("new", "10"));
+    let (old, new) = (set("old"), set("new"));
     of_deployment(&deployment(2, status), &[&new, &old], pods)
 }
 
@@ -120,6 +124,14 @@ fn an_old_pod_that_fails_is_why_there_is_a_new_one() {
     let now = json!({"observedGeneration": 2, "updatedReplicas": 1, "replicas": 2});
     let failing = pod("old", waiting("CrashLoopBackOff", "", 9));
     assert_eq!(not_yet(&judged(now, &[&failing])), "1 of 2 new pods are made");
+}
+
+#[test]
+fn a_former_pod_is_not_taken_for_one_that_is_not_made_yet() {
+    let failing = pod("old", waiting("CrashLoopBackOff", "", 9));
+    let status = json!({"observedGeneration": 2, "updatedReplicas": 0, "replicas": 2});
+    let verdict = of_deployment(&deployment(2, status), &[&set("old")], &[&failing]);
+    assert_eq!(not_yet(&verdict), "0 of 2 new pods are made");
 }
 
 #[test]

@@ -56,6 +56,7 @@ struct Copy(PathBuf);
 impl Copy {
     fn make() -> Result<Self> {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chefcito-bench-checkout");
+        fs::create_dir_all(&folder)?;
         for name in [
             "Cargo.toml",
             "Cargo.lock",

@@ -26,6 +26,8 @@ const SLOW: Duration = Duration::from_secs(3);
 const NETWORK_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How often such a network is tried.
 const TRY_EVERY: Duration = Duration::from_millis(50);
+/// How many looks in a row must find nothing: half a second, in which a busy engine makes what it was asked for.
+const QUIET_LOOKS: u32 = 5;
 /// How long what the engine was asked for at the last moment may still be on its way.
 const LATE_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -120,7 +122,7 @@ pub(super) async fn undo(site: &Site<'_>, volumes_before: &[Named]) -> Result<()
     let label = labels::of_project(&site.project);
     let since = Instant::now();
     let mut quiet_looks = 0;
-    while quiet_looks < 2 {
+    while quiet_looks < QUIET_LOOKS {
         let mut had_any = take_down(site, false).await?;
         for volume in site.engine.volumes(&label).await? {
             if volumes_before.iter().any(|before| before.name == volume.name) {

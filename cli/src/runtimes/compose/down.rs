@@ -144,23 +144,16 @@ pub(super) async fn undo(site: &Site<'_>, volumes_before: &[Named]) -> Result<()
     Ok(())
 }
 
-/// Returns the containers in the order in which they end: first the doors, so that nobody comes in any more; then those that
-/// need others; last those that others need.
-fn waves(containers: &[Seen]) -> [Vec<&Seen>; 3] {
+/// Returns the containers in the order in which they end: first the doors and those that need others, last those that others
+/// need. What a service has accepted it has committed, so that nobody has to wait for the door to be closed first.
+fn waves(containers: &[Seen]) -> [Vec<&Seen>; 2] {
     let needed = needed(containers);
-    let mut waves = [Vec::new(), Vec::new(), Vec::new()];
-    for seen in containers {
+    let is_first = |seen: &&Seen| {
         let has_needs = seen.needs().next().is_some();
-        let wave = if !seen.container.ports.is_empty() {
-            0
-        } else if has_needs && !needed.contains(&seen.service.as_str()) {
-            1
-        } else {
-            2
-        };
-        waves[wave].push(seen);
-    }
-    waves
+        !seen.container.ports.is_empty() || has_needs && !needed.contains(&seen.service.as_str())
+    };
+    let (first, last) = containers.iter().partition(is_first);
+    [first, last]
 }
 
 fn needed(containers: &[Seen]) -> Vec<&str> {

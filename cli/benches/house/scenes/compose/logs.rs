@@ -18,8 +18,8 @@ use crate::{
     rival::Rival,
 };
 
-/// An order is told in some ten lines.
-const ORDERS: u64 = 12_000;
+/// An order is told in some seven lines.
+const ORDERS: u64 = 16_000;
 const LINES_MIN: usize = 100_000;
 
 pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {

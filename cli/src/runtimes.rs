@@ -119,6 +119,18 @@ pub(crate) fn refuse_another(runtime: Runtime, environment: &Environment) -> Res
     })
 }
 
+/// Says what `up` would do about orders, in the end.
+///
+/// # Errors
+/// [`CliError::OutputClosed`] if nobody reads it any more.
+fn foretell_orders(count: u32, output: &Output) -> Result<()> {
+    match count {
+        0 => Ok(()),
+        1 => output.data("place 1 order and follow it to the table"),
+        count => output.data(format_args!("place {count} orders and follow each to the table")),
+    }
+}
+
 /// Says which other runtimes there are.
 pub(crate) fn tell_others(runtime: Runtime, output: &Output) {
     let others: Vec<String> = Runtime::ALL

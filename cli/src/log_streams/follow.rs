@@ -44,7 +44,7 @@ pub(crate) enum Heard {
     Lines(Vec<Line>),
     /// The stream of one came to its end: by itself, or as it broke.
     End(String, Result<()>),
-    /// Nothing for now, which is told now and then.
+    /// The streams were quiet for a moment, so that held lines can be looked through.
     Nothing,
 }
 

@@ -11,7 +11,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    chefcito::{kill, lives, wait_until},
+    chefcito::{Ran, kill, lives, wait_until},
     cluster::Cluster,
     restaurant::{Restaurant, UP},
 };
@@ -203,20 +203,45 @@ fn object_of(name: &str) -> Namespace {
     serde_json::from_value(json!({"metadata": {"name": name}})).unwrap()
 }
 
-#[test]
-fn a_first_up_that_is_interrupted_leaves_nothing() {
-    let Some(it) = Restaurant::prepare("interrupted") else { return };
-    let name = it.cluster.name.as_str();
+/// Brings it up, and interrupts that when its pods are made.
+fn interrupt_up(it: &Restaurant) -> Ran {
     it.cluster.new_pods_become("board", crate::api_server::Pods::Unready);
     let child = it.start(&UP);
     wait_until("its pods are made", || !it.cluster.pods_of("board").is_empty());
     kill("-INT", i32::try_from(child.id()).unwrap());
     let ran = it.cluster.home.finish(&UP, child);
     assert_eq!(ran.code, Some(130), "{ran}");
+    ran
+}
+
+#[test]
+fn a_first_up_that_is_interrupted_leaves_nothing() {
+    let Some(it) = Restaurant::prepare("interrupted") else { return };
+    let ran = interrupt_up(&it);
     assert!(ran.stderr.contains("Removing what was made"), "{ran}");
-    let left =
-        it.cluster.ask(async |client| Api::<Namespace>::all(client).get_opt(name).await.unwrap());
+    let left = it
+        .cluster
+        .ask(async |client| Api::<Namespace>::all(client).get_opt(&it.cluster.name).await.unwrap());
     assert!(left.is_none(), "{left:?}");
+}
+
+#[test]
+fn an_up_that_is_interrupted_keeps_data_that_were_there() {
+    let Some(it) = Restaurant::open("kept") else { return };
+    it.must(&["down"]);
+    let claims = it.cluster.ask(async |client| {
+        // Even if nothing is left that is known by a label.
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), &it.cluster.name);
+        let ours = ListParams::default().labels("chefcito.dev/environment");
+        secrets.delete_collection(&Default::default(), &ours).await.unwrap();
+        names::<PersistentVolumeClaim>(client, &it.cluster.name).await
+    });
+    assert_eq!(claims.len(), 1);
+    assert!(!interrupt_up(&it).stderr.contains("Removing"));
+    let left = it
+        .cluster
+        .ask(async |client| names::<PersistentVolumeClaim>(client, &it.cluster.name).await);
+    assert_eq!(left, claims);
 }
 
 #[test]

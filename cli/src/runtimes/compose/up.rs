@@ -119,11 +119,7 @@ pub(crate) async fn dry_run(
     if wanted.seed && !steps.is_empty() && has_gateway(&prospect.layout) {
         output.data("send recipes and stock, if there never was a menu")?;
     }
-    match wanted.orders {
-        0 => Ok(()),
-        1 => output.data("place 1 order and follow it to the table"),
-        count => output.data(format_args!("place {count} orders and follow each to the table")),
-    }
+    runtimes::foretell_orders(wanted.orders, output)
 }
 
 fn has_gateway(layout: &Layout) -> bool {

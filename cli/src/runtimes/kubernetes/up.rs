@@ -71,8 +71,8 @@ pub(crate) async fn up(
 ) -> Result<()> {
     let made = Made { state: !environment.folder().exists(), ..Made::default() };
     let work = async |made: &mut Made| match bring_up(wanted, environment, output, made).await {
-        // What never came to be leaves no state.
-        Err(error) if made.state && !made.all && !made.cluster => {
+        // What never came to be leaves no state; what was written down may be on the cluster.
+        Err(error) if made.state && !made.cluster && environment.last_settings()?.is_none() => {
             embedded::forget_all(environment)?;
             Err(error)
         }
@@ -173,11 +173,7 @@ pub(crate) async fn dry_run(
     if wanted.seed && !prospect.steps.is_empty() {
         output.data("send recipes and stock, if there never was a menu")?;
     }
-    match wanted.orders {
-        0 => Ok(()),
-        1 => output.data("place 1 order and follow it to the table"),
-        count => output.data(format_args!("place {count} orders and follow each to the table")),
-    }
+    runtimes::foretell_orders(wanted.orders, output)
 }
 
 async fn prospect(
@@ -235,7 +231,6 @@ async fn bring_up(
     }
     await_gone(&site).await?;
     let observed = site.observe().await?;
-    let is_new = observed.is_empty();
     let secrets = secrets::of(&site, &observed)?;
     let delivery = Delivery::open(settings.cluster.push.as_deref(), output).await;
     delivery.build(&wanted.services, wanted.build).await?;
@@ -247,7 +242,8 @@ async fn bring_up(
     let mapped = local::mapped_port(&site).await;
     let port = choose_port(&settings, environment, mapped)?;
     made.written_over = Some(environment.last_settings()?);
-    made.all = is_new;
+    // A namespace of ours may hold data, even if nothing else is left in it.
+    made.all = prospect.observed.is_empty();
     write_json(&environment.settings_file(), &settings)?;
     let record = remember(&site, port, mapped != Some(port), &prospect.steps)?;
     if !prospect.steps.is_empty() {

@@ -8,6 +8,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     thread,
+    time::UNIX_EPOCH,
 };
 
 use cargo_metadata::Metadata;
@@ -189,7 +190,6 @@ async fn fetch(engine: &Engine, image: &str, why: &str, output: &Output) -> Resu
 /// Packs the sources of a checkout. What is hidden is left out, but for what configures cargo; so is what was compiled.
 fn archive(checkout: &Checkout) -> io::Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
-    builder.follow_symlinks(false);
     let mut open = vec![checkout.root().to_owned()];
     while let Some(folder) = open.pop() {
         for entry in fs::read_dir(&folder)? {
@@ -204,10 +204,54 @@ fn archive(checkout: &Checkout) -> io::Result<Vec<u8>> {
             if entry.file_type()?.is_dir() {
                 open.push(path);
             } else {
-                let within = path.strip_prefix("/").unwrap_or(&path);
-                builder.append_path_with_name(&path, within)?;
+                append(&mut builder, &path)?;
             }
         }
     }
     builder.into_inner()
+}
+
+/// Adds a file, as changed at the next whole second: an archive knows no others, and cargo takes what changed before it last
+/// compiled as compiled.
+fn append(archive: &mut tar::Builder<Vec<u8>>, path: &Path) -> io::Result<()> {
+    let metadata = path.symlink_metadata()?;
+    let changed = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut header = tar::Header::new_gnu();
+    header.set_metadata(&metadata);
+    header.set_mtime(changed.as_secs() + u64::from(changed.subsec_nanos() > 0));
+    let within = path.strip_prefix("/").unwrap_or(path);
+    if metadata.is_symlink() {
+        archive.append_link(&mut header, within, fs::read_link(path)?)
+    } else {
+        archive.append_data(&mut header, within, fs::File::open(path)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::symlink, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_never_older_in_the_container_than_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("main.rs");
+        fs::write(&file, "fn main() {}").unwrap();
+        symlink("main.rs", folder.path().join("link.rs")).unwrap();
+        for (nanoseconds, seconds) in [(0, 7), (1, 8), (999_999_999, 8)] {
+            let changed = UNIX_EPOCH + Duration::new(7, nanoseconds);
+            fs::File::options().write(true).open(&file).unwrap().set_modified(changed).unwrap();
+            let mut archive = tar::Builder::new(Vec::new());
+            append(&mut archive, &file).unwrap();
+            append(&mut archive, &folder.path().join("link.rs")).unwrap();
+            let archive = archive.into_inner().unwrap();
+            let mut archive = tar::Archive::new(archive.as_slice());
+            let mut entries = archive.entries().unwrap();
+            let entry = entries.next().unwrap().unwrap();
+            assert_eq!((entry.size(), entry.header().mtime().unwrap()), (12, seconds));
+            let link = entries.next().unwrap().unwrap();
+            assert_eq!(link.link_name().unwrap().unwrap(), Path::new("main.rs"));
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chassis::database::chain;
+use chassis::database::{chain, notice_silence};
 use contracts::services::ALL;
 use postgres_protocol::password::scram_sha_256;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -58,6 +58,7 @@ impl Wanted {
     pub(crate) fn read(admin: &str, database: &str, passwords: &str) -> Result<Self, RolesError> {
         let mut admin: Config = admin.parse().map_err(RolesError::Url)?;
         admin.application_name("chefcito-bootstrap");
+        notice_silence(&mut admin);
         // Without its words: they could show a secret.
         let passwords: BTreeMap<String, String> = serde_json::from_str(passwords)
             .map_err(|_| RolesError::Passwords("it is not JSON of that form".into()))?;

@@ -30,6 +30,7 @@ pub use batch::{BATCH_MAX, WAITING_MAX};
 use batch::{Batch, FormQueue};
 pub use error::{StoreError, chain};
 pub use migrations::{Migration, Migrations};
+pub use postgres::notice_silence;
 use transaction::Access;
 pub(crate) use transaction::Connection;
 pub use transaction::{Row, Tx};
@@ -148,7 +149,7 @@ impl Opened {
                 let mut config: tokio_postgres::Config =
                     url.parse().map_err(|source| OpenError::Url { source })?;
                 config.application_name(format!("chefcito-{service}"));
-                postgres::notice_silence(&mut config);
+                notice_silence(&mut config);
                 Ok(Self::Postgres(postgres::Address {
                     config,
                     schema: format!("{schema_prefix}{service}"),

@@ -14,12 +14,20 @@ use super::{Migrations, Row, StoreError, Value, ValueRef, planning};
 /// How long a connection may take to be made.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
+/// How long an address may take to take a connection, unless its URL says otherwise. Less than the second after which a system
+/// asks again by itself (RFC 6298): what was asked before the network of a container was there is lost, and only asking anew
+/// finds out in time that it is.
+const DIAL_MAX: Duration = Duration::from_millis(500);
+
 /// How long a server may be silent before it is asked for a sign of life, and how long it may leave one unanswered: a
 /// machine that vanished does not say that it does.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
-/// Lets a connection notice that the server's machine is gone.
-pub(super) fn notice_silence(config: &mut tokio_postgres::Config) {
+/// Lets a connection notice that the server's machine is not there yet, or gone.
+pub fn notice_silence(config: &mut tokio_postgres::Config) {
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(DIAL_MAX);
+    }
     config.keepalives_idle(SILENCE_MAX).keepalives_interval(SILENCE_MAX / 5).keepalives_retries(5);
     config.tcp_user_timeout(SILENCE_MAX);
 }

@@ -169,6 +169,11 @@ impl Environment {
         self.folder.join("forward.lock")
     }
 
+    /// Returns the file by which the environments claim the kind cluster that they share. No environment has such a name.
+    pub(crate) fn kind_lock(&self) -> PathBuf {
+        self.folder.with_file_name("kind.lock")
+    }
+
     /// Returns the kubeconfig of the cluster that we made.
     pub(crate) fn kubeconfig_file(&self) -> PathBuf {
         self.folder.join("kubeconfig")

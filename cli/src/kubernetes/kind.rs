@@ -211,6 +211,8 @@ fn failed(what: &str, said: &str) -> CliError {
         "kind needs an engine that answers; `chefcito doctor` checks it"
     } else if has(&["pull access denied", "failed to pull", "no such host", "manifest unknown"]) {
         "its node image can't be pulled: name one that the engine has with `--node-image`"
+    } else if has(&["admin.conf", "internal kubeconfig"]) {
+        "if its making was interrupted, `kind delete cluster` with that name removes what there is of it"
     } else {
         "`chefcito doctor` checks this machine"
     };
@@ -252,6 +254,9 @@ mod tests {
             hint("Bind for 127.0.0.1:7373 failed: port is already allocated").contains("--port")
         );
         assert!(hint("failed to pull image \"kindest/node:v9\"").contains("--node-image"));
+        let unfinished =
+            "failed to get cluster internal kubeconfig: cat: /etc/kubernetes/admin.conf";
+        assert!(hint(unfinished).contains("kind delete cluster"));
         assert!(hint("something else").contains("doctor"));
     }
 }

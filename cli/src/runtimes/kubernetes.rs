@@ -3,6 +3,7 @@
 
 mod apply;
 mod change;
+mod claim;
 mod deploy;
 mod down;
 mod exec;
@@ -11,6 +12,7 @@ mod images;
 mod labels;
 mod local;
 mod logs;
+mod made;
 mod plan;
 mod reach;
 mod rollout;

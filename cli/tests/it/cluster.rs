@@ -82,8 +82,8 @@ impl Cluster {
     }
 
     /// Says what is behind the ports of a service's pods.
-    pub(crate) fn put_behind(&self, service: &str, address: SocketAddr) {
-        self.server.node().put_behind(&self.name, service, address);
+    pub(crate) fn put_behind(&self, namespace: &str, service: &str, address: SocketAddr) {
+        self.server.node().put_behind(namespace, service, address);
     }
 
     /// Has the container of a pod say a line.

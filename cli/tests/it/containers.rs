@@ -154,7 +154,7 @@ async fn bytes_pass_to_what_is_behind_a_port_until_the_pod_ends() {
             });
         }
     });
-    cluster.put_behind("gateway", address);
+    cluster.put_behind(&cluster.name, "gateway", address);
     let mut passed = pods.portforward(&gateway, &[7373]).await.unwrap();
     let mut stream = passed.take_stream(7373).unwrap();
     let sent = vec![b'!'; 1 << 20];

@@ -1,6 +1,12 @@
 //! Clusters of the program kind, which is played here: it "makes" the API server that tests share.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::Command,
+};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Api;
@@ -108,6 +114,56 @@ fn a_cluster_is_made_where_there_is_none_and_found_where_there_is() {
     let again = it.must(&UP);
     assert!(again.stderr.contains("of kind-chefcito)"), "{again}");
     assert_eq!(it.log().matches("create cluster").count(), 1);
+}
+
+#[test]
+fn two_first_ups_at_once_make_one_cluster() {
+    let Some(it) = WithKind::open("two", "touch halfway; while [ ! -e go ]; do sleep 0.02; done")
+    else {
+        return;
+    };
+    let other = format!("{}-b", it.restaurant.cluster.name);
+    it.restaurant.stands_behind(&other);
+    let other_up = || {
+        let home = &it.restaurant.cluster.home;
+        let mut command = home.command(&[&UP[..], &["--name", &other]].concat());
+        command.env("PATH", format!("{}:/usr/bin:/bin", it.path("bin").display()));
+        command
+    };
+    let finish = |child| it.restaurant.cluster.home.finish(&UP, child);
+    let first = it.command(&UP).spawn().unwrap();
+    wait_until("it is being made", || it.path("halfway").exists());
+
+    // Who waits for it and gives up takes nothing away from who makes it.
+    let mut impatient = other_up().spawn().unwrap();
+    let mut said = BufReader::new(impatient.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.contains("Waiting for another command that makes"), "{line}");
+    kill("-INT", i32::try_from(impatient.id()).unwrap());
+    let ran = finish(impatient);
+    assert_eq!(ran.code, Some(130), "{ran}");
+
+    let second = other_up().spawn().unwrap();
+    fs::write(it.path("go"), "").unwrap();
+    for up in [finish(first), finish(second)] {
+        assert_eq!(up.code, Some(0), "{up}");
+    }
+    assert_eq!(it.log().matches("create cluster").count(), 1, "{}", it.log());
+    assert!(!it.log().contains("delete cluster"), "{}", it.log());
+
+    // Nor is it removed below who is just coming.
+    let claim = fs::File::open(it.restaurant.cluster.home.state().join("kind.lock")).unwrap();
+    claim.lock_shared().unwrap();
+    let home = &it.restaurant.cluster.home;
+    let down = ["down", "--volumes"];
+    it.must(&down);
+    let mut command = home.command(&[&down[..], &["--name", &other]].concat());
+    command.env("PATH", format!("{}:/usr/bin:/bin", it.path("bin").display()));
+    let ran = home.finish(&down, command.spawn().unwrap());
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(!ran.stderr.contains("is removed"), "{ran}");
+    assert!(!it.log().contains("delete cluster"), "{}", it.log());
 }
 
 #[test]

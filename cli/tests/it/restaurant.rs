@@ -1,7 +1,7 @@
 //! An environment on the cluster that tests share. Its pods are played; behind its gateway's door is a house on this machine, so
 //! that whoever comes through the cluster is served.
 
-use std::{fs, path::PathBuf, process::Child};
+use std::{fs, net::SocketAddr, path::PathBuf, process::Child};
 
 use crate::{chefcito::Ran, cluster::Cluster};
 
@@ -11,21 +11,20 @@ const BEHIND: &str = "behind";
 /// An environment that can be brought up.
 pub(crate) struct Restaurant {
     pub(crate) cluster: Cluster,
+    address: SocketAddr,
+    secrets: String,
 }
 
 impl Restaurant {
     /// Prepares one for a test; `None`, said in one line, where there is no API server.
     pub(crate) fn prepare(story: &str) -> Option<Self> {
         let cluster = Cluster::open(story)?;
-        let restaurant = Self { cluster };
         let secrets = bootstrap::new_env().unwrap();
         let key = secrets.lines().find_map(|line| line.strip_prefix("admin-key=")).unwrap();
-        let behind = restaurant.cluster.home.state().join(BEHIND);
+        let behind = cluster.home.state().join(BEHIND);
         fs::create_dir_all(&behind).unwrap();
         fs::write(behind.join("admin.key"), format!("{key}\n")).unwrap();
-        fs::create_dir_all(restaurant.folder().join("secrets")).unwrap();
-        fs::write(restaurant.folder().join("secrets/secrets.env"), &secrets).unwrap();
-        let house = restaurant.cluster.home.must(&[
+        let house = cluster.home.must(&[
             "up",
             "--name",
             BEHIND,
@@ -36,8 +35,17 @@ impl Restaurant {
             "0s",
         ]);
         let address = house.stdout.trim().trim_start_matches("http://");
-        restaurant.cluster.put_behind("gateway", address.parse().unwrap());
+        let restaurant = Self { address: address.parse().unwrap(), secrets, cluster };
+        restaurant.stands_behind(&restaurant.cluster.name);
         Some(restaurant)
+    }
+
+    /// Has the house serve an environment of the same home.
+    pub(crate) fn stands_behind(&self, name: &str) {
+        let secrets = self.cluster.home.state().join(name).join("secrets");
+        fs::create_dir_all(&secrets).unwrap();
+        fs::write(secrets.join("secrets.env"), &self.secrets).unwrap();
+        self.cluster.put_behind(name, "gateway", self.address);
     }
 
     /// Prepares one, and brings it up.

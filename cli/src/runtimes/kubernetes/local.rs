@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{
+    claim::Claim,
     labels,
     site::{NODE_PORT, Site},
 };
@@ -114,7 +115,7 @@ fn the_mark() -> Result<Object> {
     object.map_err(crate::error::CliError::failed)
 }
 
-/// Removes the cluster if we made it and no environment is in it any more. Returns whether it did.
+/// Removes the cluster if we made it and no environment is in it any more, nor about to be. Returns whether it did.
 ///
 /// # Errors
 /// What the cluster refuses, or kind's own words.
@@ -122,6 +123,7 @@ pub(super) async fn remove_if_done(site: &Site<'_>) -> Result<bool> {
     if Kind::cluster_of(site.cluster.context()) != Some(CLUSTER) {
         return Ok(false);
     }
+    let Some(_claim) = Claim::to_remove(site.environment)? else { return Ok(false) };
     let is_ours = site.cluster.read(&the_mark()?, MARK_NAMESPACE).await?.is_some();
     let others = site.cluster.namespaces(labels::ENVIRONMENT).await?;
     if !is_ours || !others.is_empty() {
@@ -131,11 +133,12 @@ pub(super) async fn remove_if_done(site: &Site<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// Removes a cluster that was only half made.
+/// Removes a cluster that was only half made, unless another command has found it.
 ///
 /// # Errors
 /// kind's own words.
 pub(super) async fn remove_unfinished(environment: &Environment) -> Result<()> {
+    let Some(_claim) = Claim::to_remove(environment)? else { return Ok(()) };
     Kind::find().await?.delete(CLUSTER, &environment.kubeconfig_file()).await
 }
 

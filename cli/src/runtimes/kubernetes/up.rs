@@ -12,6 +12,7 @@ use super::{
     forwarder,
     images::{Delivery, Loads},
     labels, local,
+    made::Made,
     plan::{Step, plan},
     reach::{await_answer, choose_port, remember},
     rollout::Rollout,
@@ -37,21 +38,6 @@ use crate::{
 const GOING_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How often it is looked whether it has gone.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// What one command made, so that it can be unmade.
-#[derive(Debug, Default)]
-struct Made {
-    /// Whether there was no state folder before.
-    state: bool,
-    /// The right to change things, while it is needed.
-    lock: Option<ChangeLock>,
-    /// The cluster itself.
-    cluster: bool,
-    /// The environment was not on the cluster before, so that all of it there goes again.
-    all: bool,
-    /// The settings that it wrote over.
-    written_over: Option<Option<Settings>>,
-}
 
 /// Returns what the runtime is made of, in a few words.
 fn describe(site: &Site<'_>) -> String {
@@ -88,38 +74,6 @@ pub(crate) async fn up(
         signals.or(super::stop(environment, output)).await?;
     }
     shown
-}
-
-impl Made {
-    async fn undo(
-        mut self,
-        wanted: &Wanted,
-        environment: &Environment,
-        output: &Output,
-    ) -> Result<()> {
-        let Some(lock) = self.lock.take() else { return Ok(()) };
-        if self.cluster && !self.all {
-            output.status(format_args!("Removing the cluster that was being made"));
-            local::remove_unfinished(environment).await?;
-        }
-        if self.all {
-            output.status(format_args!("Removing what was made"));
-            let site = Site::open(&wanted.settings, environment, output).await?;
-            super::down::take_down(&site, &wanted.settings, true).await?;
-            if self.cluster {
-                local::remove_if_done(&site).await?;
-            }
-            environment.forget_cluster()?;
-            if let Some(settings) = self.written_over.take() {
-                embedded::restore_settings(Some(settings), environment)?;
-            }
-        }
-        if self.state && environment.last_settings()?.is_none() {
-            embedded::forget_all(environment)?;
-        }
-        drop(lock);
-        Ok(())
-    }
 }
 
 /// Returns what is to be reached. What was scaled stays so.
@@ -217,18 +171,7 @@ async fn bring_up(
     environment.create()?;
     made.lock = Some(ChangeLock::take(environment, output).await?);
     let settings = settings(wanted, environment)?;
-    let place = match site::place(&settings, environment).await? {
-        Some(place) => place,
-        None => {
-            made.cluster = true;
-            let port = choose_port(&settings, environment, None)?;
-            local::make(&settings, port, environment, output).await?
-        }
-    };
-    let site = Site::at(&place, environment, output).await?;
-    if made.cluster {
-        local::mark(&site).await?;
-    }
+    let site = made.settle(&settings, environment, output).await?;
     await_gone(&site).await?;
     let observed = site.observe().await?;
     let secrets = secrets::of(&site, &observed)?;

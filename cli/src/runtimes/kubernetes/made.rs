@@ -1,0 +1,104 @@
+//! What an `up` makes, and how it is unmade when that is interrupted.
+
+use super::{
+    claim::Claim,
+    local,
+    reach::choose_port,
+    site::{self, Site},
+};
+use crate::{
+    config::Settings,
+    error::Result,
+    output::Output,
+    runtimes::{ChangeLock, Wanted, embedded},
+    state::Environment,
+};
+
+/// What one command made, so that it can be unmade.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    /// Whether there was no state folder before.
+    pub(super) state: bool,
+    /// The right to change things, while it is needed.
+    pub(super) lock: Option<ChangeLock>,
+    /// The cluster itself.
+    pub(super) cluster: bool,
+    /// The right to be in the cluster that is shared, until all of it is there.
+    pub(super) claim: Option<Claim>,
+    /// The environment was not on the cluster before, so that all of it there goes again.
+    pub(super) all: bool,
+    /// The settings that it wrote over.
+    pub(super) written_over: Option<Option<Settings>>,
+}
+
+impl Made {
+    /// Finds the cluster that the environment is on or goes to; the one that is shared is made where there is none.
+    ///
+    /// # Errors
+    /// [`crate::error::CliError::NoCluster`] if it does not answer, or what keeps kind from making it.
+    pub(super) async fn settle<'a>(
+        &mut self,
+        settings: &Settings,
+        environment: &'a Environment,
+        output: &'a Output,
+    ) -> Result<Site<'a>> {
+        if settings.cluster.context.is_none() {
+            self.claim = Some(Claim::to_be_in(environment, output).await?);
+        }
+        if let Some(place) = site::place(settings, environment).await? {
+            return Site::at(&place, environment, output).await;
+        }
+        // Others may wait for the same, so nobody does who is in it.
+        self.claim = None;
+        let claim = self.claim.insert(Claim::to_make(environment, output).await?);
+        let site = match site::place(settings, environment).await? {
+            // Another command was faster.
+            Some(place) => Site::at(&place, environment, output).await?,
+            None => {
+                self.cluster = true;
+                let port = choose_port(settings, environment, None)?;
+                let place = local::make(settings, port, environment, output).await?;
+                let site = Site::at(&place, environment, output).await?;
+                local::mark(&site).await?;
+                site
+            }
+        };
+        claim.share()?;
+        Ok(site)
+    }
+
+    /// Removes what was made.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(super) async fn undo(
+        mut self,
+        wanted: &Wanted,
+        environment: &Environment,
+        output: &Output,
+    ) -> Result<()> {
+        let Some(lock) = self.lock.take() else { return Ok(()) };
+        drop(self.claim.take());
+        if self.cluster && !self.all {
+            output.status(format_args!("Removing the cluster that was being made"));
+            local::remove_unfinished(environment).await?;
+        }
+        if self.all {
+            output.status(format_args!("Removing what was made"));
+            let site = Site::open(&wanted.settings, environment, output).await?;
+            super::down::take_down(&site, &wanted.settings, true).await?;
+            if self.cluster {
+                local::remove_if_done(&site).await?;
+            }
+            environment.forget_cluster()?;
+            if let Some(settings) = self.written_over.take() {
+                embedded::restore_settings(Some(settings), environment)?;
+            }
+        }
+        if self.state && environment.last_settings()?.is_none() {
+            embedded::forget_all(environment)?;
+        }
+        drop(lock);
+        Ok(())
+    }
+}

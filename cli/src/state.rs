@@ -295,12 +295,21 @@ impl Environment {
     /// Returns the local admin key.
     ///
     /// # Errors
-    /// [`CliError::Io`] if it can't be read.
+    /// [`CliError::Lacking`] if there is none, [`CliError::Io`] if it can't be read.
     pub(crate) fn admin_key(&self) -> Result<String> {
         let path = self.admin_key_file();
-        let key = fs::read_to_string(&path)
-            .map_err(CliError::io(|| format!("read {}", path.display())))?;
-        Ok(key.trim().to_owned())
+        match fs::read_to_string(&path) {
+            Ok(key) => Ok(key.trim().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(CliError::Lacking {
+                what: format!("nobody knows the admin key of `{}`", self.name),
+                hint: format!(
+                    "`chefcito up{}` writes it down, if its gateway is given one by CHEFCITO_ADMIN_KEY or \
+                     CHEFCITO_ADMIN_KEY_FILE",
+                    self.name.flag()
+                ),
+            }),
+            Err(source) => Err(CliError::Io { what: format!("read {}", path.display()), source }),
+        }
     }
 
     /// Returns the error that tells of the last house's end.

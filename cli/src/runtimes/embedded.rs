@@ -176,12 +176,16 @@ async fn settled(environment: &Environment) -> Result<HouseState> {
     }
 }
 
-/// Returns whether the local admin key is to blame: the house does not know it, or it can't even be sent.
+/// Returns whether the local admin key is to blame: the house does not know it, or there is none that can be
+/// sent.
 fn is_about_the_key(error: &CliError) -> bool {
     const UNAUTHORIZED: u16 = 401;
     matches!(
         error,
-        CliError::Problem { status: UNAUTHORIZED, .. } | CliError::Io { .. } | CliError::Other(_)
+        CliError::Problem { status: UNAUTHORIZED, .. }
+            | CliError::Lacking { .. }
+            | CliError::Io { .. }
+            | CliError::Other(_)
     )
 }
 

@@ -1,5 +1,7 @@
 //! The restaurant on a real API server: up, changed, down; and what is others' stays theirs.
 
+use std::net::{TcpListener, TcpStream};
+
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service},
@@ -223,6 +225,25 @@ fn a_first_up_that_is_interrupted_leaves_nothing() {
         .cluster
         .ask(async |client| Api::<Namespace>::all(client).get_opt(&it.cluster.name).await.unwrap());
     assert!(left.is_none(), "{left:?}");
+}
+
+#[test]
+fn a_first_up_that_is_interrupted_ends_the_way_to_the_gateway() {
+    let Some(it) = Restaurant::prepare("way-ended") else { return };
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    it.cluster.put_behind(&it.cluster.name, "gateway", nobody);
+    let child = it.start(&UP);
+    let log = it.folder().join("logs/forward.log");
+    let port = || {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        said.split_once("Forwarding port ")?.1.split_once(' ')?.0.parse::<u16>().ok()
+    };
+    wait_until("the way is there", || port().is_some());
+    let port = port().unwrap();
+    kill("-INT", i32::try_from(child.id()).unwrap());
+    let ran = it.cluster.home.finish(&UP, child);
+    assert_eq!(ran.code, Some(130), "{ran}");
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "somebody listens on {port}");
 }
 
 #[test]

@@ -78,7 +78,10 @@ fn a_wrong_key_is_told_and_up_mends_it() {
     home.must(&["status"]);
 
     fs::remove_file(&file).unwrap();
-    assert_eq!(home.run(&["status"]).code, Some(1));
+    let lost = home.run(&["status"]);
+    assert_eq!(lost.code, Some(7), "{lost}");
+    assert!(lost.stderr.contains("nobody knows the admin key of `chefcito`"), "{lost}");
+    assert!(lost.stderr.contains("`chefcito up` writes it down"), "{lost}");
     home.must(&up);
     home.must(&["status"]);
 }

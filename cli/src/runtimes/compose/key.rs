@@ -1,4 +1,4 @@
-//! The first admin key: made by `bootstrap` in the environment's own volume, and read from there.
+//! The first admin key: made by `bootstrap` in the environment's own volume, and read from there, or said by the file itself.
 
 use super::{GATEWAY, observed::Observed, site::Site};
 use crate::{
@@ -11,17 +11,17 @@ use crate::{
 const KEY: &str = "CHEFCITO_ADMIN_KEY";
 const IN_A_FILE: &str = "_FILE";
 
-/// Reads the key and keeps it in the state folder, for its owner's eyes only. A file without a gateway has none.
+/// Reads the key and keeps it in the state folder, for its owner's eyes only. A file without a gateway, or one whose gateway
+/// lets nobody in, has none.
 ///
 /// # Errors
 /// [`CliError::Failed`] if it is not where the file says.
 pub(super) async fn fetch(site: &Site<'_>, blueprint: &Blueprint, gateway_id: &str) -> Result<()> {
-    let gateway = blueprint.services.get(GATEWAY);
-    let Some(path) =
-        gateway.and_then(|gateway| gateway.environment.get(&format!("{KEY}{IN_A_FILE}")))
-    else {
-        return Ok(());
-    };
+    let Some(gateway) = blueprint.services.get(GATEWAY) else { return Ok(()) };
+    if let Some(key) = gateway.environment.get(KEY) {
+        return keep(site, key);
+    }
+    let Some(path) = gateway.environment.get(&format!("{KEY}{IN_A_FILE}")) else { return Ok(()) };
     let key = site.engine.file(gateway_id, path).await?;
     let key = key.and_then(|key| String::from_utf8(key).ok()).filter(|key| !key.trim().is_empty());
     let Some(key) = key else {
@@ -34,6 +34,10 @@ pub(super) async fn fetch(site: &Site<'_>, blueprint: &Blueprint, gateway_id: &s
             source: None,
         });
     };
+    keep(site, &key)
+}
+
+fn keep(site: &Site<'_>, key: &str) -> Result<()> {
     write_private(&site.environment.admin_key_file(), format!("{}\n", key.trim()).as_bytes())
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     claim::Claim,
-    local,
+    forwarder, local,
     reach::choose_port,
     site::{self, Site},
 };
@@ -86,6 +86,7 @@ impl Made {
         if self.all {
             output.status(format_args!("Removing what was made"));
             let site = Site::open(&wanted.settings, environment, output).await?;
+            forwarder::end(environment).await?;
             super::down::take_down(&site, &wanted.settings, true).await?;
             if self.cluster {
                 local::remove_if_done(&site).await?;

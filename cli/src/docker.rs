@@ -35,6 +35,7 @@ use std::{
     env, io,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -142,6 +143,20 @@ impl Engine {
     /// Returns whether it is on this machine, so that its ports are ours.
     pub(crate) const fn is_local(&self) -> bool {
         self.is_local
+    }
+
+    /// Does a last thing where nothing can be waited for: in what is dropped, maybe because of Ctrl-C.
+    pub(crate) fn at_last<F: Future>(&self, work: impl FnOnce(Self) -> F + Send + 'static) {
+        let engine = self.clone();
+        let worker = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            // Without one it stays undone, and the next command finds it.
+            runtime.is_ok_and(|runtime| {
+                runtime.block_on(work(engine));
+                true
+            })
+        });
+        let _ended = worker.join();
     }
 
     /// Returns a function that puts an engine's refusal into words: `.map_err(engine.could_not(|| "start it".into()))`.

@@ -7,7 +7,6 @@ use std::{
     cell::RefCell,
     fs, io,
     path::{Path, PathBuf},
-    thread,
     time::UNIX_EPOCH,
 };
 
@@ -160,14 +159,9 @@ impl Builder {
 
 impl Drop for Builder {
     fn drop(&mut self) {
-        let (engine, id) = (self.engine.clone(), self.id.clone());
-        // Dropped where nothing can be waited for, so somebody else does; within the time that Ctrl-C may take.
-        let remover = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            // If it can't be removed, the next build does, or it ends by itself.
-            runtime.map(|runtime| runtime.block_on(engine.remove_container(&id)))
-        });
-        let _ended = remover.join();
+        let id = self.id.clone();
+        // If it can't be removed, the next build does, or it ends by itself.
+        self.engine.at_last(async move |engine| engine.remove_container(&id).await);
     }
 }
 

@@ -149,6 +149,8 @@ impl<'a> Registry<'a> {
     async fn push_one(&self, service: &str, content: &ContentTag) -> Result<String> {
         let local = format!("{}:{content}", repository(service));
         let there = self.repository(service);
+        let name = format!("{there}:{content}");
+        let _lent = Lent { engine: self.engine, name: &name };
         let tagged = self.engine.tag_image(&local, &there, content.as_str()).await;
         tagged.map_err(|error| match error.is_not_found() {
             true => CliError::Failed {
@@ -158,10 +160,7 @@ impl<'a> Registry<'a> {
             },
             false => error.into(),
         })?;
-        let name = format!("{there}:{content}");
         let pushed = self.engine.push_image(&there, content.as_str(), &self.credentials).await;
-        // The name was only lent. What it stands for has its own.
-        let _left = self.engine.remove_image(&name).await;
         let digest = match pushed.map_err(|error| self.in_words(&local, error))? {
             Some(digest) => Some(digest),
             None => self.engine.digest_in_registry(&name, &self.credentials).await?,
@@ -183,6 +182,19 @@ impl<'a> Registry<'a> {
             hint: hint(said, host(self.name)),
             source: Some(said.to_owned().into()),
         }
+    }
+}
+
+/// The name by which an image is pushed; what it stands for has its own, so that it goes however the push ends.
+struct Lent<'a> {
+    engine: &'a Engine,
+    name: &'a str,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let name = self.name.to_owned();
+        self.engine.at_last(async move |engine| engine.remove_image(&name).await);
     }
 }
 

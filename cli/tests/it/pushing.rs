@@ -125,6 +125,9 @@ fn a_registry_that_is_not_there_is_named() {
     let ran = up(&it, &["--push", "registry.invalid/chefcito"]);
     assert_eq!(ran.code, Some(1), "{ran}");
     assert!(ran.stderr.contains("could not be pushed to registry.invalid/chefcito\n"), "{ran}");
+    for lent in ["127.0.0.1:1/chefcito/*", "registry.invalid/chefcito/*"] {
+        assert_eq!(docker(&["images", "--quiet", lent]), "", "the engine keeps no name of it");
+    }
     let ran = it.run(&["up", "--push", "registry.example/chefcito"]);
     assert_eq!(ran.code, Some(2), "an embedded house has no images: {ran}");
 }

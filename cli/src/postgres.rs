@@ -1,7 +1,7 @@
 //! Forgets what an environment kept in PostgreSQL.
 
+use chassis::{database::Server, tls::Trust};
 use contracts::services;
-use tokio_postgres::NoTls;
 
 use crate::{
     config::DatabaseUrl,
@@ -14,22 +14,22 @@ use crate::{
 /// # Errors
 /// [`CliError::Failed`] if the server can't be reached, or refuses.
 pub(crate) async fn forget(url: &DatabaseUrl, name: &EnvironmentName) -> Result<()> {
-    let failed = |source: tokio_postgres::Error| CliError::Failed {
+    let failed = |source: anyhow::Error| CliError::Failed {
         what: format!("cannot forget the data in PostgreSQL at {url}"),
         hint: "start the server, then try again; nothing else was forgotten".into(),
         source: Some(source.into()),
     };
-    let (client, connection) =
-        tokio_postgres::connect(url.reveal(), NoTls).await.map_err(failed)?;
-    // It ends with the client.
-    let connection = tokio::spawn(connection);
+    let client = connect(url).await.map_err(failed)?;
     let prefix = name.schema_prefix();
     // Names of environments and services have no characters that would have to be quoted.
     let drops: Vec<String> = services::ALL
         .iter()
         .map(|service| format!("DROP SCHEMA IF EXISTS {prefix}{service} CASCADE"))
         .collect();
-    client.batch_execute(&drops.join("; ")).await.map_err(failed)?;
-    drop(client);
-    connection.await.map_err(anyhow::Error::from)?.map_err(failed)
+    client.batch_execute(&drops.join("; ")).await.map_err(|error| failed(error.into()))
+}
+
+async fn connect(url: &DatabaseUrl) -> anyhow::Result<tokio_postgres::Client> {
+    let trust = Trust::from_environment()?;
+    Ok(Server::read(url.reveal(), "chefcito", &trust)?.connect().await?)
 }

@@ -14,7 +14,7 @@ use std::{
     error::Error, ffi::OsString, io::Write as _, path::Path, process::ExitCode, time::Duration,
 };
 
-use chassis::{config, database::chain};
+use chassis::{config, database::chain, tls::Trust};
 
 use arguments::Asked;
 use secrets::{Places, Seed};
@@ -89,7 +89,9 @@ fn make_roles(within: Duration) -> Result<(), Failure> {
     let expected = "the passwords of all services' roles: {\"orders\": \"…\", …}";
     let variable = "CHEFCITO_ROLE_PASSWORDS";
     let passwords = config::secret(variable)?.ok_or_else(|| config::missing(variable, expected))?;
-    let wanted = roles::Wanted::read(&admin, &Places::from_environment()?.database, &passwords)?;
+    let trust = Trust::from_environment()?;
+    let database = Places::from_environment()?.database;
+    let wanted = roles::Wanted::read(&admin, &trust, &database, &passwords)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let made = runtime.block_on(roles::make(&wanted, within, |why| {
         say(format_args!("Waits for PostgreSQL: {why}"));

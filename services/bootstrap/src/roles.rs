@@ -2,14 +2,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chassis::database::{chain, notice_silence};
+use chassis::{
+    database::{ConnectError, Server, chain},
+    tls::Trust,
+};
 use contracts::services::ALL;
 use postgres_protocol::password::scram_sha_256;
 use tokio::time::{Instant, sleep, timeout_at};
-use tokio_postgres::{Client, Config, NoTls, error::SqlState};
+use tokio_postgres::error::SqlState;
 
-/// How long one attempt to connect may take.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How long to wait before it is tried again; doubled each time.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
@@ -35,6 +36,9 @@ pub(crate) enum RolesError {
         /// What was seen last.
         why: String,
     },
+    /// Whoever answered is not trusted.
+    #[error("no roles can be made")]
+    Distrusted(#[source] ConnectError),
     /// PostgreSQL knows another password.
     #[error(
         "PostgreSQL was first started with another password than this environment has; its data and the secrets belong \
@@ -48,17 +52,20 @@ pub(crate) enum RolesError {
 
 /// What should be there.
 pub(crate) struct Wanted {
-    admin: Config,
+    admin: Server,
     database: String,
     passwords: BTreeMap<String, String>,
 }
 
 impl Wanted {
-    /// Reads what should be there: all services' roles, in this database.
-    pub(crate) fn read(admin: &str, database: &str, passwords: &str) -> Result<Self, RolesError> {
-        let mut admin: Config = admin.parse().map_err(RolesError::Url)?;
-        admin.application_name("chefcito-bootstrap");
-        notice_silence(&mut admin);
+    /// Reads what should be there: all services' roles, in this database; `trust` says whose certificates are trusted.
+    pub(crate) fn read(
+        admin: &str,
+        trust: &Trust,
+        database: &str,
+        passwords: &str,
+    ) -> Result<Self, RolesError> {
+        let admin = Server::read(admin, "chefcito-bootstrap", trust).map_err(RolesError::Url)?;
         // Without its words: they could show a secret.
         let passwords: BTreeMap<String, String> = serde_json::from_str(passwords)
             .map_err(|_| RolesError::Passwords("it is not JSON of that form".into()))?;
@@ -94,7 +101,10 @@ pub(crate) async fn make(
             Err(_) => return Err(RolesError::Late { within, why }),
         };
         let seen = match error {
-            Stopped::Unanswered => "no answer".to_owned(),
+            Stopped::Unconnected(error @ ConnectError::Distrusted { .. }) => {
+                return Err(RolesError::Distrusted(error));
+            }
+            Stopped::Unconnected(error) => chain(&error),
             Stopped::By(error) if may_pass(&error) => chain(&error),
             Stopped::By(error) if error.code() == Some(&SqlState::INVALID_PASSWORD) => {
                 return Err(RolesError::OtherPassword(error));
@@ -114,8 +124,17 @@ pub(crate) async fn make(
 }
 
 enum Stopped {
-    Unanswered,
+    Unconnected(ConnectError),
     By(tokio_postgres::Error),
+}
+
+impl From<ConnectError> for Stopped {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Postgres(error) => Self::By(error),
+            error => Self::Unconnected(error),
+        }
+    }
 }
 
 impl From<tokio_postgres::Error> for Stopped {
@@ -136,7 +155,7 @@ fn may_pass(error: &tokio_postgres::Error) -> bool {
 async fn make_once(wanted: &Wanted) -> Result<(), Stopped> {
     let Wanted { admin, database, passwords } = wanted;
     // Held by this connection until the end.
-    let server = connect(admin).await?;
+    let server = admin.connect().await?;
     server.batch_execute(LOCK).await?;
     let known = "SELECT 1 FROM pg_database WHERE datname = $1";
     if server.query_opt(known, &[database]).await?.is_none() {
@@ -154,21 +173,9 @@ async fn make_once(wanted: &Wanted) -> Result<(), Stopped> {
         let verifier = scram_sha_256(password.as_bytes());
         server.batch_execute(&alter_role(role, &verifier, is_superuser)).await?;
     }
-    let mut inside = admin.clone();
-    let inside = connect(inside.dbname(database)).await?;
+    let inside = admin.with_database(database).connect().await?;
     inside.batch_execute(&lay_out(database, passwords.keys().map(String::as_str))).await?;
     Ok(())
-}
-
-async fn connect(config: &Config) -> Result<Client, Stopped> {
-    let (client, connection) = tokio::time::timeout(CONNECT_MAX, config.connect(NoTls))
-        .await
-        .map_err(|_| Stopped::Unanswered)??;
-    tokio::spawn(async move {
-        // The client's next call reports what ended the connection.
-        let _ = connection.await;
-    });
-    Ok(client)
 }
 
 /// Returns the SQL that lets a role log in with its password, and takes from it what only a superuser may take.

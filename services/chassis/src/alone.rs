@@ -24,6 +24,7 @@ use crate::{
     retention,
     service::Floor,
     telemetry::{self, Destination},
+    tls::Trust,
     token::ServiceToken,
 };
 
@@ -89,8 +90,8 @@ impl Alone {
     /// listens, is healthy, and is not ready.
     ///
     /// Reads `CHEFCITO_LISTEN` (an address and a port; 0 takes a free one), `CHEFCITO_DATA` (a folder) or
-    /// `CHEFCITO_DATABASE_URL`, `CHEFCITO_DURABILITY`, `CHEFCITO_REDIS_URL`, `CHEFCITO_RETENTION`, `CHEFCITO_SERVICE_TOKEN`,
-    /// `CHEFCITO_STOP_DELAY` and `CHEFCITO_LOG`.
+    /// `CHEFCITO_DATABASE_URL`, `CHEFCITO_DURABILITY`, `CHEFCITO_REDIS_URL`, `CHEFCITO_TRUSTED_CERTIFICATES`,
+    /// `CHEFCITO_RETENTION`, `CHEFCITO_SERVICE_TOKEN`, `CHEFCITO_STOP_DELAY` and `CHEFCITO_LOG`.
     ///
     /// Returns 0 after it was told to stop, 1 with the reason on stderr if it can't run or is not healthy, 2 if the
     /// command line asks for what nobody knows. Told to stop twice, it ends at once with 130 or 143.
@@ -131,9 +132,10 @@ impl Alone {
             config::read_or("CHEFCITO_LOG", "a log filter such as `info`", "info".to_owned())?;
         let _logs = telemetry::start(&filter, Destination::Stdout)?;
         let address = listen_address()?;
-        let location = location()?;
+        let trust = Trust::from_environment()?;
+        let location = location(&trust)?;
         let retention = retention::from_environment()?;
-        let bus = bus::from_environment()?;
+        let bus = bus::from_environment(&trust)?;
         let stop_delay = stop::delay_from_environment()?;
         let token = if self.for_guests { None } else { ServiceToken::from_environment()? };
         http::raise_open_files_max();
@@ -229,13 +231,11 @@ fn report(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Reads where the data is: `CHEFCITO_DATABASE_URL` (or its `_FILE`), else `CHEFCITO_DATA`.
-///
-/// # Errors
-/// [`ConfigError`] if neither is set, or one is not what it should be.
-pub fn location() -> Result<Location, ConfigError> {
+/// Reads where the data is: `CHEFCITO_DATABASE_URL` (or its `_FILE`), else `CHEFCITO_DATA`. One of them has to be set.
+fn location(trust: &Trust) -> Result<Location, ConfigError> {
     if let Some(url) = config::secret("CHEFCITO_DATABASE_URL")? {
-        return Ok(Location::Postgres { url, schema_prefix: String::new() });
+        let trust = trust.clone();
+        return Ok(Location::Postgres { url, trust, schema_prefix: String::new() });
     }
     let expected = "a folder for SQLite files, unless CHEFCITO_DATABASE_URL is set";
     let folder: PathBuf = config::read("CHEFCITO_DATA", expected)?

@@ -111,8 +111,8 @@ impl Bus {
         match self {
             Self::InProcess(_) => None,
             Self::Redis(bus) => {
-                let since = bus.away_since()?;
-                Some(format!("degraded: Redis does not answer since {since}"))
+                let (since, why) = bus.away()?;
+                Some(format!("degraded: Redis does not answer since {since}: {why}"))
             }
         }
     }

@@ -34,6 +34,16 @@ pub enum ConfigError {
         /// Why not.
         source: std::io::Error,
     },
+    /// There are certificates in it that can't be read.
+    #[error(
+        "{variable} should have certificates in PEM, but {why}; take the bundle as its authority publishes it"
+    )]
+    Certificates {
+        /// The variable's name.
+        variable: String,
+        /// What is wrong with them.
+        why: String,
+    },
 }
 
 /// Reads a variable; `None` if it is not set or empty. `expected` says what it should be, for the error.

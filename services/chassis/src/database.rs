@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::{clock::Clock, outbox};
+use crate::{clock::Clock, outbox, tls::Trust};
 
 mod arrays;
 mod batch;
@@ -20,6 +20,7 @@ mod error;
 mod migrations;
 mod planning;
 mod postgres;
+mod server;
 mod sqlite;
 mod transaction;
 mod value;
@@ -30,7 +31,7 @@ pub use batch::{BATCH_MAX, WAITING_MAX};
 use batch::{Batch, FormQueue};
 pub use error::{StoreError, chain};
 pub use migrations::{Migration, Migrations};
-pub use postgres::notice_silence;
+pub use server::{ConnectError, Server};
 use transaction::Access;
 pub(crate) use transaction::Connection;
 pub use transaction::{Row, Tx};
@@ -53,8 +54,11 @@ pub enum Location {
     },
     /// A schema, called like the service behind this prefix, of a PostgreSQL database.
     Postgres {
-        /// The connection string: `postgres://user:password@host:port/database`.
+        /// The connection string: `postgres://user:password@host:port/database`, with `?sslmode=require` if TLS is to be
+        /// spoken.
         url: String,
+        /// Whose certificates are trusted then.
+        trust: Trust,
         /// What the schema's name begins with, such as `chefcito_`; may be empty.
         schema_prefix: String,
     },
@@ -145,13 +149,11 @@ impl Opened {
                     .map_err(|source| OpenError::Folder { folder: folder.clone(), source })?;
                 Ok(Self::Sqlite { path: sqlite::path_of(folder, service), durability: *durability })
             }
-            Location::Postgres { url, schema_prefix } => {
-                let mut config: tokio_postgres::Config =
-                    url.parse().map_err(|source| OpenError::Url { source })?;
-                config.application_name(format!("chefcito-{service}"));
-                notice_silence(&mut config);
+            Location::Postgres { url, trust, schema_prefix } => {
+                let server = Server::read(url, format!("chefcito-{service}"), trust)
+                    .map_err(|source| OpenError::Url { source })?;
                 Ok(Self::Postgres(postgres::Address {
-                    config,
+                    server,
                     schema: format!("{schema_prefix}{service}"),
                 }))
             }

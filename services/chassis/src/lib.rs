@@ -6,7 +6,7 @@
 //!   what was announced is delivered at least once and acted on exactly once.
 //! - [`retention`]: how long events are kept, and what is left of those that are not.
 //! - [`service`]: puts a service together from these, with workers and the routes that every service has.
-//! - [`http`], [`token`], [`problem`], [`telemetry`], [`metrics`], [`config`]: the edges.
+//! - [`http`], [`token`], [`problem`], [`telemetry`], [`metrics`], [`config`], [`tls`]: the edges.
 //! - [`alone`]: runs a service in a process of its own.
 
 pub mod alone;
@@ -29,6 +29,7 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod timers;
+pub mod tls;
 pub mod token;
 
 pub use clock::Clock;

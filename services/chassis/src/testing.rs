@@ -12,10 +12,12 @@ use std::{
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
-use crate::database::Location;
+use crate::{database::Location, tls::Trust};
 
+mod authority;
 mod server;
 
+pub use authority::{TestAuthority, TestIdentity};
 pub use server::{TestServer, server};
 
 /// The variable with the URL of a PostgreSQL whose user may create databases.
@@ -41,7 +43,11 @@ impl TestDatabase {
     /// Returns where a service keeps its data in it.
     #[must_use]
     pub fn location(&self) -> Location {
-        Location::Postgres { url: self.url.clone(), schema_prefix: String::new() }
+        Location::Postgres {
+            url: self.url.clone(),
+            trust: Trust::default(),
+            schema_prefix: String::new(),
+        }
     }
 }
 
@@ -91,13 +97,27 @@ pub struct TestRedis {
     port: u16,
     folder: PathBuf,
     server: Option<Child>,
+    /// Where it speaks TLS, too.
+    tls_port: Option<u16>,
 }
+
+const CERTIFICATE: &str = "server.crt";
+const KEY: &str = "server.key";
 
 impl TestRedis {
     /// Returns its address.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Returns its address for those who speak TLS to it, by this name of its machine.
+    ///
+    /// # Panics
+    /// If it was started without.
+    #[must_use]
+    pub fn tls_url(&self, host: &str) -> String {
+        format!("rediss://{host}:{}", self.tls_port.expect("it was started with TLS"))
     }
 
     /// Kills it; what it knew is lost.
@@ -131,7 +151,16 @@ impl TestRedis {
     pub fn start(&mut self) {
         let started = Instant::now();
         loop {
-            let mut server = Command::new("redis-server")
+            let mut server = Command::new("redis-server");
+            if let Some(port) = self.tls_port {
+                server.args(["--tls-port", &port.to_string(), "--tls-auth-clients", "no"]).args([
+                    "--tls-cert-file",
+                    CERTIFICATE,
+                    "--tls-key-file",
+                    KEY,
+                ]);
+            }
+            let mut server = server
                 .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
                 .args(["--save", "", "--appendonly", "no"])
                 .current_dir(&self.folder)
@@ -182,18 +211,47 @@ impl Drop for TestRedis {
 /// Where one is required and there is none, or it does not start.
 #[must_use]
 pub fn redis() -> Option<TestRedis> {
+    let mut redis = stopped_redis()?;
+    redis.start();
+    Some(redis)
+}
+
+/// Starts a Redis for one test that speaks TLS at a second port; `None`, said in one line, where there is no `redis-server` that
+/// can.
+///
+/// # Panics
+/// Where one is required and there is none, or it does not start.
+#[must_use]
+pub fn redis_with_tls(identity: &TestIdentity) -> Option<TestRedis> {
+    let mut redis = stopped_redis()?;
+    // One that can objects to the value, one that can't to the word.
+    let objects = Command::new("redis-server").args(["--tls-port", "x"]).output();
+    if objects.is_ok_and(|said| String::from_utf8_lossy(&said.stderr).contains("Bad directive")) {
+        lacking("a redis-server that speaks TLS");
+        return None;
+    }
+    let write = |name, text: &str| fs::write(redis.folder.join(name), text);
+    write(CERTIFICATE, &identity.certificate).expect("a file can be written");
+    write(KEY, &identity.key).expect("a file can be written");
+    redis.tls_port = Some(free_port());
+    redis.start();
+    Some(redis)
+}
+
+fn stopped_redis() -> Option<TestRedis> {
     let there = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
     if !there.is_ok_and(|status| status.success()) {
         lacking("redis-server in the PATH");
         return None;
     }
-    let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-    let port = free.expect("there is a free port").port();
     let folder = env::temp_dir().join(format!("chefcito-redis-{}", Uuid::now_v7().simple()));
     fs::create_dir(&folder).expect("a folder can be made");
-    let mut redis = TestRedis { port, folder, server: None };
-    redis.start();
-    Some(redis)
+    Some(TestRedis { port: free_port(), folder, server: None, tls_port: None })
+}
+
+fn free_port() -> u16 {
+    let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    free.expect("there is a free port").port()
 }
 
 /// Says in one line what a test needs and does not have, so that it is skipped.

@@ -21,6 +21,7 @@ use chassis::{
     retention,
     service::Floor,
     telemetry::{self, Destination, TelemetryError},
+    tls::Trust,
 };
 pub use chassis::{bus::Faults, database::Durability};
 use contracts::{market::market_server::MarketServer, services};
@@ -100,13 +101,15 @@ impl HouseConfig {
         }
     }
 
-    fn location(&self) -> Location {
-        match &self.database_url {
-            Some(url) => {
-                Location::Postgres { url: url.clone(), schema_prefix: self.schema_prefix.clone() }
-            }
+    fn location(&self) -> Result<Location, ConfigError> {
+        Ok(match &self.database_url {
+            Some(url) => Location::Postgres {
+                url: url.clone(),
+                trust: Trust::from_environment()?,
+                schema_prefix: self.schema_prefix.clone(),
+            },
             None => Location::Folder { folder: self.data.clone(), durability: self.durability },
-        }
+        })
     }
 }
 
@@ -180,7 +183,7 @@ impl House {
         };
         let within = || Bus::in_process_with(config.faults);
         let bus = config.bus.clone().unwrap_or_else(within);
-        let floor = Floor::new(config.location(), bus, Clock::System).with_retention(retention);
+        let floor = Floor::new(config.location()?, bus, Clock::System).with_retention(retention);
         match open_services(&config, &floor, door).await {
             Ok((router, plaza_address)) => {
                 Ok(Self { floor, address, plaza_address, router, _logs: logs })

@@ -1,11 +1,11 @@
 //! The farmers' market outside, over HTTP. Nothing that it says is trusted.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
+use chassis::tls::Trust;
 use contracts::{Ingredient, PurchaseId};
 use http::header::{ACCEPT, HeaderName, HeaderValue};
 use reqwest::{Client, Response, Url, redirect};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use crate::{
     Config, OpenError,
@@ -36,7 +36,7 @@ impl Farmers {
         }
         let client = Client::builder()
             .user_agent(concat!("chefcito-market/", env!("CARGO_PKG_VERSION")))
-            .tls_backend_preconfigured(tls()?)
+            .tls_backend_preconfigured(Trust::default().client())
             .redirect(redirect::Policy::none())
             .connect_timeout(config.connect_max)
             .pool_idle_timeout(IDLE_MAX)
@@ -104,16 +104,6 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, Trouble> {
 
 fn trouble_of(error: &reqwest::Error) -> Trouble {
     if error.is_timeout() { Trouble::Late } else { Trouble::Broken }
-}
-
-/// Returns TLS with the roots that are compiled in, so that an image needs none of its own.
-fn tls() -> Result<ClientConfig, rustls::Error> {
-    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
 }
 
 #[cfg(test)]

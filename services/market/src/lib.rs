@@ -138,9 +138,6 @@ pub enum OpenError {
     /// No client of it could be made.
     #[error("can't make a client of the market")]
     Client(#[from] reqwest::Error),
-    /// There is no cryptography for it.
-    #[error("can't prepare TLS for the market")]
-    Tls(#[from] rustls::Error),
 }
 
 /// The market. Clones are the same.

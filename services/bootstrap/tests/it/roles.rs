@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chassis::testing::{TestServer, server};
+use chassis::testing::{TestAuthority, TestServer, server};
 use contracts::services::ALL;
 use tokio_postgres::NoTls;
 
@@ -182,4 +182,45 @@ async fn who_may_make_roles_and_databases_need_not_be_a_superuser() {
             assert_eq!(as_role(&server, service, &own, &theirs).await, Err("42501".into()));
         }
     }
+}
+
+#[test]
+fn in_tls_only_whoever_proves_to_be_the_server_that_is_meant_is_spoken_to() {
+    let Some(mut server) = server() else { return };
+    let authority = TestAuthority::new();
+    let url = |host: &str| server.url().replace("127.0.0.1", host) + "?sslmode=require";
+    let (here, elsewhere) = (url("localhost"), url("127.0.0.1"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name)
+    };
+    let (trusted, others) =
+        (file("trusted.pem", authority.pem()), file("others.pem", TestAuthority::new().pem()));
+    let asked = |url: &str, certificates: &std::path::Path| {
+        let began = Instant::now();
+        let output = bootstrap(&["roles"])
+            .env("CHEFCITO_ADMIN_DATABASE_URL", url)
+            .env("CHEFCITO_ROLE_PASSWORDS", passwords("1"))
+            .env("CHEFCITO_TRUSTED_CERTIFICATES_FILE", certificates)
+            .output()
+            .unwrap();
+        assert!(began.elapsed() < Duration::from_secs(20));
+        output
+    };
+    let refused = |url: &str, certificates: &std::path::Path, words: &str| {
+        let output = asked(url, certificates);
+        assert_eq!(output.status.code(), Some(1));
+        let said = stderr(&output);
+        assert!(said.starts_with("bootstrap: ") && said.contains(words), "{said}");
+    };
+    refused(&here, &trusted, "it has no TLS; turn it on there");
+    server.restart_with_tls(&authority.issue(&["localhost"]));
+    refused(&here, &others, "an authority that is not trusted here; give that authority's");
+    // As when nobody gave any.
+    refused(&here, &folder.path().join("absent.pem"), "an authority that is not trusted here");
+    refused(&elsewhere, &trusted, "its certificate is for another name");
+    let garbage = file("garbage.pem", "-----BEGIN CERTIFICATE-----\nnone\n");
+    refused(&here, &garbage, "CHEFCITO_TRUSTED_CERTIFICATES should have certificates in PEM, but");
+    done(&asked(&here, &trusted));
 }

@@ -15,10 +15,7 @@ use std::{
     time::Duration,
 };
 
-use ::redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
-    RedisResult, aio::MultiplexedConnection,
-};
+use ::redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisResult, aio::MultiplexedConnection};
 use contracts::{Timestamp, events::catalogue};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -29,8 +26,10 @@ use crate::{
     database::{Database, chain},
     metrics::Metrics,
     outbox::{Relay, Stored},
+    tls::Trust,
 };
 
+mod address;
 mod answer;
 mod beside;
 mod figures;
@@ -45,6 +44,7 @@ mod shares;
 mod stream;
 mod tenancy;
 
+use address::Address;
 use beside::Beside;
 use figures::Figures;
 pub(crate) use guard::Guard;
@@ -61,8 +61,6 @@ const PREFIX: &str = "chefcito";
 /// and for present ones the relays wait. Eight of them are 256 MiB, 600,000 events, so that a Redis of 384 MiB has room for
 /// all else.
 const STREAM_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// How long a connection may take to be made.
-const CONNECT_MAX: Duration = Duration::from_secs(2);
 /// How long Redis may take to answer what does not wait for events.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// How long to wait after Redis failed; doubled up to the next figure.
@@ -73,8 +71,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Where Redis is, and how it is used.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Its address: `redis://user:password@host:port`.
+    /// Its address: `redis://user:password@host:port`, or `rediss://…` if it is to be spoken to in TLS.
     pub url: String,
+    /// Whose certificates are trusted then.
+    pub trust: Trust,
     /// What the names of all keys begin with.
     pub prefix: String,
     /// How much memory a stream takes at the most before something is done about it.
@@ -90,7 +90,7 @@ impl Settings {
     pub fn new(url: impl Into<String>) -> Self {
         let place = Uuid::new_v4().simple().to_string();
         let (prefix, stream_bytes_max) = (PREFIX.to_owned(), STREAM_BYTES_MAX);
-        Self { url: url.into(), prefix, stream_bytes_max, place }
+        Self { url: url.into(), trust: Trust::default(), prefix, stream_bytes_max, place }
     }
 }
 
@@ -101,7 +101,9 @@ pub enum SettingsError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The address is none.
-    #[error("the address of Redis should be like redis://user:password@host:6379")]
+    #[error(
+        "the address of Redis should be like redis://user:password@host:6379, or rediss://… for TLS"
+    )]
     Url {
         /// What is wrong with it.
         source: ::redis::RedisError,
@@ -109,17 +111,17 @@ pub enum SettingsError {
 }
 
 /// Makes the bus that the environment asks for: Redis if `CHEFCITO_REDIS_URL` (or its `_FILE`) is set, with
-/// `CHEFCITO_REDIS_PREFIX` before all keys; else one within the process.
+/// `CHEFCITO_REDIS_PREFIX` before all keys; else one within the process. `trust` says whose certificates are trusted.
 ///
 /// # Errors
 /// `SettingsError` if a setting is not what it should be.
-pub fn from_environment() -> Result<super::Bus, SettingsError> {
+pub fn from_environment(trust: &Trust) -> Result<super::Bus, SettingsError> {
     let Some(url) = config::secret("CHEFCITO_REDIS_URL")? else {
         return Ok(super::Bus::in_process());
     };
     let expected = "what the names of Redis keys begin with";
     let prefix = config::read_or("CHEFCITO_REDIS_PREFIX", expected, PREFIX.to_owned())?;
-    let mut settings = Settings { prefix, ..Settings::new(url) };
+    let mut settings = Settings { trust: trust.clone(), prefix, ..Settings::new(url) };
     if let Some(place) = place()? {
         settings.place = place;
     }
@@ -138,20 +140,24 @@ fn place() -> Result<Option<String>, ConfigError> {
 
 /// The bus itself.
 pub struct Redis {
-    client: Client,
-    /// The same Redis, on connections on which it speaks unasked.
-    pushing: Client,
+    address: Address,
     names: Names,
     scripts: Scripts,
     stream_bytes_max: u64,
     place: String,
     /// The services of this process.
     members: Mutex<HashMap<&'static str, Member>>,
-    /// Who fails to reach Redis, since when.
-    troubles: Mutex<HashMap<&'static str, Timestamp>>,
+    /// Who fails to reach Redis.
+    troubles: Mutex<HashMap<&'static str, Trouble>>,
     /// For questions beside the way of events.
     beside: tokio::sync::Mutex<Beside>,
     figures: Figures,
+}
+
+/// Since when somebody fails to reach Redis, and why now.
+struct Trouble {
+    since: Timestamp,
+    why: String,
 }
 
 struct Member {
@@ -168,13 +174,8 @@ impl fmt::Debug for Redis {
 
 impl Redis {
     pub(super) fn new(settings: Settings) -> Result<Self, SettingsError> {
-        let unusable = |source| SettingsError::Url { source };
-        let address = settings.url.as_str().into_connection_info().map_err(unusable)?;
-        let speaking = address.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let pushing = address.clone().set_redis_settings(speaking);
         Ok(Self {
-            client: Client::open(address).map_err(unusable)?,
-            pushing: Client::open(pushing).map_err(unusable)?,
+            address: Address::read(&settings.url, &settings.trust)?,
             names: Names::new(&settings.prefix),
             scripts: Scripts::default(),
             stream_bytes_max: settings.stream_bytes_max,
@@ -222,7 +223,7 @@ impl Redis {
 
     /// Makes a connection on which an answer may take so long.
     async fn connect(&self, answer_max: Duration) -> RedisResult<MultiplexedConnection> {
-        self.client.get_multiplexed_async_connection_with_config(&within(answer_max)).await
+        self.address.connect(within(answer_max)).await
     }
 
     /// Makes a connection that wakes a relay when another replica of its service has committed.
@@ -236,22 +237,26 @@ impl Redis {
             }
             Ok::<_, Infallible>(())
         });
-        self.pushing.get_multiplexed_async_connection_with_config(&config).await
+        self.address.connect_pushing(config).await
     }
 
     /// Notes that someone could not work with Redis.
     fn note_failure(&self, who: &'static str, error: &::redis::RedisError) {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        if let std::collections::hash_map::Entry::Vacant(entry) = troubles.entry(who) {
-            entry.insert(Timestamp::now());
-            warn!("Redis does not answer the {who}: {}", chain(error));
+        let why = chain(error);
+        match troubles.get_mut(who) {
+            Some(trouble) => trouble.why = why,
+            None => {
+                warn!("Redis does not answer the {who}: {why}");
+                troubles.insert(who, Trouble { since: Timestamp::now(), why });
+            }
         }
     }
 
     /// Notes that someone works with Redis.
     fn note_success(&self, who: &'static str) {
         let ended = self.troubles.lock().unwrap_or_else(PoisonError::into_inner).remove(who);
-        if let Some(since) = ended {
+        if let Some(Trouble { since, .. }) = ended {
             info!("Redis answers the {who} again, after {since}");
         }
     }
@@ -261,15 +266,14 @@ impl Redis {
         metrics.register(|registry| self.figures.register(registry));
     }
 
-    /// Returns since when Redis does not answer, if it does not.
-    pub(crate) fn away_since(&self) -> Option<Timestamp> {
+    /// Returns since when Redis does not answer and why, if it does not.
+    pub(crate) fn away(&self) -> Option<(Timestamp, String)> {
         let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        troubles.values().min().copied()
+        let first = troubles.values().min_by_key(|trouble| trouble.since)?;
+        Some((first.since, first.why.clone()))
     }
 }
 
 fn within(answer_max: Duration) -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_MAX))
-        .set_response_timeout(Some(answer_max))
+    AsyncConnectionConfig::new().set_response_timeout(Some(answer_max))
 }

@@ -1,36 +1,15 @@
 //! PostgreSQL, through tokio-postgres: a schema a service. Each connection has a small runtime of its own, on which its
 //! owner, a plain thread, waits.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use bytes::BytesMut;
 use futures_util::future::join;
 use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::{Client, NoTls, Statement};
+use tokio_postgres::{Client, Statement};
 
-use super::{Migrations, Row, StoreError, Value, ValueRef, planning};
-
-/// How long a connection may take to be made.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-
-/// How long an address may take to take a connection, unless its URL says otherwise. Less than the second after which a system
-/// asks again by itself (RFC 6298): what was asked before the network of a container was there is lost, and only asking anew
-/// finds out in time that it is.
-const DIAL_MAX: Duration = Duration::from_millis(500);
-
-/// How long a server may be silent before it is asked for a sign of life, and how long it may leave one unanswered: a
-/// machine that vanished does not say that it does.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
-
-/// Lets a connection notice that the server's machine is not there yet, or gone.
-pub fn notice_silence(config: &mut tokio_postgres::Config) {
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(DIAL_MAX);
-    }
-    config.keepalives_idle(SILENCE_MAX).keepalives_interval(SILENCE_MAX / 5).keepalives_retries(5);
-    config.tcp_user_timeout(SILENCE_MAX);
-}
+use super::{Migrations, Row, Server, StoreError, Value, ValueRef, planning};
 
 /// Nothing is changed outside of a transaction that began and may: see `Postgres::run`.
 const OUTSIDE_READ_ONLY: &str = "SET default_transaction_read_only TO on;";
@@ -38,7 +17,7 @@ const OUTSIDE_READ_ONLY: &str = "SET default_transaction_read_only TO on;";
 /// Where a service's schema is.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
-    pub(super) config: tokio_postgres::Config,
+    pub(super) server: Server,
     pub(super) schema: String,
 }
 
@@ -99,15 +78,9 @@ impl Postgres {
         self.session = None;
         let address = &self.address;
         let client = self.runtime.block_on(async {
-            let attempt = tokio::time::timeout(CONNECT_MAX, address.config.connect(NoTls)).await;
-            let (client, connection) = attempt
-                .map_err(|_| StoreError::engine(format!("no answer within {CONNECT_MAX:?}")))??;
-            tokio::spawn(async move {
-                // The client's next call reports what ended the connection.
-                let _ = connection.await;
-            });
+            let client = address.server.connect().await?;
             let schema = quoted(&address.schema);
-            let planning = planning::settings(address.config.get_options());
+            let planning = planning::settings(address.server.options());
             client
                 .batch_execute(&format!(
                     "SET search_path TO {schema}; SET statement_timeout TO 30000;

@@ -3,8 +3,10 @@
 use std::{
     fs,
     io::{self, Read as _},
-    net::TcpListener,
-    os::unix::{fs::chown, process::CommandExt as _},
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -12,7 +14,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{lacking, on_server};
+use super::{CERTIFICATE, KEY, TestIdentity, free_port, lacking, on_server};
 
 /// How long a server may take to start or to stop.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -26,6 +28,7 @@ pub struct TestServer {
     port: u16,
     user: Option<(u32, u32)>,
     running: Option<Child>,
+    has_tls: bool,
 }
 
 /// Starts a server; `None`, said in one line, where PostgreSQL is not installed.
@@ -45,9 +48,8 @@ pub fn server() -> Option<TestServer> {
     if let Some((uid, gid)) = user {
         chown(&folder, Some(uid), Some(gid)).expect("root gives a folder away");
     }
-    let port =
-        TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("a port").port();
-    let mut server = TestServer { programs, folder, port, user, running: None };
+    let port = free_port();
+    let mut server = TestServer { programs, folder, port, user, running: None, has_tls: false };
     server.init();
     server.start();
     Some(server)
@@ -120,13 +122,37 @@ impl TestServer {
         }
     }
 
+    /// Starts it again, as one that also speaks TLS.
+    ///
+    /// # Panics
+    /// If it does not within a minute.
+    pub fn restart_with_tls(&mut self, identity: &TestIdentity) {
+        self.stop();
+        for (name, text) in [(CERTIFICATE, &identity.certificate), (KEY, &identity.key)] {
+            let path = self.folder.join(name);
+            fs::write(&path, text).expect("a file can be written");
+            // It takes no key that others could read.
+            let private = fs::set_permissions(&path, fs::Permissions::from_mode(0o600));
+            private.expect("a file can be kept from others");
+            if let Some((uid, gid)) = self.user {
+                chown(&path, Some(uid), Some(gid)).expect("root gives a file away");
+            }
+        }
+        self.has_tls = true;
+        self.start();
+    }
+
     fn spawn(&self) -> Child {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.folder.join("log"))
             .expect("a file can be opened");
+        let file = |name| self.folder.join(name).display().to_string();
+        let ssl = if self.has_tls { "ssl=on" } else { "ssl=off" };
         self.command("postgres")
+            .args(["-c", ssl, "-c", &format!("ssl_cert_file={}", file(CERTIFICATE))])
+            .args(["-c", &format!("ssl_key_file={}", file(KEY))])
             .args(["-D", "data", "-p", &self.port.to_string(), "-k", "."])
             .args(["-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=32MB"])
             // Neither a crash of the server nor its killing loses what the system has; only power would.

@@ -14,3 +14,5 @@ mod redis_town;
 mod replicas;
 mod retention;
 mod stage;
+mod tls_to_postgres;
+mod tls_to_redis;

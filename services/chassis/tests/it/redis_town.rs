@@ -36,7 +36,7 @@ impl Town {
         Self::open_on(ground.floor(Bus::redis(Settings::new(redis.url())).unwrap())).await
     }
 
-    async fn open_on(floor: Floor) -> Self {
+    pub(crate) async fn open_on(floor: Floor) -> Self {
         let orders = floor.open("orders", NOTEBOOK).await.unwrap();
         let mut kitchen = floor.open("kitchen", NOTEBOOK).await.unwrap();
         kitchen.consume(note_events);

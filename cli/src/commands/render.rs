@@ -25,7 +25,8 @@ with a registry its digest, if it was pushed there.
 For ECS a JSON document is printed for each service, and for the job `roles`, which is to be run
 before them: what `aws ecs register-task-definition --cli-input-json` takes. Tasks are for Fargate
 and find each other by the names of Service Connect, as `orders:8080`. How many there are, and who
-reaches whom, is said by ECS's services. The role, the log group and the secrets have to be there.
+reaches whom, is said by ECS's services. The role, the log group and the secrets have to be there,
+and beside these what pods have in a ConfigMap: `trusted-certificates`.
 
 Examples:
   chefcito render --env local

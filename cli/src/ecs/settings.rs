@@ -1,5 +1,6 @@
-//! The variables of a container. What is in a ConfigMap becomes a value; what is in a Secret becomes a reference. On Kubernetes
-//! a service reads a secret from the file that `NAME_FILE` names, on ECS it finds it in `NAME`.
+//! The variables of a container. What is in a ConfigMap becomes a value; what is in a Secret becomes a reference, and so does what
+//! is in files of a ConfigMap that somebody else makes. On Kubernetes a service reads such a file, which `NAME_FILE` names, on ECS
+//! it finds what would be in it in `NAME`, and nothing is optional.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,13 +58,12 @@ impl<'a> Settings<'a> {
                 continue;
             };
             let key = files.remove(value);
-            let key = key.ok_or_else(|| format!("{name}, a file that is in no Secret"))?;
+            let key =
+                key.ok_or_else(|| format!("{name}, a file that is in no Secret and no ConfigMap"))?;
             secret.push(Secret { name: own.into(), value_from: self.reference(&key) });
         }
         match files.into_keys().next() {
-            Some(path) => {
-                Err(format!("the secret {path}, which no variable ending in _FILE names"))
-            }
+            Some(path) => Err(format!("the file {path}, which no variable ending in _FILE names")),
             None => Ok((plain, secret)),
         }
     }
@@ -113,14 +113,19 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// Returns the files that a container finds secrets in, each with the secret's name.
+/// Returns the files that a container finds secrets and certificates in, each with the name of what is in it.
 fn files(pod: &PodSpec, container: &Container) -> Result<BTreeMap<String, String>, String> {
     let mut files = BTreeMap::new();
     for mount in container.volume_mounts.iter().flatten() {
         let volume = pod.volumes.iter().flatten().find(|volume| volume.name == mount.name);
-        let items = volume.and_then(|volume| volume.secret.as_ref()?.items.as_ref());
+        let items = volume.and_then(|volume| match (&volume.secret, &volume.config_map) {
+            (Some(secret), None) => secret.items.as_ref(),
+            (None, Some(map)) => map.items.as_ref(),
+            _ => None,
+        });
         let items = items.ok_or_else(|| {
-            format!("the volume `{}`, which is no Secret whose files are named", mount.name)
+            let name = &mount.name;
+            format!("the volume `{name}`, which is no Secret or ConfigMap whose files are named")
         })?;
         let folder = mount.mount_path.trim_end_matches('/');
         files.extend(items.iter().map(|one| (format!("{folder}/{}", one.path), one.key.clone())));

@@ -75,7 +75,9 @@ fn secrets_are_references_and_nothing_else_is_taken_for_one() {
         let container = &definition["containerDefinitions"][0];
         for variable in container["environment"].as_array().unwrap() {
             assert!(!variable["name"].as_str().unwrap().ends_with("_FILE"), "{variable}");
-            assert!(!variable["value"].as_str().unwrap().contains("/secrets"), "{variable}");
+            for folder in ["/secrets", "/certificates"] {
+                assert!(!variable["value"].as_str().unwrap().contains(folder), "{variable}");
+            }
             assert!(!variable["value"].as_str().unwrap().contains("-pods:"), "{variable}");
         }
         let secrets = container["secrets"].as_array().unwrap();
@@ -86,6 +88,11 @@ fn secrets_are_references_and_nothing_else_is_taken_for_one() {
         let redis =
             json!({ "name": "CHEFCITO_REDIS_URL", "valueFrom": "/chefcito/production/redis-url" });
         assert!(secrets.contains(&redis) || name == "roles", "{secrets:?}");
+        let certificates = json!({
+            "name": "CHEFCITO_TRUSTED_CERTIFICATES",
+            "valueFrom": "/chefcito/production/trusted-certificates",
+        });
+        assert!(secrets.contains(&certificates), "{name}: {secrets:?}");
     }
 }
 

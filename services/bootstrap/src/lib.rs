@@ -62,7 +62,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 /// Makes secrets for a new environment on Kubernetes, one `NAME=value` a line: what its `secrets.env` consists of. Reads
-/// `CHEFCITO_POSTGRES_ADDRESS` and `CHEFCITO_POSTGRES_DATABASE`.
+/// `CHEFCITO_POSTGRES_ADDRESS`, `CHEFCITO_POSTGRES_DATABASE` and `CHEFCITO_POSTGRES_SSLMODE`.
 ///
 /// # Errors
 /// If one of these can't be used, or the system has no randomness to give.

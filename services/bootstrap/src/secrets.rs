@@ -74,17 +74,19 @@ pub(crate) struct Places {
     pub(crate) address: String,
     /// The database of the services.
     pub(crate) database: String,
+    /// What URLs end with: whether TLS is spoken, if that is said.
+    pub(crate) query: String,
 }
 
 impl Default for Places {
     /// As `manifests/compose.yaml` has it.
     fn default() -> Self {
-        Self { address: "postgres:5432".into(), database: "chefcito".into() }
+        Self { address: "postgres:5432".into(), database: "chefcito".into(), query: String::new() }
     }
 }
 
 impl Places {
-    /// Reads `CHEFCITO_POSTGRES_ADDRESS` and `CHEFCITO_POSTGRES_DATABASE`.
+    /// Reads `CHEFCITO_POSTGRES_ADDRESS`, `CHEFCITO_POSTGRES_DATABASE` and `CHEFCITO_POSTGRES_SSLMODE`.
     ///
     /// # Errors
     /// [`ConfigError`] if one can't be used.
@@ -92,17 +94,23 @@ impl Places {
         let default = Self::default();
         let address = "a host and a port such as postgres:5432";
         let database = "a name of letters, digits and underscores";
+        let sslmode = "require, or disable";
+        let asked: Option<String> = config::read("CHEFCITO_POSTGRES_SSLMODE", sslmode)?;
         let places = Self {
+            query: asked.as_ref().map_or_else(String::new, |mode| format!("?sslmode={mode}")),
             address: config::read_or("CHEFCITO_POSTGRES_ADDRESS", address, default.address)?,
             database: config::read_or("CHEFCITO_POSTGRES_DATABASE", database, default.database)?,
         };
-        // Both become parts of URLs.
+        // They become parts of URLs.
         let plain = |text: &str, others: &str| {
             text.chars().all(|one| one.is_ascii_alphanumeric() || others.contains(one))
         };
         let invalid = |variable: &str, expected, value: &str| {
             Err(ConfigError::Invalid { variable: variable.into(), expected, value: value.into() })
         };
+        if let Some(other) = asked.filter(|mode| !["require", "disable"].contains(&mode.as_str())) {
+            return invalid("CHEFCITO_POSTGRES_SSLMODE", sslmode, &other);
+        }
         if !plain(&places.address, "-._:[]") {
             return invalid("CHEFCITO_POSTGRES_ADDRESS", address, &places.address);
         }
@@ -137,7 +145,7 @@ impl fmt::Debug for SecretFile {
 /// a token for each pair would not keep a service that was taken over from asking those that it may ask anyway.
 #[must_use]
 pub(crate) fn files(seed: &Seed, places: &Places) -> Vec<SecretFile> {
-    let Places { address, database } = places;
+    let Places { address, database, query } = places;
     let postgres = seed.secret("password of postgres");
     let mut files = vec![
         file("postgres/password", ROOT, postgres.clone()),
@@ -147,7 +155,7 @@ pub(crate) fn files(seed: &Seed, places: &Places) -> Vec<SecretFile> {
     let mut passwords = Map::new();
     for service in ALL {
         let password = seed.secret(&format!("password of {service}"));
-        let url = format!("postgres://{service}:{password}@{address}/{database}");
+        let url = format!("postgres://{service}:{password}@{address}/{database}{query}");
         let owner = uid_of(service);
         files.push(file(&format!("{service}/database.url"), owner, url));
         files.push(file(&format!("{service}/service.token"), owner, seed.secret("service token")));
@@ -158,7 +166,7 @@ pub(crate) fn files(seed: &Seed, places: &Places) -> Vec<SecretFile> {
     let admin_key = format!("cfk_local_{}", seed.secret("admin key"));
     files.push(file("gateway/admin.key", gateway, admin_key));
     let bootstrap = uid_of(BOOTSTRAP);
-    let admin_url = format!("postgres://postgres:{postgres}@{address}/postgres");
+    let admin_url = format!("postgres://postgres:{postgres}@{address}/postgres{query}");
     files.push(file("bootstrap/admin-database.url", bootstrap, admin_url));
     files.push(file("bootstrap/roles.json", bootstrap, Value::Object(passwords).to_string()));
     files

@@ -168,3 +168,25 @@ fn every_variable_is_one_that_the_code_reads_and_every_secret_is_there() {
         }
     }
 }
+
+/// Certificates are public, so that they are in no Secret, and where all authorities are public there are none.
+#[test]
+fn elsewhere_pods_see_the_certificates_that_are_given_and_need_none() {
+    for overlay in OVERLAYS {
+        for (object, template) in pods(&objects(overlay)) {
+            let of_name = |list: &Value, name: &str| {
+                list.as_array().into_iter().flatten().find(|one| one["name"] == name).cloned()
+            };
+            let volume = of_name(&template["spec"]["volumes"], "certificates");
+            let mount = of_name(&containers(template)[0]["volumeMounts"], "certificates");
+            if overlay == Overlay::Local {
+                assert_eq!((volume, mount), (None, None), "{}", object.name());
+                continue;
+            }
+            let volume = volume.unwrap();
+            assert_eq!(volume["configMap"]["name"], "trusted-certificates", "{}", object.name());
+            assert_eq!(volume["configMap"]["optional"], true, "{}", object.name());
+            assert_eq!(mount.unwrap()["readOnly"], true, "{}", object.name());
+        }
+    }
+}

@@ -12,7 +12,7 @@ use std::{
 use chassis::testing::lacking;
 use contracts::services::{ALL, UIDS};
 
-use crate::command::{run_as, secrets, stderr};
+use crate::command::{bootstrap, run_as, secrets, stderr};
 
 /// A folder that other users may enter, as a volume is. Nothing if this machine can't play a container.
 fn volume() -> Option<tempfile::TempDir> {
@@ -116,6 +116,26 @@ fn another_address_is_written_into_the_urls_and_nothing_else_changes() {
     let bad = secrets(folder.path()).env("CHEFCITO_POSTGRES_ADDRESS", "a@b/").output().unwrap();
     assert_eq!(bad.status.code(), Some(1));
     assert!(stderr(&bad).contains("CHEFCITO_POSTGRES_ADDRESS should be a host and a port"));
+}
+
+#[test]
+fn where_tls_is_asked_for_every_url_of_postgresql_says_so() {
+    let env =
+        |mode: &str| bootstrap(&["env"]).env("CHEFCITO_POSTGRES_SSLMODE", mode).output().unwrap();
+    for (mode, ending) in
+        [("require", "?sslmode=require"), ("disable", "?sslmode=disable"), ("", "")]
+    {
+        let said = String::from_utf8(env(mode).stdout).unwrap();
+        let urls: Vec<&str> = said.lines().filter(|line| line.contains("postgres://")).collect();
+        assert_eq!(urls.len(), 8, "{said}");
+        for url in urls {
+            let database = if url.starts_with("admin") { "postgres" } else { "chefcito" };
+            assert!(url.ends_with(&format!("@postgres:5432/{database}{ending}")), "{url}");
+        }
+    }
+    let bad = env("verify-full");
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(stderr(&bad).contains("should be require, or disable, but it is `verify-full`"));
 }
 
 #[test]

@@ -83,10 +83,11 @@ module "secrets" {
 
   prefix = "/chefcito/production/"
   # As manifests/kubernetes/overlays/production has it.
-  namespace        = "chefcito"
-  seed_version     = var.secrets_version
-  postgres_address = module.postgres.address
-  redis_address    = module.redis.address
+  namespace            = "chefcito"
+  seed_version         = var.secrets_version
+  postgres_address     = module.postgres.address
+  redis_address        = module.redis.address
+  trusted_certificates = file(pathexpand(var.rds_certificates_file))
 }
 
 module "ecs" {

@@ -83,6 +83,17 @@ variable "postgres_instance_class" {
   default     = "db.m7g.large"
 }
 
+variable "rds_certificates_file" {
+  description = "File with the certificates of RDS in the region, which no browser knows: https://truststore.pki.rds.amazonaws.com/REGION/REGION-bundle.pem"
+  type        = string
+  default     = "rds.pem"
+
+  validation {
+    condition     = fileexists(pathexpand(var.rds_certificates_file))
+    error_message = "There is no such file: curl -o rds.pem https://truststore.pki.rds.amazonaws.com/REGION/REGION-bundle.pem"
+  }
+}
+
 variable "redis_node_type" {
   description = "Type of Redis's nodes"
   type        = string

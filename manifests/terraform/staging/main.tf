@@ -83,10 +83,11 @@ module "secrets" {
 
   prefix = "/chefcito/staging/"
   # As manifests/kubernetes/overlays/staging has it.
-  namespace        = "chefcito-staging"
-  seed_version     = var.secrets_version
-  postgres_address = module.postgres.address
-  redis_address    = module.redis.address
+  namespace            = "chefcito-staging"
+  seed_version         = var.secrets_version
+  postgres_address     = module.postgres.address
+  redis_address        = module.redis.address
+  trusted_certificates = file(pathexpand(var.rds_certificates_file))
 }
 
 module "ecs" {

@@ -42,10 +42,10 @@ resource "aws_db_parameter_group" "this" {
   family      = "postgres${local.major}"
   description = "PostgreSQL of ${var.name}"
 
-  # The services don't speak TLS to it: who may reach it is said by the security group.
+  # Nobody speaks to it but in TLS. Who may reach it at all is said by the security group.
   parameter {
     name  = "rds.force_ssl"
-    value = "0"
+    value = "1"
   }
 
   # A statement that takes longer than any of ours should is worth a line.

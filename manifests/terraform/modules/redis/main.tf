@@ -62,9 +62,11 @@ resource "aws_elasticache_replication_group" "this" {
   subnet_group_name          = aws_elasticache_subnet_group.this.name
   security_group_ids         = [aws_security_group.this.id]
   at_rest_encryption_enabled = true
-  # The services don't speak TLS to it, without which there is no password either: who may reach it is said by the security
-  # group.
-  transit_encryption_enabled = false
+  # Nobody speaks to it but in TLS; a group that was made without takes a step between, with the mode `preferred`. It asks for no
+  # password: `auth_token` would be in the state, and `auth_token_wo` is in newer versions of the provider only. Who may reach it
+  # is said by the security group.
+  transit_encryption_enabled = true
+  transit_encryption_mode    = "required"
 
   auto_minor_version_upgrade = true
   snapshot_retention_limit   = 0

@@ -48,17 +48,18 @@ locals {
   }
   postgres_password = sha256("password of postgres, ${local.seed}")
 
-  # The names that the manifests of all environments have for them, and `bootstrap env` prints.
+  # The names that the manifests of all environments have for them, and `bootstrap env` prints. TLS is spoken to both, and who
+  # answers is verified.
   secrets = merge(
     {
       for service in local.services : "${service}-database-url" =>
-      "postgres://${service}:${local.passwords[service]}@${var.postgres_address}/chefcito"
+      "postgres://${service}:${local.passwords[service]}@${var.postgres_address}/chefcito?sslmode=require"
     },
     {
-      "admin-database-url" = "postgres://postgres:${local.postgres_password}@${var.postgres_address}/postgres"
+      "admin-database-url" = "postgres://postgres:${local.postgres_password}@${var.postgres_address}/postgres?sslmode=require"
       "admin-key"          = "cfk_local_${sha256("admin key, ${local.seed}")}"
       "key-pepper"         = sha256("key pepper, ${local.seed}")
-      "redis-url"          = "redis://${var.redis_address}"
+      "redis-url"          = "rediss://${var.redis_address}"
       "role-passwords"     = jsonencode(local.passwords)
       "service-token"      = sha256("service token, ${local.seed}")
     }
@@ -80,4 +81,13 @@ resource "aws_ssm_parameter" "these" {
   type             = "SecureString"
   value_wo         = local.secrets[each.key]
   value_wo_version = var.seed_version
+}
+
+# No secret, but found where these are. The tier depends on how long it is.
+resource "aws_ssm_parameter" "trusted_certificates" {
+  name        = "${var.prefix}trusted-certificates"
+  description = "Certificates of the authorities that Chefcito trusts beside the public ones"
+  type        = "String"
+  tier        = "Intelligent-Tiering"
+  value       = var.trusted_certificates
 }

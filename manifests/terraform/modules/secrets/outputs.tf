@@ -11,6 +11,9 @@ output "names" {
 }
 
 output "arns" {
-  description = "The parameters that have the secrets, but not the seed"
-  value       = [for parameter in aws_ssm_parameter.these : parameter.arn]
+  description = "The parameters that tasks read: the secrets but the seed, and the certificates"
+  value = concat(
+    [for parameter in aws_ssm_parameter.these : parameter.arn],
+    [aws_ssm_parameter.trusted_certificates.arn]
+  )
 }

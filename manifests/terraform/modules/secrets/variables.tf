@@ -37,3 +37,18 @@ variable "redis_address" {
   description = "Host and port of Redis"
   type        = string
 }
+
+variable "trusted_certificates" {
+  description = "Certificates, in PEM, of the authorities that are trusted beside the public ones: those of RDS"
+  type        = string
+
+  validation {
+    condition     = strcontains(var.trusted_certificates, "-----BEGIN CERTIFICATE-----")
+    error_message = "Certificates in PEM begin with -----BEGIN CERTIFICATE-----."
+  }
+
+  validation {
+    condition     = length(var.trusted_certificates) <= 8192
+    error_message = "A parameter has 8 KB at most: take the bundle of the region, not of all regions."
+  }
+}

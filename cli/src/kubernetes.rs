@@ -16,7 +16,7 @@ pub(crate) mod nodes;
 pub(crate) mod objects;
 mod place;
 pub(crate) mod pods;
-mod quantities;
+pub(crate) mod quantities;
 pub(crate) mod workloads;
 
 use std::time::Duration;

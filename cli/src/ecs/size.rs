@@ -1,7 +1,11 @@
 //! How much a task gets.
 
+use crate::kubernetes::quantities::{bytes, nanos};
+
 /// The units that ECS counts a CPU in.
 const UNITS: u64 = 1024;
+const NANOS_OF_A_CPU: u64 = 1_000_000_000;
+const BYTES_OF_A_MEBIBYTE: u64 = 1 << 20;
 const GIBIBYTE: u64 = 1024;
 
 /// What Fargate sells: CPU units, and the least, the most and the step of memory in MiB.
@@ -40,18 +44,16 @@ impl Size {
 
 /// Reads a quantity of CPU, as `50m` or `2`.
 pub(super) fn cpu_units(quantity: &str) -> Result<u64, String> {
-    let (number, per) = quantity.strip_suffix('m').map_or((quantity, 1), |number| (number, 1000));
-    let number: u64 = number
-        .parse()
-        .map_err(|_| format!("the quantity `{quantity}`, which should be like 50m or 2"))?;
-    Ok((number * UNITS).div_ceil(per))
+    let nanos = nanos(quantity).and_then(|nanos| nanos.checked_mul(UNITS));
+    nanos
+        .map(|nanos| nanos.div_ceil(NANOS_OF_A_CPU))
+        .ok_or_else(|| format!("the quantity `{quantity}`, which should be like 50m or 2"))
 }
 
 /// Reads a quantity of memory, as `128Mi` or `2Gi`.
 pub(super) fn mebibytes(quantity: &str) -> Result<u64, String> {
-    let number = |suffix| quantity.strip_suffix(suffix).and_then(|text| text.parse::<u64>().ok());
-    number("Mi")
-        .or_else(|| Some(number("Gi")? * GIBIBYTE))
+    bytes(quantity)
+        .map(|bytes| bytes.div_ceil(BYTES_OF_A_MEBIBYTE))
         .ok_or_else(|| format!("the quantity `{quantity}`, which should be like 128Mi or 2Gi"))
 }
 
@@ -63,10 +65,11 @@ mod tests {
     fn quantities_are_read_and_others_named() {
         assert_eq!([cpu_units("50m"), cpu_units("2"), cpu_units("1m")], [Ok(52), Ok(2048), Ok(2)]);
         assert_eq!([mebibytes("128Mi"), mebibytes("2Gi")], [Ok(128), Ok(2048)]);
-        for odd in ["", "m", "-1", "0.5", "1k"] {
+        for odd in ["", "m", "-1", "0.5", "1k", "99999999999"] {
             assert!(cpu_units(odd).unwrap_err().contains(&format!("`{odd}`")));
         }
-        for odd in ["", "Mi", "1M", "128", "1.5Gi"] {
+        assert_eq!([mebibytes("128M"), mebibytes("1")], [Ok(123), Ok(1)]);
+        for odd in ["", "Mi", "1m", "1.5Gi"] {
             assert!(mebibytes(odd).unwrap_err().contains(&format!("`{odd}`")));
         }
     }

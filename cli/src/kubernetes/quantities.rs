@@ -1,7 +1,7 @@
 //! Quantities, as far as manifests and clusters write those of memory and processors.
 
 /// Reads a quantity of memory, such as `128Mi`.
-pub(super) fn bytes(quantity: &str) -> Option<u64> {
+pub(crate) fn bytes(quantity: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 6] = [
         ("Ki", 1 << 10),
         ("Mi", 1 << 20),
@@ -14,7 +14,7 @@ pub(super) fn bytes(quantity: &str) -> Option<u64> {
 }
 
 /// Reads a share of a processor, such as `250m`: how many nanoseconds of each second.
-pub(super) fn nanos(quantity: &str) -> Option<u64> {
+pub(crate) fn nanos(quantity: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 3] = [("n", 1), ("u", 1_000), ("m", 1_000_000)];
     read(quantity, &UNITS, 1_000_000_000)
 }

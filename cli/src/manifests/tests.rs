@@ -103,6 +103,7 @@ fn terraform_makes_the_place_and_every_secret_that_is_asked_for() {
         |path: &str| fs::read_to_string(root().join("manifests/terraform").join(path)).unwrap();
     let made = read("modules/secrets/main.tf");
     let names = made.split_once("names = toset(").unwrap().1;
+    let place = read("modules/secrets/namespace.tf");
     let services = made.split_once("services = [").unwrap().1.split_once(']').unwrap().0;
     for (overlay, folder) in [(Overlay::Staging, "staging"), (Overlay::Production, "production")] {
         let objects = objects(overlay);
@@ -123,6 +124,12 @@ fn terraform_makes_the_place_and_every_secret_that_is_asked_for() {
                 };
                 assert!(is_made, "{folder}: nobody makes `{key}` of {}", object.name());
             }
+            let certificates = &template["spec"]["volumes"][1]["configMap"];
+            let (name, key) = (&certificates["name"], &certificates["items"][0]["key"]);
+            let (_, map) = place.split_once("kubernetes_config_map_v1").unwrap();
+            assert!(map.contains(&format!("= {name}")) && map.contains(&format!("{key} =")));
+            // For tasks of ECS.
+            assert!(made.contains(&format!("${{var.prefix}}{}\"", key.as_str().unwrap())));
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::{error::Error as _, fmt, time::Duration};
 
+use tokio::time::timeout;
 use tokio_postgres::{
-    Client, Config, NoTls, Socket,
+    Client, Config,
     config::{Host, SslMode},
-    tls::MakeTlsConnect,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -31,16 +31,12 @@ const NO_TLS: &str = "server does not support TLS";
 #[derive(Clone)]
 pub struct Server {
     config: Config,
-    tls: Option<MakeRustlsConnect>,
+    tls: MakeRustlsConnect,
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Server")
-            .field("config", &self.config)
-            .field("has_tls", &self.tls.is_some())
-            .finish()
+        formatter.debug_struct("Server").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
@@ -92,8 +88,11 @@ impl Server {
         }
         config.keepalives_idle(SILENCE_MAX).keepalives_interval(SILENCE_MAX / 5);
         config.keepalives_retries(5).tcp_user_timeout(SILENCE_MAX);
-        let tls = (config.get_ssl_mode() == SslMode::Require).then(|| trust.to_postgres());
-        Ok(Self { config, tls })
+        // Said to the library, rather than a connection without TLS: its code would be there twice.
+        if config.get_ssl_mode() != SslMode::Require {
+            config.ssl_mode(SslMode::Disable);
+        }
+        Ok(Self { config, tls: trust.to_postgres() })
     }
 
     /// Returns the same server, with another of its databases.
@@ -114,21 +113,9 @@ impl Server {
     /// # Errors
     /// [`ConnectError`] if none could be made.
     pub async fn connect(&self) -> Result<Client, ConnectError> {
-        let attempt = async {
-            match &self.tls {
-                None => self.connect_by(NoTls).await,
-                Some(tls) => self.connect_by(tls.clone()).await,
-            }
-        };
-        let made = tokio::time::timeout(CONNECT_MAX, attempt).await;
-        made.map_err(|_| ConnectError::Silent)?.map_err(|error| self.understood(error))
-    }
-
-    async fn connect_by<T>(&self, tls: T) -> Result<Client, tokio_postgres::Error>
-    where
-        T: MakeTlsConnect<Socket, Stream: Send + 'static>,
-    {
-        let (client, connection) = self.config.connect(tls).await?;
+        let made = timeout(CONNECT_MAX, self.config.connect(self.tls.clone())).await;
+        let (client, connection) =
+            made.map_err(|_| ConnectError::Silent)?.map_err(|error| self.understood(error))?;
         tokio::spawn(async move {
             // The client's next call reports what ended the connection.
             let _ = connection.await;

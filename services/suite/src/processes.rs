@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chassis::testing::{TestRedis, TestServer, redis, server};
+use chassis::testing::{TestAuthority, TestRedis, TestServer, redis, redis_with_tls, server};
 use contracts::services::{ALL, BOARD, GATEWAY, INVENTORY, KITCHEN, MARKET, ORDERS, PLAZA};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -39,6 +39,8 @@ pub struct Apart {
     passwords: BTreeMap<&'static str, String>,
     replicas: usize,
     settings: BTreeMap<&'static str, String>,
+    /// Where the certificates are that all trust, if they speak TLS to PostgreSQL and Redis.
+    certificates: Option<PathBuf>,
 }
 
 /// One replica of a service.
@@ -54,7 +56,30 @@ pub struct Process {
 impl Apart {
     /// Starts so many replicas of each service, with other settings than usual; nothing where a part is lacking.
     pub async fn start(replicas: usize, settings: &[(&'static str, &str)]) -> Option<Self> {
-        let (postgres, redis) = (server()?, redis()?);
+        let folder = tempfile::tempdir().unwrap();
+        Some(Self::start_on(server()?, redis()?, folder, None, replicas, settings))
+    }
+
+    /// Starts one replica of each service, all of which speak TLS to PostgreSQL and Redis; nothing where a part is lacking.
+    pub async fn start_in_tls() -> Option<Self> {
+        let (mut postgres, authority) = (server()?, TestAuthority::new());
+        let identity = authority.issue(&["localhost"]);
+        postgres.restart_with_tls(&identity);
+        let redis = redis_with_tls(&identity)?;
+        let folder = tempfile::tempdir().unwrap();
+        let certificates = folder.path().join("trusted.pem");
+        fs::write(&certificates, authority.pem()).unwrap();
+        Some(Self::start_on(postgres, redis, folder, Some(certificates), 1, &[]))
+    }
+
+    fn start_on(
+        postgres: TestServer,
+        redis: TestRedis,
+        folder: TempDir,
+        certificates: Option<PathBuf>,
+        replicas: usize,
+        settings: &[(&'static str, &str)],
+    ) -> Self {
         let process = |service| {
             move |replica| Process {
                 service,
@@ -69,27 +94,29 @@ impl Apart {
             postgres,
             redis,
             processes: processes.collect(),
-            folder: tempfile::tempdir().unwrap(),
+            folder,
             passwords: ALL.map(|service| (service, Uuid::new_v4().to_string())).into(),
             replicas,
             settings: settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            certificates,
         };
         // All at once and roles last, as it may happen: who misses something waits.
         for service in ALL {
             apart.start_service(service);
         }
         apart.make_roles();
-        Some(apart)
+        apart
     }
 
     fn make_roles(&self) {
-        let roles = Command::new(binary("bootstrap"))
+        let mut command = Command::new(binary("bootstrap"));
+        command
             .arg("roles")
             .env_clear()
-            .env("CHEFCITO_ADMIN_DATABASE_URL", self.postgres.url())
-            .env("CHEFCITO_ROLE_PASSWORDS", serde_json::to_string(&self.passwords).unwrap())
-            .output()
-            .unwrap();
+            .env("CHEFCITO_ADMIN_DATABASE_URL", self.reached(self.postgres.url()))
+            .env("CHEFCITO_ROLE_PASSWORDS", serde_json::to_string(&self.passwords).unwrap());
+        self.trust(&mut command);
+        let roles = command.output().unwrap();
         assert!(roles.status.success(), "{}", String::from_utf8_lossy(&roles.stderr));
     }
 
@@ -131,8 +158,9 @@ impl Apart {
             .stderr(log)
             .env("CHEFCITO_LISTEN", format!("127.0.0.1:{}", process.port))
             .env("CHEFCITO_DATABASE_URL", self.database_url(service))
-            .env("CHEFCITO_REDIS_URL", self.redis.url())
+            .env("CHEFCITO_REDIS_URL", self.redis_url())
             .env("CHEFCITO_SERVICE_TOKEN", TOKEN);
+        self.trust(&mut command);
         match service {
             GATEWAY => {
                 command
@@ -169,7 +197,29 @@ impl Apart {
     /// Returns the URL by which a service logs in.
     #[must_use]
     pub fn database_url(&self, service: &str) -> String {
-        self.postgres.url_of(service, &self.passwords[service], "chefcito")
+        self.reached(self.postgres.url_of(service, &self.passwords[service], "chefcito"))
+    }
+
+    /// Returns the URL of PostgreSQL as the services are given it.
+    fn reached(&self, url: String) -> String {
+        match self.certificates {
+            Some(_) => url.replace("@127.0.0.1:", "@localhost:") + "?sslmode=require",
+            None => url,
+        }
+    }
+
+    fn redis_url(&self) -> String {
+        match self.certificates {
+            Some(_) => self.redis.tls_url("localhost"),
+            None => self.redis.url(),
+        }
+    }
+
+    /// Tells a process whom it may trust.
+    fn trust(&self, command: &mut Command) {
+        if let Some(certificates) = &self.certificates {
+            command.env("CHEFCITO_TRUSTED_CERTIFICATES_FILE", certificates);
+        }
     }
 
     fn urls(&self, service: &str) -> String {

@@ -8,3 +8,4 @@ mod one_order;
 mod postgres;
 mod replicas;
 mod restarts;
+mod tls;

@@ -39,8 +39,8 @@ pub struct Apart {
     passwords: BTreeMap<&'static str, String>,
     replicas: usize,
     settings: BTreeMap<&'static str, String>,
-    /// Where the certificates are that all trust, if they speak TLS to PostgreSQL and Redis.
-    certificates: Option<PathBuf>,
+    /// The certificates that all trust, if they speak TLS to PostgreSQL and Redis.
+    certificates: Option<String>,
 }
 
 /// One replica of a service.
@@ -56,8 +56,7 @@ pub struct Process {
 impl Apart {
     /// Starts so many replicas of each service, with other settings than usual; nothing where a part is lacking.
     pub async fn start(replicas: usize, settings: &[(&'static str, &str)]) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        Some(Self::start_on(server()?, redis()?, folder, None, replicas, settings))
+        Some(Self::start_on(server()?, redis()?, None, replicas, settings))
     }
 
     /// Starts one replica of each service, all of which speak TLS to PostgreSQL and Redis; nothing where a part is lacking.
@@ -66,17 +65,14 @@ impl Apart {
         let identity = authority.issue(&["localhost"]);
         postgres.restart_with_tls(&identity);
         let redis = redis_with_tls(&identity)?;
-        let folder = tempfile::tempdir().unwrap();
-        let certificates = folder.path().join("trusted.pem");
-        fs::write(&certificates, authority.pem()).unwrap();
-        Some(Self::start_on(postgres, redis, folder, Some(certificates), 1, &[]))
+        let certificates = Some(authority.pem().to_owned());
+        Some(Self::start_on(postgres, redis, certificates, 1, &[]))
     }
 
     fn start_on(
         postgres: TestServer,
         redis: TestRedis,
-        folder: TempDir,
-        certificates: Option<PathBuf>,
+        certificates: Option<String>,
         replicas: usize,
         settings: &[(&'static str, &str)],
     ) -> Self {
@@ -94,7 +90,7 @@ impl Apart {
             postgres,
             redis,
             processes: processes.collect(),
-            folder,
+            folder: tempfile::tempdir().unwrap(),
             passwords: ALL.map(|service| (service, Uuid::new_v4().to_string())).into(),
             replicas,
             settings: settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
@@ -218,7 +214,7 @@ impl Apart {
     /// Tells a process whom it may trust.
     fn trust(&self, command: &mut Command) {
         if let Some(certificates) = &self.certificates {
-            command.env("CHEFCITO_TRUSTED_CERTIFICATES_FILE", certificates);
+            command.env("CHEFCITO_TRUSTED_CERTIFICATES", certificates);
         }
     }
 

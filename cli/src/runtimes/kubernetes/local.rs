@@ -145,10 +145,7 @@ pub(super) async fn remove_unfinished(environment: &Environment) -> Result<()> {
 /// Returns the port of this machine that leads to the gateway's port of the node, if there is one: then no process of ours has
 /// to carry anything.
 pub(super) async fn mapped_port(site: &Site<'_>) -> Option<u16> {
-    let name = Kind::cluster_of(site.cluster.context())?;
-    if !site.environment.name().is_default() {
-        return None;
-    }
+    let name = Kind::cluster_of(site.cluster.context()).filter(|_| site.has_door())?;
     let engine = Engine::connect().await.ok().filter(Engine::is_local)?;
     let nodes = engine.containers(&[format!("{CLUSTER_LABEL}={name}")]).await.ok()?;
     let mut ports = nodes.iter().flat_map(|node| &node.ports);

@@ -7,11 +7,11 @@ use crate::{
     config::Settings,
     error::{CliError, Result},
     images::Contents,
-    kubernetes::{Cluster, Place, objects::Object},
+    kubernetes::{Cluster, Place, kind::Kind, objects::Object},
     kustomize::{Adjustments, Tree},
     manifests::{self, Overlay, SECRETS},
     output::Output,
-    state::Environment,
+    state::{Environment, EnvironmentName},
 };
 
 /// The gateway's port of the node in the local environment, as its manifests say it.
@@ -90,6 +90,12 @@ impl<'a> Site<'a> {
         }
     }
 
+    /// Returns whether the gateway has a port of the node: in the kind cluster of ours, however it was named, and only for one
+    /// environment of it.
+    pub(super) fn has_door(&self) -> bool {
+        has_door(self.environment.name(), self.cluster.context())
+    }
+
     /// Returns all that is ours here.
     ///
     /// # Errors
@@ -126,7 +132,7 @@ impl<'a> Site<'a> {
         let objects = objects.into_iter().map(|object| {
             let rank = object.rank();
             let mut object = Object::from_value(object.into_value()).map_err(CliError::failed)?;
-            if settings.cluster.context.is_some() || !self.environment.name().is_default() {
+            if !self.has_door() {
                 hide(&mut object);
             }
             Ok((rank, object))
@@ -136,6 +142,10 @@ impl<'a> Site<'a> {
         wanted.scale_all(|said| said);
         Ok(wanted)
     }
+}
+
+fn has_door(environment: &EnvironmentName, context: &str) -> bool {
+    environment.is_default() && Kind::cluster_of(context) == Some(local::CLUSTER)
 }
 
 /// Takes back that the gateway has a port of the node: only one environment of a cluster can have that one.
@@ -205,4 +215,18 @@ fn variables(settings: &Settings) -> BTreeMap<String, BTreeMap<String, String>> 
         set("market-settings", "CHEFCITO_MARKET_URL", url.clone());
     }
     maps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_door_of_our_cluster_is_there_however_it_is_named_and_for_one_environment() {
+        let has_door = |name: &str, context| has_door(&name.parse().unwrap(), context);
+        assert!(has_door(EnvironmentName::DEFAULT, "kind-chefcito"));
+        assert!(!has_door("second", "kind-chefcito"));
+        assert!(!has_door(EnvironmentName::DEFAULT, "kind-other"));
+        assert!(!has_door(EnvironmentName::DEFAULT, "chefcito"));
+    }
 }

@@ -17,6 +17,7 @@ pub(crate) mod objects;
 mod place;
 pub(crate) mod pods;
 pub(crate) mod quantities;
+mod removal;
 pub(crate) mod workloads;
 
 use std::time::Duration;

@@ -1,18 +1,12 @@
-//! Objects of a cluster, whatever their kind: read, applied by the server, removed.
+//! Objects of a cluster, whatever their kind: read, and applied by the server.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fmt};
 
 use futures_util::future::try_join_all;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api,
-    api::{
-        ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
-    },
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
@@ -36,8 +30,6 @@ const KINDS: [(&str, &str, &str, bool); 12] = [
     ("autoscaling", "v2", "HorizontalPodAutoscaler", false),
     ("policy", "v1", "PodDisruptionBudget", false),
 ];
-/// How often it is looked whether something has gone.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What an object is called: `deployment/kitchen`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +95,11 @@ impl Object {
     /// Returns what it is called.
     pub(crate) fn id(&self) -> Id {
         Id::new(self.kind(), self.name())
+    }
+
+    /// Returns its unique id; nothing if it is only wanted.
+    pub(super) fn uid(&self) -> Option<String> {
+        self.inner.metadata.uid.clone()
     }
 
     /// Returns all but its kind and metadata.
@@ -190,7 +187,7 @@ pub(crate) struct How {
 }
 
 impl Cluster {
-    fn api(&self, object: &Object, namespace: &str) -> Api<DynamicObject> {
+    pub(super) fn api(&self, object: &Object, namespace: &str) -> Api<DynamicObject> {
         match object.is_of_cluster() {
             true => Api::all_with(self.client(), &object.resource),
             false => Api::namespaced_with(self.client(), namespace, &object.resource),
@@ -308,36 +305,6 @@ impl Cluster {
         Ok(listed.items.into_iter().map(object).collect())
     }
 
-    /// Removes an object, and what it made, and returns when it is gone. One that is not there is gone already.
-    ///
-    /// # Errors
-    /// What the cluster refuses.
-    pub(crate) async fn remove(
-        &self,
-        object: &Object,
-        namespace: &str,
-        wait_max: Duration,
-    ) -> Result<bool, ClusterError> {
-        let api = self.api(object, namespace);
-        let removed = api.delete(object.name(), &DeleteParams::foreground()).await;
-        match removed.map_err(self.could_not(|| format!("remove {}", object.id()))) {
-            Err(error) if error.is_not_found() => return Ok(true),
-            removed => removed?,
-        };
-        let since = Instant::now();
-        loop {
-            let found = self.read(object, namespace).await?;
-            // Something of the same name that is another by now counts as gone, too.
-            if found.is_none_or(|found| found.inner.metadata.uid != object.uid_or(&found)) {
-                return Ok(true);
-            }
-            if since.elapsed() >= wait_max {
-                return Ok(false);
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-
     /// Changes a few fields of an object, whoever has set them, in the name of `manager`: what is applied later does not take
     /// them back.
     ///
@@ -356,13 +323,6 @@ impl Cluster {
             .await
             .map_err(self.could_not(|| format!("change {}", object.id())))?;
         Ok(())
-    }
-}
-
-impl Object {
-    /// Returns its unique id; that of another if it does not know its own, as one that a manifest wants.
-    fn uid_or(&self, other: &Self) -> Option<String> {
-        self.inner.metadata.uid.clone().or_else(|| other.inner.metadata.uid.clone())
     }
 }
 

@@ -84,7 +84,7 @@ impl Applying<'_> {
             let meant: Vec<&Object> = wave.filter(|one| touched.contains(&one.id())).collect();
             let applied = meant.into_iter().map(async |object| {
                 if replaced.contains(&object.id()) {
-                    self.remove(object).await?;
+                    self.remove(&[object]).await?;
                 }
                 self.output.detail(format_args!("apply {}", object.id()));
                 let how = How { dry_run: false, force: self.force };
@@ -105,36 +105,34 @@ impl Applying<'_> {
         let removed = |object: &&Object| {
             steps.iter().any(|step| matches!(step, Step::Remove { id } if *id == object.id()))
         };
-        for object in observed.iter().filter(removed) {
-            self.remove(object).await?;
-        }
-        Ok(())
+        self.remove(&observed.iter().filter(removed).collect::<Vec<_>>()).await
     }
 
-    /// Removes an object, and waits until it is gone.
+    /// Removes objects, and waits until they are gone with their pods.
     ///
     /// # Errors
-    /// [`CliError::Failed`] if it does not go.
-    pub(super) async fn remove(&self, object: &Object) -> Result<()> {
-        self.output.detail(format_args!("remove {}", object.id()));
-        match self.cluster.remove(object, self.namespace, GOING_WAIT_MAX).await? {
-            true => Ok(()),
-            false => Err(CliError::Failed {
-                what: format!(
-                    "{} did not go within {}",
-                    object.id(),
-                    humantime::format_duration(GOING_WAIT_MAX)
-                ),
-                hint: format!(
-                    "`kubectl{} describe {} {}` tells what holds it, a finalizer or a pod that does not end; \
-                     the same again goes on from here",
-                    self.cluster.place().kubectl_flags(),
-                    object.kind().to_lowercase(),
-                    object.name()
-                ),
-                source: None,
-            }),
+    /// [`CliError::Failed`] if one does not go.
+    pub(super) async fn remove(&self, objects: &[&Object]) -> Result<()> {
+        for object in objects {
+            self.output.detail(format_args!("remove {}", object.id()));
         }
+        let Some(left) = self.cluster.remove(objects, self.namespace, GOING_WAIT_MAX).await? else {
+            return Ok(());
+        };
+        Err(CliError::Failed {
+            what: format!(
+                "{left} did not go within {}",
+                humantime::format_duration(GOING_WAIT_MAX)
+            ),
+            hint: format!(
+                "`kubectl{} describe {} {}` tells what holds it, a finalizer or a pod that does not end; \
+                 the same again goes on from here",
+                self.cluster.place().kubectl_flags(),
+                left.kind.to_lowercase(),
+                left.name
+            ),
+            source: None,
+        })
     }
 }
 

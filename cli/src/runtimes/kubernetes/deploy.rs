@@ -208,15 +208,13 @@ impl<'a> Stage<'a> {
         for before in self.observed.iter().filter(|before| changed.contains(&before.id())) {
             if replaced.contains(&before.id()) {
                 let now = self.wanted.objects().find(|object| object.id() == before.id());
-                self.applying().remove(now.unwrap_or(before)).await?;
+                self.applying().remove(&[now.unwrap_or(before)]).await?;
             }
             self.cluster.apply(&before.as_wanted(), &self.namespace, how).await?;
         }
         // A namespace may have come to hold what is not ours.
         let made = self.wanted.objects().filter(|object| made.contains(&object.id()));
-        for object in made.filter(|object| !object.is_of_cluster()) {
-            self.applying().remove(object).await?;
-        }
-        Ok(())
+        let made: Vec<&Object> = made.filter(|object| !object.is_of_cluster()).collect();
+        self.applying().remove(&made).await
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     runtimes::{ChangeLock, embedded},
     state::Environment,
 };
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join;
 
 /// Takes the environment down. Its data stay, and the secrets that open them, unless told otherwise.
 ///
@@ -31,11 +31,18 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
         return Err(CliError::NotRunning { name: environment.name().clone() });
     };
     let site = Site::open(&settings, environment, output).await?;
-    let took_down = {
+    let (took_down, cluster_gone) = {
         let _waiting = Waiting::new(output, "Closing the house");
-        let (_, took_down) =
-            try_join(forwarder::end(environment), take_down(&site, &settings, volumes)).await?;
-        took_down
+        let down = async {
+            // A cluster that goes takes with it what is in it.
+            if volumes && local::remove_if_alone(&site).await? {
+                return Ok((true, true));
+            }
+            let took_down = take_down(&site, &settings, volumes).await?;
+            // Of several that go at the same time, the last one is alone.
+            Ok((took_down, volumes && local::remove_if_alone(&site).await?))
+        };
+        try_join(forwarder::end(environment), down).await?.1
     };
     let name = environment.name();
     match took_down {
@@ -43,7 +50,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
         false => output.status(format_args!("Nothing runs as `{name}`")),
     }
     if volumes {
-        if local::remove_if_done(&site).await? {
+        if cluster_gone {
             output.status(format_args!("The kind cluster `{}` is removed", local::CLUSTER));
         }
         embedded::forget_all(environment)?;
@@ -100,21 +107,23 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
 /// What the cluster refuses.
 pub(super) async fn take_down(site: &Site<'_>, settings: &Settings, volumes: bool) -> Result<bool> {
     let name = site.environment.name().to_string();
-    let namespace = site.cluster.namespace(&site.namespace).await?;
-    let own = namespace.filter(|one| one.label(labels::ENVIRONMENT) == Some(name.as_str()));
-    if let (true, Some(namespace)) = (volumes, own) {
-        site.applying().remove(&namespace).await?;
-        return Ok(true);
-    }
     let observed = site.observe().await?;
     let goes = |object: &&Object| volumes || !(is_data(object) || object.kind() == "Secret");
-    let applying = site.applying();
-    let going: Vec<&Object> = observed.iter().filter(goes).collect();
-    try_join_all(going.iter().map(|object| applying.remove(object))).await?;
-    if volumes {
-        let wanted =
-            site.wanted(settings, &secrets::to_look(site, &observed)?, &Contents::default())?;
-        try_join_all(wanted.claims().iter().map(|claim| applying.remove(claim))).await?;
+    let mut going: Vec<&Object> = observed.iter().filter(goes).collect();
+    let has_any = !going.is_empty();
+    let claims = match volumes {
+        true => site
+            .wanted(settings, &secrets::to_look(site, &observed)?, &Contents::default())?
+            .claims(),
+        false => Vec::new(),
+    };
+    going.extend(&claims);
+    // Before a namespace that goes, too: what is left in it for a moment, it looks for again only after many.
+    site.applying().remove(&going).await?;
+    let namespace = site.cluster.namespace(&site.namespace).await?;
+    let own = namespace.filter(|one| one.label(labels::ENVIRONMENT) == Some(name.as_str()));
+    match (volumes, own) {
+        (true, Some(namespace)) => site.applying().remove(&[&namespace]).await.map(|()| true),
+        _ => Ok(has_any),
     }
-    Ok(!going.is_empty())
 }

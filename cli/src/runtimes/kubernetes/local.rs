@@ -115,18 +115,21 @@ fn the_mark() -> Result<Object> {
     object.map_err(crate::error::CliError::failed)
 }
 
-/// Removes the cluster if we made it and no environment is in it any more, nor about to be. Returns whether it did.
+/// Removes the cluster with all that is in it, if we made it, and no other environment is in it or about to be. Returns whether
+/// it did.
 ///
 /// # Errors
 /// What the cluster refuses, or kind's own words.
-pub(super) async fn remove_if_done(site: &Site<'_>) -> Result<bool> {
+pub(super) async fn remove_if_alone(site: &Site<'_>) -> Result<bool> {
     if Kind::cluster_of(site.cluster.context()) != Some(CLUSTER) {
         return Ok(false);
     }
     let Some(_claim) = Claim::to_remove(site.environment)? else { return Ok(false) };
     let is_ours = site.cluster.read(&the_mark()?, MARK_NAMESPACE).await?.is_some();
-    let others = site.cluster.namespaces(labels::ENVIRONMENT).await?;
-    if !is_ours || !others.is_empty() {
+    let name = site.environment.name().to_string();
+    let environments = site.cluster.namespaces(labels::ENVIRONMENT).await?;
+    let mut names = environments.iter().filter_map(|one| one.label(labels::ENVIRONMENT));
+    if !is_ours || names.any(|one| one != name) {
         return Ok(false);
     }
     Kind::find().await?.delete(CLUSTER, &site.environment.kubeconfig_file()).await?;

@@ -87,9 +87,8 @@ impl Made {
             output.status(format_args!("Removing what was made"));
             let site = Site::open(&wanted.settings, environment, output).await?;
             forwarder::end(environment).await?;
-            super::down::take_down(&site, &wanted.settings, true).await?;
-            if self.cluster {
-                local::remove_if_done(&site).await?;
+            if !self.cluster || !local::remove_if_alone(&site).await? {
+                super::down::take_down(&site, &wanted.settings, true).await?;
             }
             environment.forget_cluster()?;
             if let Some(settings) = self.written_over.take() {

@@ -1,0 +1,152 @@
+//! Removing objects, and the pods of those that have some.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::try_join_all;
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{apps::v1::ReplicaSet, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, ListParams},
+};
+use serde::de::DeserializeOwned;
+
+use super::{
+    Cluster,
+    errors::ClusterError,
+    objects::{Id, Object},
+};
+
+/// How often it is looked whether something has gone.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+impl Cluster {
+    /// Removes objects with their pods, and waits until they are gone. What is gone already is no error. Returns what has not
+    /// gone within the time.
+    ///
+    /// The cluster would clear up after each by itself, but a few objects a second: what is ours to remove at once is what
+    /// others wait for.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(crate) async fn remove(
+        &self,
+        objects: &[&Object],
+        namespace: &str,
+        wait_max: Duration,
+    ) -> Result<Option<Id>, ClusterError> {
+        let since = Instant::now();
+        let found = objects.iter().map(async |object| match object.uid() {
+            Some(_) => Ok(Some((*object).clone())),
+            None => self.found(object, namespace).await,
+        });
+        let mut left: Vec<Object> = try_join_all(found).await?.into_iter().flatten().collect();
+        let has_pods = |object: &&Object| {
+            matches!(object.kind(), "Deployment" | "StatefulSet" | "Job" | "ReplicaSet")
+        };
+        let mut makers: BTreeSet<String> =
+            left.iter().filter(has_pods).filter_map(Object::uid).collect();
+        // Found before their makers go: afterwards, others may be quicker.
+        let sets = self.made_by::<ReplicaSet>(&makers, namespace).await?;
+        makers.extend(sets.iter().filter_map(ResourceExt::uid));
+        try_join_all(left.iter().map(async |object| self.delete(object, namespace).await)).await?;
+        self.delete_each(&sets, namespace).await?;
+        loop {
+            // One that came in between is found the next time.
+            let pods = self.made_by::<Pod>(&makers, namespace).await?;
+            let staying = |pod: &&Pod| pod.metadata.deletion_timestamp.is_none();
+            self.delete_each(pods.iter().filter(staying), namespace).await?;
+            let still = left.iter().map(async |object| self.found(object, namespace).await);
+            left = try_join_all(still).await?.into_iter().flatten().collect();
+            let last = left.first().map(Object::id);
+            let last = last.or_else(|| Some(Id::new("Pod", pods.first()?.name_any())));
+            if last.is_none() || since.elapsed() >= wait_max {
+                return Ok(last);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Returns the object as it is. Something of the same name that is another by now is none.
+    async fn found(
+        &self,
+        object: &Object,
+        namespace: &str,
+    ) -> Result<Option<Object>, ClusterError> {
+        let found = self.read(object, namespace).await?;
+        Ok(found.filter(|found| object.uid().is_none_or(|uid| found.uid() == Some(uid))))
+    }
+
+    async fn delete(&self, object: &Object, namespace: &str) -> Result<(), ClusterError> {
+        let deleted =
+            self.api(object, namespace).delete(object.name(), &DeleteParams::background()).await;
+        match deleted.map_err(self.could_not(|| format!("remove {}", object.id()))) {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns what the makers have made of a kind. Who may not look has to wait until the cluster clears up.
+    async fn made_by<K>(
+        &self,
+        makers: &BTreeSet<String>,
+        namespace: &str,
+    ) -> Result<Vec<K>, ClusterError>
+    where
+        K: Clone
+            + fmt::Debug
+            + DeserializeOwned
+            + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        if makers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let api: Api<K> = Api::namespaced(self.client(), namespace);
+        let listed = api.list(&ListParams::default()).await;
+        let listed = listed.map_err(self.could_not(|| format!("list each {}", K::kind(&()))));
+        match listed {
+            Err(error) if error.is_forbidden() => Ok(Vec::new()),
+            listed => {
+                let is_made = |made: &K| has_maker(made.meta(), makers);
+                Ok(listed?.items.into_iter().filter(is_made).collect())
+            }
+        }
+    }
+
+    /// Deletes what the cluster would delete by itself; that it may not is no error, then.
+    async fn delete_each<'k, K>(
+        &self,
+        objects: impl IntoIterator<Item = &'k K>,
+        namespace: &str,
+    ) -> Result<(), ClusterError>
+    where
+        K: Clone
+            + fmt::Debug
+            + DeserializeOwned
+            + Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + 'k,
+    {
+        let api: Api<K> = Api::namespaced(self.client(), namespace);
+        let deleted = objects.into_iter().map(async |object| {
+            let name = object.name_any();
+            let deleted = api.delete(&name, &DeleteParams::background()).await;
+            let what = || format!("remove {}", Id::new(K::kind(&()), &name));
+            match deleted.map_err(self.could_not(what)) {
+                Err(error) if !error.is_not_found() && !error.is_forbidden() => Err(error),
+                _ => Ok(()),
+            }
+        });
+        try_join_all(deleted).await.map(drop)
+    }
+}
+
+fn has_maker(made: &ObjectMeta, makers: &BTreeSet<String>) -> bool {
+    made.owner_references.iter().flatten().any(|owner| makers.contains(&owner.uid))
+}

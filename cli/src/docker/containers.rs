@@ -254,6 +254,7 @@ impl Engine {
         Ok(Inspected {
             restarts: inspected.restart_count.unwrap_or_default(),
             started_at: state.started_at.and_then(|time| time.parse().ok()),
+            is_running: state.running.unwrap_or_default(),
             exit_code: state.exit_code.unwrap_or_default(),
             oom_killed: state.oom_killed.unwrap_or_default(),
             error: state.error.filter(|error| !error.is_empty()),
@@ -268,6 +269,8 @@ pub(crate) struct Inspected {
     pub(crate) restarts: i64,
     /// When it was started last.
     pub(crate) started_at: Option<contracts::Timestamp>,
+    /// Whether it has a process. This is never out of date, as a listing may be.
+    pub(crate) is_running: bool,
     /// The exit code of its last end.
     pub(crate) exit_code: i64,
     /// Whether it ended for lack of memory.

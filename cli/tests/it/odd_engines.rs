@@ -3,7 +3,7 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, chown},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use crate::{
@@ -197,15 +197,107 @@ fn a_plan_takes_a_handful_of_questions() {
 fn a_compose_file_that_cannot_be_understood_is_told_with_its_line() {
     let home = Home::new();
     let engine = FakeDocker::start(|_| None);
-    let checkout = home.command(&[]).get_current_dir().unwrap().to_owned();
-    fs::create_dir_all(checkout.join("manifests")).unwrap();
-    fs::create_dir_all(checkout.join("cli")).unwrap();
-    fs::write(checkout.join("cli/Cargo.toml"), "").unwrap();
-    let file = "services:\n  kitchen:\n    image: chefcito-kitchen:dev\n    privileged: true\n";
-    fs::write(checkout.join("manifests/compose.yaml"), file).unwrap();
+    lay_out(
+        &home,
+        "services:\n  kitchen:\n    image: chefcito-kitchen:dev\n    privileged: true\n",
+    );
     insta::assert_snapshot!(engine.run(&home, &UP), @r"
     $ chefcito up --runtime compose --port=0
     stderr: error: HOME/manifests/compose.yaml: line 4: services.kitchen.privileged: chefcito does not support this key
     exit code 1
     ");
+}
+
+/// Lays a file of an environment where a home's commands look for it.
+fn lay_out(home: &Home, file: &str) {
+    let folder = home.command(&[]).get_current_dir().unwrap().to_owned();
+    fs::create_dir_all(folder.join("manifests")).unwrap();
+    fs::create_dir_all(folder.join("cli")).unwrap();
+    fs::write(folder.join("cli/Cargo.toml"), "").unwrap();
+    fs::write(folder.join("manifests/compose.yaml"), file).unwrap();
+}
+
+/// An engine that lists these services as running once one was started, and says what the script says before anything else.
+fn running(
+    services: &'static [&str],
+    script: impl Fn(&str) -> Option<Says> + Send + Sync + 'static,
+) -> FakeDocker {
+    let is_started = AtomicBool::new(false);
+    let container = |service: &&str| {
+        format!(
+            r#"{{"Id":"{service}","Names":["/chefcito-{service}-1"],"State":"running","Status":"Up 2 seconds","Labels":{{
+                "com.docker.compose.project":"chefcito","com.docker.compose.service":"{service}",
+                "com.docker.compose.container-number":"1"}}}}"#
+        )
+    };
+    FakeDocker::start(move |line| {
+        if line.starts_with("POST") && line.ends_with("/start") {
+            is_started.store(true, Ordering::Relaxed);
+        }
+        let is_list = line.contains("/containers/json") && is_started.load(Ordering::Relaxed);
+        let listed = || services.iter().map(container).collect::<Vec<_>>().join(",");
+        script(line).or_else(|| is_list.then(|| json(200, &format!("[{}]", listed()))))
+    })
+}
+
+#[test]
+fn a_job_that_has_ended_and_is_still_listed_as_running_is_done() {
+    let home = Home::new();
+    lay_out(
+        &home,
+        "
+services:
+  tea: {image: 'redis:7.4.5', restart: always, network_mode: none}
+  job: {image: 'redis:7.4.5', network_mode: none, depends_on: {tea: {condition: service_started}}}
+  coffee:
+    image: redis:7.4.5
+    restart: always
+    network_mode: none
+    depends_on: {job: {condition: service_completed_successfully}}
+",
+    );
+    let engine = running(&["tea", "job", "coffee"], |line| {
+        line.ends_with("/containers/job/json")
+            .then(|| json(200, r#"{"State":{"Running":false,"ExitCode":0}}"#))
+    });
+    let ran = engine.run(&home, &[&UP[..], &["--timeout", "20s", "--no-seed"]].concat());
+    assert_eq!(ran.code, Some(0), "{ran}");
+}
+
+#[test]
+fn a_network_that_the_engine_has_lost_count_of_is_told_and_hinders_nobody() {
+    let home = Home::new();
+    let file = "
+services: {tea: {image: 'redis:7.4.5', restart: always, networks: [inside]}}
+networks: {inside: {}}
+";
+    lay_out(&home, file);
+    let is_made = AtomicBool::new(false);
+    let engine = running(&["tea"], move |line| {
+        let network = r#"{"Name":"chefcito_inside","Id":"inside","Labels":{}}"#;
+        if line.starts_with("POST /networks/create") {
+            is_made.store(true, Ordering::Relaxed);
+        }
+        match line {
+            "DELETE /networks/inside" => Some(json(
+                403,
+                r#"{"message":"error while removing network: network chefcito_inside has active endpoints"}"#,
+            )),
+            "GET /networks/inside" => Some(json(200, network)),
+            _ if is_made.load(Ordering::Relaxed) => {
+                line.starts_with("GET /networks?").then(|| json(200, &format!("[{network}]")))
+            }
+            _ => None,
+        }
+    });
+    let up = engine.run(&home, &[&UP[..], &["--no-seed"]].concat());
+    assert_eq!(up.code, Some(0), "{up}");
+    insta::assert_snapshot!(engine.run(&home, &["down", "--volumes"]), @r"
+    $ chefcito down --volumes
+    stderr: warning: the engine keeps the network chefcito_inside for somebody who is gone; after a restart of the engine, `docker network rm chefcito_inside` removes it
+    stderr: `chefcito` is down
+    stderr: Its data are gone
+    exit code 0
+    ");
+    assert!(engine.asked().iter().any(|asked| asked.starts_with("DELETE /containers/tea")));
 }

@@ -177,7 +177,7 @@ async fn end(site: &Site<'_>, seen: &Seen) -> Result<()> {
 }
 
 /// Removes a network. Containers that are just going may hold it for a moment; what a crash of the engine left on it is taken
-/// off.
+/// off. Now and then an engine loses count, and keeps a network that nobody is on until it is restarted: that hinders nobody.
 ///
 /// # Errors
 /// [`CliError::Failed`] that names who holds it.
@@ -202,7 +202,15 @@ pub(super) async fn remove_network(site: &Site<'_>, network: &Named) -> Result<(
             sleep(TRY_EVERY).await;
             continue;
         }
-        let members = site.engine.members(network).await.unwrap_or_default();
+        let members = site.engine.members(network).await?;
+        if members.is_empty() {
+            site.output.warn(format_args!(
+                "the engine keeps the network {0} for somebody who is gone; after a restart of the engine, \
+                 `docker network rm {0}` removes it",
+                network.name
+            ));
+            return Ok(());
+        }
         let names: Vec<&str> = members.iter().map(|(_, name)| name.as_str()).collect();
         return Err(CliError::Failed {
             what: format!("the network {} is in use by {}", network.name, names.join(", ")),

@@ -22,12 +22,14 @@ use self::{
     deaths::{Deaths, Verdict},
 };
 use super::{
-    GATEWAY, labels, observed,
+    GATEWAY, labels,
+    observed::{self, Seen},
     site::Site,
     wanted::{Layout, WantedContainer},
     words::last_words,
 };
 use crate::{
+    blueprint::Restart,
     docker::{
         Engine,
         containers::State,
@@ -174,7 +176,7 @@ impl Wait<'_> {
         for seen in seen {
             let Some(wanted) = self.wanted.get(seen.name()) else { continue };
             self.names.insert(seen.id().to_owned(), seen.name().to_owned());
-            match seen.container.state {
+            match self.state(&seen, wanted).await? {
                 State::Exited { code: 0 } if wanted.is_job => {}
                 State::Exited { code } => return Err(self.ended(wanted, seen.id(), code).await),
                 _ if wanted.is_job => {
@@ -184,6 +186,21 @@ impl Wait<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Returns what a container is doing. The engine tells the end of a process before it enters that in its listing, so that one
+    /// whose end was just passed over may still be listed as running; a closer look waits for the entry. Only what ends once
+    /// and for all has to be looked at: all else comes again.
+    async fn state(&self, seen: &Seen, wanted: &WantedContainer) -> Result<State> {
+        let may_end = wanted.is_job || wanted.what.restart == Restart::No;
+        if !may_end || !matches!(seen.container.state, State::Running) {
+            return Ok(seen.container.state);
+        }
+        let inspected = self.site.engine.inspect_container(seen.id()).await?;
+        Ok(match inspected.is_running {
+            true => State::Running,
+            false => State::Exited { code: inspected.exit_code },
+        })
     }
 
     async fn ended(&self, wanted: &WantedContainer, id: &str, code: i64) -> CliError {

@@ -1,6 +1,6 @@
 //! What a namespace's workloads are doing, as the cluster tells it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{
     Stream, StreamExt,
@@ -206,4 +206,30 @@ impl Cluster {
         told.dedup();
         Ok(told)
     }
+
+    /// Returns which pods wait for something to mount that is not there, and the cluster's words for it.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(crate) async fn unmounted(
+        &self,
+        namespace: &str,
+    ) -> Result<BTreeMap<String, String>, ClusterError> {
+        let api: Api<Event> = Api::namespaced(self.client(), namespace);
+        let fields = "involvedObject.kind=Pod,type=Warning,reason=FailedMount";
+        let listed = api
+            .list(&ListParams::default().fields(fields))
+            .await
+            .map_err(self.could_not(|| "tell what can't be mounted".into()))?;
+        let told = listed.items.into_iter().filter_map(|event| {
+            let message = event.message.filter(|message| is_missing(message))?;
+            Some((event.involved_object.name?, message.trim().to_owned()))
+        });
+        Ok(told.collect())
+    }
+}
+
+/// Returns whether the cluster's words are about what somebody has to make first; what is only slow, it gets by itself.
+fn is_missing(message: &str) -> bool {
+    ["not found", "non-existent"].iter().any(|words| message.contains(words))
 }

@@ -13,6 +13,7 @@ mod labels;
 mod local;
 mod logs;
 mod made;
+mod mounts;
 mod plan;
 mod reach;
 mod rollout;

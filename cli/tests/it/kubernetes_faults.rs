@@ -170,6 +170,10 @@ fn a_rollout_that_can_t_come_right_ends_at_once_with_the_reason() {
             &["can't be pulled", "Back-off pulling image"][..],
         ),
         (Pods::without_secret("secrets"), &["secret \"secrets\" not found", "is missing"]),
+        (
+            Pods::without_mount("secrets"),
+            &["secret \"secrets\" not found", "FailedMount", "make the Secret"],
+        ),
         (waiting("InvalidImageName", "no"), &["is no name of an image"]),
         (waiting("RunContainerError", "exec: no such file"), &["exec: no such file"]),
         (crash, &["it ended 4 times, the last time with exit code 101", "giving up"]),

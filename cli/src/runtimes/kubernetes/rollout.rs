@@ -9,6 +9,7 @@ use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use tokio::time::{interval_at, sleep_until};
 
 use super::{
+    mounts,
     verdict::{self, Trouble, Verdict, is_owned},
     wanted::Wanted,
 };
@@ -29,6 +30,8 @@ use crate::{
 const STUCK_FOR_MAX: Duration = Duration::from_secs(20);
 /// How often it is told, off a terminal, what is still waited for.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+/// How often it is asked what pods lack that are not made yet.
+const ASK_EVERY: Duration = Duration::from_secs(2);
 /// How many of a pod's warnings are told.
 const WARNINGS_MAX: usize = 5;
 
@@ -60,8 +63,16 @@ impl Rollout<'_> {
         let mut watch = Watch::begin(self.cluster, self.namespace).await?;
         let mut stuck = Stuck::default();
         let mut done = BTreeSet::new();
+        let (mut asked, mut lacking) = (Instant::now(), BTreeMap::new());
         loop {
-            let verdicts = judge(wanted, watch.workloads());
+            let mut verdicts = judge(wanted, watch.workloads());
+            let unmade = mounts::unmade(watch.workloads());
+            if !unmade.is_empty() && asked.elapsed() >= ASK_EVERY {
+                asked = Instant::now();
+                // Whoever may not see events waits for this as for anything else.
+                lacking = self.cluster.unmounted(self.namespace).await.unwrap_or_default();
+            }
+            mounts::blame(&mut verdicts, &unmade, &lacking);
             if let Some((id, trouble)) = stuck.worst(&verdicts, Instant::now()) {
                 return Err(self.failed(id, trouble).await);
             }

@@ -50,6 +50,13 @@ impl Pods {
         Self::Waiting { reason: "CreateContainerConfigError", message }
     }
 
+    /// A Secret is missing that they mount: their own state does not tell.
+    pub(crate) fn without_mount(name: &str) -> Self {
+        let message =
+            format!("MountVolume.SetUp failed for volume \"{name}\" : secret \"{name}\" not found");
+        Self::Waiting { reason: "ContainerCreating", message }
+    }
+
     /// Returns whether they come to a node at all.
     pub(super) fn are_bound(&self) -> bool {
         !matches!(self, Self::Unschedulable { .. })
@@ -117,6 +124,10 @@ impl Pods {
     ) -> Value {
         let running = json!({"running": {"startedAt": seconds(now)}});
         match self {
+            Self::Waiting { reason: reason @ "ContainerCreating", .. } => {
+                let state = json!({"waiting": {"reason": reason}});
+                described(container, false, 0, state, json!({}))
+            }
             Self::Waiting { reason, message } => {
                 let state = json!({"waiting": {"reason": reason, "message": message}});
                 described(container, false, 0, state, json!({}))
@@ -162,6 +173,9 @@ impl Pods {
                 let why =
                     format!("Failed to pull image \"{}\": not found", image.unwrap_or_default());
                 vec![("kubelet", "Failed", why), ("kubelet", "BackOff", message.clone())]
+            }
+            Self::Waiting { reason: "ContainerCreating", message } => {
+                vec![("kubelet", "FailedMount", message.clone())]
             }
             Self::Waiting { message, .. } => {
                 vec![("kubelet", "Failed", format!("Error: {message}"))]

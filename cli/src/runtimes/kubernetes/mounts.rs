@@ -1,0 +1,85 @@
+//! Pods that wait for something to mount that is not there: their own state says only that they are being made.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+
+use super::verdict::{Trouble, Verdict};
+use crate::kubernetes::{objects::Id, workloads::Workloads};
+
+/// The label with the name of what runs a pod.
+const WORKLOAD: &str = "app.kubernetes.io/name";
+
+/// Returns the pods whose containers are still to be made, though a node has them, each with the name of its workload.
+pub(super) fn unmade(workloads: &Workloads) -> BTreeMap<String, String> {
+    let pods = workloads.pods();
+    let unmade = pods.iter().filter(|pod| is_unmade(pod));
+    let named = unmade.filter_map(|pod| {
+        let workload = pod.metadata.labels.as_ref()?.get(WORKLOAD)?;
+        Some((pod.metadata.name.clone()?, workload.clone()))
+    });
+    named.collect()
+}
+
+fn is_unmade(pod: &Pod) -> bool {
+    let is_creating = |container: &ContainerStatus| {
+        let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+        waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some("ContainerCreating"))
+    };
+    let containers =
+        pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    pod.metadata.deletion_timestamp.is_none() && containers.into_iter().any(is_creating)
+}
+
+/// Says of each workload that is not done which of its pods lacks what, in the cluster's words. It may still come.
+pub(super) fn blame(
+    verdicts: &mut BTreeMap<Id, Verdict>,
+    unmade: &BTreeMap<String, String>,
+    lacking: &BTreeMap<String, String>,
+) {
+    for (id, verdict) in verdicts {
+        let Verdict::NotYet(_) = verdict else { continue };
+        let mut own = unmade.iter().filter(|(_, workload)| **workload == id.name);
+        if let Some((pod, message)) = own.find_map(|(pod, _)| lacking.get_key_value(pod)) {
+            *verdict = Verdict::Stuck(Trouble {
+                pod: Some(pod.clone()),
+                container: None,
+                has_ended: false,
+                reason: format!("what it mounts is not there: {message}"),
+                hint: "make the Secret or ConfigMap that it names, or the key in it that is missing",
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_lacks_something_to_mount_is_blamed_and_nobody_else() {
+        let not_yet = || Verdict::NotYet("0 of 1 pods are ready".into());
+        let mut verdicts: BTreeMap<Id, Verdict> = [
+            (Id::new("Deployment", "board"), not_yet()),
+            (Id::new("Deployment", "kitchen"), not_yet()),
+            (Id::new("Deployment", "orders"), Verdict::Done),
+        ]
+        .into();
+        let text = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let unmade =
+            text(&[("board-1", "board"), ("kitchen-1", "kitchen"), ("orders-1", "orders")]);
+        let message = "secret \"secrets\" not found";
+        let lacking = text(&[("kitchen-1", message), ("orders-1", message), ("gone-1", message)]);
+        blame(&mut verdicts, &unmade, &lacking);
+        let stuck: Vec<_> = verdicts
+            .iter()
+            .filter_map(|(id, verdict)| match verdict {
+                Verdict::Stuck(trouble) => Some((id.name.as_str(), trouble.pod.as_deref())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(stuck, [("kitchen", Some("kitchen-1"))]);
+    }
+}

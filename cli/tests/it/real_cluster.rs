@@ -124,6 +124,13 @@ impl Real {
         ran
     }
 
+    /// Returns whether the gateway is reached at the node's own port.
+    fn is_at_the_node(&self) -> bool {
+        let record = self.home.state().join(&self.name).join("cluster.json");
+        let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+        record["is_forwarded"] == false
+    }
+
     /// Deletes all pods of a service, as `kubectl delete pod` does.
     fn delete_pods(&self, service: &str) {
         let record = self.home.state().join(&self.name).join("cluster.json");
@@ -230,11 +237,11 @@ fn a_real_cluster_serves_as_any_other_runtime() {
         it.must(&["restart", service]);
     }
     let figures = it.is_whole(ordering);
-    assert_eq!(
-        (&figures["pushed_back"], &figures["connections_lost"]),
-        (&0.into(), &0.into()),
-        "no request fails while everything is restarted: {figures}"
-    );
+    assert_eq!((&figures["failed"], &figures["pushed_back"]), (&0.into(), &0.into()), "{figures}");
+    // Through a port-forward, a connection ends with its pod, whatever the pod does; an order is sent again by its key.
+    if it.is_at_the_node() {
+        assert_eq!(figures["connections_lost"], 0, "while everything is restarted: {figures}");
+    }
 
     it.timed("down", |it| it.must(&["down"]));
 }

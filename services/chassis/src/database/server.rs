@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, fmt, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{net::lookup_host, time::timeout};
 use tokio_postgres::{
     Client, Config,
     config::{Host, SslMode},
@@ -15,9 +15,12 @@ use crate::tls::{self, Trust};
 /// How long a connection may take to be made.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
+/// How long the answer may take where a host is. What was asked before the network of a container was there is lost, and the
+/// system asks again by itself only after five seconds (resolv.conf(5)).
+const RESOLVE_MAX: Duration = Duration::from_secs(1);
+
 /// How long an address may take to take a connection, unless its URL says otherwise. Less than the second after which a system
-/// asks again by itself (RFC 6298): what was asked before the network of a container was there is lost, and only asking anew
-/// finds out in time that it is.
+/// asks again by itself (RFC 6298), for the same reason.
 const DIAL_MAX: Duration = Duration::from_millis(500);
 
 /// How long a server may be silent before it is asked for a sign of life, and how long it may leave one unanswered: a
@@ -46,6 +49,12 @@ pub enum ConnectError {
     /// Nobody answered in time.
     #[error("no answer within {CONNECT_MAX:?}")]
     Silent,
+    /// Nobody told in time where the server is.
+    #[error("no answer within {RESOLVE_MAX:?} to where `{host}` is")]
+    Unresolved {
+        /// The host.
+        host: String,
+    },
     /// The server is not trusted to be who it should be, or can't be spoken to in TLS.
     #[error("PostgreSQL at {address} is not trusted: {why}")]
     Distrusted {
@@ -113,6 +122,7 @@ impl Server {
     /// # Errors
     /// [`ConnectError`] if none could be made.
     pub async fn connect(&self) -> Result<Client, ConnectError> {
+        self.await_resolver().await?;
         let made = timeout(CONNECT_MAX, self.config.connect(self.tls.clone())).await;
         let (client, connection) =
             made.map_err(|_| ConnectError::Silent)?.map_err(|error| self.understood(error))?;
@@ -121,6 +131,15 @@ impl Server {
             let _ = connection.await;
         });
         Ok(client)
+    }
+
+    /// Returns when it can be told where the host is; what the answer is sees the library, which asks again.
+    async fn await_resolver(&self) -> Result<(), ConnectError> {
+        let Some(Host::Tcp(host)) = self.config.get_hosts().first() else { return Ok(()) };
+        match timeout(RESOLVE_MAX, lookup_host((host.as_str(), 0))).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ConnectError::Unresolved { host: host.clone() }),
+        }
     }
 
     fn understood(&self, error: tokio_postgres::Error) -> ConnectError {

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! CHEFCITO_TEST_CONTEXT=kind-test                        cargo test -p chefcito --test it real_cluster -- --nocapture
-//! CHEFCITO_TEST_KIND_IMAGE=kindest/node:v1.33.1          … needs the program kind, and an engine with the services' images
+//! CHEFCITO_TEST_KIND_IMAGE=kindest/node:v1.33.1          … needs the program kind, and an engine; the services' images are built
+//!                                                        if it has none, those of PostgreSQL and Redis it has, or pulls
 //! ```
 
 use std::{
@@ -69,6 +70,7 @@ impl Real {
         let up = ["up", "--runtime", "kubernetes", "--timeout", PATIENT, flag, &value];
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let up = up.map(ToOwned::to_owned).to_vec();
+        build_what_lacks();
         Some(Self { home: Home::new(), name, up, _turn: turn })
     }
 
@@ -187,6 +189,17 @@ impl Real {
         self.must(&["audit", "--timeout", "120s", "--ledger", &ledger]);
         figures
     }
+}
+
+/// Builds the services' images if the engine has none, as whoever runs the tests would by hand.
+fn build_what_lacks() {
+    let ours = ["image", "inspect", "chefcito-kitchen:dev"];
+    if Command::new("docker").args(ours).output().is_ok_and(|asked| asked.status.success()) {
+        return;
+    }
+    let mut build = Command::new(env!("CARGO_BIN_EXE_chefcito"));
+    let built = build.arg("build").current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    assert!(built.is_ok_and(|built| built.success()), "the images can't be built");
 }
 
 impl Drop for Real {

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::try_join_all;
-use tokio::time::sleep;
+use futures_util::future::{try_join, try_join_all};
+use tokio::{sync::mpsc, time::sleep};
 
 use super::{
     labels,
@@ -94,13 +94,25 @@ pub(super) async fn take_down(site: &Site<'_>, volumes: bool) -> Result<bool> {
     let label = labels::of_project(&site.project);
     let containers = observed::containers(&site.engine, &site.project).await?;
     let mut had_any = !containers.is_empty();
-    for wave in waves(&containers) {
-        let ends = wave.into_iter().map(async |seen| {
+    let [first, last] = waves(&containers);
+    // Closed when the last of the first wave has ended, though not all of it is removed by then.
+    let (ending, mut ended) = mpsc::channel::<()>(1);
+    let first = first.into_iter().map(|seen| (seen, ending.clone())).collect::<Vec<_>>();
+    drop(ending);
+    let first = first.into_iter().map(async |(seen, ending)| {
+        end(site, seen).await?;
+        drop(ending);
+        Ok(site.engine.remove_container(seen.id()).await?)
+    });
+    let last = async {
+        let _none = ended.recv().await;
+        let last = last.into_iter().map(async |seen| {
             end(site, seen).await?;
             Ok::<_, CliError>(site.engine.remove_container(seen.id()).await?)
         });
-        try_join_all(ends).await?;
-    }
+        try_join_all(last).await
+    };
+    try_join(try_join_all(first), last).await?;
     let networks = site.engine.networks(&label).await?;
     had_any |= !networks.is_empty();
     try_join_all(networks.iter().map(|network| remove_network(site, network))).await?;

@@ -97,20 +97,12 @@ pub(super) async fn take_down(site: &Site<'_>, volumes: bool) -> Result<bool> {
     let [first, last] = waves(&containers);
     // Closed when the last of the first wave has ended, though not all of it is removed by then.
     let (ending, mut ended) = mpsc::channel::<()>(1);
-    let first = first.into_iter().map(|seen| (seen, ending.clone())).collect::<Vec<_>>();
+    let first: Vec<_> =
+        first.into_iter().map(|seen| close(site, seen, Some(ending.clone()))).collect();
     drop(ending);
-    let first = first.into_iter().map(async |(seen, ending)| {
-        end(site, seen).await?;
-        drop(ending);
-        Ok(site.engine.remove_container(seen.id()).await?)
-    });
     let last = async {
         let _none = ended.recv().await;
-        let last = last.into_iter().map(async |seen| {
-            end(site, seen).await?;
-            Ok::<_, CliError>(site.engine.remove_container(seen.id()).await?)
-        });
-        try_join_all(last).await
+        try_join_all(last.into_iter().map(|seen| close(site, seen, None))).await
     };
     try_join(try_join_all(first), last).await?;
     let networks = site.engine.networks(&label).await?;
@@ -170,6 +162,13 @@ fn waves(containers: &[Seen]) -> [Vec<&Seen>; 2] {
 
 fn needed(containers: &[Seen]) -> Vec<&str> {
     containers.iter().flat_map(Seen::needs).map(|(name, _)| name).collect()
+}
+
+/// Ends a container and removes it. Lets go of `ending` in between.
+async fn close(site: &Site<'_>, seen: &Seen, ending: Option<mpsc::Sender<()>>) -> Result<()> {
+    end(site, seen).await?;
+    drop(ending);
+    Ok(site.engine.remove_container(seen.id()).await?)
 }
 
 /// Asks a container to end, and says so if it takes its time.

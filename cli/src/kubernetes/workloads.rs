@@ -1,6 +1,9 @@
 //! What a namespace's workloads are doing, as the cluster tells it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures_util::{
     Stream, StreamExt,
@@ -216,20 +219,58 @@ impl Cluster {
         namespace: &str,
     ) -> Result<BTreeMap<String, String>, ClusterError> {
         let api: Api<Event> = Api::namespaced(self.client(), namespace);
-        let fields = "involvedObject.kind=Pod,type=Warning,reason=FailedMount";
+        let fields = "involvedObject.kind=Pod";
         let listed = api
             .list(&ListParams::default().fields(fields))
             .await
             .map_err(self.could_not(|| "tell what can't be mounted".into()))?;
-        let told = listed.items.into_iter().filter_map(|event| {
-            let message = event.message.filter(|message| is_missing(message))?;
-            Some((event.involved_object.name?, message.trim().to_owned()))
-        });
-        Ok(told.collect())
+        Ok(lacking(listed.items))
     }
+}
+
+/// Returns which pods these events say to wait for a mount, and why. A pod whose image is seen to has all its mounts, whatever
+/// was said before.
+fn lacking(events: Vec<Event>) -> BTreeMap<String, String> {
+    let name = |event: &Event| event.involved_object.name.clone();
+    let is = |event: &Event, reasons: &[&str]| {
+        event.reason.as_deref().is_some_and(|reason| reasons.contains(&reason))
+    };
+    let mounted: BTreeSet<String> =
+        events.iter().filter(|event| is(event, &["Pulling", "Pulled"])).filter_map(name).collect();
+    let told = events.into_iter().filter(|event| is(event, &["FailedMount"])).filter_map(|event| {
+        let message = event.message.filter(|message| is_missing(message))?;
+        Some((event.involved_object.name?, message.trim().to_owned()))
+    });
+    told.filter(|(pod, _)| !mounted.contains(pod)).collect()
 }
 
 /// Returns whether the cluster's words are about what somebody has to make first; what is only slow, it gets by itself.
 fn is_missing(message: &str) -> bool {
     ["not found", "non-existent"].iter().any(|words| message.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ObjectReference;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_lacks_what_it_could_not_mount_until_its_image_is_seen_to() {
+        let event = |pod: &str, reason: &str, message: &str| Event {
+            involved_object: ObjectReference { name: Some(pod.into()), ..Default::default() },
+            reason: Some(reason.into()),
+            message: Some(message.into()),
+            ..Default::default()
+        };
+        let missing = "secret \"secrets\" not found";
+        let told = lacking(vec![
+            event("waits", "FailedMount", missing),
+            event("pulls", "FailedMount", missing),
+            event("pulls", "Pulling", "Pulling image"),
+            event("slow", "FailedMount", "timed out waiting for the condition"),
+            event("fine", "Pulled", "already present"),
+        ]);
+        assert_eq!(told, BTreeMap::from([("waits".to_owned(), missing.to_owned())]));
+    }
 }

@@ -1,7 +1,10 @@
 //! `down` and `stop`: found by label, so that they need no file and no state folder, and can be repeated if they were
 //! interrupted. What plain compose started under the same name is of the environment, too.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::{try_join, try_join_all};
 use tokio::{sync::mpsc, time::sleep};
@@ -9,10 +12,15 @@ use tokio::{sync::mpsc, time::sleep};
 use super::{
     labels,
     observed::{self, Seen},
+    ready::Watch,
     site::Site,
 };
 use crate::{
-    docker::{errors::EngineError, networks::Named},
+    docker::{
+        errors::EngineError,
+        events::{Action, Event},
+        networks::Named,
+    },
     error::{CliError, Result},
     output::Output,
     progress::Waiting,
@@ -92,21 +100,29 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
 /// What the engine refuses.
 pub(super) async fn take_down(site: &Site<'_>, volumes: bool) -> Result<bool> {
     let label = labels::of_project(&site.project);
+    let mut watch = Watch::begin(&site.engine, &site.project);
     let containers = observed::containers(&site.engine, &site.project).await?;
     let mut had_any = !containers.is_empty();
     let [first, last] = waves(&containers);
     // Closed when the last of the first wave has ended, though not all of it is removed by then.
-    let (ending, mut ended) = mpsc::channel::<()>(1);
-    let first: Vec<_> =
-        first.into_iter().map(|seen| close(site, seen, Some(ending.clone()))).collect();
+    let (ending, mut off) = mpsc::channel::<()>(1);
+    let closing: Vec<_> =
+        first.iter().map(|seen| close(site, seen, Some(ending.clone()))).collect();
     drop(ending);
-    let last = async {
-        let _none = ended.recv().await;
+    let first_closed = async {
+        try_join_all(closing).await?;
+        remove_empty_networks(site, &label).await
+    };
+    let last_closed = async {
+        tokio::select! {
+            _none = off.recv() => {}
+            () = deaths(&mut watch, &first) => {}
+        }
         try_join_all(last.into_iter().map(|seen| close(site, seen, None))).await
     };
-    try_join(try_join_all(first), last).await?;
+    let (had_empty, _) = try_join(first_closed, last_closed).await?;
     let networks = site.engine.networks(&label).await?;
-    had_any |= !networks.is_empty();
+    had_any |= had_empty || !networks.is_empty();
     try_join_all(networks.iter().map(|network| remove_network(site, network))).await?;
     if volumes {
         let volumes = site.engine.volumes(&label).await?;
@@ -162,6 +178,39 @@ fn waves(containers: &[Seen]) -> [Vec<&Seen>; 2] {
 
 fn needed(containers: &[Seen]) -> Vec<&str> {
     containers.iter().flat_map(Seen::needs).map(|(name, _)| name).collect()
+}
+
+/// Waits until the engine has told of the end of each of these that runs: it does so before it takes them off their networks,
+/// one after the other, and answers whoever asked it to stop them only after that. Never returns if it tells no more.
+async fn deaths(watch: &mut Watch, containers: &[&Seen]) {
+    let up = containers.iter().filter(|seen| seen.container.state.is_up());
+    let mut up: BTreeSet<&str> = up.map(|seen| seen.id()).collect();
+    while !up.is_empty() {
+        match watch.next().await {
+            Some(Event { action: Action::Die { .. }, id, .. }) => {
+                up.remove(id.as_str());
+            }
+            Some(_) => {}
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Removes the networks that nobody is on any more, and returns whether there were any.
+async fn remove_empty_networks(site: &Site<'_>, label: &str) -> Result<bool> {
+    let networks = site.engine.networks(label).await?;
+    let removals = networks.iter().map(|network| async move {
+        if !site.engine.members(network).await?.is_empty() {
+            return Ok(false);
+        }
+        match site.engine.remove_network(network).await {
+            // Somebody has come in between; whoever it is gets named when all else is gone.
+            Err(error) if is_in_use(&error) => Ok(false),
+            removed => removed.map(|()| true),
+        }
+    });
+    let removed = try_join_all(removals).await?;
+    Ok(removed.contains(&true))
 }
 
 /// Ends a container and removes it. Lets go of `ending` in between.

@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use super::{
     Cluster,
     errors::ClusterError,
+    forward::is_ready,
     objects::{Id, Object},
 };
 
@@ -72,6 +73,20 @@ impl Cluster {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Removes the pods of an object that are not ready, for others to be made in their place.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(crate) async fn remove_unready_pods(
+        &self,
+        object: &Object,
+        namespace: &str,
+    ) -> Result<(), ClusterError> {
+        let maker = self.found(object, namespace).await?.and_then(|found| found.uid());
+        let pods = self.made_by::<Pod>(&maker.into_iter().collect(), namespace).await?;
+        self.delete_each(pods.iter().filter(|pod| !is_ready(pod)), namespace).await
     }
 
     /// Returns the object as it is. Something of the same name that is another by now is none.

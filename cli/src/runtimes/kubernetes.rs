@@ -1,6 +1,7 @@
 //! The runtime of pods: what the manifests lay out, in a namespace of a cluster. What there is is observed by label, the
 //! cluster itself says what would become of it, and only what differs is applied.
 
+mod again;
 mod apply;
 mod change;
 mod claim;

@@ -8,7 +8,10 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
-use kube::{Api, api::PostParams};
+use kube::{
+    Api,
+    api::{Patch, PostParams},
+};
 use serde_json::json;
 
 use crate::{
@@ -194,6 +197,29 @@ fn a_rollout_that_can_t_come_right_ends_at_once_with_the_reason() {
 }
 
 #[test]
+fn what_was_mended_outside_of_the_manifests_is_tried_again_at_once() {
+    let Some(it) = Restaurant::prepare("mended") else { return };
+    let up = [&UP[..], &["--port", "0", "--timeout", "5m"]].concat();
+    let cases = [
+        ("kitchen", Pods::without_image("chefcito-kitchen:c-1"), "deployment/kitchen"),
+        ("postgres", Pods::without_image("postgres:17.6"), "statefulset/postgres"),
+        ("roles", Pods::Crashing { exit_code: 1, restarts: 0 }, "job/roles"),
+    ];
+    for (service, pods, workload) in cases {
+        it.cluster.new_pods_become(service, pods);
+        it.must(&["down"]);
+        let ran = it.run(&up);
+        told(&ran, 1, &[&format!("{workload} did not come up")]);
+        it.cluster.new_pods_become(service, Pods::Ready);
+        let foreseen = it.must(&[&up[..], &["--dry-run"]].concat());
+        assert!(foreseen.stdout.contains(&format!("try {workload} again: it")), "{foreseen}");
+        it.must(&up);
+        let again = it.must(&[&up[..], &["--dry-run"]].concat());
+        assert!(again.stderr.contains("Nothing to do"), "{again}");
+    }
+}
+
+#[test]
 fn a_pod_that_no_node_takes_is_waited_for_a_while() {
     let Some(it) = Restaurant::prepare("unschedulable") else { return };
     let message = "0/1 nodes are available: 1 Insufficient memory.".to_owned();
@@ -241,6 +267,13 @@ fn a_quota_is_named() {
     });
     let ran = it.run(&[&UP[..], &["--port", "0", "--timeout", "60s"]].concat());
     told(&ran, 1, &["did not come up", "exceeded quota: small", "larger quota"]);
+
+    it.cluster.ask(async |client| {
+        let quotas: Api<ResourceQuota> = Api::namespaced(client, name);
+        let larger = Patch::Merge(json!({"spec": {"hard": {"pods": "100"}}}));
+        quotas.patch("small", &Default::default(), &larger).await.unwrap();
+    });
+    it.must(&[&UP[..], &["--port", "0", "--timeout", "60s"]].concat());
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use contracts::Timestamp;
+use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
+use serde_json::json;
 
 use super::{
     plan::{Forecast, Step},
@@ -25,6 +27,10 @@ use crate::{
 const ASKED_MAX: usize = 16;
 /// How long an object may take to go: its pods end first.
 const GOING_WAIT_MAX: Duration = Duration::from_secs(60);
+/// The annotation that makes pods anew, as `kubectl rollout restart` sets it.
+const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+/// Who sets it: another than applies the manifests, so that applying them does not take it back.
+const RESTARTER: &str = "chefcito-restart";
 
 /// Where a plan is carried out.
 #[derive(Clone, Copy, Debug)]
@@ -75,9 +81,11 @@ impl Applying<'_> {
             match step {
                 Step::Create { id } | Step::Change { id, .. } => touched.insert(id),
                 Step::Replace { id } => touched.insert(id) && replaced.insert(id),
-                Step::Push { .. } | Step::Load { .. } | Step::Remove { .. } | Step::AwaitReady => {
-                    false
-                }
+                Step::Push { .. }
+                | Step::Load { .. }
+                | Step::Remove { .. }
+                | Step::Retry { .. }
+                | Step::AwaitReady => false,
             };
         }
         for wave in wanted.waves() {
@@ -94,7 +102,37 @@ impl Applying<'_> {
             let all = stream::iter(applied).buffer_unordered(ASKED_MAX);
             all.try_collect::<()>().await?;
         }
-        Ok(())
+        let retried = wanted.objects().filter(|object| {
+            steps.iter().any(|step| matches!(step, Step::Retry { id, .. } if *id == object.id()))
+        });
+        try_join_all(retried.map(|object| self.retry(object))).await.map(drop)
+    }
+
+    /// Makes pods of an object anew that can't come right by waiting.
+    async fn retry(&self, object: &Object) -> Result<()> {
+        self.output.detail(format_args!("try {} again", object.id()));
+        match object.kind() {
+            "Job" => {
+                self.remove(&[object]).await?;
+                let how = How { dry_run: false, force: self.force };
+                self.cluster.apply(object, self.namespace, how).await?;
+                Ok(())
+            }
+            "StatefulSet" => Ok(self.cluster.remove_unready_pods(object, self.namespace).await?),
+            // Pods that it could not make it would ask for later and later.
+            _ => self.restart(object).await,
+        }
+    }
+
+    /// Makes all pods of an object anew, one after the other, as `kubectl rollout restart` does.
+    ///
+    /// # Errors
+    /// What the cluster refuses.
+    pub(super) async fn restart(&self, object: &Object) -> Result<()> {
+        let restarted = json!({"spec": {"template": {"metadata": {"annotations": {
+            RESTARTED_AT: Timestamp::now().to_string(),
+        }}}}});
+        Ok(self.cluster.merge(object, self.namespace, &restarted, RESTARTER).await?)
     }
 
     /// Removes what the steps say.

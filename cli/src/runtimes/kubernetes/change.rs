@@ -5,8 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contracts::Timestamp;
-use serde_json::json;
+use futures_util::future::try_join_all;
 
 use super::{rollout::Rollout, secrets, site::Site, up::up};
 use crate::{
@@ -19,11 +18,6 @@ use crate::{
     signals::Signals,
     state::Environment,
 };
-
-/// The annotation that makes pods anew, as `kubectl rollout restart` sets it.
-const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
-/// Who sets it: another than applies the manifests, so that applying them does not take it back.
-const MANAGER: &str = "chefcito-restart";
 
 /// Starts what was stopped.
 ///
@@ -97,12 +91,8 @@ async fn restart_pods(
         .iter()
         .map(|service| workload(service, &observed, &site))
         .collect::<Result<_>>()?;
-    let restarted = json!({"spec": {"template": {"metadata": {"annotations": {
-        RESTARTED_AT: Timestamp::now().to_string(),
-    }}}}});
-    for object in &meant {
-        site.cluster.merge(object, &site.namespace, &restarted, MANAGER).await?;
-    }
+    let applying = site.applying();
+    try_join_all(meant.iter().map(|object| applying.restart(object))).await?;
     let rollout = Rollout {
         cluster: &site.cluster,
         namespace: &site.namespace,

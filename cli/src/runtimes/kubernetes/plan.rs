@@ -51,8 +51,32 @@ pub(crate) enum Step {
         /// What it is called.
         id: Id,
     },
+    /// Make the pods anew of what can't come right by waiting.
+    Retry {
+        /// What it is called.
+        id: Id,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Wait until everything is ready.
     AwaitReady,
+}
+
+impl Step {
+    /// Returns whether it makes all pods of that object anew. A StatefulSet does not while one of them is not ready, whatever
+    /// changes in it.
+    ///
+    /// <https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback>
+    pub(super) fn makes_pods_of(&self, it: &Id) -> bool {
+        match self {
+            Self::Create { id } | Self::Replace { id } => id == it,
+            Self::Change { id, changes } => {
+                let is_of_pods = |change: &Change| change.field.starts_with("spec.template.");
+                id == it && id.kind == "Deployment" && changes.iter().any(is_of_pods)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Step {
@@ -76,6 +100,7 @@ impl fmt::Display for Step {
             Self::Remove { id } => {
                 write!(formatter, "remove {id}: the manifests have it no more")
             }
+            Self::Retry { id, why } => write!(formatter, "try {id} again: {why}"),
             Self::AwaitReady => formatter.write_str("wait until everything is ready"),
         }
     }

@@ -170,7 +170,8 @@ impl Stuck {
     }
 }
 
-fn judge(wanted: &Wanted, workloads: &Workloads) -> BTreeMap<Id, Verdict> {
+/// Returns how far each workload is.
+pub(super) fn judge(wanted: &Wanted, workloads: &Workloads) -> BTreeMap<Id, Verdict> {
     let pods = workloads.pods();
     let pods: Vec<&Pod> = pods.iter().map(AsRef::as_ref).collect();
     let sets = workloads.replica_sets();

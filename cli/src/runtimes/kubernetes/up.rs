@@ -8,6 +8,7 @@ use std::{
 use tokio::time::sleep;
 
 use super::{
+    again::add_retries,
     apply::Applying,
     forwarder,
     images::{Delivery, Loads},
@@ -157,7 +158,8 @@ async fn prospect(
     let forecasts = applying.forecasts(&objects, &observed).await?;
     let loads = delivery.lacking(&objects, site.cluster.maker()).await?;
     let load = loads.names().into_iter().map(|image| Step::Load { image: image.to_owned() });
-    let steps = load.chain(plan(&objects, &observed, &forecasts)).collect();
+    let mut steps = load.chain(plan(&objects, &observed, &forecasts)).collect();
+    add_retries(site, &objects, &observed, &mut steps).await?;
     Ok(Prospect { observed, objects, loads, steps })
 }
 

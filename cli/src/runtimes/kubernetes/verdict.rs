@@ -225,6 +225,10 @@ fn of_pod(pod: &Pod) -> Option<Verdict> {
 /// Returns why a container will not come up by waiting, what to try, and whether it has run.
 fn hopeless(container: &ContainerStatus) -> Option<(String, &'static str, bool)> {
     let state = container.state.as_ref()?;
+    if state.running.is_some() {
+        // Whatever ended it before, it has been started again.
+        return None;
+    }
     let ended =
         state.terminated.as_ref().or_else(|| container.last_state.as_ref()?.terminated.as_ref());
     if let Some(ended) = ended.filter(|ended| ended.reason.as_deref() == Some("OOMKilled")) {

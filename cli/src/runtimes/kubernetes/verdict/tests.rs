@@ -140,9 +140,12 @@ fn too_little_memory_is_named_as_such() {
     let mut status = waiting("CrashLoopBackOff", "", 1);
     status["containerStatuses"][0]["lastState"] =
         json!({"terminated": {"reason": "OOMKilled", "exitCode": 137}});
-    let trouble = hopeless(judged(now, &[&pod("new", status)]));
+    let trouble = hopeless(judged(now.clone(), &[&pod("new", status.clone())]));
     assert_eq!(trouble.reason, "it needs more memory than its limit (exit code 137)");
     assert!(trouble.has_ended);
+    // It ran out of memory once, and runs again.
+    status["containerStatuses"][0]["state"] = json!({"running": {}});
+    assert_eq!(not_yet(&judged(now, &[&pod("new", status)])), "1 of 2 new pods are made");
 }
 
 #[test]

@@ -149,6 +149,16 @@ pub(crate) struct ClusterSettings {
     pub(crate) push: Option<String>,
 }
 
+impl ClusterSettings {
+    /// Stays with the cluster and the registry of before, unless another is asked for.
+    pub(crate) fn stay_with(&mut self, before: Self) {
+        if self.context.is_none() || self.context == before.context {
+            self.context = before.context;
+            self.push = self.push.take().or(before.push);
+        }
+    }
+}
+
 impl Settings {
     /// Returns, for each setting that differs from what runs, its name, what is and what is wanted. A port that was not
     /// asked for is any port.

@@ -65,7 +65,7 @@ pub(crate) struct UpArgs {
     /// Build the images first (not when embedded)
     #[arg(long)]
     build: bool,
-    /// Context of a cluster that is there [default: a kind cluster of ours, made if it is not there]
+    /// Context of a cluster that is there [default: where it is or has its data; else a kind cluster of ours]
     #[arg(long, value_name = "NAME", env = "CHEFCITO_CONTEXT", help_heading = "On a cluster")]
     context: Option<String>,
     /// Image of the node, if a kind cluster has to be made [default: kind's own]

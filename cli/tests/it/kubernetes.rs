@@ -143,6 +143,22 @@ fn the_way_to_the_gateway_outlives_its_pods_and_itself() {
 }
 
 #[test]
+fn the_cluster_that_was_named_once_is_remembered() {
+    let Some(it) = Restaurant::open("named") else { return };
+    const AGAIN: [&str; 3] = ["up", "--runtime", "kubernetes"];
+    it.must(&[&AGAIN[..], &["--stoves", "9"]].concat());
+    it.must(&["down"]);
+    let again = it.must(&AGAIN);
+    assert!(again.stderr.contains("of owner)"), "its data are there: {again}");
+    it.must(&["down"]);
+    it.must(&["down", "--volumes"]);
+    let left = it
+        .cluster
+        .ask(async |client| Api::<Namespace>::all(client).get_opt(&it.cluster.name).await.unwrap());
+    assert!(left.is_none(), "{left:?}");
+}
+
+#[test]
 fn fields_that_somebody_else_has_set_are_theirs_until_taken_over() {
     let Some(it) = Restaurant::open("fields") else { return };
     patch(&it.cluster, "kitchen", json!({"spec": {"replicas": 5}}));

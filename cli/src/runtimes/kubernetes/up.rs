@@ -77,14 +77,17 @@ pub(crate) async fn up(
     shown
 }
 
-/// Returns what is to be reached. What was scaled stays so.
+/// Returns what is to be reached. What was scaled stays so; and unless it is said otherwise, it is on the cluster that has it, or
+/// has its data since the last `down`.
 fn settings(wanted: &Wanted, environment: &Environment) -> Result<Settings> {
     runtimes::refuse_another(wanted.settings.runtime, environment)?;
     let mut settings = wanted.settings.clone();
     if let Some(last) = environment.last_settings()? {
         let meant = std::mem::replace(&mut settings.replicas, last.replicas);
         settings.replicas.extend(meant);
-        settings.cluster.push = settings.cluster.push.or(last.cluster.push);
+    }
+    if let Some(former) = environment.former_settings()? {
+        settings.cluster.stay_with(former.cluster);
     }
     Ok(settings)
 }

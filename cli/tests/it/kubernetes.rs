@@ -128,18 +128,43 @@ fn the_way_to_the_gateway_outlives_its_pods_and_itself() {
     assert_eq!(ran.code, Some(0), "{ran}");
     assert!(ran.stdout.contains("200 accepted, 200 delivered"), "{ran}");
 
-    let forwarder = || {
-        let text = std::fs::read_to_string(it.folder().join("forward.lock")).unwrap();
-        text.trim().parse::<i32>().unwrap()
-    };
-    let first = forwarder();
+    let first = forwarder(&it);
     kill("-KILL", first);
     wait_until("it is gone", || !lives(first));
     it.must(&["order"]);
-    let second = forwarder();
+    let second = forwarder(&it);
     assert_ne!(second, first, "another takes its place");
     it.must(&["down"]);
     wait_until("it ends with the house", || !lives(second));
+}
+
+/// The process that says in its lock file that it is the way to the gateway.
+fn forwarder(it: &Restaurant) -> i32 {
+    let text = std::fs::read_to_string(it.folder().join("forward.lock")).unwrap();
+    text.lines().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_way_moves_to_another_port_when_asked() {
+    let Some(it) = Restaurant::open("port") else { return };
+    let first = forwarder(&it);
+    let port = crate::api_server::free_port();
+    let moved = it.must(&[&UP[..], &["--port", &port.to_string()]].concat());
+    assert_eq!(moved.stdout, format!("http://127.0.0.1:{port}\n"));
+    assert!(!lives(first), "nobody comes by the former port any more");
+    it.must(&["order", "--count", "3"]);
+    let second = forwarder(&it);
+    assert!(it.must(&UP).stderr.contains("Already up"));
+    assert_eq!(forwarder(&it), second, "what leads there already stays");
+
+    // An `up` that ended before it had moved the way leaves that to whoever comes next.
+    let record = it.folder().join("cluster.json");
+    let next = crate::api_server::free_port();
+    let text = std::fs::read_to_string(&record).unwrap();
+    std::fs::write(record, text.replace(&port.to_string(), &next.to_string())).unwrap();
+    it.must(&["order"]);
+    assert!(!lives(second));
+    assert!(TcpStream::connect(("127.0.0.1", next)).is_ok());
 }
 
 #[test]

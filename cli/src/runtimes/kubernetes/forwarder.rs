@@ -38,16 +38,18 @@ const POD_WAIT_MAX: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long it may take to end.
 const END_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How often it is looked whether it has ended.
+const LOOK_WHETHER_ENDED_EVERY: Duration = Duration::from_millis(5);
 
 /// Listens, and carries everything to the gateway, until it is ended.
 ///
 /// # Errors
 /// [`CliError::PortTaken`], or whatever keeps it from beginning.
 pub(crate) async fn forward(environment: &Environment) -> Result<()> {
-    // Never closed by hand: only the end of the process lets go of it.
-    std::mem::forget(lock(environment)?);
     let record = environment.cluster()?;
     let record = record.ok_or_else(|| CliError::NotRunning { name: environment.name().clone() })?;
+    // Never closed by hand: only the end of the process lets go of it.
+    std::mem::forget(lock(environment, &record)?);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, record.port)).await;
     let listener = listener.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => CliError::PortTaken { port: record.port, holder: None },
@@ -125,18 +127,26 @@ impl Way {
 /// As [`ensure`].
 pub(crate) fn find_way(environment: &Environment) -> Result<()> {
     match environment.cluster()? {
-        Some(record) if record.is_forwarded => ensure(environment, record.port),
+        Some(record) if record.is_forwarded => ensure(environment, &record),
         _ => Ok(()),
     }
 }
 
-/// Starts the process in the background unless it runs, and returns when it listens.
+/// Starts the process in the background unless it runs, and returns when it listens. One that leads from another port, or to
+/// another cluster, is ended first.
 ///
 /// # Errors
 /// [`CliError::PortTaken`], or why it did not start.
-pub(super) fn ensure(environment: &Environment, port: u16) -> Result<()> {
-    if holder(environment)?.is_some() {
-        return Ok(());
+pub(super) fn ensure(environment: &Environment, record: &ClusterRecord) -> Result<()> {
+    let port = record.port;
+    let since = Instant::now();
+    while let Some(holder) = holder(environment)? {
+        match holder.leads {
+            Some(leads) if leads == leads_as(record) => return Ok(()),
+            Some(_) => ask_to_end(holder.pid, since)?,
+            None => give_up_after(since)?,
+        }
+        std::thread::sleep(LOOK_WHETHER_ENDED_EVERY);
     }
     let path = environment.logs().join("forward.log");
     let log = OpenOptions::new()
@@ -184,21 +194,44 @@ pub(super) fn ensure(environment: &Environment, port: u16) -> Result<()> {
 /// [`CliError::Failed`] if it does not end.
 pub(crate) async fn end(environment: &Environment) -> Result<()> {
     let since = Instant::now();
-    while let Some(pid) = holder(environment)? {
-        let end = if since.elapsed() < END_WAIT_MAX { process::terminate } else { process::kill };
-        if let Some(pid) = pid {
-            end(pid).map_err(CliError::io(|| format!("end the process {pid}")))?;
-        }
-        if since.elapsed() > END_WAIT_MAX * 2 {
-            return Err(CliError::failed("the process that forwards to the gateway does not end"));
-        }
-        sleep(Duration::from_millis(5)).await;
+    while let Some(holder) = holder(environment)? {
+        ask_to_end(holder.pid, since)?;
+        sleep(LOOK_WHETHER_ENDED_EVERY).await;
     }
     Ok(())
 }
 
-/// Returns whether the process runs, and which it is: the lock tells, not the number in it.
-fn holder(environment: &Environment) -> Result<Option<Option<u32>>> {
+/// Asks the process to end, and insists if it was asked long ago.
+fn ask_to_end(pid: Option<u32>, since: Instant) -> Result<()> {
+    let end = if since.elapsed() < END_WAIT_MAX { process::terminate } else { process::kill };
+    if let Some(pid) = pid {
+        end(pid).map_err(CliError::io(|| format!("end the process {pid}")))?;
+    }
+    give_up_after(since)
+}
+
+fn give_up_after(since: Instant) -> Result<()> {
+    if since.elapsed() > END_WAIT_MAX * 2 {
+        return Err(CliError::failed("the process that forwards to the gateway does not end"));
+    }
+    Ok(())
+}
+
+/// The process, as its lock file tells of it.
+struct Holder {
+    pid: Option<u32>,
+    /// From where to where it leads; nothing for one that has just come, and has not written it yet.
+    leads: Option<String>,
+}
+
+/// Returns from where to where the process is to lead.
+fn leads_as(record: &ClusterRecord) -> String {
+    let context = record.place.context.as_deref().unwrap_or_default();
+    format!("{} to {} {context}", record.port, record.server)
+}
+
+/// Returns whether the process runs, and which it is: the lock tells, not what is written in it.
+fn holder(environment: &Environment) -> Result<Option<Holder>> {
     let path = environment.forward_lock();
     let mut file = match File::open(&path) {
         Ok(file) => file,
@@ -210,10 +243,13 @@ fn holder(environment: &Environment) -> Result<Option<Option<u32>>> {
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            // One that has just come has not written it yet.
-            let read = file.read_to_string(&mut pid);
-            Ok(Some(read.ok().and_then(|_| pid.trim().parse().ok())))
+            let mut text = String::new();
+            let _unreadable = file.read_to_string(&mut text);
+            let mut lines = text.lines();
+            let pid = lines.next().and_then(|pid| pid.trim().parse().ok());
+            // One of an older version says only who it is.
+            let leads = pid.map(|_| lines.next().unwrap_or_default().to_owned());
+            Ok(Some(Holder { pid, leads }))
         }
         Err(TryLockError::Error(source)) => {
             Err(CliError::Io { what: format!("lock {}", path.display()), source })
@@ -221,7 +257,7 @@ fn holder(environment: &Environment) -> Result<Option<Option<u32>>> {
     }
 }
 
-fn lock(environment: &Environment) -> Result<File> {
+fn lock(environment: &Environment, record: &ClusterRecord) -> Result<File> {
     let path = environment.forward_lock();
     let broken = |source| CliError::Io { what: format!("lock {}", path.display()), source };
     let mut options = OpenOptions::new();
@@ -237,7 +273,8 @@ fn lock(environment: &Environment) -> Result<File> {
     let write = |file: &mut File| {
         file.set_len(0)?;
         file.rewind()?;
-        writeln!(file, "{}", std::process::id())
+        // At once, so that nobody reads a part of it.
+        file.write_all(format!("{}\n{}\n", std::process::id(), leads_as(record)).as_bytes())
     };
     write(&mut file).map_err(broken)?;
     Ok(file)

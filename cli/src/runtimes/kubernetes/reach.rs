@@ -25,7 +25,7 @@ const PORTS_TRIED_MAX: u16 = 100;
 /// How often the gateway is asked.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
-/// Returns the port on loopback: the one that it has or that the cluster maps, the one asked for, or a free one.
+/// Returns the port on loopback: the one asked for, or else the one that it has or that the cluster maps, or a free one.
 ///
 /// # Errors
 /// [`CliError::PortTaken`] if somebody else has the one asked for.
@@ -35,24 +35,32 @@ pub(super) fn choose_port(
     mapped: Option<u16>,
 ) -> Result<u16> {
     let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    let has = environment.cluster()?.map(|record| record.port).or(mapped);
-    match (settings.port, has) {
-        (None | Some(0), Some(port)) => Ok(port),
-        (Some(asked), Some(port)) if asked == port => Ok(port),
-        (Some(0), None) => {
+    let has = environment.cluster()?.map(|record| record.port);
+    if let Some(port) = leads_already(settings.port, has, mapped) {
+        return Ok(port);
+    }
+    match settings.port {
+        Some(0) => {
             let bound =
                 TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|one| one.local_addr());
             Ok(bound.map_err(CliError::io(|| "find a free port".into()))?.port())
         }
-        (Some(asked), _) if is_free(asked) => Ok(asked),
-        (Some(asked), _) => {
+        Some(asked) if is_free(asked) => Ok(asked),
+        Some(asked) => {
             let holder = process::port_holder(asked).map(|holder| holder.to_string());
             Err(CliError::PortTaken { port: asked, holder })
         }
-        (None, None) => (PORT_DEFAULT..PORT_DEFAULT + PORTS_TRIED_MAX)
+        None => (PORT_DEFAULT..PORT_DEFAULT + PORTS_TRIED_MAX)
             .find(|port| is_free(*port))
             .ok_or(CliError::PortTaken { port: PORT_DEFAULT, holder: None }),
     }
+}
+
+/// Returns the port that will do and leads to the gateway already, so that nobody else has it: the one that the environment has,
+/// or the one that the cluster maps, if it is asked for or none is.
+fn leads_already(asked: Option<u16>, has: Option<u16>, mapped: Option<u16>) -> Option<u16> {
+    let asked = asked.filter(|port| *port != 0);
+    has.into_iter().chain(mapped).find(|port| asked.is_none_or(|asked| asked == *port))
 }
 
 /// Writes down where the environment is. What runs unchanged keeps its time.
@@ -111,5 +119,21 @@ pub(super) async fn await_answer(
             return Err(CliError::NotReady { waited: wait_max, reason: last });
         }
         sleep(ASK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_leads_there_already_is_taken_by_nobody_else() {
+        assert_eq!(leads_already(None, None, None), None);
+        assert_eq!(leads_already(None, None, Some(7373)), Some(7373));
+        assert_eq!(leads_already(Some(0), Some(8080), Some(7373)), Some(8080), "it has one");
+        assert_eq!(leads_already(Some(8080), Some(8080), Some(7373)), Some(8080));
+        let back = leads_already(Some(7373), Some(8080), Some(7373));
+        assert_eq!(back, Some(7373), "the cluster maps it as before");
+        assert_eq!(leads_already(Some(9090), Some(8080), Some(7373)), None);
     }
 }

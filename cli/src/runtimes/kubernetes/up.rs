@@ -210,8 +210,9 @@ async fn bring_up(
     };
     rollout.wait(&prospect.objects).await?;
     applying.prune(&prospect.steps, &prospect.observed).await?;
-    if record.is_forwarded {
-        forwarder::ensure(environment, port)?;
+    match record.is_forwarded {
+        true => forwarder::ensure(environment, &record)?,
+        false => forwarder::end(environment).await?,
     }
     await_answer(environment, port, since, wanted.timeout, output).await?;
     let took = began.elapsed();

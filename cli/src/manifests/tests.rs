@@ -107,7 +107,14 @@ fn terraform_makes_the_place_and_every_secret_that_is_asked_for() {
     let services = made.split_once("services = [").unwrap().1.split_once(']').unwrap().0;
     for (overlay, folder) in [(Overlay::Staging, "staging"), (Overlay::Production, "production")] {
         let objects = objects(overlay);
-        let namespace = objects.iter().find(|one| one.kind() == "Namespace").unwrap().name();
+        let namespace = objects.iter().find(|one| one.kind() == "Namespace").unwrap();
+        for (label, value) in namespace.value()["metadata"]["labels"].as_object().unwrap() {
+            if label.starts_with("pod-security.kubernetes.io/") {
+                let line = place.lines().find(|line| line.contains(label));
+                assert!(line.is_some_and(|line| line.ends_with(&format!("= {value}"))), "{label}");
+            }
+        }
+        let namespace = namespace.name();
         let root = read(&format!("{folder}/main.tf"));
         let line = root.lines().find(|line| line.trim_start().starts_with("namespace "));
         assert!(line.unwrap().ends_with(&format!("= \"{namespace}\"")), "{line:?}");

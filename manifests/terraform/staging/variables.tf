@@ -67,7 +67,7 @@ variable "context" {
 }
 
 variable "secrets_version" {
-  description = "Raise it to make all secrets anew; then delete the Job roles, deploy, and restart the services: till then they keep the old ones"
+  description = "Raise it to make all secrets anew: the README says what has to follow at once"
   type        = number
   default     = 1
 

@@ -7,7 +7,7 @@ use k8s_openapi::{
     api::{core::v1::Pod, networking::v1::NetworkPolicy},
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Overlay, objects, pods, root};
 use crate::{blueprint::Source, kustomize::Object};
@@ -194,6 +194,37 @@ fn elsewhere_the_same_is_allowed_but_for_what_is_not_there() {
         .collect();
     for overlay in [Overlay::Staging, Overlay::Production] {
         assert_eq!(of_policies(&objects(overlay)), expected, "{overlay:?}");
+    }
+}
+
+/// Returns who may leave for where, beyond the pods of the environment, and at which ports: a line each.
+fn of_the_outside(objects: &[Object]) -> String {
+    let policies = Policies::of(objects);
+    let mut ways: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (object, template) in pods(objects) {
+        let pod: Pod = serde_json::from_value(template.clone()).unwrap();
+        for policy in policies.for_pod(&pod.metadata.labels.unwrap(), "Egress") {
+            for rule in policy.spec.clone().unwrap().egress.unwrap_or_default() {
+                let ports = json!(rule.ports.expect("nobody may go to just any port"));
+                for peer in rule.to.expect("nobody may go just anywhere") {
+                    if peer.namespace_selector.is_some() || peer.ip_block.is_some() {
+                        let way = format!("{} at {ports}", json!(peer));
+                        ways.entry(way).or_default().push(object.name().to_owned());
+                    }
+                }
+            }
+        }
+    }
+    ways.iter().map(|(way, who)| format!("{}: {way}\n", who.join(", "))).collect()
+}
+
+#[test]
+fn who_leaves_the_house_and_for_where() {
+    for overlay in super::OVERLAYS {
+        insta::assert_snapshot!(
+            format!("who_leaves_{}", overlay.folder().rsplit('/').next().unwrap()),
+            of_the_outside(&objects(overlay))
+        );
     }
 }
 

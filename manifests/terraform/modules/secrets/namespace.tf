@@ -1,14 +1,19 @@
 # The place of the environment in a cluster that is there, with its Secret and the certificates that are trusted in it: all that
-# `chefcito deploy` expects to find. What else there is said of the namespace, and all that is put into it, is in
-# manifests/kubernetes, and `chefcito deploy` applies it.
+# `chefcito deploy` expects to find. All that is put into it is in manifests/kubernetes, and `chefcito deploy` applies it; to a
+# namespace that is not of its own making it changes nothing, so that what the manifests say of it is said here, too.
 resource "kubernetes_namespace_v1" "this" {
   metadata {
     name = var.namespace
+    labels = {
+      "pod-security.kubernetes.io/enforce" = "restricted"
+      "pod-security.kubernetes.io/audit"   = "restricted"
+      "pod-security.kubernetes.io/warn"    = "restricted"
+    }
   }
 
   lifecycle {
-    # They belong to the manifests.
-    ignore_changes = [metadata[0].labels, metadata[0].annotations]
+    # Others write there, too: whoever runs the cluster.
+    ignore_changes = [metadata[0].annotations]
   }
 }
 

@@ -296,7 +296,7 @@ pub(super) fn silent(context: &str, server: &str, waited: Duration) -> CliError 
             "the cluster `{context}` at {server} did not answer within {}",
             humantime::format_duration(waited)
         ),
-        "see that it runs, and that nothing on the way holds it back: a VPN, a firewall, a proxy",
+        "see that it runs, is not just starting, and that nothing on the way holds it back: a VPN, a firewall, a proxy",
         None,
     )
 }
@@ -322,6 +322,16 @@ pub(super) fn no_hello(context: &str, server: &str, error: &Error) -> CliError {
                 None,
             )
         }
+        Error::Api(status) if status.code >= 500 => no_cluster(
+            format!("the cluster `{context}` at {server} answers {}", status.code),
+            "it is busy or just starting, or somebody before it finds it so: try again in a moment",
+            None,
+        ),
+        Error::Api(status) if status.reason == reason::FORBIDDEN => no_cluster(
+            format!("the cluster `{context}` does not say what version it has: {}", words(status)),
+            "ask for a role that may see that, as `system:public-info-viewer` does",
+            None,
+        ),
         Error::Api(_) | Error::SerdeError(_) | Error::FromUtf8(_) => {
             no_cluster_there(context, server)
         }

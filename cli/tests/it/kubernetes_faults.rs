@@ -4,13 +4,19 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpListener,
+    sync::Arc,
     time::Instant,
 };
 
+use chassis::testing::{TestAuthority, TestIdentity};
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
 use kube::{
     Api,
     api::{Patch, PostParams},
+};
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use serde_json::json;
 
@@ -74,6 +80,29 @@ fn server(answer: &'static str) -> String {
     format!("http://{address}")
 }
 
+/// A server that says who it is, and hears no more.
+fn tls_server(identity: &TestIdentity) -> String {
+    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for guest in listener.incoming() {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let _refused = StreamOwned::new(connection, guest.unwrap()).read(&mut [0; 4096]);
+        }
+    });
+    format!("https://{address}")
+}
+
 #[test]
 fn a_cluster_that_can_t_be_found_or_asked() {
     let home = Home::new();
@@ -131,6 +160,16 @@ fn whoever_answers_may_be_no_cluster_or_one_that_will_not_do() {
     );
     let home = home_with(&kubeconfig(&stranger, "", ""));
     told(&home.run(&FAR), 7, &["does not know who asks", "log in to it anew"]);
+    let shut = server(
+        "HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: 90\r\nconnection: close\r\n\r\n\
+         {\"kind\":\"Status\",\"apiVersion\":\"v1\",\"code\":403,\"reason\":\"Forbidden\",\"message\":\"nobody may\"}",
+    );
+    let home = home_with(&kubeconfig(&shut, "", ""));
+    told(&home.run(&FAR), 7, &["does not say what version it has: nobody may", "a role"]);
+    let starting =
+        server("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let home = home_with(&kubeconfig(&starting, "", ""));
+    told(&home.run(&FAR), 7, &["answers 502", "try again in a moment"]);
     let old = server(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n\
          {\"major\":\"1\",\"minor\":\"16+\",\"gitVersion\":\"v1.16.4\",\"gitCommit\":\"\",\"gitTreeState\":\"\",\
@@ -151,6 +190,19 @@ fn a_cluster_whose_certificate_nobody_knows() {
     let server = authority.split('\'').nth(1).unwrap();
     let home = home_with(&kubeconfig(server, "", "token: owner"));
     told(&home.run(&FAR), 7, &["do not trust each other", "get it again"]);
+}
+
+#[test]
+fn a_cluster_whose_certificate_has_expired() {
+    let authority = TestAuthority::new();
+    let server = tls_server(&authority.issue_expired(&["127.0.0.1"]));
+    let home = Home::new();
+    let path = home.path().join("ca.crt");
+    fs::write(&path, authority.pem()).unwrap();
+    let trusting = format!(", certificate-authority: '{}'", path.display());
+    fs::create_dir(home.path().join(".kube")).unwrap();
+    fs::write(home.path().join(".kube/config"), kubeconfig(&server, &trusting, "")).unwrap();
+    told(&home.run(&FAR), 7, &["a certificate of the cluster `far` has expired", "renew it"]);
 }
 
 #[test]

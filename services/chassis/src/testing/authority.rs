@@ -1,6 +1,6 @@
 //! Certificates for servers of tests.
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use uuid::Uuid;
 
 use crate::tls::Trust;
@@ -15,8 +15,10 @@ pub struct TestAuthority {
 /// What a server shows to whoever connects, and how it proves that it is its own. Both in PEM.
 #[derive(Debug)]
 pub struct TestIdentity {
-    pub(super) certificate: String,
-    pub(super) key: String,
+    /// The certificate.
+    pub certificate: String,
+    /// The key.
+    pub key: String,
 }
 
 impl Default for TestAuthority {
@@ -62,8 +64,25 @@ impl TestAuthority {
     /// If one of them can't be in a certificate.
     #[must_use]
     pub fn issue(&self, names: &[&str]) -> TestIdentity {
+        self.sign(names, |_| {})
+    }
+
+    /// Issues a certificate that has expired long ago.
+    ///
+    /// # Panics
+    /// As [`TestAuthority::issue`].
+    #[must_use]
+    pub fn issue_expired(&self, names: &[&str]) -> TestIdentity {
+        self.sign(names, |parameters| {
+            parameters.not_before = date_time_ymd(2001, 1, 1);
+            parameters.not_after = date_time_ymd(2002, 1, 1);
+        })
+    }
+
+    fn sign(&self, names: &[&str], adjust: impl FnOnce(&mut CertificateParams)) -> TestIdentity {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let parameters = CertificateParams::new(names).expect("these are names");
+        let mut parameters = CertificateParams::new(names).expect("these are names");
+        adjust(&mut parameters);
         let key = KeyPair::generate().expect("a key can be made");
         let signed = parameters.signed_by(&key, &self.issuer);
         let certificate = signed.expect("a certificate can be signed").pem();

@@ -1,5 +1,7 @@
 //! The HTTP edge: a server with limits that ends gracefully, and extractors whose refusals are [`Problem`]s.
 
+mod lingering;
+
 use std::{
     convert::Infallible,
     io,
@@ -29,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 use tracing::{debug, warn};
 
+use self::lingering::Lingering;
 use crate::{metrics::Metrics, problem::Problem};
 
 /// The header of a request that names the service that it is for: at an address that was another's a moment ago, somebody
@@ -125,7 +128,8 @@ pub async fn serve(
             let (router, metrics) = (router.clone(), metrics.clone());
             answer(service, router, metrics, request.map(Body::new), peer, limits)
         });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), answer));
+        let connection =
+            graceful.watch(builder.serve_connection(TokioIo::new(Lingering::new(stream)), answer));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!(service, "A connection ended: {error}");

@@ -79,6 +79,40 @@ async fn nonsense_gets_a_problem_that_says_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn who_sends_too_much_to_its_end_gets_the_answer() {
+    let ground = &Ground::all()[0];
+    let floor = ground.floor(Bus::in_process());
+    let limits = Limits { body_bytes_max: 1_000, ..Limits::default() };
+    let address = open_door(&floor, limits).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // More than all buffers on the way hold.
+    stream
+        .write_all(post_request("/echo", &"1".repeat(32 * 1024 * 1024)).as_bytes())
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    floor.close().await;
+}
+
+#[tokio::test]
+async fn who_never_stops_sending_is_left_standing() {
+    let ground = &Ground::all()[0];
+    let floor = ground.floor(Bus::in_process());
+    let limits = Limits { body_bytes_max: 1_000, ..Limits::default() };
+    let address = open_door(&floor, limits).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 5000\r\n\r\n")
+        .await
+        .unwrap();
+    let sending = async { while stream.write_all(b"1").await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(20), sending).await.unwrap();
+    floor.close().await;
+}
+
+#[tokio::test]
 async fn a_list_is_not_taken_for_the_fields_of_an_object() {
     #[derive(serde::Deserialize)]
     struct Wish {

@@ -7,7 +7,7 @@ use std::{
 
 use contracts::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     plan::{Forecast, Step},
@@ -60,7 +60,7 @@ impl Applying<'_> {
         let how = How { dry_run: true, force: self.force };
         let answers = asked.map(async |object| {
             let forecast = match self.cluster.apply(object, self.namespace, how).await {
-                Ok(becomes) => Forecast::Becomes(Box::new(becomes)),
+                Ok(becomes) => Forecast::Becomes(Box::new(without_repeats(becomes))),
                 // Only a job is worth nothing once it is done.
                 Err(error) if error.is_immutable() && object.kind() == "Job" => Forecast::Immutable,
                 Err(error) => return Err(in_words(object, error)),
@@ -172,6 +172,24 @@ impl Applying<'_> {
             source: None,
         })
     }
+}
+
+/// Returns what would become of an object, told once: in a dry run, and only there, a server before 1.27 has the metrics of an
+/// autoscaler twice, with empty ones between them (kubernetes/kubernetes#118293).
+fn without_repeats(mut becomes: Object) -> Object {
+    if becomes.kind() != "HorizontalPodAutoscaler" {
+        return becomes;
+    }
+    if let Some(metrics) = becomes.data_mut().pointer_mut("/spec/metrics") {
+        let mut once: Vec<Value> = Vec::new();
+        for metric in metrics.as_array_mut().map(std::mem::take).unwrap_or_default() {
+            if metric["type"] != "" && !once.contains(&metric) {
+                once.push(metric);
+            }
+        }
+        *metrics = once.into();
+    }
+    becomes
 }
 
 /// Returns a refusal in the words of whoever has to mend it; a conflict with who else has set which fields.

@@ -6,6 +6,7 @@
 pub(crate) mod diff;
 pub(crate) mod errors;
 mod exec;
+mod fields;
 pub(crate) mod forward;
 pub(crate) mod kind;
 pub(crate) mod loaders;

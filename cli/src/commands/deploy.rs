@@ -19,7 +19,7 @@ use crate::{
 #[command(after_help = "\
 What is there is compared with the manifests by the cluster itself, and only what differs is applied.
 Then the rollout is watched. If it fails, or is interrupted, everything that was changed is made what
-it was before, and the reason is told.
+it was before, what was made is removed, and the reason is told. What others made or set is theirs.
 
 Its images must be in a registry that the cluster reaches. Its Secret is made by whoever keeps the
 secrets.

@@ -110,6 +110,11 @@ impl ClusterError {
         self.is(reason::FORBIDDEN)
     }
 
+    /// Returns whether what was asked is not what there is.
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.is(reason::CONFLICT)
+    }
+
     /// Returns whether a field was changed that can't be changed.
     pub(crate) fn is_immutable(&self) -> bool {
         self.is(reason::INVALID)

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use futures_util::future::try_join_all;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::{
     Api,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
@@ -100,6 +100,21 @@ impl Object {
     /// Returns its unique id; nothing if it is only wanted.
     pub(super) fn uid(&self) -> Option<String> {
         self.inner.metadata.uid.clone()
+    }
+
+    /// Returns whether it is the very same: one that was made anew is another.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.id() == other.id() && self.inner.metadata.uid == other.inner.metadata.uid
+    }
+
+    /// Returns who has set which fields of it; nothing if it is only wanted.
+    pub(super) fn managed_fields(&self) -> &[ManagedFieldsEntry] {
+        self.inner.metadata.managed_fields.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the version of its kind.
+    pub(super) fn api_version(&self) -> &str {
+        &self.resource.api_version
     }
 
     /// Returns all but its kind and metadata.

@@ -14,7 +14,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, ListParams},
+    api::{DeleteParams, ListParams, Preconditions},
 };
 use serde::de::DeserializeOwned;
 
@@ -100,10 +100,14 @@ impl Cluster {
     }
 
     async fn delete(&self, object: &Object, namespace: &str) -> Result<(), ClusterError> {
-        let deleted =
-            self.api(object, namespace).delete(object.name(), &DeleteParams::background()).await;
+        let params = DeleteParams {
+            preconditions: Some(Preconditions { uid: object.uid(), ..Preconditions::default() }),
+            ..DeleteParams::background()
+        };
+        let deleted = self.api(object, namespace).delete(object.name(), &params).await;
         match deleted.map_err(self.could_not(|| format!("remove {}", object.id()))) {
-            Err(error) if !error.is_not_found() => Err(error),
+            // If it is another by now, it has gone; if it is just going, whoever looks again sees it.
+            Err(error) if !error.is_not_found() && !error.is_conflict() => Err(error),
             _ => Ok(()),
         }
     }

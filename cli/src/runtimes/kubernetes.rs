@@ -1,6 +1,7 @@
 //! The runtime of pods: what the manifests lay out, in a namespace of a cluster. What there is is observed by label, the
 //! cluster itself says what would become of it, and only what differs is applied.
 
+mod adopt;
 mod again;
 mod apply;
 mod change;
@@ -17,6 +18,7 @@ mod made;
 mod mounts;
 mod plan;
 mod reach;
+mod rollback;
 mod rollout;
 mod secrets;
 mod site;

@@ -1,12 +1,14 @@
 //! Deployments to a cluster that is not ours alone, and the way back.
 
+mod others;
+
 use std::{fs, path::Path, process::Command};
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use kube::{Api, api::ListParams};
 
 use crate::{
-    api_server::Pods,
+    api_server::{OWNER, Pods},
     chefcito::{Ran, kill, wait_until},
     cluster::Cluster,
 };
@@ -47,12 +49,21 @@ impl Staging {
     }
 
     fn args<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        self.args_of(OWNER, more)
+    }
+
+    /// What deploys it in the name of somebody.
+    fn args_of<'a>(&'a self, who: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         let name = self.cluster.name.as_str();
-        [&["deploy", "--env", "staging", "--context", "owner", "--namespace", name], more].concat()
+        [&["deploy", "--env", "staging", "--context", who, "--namespace", name], more].concat()
     }
 
     fn deploy(&self, more: &[&str]) -> Ran {
-        let ran = self.cluster.home.run(&self.args(more));
+        self.deploy_by(OWNER, more)
+    }
+
+    fn deploy_by(&self, who: &str, more: &[&str]) -> Ran {
+        let ran = self.cluster.home.run(&self.args_of(who, more));
         let plain = |text: String| text.replace(&self.cluster.name, "NAME");
         Ran { stdout: plain(ran.stdout), stderr: plain(ran.stderr), ..ran }
     }

@@ -1,6 +1,7 @@
 //! Asks the cluster what would become of what is wanted, and carries a plan out. Decides nothing.
 
 use std::{
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// How many questions the cluster is asked at a time.
-const ASKED_MAX: usize = 16;
+pub(super) const ASKED_MAX: usize = 16;
 /// How long an object may take to go: its pods end first.
 const GOING_WAIT_MAX: Duration = Duration::from_secs(60);
 /// The annotation that makes pods anew, as `kubectl rollout restart` sets it.
@@ -43,6 +44,45 @@ pub(super) struct Applying<'a> {
     pub(super) force: bool,
     /// Who is told.
     pub(super) output: &'a Output,
+}
+
+/// How far a plan has been carried out.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    is_given_up: Cell<bool>,
+    /// What was begun, and what the cluster answered that it is then.
+    begun: RefCell<BTreeMap<Id, Option<Object>>>,
+}
+
+impl Progress {
+    /// Has nothing more begun.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.set(true);
+    }
+
+    fn begin(&self, object: &Object) {
+        let _before = self.begun.borrow_mut().insert(object.id(), None);
+    }
+
+    fn end(&self, applied: Object) {
+        let _before = self.begun.borrow_mut().insert(applied.id(), Some(applied));
+    }
+
+    /// Returns whether anything has been done with an object.
+    pub(super) fn has_begun(&self, id: &Id) -> bool {
+        self.begun.borrow().contains_key(id)
+    }
+
+    /// Returns whether an object that was not there before is the one that was made: others may have been quicker, or have made
+    /// another in its place.
+    pub(super) fn has_made(&self, object: &Object) -> bool {
+        match self.begun.borrow().get(&object.id()) {
+            Some(Some(made)) => made.is_same(object) && made.is_only_ours(),
+            // The answer was lost; what it would have been, the object itself tells.
+            Some(None) => object.is_applied_by_us(),
+            None => false,
+        }
+    }
 }
 
 impl Applying<'_> {
@@ -76,6 +116,20 @@ impl Applying<'_> {
     /// # Errors
     /// What the cluster refuses; what was done by then stays done, and another try goes on from there.
     pub(super) async fn carry_out(&self, steps: &[Step], wanted: &Wanted) -> Result<()> {
+        self.carry_on(steps, wanted, &Progress::default()).await
+    }
+
+    /// Does as [`Applying::carry_out`], and notes how far it has come. Once it is given up, what has been asked of the cluster is
+    /// waited for, and no more is begun.
+    ///
+    /// # Errors
+    /// As [`Applying::carry_out`].
+    pub(super) async fn carry_on(
+        &self,
+        steps: &[Step],
+        wanted: &Wanted,
+        progress: &Progress,
+    ) -> Result<()> {
         let (mut touched, mut replaced) = (BTreeSet::new(), BTreeSet::new());
         for step in steps {
             match step {
@@ -91,16 +145,27 @@ impl Applying<'_> {
         for wave in wanted.waves() {
             let meant: Vec<&Object> = wave.filter(|one| touched.contains(&one.id())).collect();
             let applied = meant.into_iter().map(async |object| {
+                if progress.is_given_up.get() {
+                    return Ok(());
+                }
+                progress.begin(object);
                 if replaced.contains(&object.id()) {
                     self.remove(&[object]).await?;
+                    if progress.is_given_up.get() {
+                        return Ok(());
+                    }
                 }
                 self.output.detail(format_args!("apply {}", object.id()));
                 let how = How { dry_run: false, force: self.force };
                 let applied = self.cluster.apply(object, self.namespace, how).await;
-                applied.map(drop).map_err(|error| in_words(object, error))
+                applied.map(|is| progress.end(is)).map_err(|error| in_words(object, error))
             });
-            let all = stream::iter(applied).buffer_unordered(ASKED_MAX);
-            all.try_collect::<()>().await?;
+            // After an error, too, it is to be known what came of the others.
+            let noted =
+                applied.map(async |applied| applied.await.inspect_err(|_| progress.give_up()));
+            let all: Vec<Result<()>> =
+                stream::iter(noted).buffer_unordered(ASKED_MAX).collect().await;
+            all.into_iter().collect::<Result<()>>()?;
         }
         let retried = wanted.objects().filter(|object| {
             steps.iter().any(|step| matches!(step, Step::Retry { id, .. } if *id == object.id()))

@@ -1,23 +1,24 @@
 //! `deploy`: what manifests lay out, onto a cluster that is not ours alone; and back to what it was, if it does not come up.
 
 use std::{
-    collections::BTreeSet,
+    pin::pin,
     time::{Duration, Instant},
 };
 
+use futures_util::{FutureExt, future::FusedFuture};
+
 use super::{
-    apply::Applying,
+    adopt::adopted,
+    apply::{Applying, Progress},
     labels,
     plan::{Step, plan},
+    rollback::Rollback,
     rollout::Rollout,
     wanted::Wanted,
 };
 use crate::{
     error::{CliError, Result},
-    kubernetes::{
-        Cluster, Place,
-        objects::{How, Id, Object},
-    },
+    kubernetes::{Cluster, Place, objects::Object},
     kustomize,
     output::Output,
     signals::Signals,
@@ -92,14 +93,24 @@ pub(crate) async fn deploy(
         wait_max: deployment.timeout,
     };
     let applying = stage.applying();
+    let progress = Progress::default();
+    let mut applied = pin!(applying.carry_on(&stage.steps, &stage.wanted, &progress).fuse());
     let brought_up = async {
-        applying.carry_out(&stage.steps, &stage.wanted).await?;
+        applied.as_mut().await?;
         rollout.wait(&stage.wanted).await
     };
     if let Err(error) = signals.or(brought_up).await {
         output.status(format_args!("Rolling back: {}", what_happened(&error)));
+        progress.give_up();
+        let roll_back = async {
+            // What was just asked of the cluster may still be done: only its answer tells what there is to undo.
+            if !applied.is_terminated() {
+                let _given_up = applied.as_mut().await;
+            }
+            stage.rollback(&progress).roll_back().await
+        };
         // A second signal ends even this.
-        return match signals.or(stage.roll_back()).await {
+        return match signals.or(roll_back).await {
             Ok(()) => {
                 output.status(format_args!("{} is what it was before", stage.told()));
                 Err(error)
@@ -152,6 +163,7 @@ impl<'a> Stage<'a> {
         let mut wanted = Wanted::of(objects);
         let selector = labels::of_environment(&namespace);
         let mut observed = cluster.labelled(&namespace, &selector, wanted.objects()).await?;
+        observed.extend(adopted(&cluster, &namespace, &wanted, &observed).await?);
         match cluster.namespace(&namespace).await {
             Ok(Some(found)) if found.label(labels::ENVIRONMENT).is_some() => observed.push(found),
             Ok(None) => {}
@@ -183,38 +195,17 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn told(&self) -> String {
-        format!("{} of {}", self.namespace, self.cluster.context())
+    fn rollback<'p>(&'p self, progress: &'p Progress) -> Rollback<'p> {
+        Rollback {
+            applying: self.applying(),
+            wanted: &self.wanted,
+            observed: &self.observed,
+            steps: &self.steps,
+            progress,
+        }
     }
 
-    /// Makes everything that was changed what it was, and removes what was made.
-    async fn roll_back(&self) -> Result<()> {
-        let ids = |pick: fn(&Step) -> Option<&Id>| -> BTreeSet<&Id> {
-            self.steps.iter().filter_map(pick).collect()
-        };
-        let made = ids(|step| match step {
-            Step::Create { id } => Some(id),
-            _ => None,
-        });
-        let changed = ids(|step| match step {
-            Step::Change { id, .. } | Step::Replace { id } => Some(id),
-            _ => None,
-        });
-        let replaced = ids(|step| match step {
-            Step::Replace { id } => Some(id),
-            _ => None,
-        });
-        let how = How { dry_run: false, force: true };
-        for before in self.observed.iter().filter(|before| changed.contains(&before.id())) {
-            if replaced.contains(&before.id()) {
-                let now = self.wanted.objects().find(|object| object.id() == before.id());
-                self.applying().remove(&[now.unwrap_or(before)]).await?;
-            }
-            self.cluster.apply(&before.as_wanted(), &self.namespace, how).await?;
-        }
-        // A namespace may have come to hold what is not ours.
-        let made = self.wanted.objects().filter(|object| made.contains(&object.id()));
-        let made: Vec<&Object> = made.filter(|object| !object.is_of_cluster()).collect();
-        self.applying().remove(&made).await
+    fn told(&self) -> String {
+        format!("{} of {}", self.namespace, self.cluster.context())
     }
 }

@@ -1,0 +1,197 @@
+//! What others have made, or change while it is deployed, is theirs: before, during and after.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, TypeMeta},
+    core::GroupVersionKind,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Staging;
+use crate::{
+    api_server::Pods,
+    chefcito::{kill, wait_until},
+    cluster::deployment,
+};
+
+/// Somebody else, who applies.
+const KUBECTL: &str = "kubectl";
+
+fn api(client: &Client, namespace: &str, types: &TypeMeta) -> Api<DynamicObject> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(types).unwrap());
+    match types.kind.as_str() {
+        "Namespace" => Api::all_with(client.clone(), &resource),
+        _ => Api::namespaced_with(client.clone(), namespace, &resource),
+    }
+}
+
+impl Staging {
+    /// What its manifests lay out.
+    fn rendered(&self, tag: &str) -> Vec<DynamicObject> {
+        let name = self.cluster.name.as_str();
+        let render = ["render", "--env", "staging", "--namespace", name, "--tag", tag];
+        let printed = self.cluster.home.must(&render).stdout;
+        serde_yaml::Deserializer::from_str(&printed)
+            .map(|document| DynamicObject::deserialize(document).unwrap())
+            .collect()
+    }
+
+    /// Has somebody else bring it up: `chefcito render | kubectl apply --server-side -f -`.
+    fn is_applied_by_kubectl(&self, tag: &str) {
+        self.cluster.ask(async |client| {
+            for object in self.rendered(tag) {
+                let api = api(&client, &self.cluster.name, object.types.as_ref().unwrap());
+                let params = PatchParams::apply(KUBECTL);
+                api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await.unwrap();
+            }
+        });
+    }
+
+    /// All that its manifests name, as it is: what it wants to be, and which one it is. Of a Job that made room for another, the
+    /// next one is as good; how many pods there are, the autoscalers say.
+    fn all(&self) -> BTreeMap<String, Value> {
+        let is = |object: DynamicObject| {
+            let kind = object.types.unwrap().kind;
+            let mut data = object.data;
+            let _status = data.as_object_mut().unwrap().remove("status");
+            match kind.as_str() {
+                "Job" => return data["spec"]["template"]["spec"].clone(),
+                "Deployment" => {
+                    let _count = data["spec"].as_object_mut().unwrap().remove("replicas");
+                }
+                _ => {}
+            }
+            json!({"uid": object.metadata.uid, "labels": object.metadata.labels, "data": data})
+        };
+        self.cluster.ask(async |client| {
+            let mut all = BTreeMap::new();
+            for object in self.rendered("1.0.0") {
+                let types = object.types.as_ref().unwrap();
+                let (api, name) = (api(&client, &self.cluster.name, types), object.name_any());
+                let found = api.get_opt(&name).await.unwrap();
+                all.extend(found.map(|found| (format!("{}/{name}", types.kind), is(found))));
+            }
+            all
+        })
+    }
+
+    /// Has somebody else say how many pods a service has.
+    fn is_scaled(&self, service: &str, replicas: i32) {
+        self.cluster.ask(async |client| {
+            let all: Api<Deployment> = Api::namespaced(client, &self.cluster.name);
+            let params = PatchParams { field_manager: Some("scaler".into()), ..Default::default() };
+            let change = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+            all.patch(service, &params, &change).await.unwrap();
+        });
+    }
+
+    fn replicas(&self, service: &str) -> i32 {
+        self.cluster.ask(async |client| {
+            let all: Api<Deployment> = Api::namespaced(client, &self.cluster.name);
+            all.get(service).await.unwrap().spec.unwrap().replicas.unwrap()
+        })
+    }
+
+    /// Deploys what does not become ready, does something meanwhile, and interrupts it.
+    fn is_interrupted(&self, more: &[&str], meanwhile: impl FnOnce()) {
+        let before = self.kitchen();
+        self.cluster.new_pods_become("kitchen", Pods::Unready);
+        let args = self.args(more);
+        let child = self.cluster.home.start(&args);
+        wait_until("it is applied", || self.kitchen() != before);
+        meanwhile();
+        kill("-TERM", i32::try_from(child.id()).unwrap());
+        let ran = self.cluster.home.finish(&args, child);
+        assert_eq!(ran.code, Some(143), "{ran}");
+        assert!(ran.stderr.contains("is what it was before"), "{ran}");
+        self.cluster.new_pods_become("kitchen", Pods::Ready);
+    }
+
+    /// The image of the kitchen, if there is one.
+    fn kitchen(&self) -> Option<String> {
+        self.cluster.ask(async |client| {
+            let all: Api<Deployment> = Api::namespaced(client, &self.cluster.name);
+            let kitchen = all.get_opt("kitchen").await.unwrap()?.spec?.template.spec?;
+            kitchen.containers[0].image.clone()
+        })
+    }
+}
+
+#[test]
+fn what_was_brought_up_by_others_is_never_rolled_back_to_nothing() {
+    let Some(staging) = Staging::open("handed-over") else { return };
+    staging.is_applied_by_kubectl("1.0.0");
+    let before = staging.all();
+
+    let refused = staging.deploy(&["--tag", "1.0.1"]);
+    assert_eq!(refused.code, Some(1), "{refused}");
+    let told = "also looked after by others: `kubectl` has set spec.template.spec.containers";
+    assert!(refused.stderr.contains(told), "{refused}");
+    assert_eq!(staging.all(), before, "nothing was begun");
+
+    staging.cluster.new_pods_become("kitchen", Pods::without_image("chefcito-kitchen:1.0.1"));
+    let failed = staging.deploy(&["--tag", "1.0.1", "--force-conflicts"]);
+    assert_eq!(failed.code, Some(1), "{failed}");
+    assert!(failed.stderr.contains("is what it was before"), "{failed}");
+    assert_eq!(staging.all(), before);
+
+    staging.cluster.new_pods_become("kitchen", Pods::Ready);
+    staging.must(&["--tag", "1.0.1", "--force-conflicts"]);
+    assert_eq!(staging.kitchen().as_deref(), Some("chefcito-kitchen:1.0.1"));
+}
+
+#[test]
+fn what_is_not_of_these_manifests_is_not_made_over() {
+    let Some(staging) = Staging::open("in-the-way") else { return };
+    staging.cluster.ask(async |client| {
+        staging.cluster.make_namespace(&client).await;
+        staging.cluster.apply(&client, deployment("kitchen", 1)).await;
+    });
+    let before = staging.all();
+    for more in [&[][..], &["--force-conflicts"], &["--dry-run"]] {
+        let refused = staging.deploy(more);
+        assert_eq!(refused.code, Some(1), "{refused}");
+        for told in ["NAME has objects of others", "deployment/kitchen", "hint: "] {
+            assert!(refused.stderr.contains(told), "`{told}`: {refused}");
+        }
+    }
+    assert_eq!(staging.all(), before);
+}
+
+#[test]
+fn what_others_made_in_place_of_what_was_deployed_stays() {
+    let Some(staging) = Staging::open("in-place") else { return };
+    staging.is_interrupted(&["--tag", "1.0.0"], || {
+        staging.cluster.ask(async |client| {
+            let all: Api<Service> = Api::namespaced(client, &staging.cluster.name);
+            all.delete("board", &DeleteParams::default()).await.unwrap();
+            let theirs = json!({
+                "metadata": {"name": "board", "labels": {"of": "others"}},
+                "spec": {"ports": [{"port": 80, "protocol": "TCP"}]},
+            });
+            let theirs = serde_json::from_value(theirs).unwrap();
+            all.create(&PostParams::default(), &theirs).await.unwrap();
+        });
+    });
+    let left = staging.all();
+    let names: Vec<&str> = left.keys().map(String::as_str).collect();
+    let namespace = format!("Namespace/{}", staging.cluster.name);
+    assert_eq!(names, [namespace.as_str(), "Service/board"], "all that was deployed is gone");
+    assert_eq!(left["Service/board"]["labels"], json!({"of": "others"}));
+}
+
+#[test]
+fn how_many_there_are_is_left_to_whoever_says_it() {
+    let Some(staging) = Staging::open("scaled") else { return };
+    staging.must(&["--tag", "1.0.0"]);
+    staging.is_scaled("kitchen", 3);
+    staging.is_interrupted(&["--tag", "1.0.1"], || staging.is_scaled("kitchen", 4));
+    assert_eq!(staging.kitchen().as_deref(), Some("chefcito-kitchen:1.0.0"));
+    assert_eq!(staging.replicas("kitchen"), 4, "a rollback is about what was deployed");
+    staging.must(&["--tag", "1.0.2"]);
+    assert_eq!(staging.replicas("kitchen"), 4, "and has taken nothing over");
+}

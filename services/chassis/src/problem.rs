@@ -11,6 +11,9 @@ use tracing::error;
 
 use crate::database::StoreError;
 
+/// The content type of every answer that says what is wrong.
+pub const PROBLEM_TYPE: &str = "application/problem+json";
+
 /// An answer that says what is wrong, why, and what to try; and nothing about our insides.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -123,7 +126,7 @@ impl IntoResponse for Problem {
             detail: self.detail,
         };
         let text = serde_json::to_string(&body).unwrap_or_default();
-        let kind = HeaderValue::from_static("application/problem+json");
+        let kind = HeaderValue::from_static(PROBLEM_TYPE);
         let mut response = (self.status, [(header::CONTENT_TYPE, kind)], text).into_response();
         if let Some(after) = self.retry_after {
             response

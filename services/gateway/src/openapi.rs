@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::Method;
+use chassis::problem::PROBLEM_TYPE;
 use contracts::api::{Problem, gateway::Role};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, Paths,
@@ -133,10 +134,7 @@ fn good(route: &Route) -> Response {
 
 fn problem(description: &str) -> Response {
     let content = ContentBuilder::new().schema(Some(reference(Shape::of::<Problem>()))).build();
-    ResponseBuilder::new()
-        .description(description)
-        .content("application/problem+json", content)
-        .build()
+    ResponseBuilder::new().description(description).content(PROBLEM_TYPE, content).build()
 }
 
 fn reference(shape: Shape) -> RefOr<Schema> {

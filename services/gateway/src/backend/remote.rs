@@ -18,7 +18,7 @@ use axum::{
 use chassis::{
     consumer::jittered,
     http::{FOR_SERVICE, NOTHING_DONE},
-    problem::Problem,
+    problem::{PROBLEM_TYPE, Problem},
     token::{SERVICE_TOKEN, ServiceToken},
 };
 use http_body_util::Full;
@@ -196,6 +196,11 @@ impl Remote {
             Ok(response) if response.headers().contains_key(NOTHING_DONE) => {
                 Outcome::NothingDone(format!("{} is not open", chosen.address()))
             }
+            Ok(response) if !is_of_a_service(&response) => Outcome::HungUp(format!(
+                "who answers {} at {} is none of ours",
+                response.status(),
+                chosen.address()
+            )),
             Ok(response) => {
                 let (mut parts, body) = response.into_parts();
                 strip_hop_by_hop(&mut parts.headers);
@@ -207,6 +212,14 @@ impl Remote {
             }
         }
     }
+}
+
+/// Returns whether an answer is one of a service: each says what is wrong in the same form. Others are of whoever is on the way,
+/// a mesh or a proxy that finds nobody at the address of a replica that has ended.
+fn is_of_a_service<B>(response: &Response<B>) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_success = !(response.status().is_client_error() || response.status().is_server_error());
+    is_success || kind.is_some_and(|kind| kind == PROBLEM_TYPE)
 }
 
 fn no_answer(nothing_done: bool) -> Problem {

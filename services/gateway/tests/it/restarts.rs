@@ -217,6 +217,25 @@ async fn who_says_that_nothing_was_done_is_asked_again_until_it_is_open() {
 }
 
 #[tokio::test]
+async fn who_answers_in_the_place_of_a_service_is_not_believed() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let stranger_first =
+        Router::new().fallback(async move || match count.fetch_add(1, Ordering::Relaxed) {
+            0 => (StatusCode::FORBIDDEN, "no such host").into_response(),
+            1 => (StatusCode::SERVICE_UNAVAILABLE, "upstream connect error").into_response(),
+            _ => StatusCode::ACCEPTED.into_response(),
+        });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stage = before(&format!("http://{}", listener.local_addr().unwrap())).await;
+    let server = tokio::spawn(async move { axum::serve(listener, stranger_first).await });
+    let got = stage.ask(Method::POST, "/v1/orders", Some(&stage.admin), json!({})).await;
+    assert_eq!(got.status, StatusCode::ACCEPTED);
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    server.abort();
+}
+
+#[tokio::test]
 async fn one_that_stays_away_is_waited_for_once_and_its_status_is_known_at_once() {
     let mut orders = Replica::open().await;
     let stage = before(&orders.url()).await;

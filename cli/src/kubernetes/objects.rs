@@ -14,8 +14,8 @@ use super::{Cluster, errors::ClusterError};
 
 /// By this name the server remembers which fields are ours.
 pub(crate) const FIELD_MANAGER: &str = "chefcito";
-/// What is looked for to find what is ours, and whether nothing can be done without it. Of the rest, kinds that a cluster does
-/// not know or that may not be listed are passed over.
+/// What is looked for to find what is ours, and whether nothing can be done without it where nobody says what is wanted. Of the
+/// rest, kinds that a cluster does not know or that may not be listed are passed over.
 const KINDS: [(&str, &str, &str, bool); 12] = [
     ("", "v1", "ConfigMap", true),
     ("", "v1", "Secret", true),
@@ -266,7 +266,8 @@ impl Cluster {
     }
 
     /// Returns all objects of the kinds that we make that have a label, those apart that other objects made. The kinds of
-    /// `wanted` are looked for in the versions that it has; that they can't be listed is an error.
+    /// `wanted` are looked for in the versions that it has; that they can't be listed is an error. Of the other kinds there
+    /// may be something that once was wanted, but nobody has to be allowed to look for that.
     ///
     /// # Errors
     /// What the cluster refuses.
@@ -279,9 +280,10 @@ impl Cluster {
         let wanted = wanted.filter(|object| !object.is_of_cluster());
         let mut kinds: BTreeMap<&str, (ApiResource, bool)> =
             wanted.map(|object| (object.kind(), (object.resource.clone(), true))).collect();
+        let knows_wanted = !kinds.is_empty();
         for (group, version, kind, is_needed) in KINDS {
             let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-            let _known = kinds.entry(kind).or_insert((resource, is_needed));
+            let _known = kinds.entry(kind).or_insert((resource, is_needed && !knows_wanted));
         }
         let lists = kinds.values().map(async |(resource, is_needed)| {
             match self.list(resource, Some(namespace), selector).await {

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::Service,
+    rbac::v1::{Role, RoleBinding},
+};
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, TypeMeta},
@@ -13,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::Staging;
 use crate::{
-    api_server::Pods,
+    api_server::{GUEST, Pods},
     chefcito::{kill, wait_until},
     cluster::deployment,
 };
@@ -194,4 +198,52 @@ fn how_many_there_are_is_left_to_whoever_says_it() {
     assert_eq!(staging.replicas("kitchen"), 4, "a rollback is about what was deployed");
     staging.must(&["--tag", "1.0.2"]);
     assert_eq!(staging.replicas("kitchen"), 4, "and has taken nothing over");
+}
+
+/// What whoever deploys must be allowed to do, in the namespace and nowhere else.
+fn rights() -> Value {
+    let changed = ["get", "list", "watch", "create", "patch", "delete"];
+    json!([
+        {"apiGroups": [""], "resources": ["configmaps", "services"], "verbs": changed},
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": changed},
+        {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": changed},
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": changed},
+        {
+            "apiGroups": ["networking.k8s.io"],
+            "resources": ["ingresses", "networkpolicies"],
+            "verbs": changed,
+        },
+        {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": changed},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+        {"apiGroups": ["apps"], "resources": ["replicasets", "statefulsets"], "verbs": ["list", "watch"]},
+    ])
+}
+
+#[test]
+fn whoever_deploys_need_not_see_secrets() {
+    let Some(staging) = Staging::open("deployer") else { return };
+    let name = staging.cluster.name.as_str();
+    staging.cluster.ask(async |client| {
+        staging.cluster.make_namespace(&client).await;
+        let role: Role =
+            serde_json::from_value(json!({"metadata": {"name": "deployer"}, "rules": rights()}))
+                .unwrap();
+        let group = "rbac.authorization.k8s.io";
+        let binding: RoleBinding = serde_json::from_value(json!({
+            "metadata": {"name": "deployer"},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "deployer"},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": GUEST}],
+        }))
+        .unwrap();
+        let post = PostParams::default();
+        Api::namespaced(client.clone(), name).create(&post, &role).await.unwrap();
+        Api::namespaced(client, name).create(&post, &binding).await.unwrap();
+    });
+    let first = staging.deploy_by(GUEST, &["--tag", "1.0.0"]);
+    assert_eq!(first.code, Some(0), "{first}");
+    let before = staging.all();
+    staging.cluster.new_pods_become("kitchen", Pods::without_image("chefcito-kitchen:1.0.1"));
+    let failed = staging.deploy_by(GUEST, &["--tag", "1.0.1"]);
+    assert!(failed.stderr.contains("is what it was before"), "{failed}");
+    assert_eq!(staging.all(), before);
 }

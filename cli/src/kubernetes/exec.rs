@@ -86,6 +86,29 @@ impl Cluster {
             None => Err(ClusterError::gone(self.context(), what(), "the connection broke").into()),
         }
     }
+
+    /// Runs a program in a container of a pod to its end, and neither says anything to it nor listens.
+    ///
+    /// # Errors
+    /// [`ClusterError`] if the pod does not run.
+    pub(crate) async fn run_unheard(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        command: &[&str],
+    ) -> Result<(), ClusterError> {
+        let what = || format!("run {} in {pod}", command.join(" "));
+        let api: Api<Pod> = Api::namespaced(self.client(), namespace);
+        // One way at least has to be open.
+        let params = AttachParams::default().container(container).stdout(true).stderr(false);
+        let mut process =
+            api.exec(pod, command.iter().copied(), &params).await.map_err(self.could_not(what))?;
+        if let Some(mut stdout) = process.stdout() {
+            let _unheard = tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await;
+        }
+        Ok(())
+    }
 }
 
 async fn listen(

@@ -37,6 +37,8 @@ pub(crate) struct PodSeen {
     pub(crate) exit_code: Option<i64>,
     /// Whether its container runs, and is to go on.
     pub(crate) is_running: bool,
+    /// Whether it was told to end.
+    pub(crate) is_going: bool,
     /// Whether its container has ever run, so that it has said something.
     pub(crate) has_run: bool,
     /// Whether its container runs no more: it has ended, or waits to be started again.
@@ -150,6 +152,7 @@ impl PodSeen {
             state: word(pod, state),
             exit_code: ended.map(|ended| ended.exit_code.into()),
             is_running: running.is_some() && pod.metadata.deletion_timestamp.is_none(),
+            is_going: pod.metadata.deletion_timestamp.is_some(),
             has_run: running.is_some() || ended.is_some() || was.is_some(),
             is_at_rest: running.is_none(),
             ready: (!is_job).then(|| is_ready(pod)),

@@ -94,7 +94,8 @@ impl Alone {
     /// `CHEFCITO_RETENTION`, `CHEFCITO_SERVICE_TOKEN`, `CHEFCITO_STOP_DELAY` and `CHEFCITO_LOG`.
     ///
     /// Returns 0 after it was told to stop, 1 with the reason on stderr if it can't run or is not healthy, 2 if the
-    /// command line asks for what nobody knows. Told to stop twice, it ends at once with 130 or 143.
+    /// command line asks for what nobody knows. Told to stop again, it takes leave of nobody any more; told once more, it ends
+    /// at once with 130 or 143.
     pub fn run(self, open: impl AsyncFnOnce(Floor) -> Result<Router, Failure>) -> ExitCode {
         let service = self.service;
         let done = match arguments::read(std::env::args_os().skip(1)) {
@@ -104,13 +105,14 @@ impl Alone {
                 Ok(())
             }
             Ok(Asked::Health) => tell_health(service),
+            Ok(Asked::Stop) => stop::tell_first_process().map_err(Into::into),
             Ok(Asked::Help) => {
-                tell(format_args!("Usage: {service} [--version | --health]"));
+                tell(format_args!("Usage: {service} [--version | --health | --stop]"));
                 Ok(())
             }
             Err(unknown) => {
                 report(format_args!(
-                    "{service}: nobody knows the argument `{unknown}`; try --version or --health"
+                    "{service}: nobody knows the argument `{unknown}`; try --version, --health or --stop"
                 ));
                 return ExitCode::from(2);
             }

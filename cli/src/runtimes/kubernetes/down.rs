@@ -1,5 +1,9 @@
 //! `down` and `stop`: found by label, so that they need no manifests and can be repeated if they were interrupted.
 
+use std::{collections::BTreeSet, convert::Infallible, future::pending};
+
+use futures_util::{StreamExt, future::try_join, stream::FuturesUnordered};
+
 use super::{
     forwarder,
     images::Delivery,
@@ -12,13 +16,12 @@ use crate::{
     config::Settings,
     error::{CliError, Result},
     images::Contents,
-    kubernetes::objects::Object,
+    kubernetes::{objects::Object, pods::PodWatch},
     output::Output,
     progress::Waiting,
     runtimes::{ChangeLock, embedded},
     state::Environment,
 };
-use futures_util::future::try_join;
 
 /// Takes the environment down. Its data stay, and the secrets that open them, unless told otherwise.
 ///
@@ -100,6 +103,36 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
     Ok(())
 }
 
+/// Tells services once more to end when the cluster has told them: else each goes on answering for `CHEFCITO_STOP_DELAY`, for the
+/// sake of whoever still sends it requests; and when all goes, nobody does. Where that can't be done it is waited for.
+async fn hurry(site: &Site<'_>) -> Infallible {
+    let Ok(mut watch) = PodWatch::begin(&site.cluster, &site.namespace).await else {
+        return pending().await;
+    };
+    let mut told = BTreeSet::new();
+    let mut telling = FuturesUnordered::new();
+    loop {
+        for pod in watch.pods() {
+            // A job has nobody to take leave of.
+            if pod.is_going && pod.ready.is_some() && told.insert(pod.uid.clone()) {
+                telling.push(async move {
+                    let command = [&*format!("/{}", pod.service), "--stop"];
+                    let namespace = &site.namespace;
+                    site.cluster.run_unheard(namespace, &pod.name, &pod.container, &command).await
+                });
+            }
+        }
+        tokio::select! {
+            changed = watch.changed() => if changed.is_err() { return pending().await },
+            Some(told) = telling.next() => {
+                if let Err(error) = told {
+                    site.output.detail(format_args!("{error}"));
+                }
+            }
+        }
+    }
+}
+
 /// Removes what is ours: all of it with its namespace if that is ours and the data shall go, else what can be made again.
 /// Returns whether there was anything.
 ///
@@ -119,7 +152,11 @@ pub(super) async fn take_down(site: &Site<'_>, settings: &Settings, volumes: boo
     };
     going.extend(&claims);
     // Before a namespace that goes, too: what is left in it for a moment, it looks for again only after many.
-    site.applying().remove(&going).await?;
+    let applying = site.applying();
+    tokio::select! {
+        removed = applying.remove(&going) => removed?,
+        never = hurry(site) => match never {},
+    }
     let namespace = site.cluster.namespace(&site.namespace).await?;
     let own = namespace.filter(|one| one.label(labels::ENVIRONMENT) == Some(name.as_str()));
     match (volumes, own) {

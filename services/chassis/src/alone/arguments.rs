@@ -11,6 +11,8 @@ pub(super) enum Asked {
     Version,
     /// Ask the service that runs here how it is.
     Health,
+    /// Tell the service that is this container's first process to stop.
+    Stop,
     /// Say what can be asked.
     Help,
 }
@@ -22,6 +24,7 @@ pub(super) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Asked, S
         let next = match argument.to_str() {
             Some("--version" | "-V") => Asked::Version,
             Some("--health") => Asked::Health,
+            Some("--stop") => Asked::Stop,
             Some("--help" | "-h") => Asked::Help,
             _ => return Err(argument.to_string_lossy().into_owned()),
         };
@@ -46,6 +49,7 @@ mod tests {
         assert_eq!(read_all(&[]), Ok(Asked::Serve));
         assert_eq!(read_all(&["--version"]), Ok(Asked::Version));
         assert_eq!(read_all(&["--health"]), Ok(Asked::Health));
+        assert_eq!(read_all(&["--stop"]), Ok(Asked::Stop));
         assert_eq!(read_all(&["-h"]), Ok(Asked::Help));
     }
 

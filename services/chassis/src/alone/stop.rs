@@ -1,9 +1,10 @@
 //! How a process is told to stop, and what makes sure that it does.
 
-use std::{io, process, thread, time::Duration};
+use std::{fs, io, os::unix::fs::MetadataExt as _, process, thread, time::Duration};
 
 use crate::config::{self, ConfigError};
 
+use rustix::process::{Pid, kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
@@ -26,6 +27,23 @@ pub(super) fn delay_from_environment() -> Result<Duration, ConfigError> {
         return Err(ConfigError::Invalid { variable: variable.into(), expected, value });
     }
     Ok(delay)
+}
+
+/// Tells the first process of this container to stop, if it is the same program as this one. That is for `exec`: where there is
+/// nothing but the service, there is no `kill`.
+///
+/// # Errors
+/// The first process is another, or not ours to look at.
+pub(super) fn tell_first_process() -> io::Result<()> {
+    let program = |process: &str| {
+        let file = fs::metadata(format!("/proc/{process}/exe"))?;
+        Ok::<_, io::Error>((file.dev(), file.ino()))
+    };
+    let is_same = program("1").is_ok_and(|first| program("self").is_ok_and(|own| own == first));
+    if !is_same {
+        return Err(io::Error::other("the first process here is another, or not ours to look at"));
+    }
+    Ok(kill_process(Pid::INIT, rustix::process::Signal::TERM)?)
 }
 
 /// The signals that end a service. They are listened to from the beginning: the first process of a container that does
@@ -53,12 +71,9 @@ impl StopSignals {
         }
     }
 
-    /// Waits for so long. Told to stop again, the process ends at once.
+    /// Waits for so long, or until it is told to stop again: by whoever knows that nobody is left to be taken leave of.
     pub(super) async fn pause(&mut self, delay: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            code = self.arrived() => process::exit(code),
-        }
+        let _again = tokio::time::timeout(delay, self.arrived()).await;
     }
 
     /// Ends the process when its time is over, or at once when it is told to stop again.

@@ -110,7 +110,8 @@ fn it_says_its_version_and_nothing_that_nobody_knows() {
     let Output { status, stdout, .. } = orders(&["--version"]).output().unwrap();
     assert_eq!((status.code(), text(&stdout)), (Some(0), "orders 0.1.0\n".into()));
     let Output { status, stderr, .. } = orders(&["--verison"]).output().unwrap();
-    let words = "orders: nobody knows the argument `--verison`; try --version or --health\n";
+    let words =
+        "orders: nobody knows the argument `--verison`; try --version, --health or --stop\n";
     assert_eq!((status.code(), text(&stderr)), (Some(2), words.into()));
     let Output { status, stderr, .. } = orders(&[]).output().unwrap();
     assert_eq!(status.code(), Some(1));
@@ -276,12 +277,21 @@ fn told_to_stop_twice_it_does_not_go_on() {
     wait_for("it is ready", || alone.status("/ready") == Some(200));
     alone.tell(Signal::TERM);
     wait_for("it takes leave", || alone.status("/ready") == Some(503));
+    let began = Instant::now();
     alone.tell(Signal::TERM);
-    assert_eq!(alone.ends().code(), Some(143));
+    assert_eq!(alone.ends().code(), Some(0), "it has drained");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     let Output { status, stderr, .. } = orders(&[])
         .envs([("CHEFCITO_DATA", data), ("CHEFCITO_STOP_DELAY", "2m")])
         .output()
         .unwrap();
     assert_eq!(status.code(), Some(1));
     assert!(text(&stderr).contains("a minute at the most"), "{}", text(&stderr));
+}
+
+#[test]
+fn only_a_container_s_own_first_process_is_told_to_stop() {
+    let Output { status, stderr, .. } = orders(&["--stop"]).output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(text(&stderr).contains("the first process here is another"), "{}", text(&stderr));
 }

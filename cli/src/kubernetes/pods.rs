@@ -15,6 +15,8 @@ use super::{
 
 /// The label that says which service a pod is of.
 pub(crate) const SERVICE: &str = "app.kubernetes.io/name";
+/// The label that says what part a pod has: that of a service of ours, a database, a job.
+const COMPONENT: &str = "app.kubernetes.io/component";
 /// What all pods of services have, and no others.
 const OURS: &str = "app.kubernetes.io/part-of=chefcito,app.kubernetes.io/name";
 
@@ -27,6 +29,8 @@ pub(crate) struct PodSeen {
     pub(crate) uid: String,
     /// The service that it is of.
     pub(crate) service: String,
+    /// Whether that is one of ours, and no database or job.
+    pub(crate) is_ours: bool,
     /// Its container; its first one if it has several.
     pub(crate) container: String,
     /// The container's image, with its tag.
@@ -123,7 +127,7 @@ fn seen<'p>(pods: impl Iterator<Item = &'p Pod>) -> Vec<PodSeen> {
     let mut pods: Vec<&Pod> = pods.collect();
     pods.sort_by_key(|pod| {
         let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        (service(pod), created, pod.metadata.name.as_deref())
+        (label(pod, SERVICE), created, pod.metadata.name.as_deref())
     });
     pods.into_iter().map(PodSeen::of).collect()
 }
@@ -146,7 +150,8 @@ impl PodSeen {
         Self {
             name: pod.metadata.name.clone().unwrap_or_default(),
             uid: pod.metadata.uid.clone().unwrap_or_default(),
-            service: service(pod).to_owned(),
+            service: label(pod, SERVICE).to_owned(),
+            is_ours: label(pod, COMPONENT) == "service",
             container: spec.map(|spec| spec.name.clone()).unwrap_or_default(),
             image: spec.and_then(|spec| spec.image.clone()).unwrap_or_default(),
             state: word(pod, state),
@@ -166,9 +171,9 @@ impl PodSeen {
     }
 }
 
-fn service(pod: &Pod) -> &str {
+fn label<'p>(pod: &'p Pod, name: &str) -> &'p str {
     let labels = pod.metadata.labels.as_ref();
-    labels.and_then(|all| all.get(SERVICE)).map(String::as_str).unwrap_or_default()
+    labels.and_then(|all| all.get(name)).map(String::as_str).unwrap_or_default()
 }
 
 fn word(pod: &Pod, state: Option<&ContainerState>) -> String {

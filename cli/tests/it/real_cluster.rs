@@ -3,18 +3,25 @@
 //!
 //! ```text
 //! CHEFCITO_TEST_CONTEXT=kind-test                        cargo test -p chefcito --test it real_cluster -- --nocapture
-//! CHEFCITO_TEST_KIND_IMAGE=kindest/node:v1.33.1          … needs the program kind, and an engine; the services' images are built
-//!                                                        if it has none, those of PostgreSQL and Redis it has, or pulls
+//! CHEFCITO_TEST_KIND_IMAGE=kindest/node:v1.33.1          … needs the program kind, and an engine
 //! ```
+//!
+//! The services' images are built of this checkout first. Those of PostgreSQL and Redis come from the engine where it has them;
+//! else the node pulls them. What else `chefcito up` would need there is taken from the environment, as `CHEFCITO_PUSH`. An
+//! environment that is there already is left alone.
+
+mod staging;
 
 use std::{
     env,
+    ffi::OsStr,
+    fs,
     process::{Child, Command},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api, Client, Config,
     api::{DeleteParams, ListParams},
@@ -34,6 +41,8 @@ const KIND_IMAGE: &str = "CHEFCITO_TEST_KIND_IMAGE";
 /// Every service of ours that runs in pods.
 const SERVICES: [&str; 7] =
     ["gateway", "orders", "kitchen", "inventory", "market", "plaza", "board"];
+/// What they keep their data in, and what carries their events.
+const DATABASES: [&str; 2] = ["postgres", "redis"];
 /// How long what is made from nothing may take: a node has to start, and images of others are pulled.
 const PATIENT: &str = "600s";
 
@@ -61,35 +70,37 @@ impl Real {
                 return None;
             }
         };
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        build();
         // The gateway of the default environment has a port of kind's node.
-        let name = if flag == "--context" {
-            format!("{name}-{}", std::process::id())
-        } else {
-            name.into()
+        let name = match flag == "--context" || is_taken(name) {
+            true => format!("{name}-{}", std::process::id()),
+            false => name.into(),
         };
         let up = ["up", "--runtime", "kubernetes", "--timeout", PATIENT, flag, &value];
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let up = up.map(ToOwned::to_owned).to_vec();
-        build_what_lacks();
         Some(Self { home: Home::new(), name, up, _turn: turn })
     }
 
     fn command(&self, args: &[&str]) -> Command {
         // Before what is for a program in a pod.
         let (name, rest) = args.split_at(1);
-        let mut command = self.home.command(&[name, &["--name", &self.name], rest].concat());
-        for name in ["PATH", "DOCKER_HOST"] {
-            match env::var_os(name) {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        let own = || Some(format!("{}/.kube/config", env::var("HOME").ok()?));
-        if let Some(kubeconfig) = env::var("KUBECONFIG").ok().or_else(own) {
-            command.env("KUBECONFIG", kubeconfig);
-        }
-        // The images are those of the checkout.
-        command.current_dir(env!("CARGO_MANIFEST_DIR"));
+        self.plain_command(&[name, &["--name", &self.name], rest].concat())
+    }
+
+    /// A command that knows what whoever runs the tests knows, but none of their environments.
+    fn plain_command(&self, args: &[&str]) -> Command {
+        let mut command = self.home.command(args);
+        command.env_remove("DOCKER_HOST");
+        let is_theirs = |name: &OsStr| {
+            let is_setting = name.to_string_lossy().starts_with("CHEFCITO_");
+            !is_setting || name == "CHEFCITO_PUSH"
+        };
+        command
+            .envs(env::vars_os().filter(|(name, _)| is_theirs(name)))
+            .env("XDG_STATE_HOME", self.home.path().join(".local/state"))
+            // The images are those of the checkout.
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
         command
     }
 
@@ -126,35 +137,41 @@ impl Real {
         ran
     }
 
-    /// Returns whether the gateway is reached at the node's own port.
-    fn is_at_the_node(&self) -> bool {
+    /// What is written down of the cluster.
+    fn record(&self) -> Value {
         let record = self.home.state().join(&self.name).join("cluster.json");
-        let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
-        record["is_forwarded"] == false
+        serde_json::from_slice(&fs::read(record).unwrap()).unwrap()
     }
 
-    /// Deletes all pods of a service, as `kubectl delete pod` does.
-    fn delete_pods(&self, service: &str) {
-        let record = self.home.state().join(&self.name).join("cluster.json");
-        let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
-        let place = &record["place"];
-        let kubeconfig = place["kubeconfig"].as_str().map(ToOwned::to_owned);
-        let kubeconfig =
-            kubeconfig.unwrap_or_else(|| format!("{}/.kube/config", env::var("HOME").unwrap()));
+    /// Returns whether the gateway is reached at the node's own port.
+    fn is_at_the_node(&self) -> bool {
+        self.record()["is_forwarded"] == false
+    }
+
+    /// Asks the cluster itself, as `kubectl` does.
+    fn ask<T>(&self, question: impl AsyncFnOnce(Client) -> T) -> T {
+        let place = self.record()["place"].clone();
+        let kubeconfig = match place["kubeconfig"].as_str() {
+            Some(own) => Kubeconfig::read_from(own),
+            None => Kubeconfig::read(),
+        };
         let context = place["context"].as_str().map(ToOwned::to_owned);
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let options = KubeConfigOptions { context, ..Default::default() };
-            let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
-            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
-            let pods: Api<Pod> = Api::namespaced(Client::try_from(config).unwrap(), &self.name);
-            let selector = format!("app.kubernetes.io/name={service}");
-            pods.delete_collection(
-                &DeleteParams::default(),
-                &ListParams::default().labels(&selector),
-            )
-            .await
-            .unwrap();
+            let config = Config::from_custom_kubeconfig(kubeconfig.unwrap(), &options).await;
+            question(Client::try_from(config.unwrap()).unwrap()).await
+        })
+    }
+
+    /// Deletes all pods of a service, as `kubectl delete pod` does.
+    fn delete_pods(&self, service: &str) {
+        self.ask(async |client| {
+            let pods: Api<Pod> = Api::namespaced(client, &self.name);
+            let of_service =
+                ListParams::default().labels(&format!("app.kubernetes.io/name={service}"));
+            assert!(!pods.list(&of_service).await.unwrap().items.is_empty(), "no pod of {service}");
+            pods.delete_collection(&DeleteParams::default(), &of_service).await.unwrap();
         });
     }
 
@@ -191,15 +208,31 @@ impl Real {
     }
 }
 
-/// Builds the services' images if the engine has none, as whoever runs the tests would by hand.
-fn build_what_lacks() {
-    let ours = ["image", "inspect", "chefcito-kitchen:dev"];
-    if Command::new("docker").args(ours).output().is_ok_and(|asked| asked.status.success()) {
-        return;
-    }
+/// Builds the services' images, as whoever runs the tests would by hand; what is up to date costs nothing.
+fn build() {
     let mut build = Command::new(env!("CARGO_BIN_EXE_chefcito"));
     let built = build.arg("build").current_dir(env!("CARGO_MANIFEST_DIR")).status();
     assert!(built.is_ok_and(|built| built.success()), "the images can't be built");
+}
+
+/// Returns whether somebody has an environment of that name in the kind cluster.
+fn is_taken(name: &str) -> bool {
+    let kind = |args: &[&str]| Command::new("kind").args(args).output();
+    let Ok(kubeconfig) = kind(&["get", "kubeconfig", "--name", "chefcito"]) else { return false };
+    if !kubeconfig.status.success() {
+        return false;
+    }
+    let kubeconfig = Kubeconfig::from_yaml(&String::from_utf8(kubeconfig.stdout).unwrap()).unwrap();
+    let options = KubeConfigOptions::default();
+    let name = name.to_owned();
+    let asked = async move {
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+        let namespaces: Api<Namespace> = Api::all(Client::try_from(config).unwrap());
+        namespaces.get_opt(&name).await.unwrap().is_some()
+    };
+    // Whoever asks may be in a runtime of its own.
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    std::thread::spawn(move || runtime.block_on(asked)).join().unwrap()
 }
 
 impl Drop for Real {
@@ -238,8 +271,8 @@ fn a_real_cluster_serves_as_any_other_runtime() {
     let one_changed = it.timed("up with one service changed", |it| it.up(&changed));
     assert!(one_changed.stderr.contains("Up in"), "{one_changed}");
 
-    let ordering = it.order(30, Duration::from_secs(70));
-    for service in SERVICES {
+    let ordering = it.order(30, Duration::from_secs(90));
+    for service in SERVICES.iter().chain(&DATABASES) {
         it.delete_pods(service);
         std::thread::sleep(Duration::from_secs(8));
     }

@@ -113,8 +113,7 @@ async fn hurry(site: &Site<'_>) -> Infallible {
     let mut telling = FuturesUnordered::new();
     loop {
         for pod in watch.pods() {
-            // A job has nobody to take leave of.
-            if pod.is_going && pod.ready.is_some() && told.insert(pod.uid.clone()) {
+            if pod.is_going && pod.is_ours && told.insert(pod.uid.clone()) {
                 telling.push(async move {
                     let command = [&*format!("/{}", pod.service), "--stop"];
                     let namespace = &site.namespace;

@@ -218,6 +218,8 @@ pub(crate) enum CliError {
         hint: String,
         /// Why.
         source: Option<Source>,
+        /// Whether it may be gone for good: the way to it is, or nobody is there who would know who asks.
+        is_lost: bool,
     },
     /// The cluster did not do what it was asked.
     #[error(transparent)]
@@ -276,6 +278,11 @@ impl CliError {
     /// Returns whether somebody asked the program to end.
     pub(crate) const fn is_signal(&self) -> bool {
         matches!(self, Self::Interrupted | Self::Terminated)
+    }
+
+    /// Returns whether it is that a cluster may be gone for good.
+    pub(crate) const fn is_lost_cluster(&self) -> bool {
+        matches!(self, Self::NoCluster { is_lost: true, .. })
     }
 
     /// Returns what to try, in a sentence without a full stop.

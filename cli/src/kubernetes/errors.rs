@@ -223,7 +223,16 @@ fn no_cluster(
     hint: impl Into<String>,
     source: Option<Source>,
 ) -> CliError {
-    CliError::NoCluster { what: what.into(), hint: hint.into(), source }
+    CliError::NoCluster { what: what.into(), hint: hint.into(), source, is_lost: false }
+}
+
+/// Returns the same for a cluster that may be gone for good.
+fn lost_cluster(
+    what: impl Into<String>,
+    hint: impl Into<String>,
+    source: Option<Source>,
+) -> CliError {
+    CliError::NoCluster { what: what.into(), hint: hint.into(), source, is_lost: true }
 }
 
 pub(super) fn no_kubeconfig(looked: &[PathBuf], named: bool) -> CliError {
@@ -233,7 +242,7 @@ pub(super) fn no_kubeconfig(looked: &[PathBuf], named: bool) -> CliError {
         (files, true) => format!("KUBECONFIG names no file that is there: {}", files.join(", ")),
         (files, false) => format!("there is no kubeconfig at {}", files.join(", ")),
     };
-    no_cluster(
+    lost_cluster(
         what,
         "name one in KUBECONFIG; without `--context`, `chefcito up --runtime kubernetes` makes a kind cluster of its own",
         None,
@@ -250,7 +259,7 @@ pub(super) fn no_context(wanted: Option<&str>, known: &[&str], files: &[PathBuf]
         [] => "the kubeconfig has no contexts: get one from whoever runs the cluster".into(),
         known => format!("there are {}: choose one with `--context`", known.join(", ")),
     };
-    no_cluster(what, hint, None)
+    lost_cluster(what, hint, None)
 }
 
 pub(super) fn bad_context(context: &str, error: KubeconfigError) -> CliError {
@@ -277,7 +286,7 @@ pub(super) fn bad_context(context: &str, error: KubeconfigError) -> CliError {
         _ => format!("the context `{context}` can't be used"),
     };
     let source = error.source().map(|source| innermost(source).into());
-    no_cluster(
+    lost_cluster(
         what,
         format!("mend the kubeconfig; `kubectl --context {context} version` must work"),
         source,
@@ -285,7 +294,7 @@ pub(super) fn bad_context(context: &str, error: KubeconfigError) -> CliError {
 }
 
 pub(super) fn no_credentials(context: &str, path: &Path) -> CliError {
-    no_cluster(
+    lost_cluster(
         format!(
             "the credentials of the context `{context}` are not there: `{}` can't be read",
             path.display()
@@ -296,7 +305,7 @@ pub(super) fn no_credentials(context: &str, path: &Path) -> CliError {
 }
 
 pub(super) fn silent(context: &str, server: &str, waited: Duration) -> CliError {
-    no_cluster(
+    lost_cluster(
         format!(
             "the cluster `{context}` at {server} did not answer within {}",
             humantime::format_duration(waited)
@@ -346,12 +355,12 @@ pub(super) fn no_hello(context: &str, server: &str, error: &Error) -> CliError {
              and see that this machine's clock is right",
             Some(because.into()),
         ),
-        _ if is_about_tls(&because) => no_cluster(
+        _ if is_about_tls(&because) => lost_cluster(
             format!("the cluster `{context}` at {server} and this side do not trust each other"),
             "the kubeconfig may be of a cluster that was made anew since: get it again",
             Some(because.into()),
         ),
-        _ => no_cluster(
+        _ => lost_cluster(
             format!("no cluster answers at {server} (context `{context}`)"),
             format!("see that it runs and can be reached from here; {try_kubectl}"),
             Some(because.into()),
@@ -385,7 +394,7 @@ fn is_about_tls(text: &str) -> bool {
 }
 
 pub(super) fn no_cluster_there(context: &str, server: &str) -> CliError {
-    no_cluster(
+    lost_cluster(
         format!("whoever answers at {server} is no Kubernetes API server"),
         format!("look at the server of the context `{context}` in the kubeconfig"),
         None,

@@ -140,6 +140,18 @@ where
     }
 }
 
+/// Waits until an object is no more.
+pub(crate) async fn wait_for_absence<K>(api: &Api<K>, name: &str)
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let since = Instant::now();
+    while let Some(object) = api.get_opt(name).await.unwrap() {
+        assert!(since.elapsed() < PATIENCE, "{name}: there after {PATIENCE:?}: {object:#?}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
 /// What a Deployment, a StatefulSet and a Job have in common.
 fn template(name: &str, restarts: &str) -> Value {
     json!({

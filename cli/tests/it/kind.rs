@@ -3,16 +3,18 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::Command,
 };
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::Api;
+use kube::{Api, api::DeleteParams};
 
 use crate::{
     chefcito::{Ran, kill, lives, wait_until},
+    cluster::wait_for_absence,
     restaurant::Restaurant,
 };
 
@@ -41,7 +43,9 @@ impl WithKind {
 echo \"$*\" >> {home}/kind.log
 case \"$1 $2\" in
     'version ') echo 'kind v0.27.0 go1.23.6 linux/amd64' ;;
-    'get clusters') cat {home}/clusters 2>/dev/null || echo 'No kind clusters found.' >&2 ;;
+    'get clusters')
+        test ! -e {home}/no-engine || {{ cat {home}/no-engine >&2; exit 1; }}
+        cat {home}/clusters 2>/dev/null || echo 'No kind clusters found.' >&2 ;;
     'get kubeconfig') cat {home}/kind.kubeconfig ;;
     'create cluster')
         cat > {home}/kind.yaml
@@ -80,6 +84,27 @@ esac
 
     fn path(&self, file: &str) -> PathBuf {
         self.restaurant.cluster.home.path().join(file)
+    }
+
+    /// What is left when somebody has deleted the cluster: a kubeconfig that leads nowhere.
+    fn loses_its_cluster(&self) {
+        fs::remove_file(self.path("clusters")).unwrap();
+        self.kubeconfig_grows_old();
+        let name = self.restaurant.cluster.name.as_str();
+        self.restaurant.cluster.ask(async |client| {
+            let all = Api::<Namespace>::all(client);
+            all.delete(name, &DeleteParams::default()).await.unwrap();
+            wait_for_absence(&all, name).await;
+        });
+    }
+
+    /// Has the kubeconfig that is kept lead to where nobody listens any more.
+    fn kubeconfig_grows_old(&self) {
+        let path = self.restaurant.folder().join("kubeconfig");
+        let text = fs::read_to_string(&path).unwrap();
+        let server = text.split_once("server: '").unwrap().1.split_once('\'').unwrap().0;
+        let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        fs::write(path, text.replace(server, &format!("https://{nowhere}"))).unwrap();
     }
 
     fn log(&self) -> String {
@@ -208,4 +233,87 @@ fn a_kind_that_is_too_old_is_named() {
     let ran = it.run(&UP);
     assert_eq!(ran.code, Some(7), "{ran}");
     assert!(ran.stderr.contains("kind v0.20.0 is too old: v0.27 is the oldest"), "{ran}");
+}
+
+#[test]
+fn a_cluster_that_somebody_has_deleted_is_made_anew() {
+    let Some(it) = WithKind::open("anew", "true") else { return };
+    it.must(&UP);
+    it.loses_its_cluster();
+    let plan = it.must(&[&UP[..], &["--dry-run"]].concat());
+    assert!(plan.stdout.starts_with("create the kind cluster chefcito\n"), "{plan}");
+    let gone = it.run(&["logs"]);
+    assert_eq!(gone.code, Some(3), "{gone}");
+    let up = it.must(&UP);
+    assert!(up.stderr.contains("Up in "), "{up}");
+    assert_eq!(it.log().matches("create cluster").count(), 2, "{}", it.log());
+    it.must(&["order", "--count", "3"]);
+    let asked = it.log().lines().count();
+    assert!(it.must(&UP).stderr.contains("Already up"));
+    assert_eq!(it.log().lines().count(), asked, "kind is asked only where the cluster is silent");
+}
+
+#[test]
+fn what_was_in_a_cluster_that_somebody_has_deleted_can_be_taken_down() {
+    let Some(it) = WithKind::open("deleted", "true") else { return };
+    let folder = it.restaurant.folder();
+    it.must(&UP);
+    it.loses_its_cluster();
+    let down = it.must(&["down"]);
+    assert!(down.stderr.contains("there is no kind cluster `chefcito`"), "{down}");
+    let pid = fs::read_to_string(folder.join("forward.lock")).unwrap();
+    assert!(!lives(pid.lines().next().unwrap().parse().unwrap()), "the way there has ended");
+    it.must(&["down"]);
+    let forgotten = it.must(&["down", "--volumes"]);
+    assert!(forgotten.stderr.contains("is forgotten"), "{forgotten}");
+    assert!(!folder.exists());
+
+    it.restaurant.stands_behind(&it.restaurant.cluster.name);
+    it.must(&UP);
+    it.loses_its_cluster();
+    it.must(&["down", "--volumes"]);
+    assert!(!folder.exists());
+}
+
+#[test]
+fn the_kubeconfig_of_a_cluster_that_was_made_anew_is_got_again() {
+    let Some(it) = WithKind::open("stale", "true") else { return };
+    it.must(&UP);
+    it.kubeconfig_grows_old();
+    let up = it.must(&UP);
+    assert!(up.stderr.contains("Already up"), "{up}");
+    assert_eq!(it.log().matches("create cluster").count(), 1, "{}", it.log());
+    it.must(&["order"]);
+    it.kubeconfig_grows_old();
+    it.must(&["down"]);
+}
+
+#[test]
+fn a_cluster_that_is_there_and_silent_is_not_forgotten() {
+    let Some(it) = WithKind::open("silent", "true") else { return };
+    it.must(&UP);
+    it.kubeconfig_grows_old();
+    let stale = it.restaurant.folder().join("kubeconfig");
+    let good = it.path("kind.kubeconfig");
+    fs::rename(&good, it.path("kept")).unwrap();
+    fs::copy(stale, &good).unwrap();
+    for command in [&UP[..], &["down"], &["down", "--volumes"]] {
+        let ran = it.run(command);
+        assert_eq!(ran.code, Some(7), "{ran}");
+        assert!(ran.stderr.contains("docker start chefcito-control-plane"), "{ran}");
+    }
+
+    let no_engine = "Cannot connect to the Docker daemon";
+    fs::write(it.path("no-engine"), no_engine).unwrap();
+    let ran = it.run(&["down", "--volumes"]);
+    assert_eq!(ran.code, Some(7), "{ran}");
+    assert!(ran.stderr.contains("no cluster answers at"), "{ran}");
+    assert!(ran.stderr.contains("kind needs an engine that answers"), "{ran}");
+    fs::remove_file(it.path("no-engine")).unwrap();
+    let ran = it.run(&["order"]);
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(ran.stderr.contains("the house did not start: no cluster answers at"), "{ran}");
+    fs::rename(it.path("kept"), good).unwrap();
+    assert!(it.must(&UP).stderr.contains("Already up"));
+    it.must(&["order"]);
 }

@@ -22,7 +22,7 @@ use serde_json::json;
 
 use crate::{
     api_server::Pods,
-    chefcito::{Home, Ran},
+    chefcito::{Home, Ran, lives},
     cluster::Cluster,
     restaurant::{Restaurant, UP},
 };
@@ -363,6 +363,40 @@ fn an_environment_stays_on_its_cluster() {
     told(&it.run(&elsewhere), 1, &["`NAME` is on the cluster `owner`, not on `guest`"]);
     let embedded = it.run(&["up"]);
     told(&embedded, 1, &["`NAME` runs as kubernetes, not as embedded"]);
+}
+
+#[test]
+fn an_environment_on_a_cluster_that_is_lost_can_be_forgotten() {
+    let Some(it) = Restaurant::open("lost") else { return };
+    let path = it.cluster.home.path().join(".kube/config");
+    let good = fs::read_to_string(&path).unwrap();
+    let forwarder = fs::read_to_string(it.folder().join("forward.lock")).unwrap();
+    let server = good.split_once("server: '").unwrap().1.split_once('\'').unwrap().0;
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+
+    let stranger = good.replace("token: owner", "token: nobody");
+    fs::write(&path, stranger).unwrap();
+    told(&it.run(&["down", "--volumes"]), 7, &["does not know who asks", "log in to it anew"]);
+
+    let silent = good.replace(server, &format!("https://{nowhere}"));
+    let nameless = good.replace("name: owner, context", "name: other, context");
+    let way_out = "if it is gone for good, `chefcito down --volumes --name NAME` forgets";
+    for (kubeconfig, why) in
+        [(silent, "no cluster answers at"), (nameless, "there is no context `owner`")]
+    {
+        fs::write(&path, kubeconfig).unwrap();
+        let again = ["up", "--runtime", "kubernetes"];
+        for command in [&again[..], &["down"], &["logs"]] {
+            told(&it.run(command), 7, &[why, way_out]);
+        }
+    }
+    let down = it.must(&["down", "--volumes"]);
+    let warning = "what may be left there in the namespace `NAME` stays";
+    assert!(down.stderr.contains("warning: there is no context `owner`"), "{down}");
+    assert!(down.stderr.contains(warning), "{down}");
+    assert!(!it.folder().exists());
+    let forwarder = forwarder.lines().next().unwrap().parse().unwrap();
+    assert!(!lives(forwarder), "the way there has ended");
 }
 
 #[test]

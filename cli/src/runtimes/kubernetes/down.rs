@@ -33,7 +33,25 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     let Some(settings) = environment.former_settings()? else {
         return Err(CliError::NotRunning { name: environment.name().clone() });
     };
-    let site = Site::open(&settings, environment, output).await?;
+    let site = match Site::find(&settings, environment, output).await {
+        Ok(Some(site)) => site,
+        Ok(None) => {
+            output.status(format_args!(
+                "Nothing runs as `{}`: there is no kind cluster `{}`",
+                environment.name(),
+                local::CLUSTER
+            ));
+            return forget(volumes, lock, environment, output).await;
+        }
+        Err(error) if volumes && error.is_lost_cluster() => {
+            output.warn(format_args!(
+                "{error}: what may be left there in the namespace `{}` stays",
+                environment.name()
+            ));
+            return forget(volumes, lock, environment, output).await;
+        }
+        Err(error) => return Err(error),
+    };
     let (took_down, cluster_gone) = {
         let _waiting = Waiting::new(output, "Closing the house");
         let down = async {
@@ -71,6 +89,25 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     Ok(())
 }
 
+/// Forgets an environment on a cluster that is gone, or can't be reached.
+async fn forget(
+    volumes: bool,
+    lock: ChangeLock,
+    environment: &Environment,
+    output: &Output,
+) -> Result<()> {
+    forwarder::end(environment).await?;
+    if volumes {
+        embedded::forget_all(environment)?;
+        output.status(format_args!("`{}` is forgotten", environment.name()));
+    } else {
+        environment.forget_cluster()?;
+        embedded::forget_settings(environment)?;
+    }
+    drop(lock);
+    Ok(())
+}
+
 /// Stops all pods and keeps everything else.
 ///
 /// # Errors
@@ -81,7 +118,10 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
         output.status(format_args!("Nothing runs as `{}`", environment.name()));
         return Ok(());
     };
-    let site = Site::open(&settings, environment, output).await?;
+    let Some(site) = Site::find(&settings, environment, output).await? else {
+        output.status(format_args!("Nothing runs as `{}`", environment.name()));
+        return Ok(());
+    };
     let _waiting = Waiting::new(output, "Closing the house");
     let observed = site.observe().await?;
     if observed.is_empty() {

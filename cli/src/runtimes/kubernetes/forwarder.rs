@@ -170,7 +170,12 @@ pub(super) fn ensure(environment: &Environment, record: &ClusterRecord) -> Resul
         // It says one word and then nothing more.
         stdout.read_to_end(&mut said).map_err(CliError::io(|| "listen to it".into()))?;
     }
-    match serde_json::from_slice(&said).ok() {
+    let word = serde_json::from_slice(&said).ok();
+    if !matches!(word, Some(FirstWord::Listening)) {
+        // It holds the lock until it has ended, and is not to be taken for another.
+        let _ended = child.wait().map_err(CliError::io(|| "wait for its end".into()))?;
+    }
+    match word {
         Some(FirstWord::Listening) => Ok(()),
         Some(FirstWord::PortTaken { .. }) => {
             let holder = process::port_holder(port).map(|holder| holder.to_string());

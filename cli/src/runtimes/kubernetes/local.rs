@@ -6,13 +6,13 @@ use serde_json::json;
 
 use super::{
     claim::Claim,
-    labels,
+    forwarder, labels,
     site::{NODE_PORT, Site},
 };
 use crate::{
     config::Settings,
     docker::Engine,
-    error::Result,
+    error::{CliError, Result},
     kubernetes::{
         Place, has_context,
         kind::{CLUSTER_LABEL, Kind, Making},
@@ -32,7 +32,7 @@ const MARK: &str = "made-by-chefcito";
 /// Returns where the cluster is; nothing if there is none.
 ///
 /// # Errors
-/// [`crate::error::CliError::Lacking`] if it can't be looked for without `kind`.
+/// [`CliError::Lacking`] if it can't be looked for without `kind`.
 pub(super) async fn find(environment: &Environment) -> Result<Option<Place>> {
     let context = Kind::context(CLUSTER);
     let of_user = Place::of_user(Some(context.clone()));
@@ -48,6 +48,47 @@ pub(super) async fn find(environment: &Environment) -> Result<Option<Place>> {
     let kubeconfig = environment.kubeconfig_file();
     write_private(&kubeconfig, kind.kubeconfig(CLUSTER).await?.as_bytes())?;
     Ok(Some(ours(kubeconfig)))
+}
+
+/// Returns whether a place is that of the cluster.
+pub(super) fn is_at(place: &Place) -> bool {
+    place.context.as_deref().and_then(Kind::cluster_of) == Some(CLUSTER)
+}
+
+/// Looks for the cluster again where it does not answer as it is known here: it may be gone, or have been made anew. Nothing
+/// leads there any more in the background.
+///
+/// # Errors
+/// The error of the cluster that did not answer, if nobody can tell, with what to try.
+pub(super) async fn find_again(
+    unanswered: CliError,
+    environment: &Environment,
+) -> Result<Option<Place>> {
+    let found = find(environment).await.map_err(|error| match (unanswered, error.hint()) {
+        (CliError::NoCluster { what, source, .. }, Some(hint)) => {
+            let is_lost = matches!(error, CliError::Lacking { .. });
+            CliError::NoCluster { what, hint, source, is_lost }
+        }
+        (unanswered, _) => unanswered,
+    })?;
+    forwarder::end(environment).await?;
+    Ok(found)
+}
+
+/// Says of a cluster that does not answer, and that kind has, how to get on.
+pub(super) fn is_still_there(error: CliError) -> CliError {
+    match error {
+        CliError::NoCluster { what, source, is_lost: true, .. } => CliError::NoCluster {
+            what,
+            hint: format!(
+                "kind has it, so its node may be stopped: start it with `docker start {CLUSTER}-control-plane`, \
+                 or remove the cluster with `kind delete cluster --name {CLUSTER}`"
+            ),
+            source,
+            is_lost: false,
+        },
+        error => error,
+    }
 }
 
 /// Makes the cluster. `port` is the port of this machine that leads to the gateway of the default environment.
@@ -112,7 +153,7 @@ fn the_mark() -> Result<Object> {
         "kind": "ConfigMap",
         "metadata": {"name": MARK, "labels": {labels::MANAGED_BY: labels::CHEFCITO}},
     }));
-    object.map_err(crate::error::CliError::failed)
+    object.map_err(CliError::failed)
 }
 
 /// Removes the cluster with all that is in it, if we made it, and no other environment is in it or about to be. Returns whether

@@ -1,11 +1,6 @@
 //! What an `up` makes, and how it is unmade when that is interrupted.
 
-use super::{
-    claim::Claim,
-    forwarder, local,
-    reach::choose_port,
-    site::{self, Site},
-};
+use super::{claim::Claim, forwarder, local, reach::choose_port, site::Site};
 use crate::{
     config::Settings,
     error::Result,
@@ -45,15 +40,18 @@ impl Made {
         if settings.cluster.context.is_none() {
             self.claim = Some(Claim::to_be_in(environment, output).await?);
         }
-        if let Some(place) = site::place(settings, environment).await? {
-            return Site::at(&place, environment, output).await;
+        if let Some(site) = Site::find(settings, environment, output).await? {
+            return Ok(site);
         }
+        // What was there is gone, if anything was.
+        forwarder::end(environment).await?;
+        environment.forget_cluster()?;
         // Others may wait for the same, so nobody does who is in it.
         self.claim = None;
         let claim = self.claim.insert(Claim::to_make(environment, output).await?);
-        let site = match site::place(settings, environment).await? {
+        let site = match Site::find(settings, environment, output).await? {
             // Another command was faster.
-            Some(place) => Site::at(&place, environment, output).await?,
+            Some(site) => site,
             None => {
                 self.cluster = true;
                 let port = choose_port(settings, environment, None)?;
@@ -85,7 +83,7 @@ impl Made {
         }
         if self.all {
             output.status(format_args!("Removing what was made"));
-            let site = Site::open(&wanted.settings, environment, output).await?;
+            let site = Site::of_running(environment, output).await?;
             forwarder::end(environment).await?;
             if !self.cluster || !local::remove_if_alone(&site).await? {
                 super::down::take_down(&site, &wanted.settings, true).await?;

@@ -11,7 +11,7 @@ use crate::{
     kustomize::{Adjustments, Tree},
     manifests::{self, Overlay, SECRETS},
     output::Output,
-    state::{Environment, EnvironmentName},
+    state::{ClusterRecord, Environment, EnvironmentName},
 };
 
 /// The gateway's port of the node in the local environment, as its manifests say it.
@@ -31,18 +31,36 @@ pub(super) struct Site<'a> {
 }
 
 impl<'a> Site<'a> {
-    /// Finds the cluster that the environment is on, or that is asked for.
+    /// Finds the cluster that the environment is on, or that is asked for; `None` if it is to be the kind cluster that is shared,
+    /// and that is not there, or no more.
     ///
     /// # Errors
-    /// [`CliError::NoCluster`] if none answers, [`CliError::Failed`] if the environment is on another.
-    pub(super) async fn open(
+    /// [`CliError::NoCluster`] if it does not answer, [`CliError::Failed`] if the environment is on another.
+    pub(super) async fn find(
         settings: &Settings,
         environment: &'a Environment,
         output: &'a Output,
-    ) -> Result<Self> {
-        match place(settings, environment).await? {
-            Some(place) => Self::at(&place, environment, output).await,
-            None => Err(CliError::NotRunning { name: environment.name().clone() }),
+    ) -> Result<Option<Self>> {
+        let record = environment.cluster()?;
+        let Some(place) = place(settings, record.as_ref(), environment).await? else {
+            return Ok(None);
+        };
+        let unanswered = match Self::at(&place, environment, output).await {
+            Err(error) if error.is_lost_cluster() => error,
+            found => return found.map(Some),
+        };
+        // Asked only now: where the cluster answers, kind is not waited for.
+        let is_shared = settings.cluster.context.is_none() && local::is_at(&place);
+        if !is_shared || record.is_none() {
+            return Err(with_way_out(unanswered, environment)?);
+        }
+        match local::find_again(unanswered, environment).await {
+            Ok(Some(place)) => {
+                let found = Self::at(&place, environment, output).await;
+                found.map(Some).map_err(local::is_still_there)
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(with_way_out(error, environment)?),
         }
     }
 
@@ -54,9 +72,11 @@ impl<'a> Site<'a> {
         environment: &'a Environment,
         output: &'a Output,
     ) -> Result<Self> {
+        let not_running = || CliError::NotRunning { name: environment.name().clone() };
+        let settings = environment.last_settings()?.ok_or_else(not_running)?;
         match environment.cluster()? {
-            Some(record) => Self::at(&record.place, environment, output).await,
-            None => Err(CliError::NotRunning { name: environment.name().clone() }),
+            Some(_) => Self::find(&settings, environment, output).await?.ok_or_else(not_running),
+            None => Err(not_running()),
         }
     }
 
@@ -167,9 +187,13 @@ fn hide(object: &mut Object) {
 ///
 /// # Errors
 /// [`CliError::Failed`] if the environment is on another than the one asked for; [`CliError::Lacking`] without `kind`.
-pub(super) async fn place(settings: &Settings, environment: &Environment) -> Result<Option<Place>> {
+async fn place(
+    settings: &Settings,
+    record: Option<&ClusterRecord>,
+    environment: &Environment,
+) -> Result<Option<Place>> {
     let asked = &settings.cluster.context;
-    let Some(record) = environment.cluster()? else {
+    let Some(record) = record else {
         return match asked {
             Some(_) => Ok(Some(Place::of_user(asked.clone()))),
             None => local::find(environment).await,
@@ -180,7 +204,7 @@ pub(super) async fn place(settings: &Settings, environment: &Environment) -> Res
             what: format!(
                 "`{}` is on the cluster `{}`, not on `{context}`",
                 environment.name(),
-                record.place.context.unwrap_or_default()
+                record.place.context.clone().unwrap_or_default()
             ),
             hint: format!(
                 "leave `--context` out, take it down first with `chefcito down{}`, or choose another `--name`",
@@ -188,8 +212,23 @@ pub(super) async fn place(settings: &Settings, environment: &Environment) -> Res
             ),
             source: None,
         }),
-        _ => Ok(Some(record.place)),
+        _ => Ok(Some(record.place.clone())),
     }
+}
+
+/// Adds the way out to the error for a cluster that may be gone for good with an environment in it.
+fn with_way_out(error: CliError, environment: &Environment) -> Result<CliError> {
+    let is_known = environment.former_settings()?.is_some();
+    Ok(match error {
+        CliError::NoCluster { what, hint, source, is_lost: true } if is_known => {
+            let hint = format!(
+                "{hint}; if it is gone for good, `chefcito down --volumes{}` forgets what is known of it here",
+                environment.name().flag()
+            );
+            CliError::NoCluster { what, hint, source, is_lost: true }
+        }
+        error => error,
+    })
 }
 
 fn replicas(settings: &Settings) -> BTreeMap<String, i64> {

@@ -18,7 +18,7 @@ use super::{
     reach::{await_answer, choose_port, remember},
     rollout::Rollout,
     secrets,
-    site::{self, Site},
+    site::Site,
     wanted::Wanted as WantedObjects,
 };
 use crate::{
@@ -110,12 +110,11 @@ pub(crate) async fn dry_run(
     output: &Output,
 ) -> Result<()> {
     let settings = settings(wanted, environment)?;
-    let Some(place) = site::place(&settings, environment).await? else {
+    let Some(site) = Site::find(&settings, environment, output).await? else {
         output.data(format_args!("create the kind cluster {}", local::CLUSTER))?;
         output.data("create everything in it")?;
         return output.data(Step::AwaitReady);
     };
-    let site = Site::at(&place, environment, output).await?;
     let observed = site.observe().await?;
     let secrets = secrets::to_look(&site, &observed)?;
     let delivery = Delivery::open(settings.cluster.push.as_deref(), output).await;

@@ -76,6 +76,16 @@ pub(crate) struct Service {
     pub(crate) profiles: Vec<String>,
 }
 
+impl Service {
+    /// Returns the folder in which it keeps data, if it does: one that is mounted for it to write to. What is in `/tmp` is not for
+    /// keeping.
+    pub(crate) fn store(&self) -> Option<&str> {
+        let mounts = self.mounts.iter().filter(|mount| !mount.read_only);
+        let mut folders = mounts.map(|mount| &mount.target).chain(self.tmpfs.keys());
+        folders.find(|folder| *folder != "/tmp").map(String::as_str)
+    }
+}
+
 /// A port of the host that leads to one of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Port {

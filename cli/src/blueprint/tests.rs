@@ -26,6 +26,19 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
+fn what_writes_to_a_folder_of_its_own_keeps_data_there() {
+    let built_in = Source { file: None, text: BUILT_IN.into() };
+    let blueprint = built_in.blueprint(&|_| None).unwrap();
+    let stores =
+        blueprint.services.iter().filter_map(|(name, service)| Some((&**name, service.store()?)));
+    let stores: Vec<(&str, &str)> = stores.collect();
+    let expected =
+        [("bootstrap", "/secrets"), ("postgres", "/var/lib/postgresql/data"), ("redis", "/data")];
+    assert_eq!(stores, expected);
+    assert_eq!(service("    tmpfs: [/tmp]\n    volumes: ['data:/data:ro']").store(), None);
+}
+
+#[test]
 fn the_file_of_the_house_is_read_whole() {
     let built_in = Source { file: None, text: BUILT_IN.into() };
     let variables = [("CHEFCITO_STOVES", "4"), ("CHEFCITO_PORT", "7400"), ("CHEFCITO_TAG", "c-1")];

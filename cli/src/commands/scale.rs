@@ -15,7 +15,8 @@ use crate::{
 /// Say how many containers or pods a service has (not when embedded)
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It stays so until it is said otherwise; `down` forgets it.
+It stays so until it is said otherwise; `down` forgets it. What keeps data, such as PostgreSQL and
+Redis, there can only be one of.
 
 Example:
   chefcito scale kitchen=3 orders=2")]

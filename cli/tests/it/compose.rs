@@ -239,6 +239,11 @@ fn single_services_are_scaled_restarted_and_entered() {
     assert_eq!(kitchens(&house), 1);
     let refused = house.run(&["scale", "gateway=2"]);
     assert!(refused.code == Some(2) || refused.code == Some(1), "{refused}");
+    for store in ["postgres=2", "redis=2"] {
+        let refused = house.run(&["scale", store]);
+        assert_eq!(refused.code, Some(1), "{refused}");
+        assert!(refused.stderr.contains("there can only be one of it"), "{refused}");
+    }
 
     let version = house.must(&["exec", "orders", "--", "/orders", "--version"]);
     assert_eq!(version.stdout, concat!("orders ", env!("CARGO_PKG_VERSION"), "\n"));

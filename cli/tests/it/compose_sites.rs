@@ -181,6 +181,13 @@ fn containers_are_scaled_restarted_stopped_and_entered() {
         refused.code == Some(1) && refused.stderr.contains("there can only be one of it"),
         "{refused}"
     );
+    let refused = site.run(&["scale", "tea=2", "job=2"]);
+    assert!(
+        refused.code == Some(1)
+            && refused.stderr.contains("job keeps data in /shared, so there can only be one"),
+        "{refused}"
+    );
+    assert_eq!(site.containers().len(), 3);
     let refused = site.run(&["scale", "water=2"]);
     assert!(
         refused.code == Some(1) && refused.stderr.contains("there is no service `water`"),

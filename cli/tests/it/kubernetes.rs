@@ -78,6 +78,16 @@ fn a_house_on_a_cluster_lives_as_any_other() {
     let scaled = it.must(&["scale", "kitchen=3"]);
     assert!(scaled.stderr.contains("There are now 3 of kitchen"), "{scaled}");
     assert_eq!(it.cluster.pods_of("kitchen").len(), 3);
+    for store in ["postgres=2", "redis=2"] {
+        let refused = it.run(&["scale", "kitchen=2", store]);
+        assert_eq!(refused.code, Some(1), "{refused}");
+        assert!(
+            refused.stderr.contains("is a database, so there can only be one of it"),
+            "{refused}"
+        );
+    }
+    it.must(&["scale", "postgres=1"]);
+    assert_eq!(it.cluster.pods_of("kitchen").len(), 3);
     let before = it.cluster.pods_of("orders");
     it.must(&["restart", "orders"]);
     assert_ne!(it.cluster.pods_of("orders"), before);

@@ -13,7 +13,7 @@ use super::{
     wanted::{Layout, layout},
 };
 use crate::{
-    blueprint::{Blueprint, PROFILES, Source},
+    blueprint::{Blueprint, PROFILES, Service, Source},
     config::Settings,
     docker::Engine,
     error::{CliError, Result},
@@ -89,6 +89,7 @@ impl Drawing {
             Meant::Alone(services) => Some(services.iter().cloned().collect()),
         };
         check_doors(&blueprint, settings)?;
+        check_stores(&blueprint, settings)?;
         Ok(Self { source, blueprint, services })
     }
 
@@ -178,6 +179,22 @@ fn check_doors(blueprint: &Blueprint, settings: &Settings) -> Result<()> {
                 } else {
                     String::new()
                 },
+                source: None,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to scale what keeps data: several would each have a part of them, or write over each other's.
+fn check_stores(blueprint: &Blueprint, settings: &Settings) -> Result<()> {
+    let scaled = settings.replicas.iter().filter(|(_, count)| **count > 1);
+    for (name, _) in scaled {
+        let store = blueprint.services.get(name).and_then(Service::store);
+        if let Some(store) = store {
+            return Err(CliError::Failed {
+                what: format!("{name} keeps data in {store}, so there can only be one of it"),
+                hint: "scale the services that need it".into(),
                 source: None,
             });
         }

@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::future::try_join_all;
 
-use super::{rollout::Rollout, secrets, site::Site, up::up};
+use super::{labels, rollout::Rollout, secrets, site::Site, up::up};
 use crate::{
     config::Settings,
     error::{CliError, Result},
@@ -35,7 +35,7 @@ pub(crate) async fn start(
 /// Gives services another number of pods, and remembers it.
 ///
 /// # Errors
-/// [`CliError::Failed`] if there is no such service; else whatever keeps it from being ready.
+/// [`CliError::Failed`] if there is no such service, or there can only be one of it; else whatever keeps it from being ready.
 pub(crate) async fn scale(
     replicas: BTreeMap<String, u32>,
     timeout: Duration,
@@ -47,7 +47,9 @@ pub(crate) async fn scale(
     {
         let site = Site::of_running(environment, output).await?;
         let observed = site.observe().await?;
-        replicas.keys().try_for_each(|service| workload(service, &observed, &site).map(drop))?;
+        replicas.iter().try_for_each(|(service, count)| {
+            check_store(workload(service, &observed, &site)?, *count)
+        })?;
     }
     settings.replicas.extend(replicas.clone());
     let wanted = as_it_was(settings, timeout);
@@ -107,6 +109,18 @@ async fn restart_pods(
     let took = since.elapsed().as_millis();
     output.status(format_args!("Restarted in {took} ms: {}", services.join(", ")));
     Ok(())
+}
+
+/// Refuses to have several of what keeps data: each would have a part of them.
+fn check_store(workload: &Object, count: u32) -> Result<()> {
+    if count < 2 || workload.label(labels::COMPONENT) != Some(labels::DATABASE) {
+        return Ok(());
+    }
+    Err(CliError::Failed {
+        what: format!("{} is a database, so there can only be one of it", workload.name()),
+        hint: "scale the services that need it".into(),
+        source: None,
+    })
 }
 
 /// Returns what runs the pods of a service.

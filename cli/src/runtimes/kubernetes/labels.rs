@@ -4,6 +4,10 @@
 pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Ourselves.
 pub(super) const CHEFCITO: &str = "chefcito";
+/// What part an object has, as Kubernetes recommends to say it.
+pub(super) const COMPONENT: &str = "app.kubernetes.io/component";
+/// That it keeps what others know.
+pub(super) const DATABASE: &str = "database";
 /// Which environment an object is of.
 pub(super) const ENVIRONMENT: &str = "chefcito.dev/environment";
 /// Returns what selects all that is of an environment.

@@ -35,6 +35,8 @@ use crate::error::{CliError, Result};
 /// What is wanted otherwise than the folder has it: as if a kustomization on top of it said so.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Adjustments {
+    /// Components beside those that the folder lists, by their paths in the tree; it does with them what it does with its own.
+    pub(crate) components: Vec<&'static str>,
     /// The namespace of all objects, and the name of the Namespace among them.
     pub(crate) namespace: Option<String>,
     /// Labels of all objects; not of the pods that they make, which would be made anew.
@@ -52,7 +54,7 @@ pub(crate) struct Adjustments {
 /// # Errors
 /// [`CliError::BadFile`] if a file is missing, can't be understood, or asks for what chefcito does not do.
 pub(crate) fn render(tree: &Tree, folder: &str, adjustments: &Adjustments) -> Result<Vec<Object>> {
-    let mut all = accumulate(tree, folder)?;
+    let mut all = accumulate(tree, folder, &adjustments.components)?;
     adjust(&mut all, adjustments)?;
     let mut objects = names::finish(all.objects);
     objects.sort_by_key(Object::rank);
@@ -60,7 +62,7 @@ pub(crate) fn render(tree: &Tree, folder: &str, adjustments: &Adjustments) -> Re
 }
 
 fn adjust(all: &mut Accumulated, adjustments: &Adjustments) -> Result<()> {
-    let Adjustments { namespace, labels, images, replicas, settings } = adjustments;
+    let Adjustments { components: _, namespace, labels, images, replicas, settings } = adjustments;
     for (name, pairs) in settings {
         let mut maps = all.iter_mut().filter(|one| one.kind() == "ConfigMap" && one.name() == name);
         let data = maps.next().and_then(|object| object.map_at(&["data"]));

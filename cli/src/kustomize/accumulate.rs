@@ -69,18 +69,20 @@ impl Accumulated {
     }
 }
 
-/// Gathers the objects of a folder.
+/// Gathers the objects of a folder, as if it listed these components, too.
 ///
 /// # Errors
 /// [`CliError::BadFile`]: the first file that is missing, or that can't be understood.
-pub(super) fn accumulate(tree: &Tree, folder: &str) -> Result<Accumulated> {
+pub(super) fn accumulate(tree: &Tree, folder: &str, components: &[&str]) -> Result<Accumulated> {
     let mut all = Accumulated::default();
-    let mut walk = Walk { tree, under_way: Vec::new() };
-    if !tree.has(&file_in(folder)) {
-        return Err(CliError::BadFile {
-            path: tree.path(folder),
-            detail: format!("there is no {FILE_NAME} in it"),
-        });
+    let mut walk = Walk { tree, components, under_way: Vec::new() };
+    for folder in components.iter().chain([&folder]) {
+        if !tree.has(&file_in(folder)) {
+            return Err(CliError::BadFile {
+                path: tree.path(folder),
+                detail: format!("there is no {FILE_NAME} in it"),
+            });
+        }
     }
     walk.enter(folder, false, &mut all)?;
     Ok(all)
@@ -92,6 +94,8 @@ fn file_in(folder: &str) -> String {
 
 struct Walk<'a> {
     tree: &'a Tree,
+    /// Components that the first folder is to have, too.
+    components: &'a [&'a str],
     /// The folders from the first to this one.
     under_way: Vec<String>,
 }
@@ -149,8 +153,14 @@ impl<'a> Walk<'a> {
             all.generate(generated, generator.behavior)
                 .map_err(|what| reading.bad_at(&generator.at, what))?;
         }
-        for place in &it.components {
-            let component = self.folder_at(folder, place, &reading)?;
+        let listed = it.components.iter().map(|place| self.folder_at(folder, place, &reading));
+        let mut components = listed.collect::<Result<Vec<_>>>()?;
+        if self.under_way.len() == 1 {
+            let more = self.components.iter().map(|component| (*component).to_owned());
+            let more: Vec<String> = more.filter(|one| !components.contains(one)).collect();
+            components.extend(more);
+        }
+        for component in components {
             self.enter(&component, true, all)?;
         }
         self.transform(folder, &it, &reading, all)?;

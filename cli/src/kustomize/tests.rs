@@ -122,6 +122,23 @@ replicas: [{name: tea, count: 2}]
 }
 
 #[test]
+fn whoever_calls_may_have_more_components() {
+    let component = "kind: Component\nresources: [pot.yaml]\n";
+    let tree = tree(&[
+        ("top/kustomization.yaml", "resources: [../base]\nlabels: [{pairs: {part-of: meal}}]\n"),
+        ("many/kustomization.yaml", component),
+        ("many/pot.yaml", "{apiVersion: v1, kind: Service, metadata: {name: pot}}"),
+        ("both/kustomization.yaml", "resources: [../base]\ncomponents: [../many]\n"),
+    ]);
+    let more = Adjustments { components: vec!["many"], ..Adjustments::default() };
+    let objects = render(&tree, "top", &more).unwrap();
+    let labels = &one(&objects, "Service")["metadata"]["labels"];
+    assert_eq!(labels["part-of"], "meal", "as if the folder listed it");
+    let listed = render(&tree, "both", &Adjustments::default()).unwrap();
+    assert_eq!(listed, render(&tree, "both", &more).unwrap(), "it lists it already");
+}
+
+#[test]
 fn whoever_calls_may_adjust_everything() {
     let pairs = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
     let image = NewImage { tag: Some("c-2".into()), ..NewImage::default() };
@@ -131,6 +148,7 @@ fn whoever_calls_may_adjust_everything() {
         images: BTreeMap::from([("chefcito-tea".into(), image)]),
         replicas: BTreeMap::from([("tea".into(), 5)]),
         settings: BTreeMap::from([("settings".into(), pairs("CUPS", "1"))]),
+        ..Adjustments::default()
     };
     let plain = render(&tree(&[]), "base", &Adjustments::default()).unwrap();
     let adjusted = render(&tree(&[]), "base", &adjustments).unwrap();
@@ -146,6 +164,7 @@ fn whoever_calls_may_adjust_everything() {
     assert_eq!(map["data"]["CUPS"], "1");
     assert_ne!(map["metadata"]["name"], one(&plain, "ConfigMap")["metadata"]["name"]);
     for bad in [
+        Adjustments { components: vec!["many"], ..Adjustments::default() },
         Adjustments { replicas: BTreeMap::from([("coffee".into(), 1)]), ..Adjustments::default() },
         Adjustments {
             settings: BTreeMap::from([("coffee".into(), pairs("a", "b"))]),

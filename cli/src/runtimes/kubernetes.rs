@@ -9,6 +9,7 @@ mod claim;
 mod deploy;
 mod down;
 mod exec;
+mod farmers;
 mod forwarder;
 mod images;
 mod labels;

@@ -1,7 +1,5 @@
 //! The restaurant on a real API server: up, changed, down; and what is others' stays theirs.
 
-use std::net::{TcpListener, TcpStream};
-
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service},
@@ -13,7 +11,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    chefcito::{Ran, kill, lives, wait_until},
+    chefcito::{Ran, kill, wait_until},
     cluster::Cluster,
     restaurant::{Restaurant, UP},
 };
@@ -118,66 +116,6 @@ fn a_house_on_a_cluster_lives_as_any_other() {
 }
 
 #[test]
-fn the_way_to_the_gateway_outlives_its_pods_and_itself() {
-    let Some(it) = Restaurant::open("way") else { return };
-    let guests = it.start(&["order", "--count", "200", "--rate", "100"]);
-    for _ in 0..3 {
-        let pods = it.cluster.pods_of("gateway");
-        it.cluster.ask(async |client| {
-            let all: Api<k8s_openapi::api::core::v1::Pod> =
-                Api::namespaced(client, &it.cluster.name);
-            for pod in &pods {
-                all.delete(pod, &Default::default()).await.unwrap();
-            }
-        });
-        wait_until("another pod is there", || {
-            it.cluster.pods_of("gateway").iter().any(|pod| !pods.contains(pod))
-        });
-    }
-    let ran = it.cluster.home.finish(&["order"], guests);
-    assert_eq!(ran.code, Some(0), "{ran}");
-    assert!(ran.stdout.contains("200 accepted, 200 delivered"), "{ran}");
-
-    let first = forwarder(&it);
-    kill("-KILL", first);
-    wait_until("it is gone", || !lives(first));
-    it.must(&["order"]);
-    let second = forwarder(&it);
-    assert_ne!(second, first, "another takes its place");
-    it.must(&["down"]);
-    wait_until("it ends with the house", || !lives(second));
-}
-
-/// The process that says in its lock file that it is the way to the gateway.
-fn forwarder(it: &Restaurant) -> i32 {
-    let text = std::fs::read_to_string(it.folder().join("forward.lock")).unwrap();
-    text.lines().next().unwrap().parse().unwrap()
-}
-
-#[test]
-fn the_way_moves_to_another_port_when_asked() {
-    let Some(it) = Restaurant::open("port") else { return };
-    let first = forwarder(&it);
-    let port = crate::api_server::free_port();
-    let moved = it.must(&[&UP[..], &["--port", &port.to_string()]].concat());
-    assert_eq!(moved.stdout, format!("http://127.0.0.1:{port}\n"));
-    assert!(!lives(first), "nobody comes by the former port any more");
-    it.must(&["order", "--count", "3"]);
-    let second = forwarder(&it);
-    assert!(it.must(&UP).stderr.contains("Already up"));
-    assert_eq!(forwarder(&it), second, "what leads there already stays");
-
-    // An `up` that ended before it had moved the way leaves that to whoever comes next.
-    let record = it.folder().join("cluster.json");
-    let next = crate::api_server::free_port();
-    let text = std::fs::read_to_string(&record).unwrap();
-    std::fs::write(record, text.replace(&port.to_string(), &next.to_string())).unwrap();
-    it.must(&["order"]);
-    assert!(!lives(second));
-    assert!(TcpStream::connect(("127.0.0.1", next)).is_ok());
-}
-
-#[test]
 fn the_cluster_that_was_named_once_is_remembered() {
     let Some(it) = Restaurant::open("named") else { return };
     const AGAIN: [&str; 3] = ["up", "--runtime", "kubernetes"];
@@ -276,25 +214,6 @@ fn a_first_up_that_is_interrupted_leaves_nothing() {
         .cluster
         .ask(async |client| Api::<Namespace>::all(client).get_opt(&it.cluster.name).await.unwrap());
     assert!(left.is_none(), "{left:?}");
-}
-
-#[test]
-fn a_first_up_that_is_interrupted_ends_the_way_to_the_gateway() {
-    let Some(it) = Restaurant::prepare("way-ended") else { return };
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    it.cluster.put_behind(&it.cluster.name, "gateway", nobody);
-    let child = it.start(&UP);
-    let log = it.folder().join("logs/forward.log");
-    let port = || {
-        let said = std::fs::read_to_string(&log).unwrap_or_default();
-        said.split_once("Forwarding port ")?.1.split_once(' ')?.0.parse::<u16>().ok()
-    };
-    wait_until("the way is there", || port().is_some());
-    let port = port().unwrap();
-    kill("-INT", i32::try_from(child.id()).unwrap());
-    let ran = it.cluster.home.finish(&UP, child);
-    assert_eq!(ran.code, Some(130), "{ran}");
-    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "somebody listens on {port}");
 }
 
 #[test]

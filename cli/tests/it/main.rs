@@ -32,6 +32,7 @@ mod kubernetes;
 mod kubernetes_faults;
 mod kubernetes_logs;
 mod kubernetes_status;
+mod kubernetes_ways;
 mod loading;
 mod logs;
 mod nodes;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, env, iter};
 
-use super::{GATEWAY, apply::Applying, labels, local, wanted::Wanted};
+use super::{GATEWAY, apply::Applying, farmers, labels, local, wanted::Wanted};
 use crate::{
     config::Settings,
     error::{CliError, Result},
@@ -138,7 +138,9 @@ impl<'a> Site<'a> {
         let tree = Tree::find(&env::current_dir().unwrap_or_else(|_| "/".into()));
         let tree = tree.with_file(SECRETS, secrets);
         let images = manifests::images(settings.cluster.push.as_deref(), None, contents);
+        let farmers = settings.market_url.as_deref();
         let adjustments = Adjustments {
+            components: farmers.map(|_| farmers::COMPONENT).into_iter().collect(),
             namespace: Some(self.namespace.clone()),
             labels: BTreeMap::from([(
                 labels::ENVIRONMENT.to_owned(),
@@ -154,6 +156,9 @@ impl<'a> Site<'a> {
             let mut object = Object::from_value(object.into_value()).map_err(CliError::failed)?;
             if !self.has_door() {
                 hide(&mut object);
+            }
+            if let Some(url) = farmers {
+                farmers::lead_to(url, &mut object);
             }
             Ok((rank, object))
         });

@@ -3,7 +3,10 @@
 use std::net::{TcpListener, TcpStream};
 
 use k8s_openapi::{
-    api::{core::v1::Pod, networking::v1::NetworkPolicy},
+    api::{
+        core::v1::{Namespace, Pod},
+        networking::v1::NetworkPolicy,
+    },
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use kube::Api;
@@ -11,6 +14,7 @@ use kube::Api;
 use crate::{
     api_server::free_port,
     chefcito::{kill, lives, wait_until},
+    cluster::wait_for_absence,
     restaurant::{Restaurant, UP},
 };
 
@@ -71,6 +75,20 @@ fn the_way_moves_to_another_port_when_asked() {
     it.must(&["order"]);
     assert!(!lives(second));
     assert!(TcpStream::connect(("127.0.0.1", next)).is_ok());
+}
+
+#[test]
+fn what_leads_to_a_former_cluster_of_the_same_address_is_ended() {
+    let Some(it) = Restaurant::open("reset") else { return };
+    let first = forwarder(&it);
+    it.cluster.ask(async |client| {
+        let all: Api<Namespace> = Api::all(client);
+        all.delete(&it.cluster.name, &Default::default()).await.unwrap();
+        wait_for_absence(&all, &it.cluster.name).await;
+    });
+    it.must(&UP);
+    assert!(!lives(first));
+    it.must(&["order"]);
 }
 
 #[test]

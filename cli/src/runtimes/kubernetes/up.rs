@@ -209,9 +209,12 @@ async fn bring_up(
     };
     rollout.wait(&prospect.objects).await?;
     applying.prune(&prospect.steps, &prospect.observed).await?;
-    match record.is_forwarded {
-        true => forwarder::ensure(environment, &record)?,
-        false => forwarder::end(environment).await?,
+    if !record.is_forwarded || made.all {
+        // What leads to an environment that was not there leads to a former cluster, even if that had the same address.
+        forwarder::end(environment).await?;
+    }
+    if record.is_forwarded {
+        forwarder::ensure(environment, &record)?;
     }
     await_answer(environment, port, since, wanted.timeout, output).await?;
     let took = began.elapsed();

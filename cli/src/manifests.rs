@@ -79,5 +79,11 @@ pub(crate) fn images(
     ALL.into_iter().chain([BOOTSTRAP]).map(image).collect()
 }
 
+/// Returns the services of which nobody knows what is newest: their images would be called `dev`, which is another one with each
+/// build.
+pub(crate) fn unknown(contents: &Contents) -> Vec<&'static str> {
+    ALL.into_iter().chain([BOOTSTRAP]).filter(|service| contents.tag(service).is_none()).collect()
+}
+
 #[cfg(test)]
 mod tests;

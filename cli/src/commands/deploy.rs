@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::render::{namespace, registry, tag};
 use crate::{
-    error::Result,
+    error::{CliError, Result},
     images,
     kubernetes::Place,
     kustomize::{Adjustments, Tree},
@@ -40,7 +40,7 @@ pub(crate) struct DeployArgs {
     /// Registry that has the images of the services, with a path if it has one
     #[arg(long, value_name = "REGISTRY", value_parser = registry)]
     image_registry: Option<String>,
-    /// Tag of the images of the services [default: that of their content, or dev]
+    /// Tag of the images of the services [default: that of their content]
     #[arg(long, value_parser = tag)]
     tag: Option<String>,
     /// Only say what would be done, field by field
@@ -57,6 +57,17 @@ pub(crate) struct DeployArgs {
 pub(crate) async fn run(args: DeployArgs, output: &Output, signals: &mut Signals) -> Result<()> {
     let tree = Tree::find(&env::current_dir().unwrap_or_else(|_| "/".into()));
     let contents = images::newest_contents();
+    let unknown = manifests::unknown(&contents);
+    if args.tag.is_none() && !unknown.is_empty() {
+        return Err(CliError::Failed {
+            what: format!(
+                "it is not known which images to deploy: nobody has built {} here",
+                unknown.join(", ")
+            ),
+            hint: "`chefcito build --push REGISTRY` first, or say by `--tag` which of those that were pushed".into(),
+            source: None,
+        });
+    }
     let images = manifests::images(args.image_registry.as_deref(), args.tag.as_deref(), &contents);
     let adjustments = Adjustments { namespace: args.namespace, images, ..Adjustments::default() };
     let objects = manifests::render(&tree, args.env, &adjustments)?;

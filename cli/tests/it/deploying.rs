@@ -93,6 +93,9 @@ impl Staging {
 #[test]
 fn only_what_differs_is_deployed() {
     let Some(staging) = Staging::open("deploy") else { return };
+    let unknown = staging.deploy(&[]);
+    assert_eq!(unknown.code, Some(1), "{unknown}");
+    assert!(unknown.stderr.contains("not known which images to deploy"), "{unknown}");
     let first = staging.must(&["--tag", "1.0.0"]);
     assert!(first.stderr.contains("steps on NAME of owner"), "{first}");
     let again = staging.must(&["--tag", "1.0.0"]);
@@ -153,7 +156,7 @@ fn an_interrupted_deployment_is_rolled_back() {
 fn what_a_cluster_does_not_know_is_told_before_anything_is_done() {
     let Some(staging) = Staging::open("old") else { return };
     staging.change("components/scaling/disruption-budgets.yaml", "policy/v1beta1", "policy/v1");
-    let refused = staging.deploy(&[]);
+    let refused = staging.deploy(&["--tag", "1.0.0"]);
     assert_eq!(refused.code, Some(1), "{refused}");
     assert!(refused.stderr.contains("could not list each PodDisruptionBudget"), "{refused}");
     assert!(refused.stderr.contains("the cluster is too old for such objects"), "{refused}");

@@ -262,9 +262,9 @@ fn what_was_mended_outside_of_the_manifests_is_tried_again_at_once() {
         it.must(&["down"]);
         let ran = it.run(&up);
         told(&ran, 1, &[&format!("{workload} did not come up")]);
-        it.cluster.new_pods_become(service, Pods::Ready);
         let foreseen = it.must(&[&up[..], &["--dry-run"]].concat());
         assert!(foreseen.stdout.contains(&format!("try {workload} again: it")), "{foreseen}");
+        it.cluster.new_pods_become(service, Pods::Ready);
         it.must(&up);
         let again = it.must(&[&up[..], &["--dry-run"]].concat());
         assert!(again.stderr.contains("Nothing to do"), "{again}");

@@ -157,7 +157,7 @@ fn what_is_not_of_these_manifests_is_not_made_over() {
     });
     let before = staging.all();
     for more in [&[][..], &["--force-conflicts"], &["--dry-run"]] {
-        let refused = staging.deploy(more);
+        let refused = staging.deploy(&[&["--tag", "1.0.0"], more].concat());
         assert_eq!(refused.code, Some(1), "{refused}");
         for told in ["NAME has objects of others", "deployment/kitchen", "hint: "] {
             assert!(refused.stderr.contains(told), "`{told}`: {refused}");

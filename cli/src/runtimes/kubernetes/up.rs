@@ -193,6 +193,14 @@ async fn bring_up(
     made.all = prospect.observed.is_empty();
     write_json(&environment.settings_file(), &settings)?;
     let record = remember(&site, port, mapped != Some(port), &prospect.steps)?;
+    if !record.is_forwarded || made.all {
+        // What leads to an environment that was not there leads to a former cluster, even if that had the same address.
+        forwarder::end(environment).await?;
+    }
+    if record.is_forwarded {
+        // At once, though nobody is there yet to be led to: a port that is free now need not be so in a minute.
+        forwarder::ensure(environment, &record)?;
+    }
     if !prospect.steps.is_empty() {
         delivery.load(&prospect.loads).await?;
     }
@@ -209,13 +217,6 @@ async fn bring_up(
     };
     rollout.wait(&prospect.objects).await?;
     applying.prune(&prospect.steps, &prospect.observed).await?;
-    if !record.is_forwarded || made.all {
-        // What leads to an environment that was not there leads to a former cluster, even if that had the same address.
-        forwarder::end(environment).await?;
-    }
-    if record.is_forwarded {
-        forwarder::ensure(environment, &record)?;
-    }
     await_answer(environment, port, since, wanted.timeout, output).await?;
     let took = began.elapsed();
     if wanted.seed && runtimes::is_empty(environment).await? {

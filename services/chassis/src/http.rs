@@ -12,11 +12,11 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::{Body, Bytes, HttpBody as _},
     extract::{
         DefaultBodyLimit, FromRequest, FromRequestParts, Request, rejection::BytesRejection,
     },
-    http::{HeaderName, StatusCode, request::Parts},
+    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -33,6 +33,10 @@ use tracing::{debug, warn};
 
 use self::lingering::Lingering;
 use crate::{metrics::Metrics, problem::Problem};
+
+/// How much of a body that was not read is read after the answer, in bytes: that much comes with the head. With more, the connection
+/// ends.
+const DRAINED_MAX: u64 = 16 * 1024;
 
 /// The header of a request that names the service that it is for: at an address that was another's a moment ago, somebody
 /// else may listen by now.
@@ -163,12 +167,13 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     let started = Instant::now();
     let method = request.method().clone();
+    let is_large = request.body().size_hint().upper().is_none_or(|bytes| bytes > DRAINED_MAX);
     request.extensions_mut().insert(Peer(peer));
     let request_max = match limits.long_request {
         Some((path, long)) if request.uri().path() == path => long,
         _ => limits.request_max,
     };
-    let response = match tokio::time::timeout(request_max, router.call(request)).await {
+    let mut response = match tokio::time::timeout(request_max, router.call(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
         Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long")
@@ -176,6 +181,10 @@ async fn answer(
             .into_response(),
     };
     metrics.answered(service, &method, response.status(), started.elapsed());
+    if is_large && !response.status().is_success() {
+        // What nobody has read stands before the next request, and hyper closes the connection without having said so.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(response)
 }
 

@@ -1,6 +1,10 @@
 //! What goes to production goes to a real cluster first: deployed, and rolled back.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::BTreeMap,
+    fs,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -62,6 +66,11 @@ fn staging_is_deployed_and_rolled_back_if_it_does_not_come_up() {
     it.ask(async |client| {
         let namespaces: Api<Namespace> = Api::all(client);
         namespaces.delete(STAGING, &DeleteParams::default()).await.unwrap();
+        let since = Instant::now();
+        while namespaces.get_opt(STAGING).await.unwrap().is_some() {
+            assert!(since.elapsed() < Duration::from_secs(120), "{STAGING} does not go");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     });
 }
 

@@ -87,12 +87,17 @@ async fn who_sends_too_much_to_its_end_gets_the_answer() {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // More than all buffers on the way hold.
     stream
-        .write_all(post_request("/echo", &"1".repeat(32 * 1024 * 1024)).as_bytes())
+        .write_all(
+            post_request("/echo", &"1".repeat(32 * 1024 * 1024))
+                .replace("connection: close\r\n", "")
+                .as_bytes(),
+        )
         .await
         .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "it is not to be used again: {answer}");
     floor.close().await;
 }
 

@@ -1,22 +1,13 @@
 //! What can go wrong on a cluster, each told on one screen: what, why, what to try.
 
-use std::{
-    fs,
-    io::{Read, Write},
-    net::TcpListener,
-    sync::Arc,
-    time::Instant,
-};
+mod connecting;
 
-use chassis::testing::{TestAuthority, TestIdentity};
+use std::{fs, net::TcpListener, time::Instant};
+
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
 use kube::{
     Api,
     api::{Patch, PostParams},
-};
-use rustls::{
-    ServerConfig, ServerConnection, StreamOwned,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use serde_json::json;
 
@@ -38,171 +29,6 @@ fn told(ran: &Ran, code: i32, words: &[&str]) {
     }
     assert!(ran.stderr.contains("hint: "), "nothing to try: {ran}");
     assert!(ran.stderr.lines().count() <= SCREEN_LINES_MAX, "{ran}");
-}
-
-/// A home with a kubeconfig.
-fn home_with(kubeconfig: &str) -> Home {
-    let home = Home::new();
-    fs::create_dir(home.path().join(".kube")).unwrap();
-    fs::write(home.path().join(".kube/config"), kubeconfig).unwrap();
-    home
-}
-
-fn kubeconfig(server: &str, cluster: &str, user: &str) -> String {
-    format!(
-        "apiVersion: v1
-kind: Config
-clusters:
-- {{name: far, cluster: {{server: '{server}'{cluster}}}}}
-users:
-- {{name: cook, user: {{{user}}}}}
-contexts:
-- {{name: far, context: {{cluster: far, user: cook}}}}
-- {{name: lost, context: {{cluster: sunk, user: cook}}}}
-current-context: far
-"
-    )
-}
-
-const FAR: [&str; 5] = ["up", "--runtime", "kubernetes", "--context", "far"];
-
-/// A server that answers everybody alike, once for each connection.
-fn server(answer: &'static str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for guest in listener.incoming() {
-            let mut guest = guest.unwrap();
-            let _asked = guest.read(&mut [0; 4096]);
-            let _gone = guest.write_all(answer.as_bytes());
-        }
-    });
-    format!("http://{address}")
-}
-
-/// A server that says who it is, and hears no more.
-fn tls_server(identity: &TestIdentity) -> String {
-    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    let config = Arc::new(config);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for guest in listener.incoming() {
-            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
-            let _refused = StreamOwned::new(connection, guest.unwrap()).read(&mut [0; 4096]);
-        }
-    });
-    format!("https://{address}")
-}
-
-#[test]
-fn a_cluster_that_can_t_be_found_or_asked() {
-    let home = Home::new();
-    told(&home.run(&FAR), 7, &["there is no kubeconfig at HOME/.kube/config", "KUBECONFIG"]);
-
-    let mut named = home.command(&FAR);
-    let ran = home.finish(&FAR, named.env("KUBECONFIG", "/nowhere/a:/nowhere/b").spawn().unwrap());
-    told(&ran, 7, &["KUBECONFIG names no file that is there: /nowhere/a, /nowhere/b"]);
-
-    let broken = home_with("{ not: [yaml");
-    let ran = broken.run(&FAR);
-    assert_eq!(ran.code, Some(1), "{ran}");
-    assert!(ran.stderr.contains("HOME/.kube/config: it is no kubeconfig"), "{ran}");
-
-    let closed = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        format!("https://{}", listener.local_addr().unwrap())
-    };
-    let home = home_with(&kubeconfig(&closed, "", ""));
-    told(&home.run(&FAR), 7, &["no cluster answers at https://127.0.0.1", "Connection refused"]);
-    let other = ["up", "--runtime", "kubernetes", "--context", "near"];
-    told(&home.run(&other), 7, &["there is no context `near`", "there are far, lost"]);
-    let lost = ["up", "--runtime", "kubernetes", "--context", "lost"];
-    told(&home.run(&lost), 7, &["names the cluster `sunk`, which is not in the kubeconfig"]);
-
-    let home = home_with(&kubeconfig(&closed, ", certificate-authority: /nowhere/ca.crt", ""));
-    told(&home.run(&FAR), 7, &["the certificate authority", "`/nowhere/ca.crt` can't be read"]);
-    let home = home_with(&kubeconfig(
-        &closed,
-        "",
-        "client-certificate: /nowhere/me.crt, client-key: /nowhere/me.key",
-    ));
-    told(&home.run(&FAR), 7, &["credentials of the context `far` are not there"]);
-
-    let exec =
-        "exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: ";
-    let home = home_with(&kubeconfig(&closed, "", &format!("{exec}no-such-plugin}}")));
-    told(
-        &home.run(&FAR),
-        7,
-        &["cannot log in to the cluster `far`", "can't be started", "install it"],
-    );
-    let home = home_with(&kubeconfig(&closed, "", &format!("{exec}/bin/false}}")));
-    told(&home.run(&FAR), 7, &["cannot log in to the cluster `far`", "/bin/false\"` failed"]);
-}
-
-#[test]
-fn whoever_answers_may_be_no_cluster_or_one_that_will_not_do() {
-    let teapot = server("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello");
-    let home = home_with(&kubeconfig(&teapot, "", ""));
-    told(&home.run(&FAR), 7, &["is no Kubernetes API server"]);
-    let stranger = server(
-        "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 83\r\nconnection: close\r\n\r\n\
-         {\"kind\":\"Status\",\"apiVersion\":\"v1\",\"code\":401,\"reason\":\"Unauthorized\",\"message\":\"\"}    ",
-    );
-    let home = home_with(&kubeconfig(&stranger, "", ""));
-    told(&home.run(&FAR), 7, &["does not know who asks", "log in to it anew"]);
-    let shut = server(
-        "HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: 90\r\nconnection: close\r\n\r\n\
-         {\"kind\":\"Status\",\"apiVersion\":\"v1\",\"code\":403,\"reason\":\"Forbidden\",\"message\":\"nobody may\"}",
-    );
-    let home = home_with(&kubeconfig(&shut, "", ""));
-    told(&home.run(&FAR), 7, &["does not say what version it has: nobody may", "a role"]);
-    let starting =
-        server("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    let home = home_with(&kubeconfig(&starting, "", ""));
-    told(&home.run(&FAR), 7, &["answers 502", "try again in a moment"]);
-    let old = server(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n\
-         {\"major\":\"1\",\"minor\":\"16+\",\"gitVersion\":\"v1.16.4\",\"gitCommit\":\"\",\"gitTreeState\":\"\",\
-         \"buildDate\":\"\",\"goVersion\":\"\",\"compiler\":\"\",\"platform\":\"\"}",
-    );
-    let home = home_with(&kubeconfig(&old, "", ""));
-    told(&home.run(&FAR), 7, &["too old: it has v1.16.4", "v1.20 is the oldest"]);
-    let home = home_with(&kubeconfig(&old.replace("http:", "https:"), "", ""));
-    told(&home.run(&FAR), 7, &["do not trust each other"]);
-}
-
-#[test]
-fn a_cluster_whose_certificate_nobody_knows() {
-    let Some(cluster) = Cluster::open("stranger") else { return };
-    let path = cluster.home.path().join(".kube/config");
-    let text = fs::read_to_string(&path).unwrap();
-    let authority = text.lines().find(|line| line.contains("certificate-authority")).unwrap();
-    let server = authority.split('\'').nth(1).unwrap();
-    let home = home_with(&kubeconfig(server, "", "token: owner"));
-    told(&home.run(&FAR), 7, &["do not trust each other", "get it again"]);
-}
-
-#[test]
-fn a_cluster_whose_certificate_has_expired() {
-    let authority = TestAuthority::new();
-    let server = tls_server(&authority.issue_expired(&["127.0.0.1"]));
-    let home = Home::new();
-    let path = home.path().join("ca.crt");
-    fs::write(&path, authority.pem()).unwrap();
-    let trusting = format!(", certificate-authority: '{}'", path.display());
-    fs::create_dir(home.path().join(".kube")).unwrap();
-    fs::write(home.path().join(".kube/config"), kubeconfig(&server, &trusting, "")).unwrap();
-    told(&home.run(&FAR), 7, &["a certificate of the cluster `far` has expired", "renew it"]);
 }
 
 #[test]

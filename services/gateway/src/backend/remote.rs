@@ -9,7 +9,7 @@ use axum::{
     body::{Body, Bytes},
     extract::Request,
     http::{
-        HeaderMap, HeaderName, HeaderValue, Method, Uri, header,
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header,
         request::Parts,
         uri::{Authority, PathAndQuery},
     },
@@ -45,6 +45,12 @@ const AWAY_MAX: Duration = Duration::from_secs(3);
 /// How long to wait before a request is sent again; doubled each time.
 const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
+/// What hyper answers by itself to a request that it can't read.
+const UNREADABLE: [StatusCode; 3] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::URI_TOO_LONG,
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+];
 /// What is between two neighbours and none of the next one's business (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
@@ -215,11 +221,15 @@ impl Remote {
 }
 
 /// Returns whether an answer is one of a service: each says what is wrong in the same form. Others are of whoever is on the way,
-/// a mesh or a proxy that finds nobody at the address of a replica that has ended.
+/// a mesh or a proxy that finds nobody at the address of a replica that has ended. What a guest has sent that no server of ours can
+/// read is told without any form, before a service sees it: that is no reason to think the service away.
 fn is_of_a_service<B>(response: &Response<B>) -> bool {
-    let kind = response.headers().get(header::CONTENT_TYPE);
-    let is_success = !(response.status().is_client_error() || response.status().is_server_error());
-    is_success || kind.is_some_and(|kind| kind == PROBLEM_TYPE)
+    let status = response.status();
+    let is_success = !(status.is_client_error() || status.is_server_error());
+    match response.headers().get(header::CONTENT_TYPE) {
+        Some(kind) => is_success || kind == PROBLEM_TYPE,
+        None => is_success || UNREADABLE.contains(&status),
+    }
 }
 
 fn no_answer(nothing_done: bool) -> Problem {

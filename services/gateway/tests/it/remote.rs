@@ -1,6 +1,6 @@
 //! Services apart: the same answers over a real connection, and clear ones where there is none.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::{
     Router,
@@ -165,6 +165,25 @@ async fn a_body_that_grows_too_large_on_the_way_is_a_413() {
         .unwrap();
     let got = stage.send(request).await;
     assert_eq!(got.status, StatusCode::PAYLOAD_TOO_LARGE);
+    stage.close().await;
+    apart.floor.close().await;
+}
+
+#[tokio::test]
+async fn more_headers_than_a_service_takes_are_told_at_once_and_harm_nobody_else() {
+    let apart = Apart::serve(echo("orders")).await;
+    let stage = Stage::with(apart.backends()).await;
+    // As many as the gateway takes; it adds some of its own.
+    let mut request = Request::builder()
+        .uri("/v1/orders")
+        .header(header::AUTHORIZATION, format!("Bearer {}", stage.admin));
+    for number in 0..98 {
+        request = request.header(format!("x-{number}"), "x");
+    }
+    let began = Instant::now();
+    let got = stage.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(got.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    assert!(began.elapsed() < Duration::from_secs(1), "it was sent again: {:?}", began.elapsed());
     stage.close().await;
     apart.floor.close().await;
 }

@@ -155,10 +155,8 @@ impl Applying<'_> {
                         return Ok(());
                     }
                 }
-                self.output.detail(format_args!("apply {}", object.id()));
-                let how = How { dry_run: false, force: self.force };
-                let applied = self.cluster.apply(object, self.namespace, how).await;
-                applied.map(|is| progress.end(is)).map_err(|error| in_words(object, error))
+                progress.end(self.apply(object).await?);
+                Ok(())
             });
             // After an error, too, it is to be known what came of the others.
             let noted =
@@ -173,15 +171,21 @@ impl Applying<'_> {
         try_join_all(retried.map(|object| self.retry(object))).await.map(drop)
     }
 
+    /// Makes an object what it should be, and returns what it is then.
+    async fn apply(&self, object: &Object) -> Result<Object> {
+        self.output.detail(format_args!("apply {}", object.id()));
+        let how = How { dry_run: false, force: self.force };
+        let applied = self.cluster.apply(object, self.namespace, how).await;
+        applied.map_err(|error| in_words(object, error))
+    }
+
     /// Makes pods of an object anew that can't come right by waiting.
     async fn retry(&self, object: &Object) -> Result<()> {
         self.output.detail(format_args!("try {} again", object.id()));
         match object.kind() {
             "Job" => {
                 self.remove(&[object]).await?;
-                let how = How { dry_run: false, force: self.force };
-                self.cluster.apply(object, self.namespace, how).await?;
-                Ok(())
+                self.apply(object).await.map(drop)
             }
             "StatefulSet" => Ok(self.cluster.remove_unready_pods(object, self.namespace).await?),
             // Pods that it could not make it would ask for later and later.

@@ -37,6 +37,11 @@ async fn open_door(floor: &Floor, limits: Limits) -> std::net::SocketAddr {
     address
 }
 
+/// A door that takes small bodies only.
+async fn open_narrow_door(floor: &Floor) -> std::net::SocketAddr {
+    open_door(floor, Limits { body_bytes_max: 1_000, ..Limits::default() }).await
+}
+
 /// Sends raw bytes; returns all that comes back until the server closes.
 async fn talk(address: std::net::SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -60,8 +65,7 @@ fn post_request(path: &str, body: &str) -> String {
 async fn nonsense_gets_a_problem_that_says_what_is_wrong() {
     let ground = &Ground::all()[0];
     let floor = ground.floor(Bus::in_process());
-    let limits = Limits { body_bytes_max: 1_000, ..Limits::default() };
-    let address = open_door(&floor, limits).await;
+    let address = open_narrow_door(&floor).await;
     let cases = [
         (post_request("/echo", r#"{"a":1,"b":2}"#), "200 OK", "2"),
         (post_request("/echo", r#"{"a":1"#), "400 Bad Request", "The body is not JSON"),
@@ -82,8 +86,7 @@ async fn nonsense_gets_a_problem_that_says_what_is_wrong() {
 async fn who_sends_too_much_to_its_end_gets_the_answer() {
     let ground = &Ground::all()[0];
     let floor = ground.floor(Bus::in_process());
-    let limits = Limits { body_bytes_max: 1_000, ..Limits::default() };
-    let address = open_door(&floor, limits).await;
+    let address = open_narrow_door(&floor).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     // More than all buffers on the way hold.
     stream
@@ -105,8 +108,7 @@ async fn who_sends_too_much_to_its_end_gets_the_answer() {
 async fn who_never_stops_sending_is_left_standing() {
     let ground = &Ground::all()[0];
     let floor = ground.floor(Bus::in_process());
-    let limits = Limits { body_bytes_max: 1_000, ..Limits::default() };
-    let address = open_door(&floor, limits).await;
+    let address = open_narrow_door(&floor).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream
         .write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 5000\r\n\r\n")

@@ -46,14 +46,7 @@ fn ready() -> ServiceStatus {
 
 fn all(status: &ServiceStatus) -> Backends {
     let of = |name| Backend::in_process(service(name, status.clone()));
-    Backends {
-        orders: of("orders"),
-        kitchen: of("kitchen"),
-        inventory: of("inventory"),
-        market: of("market"),
-        board: of("board"),
-        plaza: None,
-    }
+    Backends { plaza: None, ..crate::stage::all(of) }
 }
 
 #[tokio::test]

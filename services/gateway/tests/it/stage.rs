@@ -90,7 +90,11 @@ pub(crate) fn echo(service: &'static str) -> Router {
 
 /// Returns stand-ins that answer what they were asked.
 pub(crate) fn echoes() -> Backends {
-    let of = |service| Backend::in_process(echo(service));
+    all(|service| Backend::in_process(echo(service)))
+}
+
+/// Returns all services, each as it is told.
+pub(crate) fn all(of: impl Fn(&'static str) -> Backend) -> Backends {
     Backends {
         orders: of("orders"),
         kitchen: of("kitchen"),

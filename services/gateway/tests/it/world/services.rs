@@ -15,6 +15,7 @@ use gateway::{Backend, Backends};
 use serde::Serialize;
 
 use super::{Shared, World, lock};
+use crate::stage::all;
 
 /// Returns a page of facts by their keys, as a service tells them.
 fn page<T: Clone + Serialize>(
@@ -148,13 +149,5 @@ fn tells(world: &Shared, service: &'static str) -> Router {
 
 /// Returns the services of a world.
 pub(crate) fn services(world: &Shared) -> Backends {
-    let of = |service| Backend::in_process(tells(world, service));
-    Backends {
-        orders: of("orders"),
-        kitchen: of("kitchen"),
-        inventory: of("inventory"),
-        market: of("market"),
-        board: of("board"),
-        plaza: Some(of("plaza")),
-    }
+    all(|service| Backend::in_process(tells(world, service)))
 }

@@ -8,14 +8,14 @@ mod dead_letters;
 mod deploy;
 mod doctor;
 mod down;
+mod embedded;
 mod exec;
 mod forward;
-mod house;
 mod keys;
 pub(crate) mod logs;
 mod man;
+mod market;
 pub(crate) mod order;
-mod plaza;
 mod render;
 mod restart;
 mod run;
@@ -114,7 +114,7 @@ enum Command {
     Seed(seed::SeedArgs),
     Order(Box<order::OrderArgs>),
     Cancel(cancel::CancelArgs),
-    Plaza(plaza::PlazaArgs),
+    Market(market::MarketArgs),
     Keys(keys::KeysArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     Story(story::StoryArgs),
@@ -127,7 +127,7 @@ enum Command {
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
     #[command(hide = true)]
-    House(house::HouseArgs),
+    Embedded(embedded::EmbeddedArgs),
     #[command(hide = true)]
     Forward(forward::ForwardArgs),
 }
@@ -138,7 +138,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         "Open and close",
         &["build", "run", "up", "down", "stop", "start", "restart", "scale", "exec"],
     ),
-    ("Feed", &["seed", "order", "cancel", "plaza", "keys", "dead-letters"]),
+    ("Feed", &["seed", "order", "cancel", "market", "keys", "dead-letters"]),
     ("Watch and prove", &["status", "logs", "story", "audit"]),
     ("Elsewhere", &["render", "deploy"]),
     ("This machine", &["doctor", "completions", "man"]),
@@ -232,8 +232,8 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
         Command::Cancel(args) => {
             wait_for(async |signals| signals.or(cancel::run(args, environment, output)).await)
         }
-        Command::Plaza(args) => {
-            wait_for(async |signals| signals.or(plaza::run(args, environment, output)).await)
+        Command::Market(args) => {
+            wait_for(async |signals| signals.or(market::run(args, environment, output)).await)
         }
         Command::Keys(args) => {
             wait_for(async |signals| signals.or(keys::run(args, environment, output)).await)
@@ -260,7 +260,7 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
         Command::Deploy(args) => wait_for(async |signals| deploy::run(args, output, signals).await),
         Command::Completions(args) => completions::run(&args, output),
         Command::Man(args) => man::run(&args, output),
-        Command::House(args) => house::run(&args, environment),
+        Command::Embedded(args) => embedded::run(&args, environment),
         Command::Forward(args) => {
             wait_for(async |signals| forward::run(&args, environment, signals).await)
         }

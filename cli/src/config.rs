@@ -125,7 +125,7 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// PostgreSQL in the place of SQLite.
     pub(crate) database_url: Option<DatabaseUrl>,
-    /// A farmers' market in the place of the plaza.
+    /// A farmers' market in the place of the simulated market.
     pub(crate) market_url: Option<String>,
     /// What the services log, as `tracing` filters say it.
     pub(crate) log_filter: Option<String>,

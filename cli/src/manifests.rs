@@ -14,7 +14,7 @@ use crate::{
 /// An environment on Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Overlay {
-    /// Everything on one machine: PostgreSQL, Redis and the plaza, too
+    /// Everything on one machine: PostgreSQL, Redis and the simulated market, too
     Local,
     /// What comes next: several of each, databases elsewhere
     Staging,

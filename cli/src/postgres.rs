@@ -1,7 +1,7 @@
 //! Forgets what an environment kept in PostgreSQL.
 
-use chassis::{database::Server, tls::Trust};
 use contracts::services;
+use store::{Server, tls::Trust};
 
 use crate::{
     config::DatabaseUrl,
@@ -21,15 +21,15 @@ pub(crate) async fn forget(url: &DatabaseUrl, name: &EnvironmentName) -> Result<
     };
     let client = connect(url).await.map_err(failed)?;
     let prefix = name.schema_prefix();
-    // Names of environments and services have no characters that would have to be quoted.
+    // Names of environments and services have no quotes in them.
     let drops: Vec<String> = services::ALL
         .iter()
-        .map(|service| format!("DROP SCHEMA IF EXISTS {prefix}{service} CASCADE"))
+        .map(|service| format!("DROP SCHEMA IF EXISTS \"{prefix}{service}\" CASCADE"))
         .collect();
     client.batch_execute(&drops.join("; ")).await.map_err(|error| failed(error.into()))
 }
 
 async fn connect(url: &DatabaseUrl) -> anyhow::Result<tokio_postgres::Client> {
-    let trust = Trust::from_environment()?;
+    let trust = service::config::trust()?;
     Ok(Server::read(url.reveal(), "chefcito", &trust)?.connect().await?)
 }

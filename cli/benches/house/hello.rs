@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::{Router, http::header, routing::post};
-use chassis::{http::Limits, metrics::Metrics};
 use chefcito::load::Target;
 use contracts::{
     OrderId, Timestamp,
     api::orders::{Order, OrderStatus, PlacedOrders},
 };
+use service::{http::Limits, metrics::Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -81,7 +81,7 @@ pub(crate) fn be_the_server() -> Result<ExitCode> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         writeln!(io::stdout(), "{}", listener.local_addr()?)?;
         let stop = CancellationToken::new();
-        let server = chassis::http::serve(
+        let server = service::http::serve(
             listener,
             "hello",
             router,

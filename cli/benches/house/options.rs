@@ -180,7 +180,7 @@ impl Scene {
             }
             Self::Open => "1,000 orders a second offered, whatever the house does",
             Self::Market => {
-                "5,000 orders from the opening stock of 5; the plaza sells 1 to 10, and nothing 3 times of 10"
+                "5,000 orders from the opening stock of 5; the simulated market sells 1 to 10, and nothing 3 times of 10"
             }
             Self::Postgres => {
                 "The whole house on PostgreSQL: 64 guests, each orders again once accepted"

@@ -15,8 +15,8 @@ mod rows;
 use std::time::Duration;
 
 use anyhow::Result;
-use chassis::testing::POSTGRES;
 use chefcito::load::{CONCURRENCY_DEFAULT, Model, Plan, Report};
+use test_support::POSTGRES;
 
 use crate::{
     figures::Figures,

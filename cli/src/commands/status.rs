@@ -64,7 +64,7 @@ struct Report {
     name: String,
     runtime: Runtime,
     address: Option<SocketAddr>,
-    plaza_address: Option<SocketAddr>,
+    market_sim_address: Option<SocketAddr>,
     pid: Option<u32>,
     engine: Option<String>,
     cluster: Option<String>,
@@ -86,7 +86,7 @@ impl Report {
             name: environment.name().to_string(),
             runtime,
             address: None,
-            plaza_address: None,
+            market_sim_address: None,
             pid: None,
             engine: None,
             cluster: None,
@@ -105,7 +105,7 @@ impl Report {
     fn of_house(environment: &Environment, record: HouseRecord) -> Self {
         Self {
             address: Some(record.address),
-            plaza_address: record.plaza_address,
+            market_sim_address: record.market_sim_address,
             pid: Some(record.pid),
             version: Some(record.version),
             started_at: Some(record.started_at),

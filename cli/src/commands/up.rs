@@ -122,7 +122,7 @@ pub(crate) struct UpArgs {
         help_heading = "The house"
     )]
     database_url: Option<DatabaseUrl>,
-    /// Farmers' market to buy at [default: the plaza, a stand-in]
+    /// Farmers' market to buy at [default: the simulated market, a stand-in]
     #[arg(
         long,
         value_name = "URL",
@@ -186,7 +186,7 @@ impl UpArgs {
         if self.database_url.is_some() {
             return Ok(self.database_url.clone());
         }
-        let url = chassis::config::secret(VARIABLE).map_err(anyhow::Error::from)?;
+        let url = service::config::secret(VARIABLE).map_err(anyhow::Error::from)?;
         url.map(|url| url.parse()).transpose().map_err(|expected| {
             CliError::failed(format!("the file of {VARIABLE}_FILE has no URL in it: {expected}"))
         })

@@ -374,7 +374,7 @@ pub(crate) fn kubectl() -> Option<String> {
         version["clientVersion"]["minor"].as_str()?.trim_end_matches('+').parse::<u32>().ok()
     });
     if minor.is_none_or(|minor| minor < MINOR_MIN) {
-        chassis::testing::lacking("kubectl 1.27 or later; set CHEFCITO_TEST_KUBECTL to its path");
+        test_support::lacking("kubectl 1.27 or later; set CHEFCITO_TEST_KUBECTL to its path");
         return None;
     }
     Some(program)

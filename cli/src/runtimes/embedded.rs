@@ -236,7 +236,7 @@ pub(crate) async fn start(
     forget_record(environment)?;
     let log = open_house_log(environment)?;
     let mut command = Command::new(background::program_file());
-    command.arg("house").arg("--name").arg(environment.name().to_string());
+    command.arg("embedded").arg("--name").arg(environment.name().to_string());
     if attached {
         command.arg("--attached");
     }

@@ -12,8 +12,8 @@ use crate::{config::Settings, kubernetes::Place};
 pub(crate) struct HouseRecord {
     /// Where the gateway listens.
     pub(crate) address: SocketAddr,
-    /// Where the plaza listens, if it is open.
-    pub(crate) plaza_address: Option<SocketAddr>,
+    /// Where the simulated market listens, if it is open.
+    pub(crate) market_sim_address: Option<SocketAddr>,
     /// The process.
     pub(crate) pid: u32,
     /// The version of the program.

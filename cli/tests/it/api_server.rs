@@ -52,7 +52,7 @@ impl ApiServer {
     pub(crate) fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Result<ApiServer, String>> = OnceLock::new();
         let Some(programs) = env::var_os(PROGRAMS) else {
-            chassis::testing::lacking(&format!(
+            test_support::lacking(&format!(
                 "a Kubernetes API server; set {PROGRAMS} to what `.ci/api-server` prints"
             ));
             return None;

@@ -19,7 +19,7 @@ use crate::chefcito::{Home, Ran};
 pub(crate) fn engine_is_there() -> bool {
     let there = engine_answers();
     if !there {
-        chassis::testing::lacking("a Docker engine and the command `docker`");
+        test_support::lacking("a Docker engine and the command `docker`");
     }
     there
 }
@@ -40,7 +40,7 @@ pub(crate) fn compile_image_is_there() -> bool {
             .status
             .success();
     if !there {
-        chassis::testing::lacking(&format!("the image {COMPILE_IMAGE}"));
+        test_support::lacking(&format!("the image {COMPILE_IMAGE}"));
     }
     there
 }

@@ -42,7 +42,7 @@ impl Home {
     pub(crate) fn find_engine(&mut self) -> bool {
         let asked = Command::new("docker").arg("version").output();
         if !asked.is_ok_and(|asked| asked.status.success()) {
-            chassis::testing::lacking("a Docker engine that answers, and the command docker");
+            test_support::lacking("a Docker engine that answers, and the command docker");
             return false;
         }
         let engine = std::env::var("DOCKER_HOST");

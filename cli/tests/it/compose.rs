@@ -11,7 +11,7 @@ use crate::{
 
 /// Every service.
 const SERVICES: [&str; 7] =
-    ["gateway", "orders", "kitchen", "inventory", "market", "plaza", "board"];
+    ["gateway", "orders", "kitchen", "inventory", "market", "market-sim", "board"];
 
 /// An environment of a name of its own on the engine.
 struct House {

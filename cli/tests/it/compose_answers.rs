@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::Value;
-use suite::{Guest, converse};
+use test_support::{Guest, converse};
 
 use crate::chefcito::{Home, Ran};
 

@@ -26,7 +26,8 @@ const BREATH: Duration = Duration::from_secs(3);
 /// How soon orders must be accepted again after a fault has ended.
 const AGAIN_MAX: Duration = Duration::from_secs(5);
 /// Every service behind the door.
-const BEHIND_THE_DOOR: [&str; 6] = ["orders", "kitchen", "inventory", "market", "plaza", "board"];
+const BEHIND_THE_DOOR: [&str; 6] =
+    ["orders", "kitchen", "inventory", "market", "market-sim", "board"];
 
 /// A house in containers, with a market that is as bad as it may be.
 struct Victim {
@@ -54,7 +55,7 @@ impl Victim {
             "180s",
         ]);
         let victim = |args: &[&str]| home.must(&[args, &["--name", &name]].concat());
-        victim(&["plaza", "--quantity", "1-10", "--zeros", "0.3", "--errors", "0.1"]);
+        victim(&["market", "--quantity", "1-10", "--zeros", "0.3", "--errors", "0.1"]);
         let status: Value = json(&victim(&["status", "--json"]));
         let address = status["address"].as_str().unwrap().parse().unwrap();
         let key = fs::read_to_string(home.state().join(&name).join("admin.key")).unwrap();

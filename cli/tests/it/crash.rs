@@ -64,7 +64,7 @@ impl Victim {
         }
         let up: Vec<String> = up.split(' ').map(str::to_owned).collect();
         home.must(&words(&up));
-        home.must(&["plaza", "--quantity", "1-10", "--zeros", "0.3", "--errors", "0.1"]);
+        home.must(&["market", "--quantity", "1-10", "--zeros", "0.3", "--errors", "0.1"]);
         let guest = Guest::of(&home, port);
         Self { home, up, guest }
     }
@@ -195,7 +195,7 @@ fn survive(engine: &str, database_url: Option<&str>) {
         closed[closed.len() / 2],
         closed[closed.len() - 1],
         figures["connections_lost"],
-        json(&home.must(&["plaza", "--json"]))["sales"],
+        json(&home.must(&["market", "--json"]))["sales"],
         began.elapsed()
     );
 }
@@ -207,6 +207,6 @@ fn twenty_kills_lose_nothing_in_sqlite() {
 
 #[test]
 fn twenty_kills_lose_nothing_in_postgresql() {
-    let Some(database) = chassis::testing::postgres() else { return };
+    let Some(database) = test_support::postgres() else { return };
     survive("PostgreSQL", Some(database.url()));
 }

@@ -199,7 +199,7 @@ fn a_path_with_spaces_is_as_good_as_any() {
 
 #[test]
 fn postgresql_keeps_the_data_of_two_environments_apart_until_they_are_forgotten() {
-    let Some(database) = chassis::testing::postgres() else { return };
+    let Some(database) = test_support::postgres() else { return };
     let home = Home::new();
     let up = |name: &str| {
         home.must(&["up", "--port", "0", "--name", name, "--database-url", database.url()])

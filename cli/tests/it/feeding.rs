@@ -1,4 +1,4 @@
-//! Recipes, stock, the plaza, keys and dead letters.
+//! Recipes, stock, the simulated market, keys and dead letters.
 
 use std::fs;
 
@@ -52,11 +52,11 @@ fn a_bad_seed_file_sends_nothing() {
 }
 
 #[test]
-fn the_plaza_is_what_it_is_told_to_be() {
+fn the_market_sim_is_what_it_is_told_to_be() {
     let home = Home::new();
     home.must(&["up", "--port", "0", "--no-seed"]);
     let told = home.must(&[
-        "plaza",
+        "market",
         "--quantity",
         "2-3",
         "--zeros",
@@ -66,7 +66,7 @@ fn the_plaza_is_what_it_is_told_to_be() {
         "--outage",
         "on",
     ]);
-    assert_eq!(home.must(&["plaza"]).stdout, told.stdout);
+    assert_eq!(home.must(&["market"]).stdout, told.stdout);
     insta::assert_snapshot!(told.stdout, @r"
     setting   value
     quantity  2-3
@@ -81,7 +81,7 @@ fn the_plaza_is_what_it_is_told_to_be() {
     for wrong in
         [["--quantity", "3-2"], ["--zeros", "1.1"], ["--delay", "soon"], ["--outage", "maybe"]]
     {
-        assert_eq!(home.run(&["plaza", wrong[0], wrong[1]]).code, Some(2), "{wrong:?}");
+        assert_eq!(home.run(&["market", wrong[0], wrong[1]]).code, Some(2), "{wrong:?}");
     }
 }
 

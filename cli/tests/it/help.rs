@@ -19,7 +19,7 @@ fn every_command_explains_itself() {
         "seed",
         "order",
         "cancel",
-        "plaza",
+        "market",
         "keys",
         "dead-letters",
         "status",

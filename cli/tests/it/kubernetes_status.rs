@@ -7,7 +7,7 @@ use crate::{api_server::Pods, chefcito::wait_until, restaurant::Restaurant};
 /// Returns a text in which no pod has its random name.
 fn plain(text: &str, it: &Restaurant) -> String {
     let services =
-        ["board", "gateway", "inventory", "kitchen", "market", "orders", "plaza", "redis"];
+        ["board", "gateway", "inventory", "kitchen", "market", "orders", "market-sim", "redis"];
     let mut text = text.to_owned();
     for service in services {
         for pod in it.cluster.pods_of(service) {
@@ -76,9 +76,9 @@ fn every_question_goes_through_the_door() {
     let stock: Value = serde_json::from_str(&stock).unwrap();
     let lemon = stock["stock"].as_array().unwrap().iter().find(|one| one["ingredient"] == "lemon");
     assert_eq!(lemon.unwrap()["on_hand"], 50);
-    it.must(&["plaza", "--quantity", "7"]);
-    let plaza = it.must(&["plaza"]).stdout;
-    assert!(plaza.contains("7-7"), "{plaza}");
+    it.must(&["market", "--quantity", "7"]);
+    let market_sim = it.must(&["market"]).stdout;
+    assert!(market_sim.contains("7-7"), "{market_sim}");
     let key = it.must(&["keys", "add", "waiter", "--role", "viewer"]).stdout;
     assert!(key.contains("cfk_"), "{key}");
     it.must(&["audit"]);

@@ -119,7 +119,7 @@ fn the_market_may_go_out_while_it_buys_outside() {
             all.get_opt("to-the-farmers").await.unwrap()
         })
     };
-    assert!(policy().is_none(), "the plaza is next door");
+    assert!(policy().is_none(), "the simulated market is next door");
     let farmers = ["--market-url", "https://market.example:8443"];
     it.must(&[&UP[..], &farmers].concat());
     let rule = policy().unwrap().spec.unwrap().egress.unwrap().remove(0);

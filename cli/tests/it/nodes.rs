@@ -28,7 +28,7 @@ impl PlayedNode {
         {
             let asked = Command::new("docker").args(["image", "inspect", image]).output();
             if !asked.is_ok_and(|asked| asked.status.success()) {
-                chassis::testing::lacking(&format!("the image {image} (`{from}`)"));
+                test_support::lacking(&format!("the image {image} (`{from}`)"));
                 return None;
             }
         }

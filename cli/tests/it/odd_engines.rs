@@ -50,7 +50,7 @@ fn a_socket_that_may_not_be_opened_is_told() {
     let engine = FakeDocker::start(|_| None);
     let nobody = 65534;
     if chown(engine.socket(), Some(nobody), Some(nobody)).is_err() {
-        return chassis::testing::lacking("the right to give a socket to somebody else");
+        return test_support::lacking("the right to give a socket to somebody else");
     }
     fs::set_permissions(engine.socket(), fs::Permissions::from_mode(0o600)).unwrap();
     let mut up = home.command(&UP);

@@ -22,7 +22,7 @@ fn prepare(story: &str) -> Option<Restaurant> {
     if it.cluster.home.find_engine() && asked.is_ok_and(|asked| asked.status.success()) {
         return Some(it);
     }
-    chassis::testing::lacking("the images of `chefcito build`");
+    test_support::lacking("the images of `chefcito build`");
     None
 }
 

@@ -40,7 +40,7 @@ const CONTEXT: &str = "CHEFCITO_TEST_CONTEXT";
 const KIND_IMAGE: &str = "CHEFCITO_TEST_KIND_IMAGE";
 /// Every service of ours that runs in pods.
 const SERVICES: [&str; 7] =
-    ["gateway", "orders", "kitchen", "inventory", "market", "plaza", "board"];
+    ["gateway", "orders", "kitchen", "inventory", "market", "market-sim", "board"];
 /// What they keep their data in, and what carries their events.
 const DATABASES: [&str; 2] = ["postgres", "redis"];
 /// How long what is made from nothing may take: a node has to start, and images of others are pulled.
@@ -64,9 +64,7 @@ impl Real {
             (Ok(context), _) => ("--context", context),
             (_, Ok(image)) => ("--node-image", image),
             _ => {
-                chassis::testing::elsewhere(&format!(
-                    "a real cluster; set {CONTEXT} or {KIND_IMAGE}"
-                ));
+                test_support::elsewhere(&format!("a real cluster; set {CONTEXT} or {KIND_IMAGE}"));
                 return None;
             }
         };

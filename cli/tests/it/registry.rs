@@ -27,7 +27,7 @@ impl Registry {
     /// Starts one; nothing, said in a line, where there is no program.
     pub(crate) fn start(with_login: bool) -> Option<Self> {
         let Ok(program) = std::env::var(PROGRAM) else {
-            chassis::testing::lacking(&format!("a registry of images: {PROGRAM}"));
+            test_support::lacking(&format!("a registry of images: {PROGRAM}"));
             return None;
         };
         let folder = tempfile::tempdir().unwrap();

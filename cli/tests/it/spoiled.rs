@@ -153,9 +153,7 @@ impl Drive {
         fs::create_dir_all(&place).unwrap();
         let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"], &place);
         if !mounted {
-            chassis::testing::lacking(
-                "a disk of its own, which root may mount outside a container",
-            );
+            test_support::lacking("a disk of its own, which root may mount outside a container");
             return None;
         }
         Some(Self { home, disk: Disk(place) })
@@ -258,7 +256,7 @@ fn a_house_that_stands_still_is_not_waited_for_for_ever() {
         (&["audit", "--timeout", "1s"], 1, "did not answer `GET /v1/status` within 10s"),
         (&["audit", "--live"], 1, "did not answer `GET /v1/status` within 10s"),
         (&["seed"], 1, "did not answer `PUT /v1/recipes` within 30s"),
-        (&["plaza"], 1, "did not answer `GET /v1/plaza` within 30s"),
+        (&["market"], 1, "did not answer `GET /v1/market` within 30s"),
         (&["order", "--timeout", "2s"], 1, "no answer within 2s"),
         (
             &["up", "--port", "0", "--cooking-time", "0s", "--timeout", "2s"],

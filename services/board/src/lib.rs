@@ -4,17 +4,13 @@
 //!
 //! Aggregates are sums, so that they are the same in whatever order events of different services arrive.
 
+use ::store::{Migrations, OpenError};
 use axum::{Router, extract::State, routing::get};
-use chassis::{
-    database::{Migrations, OpenError},
-    http::no_such_route,
-    problem::Problem,
-    service::{Floor, Service},
-};
 use contracts::{
     api::{audit::Counters, board::Summary},
     services::BOARD,
 };
+use service::{Service, ServiceContext, http::no_such_route, problem::Problem};
 
 mod projection;
 mod reactions;
@@ -39,12 +35,12 @@ pub struct Board {
 }
 
 impl Board {
-    /// Opens the service on a floor.
+    /// Opens the service on a context.
     ///
     /// # Errors
     /// [`OpenError`] if its database can't be opened.
-    pub async fn open(floor: &Floor) -> Result<Self, OpenError> {
-        let mut service = floor.open(BOARD, MIGRATIONS).await?;
+    pub async fn open(context: &ServiceContext) -> Result<Self, OpenError> {
+        let mut service = context.open(BOARD, MIGRATIONS).await?;
         service.consume(reactions::react);
         Ok(Self { service })
     }

@@ -3,7 +3,7 @@
 use board::Board;
 
 fn main() -> std::process::ExitCode {
-    chassis::alone::run(contracts::services::BOARD, async |floor| {
-        Ok(Board::open(&floor).await?.router())
+    service::standalone::run(contracts::services::BOARD, async |context| {
+        Ok(Board::open(&context).await?.router())
     })
 }

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use chassis::{
-    consumer::read_all,
-    database::{StoreError, Tx},
-};
+use ::store::{StoreError, Tx};
 use contracts::events::{
     Envelope, Event, IngredientPurchased, IngredientsReleased, IngredientsReserved, OrderDelivered,
 };
+use events::consumer::read_all;
 
 use crate::{
     projection::{self, Counters},

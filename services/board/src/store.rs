@@ -1,9 +1,6 @@
 //! All SQL of the board.
 
-use chassis::{
-    database::{Many, StoreError, Tx},
-    params,
-};
+use ::store::{Many, StoreError, Tx, params};
 
 use crate::projection::Counters;
 

@@ -14,7 +14,8 @@ use std::{
     error::Error, ffi::OsString, io::Write as _, path::Path, process::ExitCode, time::Duration,
 };
 
-use chassis::{config, database::chain, tls::Trust};
+use service::config;
+use store::chain;
 
 use arguments::Asked;
 use secrets::{Places, Seed};
@@ -89,7 +90,7 @@ fn make_roles(within: Duration) -> Result<(), Failure> {
     let expected = "the passwords of all services' roles: {\"orders\": \"…\", …}";
     let variable = "CHEFCITO_ROLE_PASSWORDS";
     let passwords = config::secret(variable)?.ok_or_else(|| config::missing(variable, expected))?;
-    let trust = Trust::from_environment()?;
+    let trust = config::trust()?;
     let database = Places::from_environment()?.database;
     let wanted = roles::Wanted::read(&admin, &trust, &database, &passwords)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

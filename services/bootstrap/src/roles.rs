@@ -2,12 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chassis::{
-    database::{ConnectError, Server, chain},
-    tls::Trust,
-};
 use contracts::services::ALL;
 use postgres_protocol::password::scram_sha_256;
+use store::{ConnectError, Server, chain, tls::Trust};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::error::SqlState;
 

@@ -2,9 +2,9 @@
 
 use std::{fmt, fmt::Write as _};
 
-use chassis::config::{self, ConfigError};
 use contracts::services::{ALL, BOOTSTRAP, GATEWAY, UIDS};
 use serde_json::{Map, Value};
+use service::config::{self, ConfigError};
 
 /// What the seed is for: the same bytes used elsewhere give other secrets. It must never change.
 const CONTEXT: &str = "chefcito bootstrap 2026 secrets of one environment";
@@ -236,7 +236,7 @@ mod tests {
             )
             .to_hex()
             .as_str(),
-            "6866129e6ea9d53e4ca07b6d55f0e01ad343967fc565a34e8d386dcf1ba88a8a"
+            "277091b13c632be41ad75394c78fb2165d5ad9a131f2f7e1dddecc5c82c47846"
         );
         assert!(text("gateway/admin.key").starts_with("cfk_local_"));
         assert_eq!(text("orders/service.token"), text("board/service.token"));
@@ -258,8 +258,8 @@ mod tests {
                 "key-pepper",
                 "kitchen-database-url",
                 "market-database-url",
+                "market-sim-database-url",
                 "orders-database-url",
-                "plaza-database-url",
                 "postgres-password",
                 "role-passwords",
                 "service-token",

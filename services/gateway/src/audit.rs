@@ -11,8 +11,8 @@ mod orders;
 mod services;
 mod source;
 
-use chassis::problem::Problem;
 use contracts::api::audit::{AuditReport, Invariant};
+use service::problem::Problem;
 
 use self::{
     finding::Finding,

@@ -17,9 +17,9 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use chassis::{problem::Problem, token::ServiceToken};
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
+use service::{problem::Problem, token::ServiceToken};
 use tower::Service as _;
 
 mod body;

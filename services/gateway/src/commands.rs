@@ -1,7 +1,7 @@
 //! What changes at the gateway: who may come in.
 
-use chassis::problem::Problem;
 use contracts::api::gateway::{AddKey, AddedKey, Role};
+use service::problem::Problem;
 
 use crate::{
     door::Door,
@@ -63,7 +63,7 @@ enum Revoked {
 /// Revokes a key, from the next request on. Revoking it again changes nothing.
 ///
 /// # Errors
-/// 404 if there is no such key, 409 if nobody could administrate the house afterwards, 503 if nothing could be saved.
+/// 404 if there is no such key, 409 if nobody could administrate the environment afterwards, 503 if nothing could be saved.
 pub(crate) async fn revoke_key(door: &Door, id: &str) -> Result<(), Problem> {
     let asked = id.to_owned();
     let revoked = door

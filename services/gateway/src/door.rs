@@ -7,20 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::store::StoreError;
 use axum::{
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
-};
-use chassis::{
-    database::StoreError, http::Peer, metrics::Metrics, problem::Problem, service::Service,
-    token::SERVICE_TOKEN,
 };
 use contracts::services::GATEWAY;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
+use service::{Service, http::Peer, metrics::Metrics, problem::Problem, token::SERVICE_TOKEN};
 use tokio::{
     sync::{Mutex, Semaphore},
     time::{sleep_until, timeout},
@@ -46,7 +44,7 @@ const NEWS_WAIT_MAX: Duration = Duration::from_millis(500);
 /// In which header the services are told who asks.
 const KEY: HeaderName = HeaderName::from_static("x-chefcito-key");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// The largest body, in bytes; as `chassis::http::Limits` has it. One that says that it is larger is not even read.
+/// The largest body, in bytes; as `service::http::Limits` has it. One that says that it is larger is not even read.
 const BODY_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The door: everything that a request needs on its way.
@@ -62,9 +60,9 @@ pub(crate) struct Door {
     pub(crate) rate: Rate,
     pub(crate) guest_rate: Rate,
     /// Addresses that showed no key that is known.
-    pub(crate) strangers: Addresses,
+    pub(crate) unauthenticated: Addresses,
     /// Addresses that asked what anyone may ask.
-    pub(crate) passers_by: Addresses,
+    pub(crate) anonymous: Addresses,
     pub(crate) openapi: String,
     /// Only one audit at a time: it reads everything.
     pub(crate) audits: Semaphore,
@@ -144,7 +142,7 @@ impl Door {
         Ok(())
     }
 
-    /// Reads the keys again for one that nobody heard of; for many that strangers make up, once.
+    /// Reads the keys again for one that nobody heard of; for many that unauthenticated make up, once.
     async fn learn_news(&self) {
         let asked_at = Instant::now();
         let learn = async {
@@ -182,7 +180,7 @@ impl Door {
                 match asked {
                     Asked::Route(route, parts) => self.serve(route, parts, request).await,
                     Asked::OtherMethod(allowed) => other_method(&request, &allowed),
-                    Asked::Nothing => chassis::http::no_such_route(request).await.into_response(),
+                    Asked::Nothing => service::http::no_such_route(request).await.into_response(),
                 }
             }
         };
@@ -228,11 +226,11 @@ impl Door {
         let address = || address_of(request);
         let access = route.map(|route| route.access);
         if access == Some(Access::Anyone) {
-            self.passers_by.take(address(), self.guest_rate).map_err(too_many)?;
+            self.anonymous.take(address(), self.guest_rate).map_err(too_many)?;
             return Ok(None);
         }
         let Some(holder) = self.keys.holder(request.headers()) else {
-            self.strangers.take(address(), self.guest_rate).map_err(too_many)?;
+            self.unauthenticated.take(address(), self.guest_rate).map_err(too_many)?;
             return Err(unknown());
         };
         if !holder.unlimited {
@@ -261,7 +259,7 @@ impl Door {
                     backend.call(made_repeatable(route, request)).await
                 }
                 Some(backend) => backend.call(request).await,
-                None => chassis::http::no_such_route(request).await.into_response(),
+                None => service::http::no_such_route(request).await.into_response(),
             },
             Target::Own(own) => {
                 let parts: Vec<&str> = parts.iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! The one public door of the house: who asks, what they may, and who answers.
+//! The one public door of the environment: who asks, what they may, and who answers.
 //!
 //! [`Gateway::router`] has one way for every request: found in the table of `routes`, let in by `door`, answered by a
 //! [`Backend`] or by the gateway's `own`. Stories, status and the audit are put together from all services.
@@ -22,18 +22,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::store::{OpenError as DatabaseError, StoreError};
 use axum::{
     Router,
     extract::{Request, State},
     response::Response,
 };
-use chassis::{
-    config::{self, ConfigError},
-    database::{OpenError as DatabaseError, StoreError},
-    http::Limits,
-    service::{Floor, Pace},
-};
 use contracts::{api::gateway::Role, services::GATEWAY};
+use service::{
+    Pace, ServiceContext,
+    config::{self, ConfigError},
+    http::Limits,
+};
 use tokio::sync::{Mutex, Notify, Semaphore};
 
 pub use backend::{Backend, BackendError};
@@ -87,7 +87,7 @@ impl std::fmt::Debug for Config {
 
 impl Default for Config {
     /// A pepper of nothing will do for tests; 2,000 requests a second are more than one client has reason for, and
-    /// 50 of strangers cost nothing.
+    /// 50 of unauthenticated cost nothing.
     fn default() -> Self {
         Self {
             key_pepper: String::new(),
@@ -145,12 +145,12 @@ impl Gateway {
     /// # Errors
     /// [`OpenError`] if its database can't be opened, or the admin key is none.
     pub async fn open(
-        floor: &Floor,
+        context: &ServiceContext,
         config: Config,
         backends: Backends,
     ) -> Result<Self, OpenError> {
         let keys = KeyRing::new(&config.key_pepper);
-        let now = floor.clock.now();
+        let now = context.clock.now();
         let first = match &config.admin_key {
             Some(text) => {
                 let text = KeyText::parse(text.trim()).ok_or(OpenError::AdminKey)?;
@@ -158,7 +158,7 @@ impl Gateway {
             }
             None => None,
         };
-        let service = floor.open(GATEWAY, store::MIGRATIONS).await?;
+        let service = context.open(GATEWAY, store::MIGRATIONS).await?;
         if let Some(first) = first {
             let database = service.database();
             service
@@ -168,7 +168,7 @@ impl Gateway {
                 })
                 .await?;
         }
-        let routes = routes::table(backends.plaza.is_some());
+        let routes = routes::table(backends.market_sim.is_some());
         let own = Backend::in_process(service.router());
         let door = Arc::new(Door {
             paths: door::paths_of(&routes),
@@ -179,10 +179,10 @@ impl Gateway {
             learning: Mutex::new(Instant::now()),
             rate: config.rate,
             guest_rate: config.guest_rate,
-            strangers: Addresses::new(),
-            passers_by: Addresses::new(),
+            unauthenticated: Addresses::new(),
+            anonymous: Addresses::new(),
             audits: Semaphore::new(1),
-            figures: Figures::registered(&floor.metrics),
+            figures: Figures::registered(&context.metrics),
             service,
         });
         door.service.prepare(async || door.learn_keys().await).await?;

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use chassis::alone::Alone;
 use contracts::services::GATEWAY;
 use gateway::{Backends, Config, Gateway};
+use service::standalone::Standalone;
 
 fn main() -> ExitCode {
-    Alone::new(GATEWAY).within(gateway::limits()).for_guests().run(async |floor| {
+    Standalone::new(GATEWAY).within(gateway::limits()).for_guests().run(async |context| {
         let backends = Backends::from_environment()?;
-        Ok(Gateway::open(&floor, Config::from_environment()?, backends).await?.router())
+        Ok(Gateway::open(&context, Config::from_environment()?, backends).await?.router())
     })
 }

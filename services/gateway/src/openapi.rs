@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::http::Method;
-use chassis::problem::PROBLEM_TYPE;
 use contracts::api::{Problem, gateway::Role};
+use service::problem::PROBLEM_TYPE;
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, Paths,
     Ref, RefOr, Required, Response, ResponseBuilder, Schema,
@@ -52,7 +52,7 @@ pub(crate) fn document(routes: &[Route]) -> OpenApi {
     let key = Http::builder()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("cfk_<id>_<secret>")
-        .description(Some("A key of this house; `chefcito keys` makes them."))
+        .description(Some("A key of this environment; `chefcito keys` makes them."))
         .build();
     OpenApiBuilder::new()
         .info(
@@ -161,7 +161,7 @@ fn variables(path: &str) -> impl Iterator<Item = &str> {
 
 /// Returns what a path is about: `orders` of `/v1/orders/{id}`.
 fn tag_of(path: &str) -> &str {
-    path.strip_prefix("/v1/").and_then(|path| path.split('/').next()).unwrap_or("house")
+    path.strip_prefix("/v1/").and_then(|path| path.split('/').next()).unwrap_or("environment")
 }
 
 fn method_of(method: &Method) -> HttpMethod {

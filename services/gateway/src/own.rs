@@ -5,7 +5,6 @@ use axum::{
     http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use chassis::{http::Query, problem::Problem};
 use contracts::{
     OrderId,
     api::{
@@ -15,6 +14,7 @@ use contracts::{
     },
 };
 use serde::de::DeserializeOwned;
+use service::{http::Query, problem::Problem};
 use uuid::Uuid;
 
 use crate::{
@@ -32,7 +32,7 @@ This is Chefcito, a restaurant. Guests order at POST /v1/orders, with a key: Aut
   GET /ready         whether the kitchen works
   GET /metrics       figures, for Prometheus
 
-`chefcito keys` makes keys, `chefcito order` orders, `chefcito status` shows the house.
+`chefcito keys` makes keys, `chefcito order` orders, `chefcito status` shows the environment.
 ";
 
 /// Answers what a route of the gateway's own asks; `parts` are the variable parts of its path.
@@ -46,7 +46,7 @@ pub(crate) async fn answer(
         (Own::Greeting, _) => Ok(GREETING.into_response()),
         (Own::Health, _) => Ok("ok".into_response()),
         (Own::Ready, _) => queries::status::ready(door).await.map(|()| "ready".into_response()),
-        (Own::Metrics, _) => Ok(door.service.floor().metrics.response()),
+        (Own::Metrics, _) => Ok(door.service.context().metrics.response()),
         (Own::OpenApi, _) => {
             let kind = [(header::CONTENT_TYPE, "application/json")];
             Ok((kind, door.openapi.clone()).into_response())
@@ -95,7 +95,7 @@ fn json<T: serde::Serialize>(answer: T) -> Response {
 }
 
 async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
-    chassis::http::Json::from_request(request, &()).await.map(|chassis::http::Json(body)| body)
+    service::http::Json::from_request(request, &()).await.map(|service::http::Json(body)| body)
 }
 
 async fn query<T: DeserializeOwned + Send>(request: Request) -> Result<T, Problem> {

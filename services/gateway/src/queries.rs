@@ -3,8 +3,8 @@
 pub(crate) mod status;
 pub(crate) mod story;
 
-use chassis::problem::Problem;
 use contracts::api::audit::{AuditReport, Ledger};
+use service::problem::Problem;
 
 use crate::{audit, door::Door, services::Services};
 

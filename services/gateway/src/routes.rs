@@ -14,23 +14,23 @@ use contracts::{
             StockChanges,
         },
         kitchen::{Menu, MenuChanges, SeedOptions},
+        market_sim::{ChangeMarketSim, MarketSim},
         orders::{AskStates, ListOrders, Order, OrderPage, OrderStates, PlaceOrders, PlacedOrders},
-        plaza::{ChangePlaza, Plaza},
     },
-    services::{BOARD, INVENTORY, KITCHEN, ORDERS, PLAZA},
+    services::{BOARD, INVENTORY, KITCHEN, MARKET_SIM, ORDERS},
 };
 
 pub(crate) use self::route::{Access, Answer, Own, Route, Shape, Target};
 
-/// Returns every route of a house, with or without a plaza.
-pub(crate) fn table(has_plaza: bool) -> Vec<Route> {
+/// Returns every route of an environment, with or without a simulated market.
+pub(crate) fn table(has_market_sim: bool) -> Vec<Route> {
     let mut routes = public();
     routes.extend(guests());
     routes.extend(larder());
     routes.extend(overview());
     routes.extend(administration());
-    if has_plaza {
-        routes.extend(plaza());
+    if has_market_sim {
+        routes.extend(market_sim());
     }
     routes
 }
@@ -144,7 +144,7 @@ fn overview() -> Vec<Route> {
             "/v1/summary",
             "get_summary",
             Target::Service(BOARD),
-            "Show the house at a glance",
+            "Show the environment at a glance",
         )
         .answers::<Summary>(),
         viewer(
@@ -223,17 +223,21 @@ fn administration() -> Vec<Route> {
     ]
 }
 
-fn plaza() -> Vec<Route> {
-    let plaza = |method, name, summary| {
+fn market_sim() -> Vec<Route> {
+    let market_sim = |method, name, summary| {
         let admin = Access::Needs(Role::Admin);
-        Route::new(method, "/v1/plaza", name, admin, Target::Service(PLAZA), summary)
+        Route::new(method, "/v1/market", name, admin, Target::Service(MARKET_SIM), summary)
     };
     vec![
-        plaza(Method::GET, "get_plaza", "Show what the plaza is told to be, and what it sold")
-            .answers::<Plaza>(),
-        plaza(Method::PUT, "change_plaza", "Tell the plaza what to be")
-            .takes::<ChangePlaza>()
-            .answers::<Plaza>(),
+        market_sim(
+            Method::GET,
+            "get_market_sim",
+            "Show what the simulated market is told to be, and what it sold",
+        )
+        .answers::<MarketSim>(),
+        market_sim(Method::PUT, "change_market_sim", "Tell the simulated market what to be")
+            .takes::<ChangeMarketSim>()
+            .answers::<MarketSim>(),
     ]
 }
 

@@ -3,12 +3,12 @@
 use std::{future::Future, time::Duration};
 
 use axum::http::StatusCode;
-use chassis::{
+use contracts::services::{BOARD, GATEWAY, INVENTORY, KITCHEN, MARKET, MARKET_SIM, ORDERS};
+use futures_util::future::join_all;
+use service::{
     config::{self, ConfigError},
     token::ServiceToken,
 };
-use contracts::services::{BOARD, GATEWAY, INVENTORY, KITCHEN, MARKET, ORDERS, PLAZA};
-use futures_util::future::join_all;
 
 use crate::backend::{Backend, BackendError, Unanswered};
 
@@ -31,7 +31,7 @@ pub struct Backends {
     /// The live view.
     pub board: Backend,
     /// The stand-in for the farmers' market, in development.
-    pub plaza: Option<Backend>,
+    pub market_sim: Option<Backend>,
 }
 
 /// Services that can't be found by the environment.
@@ -52,7 +52,7 @@ pub enum BackendsError {
 
 impl Backends {
     /// Reads where the services listen: `CHEFCITO_ORDERS_URL`, `…_KITCHEN_URL`, `…_INVENTORY_URL`, `…_MARKET_SERVICE_URL`,
-    /// `…_BOARD_URL`, and `…_PLAZA_URL` if there is a plaza; and `CHEFCITO_SERVICE_TOKEN`.
+    /// `…_BOARD_URL`, and `…_MARKET_SIM_URL` if there is a simulated market; and `CHEFCITO_SERVICE_TOKEN`.
     ///
     /// # Errors
     /// [`BackendsError`] if one is missing or can't be used.
@@ -75,7 +75,7 @@ impl Backends {
             // `CHEFCITO_MARKET_URL` is the farmers' market itself, which only the adapter reaches.
             market: needed(MARKET, "CHEFCITO_MARKET_SERVICE_URL")?,
             board: needed(BOARD, "CHEFCITO_BOARD_URL")?,
-            plaza: found(PLAZA, "CHEFCITO_PLAZA_URL")?,
+            market_sim: found(MARKET_SIM, "CHEFCITO_MARKET_SIM_URL")?,
         })
     }
 }
@@ -86,7 +86,7 @@ pub(crate) struct Services(Vec<(&'static str, Backend)>);
 
 impl Services {
     pub(crate) fn new(own: Backend, backends: Backends) -> Self {
-        let Backends { orders, kitchen, inventory, market, board, plaza } = backends;
+        let Backends { orders, kitchen, inventory, market, board, market_sim } = backends;
         let mut services = vec![
             (GATEWAY, own),
             (ORDERS, orders),
@@ -94,7 +94,7 @@ impl Services {
             (INVENTORY, inventory),
             (MARKET, market),
         ];
-        services.extend(plaza.map(|plaza| (PLAZA, plaza)));
+        services.extend(market_sim.map(|market_sim| (MARKET_SIM, market_sim)));
         services.push((BOARD, board));
         Self(services)
     }

@@ -1,9 +1,6 @@
 //! All SQL of the gateway: who may come in.
 
-use chassis::{
-    database::{Migrations, Row, StoreError, Tx},
-    params,
-};
+use ::store::{ByName, Migrations, Row, StoreError, Tx, params};
 use contracts::{Timestamp, api::gateway::Key};
 
 /// How the schema came to be.
@@ -66,7 +63,15 @@ pub(crate) fn make_sure(tx: &mut Tx<'_>, stored: &StoredKey) -> Result<(), Store
 
 fn write(tx: &mut Tx<'_>, sql: &'static str, stored: &StoredKey) -> Result<(), StoreError> {
     let StoredKey { key, hash, unlimited } = stored;
-    let row = params![key.id, key.name, key.role, hash, *unlimited, key.created_at, key.revoked_at];
+    let row = params![
+        key.id,
+        key.name,
+        ByName(key.role),
+        hash,
+        *unlimited,
+        key.created_at,
+        key.revoked_at
+    ];
     tx.execute(sql, &row).map(|_| ())
 }
 
@@ -85,7 +90,7 @@ fn read(row: &Row<'_>) -> Result<StoredKey, StoreError> {
         key: Key {
             id: row.get(0)?,
             name: row.get(1)?,
-            role: row.get(2)?,
+            role: row.by_name(2)?,
             created_at: row.get(5)?,
             revoked_at: row.get(6)?,
         },
@@ -96,22 +101,19 @@ fn read(row: &Row<'_>) -> Result<StoredKey, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use chassis::{
-        Clock,
-        bus::Bus,
-        database::{Durability, Location},
-        service::Floor,
-    };
+    use ::store::{Clock, Durability, Location};
+
+    use service::ServiceContext;
 
     use super::*;
 
     async fn prepare_all(location: Location) {
-        let floor = Floor::new(location, Bus::in_process(), Clock::System);
-        let service = floor.open("gateway", MIGRATIONS).await.unwrap();
+        let context = ServiceContext::new(location, events::in_process(), Clock::System);
+        let service = context.open("gateway", MIGRATIONS).await.unwrap();
         for sql in STATEMENTS {
             service.database().read(move |tx| tx.prepare(sql)).await.unwrap();
         }
-        floor.close().await;
+        context.close().await;
     }
 
     #[tokio::test]
@@ -124,7 +126,7 @@ mod tests {
 
     #[tokio::test]
     async fn postgresql_understands_every_statement() {
-        if let Some(database) = chassis::testing::postgres() {
+        if let Some(database) = test_support::postgres() {
             prepare_all(database.location()).await;
         }
     }

@@ -6,12 +6,6 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::{get, post},
 };
-use chassis::{
-    facts,
-    http::{Json, Query, no_such_route},
-    problem::Problem,
-    service::facts_page,
-};
 use contracts::{
     QUANTITY_MAX, Quantities,
     api::{
@@ -22,6 +16,12 @@ use contracts::{
         },
         orders::IDEMPOTENCY_KEY_BYTES_MAX,
     },
+};
+use events::facts;
+use service::{
+    facts_page,
+    http::{Json, Query, no_such_route},
+    problem::Problem,
 };
 use tracing::info;
 

@@ -7,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chassis::{consumer::jittered, database::StoreError, service::Service};
+use ::store::{StoreError, jittered};
 use contracts::{Ingredient, PurchaseId};
+use service::Service;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
@@ -91,10 +92,10 @@ impl<M: Market> Buyer<M> {
         }
     }
 
-    /// Buys until the floor is closed. Calls under way are given up then: their purchases stay open, and are asked again
+    /// Buys until the context is closed. Calls under way are given up then: their purchases stay open, and are asked again
     /// by whoever comes next.
     pub(crate) async fn run(mut self) {
-        let stop = self.service.floor().stop().clone();
+        let stop = self.service.context().stop().clone();
         loop {
             let next = match self.round().await {
                 Ok(next) => next,
@@ -153,7 +154,7 @@ impl<M: Market> Buyer<M> {
     /// Keeps what is open in the database, and only that.
     fn follow(&mut self, restocked: &Restocked, now: Instant) {
         let first_new = restocked.open.len() - restocked.opened;
-        let clock_now = self.service.floor().clock.now();
+        let clock_now = self.service.context().clock.now();
         let mut open = HashSet::with_capacity(restocked.open.len());
         for (place, purchase) in restocked.open.iter().enumerate() {
             open.insert(purchase.id);

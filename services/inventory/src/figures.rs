@@ -1,10 +1,10 @@
 //! Figures for Prometheus.
 
-use chassis::metrics::Metrics;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
+use service::metrics::Metrics;
 
 use crate::market::Answer;
 

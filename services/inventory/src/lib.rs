@@ -8,15 +8,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ::store::{BatchQueue, Migrations, OpenError, StoreError, Tx};
 use axum::Router;
-use chassis::{
-    config::{self, ConfigError},
-    database::{Form, Migrations, OpenError, StoreError, Tx},
-    service::{Floor, Pace, Service},
-};
 use contracts::{
     api::inventory::{OpenStock, StockChanges},
     services,
+};
+use service::{
+    Pace, Service, ServiceContext,
+    config::{self, ConfigError},
 };
 use tokio::sync::Notify;
 
@@ -47,7 +47,7 @@ pub const MIGRATIONS: Migrations = Migrations {
 /// How often those who wait are looked at without anything having come: the safety net.
 const SERVE_IDLE: Duration = Duration::from_secs(1);
 
-/// How the house buys.
+/// How the environment buys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// How many purchases are open at once. Enough that a market that takes its time is kept busy (64 calls of 10 ms are
@@ -134,32 +134,32 @@ impl Signals {
 #[derive(Clone, Debug)]
 pub struct Inventory {
     service: Service,
-    openings: Form<OpenStock, StockChanges>,
-    adjustments: Form<Adjustment, Result<StockChanges, KeyReused>>,
+    openings: BatchQueue<OpenStock, StockChanges>,
+    adjustments: BatchQueue<Adjustment, Result<StockChanges, KeyReused>>,
 }
 
 impl Inventory {
-    /// Opens the inventory on a floor: its database, its reactions, and its buyer at this market.
+    /// Opens the inventory on a context: its database, its reactions, and its buyer at this market.
     ///
     /// # Errors
     /// [`OpenError`] if its database can't be opened.
     pub async fn open(
-        floor: &Floor,
+        context: &ServiceContext,
         config: Config,
         market: impl Market,
     ) -> Result<Self, OpenError> {
-        let mut service = floor.open(services::INVENTORY, MIGRATIONS).await?;
+        let mut service = context.open(services::INVENTORY, MIGRATIONS).await?;
         let signals = Signals::default();
         service.count_open(queries::count_open);
 
         let waking = signals.clone();
         let openings = service
             .database()
-            .form(move |tx, commands: &[OpenStock]| open_stock(tx, commands, &waking));
+            .batch_queue(move |tx, commands: &[OpenStock]| open_stock(tx, commands, &waking));
         let waking = signals.clone();
         let adjustments = service
             .database()
-            .form(move |tx, commands: &[Adjustment]| adjust_stock(tx, commands, &waking));
+            .batch_queue(move |tx, commands: &[Adjustment]| adjust_stock(tx, commands, &waking));
 
         let waking = signals.clone();
         service.consume(move |tx, name, events| reactions::react(tx, name, events, &waking));
@@ -172,8 +172,8 @@ impl Inventory {
                 Ok(if more { Pace::Again } else { Pace::Idle })
             }
         });
-        let figures = Figures::new(&floor.metrics);
-        floor.spawn(Buyer::new(service.clone(), config, market, signals, figures).run());
+        let figures = Figures::new(&context.metrics);
+        context.spawn(Buyer::new(service.clone(), config, market, signals, figures).run());
         Ok(Self { service, openings, adjustments })
     }
 

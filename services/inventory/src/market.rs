@@ -1,14 +1,14 @@
-//! The one who sells: outside this house, so it is a trait that tests stand in for.
+//! The one who sells: outside this environment, so it is a trait that tests stand in for.
 
 use std::{future::Future, time::Duration};
 
-use chassis::{
-    service::Floor,
-    token::{SERVICE_TOKEN, ServiceToken},
-};
 use contracts::{
     Ingredient, PurchaseId,
     market::{BuyRequest, buy_response::Outcome, market_client::MarketClient},
+};
+use service::{
+    ServiceContext,
+    token::{SERVICE_TOKEN, ServiceToken},
 };
 use tonic::{
     Request,
@@ -92,12 +92,12 @@ impl<T> GrpcMarket<T> {
 impl GrpcMarket<Channel> {
     /// Makes a market of the service at these addresses, such as `http://market:8081`, several behind commas; all that
     /// their names mean are replicas. They are connected to when they are first called, and again whenever a connection
-    /// was lost, until the floor is closed.
+    /// was lost, until the context is closed.
     ///
     /// # Errors
     /// [`InvalidAddress`] if one is none.
-    pub fn at(floor: &Floor, addresses: &str) -> Result<Self, InvalidAddress> {
-        channel::to(floor, addresses).map(Self::new)
+    pub fn at(context: &ServiceContext, addresses: &str) -> Result<Self, InvalidAddress> {
+        channel::to(context, addresses).map(Self::new)
     }
 }
 

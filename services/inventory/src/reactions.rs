@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use chassis::{
-    consumer::{read_all, unexpected},
-    database::{StoreError, Tx},
-};
+use ::store::{StoreError, Tx};
 use contracts::events::{DishCancelled, Envelope, Event, IngredientsRequested};
+use events::consumer::{read_all, unexpected};
 
 use crate::{
     Signals,

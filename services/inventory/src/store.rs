@@ -1,6 +1,6 @@
 //! All SQL of this service, one file a table.
 
-use chassis::database::Many;
+use ::store::Many;
 
 mod adjustments;
 mod purchases;

@@ -1,14 +1,14 @@
 //! HTTP in, a command or a query out.
 
 use axum::{Router, extract::State, routing::get};
-use chassis::{
-    http::{Json, Query},
-    problem::Problem,
-    service::{Service, facts_page},
-};
 use contracts::api::{
     audit::{Facts, FactsQuery, TicketFact},
     kitchen::{Menu, MenuChanges, SeedOptions},
+};
+use service::{
+    Service, facts_page,
+    http::{Json, Query},
+    problem::Problem,
 };
 
 use crate::{

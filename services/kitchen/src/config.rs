@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use chassis::config::{ConfigError, read, read_or};
 use contracts::api::kitchen::COOKING_TIME_MS_MAX;
+use service::config::{ConfigError, read, read_or};
 
 /// The most stoves of a kitchen: each cooking turn reads them all.
 pub const STOVES_MAX: u32 = 1_000;

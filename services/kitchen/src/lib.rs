@@ -10,13 +10,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ::store::{Migrations, OpenError};
 use axum::Router;
-use chassis::{
-    database::{Migrations, OpenError},
-    http::no_such_route,
-    service::{Floor, Service},
-};
 use contracts::services::KITCHEN;
+use service::{Service, ServiceContext, http::no_such_route};
 use tokio::sync::Notify;
 
 mod api;
@@ -51,13 +48,13 @@ pub struct Kitchen {
 }
 
 impl Kitchen {
-    /// Opens the kitchen on a floor and lets it work until the floor is closed. A number of stoves out of bounds is taken
+    /// Opens the kitchen on a context and lets it work until the context is closed. A number of stoves out of bounds is taken
     /// as the nearest one that is in them.
     ///
     /// # Errors
     /// [`OpenError`] if its database can't be opened.
-    pub async fn open(floor: &Floor, config: Config) -> Result<Self, OpenError> {
-        let mut service = floor.open(KITCHEN, MIGRATIONS).await?;
+    pub async fn open(context: &ServiceContext, config: Config) -> Result<Self, OpenError> {
+        let mut service = context.open(KITCHEN, MIGRATIONS).await?;
         let stoves = config.stoves.clamp(1, STOVES_MAX);
         let database = service.database().clone();
         let installed = service
@@ -79,7 +76,7 @@ impl Kitchen {
         Ok(Self { service })
     }
 
-    /// Returns its service: name, database and floor.
+    /// Returns its service: name, database and context.
     #[must_use]
     pub const fn service(&self) -> &Service {
         &self.service

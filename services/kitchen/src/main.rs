@@ -3,7 +3,7 @@
 use kitchen::{Config, Kitchen};
 
 fn main() -> std::process::ExitCode {
-    chassis::alone::run(contracts::services::KITCHEN, async |floor| {
-        Ok(Kitchen::open(&floor, Config::from_environment()?).await?.router())
+    service::standalone::run(contracts::services::KITCHEN, async |context| {
+        Ok(Kitchen::open(&context, Config::from_environment()?).await?.router())
     })
 }

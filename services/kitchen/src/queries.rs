@@ -1,13 +1,11 @@
 //! What is asked, without changing anything.
 
-use chassis::{
-    database::{StoreError, Tx},
-    facts::page,
-};
+use ::store::{StoreError, Tx};
 use contracts::api::{
     audit::{FactsQuery, TicketFact},
     kitchen::{Menu, MenuChanges},
 };
+use events::facts::page;
 
 use crate::{
     commands::ChangeMenu,

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use chassis::{
-    consumer::{read_all, unexpected},
-    database::{StoreError, Tx},
-    service::Pace,
-};
+use ::store::{StoreError, Tx};
 use contracts::events::{CancellationRequested, Envelope, Event, IngredientsReserved, OrderPlaced};
+use events::consumer::{read_all, unexpected};
+use service::Pace;
 use tokio::sync::Notify;
 
 use crate::commands::{Cook, cancel_dishes, cook, reserve_tickets, start_dishes};

@@ -1,6 +1,6 @@
 //! All SQL of the kitchen, one file for what is locked together.
 
-use chassis::database::StoreError;
+use ::store::StoreError;
 use contracts::Quantities;
 
 mod menu;
@@ -17,24 +17,21 @@ pub(crate) use self::{
 };
 
 fn to_text(quantities: &Quantities) -> Result<String, StoreError> {
-    serde_json::to_string(quantities).map_err(|error| StoreError::piece(error.to_string()))
+    serde_json::to_string(quantities).map_err(|error| StoreError::rejected(error.to_string()))
 }
 
 fn from_text(text: &str) -> Result<Quantities, StoreError> {
     serde_json::from_str(text)
-        .map_err(|error| StoreError::piece(format!("`{text}` are no quantities: {error}")))
+        .map_err(|error| StoreError::rejected(format!("`{text}` are no quantities: {error}")))
 }
 
 #[cfg(test)]
 mod tests {
-    use chassis::{
-        Clock,
-        bus::Bus,
-        database::{Durability, Location, Many},
-        service::Floor,
-        testing,
-    };
+    use ::store::{Clock, Durability, Location, Many};
+
     use contracts::services::KITCHEN;
+    use service::ServiceContext;
+    use test_support;
 
     use super::{
         menu::{LOCK_MENU, MENU_VERSION, RECIPES, REMOVE_RECIPE, SAVE_RECIPE, SET_MENU_VERSION},
@@ -73,14 +70,14 @@ mod tests {
     ];
 
     async fn prepare_all(location: Location) {
-        let floor = Floor::new(location, Bus::in_process(), Clock::System);
-        let service = floor.open(KITCHEN, crate::MIGRATIONS).await.unwrap();
-        let prepare = |tx: &mut chassis::database::Tx<'_>| {
+        let context = ServiceContext::new(location, events::in_process(), Clock::System);
+        let service = context.open(KITCHEN, crate::MIGRATIONS).await.unwrap();
+        let prepare = |tx: &mut ::store::Tx<'_>| {
             STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql))?;
             tx.prepare_all(&MANY)
         };
         service.database().write(prepare).await.unwrap();
-        floor.close().await;
+        context.close().await;
     }
 
     #[tokio::test]
@@ -95,7 +92,7 @@ mod tests {
 
     #[tokio::test]
     async fn postgresql_understands_every_statement() {
-        let Some(database) = testing::postgres() else { return };
+        let Some(database) = test_support::postgres() else { return };
         prepare_all(database.location()).await;
     }
 }

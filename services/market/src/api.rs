@@ -1,16 +1,16 @@
 //! The market's doors: gRPC for the inventory, HTTP for the gateway.
 
 use axum::{Router, extract::State, routing::get};
-use chassis::{
-    http::{self, Query},
-    problem::Problem,
-    service::facts_page,
-    token::ServiceToken,
-};
 use contracts::{
     Ingredient, PurchaseId,
     api::audit::{Facts, FactsQuery, PurchaseFact},
     market::{BuyRequest, BuyResponse, buy_response::Outcome, market_server},
+};
+use service::{
+    facts_page,
+    http::{self, Query},
+    problem::Problem,
+    token::ServiceToken,
 };
 use tonic::{Request, Response, Status};
 

@@ -7,12 +7,9 @@ use std::{
     time::Duration,
 };
 
-use chassis::{
-    consumer::jittered,
-    database::{Form, StoreError},
-    service::{Floor, Service},
-};
+use ::store::{BatchQueue, StoreError, jittered};
 use contracts::{Ingredient, PurchaseId, services};
+use service::{Service, ServiceContext};
 use tokio::{
     sync::{Semaphore, oneshot},
     time::{Instant, sleep, timeout_at},
@@ -39,7 +36,7 @@ const CALLS_PER_PURCHASE_MAX: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often it is tried to save a receipt: what the farmers said can't be asked for again at every market.
 const SAVES_MAX: u32 = 6;
-/// How long a call that is under way may take when the floor is closed.
+/// How long a call that is under way may take when the context is closed.
 const LAST_CALL_MAX: Duration = Duration::from_secs(2);
 /// How often the log tells of trouble with the market at the most.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
@@ -87,21 +84,25 @@ pub(crate) struct Buyer {
     pub(crate) service: Service,
     config: Config,
     farmers: Farmers,
-    intents: Form<Intent, Step>,
-    receipts: Form<Receipt, Status>,
+    intents: BatchQueue<Intent, Step>,
+    receipts: BatchQueue<Receipt, Status>,
     turns: Semaphore,
     under_way: Mutex<HashMap<PurchaseId, UnderWay>>,
     health: Mutex<Health>,
 }
 
 impl Buyer {
-    pub(crate) async fn open(floor: &Floor, config: Config) -> Result<Arc<Self>, OpenError> {
+    pub(crate) async fn open(
+        context: &ServiceContext,
+        config: Config,
+    ) -> Result<Arc<Self>, OpenError> {
         let farmers = Farmers::new(&config)?;
-        let mut service = floor.open(services::MARKET, MIGRATIONS).await?;
+        let mut service = context.open(services::MARKET, MIGRATIONS).await?;
         service.count_open(store::count_open);
         let asks_again = config.asks_again;
-        let intents = service.database().form(move |tx, all| save_intents(tx, all, asks_again));
-        let receipts = service.database().form(save_receipts);
+        let intents =
+            service.database().batch_queue(move |tx, all| save_intents(tx, all, asks_again));
+        let receipts = service.database().batch_queue(save_receipts);
         Ok(Arc::new(Self {
             turns: Semaphore::new(config.calls_max),
             service,
@@ -114,8 +115,8 @@ impl Buyer {
         }))
     }
 
-    pub(crate) const fn floor(&self) -> &Floor {
-        self.service.floor()
+    pub(crate) const fn context(&self) -> &ServiceContext {
+        self.service.context()
     }
 
     /// Buys, or waits with all others who ask for the same purchase. It goes on if whoever asked stops waiting.
@@ -127,7 +128,7 @@ impl Buyer {
     }
 
     fn join(self: &Arc<Self>, intent: Intent) -> Result<oneshot::Receiver<Outcome>, Refusal> {
-        if self.floor().stop().is_cancelled() {
+        if self.context().stop().is_cancelled() {
             return Err(Refusal::Stopping);
         }
         let (sender, outcome) = oneshot::channel();
@@ -146,7 +147,7 @@ impl Buyer {
                 let buyer = Arc::clone(self);
                 let mut place =
                     Place { buyer, purchase: intent.purchase, outcome: Err(Refusal::Internal) };
-                self.floor().spawn(async move {
+                self.context().spawn(async move {
                     place.outcome = place.buyer.carry_out(intent).await;
                     drop(place);
                 });
@@ -196,7 +197,7 @@ impl Buyer {
             let waited = jittered(pause);
             let is_last = attempt >= CALLS_PER_PURCHASE_MAX
                 || Instant::now() + waited >= deadline
-                || self.floor().stop().is_cancelled();
+                || self.context().stop().is_cancelled();
             if is_last || !may_call_again(&called, self.config.asks_again) {
                 return called;
             }
@@ -207,7 +208,7 @@ impl Buyer {
 
     async fn or_last_call(&self, call: impl Future<Output = Called>) -> Called {
         let stopped = async {
-            self.floor().stop().cancelled().await;
+            self.context().stop().cancelled().await;
             sleep(LAST_CALL_MAX).await;
         };
         tokio::select! {
@@ -308,7 +309,7 @@ impl Drop for Place {
 
 fn unsaved(error: StoreError) -> Refusal {
     match error {
-        StoreError::Piece(why) => {
+        StoreError::Rejected(why) => {
             tracing::error!("Could not save a purchase: {why}");
             Refusal::Internal
         }

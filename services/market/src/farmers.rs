@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::tls::Trust;
+use ::store::tls::Trust;
 use contracts::{Ingredient, PurchaseId};
 use http::header::{ACCEPT, HeaderName, HeaderValue};
 use reqwest::{Client, Response, Url, redirect};
@@ -113,7 +113,10 @@ mod tests {
     #[test]
     fn the_door_is_the_usual_one_unless_the_url_names_another() {
         for (market, lemons) in [
-            ("http://plaza:7373", "http://plaza:7373/api/farmers-market/buy?ingredient=lemon"),
+            (
+                "http://market-sim:7373",
+                "http://market-sim:7373/api/farmers-market/buy?ingredient=lemon",
+            ),
             ("https://m.example/", "https://m.example/api/farmers-market/buy?ingredient=lemon"),
             ("https://m.example/buy", "https://m.example/buy?ingredient=lemon"),
             ("https://m.example/buy?day=1", "https://m.example/buy?day=1&ingredient=lemon"),
@@ -124,7 +127,7 @@ mod tests {
 
     #[test]
     fn every_ingredient_has_its_own_door() {
-        let doors = Ingredient::ALL.map(|one| door(&"http://plaza".parse().unwrap(), one));
+        let doors = Ingredient::ALL.map(|one| door(&"http://market-sim".parse().unwrap(), one));
         for ingredient in Ingredient::ALL {
             let query = format!("ingredient={ingredient}");
             assert_eq!(doors[ingredient as usize].query(), Some(query.as_str()));

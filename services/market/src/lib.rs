@@ -6,14 +6,14 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use chassis::{
-    config::{self, ConfigError},
-    database::Migrations,
-    service::Floor,
-    token::ServiceToken,
-};
+use ::store::Migrations;
 use contracts::{market::market_server::MarketServer, services};
 use reqwest::Url;
+use service::{
+    ServiceContext,
+    config::{self, ConfigError},
+    token::ServiceToken,
+};
 use tokio::net::TcpListener;
 use tonic::{
     service::interceptor::InterceptedService,
@@ -50,7 +50,7 @@ pub struct Config {
     /// Where the market is: `http://127.0.0.1:7373`, or with the path of its door, if that is not
     /// `/api/farmers-market/buy`.
     pub market_url: Url,
-    /// Whether the market answers the same `Idempotency-Key` alike, as the plaza does, so that it can be asked again.
+    /// Whether the market answers the same `Idempotency-Key` alike, as the simulated market does, so that it can be asked again.
     pub asks_again: bool,
     /// How many calls are under way at once; more purchases wait.
     pub calls_max: usize,
@@ -76,37 +76,36 @@ impl Config {
         }
     }
 
-    /// Returns how to reach the plaza, which can be asked again.
+    /// Returns how to reach the simulated market, which can be asked again.
     #[must_use]
-    pub fn of_plaza(plaza_url: Url) -> Self {
-        Self { asks_again: true, ..Self::new(plaza_url) }
+    pub fn of_market_sim(market_sim_url: Url) -> Self {
+        Self { asks_again: true, ..Self::new(market_sim_url) }
     }
 
-    /// Reads `CHEFCITO_MARKET_URL`, or else `CHEFCITO_PLAZA_URL`; and `CHEFCITO_MARKET_ASKS_AGAIN`, which is true for a
-    /// plaza and false for another market, if it is not set.
+    /// Reads `CHEFCITO_MARKET_URL`, or else `CHEFCITO_MARKET_SIM_URL`; and `CHEFCITO_MARKET_ASKS_AGAIN`, which is true for a
+    /// simulated market and false for another market, if it is not set.
     ///
     /// # Errors
     /// [`ConfigError`] if neither is set, or one is not what it should be.
     pub fn from_environment() -> Result<Self, ConfigError> {
-        let expected =
-            "the plaza's URL such as http://plaza:7373, unless CHEFCITO_MARKET_URL is set";
-        Self::from_environment_or(config::read("CHEFCITO_PLAZA_URL", expected)?)?
-            .ok_or_else(|| config::missing("CHEFCITO_PLAZA_URL", expected))
+        let expected = "the simulated market's URL such as http://market-sim:7373, unless CHEFCITO_MARKET_URL is set";
+        Self::from_environment_or(config::read("CHEFCITO_MARKET_SIM_URL", expected)?)?
+            .ok_or_else(|| config::missing("CHEFCITO_MARKET_SIM_URL", expected))
     }
 
-    /// Reads `CHEFCITO_MARKET_URL` and `CHEFCITO_MARKET_ASKS_AGAIN`; where the first is not set, the market is this plaza,
+    /// Reads `CHEFCITO_MARKET_URL` and `CHEFCITO_MARKET_ASKS_AGAIN`; where the first is not set, the market is this simulated market,
     /// if there is one.
     ///
     /// # Errors
     /// [`ConfigError`] if one is not what it should be.
-    pub fn from_environment_or(plaza_url: Option<Url>) -> Result<Option<Self>, ConfigError> {
+    pub fn from_environment_or(market_sim_url: Option<Url>) -> Result<Option<Self>, ConfigError> {
         let market_url = config::read(
             "CHEFCITO_MARKET_URL",
             "the URL of a farmers' market such as https://market.example",
         )?;
         let config = match market_url {
             Some(market_url) => Some(Self::new(market_url)),
-            None => plaza_url.map(Self::of_plaza),
+            None => market_sim_url.map(Self::of_market_sim),
         };
         let asks_again = config::read("CHEFCITO_MARKET_ASKS_AGAIN", "true or false")?;
         Ok(config
@@ -128,7 +127,7 @@ pub fn grpc_address_from_environment() -> Result<SocketAddr, ConfigError> {
 pub enum OpenError {
     /// Its database can't be opened.
     #[error("can't open the market")]
-    Database(#[from] chassis::database::OpenError),
+    Database(#[from] ::store::OpenError),
     /// The market's URL is none that it can be reached by.
     #[error("the market's URL should begin with http:// or https:// and a host, but it is `{url}`")]
     Url {
@@ -147,15 +146,15 @@ pub struct Market {
 }
 
 impl Market {
-    /// Opens the market on a floor. Nothing is called: what is open is resolved when the buyer asks again.
+    /// Opens the market on a context. Nothing is called: what is open is resolved when the buyer asks again.
     ///
     /// # Errors
     /// [`OpenError`] if its data can't be opened, or the market can't be reached by such a URL.
-    pub async fn open(floor: &Floor, config: Config) -> Result<Self, OpenError> {
-        Ok(Self { buyer: Buyer::open(floor, config).await? })
+    pub async fn open(context: &ServiceContext, config: Config) -> Result<Self, OpenError> {
+        Ok(Self { buyer: Buyer::open(context, config).await? })
     }
 
-    /// Serves gRPC at an address until the floor is closed, to those who show the token, if there is one; returns where.
+    /// Serves gRPC at an address until the context is closed, to those who show the token, if there is one; returns where.
     ///
     /// # Errors
     /// An I/O error if it can't listen there.
@@ -170,9 +169,9 @@ impl Market {
         let server = MarketServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
         let server =
             InterceptedService::new(server, move |request| api::let_in(token.as_ref(), request));
-        let floor = self.buyer.floor();
-        let stop = floor.stop().clone().cancelled_owned();
-        floor.spawn(async move {
+        let context = self.buyer.context();
+        let stop = context.stop().clone().cancelled_owned();
+        context.spawn(async move {
             let served = Server::builder()
                 .concurrency_limit_per_connection(REQUESTS_PER_CONNECTION_MAX)
                 .add_service(server)
@@ -182,7 +181,7 @@ impl Market {
                 )
                 .await;
             if let Err(error) = served {
-                warn!("Serves gRPC no longer: {}", chassis::database::chain(&error));
+                warn!("Serves gRPC no longer: {}", ::store::chain(&error));
             }
         });
         Ok(address)

@@ -1,13 +1,13 @@
 //! The market in a process of its own.
 
-use chassis::token::ServiceToken;
 use market::{Config, Market};
+use service::token::ServiceToken;
 
 fn main() -> std::process::ExitCode {
-    chassis::alone::run(contracts::services::MARKET, async |floor| {
+    service::standalone::run(contracts::services::MARKET, async |context| {
         let token = ServiceToken::from_environment()?;
         let listen = market::grpc_address_from_environment()?;
-        let market = Market::open(&floor, Config::from_environment()?).await?;
+        let market = Market::open(&context, Config::from_environment()?).await?;
         market.serve_grpc(listen, token).await?;
         Ok(market.router())
     })

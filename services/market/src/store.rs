@@ -2,10 +2,7 @@
 
 use std::collections::HashSet;
 
-use chassis::{
-    database::{Many, Row, StoreError, Tx},
-    params,
-};
+use ::store::{ByName, Many, Row, StoreError, Tx, params};
 use contracts::{PurchaseId, api::audit::PurchaseFact};
 
 use crate::{
@@ -62,7 +59,8 @@ pub(crate) fn insert_new(
     intents: &[Intent],
 ) -> Result<HashSet<PurchaseId>, StoreError> {
     let now = tx.now();
-    let rows = intents.iter().map(|intent| params![intent.purchase, intent.ingredient, now]);
+    let rows =
+        intents.iter().map(|intent| params![intent.purchase, ByName(intent.ingredient), now]);
     let new = tx.change_all(&INSERT_NEW, rows)?;
     Ok(those(intents.iter().map(|intent| intent.purchase), new))
 }
@@ -80,8 +78,8 @@ pub(crate) fn purchases(
 fn purchase_of(row: &Row<'_>) -> Result<Purchase, StoreError> {
     let name: String = row.get(2)?;
     let status = Status::read(&name, row.get(3)?, row.get(4)?)
-        .ok_or_else(|| StoreError::piece(format!("no purchase is `{name}`")))?;
-    Ok(Purchase { ingredient: row.get(1)?, status })
+        .ok_or_else(|| StoreError::rejected(format!("no purchase is `{name}`")))?;
+    Ok(Purchase { ingredient: row.by_name(1)?, status })
 }
 
 /// Saves that a call for each of these open purchases is under way.
@@ -138,7 +136,7 @@ pub(crate) fn purchases_after(
     tx.query(PURCHASES, &params![after, limit], |row| {
         Ok(PurchaseFact {
             purchase: row.get(0)?,
-            ingredient: row.get(1)?,
+            ingredient: row.by_name(1)?,
             status: row.get(2)?,
             quantity: row.get(3)?,
         })

@@ -7,11 +7,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use chassis::{
-    http::{Json, Path, Query},
-    problem::Problem,
-    service::facts_page,
-};
 use contracts::{
     OrderId,
     api::{
@@ -21,6 +16,11 @@ use contracts::{
             ORDERS_PER_REQUEST_MAX, Order, OrderPage, OrderStates, PlaceOrders, PlacedOrders,
         },
     },
+};
+use service::{
+    facts_page,
+    http::{Json, Path, Query},
+    problem::Problem,
 };
 
 use crate::{

@@ -3,12 +3,10 @@
 //! In: `menu.changed`, `cooking.started`, `dish.prepared`, `dish.cancelled`, `cancellation.refused`, `dish.refused`.
 //! Out: `order.placed`, `order.cancellation_requested`, `order.delivered`, `order.cancelled`, `order.rejected`.
 
+use ::store::{BatchQueue, Migrations, OpenError, StoreError};
 use axum::Router;
-use chassis::{
-    database::{Form, Migrations, OpenError, StoreError},
-    service::{Floor, Service},
-};
 use contracts::services::ORDERS;
+use service::{Service, ServiceContext};
 
 mod api;
 mod commands;
@@ -35,21 +33,21 @@ pub use store::{MANY, STATEMENTS};
 #[derive(Clone, Debug)]
 pub struct Orders {
     service: Service,
-    place: Form<PlaceRequest, Placement>,
-    cancel: Form<CancelOrder, Cancellation>,
+    place: BatchQueue<PlaceRequest, Placement>,
+    cancel: BatchQueue<CancelOrder, Cancellation>,
 }
 
 impl Orders {
-    /// Opens the service on a floor.
+    /// Opens the service on a context.
     ///
     /// # Errors
     /// [`OpenError`] if its database can't be opened.
-    pub async fn open(floor: &Floor) -> Result<Self, OpenError> {
-        let mut service = floor.open(ORDERS, MIGRATIONS).await?;
+    pub async fn open(context: &ServiceContext) -> Result<Self, OpenError> {
+        let mut service = context.open(ORDERS, MIGRATIONS).await?;
         service.count_open(store::count_open);
         service.consume(reactions::react);
-        let place = service.database().form(place_orders);
-        let cancel = service.database().form(cancel_orders);
+        let place = service.database().batch_queue(place_orders);
+        let cancel = service.database().batch_queue(cancel_orders);
         Ok(Self { service, place, cancel })
     }
 
@@ -57,7 +55,7 @@ impl Orders {
     pub fn router(&self) -> Router {
         api::router(self.clone())
             .merge(self.service.router())
-            .fallback(chassis::http::no_such_route)
+            .fallback(service::http::no_such_route)
     }
 
     async fn place(&self, request: PlaceRequest) -> Result<Placement, StoreError> {

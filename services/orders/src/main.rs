@@ -3,7 +3,7 @@
 use orders::Orders;
 
 fn main() -> std::process::ExitCode {
-    chassis::alone::run(contracts::services::ORDERS, async |floor| {
-        Ok(Orders::open(&floor).await?.router())
+    service::standalone::run(contracts::services::ORDERS, async |context| {
+        Ok(Orders::open(&context).await?.router())
     })
 }

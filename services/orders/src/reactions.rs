@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use chassis::{
-    consumer::{read_all, unexpected},
-    database::{StoreError, Tx},
-};
+use ::store::{StoreError, Tx};
 use contracts::events::{
     CancellationRefused, CookingStarted, DishCancelled, DishPrepared, DishRefused, Envelope, Event,
     MenuChanged,
 };
+use events::consumer::{read_all, unexpected};
 
 use crate::commands::{
     change_menu::change_menu,

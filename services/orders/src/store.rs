@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use chassis::{
-    database::{Many, Row, StoreError, Tx},
-    facts, params,
-};
+use ::store::{ByName, Many, Row, StoreError, Tx, params};
 use contracts::{
     OrderId,
     api::{
@@ -13,6 +10,7 @@ use contracts::{
         orders::ListOrders,
     },
 };
+use events::facts;
 
 use crate::domain::{Menu, Order};
 
@@ -90,9 +88,9 @@ pub(crate) struct Line {
 
 /// Takes the next `count` running numbers; returns the first of them.
 pub(crate) fn take_numbers(tx: &mut Tx, count: usize) -> Result<i64, StoreError> {
-    let count = i64::try_from(count).map_err(|error| StoreError::piece(error.to_string()))?;
+    let count = i64::try_from(count).map_err(|error| StoreError::rejected(error.to_string()))?;
     let last: Option<i64> = tx.query_one(TAKE_NUMBERS, &params![count], |row| row.get(0))?;
-    last.map(|last| last - count + 1).ok_or_else(|| StoreError::piece("the numbering is gone"))
+    last.map(|last| last - count + 1).ok_or_else(|| StoreError::rejected("the numbering is gone"))
 }
 
 /// Saves orders; returns for each whether it is new. The unique key decides what is a repeat.
@@ -105,7 +103,7 @@ pub(crate) fn insert_new(tx: &mut Tx, lines: &[Line]) -> Result<Vec<bool>, Store
             i64::try_from(*lines).unwrap_or(i64::MAX),
             order.requested_dish,
             order.dish,
-            order.status,
+            ByName(order.status),
             order.reason,
             order.placed_at,
             order.ended_at,
@@ -142,7 +140,7 @@ pub(crate) fn find_by_keys(
 /// Returns orders below a number, newest first.
 pub(crate) fn list(tx: &mut Tx, query: &ListOrders, limit: i64) -> Result<Vec<Order>, StoreError> {
     let before = query.before.unwrap_or(i64::MAX);
-    tx.query(LIST, &params![before, query.status, query.dish, limit], read)
+    tx.query(LIST, &params![before, query.status.map(ByName), query.dish, limit], read)
 }
 
 /// Saves orders at their new revision.
@@ -152,7 +150,7 @@ pub(crate) fn list(tx: &mut Tx, query: &ListOrders, limit: i64) -> Result<Vec<Or
 pub(crate) fn advance(tx: &mut Tx, orders: &[Order]) -> Result<(), StoreError> {
     let rows =
         orders.iter().map(|Order { id, status, dish, reason, ended_at, revision, .. }| {
-            params![id, status, dish, reason, ended_at, revision]
+            params![id, ByName(*status), dish, reason, ended_at, revision]
         });
     match tx.change_all(&ADVANCE, rows)?.iter().position(|changed| !changed) {
         None => Ok(()),
@@ -187,7 +185,7 @@ pub(crate) fn replace_menu(tx: &mut Tx, dishes: &[String]) -> Result<(), StoreEr
 pub(crate) fn facts(tx: &mut Tx, query: &FactsQuery) -> Result<Vec<OrderFact>, StoreError> {
     let (after, limit) = facts::page(query);
     tx.query(FACTS, &params![after, limit], |row| {
-        Ok(OrderFact { order: row.get(0)?, status: row.get(1)?, dish: row.get(2)? })
+        Ok(OrderFact { order: row.get(0)?, status: row.by_name(1)?, dish: row.get(2)? })
     })
 }
 
@@ -197,7 +195,7 @@ fn read(row: &Row<'_>) -> Result<Order, StoreError> {
         id: row.get(1)?,
         requested_dish: row.get(2)?,
         dish: row.get(3)?,
-        status: row.get(4)?,
+        status: row.by_name(4)?,
         reason: row.get(5)?,
         placed_at: row.get(6)?,
         ended_at: row.get(7)?,

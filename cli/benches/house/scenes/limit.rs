@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How many orders a commit holds: one, as many as there are guests, and the most that a writer takes.
-const BATCHES: [usize; 3] = [1, 64, chassis::database::BATCH_MAX];
+const BATCHES: [usize; 3] = [1, 64, store::BATCH_MAX];
 
 pub(super) async fn play(options: &Options, figures: &mut Figures) -> Result<()> {
     let each = options.duration() / 5;

@@ -17,8 +17,8 @@ use tempfile::TempDir;
 /// The tables as the services make them.
 const TABLES: [&str; 3] = [
     include_str!("../../../../services/orders/migrations/V1__orders.sql"),
-    include_str!("../../../../services/chassis/migrations/V1__outbox.sql"),
-    include_str!("../../../../services/chassis/migrations/V2__inbox.sql"),
+    include_str!("../../../../services/libs/events/migrations/V1__outbox.sql"),
+    include_str!("../../../../services/libs/events/migrations/V2__inbox.sql"),
 ];
 /// What a writer of the house sets for the durability `process`.
 const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;

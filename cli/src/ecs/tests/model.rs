@@ -69,7 +69,7 @@ fn out_of_bounds(shape: &Value, size: usize) -> Option<String> {
 
 fn model() -> Option<Value> {
     let Ok(path) = std::env::var("CHEFCITO_TEST_ECS_MODEL") else {
-        chassis::testing::lacking(
+        test_support::lacking(
             "the API model of ECS; set CHEFCITO_TEST_ECS_MODEL to the file that `.ci/ecs-model` prints",
         );
         return None;

@@ -187,7 +187,7 @@ fn who_may_talk_is_who_does() {
 
 #[test]
 fn elsewhere_the_same_is_allowed_but_for_what_is_not_there() {
-    let missing = ["postgres", "redis", "plaza"];
+    let missing = ["postgres", "redis", "market-sim"];
     let expected: Edges = of_compose()
         .into_iter()
         .filter(|(from, to, _)| !missing.iter().any(|name| from == name || to == name))

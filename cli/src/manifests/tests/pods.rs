@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use contracts::services::{ALL, PLAZA, UIDS};
+use contracts::services::{ALL, MARKET_SIM, UIDS};
 use serde_json::{Value, json};
 
 use super::{OVERLAYS, Overlay, objects, pods};
@@ -60,7 +60,8 @@ fn every_service_is_there_and_asked_how_it_is_and_replaced_without_a_gap() {
             .filter(|one| one.kind() == "Deployment" && one.name() != "redis")
             .map(|one| one.name())
             .collect();
-        let wanted = ALL.into_iter().filter(|name| overlay == Overlay::Local || *name != PLAZA);
+        let wanted =
+            ALL.into_iter().filter(|name| overlay == Overlay::Local || *name != MARKET_SIM);
         assert_eq!(deployments, wanted.collect(), "{overlay:?}");
         for object in objects.iter().filter(|one| deployments.contains(one.name())) {
             if object.kind() != "Deployment" {

@@ -252,7 +252,7 @@ mod tests {
     fn running(wanted: &Wanted) -> Observed {
         let record = HouseRecord {
             address: "127.0.0.1:7374".parse().unwrap(),
-            plaza_address: None,
+            market_sim_address: None,
             pid: 42,
             version: wanted.program.version.clone(),
             build: wanted.program.build.clone(),

@@ -7,11 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use chassis::testing::{TestAuthority, TestIdentity};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
+use test_support::{TestAuthority, TestIdentity};
 
 use super::told;
 use crate::{chefcito::Home, cluster::Cluster};

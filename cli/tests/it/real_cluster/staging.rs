@@ -79,7 +79,7 @@ fn staging_is_deployed_and_rolled_back_if_it_does_not_come_up() {
 async fn lay_the_ground(client: Client, it: &Real) -> bool {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     if namespaces.get_opt(STAGING).await.unwrap().is_some() {
-        chassis::testing::elsewhere(&format!("a cluster without a namespace {STAGING}"));
+        test_support::elsewhere(&format!("a cluster without a namespace {STAGING}"));
         return false;
     }
     let post = PostParams::default();

@@ -40,7 +40,7 @@ ephemeral "aws_ssm_parameter" "seed" {
 
 locals {
   # A role in PostgreSQL for each, which `bootstrap roles` makes: all services, also one that does not run here.
-  services = ["gateway", "orders", "kitchen", "inventory", "market", "plaza", "board"]
+  services = ["gateway", "orders", "kitchen", "inventory", "market", "market-sim", "board"]
 
   seed = ephemeral.aws_ssm_parameter.seed.value
   passwords = {

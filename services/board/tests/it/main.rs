@@ -6,14 +6,6 @@ use std::time::{Duration, Instant};
 
 use axum::{body::Body, http::Request};
 use board::Board;
-use chassis::{
-    Clock,
-    bus::{Bus, Faults},
-    database::{Durability, Location, Migrations},
-    outbox,
-    service::Floor,
-    testing::postgres,
-};
 use contracts::{
     Ingredient, OrderId, PurchaseId, Quantities, Timestamp,
     api::board::Summary,
@@ -22,18 +14,22 @@ use contracts::{
         OrderDelivered, OrderPlaced,
     },
 };
+use events::{Announce as _, Faults, outbox};
 use http_body_util::BodyExt as _;
+use service::ServiceContext;
+use store::{Clock, Durability, Location, Migrations};
+use test_support::postgres;
 use tower::ServiceExt as _;
 
 const NOTHING: Migrations = Migrations { owner: "twin", steps: &[] };
 
 /// Lets the services tell of a small evening, and returns what the board shows in the end.
 async fn evening(location: Location, faults: Faults) -> Summary {
-    let floor = Floor::new(location, Bus::in_process_with(faults), Clock::System);
-    let board = Board::open(&floor).await.unwrap();
-    let orders = floor.open("orders", NOTHING).await.unwrap();
-    let inventory = floor.open("inventory", NOTHING).await.unwrap();
-    let mut kitchen = floor.open("kitchen", NOTHING).await.unwrap();
+    let context = ServiceContext::new(location, events::in_process_with(faults), Clock::System);
+    let board = Board::open(&context).await.unwrap();
+    let orders = context.open("orders", NOTHING).await.unwrap();
+    let inventory = context.open("inventory", NOTHING).await.unwrap();
+    let mut kitchen = context.open("kitchen", NOTHING).await.unwrap();
     kitchen.consume(|_, _, _| Ok(()));
 
     let guests: Vec<OrderId> = (0..30).map(|_| OrderId::new()).collect();
@@ -105,7 +101,7 @@ async fn evening(location: Location, faults: Faults) -> Summary {
         .await
         .unwrap()
         .to_bytes();
-    let twin = floor.open("board", NOTHING).await.unwrap();
+    let twin = context.open("board", NOTHING).await.unwrap();
     let of_one: &[&str] = match twin.database().engine() {
         "postgresql" => &board::POSTGRESQL_STATEMENTS,
         _ => &[],
@@ -117,7 +113,7 @@ async fn evening(location: Location, faults: Faults) -> Summary {
         })
         .await
         .unwrap();
-    floor.close().await;
+    context.close().await;
     serde_json::from_slice(&body).unwrap()
 }
 

@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chassis::testing::{TestAuthority, TestServer, server};
 use contracts::services::ALL;
+use test_support::{TestAuthority, TestServer, server};
 use tokio_postgres::NoTls;
 
 use crate::command::{bootstrap, stderr};
@@ -62,7 +62,7 @@ async fn each_role_has_a_schema_and_sees_no_other() {
     done(&roles(&server, &passwords("1")).output().unwrap());
     for service in ALL {
         let mine = format!(
-            "CREATE TABLE {service}.secrets (text TEXT); INSERT INTO {service}.secrets VALUES ('mine')"
+            "CREATE TABLE \"{service}\".secrets (text TEXT); INSERT INTO \"{service}\".secrets VALUES ('mine')"
         );
         assert_eq!(as_role(&server, service, &password(service, "1"), &mine).await, Ok(()));
     }
@@ -77,9 +77,9 @@ async fn each_role_has_a_schema_and_sees_no_other() {
             );
         };
         for other in ALL.into_iter().filter(|other| *other != service) {
-            denied(&format!("SELECT * FROM {other}.secrets")).await;
-            denied(&format!("CREATE TABLE {other}.mine (text TEXT)")).await;
-            denied(&format!("DROP TABLE {other}.secrets")).await;
+            denied(&format!("SELECT * FROM \"{other}\".secrets")).await;
+            denied(&format!("CREATE TABLE \"{other}\".mine (text TEXT)")).await;
+            denied(&format!("DROP TABLE \"{other}\".secrets")).await;
             assert!(as_role(&server, other, &own, "SELECT 1").await.is_err());
         }
         denied("CREATE TABLE public.mine (text TEXT)").await;
@@ -174,7 +174,7 @@ async fn who_may_make_roles_and_databases_need_not_be_a_superuser() {
         let mut command = roles(&server, &passwords(suffix));
         done(&command.env("CHEFCITO_ADMIN_DATABASE_URL", &url).output().unwrap());
         for service in ALL {
-            let mine = format!("CREATE TABLE {service}.mine{suffix} (text TEXT)");
+            let mine = format!("CREATE TABLE \"{service}\".mine{suffix} (text TEXT)");
             let own = password(service, suffix);
             assert_eq!(as_role(&server, service, &own, &mine).await, Ok(()));
             let theirs = if service == "orders" { "kitchen" } else { "orders" };

@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use chassis::testing::lacking;
 use contracts::services::{ALL, UIDS};
+use test_support::lacking;
 
 use crate::command::{bootstrap, run_as, secrets, stderr};
 

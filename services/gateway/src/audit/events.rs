@@ -16,7 +16,7 @@ use super::{
 };
 use crate::services::Services;
 
-/// How many events that nobody seems to have written are looked at again while the house works.
+/// How many events that nobody seems to have written are looked at again while the environment works.
 const SUSPECTS_MAX: usize = 1_000;
 
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ struct Picture {
     read: Vec<(&'static str, String)>,
 }
 
-/// Checks that each event was acted on once by each who reads it. While the house works, outboxes are read before inboxes:
+/// Checks that each event was acted on once by each who reads it. While the environment works, outboxes are read before inboxes:
 /// what is marked as published has been acted on. What was set aside is in the inbox, too. Up to the horizon, events are
 /// counted.
 ///
@@ -58,7 +58,7 @@ pub(super) async fn check(
             .collect();
     let mut suspects = Vec::new();
     loop {
-        // One after another, because an inbox must be read after the outboxes while the house works.
+        // One after another, because an inbox must be read after the outboxes while the environment works.
         try_join_all(outboxes.iter_mut().map(Source::fill)).await?;
         if live {
             inboxes.iter_mut().for_each(|(_, inbox)| inbox.forget());

@@ -1,6 +1,6 @@
 //! Whether all that the services say of one order fits together: pure.
 //!
-//! While the house works, the facts of one order are read one after another, first those of its end, last what was told:
+//! While the environment works, the facts of one order are read one after another, first those of its end, last what was told:
 //! order, ticket, reservation, events. So what was read earlier has its reasons in what is read later, and the other way
 //! round nothing follows, because a later fact may be a newer one.
 
@@ -201,7 +201,7 @@ const fn order_needs_ticket(status: OrderStatus) -> bool {
     !matches!(status, OrderStatus::Placed | OrderStatus::Cancelling)
 }
 
-/// Returns whether an order and its ticket say the same. A ticket may be ahead while the house works.
+/// Returns whether an order and its ticket say the same. A ticket may be ahead while the environment works.
 fn agree(order: OrderStatus, ticket: &str, live: bool) -> bool {
     match order {
         OrderStatus::Delivered => ticket == "prepared",

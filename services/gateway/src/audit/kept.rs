@@ -89,7 +89,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Counts the events up to the horizon, and checks that as many were acted on as were written. While the house works,
+    /// Counts the events up to the horizon, and checks that as many were acted on as were written. While the environment works,
     /// outboxes are counted before and after the inboxes: as many were acted on as were published before, and no more
     /// than were written after.
     ///
@@ -139,7 +139,7 @@ impl Counts {
         }
     }
 
-    /// Compares with what was written, or, while the house works, with at least what was published before.
+    /// Compares with what was written, or, while the environment works, with at least what was published before.
     fn compare(&self, published: Option<&BTreeMap<String, i64>>, finding: &mut Finding) {
         for (name, written) in &self.written {
             for reader in readers_of(name) {

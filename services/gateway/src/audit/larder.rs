@@ -9,7 +9,7 @@ use contracts::{
         inventory::{Shelf, Stock},
     },
     events::{Event, IngredientPurchased, catalogue::readers_of},
-    services::{INVENTORY, MARKET, PLAZA},
+    services::{INVENTORY, MARKET, MARKET_SIM},
 };
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::services::{LIST_WAIT_MAX, Services};
 
-/// How many receipts that seem to have no purchase are looked at again while the house works.
+/// How many receipts that seem to have no purchase are looked at again while the environment works.
 const SUSPECTS_MAX: usize = 1_000;
 
 /// The shelves at one moment.
@@ -88,7 +88,7 @@ struct Picture {
     sale: Option<PurchaseFact>,
 }
 
-/// Checks every purchase against the market's receipt and the plaza's sale. While the house works, purchases are read
+/// Checks every purchase against the market's receipt and the simulated market's sale. While the environment works, purchases are read
 /// before receipts, and those before sales: each has its reason in the next.
 ///
 /// # Errors
@@ -107,9 +107,9 @@ pub(super) async fn check(
     else {
         return Ok(purchases);
     };
-    let mut sales = source(PLAZA, "sales");
+    let mut sales = source(MARKET_SIM, "sales");
     if sales.is_none() {
-        purchases.sold.note("not checked: there is no plaza that could be asked");
+        purchases.sold.note("not checked: there is no simulated market that could be asked");
     }
     let mut suspects = Vec::new();
     loop {
@@ -189,7 +189,7 @@ impl Purchases {
         }
     }
 
-    fn note(&mut self, key: &str, picture: &Picture, has_plaza: bool, live: bool) {
+    fn note(&mut self, key: &str, picture: &Picture, has_market_sim: bool, live: bool) {
         let Picture { purchase, receipt, sale } = picture;
         if let Some(purchase) = purchase {
             let (asked, got) = (quantity_of(Some(purchase)), quantity_of(receipt.as_ref()));
@@ -211,7 +211,7 @@ impl Purchases {
                 }
             }
         }
-        if has_plaza {
+        if has_market_sim {
             self.note_sale(key, receipt.as_ref(), sale.as_ref(), live);
         }
     }

@@ -6,7 +6,6 @@ use axum::{
     body::Bytes,
     http::{Method, StatusCode},
 };
-use chassis::problem::Problem;
 use contracts::{
     OrderId,
     api::{
@@ -15,6 +14,7 @@ use contracts::{
     },
     services::ORDERS,
 };
+use service::problem::Problem;
 
 use super::{AuditError, finding::Finding, report};
 use crate::services::{LIST_WAIT_MAX, Services};

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::services::Services;
 
-/// How many orders that seem to be lost are looked at again while the house works.
+/// How many orders that seem to be lost are looked at again while the environment works.
 const SUSPECTS_MAX: usize = 1_000;
 
 /// What the orders say, and what they add up to.

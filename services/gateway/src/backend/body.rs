@@ -7,11 +7,11 @@ use axum::{
     extract::Request,
     http::StatusCode,
 };
-use chassis::problem::Problem;
+use service::problem::Problem;
 
 /// How long a guest may take to send the body of a request: below the 30 s of a whole request.
 const BODY_WAIT_MAX: Duration = Duration::from_secs(20);
-/// The largest body that is forwarded, in bytes; as `chassis::http::Limits` has it.
+/// The largest body that is forwarded, in bytes; as `service::http::Limits` has it.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Returns the request with its whole body in memory.

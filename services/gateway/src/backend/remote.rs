@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::store::jittered;
 use axum::{
     body::{Body, Bytes},
     extract::Request,
@@ -15,16 +16,15 @@ use axum::{
     },
     response::Response,
 };
-use chassis::{
-    consumer::jittered,
-    http::{FOR_SERVICE, NOTHING_DONE},
-    problem::{PROBLEM_TYPE, Problem},
-    token::{SERVICE_TOKEN, ServiceToken},
-};
 use http_body_util::Full;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
+};
+use service::{
+    http::{FOR_SERVICE, NOTHING_DONE},
+    problem::{PROBLEM_TYPE, Problem},
+    token::{SERVICE_TOKEN, ServiceToken},
 };
 use tracing::warn;
 
@@ -213,7 +213,7 @@ impl Remote {
                 Outcome::Answered(Response::from_parts(parts, Body::new(body)))
             }
             Err(error) => {
-                let why = chassis::database::chain(&error);
+                let why = ::store::chain(&error);
                 if error.is_connect() { Outcome::NothingDone(why) } else { Outcome::HungUp(why) }
             }
         }

@@ -1,12 +1,12 @@
-//! How the house is.
+//! How the environment is.
 
 use std::collections::BTreeMap;
 
-use chassis::problem::Problem;
 use contracts::{
     api::{board::Summary, gateway::Status, service::ServiceStatus},
     services::BOARD,
 };
+use service::problem::Problem;
 
 use crate::{
     backend::{Backend, Unanswered},

@@ -1,6 +1,5 @@
 //! One order, from the outboxes of all who tell of orders.
 
-use chassis::problem::Problem;
 use contracts::{
     OrderId,
     api::{
@@ -14,6 +13,7 @@ use contracts::{
     },
     services::ORDERS,
 };
+use service::problem::Problem;
 
 use crate::services::{LIST_WAIT_MAX, Services, is_not_found};
 

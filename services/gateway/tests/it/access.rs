@@ -40,9 +40,9 @@ const ROUTES: [(&str, &str, Option<Role>, &str); 27] = [
     ("POST", "/v1/dead-letters/{service}/{id}/replay", Some(Role::Admin), "kitchen"),
     ("DELETE", "/v1/dead-letters/{service}/{id}", Some(Role::Admin), "kitchen"),
 ];
-const PLAZA: [(&str, &str, Option<Role>, &str); 2] = [
-    ("GET", "/v1/plaza", Some(Role::Admin), "plaza"),
-    ("PUT", "/v1/plaza", Some(Role::Admin), "plaza"),
+const MARKET_SIM: [(&str, &str, Option<Role>, &str); 2] = [
+    ("GET", "/v1/market", Some(Role::Admin), "market-sim"),
+    ("PUT", "/v1/market", Some(Role::Admin), "market-sim"),
 ];
 
 fn filled(path: &str) -> String {
@@ -59,7 +59,7 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
     let mut forged = admin.clone();
     forged.replace_range(forged.len() - 1.., if admin.ends_with('0') { "1" } else { "0" });
 
-    for (method, path, needed, service) in ROUTES.into_iter().chain(PLAZA) {
+    for (method, path, needed, service) in ROUTES.into_iter().chain(MARKET_SIM) {
         let method: Method = method.parse().unwrap();
         let path = filled(path);
         for key in [None, Some(&stranger), Some(&forged)] {
@@ -91,9 +91,9 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
 
 #[tokio::test]
 async fn the_document_names_exactly_these_routes() {
-    for has_plaza in [true, false] {
+    for has_market_sim in [true, false] {
         let mut backends = echoes();
-        backends.plaza = backends.plaza.filter(|_| has_plaza);
+        backends.market_sim = backends.market_sim.filter(|_| has_market_sim);
         let stage = Stage::with(backends).await;
         let document: Value =
             stage.ask(Method::GET, "/openapi.json", None, Value::Null).await.json();
@@ -106,8 +106,8 @@ async fn the_document_names_exactly_these_routes() {
                 methods.map(move |method| format!("{} {path}", method.to_uppercase()))
             })
             .collect();
-        let plaza = PLAZA.into_iter().filter(|_| has_plaza);
-        let known = ROUTES.into_iter().chain(plaza);
+        let market_sim = MARKET_SIM.into_iter().filter(|_| has_market_sim);
+        let known = ROUTES.into_iter().chain(market_sim);
         let known: BTreeSet<String> =
             known.map(|(method, path, ..)| format!("{method} {path}")).collect();
         assert_eq!(documented, known);
@@ -118,7 +118,7 @@ async fn the_document_names_exactly_these_routes() {
 #[tokio::test]
 async fn what_is_not_in_the_table_is_not_there_and_strangers_do_not_even_learn_that() {
     let mut backends = echoes();
-    backends.plaza = None;
+    backends.market_sim = None;
     let stage = Stage::with(backends).await;
     for path in [
         "/internal/status",
@@ -130,7 +130,7 @@ async fn what_is_not_in_the_table_is_not_there_and_strangers_do_not_even_learn_t
         "/V1/orders",
         "/v1/orders/",
         "/api/farmers-market/buy?ingredient=lemon",
-        "/v1/plaza",
+        "/v1/market",
         "/v2/orders",
         "//",
     ] {

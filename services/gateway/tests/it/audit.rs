@@ -38,7 +38,7 @@ pub(crate) async fn stage_of(world: World) -> (Stage, Shared) {
 }
 
 #[tokio::test]
-async fn a_house_in_order_passes_with_its_figures() {
+async fn an_environment_in_order_passes_with_its_figures() {
     let (stage, _) = stage_of(World::busy_day(3)).await;
     for live in [false, true] {
         let report = audit(&stage, live).await;
@@ -59,7 +59,7 @@ async fn a_house_in_order_passes_with_its_figures() {
 }
 
 #[tokio::test]
-async fn a_house_in_which_nothing_happened_passes() {
+async fn an_environment_in_which_nothing_happened_passes() {
     let (stage, _) = stage_of(World::open()).await;
     assert!(audit(&stage, false).await.passed);
     assert!(audit(&stage, true).await.passed);
@@ -84,11 +84,11 @@ async fn many_pages_are_merged_as_one() {
     stage.close().await;
 }
 
-/// A way to break the house.
+/// A way to break the environment.
 struct Mutation {
     breaks: &'static str,
     what: &'static str,
-    /// Whether it is impossible even while the house works.
+    /// Whether it is impossible even while the environment works.
     always: bool,
     mutate: fn(&mut World),
 }
@@ -362,15 +362,18 @@ async fn what_waits_and_what_was_set_aside_is_seen() {
 }
 
 #[tokio::test]
-async fn without_a_plaza_nobody_is_asked_what_was_sold() {
+async fn without_a_market_sim_nobody_is_asked_what_was_sold() {
     let world = Shared::new(World::busy_day(1).into());
     lock(&world).sales.clear();
-    let stage = Stage::with(Backends { plaza: None, ..services(&world) }).await;
+    let stage = Stage::with(Backends { market_sim: None, ..services(&world) }).await;
     let report = audit(&stage, false).await;
     assert!(report.passed, "{report:#?}");
     let sold =
         report.invariants.iter().find(|invariant| invariant.name == "receipts.sold").unwrap();
-    assert_eq!(sold.note.as_deref(), Some("not checked: there is no plaza that could be asked"));
+    assert_eq!(
+        sold.note.as_deref(),
+        Some("not checked: there is no simulated market that could be asked")
+    );
     stage.close().await;
 }
 

@@ -1,4 +1,4 @@
-//! An audit while the house works: what is in flight breaks nothing, what is impossible still does.
+//! An audit while the environment works: what is in flight breaks nothing, what is impossible still does.
 
 use contracts::{Ingredient, api::orders::OrderStatus};
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn orders_at_every_step_are_allowed_while_the_house_works() {
+async fn orders_at_every_step_are_allowed_while_the_environment_works() {
     type Steps = fn(&mut World);
     let stages: [Steps; 9] = [
         |world| {
@@ -74,7 +74,7 @@ async fn orders_at_every_step_are_allowed_while_the_house_works() {
     }
 }
 
-/// Lets the house do some work: new orders come, and those that are there go on by a step.
+/// Lets the environment do some work: new orders come, and those that are there go on by a step.
 fn work(world: &mut World) {
     for _ in 0..2 {
         world.place();
@@ -117,7 +117,7 @@ async fn work_that_goes_on_under_the_audit_s_eyes_breaks_nothing() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_lost_while_the_house_works_is_found() {
+async fn an_order_that_is_lost_while_the_environment_works_is_found() {
     let mut world = World::busy_day(20);
     world.step = Some(work);
     let lost = world.orders.remove(51).order;

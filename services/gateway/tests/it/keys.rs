@@ -33,7 +33,7 @@ async fn a_key_works_from_when_it_is_made_until_it_is_revoked() {
 
 #[tokio::test]
 async fn a_key_that_one_gateway_made_is_known_to_the_other_at_once() {
-    let Some(database) = chassis::testing::postgres() else { return };
+    let Some(database) = test_support::postgres() else { return };
     let admin = gateway::new_key().unwrap();
     let open =
         async || Stage::at(database.location(), echoes(), config(&admin), admin.clone()).await;
@@ -125,16 +125,13 @@ async fn a_key_without_a_name_or_with_an_unknown_role_is_not_made() {
 #[tokio::test]
 async fn an_admin_key_that_is_none_is_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    let location = chassis::database::Location::Folder {
+    let location = store::Location::Folder {
         folder: folder.path().to_owned(),
-        durability: chassis::database::Durability::Process,
+        durability: store::Durability::Process,
     };
-    let floor = chassis::service::Floor::new(
-        location,
-        chassis::bus::Bus::in_process(),
-        chassis::Clock::System,
-    );
-    let opened = Gateway::open(&floor, config("let me in"), echoes()).await;
+    let context =
+        service::ServiceContext::new(location, events::in_process(), store::Clock::System);
+    let opened = Gateway::open(&context, config("let me in"), echoes()).await;
     insta::assert_snapshot!(opened.unwrap_err(), @"the admin key should be like cfk_local_…, with a secret of 32 to 128 letters and digits");
-    floor.close().await;
+    context.close().await;
 }

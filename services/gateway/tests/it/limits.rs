@@ -52,7 +52,7 @@ async fn strangers_are_measured_by_address_whatever_they_say_of_others() {
         .body(Body::empty())
         .unwrap();
     let peer: std::net::SocketAddr = "10.0.0.1:2".parse().unwrap();
-    request.extensions_mut().insert(chassis::http::Peer(peer));
+    request.extensions_mut().insert(service::http::Peer(peer));
     assert_eq!(stage.send(request).await.status, 429);
     assert_eq!(stage.ask_from("10.0.0.2:1", "/v1/orders").await.status, 401);
     assert_eq!(stage.ask_from("10.0.0.1:3", "/health").await.status, 200, "a measure of its own");

@@ -1,4 +1,4 @@
-//! How the house is.
+//! How the environment is.
 
 use std::time::Duration;
 
@@ -46,11 +46,11 @@ fn ready() -> ServiceStatus {
 
 fn all(status: &ServiceStatus) -> Backends {
     let of = |name| Backend::in_process(service(name, status.clone()));
-    Backends { plaza: None, ..crate::stage::all(of) }
+    Backends { market_sim: None, ..crate::stage::all(of) }
 }
 
 #[tokio::test]
-async fn a_house_in_which_nothing_moves_is_ready_and_quiet() {
+async fn an_environment_in_which_nothing_moves_is_ready_and_quiet() {
     let stage = Stage::with(all(&ready())).await;
     let status: Status = stage.get("/v1/status").await.json();
     assert!(status.ready && status.quiet, "{status:?}");

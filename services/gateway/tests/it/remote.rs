@@ -8,16 +8,10 @@ use axum::{
     extract::Request,
     http::{Method, StatusCode, header},
 };
-use chassis::{
-    Clock,
-    bus::Bus,
-    database::{Durability, Location},
-    http::Limits,
-    service::Floor,
-    token::ServiceToken,
-};
 use gateway::{Backend, Backends};
 use serde_json::{Value, json};
+use service::{ServiceContext, http::Limits, token::ServiceToken};
+use store::{Clock, Durability, Location};
 use tokio::net::TcpListener;
 
 use crate::stage::{Stage, echo, echoes};
@@ -29,22 +23,22 @@ fn token() -> ServiceToken {
 }
 
 /// A service that listens, until it is closed.
-struct Apart {
-    floor: Floor,
+struct ProcessCluster {
+    context: ServiceContext,
     url: String,
     _folder: tempfile::TempDir,
 }
 
-impl Apart {
+impl ProcessCluster {
     async fn serve(router: Router) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let location =
             Location::Folder { folder: folder.path().to_owned(), durability: Durability::Process };
-        let floor = Floor::new(location, Bus::in_process(), Clock::System);
+        let context = ServiceContext::new(location, events::in_process(), Clock::System);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        floor.serve(listener, "orders", router, Limits::default());
-        Self { floor, url, _folder: folder }
+        context.serve(listener, "orders", router, Limits::default());
+        Self { context, url, _folder: folder }
     }
 
     fn backends(&self) -> Backends {
@@ -56,8 +50,8 @@ impl Apart {
 }
 
 #[tokio::test]
-async fn a_service_apart_answers_as_one_in_the_house() {
-    let apart = Apart::serve(echo("orders")).await;
+async fn a_service_apart_answers_as_one_in_the_environment() {
+    let apart = ProcessCluster::serve(echo("orders")).await;
     let far = Stage::with(apart.backends()).await;
     let near = Stage::open().await;
     let asked = [
@@ -87,12 +81,12 @@ async fn a_service_apart_answers_as_one_in_the_house() {
     }
     far.close().await;
     near.close().await;
-    apart.floor.close().await;
+    apart.context.close().await;
 }
 
 #[tokio::test]
 async fn what_is_between_neighbours_goes_no_further() {
-    let apart = Apart::serve(echo("orders")).await;
+    let apart = ProcessCluster::serve(echo("orders")).await;
     let stage = Stage::with(apart.backends()).await;
     let request = Request::builder()
         .uri("/v1/orders")
@@ -109,7 +103,7 @@ async fn what_is_between_neighbours_goes_no_further() {
     assert_eq!(echoed["headers"]["x-for-all"], "too");
     assert_eq!(echoed["headers"]["x-chefcito-service-token"], TOKEN);
     stage.close().await;
-    apart.floor.close().await;
+    apart.context.close().await;
 }
 
 #[tokio::test]
@@ -120,7 +114,7 @@ async fn a_slow_service_is_a_504_wherever_it_is() {
             StatusCode::OK
         })
     };
-    let apart = Apart::serve(stuck()).await;
+    let apart = ProcessCluster::serve(stuck()).await;
     let backends =
         [Backend::in_process(stuck()), Backend::remote("orders", &apart.url, None).unwrap()];
     for backend in backends {
@@ -135,11 +129,11 @@ async fn a_slow_service_is_a_504_wherever_it_is() {
 
 #[tokio::test]
 async fn a_service_that_is_not_there_is_a_503_and_is_found_again() {
-    let apart = Apart::serve(echo("orders")).await;
+    let apart = ProcessCluster::serve(echo("orders")).await;
     let stage = Stage::with(apart.backends()).await;
     assert_eq!(stage.get("/v1/orders").await.status, StatusCode::OK);
     let address = apart.url.strip_prefix("http://").unwrap().to_owned();
-    apart.floor.close().await;
+    apart.context.close().await;
     let got = stage.get("/v1/orders").await;
     assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(got.headers[header::RETRY_AFTER], "1");
@@ -154,7 +148,7 @@ async fn a_service_that_is_not_there_is_a_503_and_is_found_again() {
 
 #[tokio::test]
 async fn a_body_that_grows_too_large_on_the_way_is_a_413() {
-    let apart = Apart::serve(echo("orders")).await;
+    let apart = ProcessCluster::serve(echo("orders")).await;
     let stage = Stage::with(apart.backends()).await;
     let pieces = (0..20).map(|_| Ok::<_, std::io::Error>(bytes::Bytes::from(vec![b' '; 100_000])));
     let request = Request::builder()
@@ -166,12 +160,12 @@ async fn a_body_that_grows_too_large_on_the_way_is_a_413() {
     let got = stage.send(request).await;
     assert_eq!(got.status, StatusCode::PAYLOAD_TOO_LARGE);
     stage.close().await;
-    apart.floor.close().await;
+    apart.context.close().await;
 }
 
 #[tokio::test]
 async fn more_headers_than_a_service_takes_are_told_at_once_and_harm_nobody_else() {
-    let apart = Apart::serve(echo("orders")).await;
+    let apart = ProcessCluster::serve(echo("orders")).await;
     let stage = Stage::with(apart.backends()).await;
     // As many as the gateway takes; it adds some of its own.
     let mut request = Request::builder()
@@ -185,7 +179,7 @@ async fn more_headers_than_a_service_takes_are_told_at_once_and_harm_nobody_else
     assert_eq!(got.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     assert!(began.elapsed() < Duration::from_secs(1), "it was sent again: {:?}", began.elapsed());
     stage.close().await;
-    apart.floor.close().await;
+    apart.context.close().await;
 }
 
 #[test]

@@ -15,16 +15,14 @@ use axum::{
     http::{Method, StatusCode},
     response::IntoResponse as _,
 };
-use chassis::{
-    Clock,
-    bus::Bus,
-    database::{Durability, Location},
-    http::{Limits, NOTHING_DONE},
-    service::Floor,
-};
 use contracts::api::gateway::Status;
 use gateway::{Backend, Backends};
 use serde_json::{Value, json};
+use service::{
+    ServiceContext,
+    http::{Limits, NOTHING_DONE},
+};
+use store::{Clock, Durability, Location};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -37,7 +35,7 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// A service that can be closed and opened again at the same address.
 struct Replica {
-    floor: Option<Floor>,
+    context: Option<ServiceContext>,
     address: SocketAddr,
     answered: Arc<AtomicUsize>,
     router: Router,
@@ -53,7 +51,7 @@ impl Replica {
                 async move { request }
             }));
         let address = ([127, 0, 0, 1], 0).into();
-        let mut replica = Self { floor: None, address, answered, router };
+        let mut replica = Self { context: None, address, answered, router };
         replica.serve().await;
         replica
     }
@@ -61,15 +59,15 @@ impl Replica {
     async fn serve(&mut self) {
         let location =
             Location::Folder { folder: std::env::temp_dir(), durability: Durability::Process };
-        let floor = Floor::new(location, Bus::in_process(), Clock::System);
+        let context = ServiceContext::new(location, events::in_process(), Clock::System);
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.address = listener.local_addr().unwrap();
-        floor.serve(listener, "orders", self.router.clone(), Limits::default());
-        self.floor = Some(floor);
+        context.serve(listener, "orders", self.router.clone(), Limits::default());
+        self.context = Some(context);
     }
 
     async fn close(&mut self) {
-        self.floor.take().unwrap().close().await;
+        self.context.take().unwrap().close().await;
     }
 
     fn url(&self) -> String {
@@ -209,7 +207,7 @@ async fn who_says_that_nothing_was_done_is_asked_again_until_it_is_open() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let stage = before(&format!("http://{}", listener.local_addr().unwrap())).await;
     let server = tokio::spawn(async move { axum::serve(listener, opens_slowly).await });
-    let got = stage.ask(Method::PUT, "/v1/plaza", Some(&stage.admin), json!({})).await;
+    let got = stage.ask(Method::PUT, "/v1/market", Some(&stage.admin), json!({})).await;
     assert_eq!(got.status, StatusCode::OK);
     assert_eq!(stage.get("/v1/orders").await.status, StatusCode::OK);
     assert_eq!(asked.load(Ordering::Relaxed), 4);

@@ -1,4 +1,4 @@
-//! An audit of a house that no longer keeps its old events.
+//! An audit of an environment that no longer keeps its old events.
 
 use contracts::{
     Ingredient, OrderId,
@@ -14,7 +14,7 @@ use crate::{
     world::World,
 };
 
-/// Returns a house that has forgotten its first evening and is in its second.
+/// Returns an environment that has forgotten its first evening and is in its second.
 fn second_evening() -> World {
     let mut world = World::busy_day(3);
     world.forget();
@@ -29,7 +29,7 @@ fn second_evening() -> World {
 }
 
 #[tokio::test]
-async fn a_house_whose_old_events_are_gone_passes() {
+async fn an_environment_whose_old_events_are_gone_passes() {
     let mut all_gone = World::busy_day(2);
     all_gone.forget();
     let mut half_gone = World::busy_day(4);

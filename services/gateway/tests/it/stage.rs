@@ -9,13 +9,6 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header},
     response::Response,
 };
-use chassis::{
-    Clock,
-    bus::Bus,
-    database::{Durability, Location},
-    http::Peer,
-    service::Floor,
-};
 use contracts::api::{
     Problem,
     gateway::{AddKey, AddedKey, Role},
@@ -24,6 +17,8 @@ use gateway::{Backend, Backends, Config, Gateway};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use service::{ServiceContext, http::Peer};
+use store::{Clock, Durability, Location};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -31,7 +26,7 @@ use tower::ServiceExt;
 pub(crate) struct Stage {
     pub(crate) admin: String,
     pub(crate) folder: Arc<TempDir>,
-    floor: Floor,
+    context: ServiceContext,
     router: Router,
 }
 
@@ -101,7 +96,7 @@ pub(crate) fn all(of: impl Fn(&'static str) -> Backend) -> Backends {
         inventory: of("inventory"),
         market: of("market"),
         board: of("board"),
-        plaza: Some(of("plaza")),
+        market_sim: Some(of("market-sim")),
     }
 }
 
@@ -145,14 +140,14 @@ impl Stage {
         config: Config,
         admin: String,
     ) -> Self {
-        let floor = Floor::new(location, Bus::in_process(), Clock::System);
-        let gateway = Gateway::open(&floor, config, backends).await.unwrap();
+        let context = ServiceContext::new(location, events::in_process(), Clock::System);
+        let gateway = Gateway::open(&context, config, backends).await.unwrap();
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        Self { admin, folder, floor, router: gateway.router() }
+        Self { admin, folder, context, router: gateway.router() }
     }
 
     pub(crate) async fn close(self) {
-        self.floor.close().await;
+        self.context.close().await;
     }
 
     /// Asks as the admin.

@@ -1,7 +1,6 @@
 //! One order, told by all who know something of it.
 
 use axum::{Router, extract::Query, http::StatusCode, routing::get};
-use chassis::problem::Problem;
 use contracts::{
     OrderId, Timestamp,
     api::{
@@ -13,6 +12,7 @@ use contracts::{
 };
 use gateway::{Backend, Backends};
 use serde::Deserialize;
+use service::problem::Problem;
 
 use crate::stage::{Stage, echoes};
 
@@ -107,7 +107,7 @@ async fn an_order_that_nobody_knows_has_no_story_and_one_of_long_ago_an_empty_on
     let known = OrderId::new();
     let orders = tells(Vec::new()).route(
         "/v1/orders/{id}",
-        get(async move |chassis::http::Path(id): chassis::http::Path<OrderId>| {
+        get(async move |service::http::Path(id): service::http::Path<OrderId>| {
             let order = Order {
                 id,
                 number: 1,

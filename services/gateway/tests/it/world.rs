@@ -1,4 +1,4 @@
-//! A house made of facts alone, which a test can break as it likes.
+//! An environment made of facts alone, which a test can break as it likes.
 
 mod services;
 
@@ -41,7 +41,7 @@ pub(crate) struct World {
     pub(crate) counters: BTreeMap<String, i64>,
     pub(crate) statuses: BTreeMap<&'static str, ServiceStatus>,
     pub(crate) storage: BTreeMap<&'static str, Vec<String>>,
-    /// Called before each page of facts is told, if the house works meanwhile.
+    /// Called before each page of facts is told, if the environment works meanwhile.
     pub(crate) step: Option<fn(&mut World)>,
     pub(crate) steps: usize,
 }
@@ -52,13 +52,13 @@ pub(crate) fn lock(world: &Shared) -> MutexGuard<'_, World> {
     world.lock().unwrap()
 }
 
-/// What every order of this house needs.
+/// What every order of this environment needs.
 pub(crate) fn needs() -> Quantities {
     Quantities::from([(Ingredient::Cheese, 2), (Ingredient::Tomato, 3)])
 }
 
 impl World {
-    /// Returns a house with a full larder in which nothing happened yet.
+    /// Returns an environment with a full larder in which nothing happened yet.
     pub(crate) fn open() -> Self {
         let shelf = |ingredient| Shelf {
             ingredient,
@@ -71,7 +71,7 @@ impl World {
             missing: 0,
         };
         let ready = ServiceStatus { ready: true, ..ServiceStatus::default() };
-        let services = ["orders", "kitchen", "inventory", "market", "plaza", "board"];
+        let services = ["orders", "kitchen", "inventory", "market", "market-sim", "board"];
         Self {
             stock: Ingredient::ALL.into_iter().map(shelf).collect(),
             statuses: services.into_iter().map(|service| (service, ready.clone())).collect(),
@@ -79,7 +79,7 @@ impl World {
         }
     }
 
-    /// Returns a house in which every way of an order was gone, each as often.
+    /// Returns an environment in which every way of an order was gone, each as often.
     pub(crate) fn busy_day(times: usize) -> Self {
         let mut world = Self::open();
         world.tell("kitchen", "menu.changed", "menu");

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::{
     Quantities,
     api::inventory::{AdjustStock, StockChanges},
@@ -58,7 +58,7 @@ pub(crate) fn adjust_stock(
             Some((asked_before, _)) if asked_before != asked => Err(KeyReused),
             Some((_, changes)) => {
                 let changes = serde_json::from_str(&changes);
-                Ok(changes.map_err(|error| StoreError::piece(error.to_string()))?)
+                Ok(changes.map_err(|error| StoreError::rejected(error.to_string()))?)
             }
             None => {
                 let changes = adjusted(shelves.on_hand(), &command.set);
@@ -80,5 +80,5 @@ pub(crate) fn adjust_stock(
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::piece(error.to_string()))
+    serde_json::to_string(value).map_err(|error| StoreError::rejected(error.to_string()))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::{
     Ingredient,
     api::inventory::{OpenStock, StockChanges},

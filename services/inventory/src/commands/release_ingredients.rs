@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::{
     OrderId, Quantities,
     events::{DishCancelled, IngredientsReleased},
 };
+use events::Announce as _;
 
 use super::serve_waiting;
 use crate::{

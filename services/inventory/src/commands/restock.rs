@@ -2,10 +2,11 @@
 
 use std::{collections::HashSet, time::Instant};
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::{
     Ingredient, PurchaseId, api::inventory::PurchaseStatus, events::IngredientPurchased,
 };
+use events::Announce as _;
 
 use super::serve_waiting;
 use crate::{

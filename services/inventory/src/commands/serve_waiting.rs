@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::{OrderId, events::IngredientsReserved};
+use events::Announce as _;
 
 use crate::{
     domain::{Decision, Walk},

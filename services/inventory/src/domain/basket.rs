@@ -5,10 +5,10 @@ use std::{
     ops::{AddAssign, Index, IndexMut},
 };
 
-use chassis::database::{FromValue, StoreError, ToValue, Value, ValueRef};
+use ::store::{FromValue, StoreError, ToValue, Value, ValueRef};
 use contracts::{Ingredient, QUANTITY_MAX, Quantities};
 
-/// How many ingredients the house knows.
+/// How many ingredients the environment knows.
 pub(crate) const INGREDIENTS: usize = Ingredient::ALL.len();
 
 /// A quantity of each ingredient; 0 of those that are not in it. Stored as JSON.
@@ -19,10 +19,10 @@ impl Basket {
     /// Takes quantities that another service sent.
     ///
     /// # Errors
-    /// [`StoreError::Piece`] if one of them is below 0 or above [`QUANTITY_MAX`]: it would break the stock.
+    /// [`StoreError::Rejected`] if one of them is below 0 or above [`QUANTITY_MAX`]: it would break the stock.
     pub(crate) fn checked(quantities: &Quantities) -> Result<Self, StoreError> {
         match out_of_bounds(quantities) {
-            Some((ingredient, quantity)) => Err(StoreError::piece(format!(
+            Some((ingredient, quantity)) => Err(StoreError::rejected(format!(
                 "{quantity} is no quantity of {ingredient} that anyone needs"
             ))),
             None => Ok(Self::of(quantities)),

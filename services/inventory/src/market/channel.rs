@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
-use chassis::service::Floor;
+use service::ServiceContext;
 use tokio::{net::lookup_host, sync::mpsc::Sender};
 use tonic::transport::{Channel, Endpoint, Uri, channel::Change};
 
@@ -20,12 +20,12 @@ const HTTP_PORT: u16 = 80;
 pub struct InvalidAddress(String);
 
 /// Returns a channel to what listens at these URLs, behind commas. It is connected when it is first used, and follows
-/// what comes and goes until the floor is closed.
-pub(super) fn to(floor: &Floor, urls: &str) -> Result<Channel, InvalidAddress> {
+/// what comes and goes until the context is closed.
+pub(super) fn to(context: &ServiceContext, urls: &str) -> Result<Channel, InvalidAddress> {
     let names: Vec<(String, u16)> = urls.split(',').map(name_of).collect::<Result<_, _>>()?;
     let (channel, changes) = Channel::balance_channel(64);
-    let stop = floor.stop().clone();
-    floor.spawn(async move {
+    let stop = context.stop().clone();
+    context.spawn(async move {
         tokio::select! {
             () = stop.cancelled() => {}
             () = follow(names, changes) => {}

@@ -1,6 +1,6 @@
 //! What was bought, page by page.
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::api::inventory::{ListPurchases, PurchasePage};
 
 use crate::store;

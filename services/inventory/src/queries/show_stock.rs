@@ -1,6 +1,6 @@
 //! What is on the shelves, and who waits for it.
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::api::inventory::Stock;
 
 use crate::store;

@@ -1,9 +1,6 @@
 //! Adjustments that may be repeated, by their keys.
 
-use chassis::{
-    database::{StoreError, Tx},
-    params,
-};
+use ::store::{StoreError, Tx, params};
 
 pub(super) const ADJUSTMENT: &str = "SELECT asked, changes FROM adjustments WHERE key = ?1";
 pub(super) const INSERT_ADJUSTMENT: &str =

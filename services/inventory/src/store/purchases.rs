@@ -1,9 +1,6 @@
 //! What was asked of the market, and what it answered.
 
-use chassis::{
-    database::{FromValue, Many, Row, StoreError, Tx, ValueRef},
-    params,
-};
+use ::store::{ByName, FromValue, Many, Row, StoreError, Tx, ValueRef, params};
 use contracts::{
     Ingredient, PurchaseId, Timestamp,
     api::{
@@ -54,14 +51,14 @@ pub(crate) fn insert_purchases(
 ) -> Result<(), StoreError> {
     let rows = purchases
         .iter()
-        .map(|purchase| params![purchase.id, purchase.ingredient, purchase.asked_at]);
+        .map(|purchase| params![purchase.id, ByName(purchase.ingredient), purchase.asked_at]);
     tx.execute_all(&INSERT_PURCHASE, rows).map(|_| ())
 }
 
 /// Returns all purchases that are open.
 pub(crate) fn open_purchases(tx: &mut Tx<'_>) -> Result<Vec<OpenPurchase>, StoreError> {
     tx.query(OPEN_PURCHASES, &[], |row| {
-        Ok(OpenPurchase { id: row.get(0)?, ingredient: row.get(1)?, asked_at: row.get(2)? })
+        Ok(OpenPurchase { id: row.get(0)?, ingredient: row.by_name(1)?, asked_at: row.get(2)? })
     })
 }
 
@@ -93,7 +90,7 @@ pub(crate) fn purchases(
     let each = |row: &Row<'_>| {
         Ok(Purchase {
             id: row.get(0)?,
-            ingredient: row.get(1)?,
+            ingredient: row.by_name(1)?,
             status: row.get::<StoredStatus>(2)?.0,
             quantity: row.get(3)?,
             asked_at: row.get(4)?,
@@ -101,7 +98,9 @@ pub(crate) fn purchases(
         })
     };
     match ingredient {
-        Some(ingredient) => tx.query(PURCHASES_OF, &params![before, limit, ingredient], each),
+        Some(ingredient) => {
+            tx.query(PURCHASES_OF, &params![before, limit, ByName(ingredient)], each)
+        }
         None => tx.query(PURCHASES, &params![before, limit], each),
     }
 }
@@ -115,7 +114,7 @@ pub(crate) fn purchase_facts(
     tx.query(PURCHASE_FACTS, &params![after, limit], |row| {
         Ok(PurchaseFact {
             purchase: row.get(0)?,
-            ingredient: row.get(1)?,
+            ingredient: row.by_name(1)?,
             status: row.get(2)?,
             quantity: row.get(3)?,
         })

@@ -1,9 +1,6 @@
 //! What orders have, and who waits for what.
 
-use chassis::{
-    database::{FromValue, Many, StoreError, ToValue, Tx, Value, ValueRef},
-    params,
-};
+use ::store::{FromValue, Many, StoreError, ToValue, Tx, Value, ValueRef, params};
 use contracts::{OrderId, api::audit::ReservationFact};
 
 use crate::domain::Basket;

@@ -1,9 +1,6 @@
 //! What is on hand, and how it came to that.
 
-use chassis::{
-    database::{Many, StoreError, Tx},
-    params,
-};
+use ::store::{ByName, Many, StoreError, Tx, params};
 use contracts::{Ingredient, api::inventory::Shelf};
 
 use crate::domain::Basket;
@@ -115,7 +112,7 @@ pub(crate) fn read_shelves(tx: &mut Tx<'_>) -> Result<Shelves, StoreError> {
 fn query_shelves(tx: &mut Tx<'_>, sql: &'static str) -> Result<Shelves, StoreError> {
     let mut shelves = Shelves::default();
     tx.query(sql, &[], |row| {
-        let ingredient: Ingredient = row.get(0)?;
+        let ingredient: Ingredient = row.by_name(0)?;
         shelves.on_hand[ingredient] = row.get(1)?;
         shelves.wanted[ingredient] = row.get(2)?;
         Ok(())
@@ -132,7 +129,9 @@ pub(crate) fn save_shelves(tx: &mut Tx<'_>, shelves: Shelves) -> Result<(), Stor
         let [adjusted, bought, reserved, released, wanted] = columns;
         let on_hand = adjusted + bought - reserved + released;
         let changed = columns.iter().any(|quantity| *quantity != 0);
-        changed.then(|| params![ingredient, adjusted, bought, reserved, released, wanted, on_hand])
+        changed.then(|| {
+            params![ByName(ingredient), adjusted, bought, reserved, released, wanted, on_hand]
+        })
     });
     tx.execute_all(&BOOK, rows).map(|_| ())
 }
@@ -143,7 +142,7 @@ pub(crate) fn shelf_lines(tx: &mut Tx<'_>) -> Result<Vec<Shelf>, StoreError> {
         let on_hand: i64 = row.get(1)?;
         let wanted: i64 = row.get(7)?;
         Ok(Shelf {
-            ingredient: row.get(0)?,
+            ingredient: row.by_name(0)?,
             on_hand,
             opening: row.get(2)?,
             adjustments: row.get(3)?,
@@ -157,14 +156,14 @@ pub(crate) fn shelf_lines(tx: &mut Tx<'_>) -> Result<Vec<Shelf>, StoreError> {
 
 /// Returns the ingredients that were opened already.
 pub(crate) fn opened(tx: &mut Tx<'_>) -> Result<Vec<Ingredient>, StoreError> {
-    tx.query(OPENED, &[], |row| row.get(0))
+    tx.query(OPENED, &[], |row| row.by_name(0))
 }
 
 /// Books opening quantities of ingredients that have none.
 pub(crate) fn open(tx: &mut Tx<'_>, opening: &[(Ingredient, i64)]) -> Result<(), StoreError> {
     tx.execute_all(
         &OPEN,
-        opening.iter().map(|(ingredient, quantity)| params![*ingredient, *quantity]),
+        opening.iter().map(|(ingredient, quantity)| params![ByName(*ingredient), *quantity]),
     )
     .map(|_| ())
 }

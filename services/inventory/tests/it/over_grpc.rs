@@ -8,12 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chassis::{
-    Clock,
-    bus::Bus,
-    database::{Durability, Location},
-    service::Floor,
-};
 use contracts::{
     Ingredient, PurchaseId,
     market::{
@@ -23,6 +17,8 @@ use contracts::{
     },
 };
 use inventory::{Answer, GrpcMarket, Market, MarketError};
+use service::ServiceContext;
+use store::{Clock, Durability, Location};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Response, Status,
@@ -64,11 +60,11 @@ async fn what_the_market_service_says_is_what_the_buyer_hears() {
 #[tokio::test]
 async fn a_market_that_is_not_there_is_an_error_and_not_a_hang() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let floor = floor();
-    let market = GrpcMarket::at(&floor, &format!("http://{nobody}")).unwrap();
+    let context = context();
+    let market = GrpcMarket::at(&context, &format!("http://{nobody}")).unwrap();
     assert!(market.buy(PurchaseId::new(), Ingredient::Lemon).await.is_err());
-    assert!(GrpcMarket::at(&floor, "not an address").is_err());
-    floor.close().await;
+    assert!(GrpcMarket::at(&context, "not an address").is_err());
+    context.close().await;
 }
 
 /// Serves the farmer at an address until it is told to stop; counts what it sold.
@@ -92,12 +88,12 @@ fn serve(listener: std::net::TcpListener) -> (CancellationToken, Arc<AtomicUsize
 
 #[tokio::test]
 async fn replicas_share_what_is_bought_and_one_that_comes_back_is_bought_at_again() {
-    let floor = floor();
+    let context = context();
     let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
     let urls = addresses.map(|address| format!("http://{address}")).join(",");
     let [first, second] = listeners.map(serve);
-    let market = GrpcMarket::at(&floor, &urls).unwrap();
+    let market = GrpcMarket::at(&context, &urls).unwrap();
     let buy = async || market.buy(PurchaseId::new(), Ingredient::Lemon).await;
     let buy_until = async |what: &str, is_so: &dyn Fn() -> bool| {
         let began = Instant::now();
@@ -122,11 +118,11 @@ async fn replicas_share_what_is_bought_and_one_that_comes_back_is_bought_at_agai
         }
     };
     buy_until("the first sold again", &|| sold(&again.1) > 5).await;
-    floor.close().await;
+    context.close().await;
 }
 
-fn floor() -> Floor {
+fn context() -> ServiceContext {
     let location =
         Location::Folder { folder: std::env::temp_dir(), durability: Durability::Process };
-    Floor::new(location, Bus::in_process(), Clock::System)
+    ServiceContext::new(location, events::in_process(), Clock::System)
 }

@@ -15,14 +15,6 @@ use axum::{
     body::{Body, to_bytes},
     http::{Request, StatusCode},
 };
-use chassis::{
-    Clock,
-    bus::{Bus, Faults},
-    database::{Durability, Location, Migrations},
-    outbox,
-    service::{Floor, Service},
-    testing::{self, TestDatabase},
-};
 use contracts::{
     Ingredient, OrderId, PurchaseId, Quantities,
     api::{
@@ -33,9 +25,13 @@ use contracts::{
     events::{DishCancelled, Event, IngredientsRequested},
     services,
 };
+use events::{Announce as _, Faults, outbox};
 use inventory::{Answer, Config, Inventory, Market, MarketError};
 use serde::{Serialize, de::DeserializeOwned};
+use service::{Service, ServiceContext};
+use store::{Clock, Durability, Location, Migrations};
 use tempfile::TempDir;
+use test_support::{self, TestDatabase};
 use tower::ServiceExt as _;
 
 /// How long a state is waited for.
@@ -75,7 +71,7 @@ impl Place {
     }
 
     pub(crate) fn postgresql() -> Option<Self> {
-        testing::postgres()
+        test_support::postgres()
             .map(|database| Self { database: Some(Arc::new(database)), ..Self::folder() })
     }
 
@@ -231,7 +227,7 @@ impl Market for Stall {
 
 /// The inventory under test and what is around it.
 pub(crate) struct Pantry {
-    floor: Floor,
+    context: ServiceContext,
     kitchen: Service,
     router: Router,
 }
@@ -242,15 +238,16 @@ impl Pantry {
     }
 
     pub(crate) async fn open_with(place: &Place, market: &Stall, faults: Faults) -> Self {
-        let floor = Floor::new(place.location(), Bus::in_process_with(faults), Clock::System);
+        let context =
+            ServiceContext::new(place.location(), events::in_process_with(faults), Clock::System);
         let config = Config {
             breaker_pause: Duration::from_millis(20),
             failure_pause_max: Duration::from_millis(100),
             none_pause_max: Duration::from_millis(50),
             ..Config::default()
         };
-        let inventory = Inventory::open(&floor, config, market.clone()).await.unwrap();
-        let mut around = floor.clone();
+        let inventory = Inventory::open(&context, config, market.clone()).await.unwrap();
+        let mut around = context.clone();
         around.location = place.kitchen_location();
         let mut kitchen = around.open(services::KITCHEN, NO_TABLES).await.unwrap();
         kitchen.consume(|_, _, _| Ok(()));
@@ -258,11 +255,11 @@ impl Pantry {
         for reader in [services::ORDERS, services::BOARD] {
             around.open(reader, NO_TABLES).await.unwrap().consume(|_, _, _| Ok(()));
         }
-        Self { floor, kitchen, router: inventory.router() }
+        Self { context, kitchen, router: inventory.router() }
     }
 
     pub(crate) async fn close(self) {
-        self.floor.close().await;
+        self.context.close().await;
     }
 
     pub(crate) async fn announce<E: Event + Clone + Send + Sync + 'static>(&self, events: Vec<E>) {

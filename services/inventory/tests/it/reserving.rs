@@ -1,11 +1,11 @@
 //! Orders ask for ingredients.
 
-use chassis::bus::Faults;
 use contracts::{
     Ingredient::{Cheese, Onion, Rice, Tomato},
     api::audit::ReservationFact,
     events::IngredientsRequested,
 };
+use events::Faults;
 
 use crate::pantry::{Pantry, Place, Stall, on_both_engines, request, wait_for};
 

@@ -1,16 +1,17 @@
 //! Both engines understand every statement.
 
-use chassis::{Clock, bus::Bus, service::Floor};
+use ::store::Clock;
 use contracts::{Ingredient, services};
 use inventory::{MIGRATIONS, store};
+use service::ServiceContext;
 
 use crate::pantry::{Pantry, Place, Stall, on_both_engines};
 
 on_both_engines!(every_statement_is_understood, every_ingredient_has_a_row_to_lock);
 
 async fn every_statement_is_understood(place: Place) {
-    let floor = Floor::new(place.location(), Bus::in_process(), Clock::System);
-    let service = floor.open(services::INVENTORY, MIGRATIONS).await.unwrap();
+    let context = ServiceContext::new(place.location(), events::in_process(), Clock::System);
+    let service = context.open(services::INVENTORY, MIGRATIONS).await.unwrap();
     let engine = service.database().engine();
     let prepared = service.database().read(move |tx| {
         for sql in store::STATEMENTS {
@@ -24,7 +25,7 @@ async fn every_statement_is_understood(place: Place) {
         tx.prepare_all(&store::MANY)
     });
     prepared.await.unwrap();
-    floor.close().await;
+    context.close().await;
 }
 
 async fn every_ingredient_has_a_row_to_lock(place: Place) {

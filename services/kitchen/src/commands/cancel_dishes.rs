@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::{
     OrderId,
     events::{CancellationRequested, DishCancelled},
 };
+use events::Announce as _;
 
 use crate::{domain::ticket::cancellation_refused, store};
 

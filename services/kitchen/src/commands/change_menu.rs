@@ -1,8 +1,9 @@
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::{
     api::kitchen::{MenuChanges, Recipe},
     events::MenuChanged,
 };
+use events::Announce as _;
 use tracing::info;
 
 use crate::{

@@ -1,14 +1,12 @@
 use std::{collections::HashSet, time::Duration};
 
-use chassis::{
-    database::{StoreError, Tx},
-    service::Pace,
-    timers,
-};
+use ::store::{StoreError, Tx, timers};
 use contracts::{
     OrderId,
     events::{CookingStarted, DishPrepared},
 };
+use events::Announce as _;
+use service::Pace;
 
 use crate::{
     domain::turn::{Step, Stove, Turn},
@@ -74,7 +72,7 @@ fn due(tx: &mut Tx<'_>, stoves: &[Stove]) -> Result<HashSet<OrderId>, StoreError
     let now = tx.now();
     let due = timers::due(tx, COOKING, now, i64::try_from(busy).unwrap_or(i64::MAX))?;
     let order = |subject: String| {
-        subject.parse().map_err(|_| StoreError::piece(format!("a timer for `{subject}`")))
+        subject.parse().map_err(|_| StoreError::rejected(format!("a timer for `{subject}`")))
     };
     due.into_iter().map(order).collect()
 }

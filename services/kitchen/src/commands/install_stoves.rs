@@ -1,4 +1,4 @@
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 
 use crate::{domain::stoves::Installation, store};
 

@@ -1,4 +1,4 @@
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::{OrderId, events::IngredientsReserved};
 use tracing::debug;
 
@@ -8,7 +8,7 @@ use crate::store;
 /// of the cancellation and takes the ingredients back.
 ///
 /// # Errors
-/// [`StoreError::Piece`] if an order has no ticket at all, for then its ingredients would never be used;
+/// [`StoreError::Rejected`] if an order has no ticket at all, for then its ingredients would never be used;
 /// [`StoreError::Engine`] if the database failed.
 pub(crate) fn reserve_tickets(
     tx: &mut Tx<'_>,
@@ -24,7 +24,7 @@ pub(crate) fn reserve_tickets(
     for order in late {
         match known.iter().find(|(other, _)| *other == order) {
             None => {
-                return Err(StoreError::piece(format!(
+                return Err(StoreError::rejected(format!(
                     "the kitchen has no ticket for the order {order}"
                 )));
             }

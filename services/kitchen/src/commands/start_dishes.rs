@@ -1,5 +1,6 @@
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::events::OrderPlaced;
+use events::Announce as _;
 
 use crate::{
     domain::ticket::{Ticket, dish_refused, ingredients_requested},

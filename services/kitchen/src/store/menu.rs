@@ -1,9 +1,6 @@
 //! The menu, and the recipes on it.
 
-use chassis::{
-    database::{Many, StoreError, Tx},
-    params,
-};
+use ::store::{Many, StoreError, Tx, params};
 use contracts::api::kitchen::Recipe;
 
 use super::{from_text, to_text};

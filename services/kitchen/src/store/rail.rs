@@ -1,9 +1,6 @@
 //! The stoves, and a turn of the rail over them.
 
-use chassis::{
-    database::{Many, Row, StoreError, Tx},
-    params, timers,
-};
+use ::store::{Many, Row, StoreError, Tx, params, timers};
 use contracts::Timestamp;
 
 use super::tickets::{ADVANCE_TICKET, follow};

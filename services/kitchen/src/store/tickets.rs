@@ -2,11 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use chassis::{
-    database::{FromValue, Many, StoreError, ToValue, Tx, Value, ValueRef},
-    params,
-};
+use ::store::{FromValue, Many, StoreError, ToValue, Tx, Value, ValueRef, params};
 use contracts::{OrderId, api::audit::TicketFact};
+use events::Announce as _;
 
 use super::{from_text, to_text};
 use crate::domain::{
@@ -76,7 +74,7 @@ pub(crate) fn open_tickets(
     let mut rows = Vec::with_capacity(tickets.len());
     for ticket in tickets {
         let order = ticket.order;
-        let trace = tx.trace_of(&order.order.to_string()).map(str::to_owned);
+        let trace = tx.trace_of(&order.order.to_string());
         let (dish, version, needs, cooking_time_ms) = match ticket.recipe {
             Ok(recipe) => (
                 recipe.name.as_str(),

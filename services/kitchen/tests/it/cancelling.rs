@@ -41,7 +41,7 @@ async fn an_order_that_waits_for_a_stove_is_cancelled_and_one_that_cooks_is_not(
     stage.until(cooks, "cancellation.refused").await;
     stage.until(waits, "dish.cancelled").await;
 
-    stage.floor.clock.advance(Duration::from_secs(1));
+    stage.context.clock.advance(Duration::from_secs(1));
     stage.until(last, "cooking.started").await;
     stage.cancel(cooks).await;
     stage.settle().await;

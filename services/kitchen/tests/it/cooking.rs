@@ -1,11 +1,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use chassis::bus::Faults;
 use contracts::{
     OrderId,
     api::audit::{Facts, TicketFact},
     events::CookingStarted,
 };
+use events::Faults;
 use kitchen::Config;
 
 use crate::stage::{Plan, Stage, until};
@@ -29,15 +29,15 @@ async fn ten_pizzas_on_eight_stoves_take_two_rounds() {
     assert_eq!(in_status(&stage, "cooking").await, orders[..8], "who came first cooks first");
     assert_eq!(in_status(&stage, "reserved").await, orders[8..]);
 
-    stage.floor.clock.advance(Duration::from_millis(999));
+    stage.context.clock.advance(Duration::from_millis(999));
     stage.settle().await;
     assert_eq!(in_status(&stage, "prepared").await, []);
 
-    stage.floor.clock.advance(Duration::from_millis(1));
+    stage.context.clock.advance(Duration::from_millis(1));
     until_count(&stage, "prepared", 8).await;
     assert_eq!(in_status(&stage, "cooking").await, orders[8..]);
 
-    stage.floor.clock.advance(Duration::from_secs(1));
+    stage.context.clock.advance(Duration::from_secs(1));
     until_count(&stage, "prepared", 10).await;
     insta::assert_snapshot!(stage.story(orders[9]).await, @r#"
     ingredients.requested pizza 1 {"cheese":2,"tomato":3}
@@ -84,7 +84,7 @@ async fn a_kitchen_that_was_closed_goes_on_where_it_was() {
 
     let stage = stage.reopen(one_stove).await;
     assert_eq!(stage.status_of(orders[0]).await, "cooking");
-    stage.floor.clock.advance(Duration::from_secs(1));
+    stage.context.clock.advance(Duration::from_secs(1));
     stage.until(orders[0], "dish.prepared").await;
     stage.until(orders[1], "cooking.started").await;
     stage.close().await;
@@ -101,7 +101,7 @@ async fn a_busy_stove_goes_only_when_its_dish_is_prepared() {
 
     let stage = stage.reopen(Config { stoves: 1, ..Config::default() }).await;
     assert_eq!(in_status(&stage, "cooking").await, orders[..2]);
-    stage.floor.clock.advance(Duration::from_secs(1));
+    stage.context.clock.advance(Duration::from_secs(1));
     until_count(&stage, "prepared", 2).await;
     assert_eq!(in_status(&stage, "cooking").await, orders[2..3], "one stove is left");
 
@@ -122,7 +122,7 @@ async fn a_ticket_keeps_the_recipe_that_it_was_opened_with() {
 
     stage.reserve(order).await;
     stage.until(order, "cooking.started").await;
-    stage.floor.clock.advance(Duration::from_secs(1));
+    stage.context.clock.advance(Duration::from_secs(1));
     stage.until(order, "dish.prepared").await;
     let tickets = stage.tickets().await;
     assert_eq!(serde_json::to_string(&tickets[0].needs).unwrap(), r#"{"cheese":2,"tomato":3}"#);

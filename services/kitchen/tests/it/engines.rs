@@ -3,12 +3,12 @@ use std::{
     time::Duration,
 };
 
-use chassis::{Clock, testing};
 use contracts::{
     OrderId,
     events::{CookingStarted, DishPrepared},
 };
 use kitchen::Config;
+use store::Clock;
 
 use crate::stage::{Plan, Stage, until};
 
@@ -19,7 +19,7 @@ const COOKED: &str = "SELECT kind, data FROM outbox
 
 #[tokio::test]
 async fn postgresql_tells_the_same_story() {
-    let Some(database) = testing::postgres() else { return };
+    let Some(database) = test_support::postgres() else { return };
     let config = Config { stoves: 1, ..Config::default() };
     let stage =
         Stage::with(Plan { config, location: Some(database.location()), ..Plan::default() }).await;
@@ -31,7 +31,7 @@ async fn postgresql_tells_the_same_story() {
     stage.cancel(cooks).await;
     stage.until(waits, "dish.cancelled").await;
     stage.until(cooks, "cancellation.refused").await;
-    stage.floor.clock.advance(Duration::from_secs(1));
+    stage.context.clock.advance(Duration::from_secs(1));
     stage.until(cooks, "dish.prepared").await;
     stage.settle().await;
     let early = OrderId::new();
@@ -55,7 +55,7 @@ async fn postgresql_tells_the_same_story() {
 /// Two processes that share a database: two writers, each with orders of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_kitchens_that_share_a_schema_never_use_more_stoves_than_there_are() {
-    let Some(database) = testing::postgres() else { return };
+    let Some(database) = test_support::postgres() else { return };
     for (cooking_time, tickets_in_all) in [(Duration::ZERO, 400), (Duration::from_millis(2), 800)] {
         let plan = || Plan {
             config: Config {

@@ -11,14 +11,6 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use chassis::{
-    Clock,
-    bus::{Bus, Faults},
-    consumer::read_all,
-    database::{Durability, Location, Migrations},
-    outbox,
-    service::{Floor, Service},
-};
 use contracts::{
     OrderId, Timestamp,
     api::audit::{Facts, TicketFact},
@@ -28,9 +20,12 @@ use contracts::{
     },
     services::{BOARD, INVENTORY, ORDERS},
 };
+use events::{Announce as _, Faults, consumer::read_all, outbox};
 use http_body_util::BodyExt;
 use kitchen::{Config, Kitchen};
 use serde::de::DeserializeOwned;
+use service::{Service, ServiceContext};
+use store::{Clock, Durability, Location, Migrations};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -46,10 +41,10 @@ pub(crate) const MENU: &str = r#"{"recipes": [
 
 /// A kitchen, and those who talk with it.
 pub(crate) struct Stage {
-    pub(crate) floor: Floor,
+    pub(crate) context: ServiceContext,
     pub(crate) kitchen: Kitchen,
-    // The others are on a floor of their own: several kitchens may share a database, those who talk with each do not.
-    others: Floor,
+    // The others are on a context of their own: several kitchens may share a database, those who talk with each do not.
+    others: ServiceContext,
     others_folder: Arc<TempDir>,
     orders: Service,
     inventory: Service,
@@ -86,13 +81,13 @@ impl Stage {
     }
 
     pub(crate) async fn with(plan: Plan) -> Self {
-        let bus = Bus::in_process_with(plan.faults);
+        let bus = events::in_process_with(plan.faults);
         let in_folder =
             Location::Folder { folder: plan.folder.path().into(), durability: Durability::Process };
         let location = plan.location.unwrap_or_else(|| in_folder.clone());
-        let floor = Floor::new(location, bus.clone(), plan.clock.clone());
-        let kitchen = Kitchen::open(&floor, plan.config).await.unwrap();
-        let others = Floor::new(in_folder, bus, plan.clock);
+        let context = ServiceContext::new(location, bus.clone(), plan.clock.clone());
+        let kitchen = Kitchen::open(&context, plan.config).await.unwrap();
+        let others = ServiceContext::new(in_folder, bus, plan.clock);
         let has_all = Arc::new(AtomicBool::new(true));
         let mut orders = others.open(ORDERS, none_of(ORDERS)).await.unwrap();
         orders.consume(|_, _, _| Ok(()));
@@ -113,7 +108,7 @@ impl Stage {
         });
         let number = AtomicI64::new(1);
         let stage = Self {
-            floor,
+            context,
             kitchen,
             others,
             others_folder: plan.folder,
@@ -128,14 +123,14 @@ impl Stage {
 
     /// Lets what is under way end, and closes everything.
     pub(crate) async fn close(&self) {
-        self.floor.close().await;
+        self.context.close().await;
         self.others.close().await;
     }
 
     /// Closes everything and opens it again with the same data.
     pub(crate) async fn reopen(self, config: Config) -> Self {
         self.close().await;
-        let (clock, folder) = (self.floor.clock.clone(), Arc::clone(&self.others_folder));
+        let (clock, folder) = (self.context.clock.clone(), Arc::clone(&self.others_folder));
         let stage = Self::with(Plan { config, clock, folder, ..Plan::default() }).await;
         stage.number.store(self.number.load(Ordering::SeqCst), Ordering::SeqCst);
         stage
@@ -191,7 +186,7 @@ impl Stage {
 
     pub(crate) async fn events(&self, subject: &str) -> Vec<Envelope> {
         let subject = subject.to_owned();
-        let read = move |tx: &mut chassis::database::Tx<'_>| outbox::events_of(tx, &subject, 1_000);
+        let read = move |tx: &mut store::Tx<'_>| outbox::events_of(tx, &subject, 1_000);
         self.kitchen.service().database().read(read).await.unwrap()
     }
 

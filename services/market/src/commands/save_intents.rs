@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::{Ingredient, PurchaseId};
 
 use crate::{

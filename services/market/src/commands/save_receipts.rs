@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::PurchaseId;
 
 use crate::{domain::Status, store};

@@ -1,10 +1,8 @@
 //! The receipts, for the audit.
 
-use chassis::{
-    database::{StoreError, Tx},
-    facts,
-};
+use ::store::{StoreError, Tx};
 use contracts::api::audit::{FactsQuery, PurchaseFact};
+use events::facts;
 
 use crate::store;
 

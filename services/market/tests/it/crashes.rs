@@ -7,24 +7,24 @@ use market::Config;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::parts::{Farmers, House, Stranger, Told, WAIT_MAX, sell};
+use crate::parts::{Embedded, Farmers, Stranger, Told, WAIT_MAX, sell};
 
 #[tokio::test]
-async fn after_a_crash_the_plaza_is_asked_again_by_the_same_key() {
+async fn after_a_crash_the_market_sim_is_asked_again_by_the_same_key() {
     let farmers = Farmers::open().await;
     farmers.tell(json!({"delay_ms": 10_000, "zeros": 0})).await;
-    let house = House::open(farmers.config()).await;
+    let environment = Embedded::open(farmers.config()).await;
     let purchase = PurchaseId::new();
     let crashed = {
-        let buying = house.buy(purchase, Ingredient::Tomato);
+        let buying = environment.buy(purchase, Ingredient::Tomato);
         let sold = async {
             while farmers.sold().await.0 == 0 {
                 tokio::task::yield_now().await;
             }
-            house.reopen_after_crash(farmers.config()).await
+            environment.reopen_after_crash(farmers.config()).await
         };
         tokio::select! {
-            _ = buying => panic!("the plaza is slow"),
+            _ = buying => panic!("the simulated market is slow"),
             crashed = timeout(WAIT_MAX, sold) => crashed.unwrap(),
         }
     };
@@ -47,13 +47,13 @@ async fn after_a_crash_a_strangers_sale_is_unknown_and_another_id_buys() {
     })
     .await;
     let patient = Config { call_max: Duration::from_secs(10), ..stranger.config() };
-    let house = House::open(patient.clone()).await;
+    let environment = Embedded::open(patient.clone()).await;
     let purchase = PurchaseId::new();
     let crashed = {
-        let buying = house.buy(purchase, Ingredient::Tomato);
+        let buying = environment.buy(purchase, Ingredient::Tomato);
         let called = async {
             stranger.called(1).await;
-            house.reopen_after_crash(patient.clone()).await
+            environment.reopen_after_crash(patient.clone()).await
         };
         tokio::select! {
             _ = buying => panic!("the stranger says nothing"),
@@ -72,17 +72,18 @@ async fn after_a_crash_a_strangers_sale_is_unknown_and_another_id_buys() {
 async fn a_buyer_who_stops_waiting_does_not_stop_the_purchase() {
     let farmers = Farmers::open().await;
     farmers.tell(json!({"delay_ms": 200, "zeros": 0})).await;
-    let house = House::open(farmers.config()).await;
+    let environment = Embedded::open(farmers.config()).await;
     let purchase = PurchaseId::new();
-    let asked = timeout(Duration::from_millis(20), house.buy(purchase, Ingredient::Rice)).await;
-    assert!(asked.is_err(), "the plaza is slow");
+    let asked =
+        timeout(Duration::from_millis(20), environment.buy(purchase, Ingredient::Rice)).await;
+    assert!(asked.is_err(), "the simulated market is slow");
     let saved = async {
-        while house.status().await.open > 0 || house.receipts().await.is_empty() {
+        while environment.status().await.open > 0 || environment.receipts().await.is_empty() {
             tokio::task::yield_now().await;
         }
     };
     timeout(WAIT_MAX, saved).await.unwrap();
-    assert_eq!(house.receipt().await.0, "done");
+    assert_eq!(environment.receipt().await.0, "done");
 }
 
 #[tokio::test]
@@ -93,12 +94,13 @@ async fn closing_lets_a_call_end_but_does_not_wait_for_long() {
     })
     .await;
     let patient = Config { call_max: Duration::from_secs(60), ..stranger.config() };
-    let house = House::open(patient).await;
+    let environment = Embedded::open(patient).await;
     let purchase = PurchaseId::new();
     tokio::select! {
-        _ = house.buy(purchase, Ingredient::Rice) => panic!("the stranger says nothing"),
+        _ = environment.buy(purchase, Ingredient::Rice) => panic!("the stranger says nothing"),
         () = stranger.called(1) => {}
     }
-    let house = timeout(Duration::from_secs(10), house.reopen(stranger.config())).await.unwrap();
-    assert_eq!(house.buy(purchase, Ingredient::Rice).await.unwrap(), Told::Unknown);
+    let environment =
+        timeout(Duration::from_secs(10), environment.reopen(stranger.config())).await.unwrap();
+    assert_eq!(environment.buy(purchase, Ingredient::Rice).await.unwrap(), Told::Unknown);
 }

@@ -1,21 +1,21 @@
 //! The market alone, over HTTP/2.
 
-use chassis::token::ServiceToken;
 use contracts::{
     PurchaseId,
     market::{BuyRequest, market_client::MarketClient},
 };
 use serde_json::json;
+use service::token::ServiceToken;
 use tonic::{Code, Request, transport::Endpoint};
 
-use crate::parts::{Farmers, House, Told, told};
+use crate::parts::{Embedded, Farmers, Told, told};
 
 #[tokio::test]
 async fn it_sells_over_the_network_as_in_process() {
     let farmers = Farmers::open().await;
     farmers.tell(json!({"zeros": 0, "quantity_min": 2, "quantity_max": 2})).await;
-    let house = House::open(farmers.config()).await;
-    let address = house.market.serve_grpc(([127, 0, 0, 1], 0).into(), None).await.unwrap();
+    let environment = Embedded::open(farmers.config()).await;
+    let address = environment.market.serve_grpc(([127, 0, 0, 1], 0).into(), None).await.unwrap();
     let channel = Endpoint::new(format!("http://{address}")).unwrap().connect().await.unwrap();
     let mut client = MarketClient::new(channel);
 
@@ -28,17 +28,17 @@ async fn it_sells_over_the_network_as_in_process() {
     assert_eq!(client.buy(nonsense).await.unwrap_err().code(), Code::InvalidArgument);
     let large = BuyRequest { purchase: "x".repeat(100_000), ingredient: "lemon".into() };
     assert_eq!(client.buy(large).await.unwrap_err().code(), Code::OutOfRange);
-    house.floor.close().await;
+    environment.context.close().await;
 }
 
 #[tokio::test]
 async fn where_there_is_a_token_only_who_shows_it_buys() {
     let farmers = Farmers::open().await;
     farmers.tell(json!({"zeros": 0, "quantity_min": 2, "quantity_max": 2})).await;
-    let house = House::open(farmers.config()).await;
+    let environment = Embedded::open(farmers.config()).await;
     let token = ServiceToken::parse("a-token-for-tests").unwrap();
     let anywhere = ([127, 0, 0, 1], 0).into();
-    let address = house.market.serve_grpc(anywhere, Some(token)).await.unwrap();
+    let address = environment.market.serve_grpc(anywhere, Some(token)).await.unwrap();
     let channel = Endpoint::new(format!("http://{address}")).unwrap().connect().await.unwrap();
     let mut client = MarketClient::new(channel);
     let mut buy = async |shown: Option<&'static str>| {
@@ -52,5 +52,5 @@ async fn where_there_is_a_token_only_who_shows_it_buys() {
     assert_eq!(buy(None).await.unwrap_err().code(), Code::Unauthenticated);
     assert_eq!(buy(Some("a-token-for-testS")).await.unwrap_err().code(), Code::Unauthenticated);
     assert_eq!(buy(Some("a-token-for-tests")).await.unwrap(), Told::Sold(2));
-    house.floor.close().await;
+    environment.context.close().await;
 }

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tonic::Code;
 
-use crate::parts::{House, Stranger, Told, answer};
+use crate::parts::{Embedded, Stranger, Told, answer};
 
 /// What may be a sale, and is no answer.
 fn nonsense() -> Vec<(&'static str, Vec<u8>)> {
@@ -42,12 +42,12 @@ fn nonsense() -> Vec<(&'static str, Vec<u8>)> {
 async fn nonsense_from_a_stranger_is_unknown_and_counts_nothing() {
     for (name, bytes) in nonsense() {
         let stranger = Stranger::saying(bytes).await;
-        let house = House::open(stranger.config()).await;
+        let environment = Embedded::open(stranger.config()).await;
         let purchase = PurchaseId::new();
-        let told = house.buy(purchase, Ingredient::Lemon).await.unwrap();
+        let told = environment.buy(purchase, Ingredient::Lemon).await.unwrap();
         assert_eq!(told, Told::Unknown, "{name}");
-        assert_eq!(house.receipt().await, ("unknown".to_owned(), 0), "{name}");
-        assert_eq!(house.buy(purchase, Ingredient::Lemon).await.unwrap(), Told::Unknown);
+        assert_eq!(environment.receipt().await, ("unknown".to_owned(), 0), "{name}");
+        assert_eq!(environment.buy(purchase, Ingredient::Lemon).await.unwrap(), Told::Unknown);
         assert_eq!(stranger.calls(), 1, "{name}");
     }
 }
@@ -64,9 +64,9 @@ async fn nonsense_from_one_who_can_be_asked_again_is_asked_again_by_the_same_key
             }
         })
         .await;
-        let house = House::open(Config { asks_again: true, ..stranger.config() }).await;
+        let environment = Embedded::open(Config { asks_again: true, ..stranger.config() }).await;
         let purchase = PurchaseId::new();
-        let told = house.buy(purchase, Ingredient::Lemon).await.unwrap();
+        let told = environment.buy(purchase, Ingredient::Lemon).await.unwrap();
         assert_eq!(told, Told::Sold(3), "{name}");
         assert_eq!(stranger.keys(), vec![purchase.to_string(); 2], "{name}");
     }
@@ -75,12 +75,12 @@ async fn nonsense_from_one_who_can_be_asked_again_is_asked_again_by_the_same_key
 #[tokio::test]
 async fn one_who_only_talks_nonsense_is_given_up_for_now() {
     let stranger = Stranger::saying(answer("200 OK", "the password is tomato")).await;
-    let house = House::open(Config { asks_again: true, ..stranger.config() }).await;
-    let status = house.buy(PurchaseId::new(), Ingredient::Lemon).await.unwrap_err();
+    let environment = Embedded::open(Config { asks_again: true, ..stranger.config() }).await;
+    let status = environment.buy(PurchaseId::new(), Ingredient::Lemon).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert_eq!(status.message(), "the farmers' market is away: its answer can't be read");
     assert_eq!(stranger.calls(), 3);
-    assert_eq!(house.receipt().await, ("open".to_owned(), 0));
+    assert_eq!(environment.receipt().await, ("open".to_owned(), 0));
 }
 
 #[tokio::test]
@@ -93,9 +93,9 @@ async fn a_drip_feed_ends_at_the_deadline() {
         }
     })
     .await;
-    let house = House::open(stranger.config()).await;
+    let environment = Embedded::open(stranger.config()).await;
     let started = Instant::now();
-    let told = house.buy(PurchaseId::new(), Ingredient::Lemon).await.unwrap();
+    let told = environment.buy(PurchaseId::new(), Ingredient::Lemon).await.unwrap();
     assert_eq!(told, Told::Unknown);
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
@@ -117,9 +117,9 @@ async fn of_an_endless_answer_little_is_read() {
     })
     .await;
     let patient = Config { call_max: Duration::from_secs(30), ..stranger.config() };
-    let house = House::open(patient).await;
+    let environment = Embedded::open(patient).await;
     let started = Instant::now();
-    let told = house.buy(PurchaseId::new(), Ingredient::Lemon).await.unwrap();
+    let told = environment.buy(PurchaseId::new(), Ingredient::Lemon).await.unwrap();
     assert_eq!(told, Told::Unknown);
     assert!(started.elapsed() < Duration::from_secs(5), "{ANSWER_BYTES_MAX} bytes are read soon");
 }
@@ -130,8 +130,8 @@ async fn a_redirect_is_not_followed() {
     let to = trap.config().market_url;
     let head = format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n");
     let stranger = Stranger::saying(head.into_bytes()).await;
-    let house = House::open(stranger.config()).await;
-    let told = house.buy(PurchaseId::new(), Ingredient::Lemon).await.unwrap();
+    let environment = Embedded::open(stranger.config()).await;
+    let told = environment.buy(PurchaseId::new(), Ingredient::Lemon).await.unwrap();
     assert_eq!(told, Told::Unknown);
     assert_eq!((stranger.calls(), trap.calls()), (1, 0));
 }
@@ -147,12 +147,12 @@ async fn a_refusal_is_no_sale_and_may_be_asked_for_again_later() {
         stream.shutdown().await
     })
     .await;
-    let house = House::open(stranger.config()).await;
+    let environment = Embedded::open(stranger.config()).await;
     let purchase = PurchaseId::new();
-    let status = house.buy(purchase, Ingredient::Lemon).await.unwrap_err();
+    let status = environment.buy(purchase, Ingredient::Lemon).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert_eq!(status.message(), "the farmers' market refuses the purchase: it answers 403");
     assert_eq!(stranger.calls(), 1);
-    assert_eq!(house.receipt().await, ("open".to_owned(), 0));
-    assert_eq!(house.buy(purchase, Ingredient::Lemon).await.unwrap(), Told::Sold(2));
+    assert_eq!(environment.receipt().await, ("open".to_owned(), 0));
+    assert_eq!(environment.buy(purchase, Ingredient::Lemon).await.unwrap(), Told::Sold(2));
 }

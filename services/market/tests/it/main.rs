@@ -6,7 +6,7 @@ mod crashes;
 mod duplicates;
 mod grpc;
 mod hostile;
+mod market_sim_trouble;
 mod parts;
-mod plaza_trouble;
 mod sales;
 mod statements;

@@ -12,18 +12,11 @@ use std::{
 };
 
 use axum::body::Body;
-use chassis::{
-    Clock,
-    bus::Bus,
-    database::{Durability, Location},
-    http::Limits,
-    service::Floor,
-};
 use contracts::{
     Ingredient, PurchaseId,
     api::{
         audit::{Facts, PurchaseFact},
-        plaza::{ChangePlaza, Plaza as PlazaAnswer},
+        market_sim::{ChangeMarketSim, MarketSim as MarketSimAnswer},
         service::ServiceStatus,
     },
     market::{
@@ -33,9 +26,11 @@ use contracts::{
 };
 use http_body_util::BodyExt as _;
 use market::{Config, Market};
-use plaza::Plaza;
+use market_sim::MarketSim;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use service::{ServiceContext, http::Limits};
+use store::{Clock, Durability, Location};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -48,9 +43,9 @@ use tower::ServiceExt as _;
 /// How long a test waits for a state.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
 
-pub(crate) fn floor_in(folder: &Path) -> Floor {
+pub(crate) fn context_in(folder: &Path) -> ServiceContext {
     let location = Location::Folder { folder: folder.to_owned(), durability: Durability::Process };
-    Floor::new(location, Bus::in_process(), Clock::System)
+    ServiceContext::new(location, events::in_process(), Clock::System)
 }
 
 pub(crate) fn url_of(address: SocketAddr) -> reqwest::Url {
@@ -65,26 +60,26 @@ pub(crate) enum Told {
 }
 
 /// A market of one test's own.
-pub(crate) struct House {
-    pub(crate) floor: Floor,
+pub(crate) struct Embedded {
+    pub(crate) context: ServiceContext,
     pub(crate) market: Market,
     folder: TempDir,
 }
 
-impl House {
+impl Embedded {
     pub(crate) async fn open(config: Config) -> Self {
         Self::open_in(tempfile::tempdir().unwrap(), config).await
     }
 
     async fn open_in(folder: TempDir, config: Config) -> Self {
-        let floor = floor_in(folder.path());
-        let market = Market::open(&floor, config).await.unwrap();
-        Self { floor, market, folder }
+        let context = context_in(folder.path());
+        let market = Market::open(&context, config).await.unwrap();
+        Self { context, market, folder }
     }
 
     /// Closes it, and opens it again with the same data.
     pub(crate) async fn reopen(self, config: Config) -> Self {
-        self.floor.close().await;
+        self.context.close().await;
         Self::open_in(self.folder, config).await
     }
 
@@ -98,7 +93,7 @@ impl House {
         Self::open_in(folder, config).await
     }
 
-    /// Buys in process, as the inventory does in the house.
+    /// Buys in process, as the inventory does in the environment.
     pub(crate) async fn buy(&self, id: PurchaseId, what: Ingredient) -> Result<Told, Status> {
         self.ask(&id.to_string(), what.name()).await
     }
@@ -154,9 +149,9 @@ pub(crate) fn told(response: BuyResponse) -> Told {
     }
 }
 
-/// A real plaza that listens, told to answer at once.
+/// A real simulated market that listens, told to answer at once.
 pub(crate) struct Farmers {
-    floor: Floor,
+    context: ServiceContext,
     router: axum::Router,
     address: SocketAddr,
     _folder: TempDir,
@@ -165,41 +160,41 @@ pub(crate) struct Farmers {
 impl Farmers {
     pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let floor = floor_in(folder.path());
-        let plaza = Plaza::open(&floor, plaza::Config::default()).await.unwrap();
-        let router = plaza.router();
+        let context = context_in(folder.path());
+        let market_sim = MarketSim::open(&context, market_sim::Config::default()).await.unwrap();
+        let router = market_sim.router();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        floor.serve(listener, "plaza", router.clone(), Limits::default());
-        let farmers = Self { floor, router, address, _folder: folder };
+        context.serve(listener, "market-sim", router.clone(), Limits::default());
+        let farmers = Self { context, router, address, _folder: folder };
         farmers.tell(json!({"delay_ms": 0})).await;
         farmers
     }
 
-    /// Returns how to reach it, as a plaza.
+    /// Returns how to reach it, as a simulated market.
     pub(crate) fn config(&self) -> Config {
-        Config::of_plaza(url_of(self.address))
+        Config::of_market_sim(url_of(self.address))
     }
 
     /// Tells it what to be.
     pub(crate) async fn tell(&self, change: Value) {
-        let _: ChangePlaza = serde_json::from_value(change.clone()).unwrap();
-        let request = http::Request::put("/v1/plaza").body(Body::from(change.to_string()));
+        let _: ChangeMarketSim = serde_json::from_value(change.clone()).unwrap();
+        let request = http::Request::put("/v1/market").body(Body::from(change.to_string()));
         let response = self.router.clone().oneshot(request.unwrap()).await.unwrap();
         assert!(response.status().is_success());
     }
 
     /// Returns how many sales it made, and how much of all it sold.
     pub(crate) async fn sold(&self) -> (i64, i64) {
-        let request = http::Request::get("/v1/plaza").body(Body::empty()).unwrap();
+        let request = http::Request::get("/v1/market").body(Body::empty()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        let plaza: PlazaAnswer = serde_json::from_slice(&body).unwrap();
-        (plaza.sales, plaza.sold.values().sum())
+        let market_sim: MarketSimAnswer = serde_json::from_slice(&body).unwrap();
+        (market_sim.sales, market_sim.sold.values().sum())
     }
 
     pub(crate) async fn close(&self) {
-        self.floor.close().await;
+        self.context.close().await;
     }
 }
 

@@ -5,23 +5,23 @@ use market::{Config, Market, OpenError};
 use serde_json::json;
 use tonic::Code;
 
-use crate::parts::{Farmers, House, Told, floor_in};
+use crate::parts::{Embedded, Farmers, Told, context_in};
 
 #[tokio::test]
 async fn what_the_farmers_sell_is_saved_and_told() {
     let farmers = Farmers::open().await;
     farmers.tell(json!({"zeros": 0, "quantity_min": 4, "quantity_max": 4})).await;
-    let house = House::open(farmers.config()).await;
+    let environment = Embedded::open(farmers.config()).await;
     let purchase = PurchaseId::new();
 
-    assert_eq!(house.buy(purchase, Ingredient::Lemon).await.unwrap(), Told::Sold(4));
+    assert_eq!(environment.buy(purchase, Ingredient::Lemon).await.unwrap(), Told::Sold(4));
 
-    let receipts = house.receipts().await;
+    let receipts = environment.receipts().await;
     assert_eq!(receipts.len(), 1);
     assert_eq!(receipts[0].purchase, purchase);
     assert_eq!(receipts[0].ingredient, Ingredient::Lemon);
-    assert_eq!(house.receipt().await, ("done".to_owned(), 4));
-    assert_eq!(house.status().await.open, 0);
+    assert_eq!(environment.receipt().await, ("done".to_owned(), 4));
+    assert_eq!(environment.status().await.open, 0);
     assert_eq!(farmers.sold().await, (1, 4));
 }
 
@@ -29,29 +29,29 @@ async fn what_the_farmers_sell_is_saved_and_told() {
 async fn nothing_now_is_an_answer_too() {
     let farmers = Farmers::open().await;
     farmers.tell(json!({"zeros": 1})).await;
-    let house = House::open(farmers.config()).await;
-    assert_eq!(house.buy(PurchaseId::new(), Ingredient::Rice).await.unwrap(), Told::Sold(0));
-    assert_eq!(house.receipt().await, ("done".to_owned(), 0));
+    let environment = Embedded::open(farmers.config()).await;
+    assert_eq!(environment.buy(PurchaseId::new(), Ingredient::Rice).await.unwrap(), Told::Sold(0));
+    assert_eq!(environment.receipt().await, ("done".to_owned(), 0));
 }
 
 #[tokio::test]
 async fn a_purchase_asked_for_again_is_answered_alike_and_not_made_again() {
     let farmers = Farmers::open().await;
-    let house = House::open(farmers.config()).await;
+    let environment = Embedded::open(farmers.config()).await;
     let purchase = PurchaseId::new();
-    let first = house.buy(purchase, Ingredient::Meat).await.unwrap();
+    let first = environment.buy(purchase, Ingredient::Meat).await.unwrap();
     farmers.close().await;
     for _ in 0..3 {
-        assert_eq!(house.buy(purchase, Ingredient::Meat).await.unwrap(), first);
+        assert_eq!(environment.buy(purchase, Ingredient::Meat).await.unwrap(), first);
     }
-    let house = house.reopen(farmers.config()).await;
-    assert_eq!(house.buy(purchase, Ingredient::Meat).await.unwrap(), first);
+    let environment = environment.reopen(farmers.config()).await;
+    assert_eq!(environment.buy(purchase, Ingredient::Meat).await.unwrap(), first);
 }
 
 #[tokio::test]
 async fn nonsense_is_refused_before_anything_is_saved() {
     let farmers = Farmers::open().await;
-    let house = House::open(farmers.config()).await;
+    let environment = Embedded::open(farmers.config()).await;
     let id = PurchaseId::new().to_string();
     for (purchase, ingredient, word) in [
         ("", "lemon", "purchase"),
@@ -60,20 +60,20 @@ async fn nonsense_is_refused_before_anything_is_saved() {
         (&id, "truffle", "ingredient"),
         (&id, "lemon&ingredient=rice", "ingredient"),
     ] {
-        let status = house.ask(purchase, ingredient).await.unwrap_err();
+        let status = environment.ask(purchase, ingredient).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{status}");
         assert!(status.message().starts_with(word), "{status}");
     }
-    assert_eq!(house.receipts().await, []);
+    assert_eq!(environment.receipts().await, []);
 }
 
 #[tokio::test]
 async fn a_purchase_is_of_one_ingredient() {
     let farmers = Farmers::open().await;
-    let house = House::open(farmers.config()).await;
+    let environment = Embedded::open(farmers.config()).await;
     let purchase = PurchaseId::new();
-    house.buy(purchase, Ingredient::Meat).await.unwrap();
-    let status = house.buy(purchase, Ingredient::Rice).await.unwrap_err();
+    environment.buy(purchase, Ingredient::Meat).await.unwrap();
+    let status = environment.buy(purchase, Ingredient::Rice).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().contains("meat"), "{status}");
     assert_eq!(farmers.sold().await.0, 1);
@@ -84,7 +84,7 @@ async fn a_url_that_can_not_be_called_keeps_the_market_closed() {
     for url in ["ftp://market.example", "mailto:farmer@market.example"] {
         let folder = tempfile::tempdir().unwrap();
         let config = Config::new(url.parse().unwrap());
-        let opened = Market::open(&floor_in(folder.path()), config).await;
+        let opened = Market::open(&context_in(folder.path()), config).await;
         assert!(matches!(opened, Err(OpenError::Url { .. })), "{opened:?}");
     }
 }

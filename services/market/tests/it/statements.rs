@@ -1,39 +1,34 @@
 //! Every statement, on both engines; and a purchase on PostgreSQL.
 
-use chassis::{
-    Clock,
-    bus::Bus,
-    database::{Durability, Location, Migrations},
-    service::Floor,
-    testing,
-};
 use contracts::{
     PurchaseId,
     market::{BuyRequest, market_client::MarketClient, market_server::MarketServer},
 };
 use market::{MANY, Market, STATEMENTS};
 use serde_json::json;
+use service::ServiceContext;
+use store::{Clock, Durability, Location, Migrations};
 
-use crate::parts::{Farmers, Told, floor_in, told};
+use crate::parts::{Farmers, Told, context_in, told};
 
 #[tokio::test]
 async fn sqlite_understands_every_statement() {
     let farmers = Farmers::open().await;
     let folder = tempfile::tempdir().unwrap();
-    let floor = floor_in(folder.path());
-    Market::open(&floor, farmers.config()).await.unwrap();
+    let context = context_in(folder.path());
+    Market::open(&context, farmers.config()).await.unwrap();
     let folder = folder.path().to_owned();
     prepare_all(Location::Folder { folder, durability: Durability::Process }).await;
-    floor.close().await;
+    context.close().await;
 }
 
 #[tokio::test]
 async fn postgresql_understands_every_statement_and_buys() {
-    let Some(database) = testing::postgres() else { return };
+    let Some(database) = test_support::postgres() else { return };
     let farmers = Farmers::open().await;
     farmers.tell(json!({"zeros": 0, "quantity_min": 3, "quantity_max": 3, "errors": 0.3})).await;
-    let floor = Floor::new(database.location(), Bus::in_process(), Clock::System);
-    let market = Market::open(&floor, farmers.config()).await.unwrap();
+    let context = ServiceContext::new(database.location(), events::in_process(), Clock::System);
+    let market = Market::open(&context, farmers.config()).await.unwrap();
     prepare_all(database.location()).await;
 
     let mut client = MarketClient::new(MarketServer::new(market));
@@ -49,18 +44,18 @@ async fn postgresql_understands_every_statement_and_buys() {
         }
     }
     assert_eq!(farmers.sold().await, (10, 30));
-    floor.close().await;
+    context.close().await;
 }
 
 /// Prepares every statement in a database that a market has opened before.
 async fn prepare_all(location: Location) {
-    let floor = Floor::new(location, Bus::in_process(), Clock::System);
+    let context = ServiceContext::new(location, events::in_process(), Clock::System);
     let none = Migrations { owner: "market_statements", steps: &[] };
-    let service = floor.open("market", none).await.unwrap();
+    let service = context.open("market", none).await.unwrap();
     let prepared = service.database().write(|tx| {
         STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql))?;
         tx.prepare_all(&MANY)
     });
     prepared.await.unwrap();
-    floor.close().await;
+    context.close().await;
 }

@@ -1,7 +1,8 @@
 //! Guests who want their order no longer.
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::{OrderId, events::CancellationRequested};
+use events::Announce as _;
 
 use crate::{
     domain::{Order, TooLate},

@@ -1,6 +1,6 @@
 //! The kitchen has another menu.
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::events::MenuChanged;
 
 use crate::store;

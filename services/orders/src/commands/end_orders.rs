@@ -1,6 +1,6 @@
 //! What the kitchen did to orders.
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::{
     OrderId,
     events::{
@@ -8,6 +8,7 @@ use contracts::{
         OrderCancelled, OrderDelivered, OrderRejected,
     },
 };
+use events::Announce as _;
 
 use crate::{domain::Order, store};
 

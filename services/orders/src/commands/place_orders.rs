@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::events::OrderPlaced;
+use events::Announce as _;
 
 use crate::{
     domain::{Menu, Order, Refusal},
@@ -35,7 +36,7 @@ pub(crate) enum Placement {
 /// Places the orders of each request and announces them, all of a request or none. A repeat changes nothing.
 ///
 /// # Errors
-/// [`StoreError`] if the database failed; nothing is saved then. What the house refuses is an answer, not an error.
+/// [`StoreError`] if the database failed; nothing is saved then. What the environment refuses is an answer, not an error.
 pub(crate) fn place_orders(
     tx: &mut Tx,
     requests: &[PlaceRequest],

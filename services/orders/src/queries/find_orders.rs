@@ -1,6 +1,6 @@
 //! Where certain orders are.
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::{OrderId, api};
 
 use crate::store;

@@ -1,6 +1,6 @@
 //! All orders, page by page.
 
-use chassis::database::{StoreError, Tx};
+use ::store::{StoreError, Tx};
 use contracts::api::orders::{ListOrders, OrderPage};
 
 use crate::store;

@@ -7,32 +7,28 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use chassis::{
-    Clock,
-    bus::Bus,
-    database::{Database, Durability, Location, Migrations},
-    outbox,
-    service::Floor,
-    testing::{TestDatabase, postgres},
-};
 use contracts::{
     OrderId,
     events::{Event, MenuChanged},
 };
+use events::{Announce as _, outbox};
 use http_body_util::BodyExt as _;
 use orders::Orders;
 use serde_json::{Value, json};
+use service::ServiceContext;
+use store::{Clock, Database, Durability, Location, Migrations};
 use tempfile::TempDir;
+use test_support::{TestDatabase, postgres};
 use tower::ServiceExt as _;
 
 pub(crate) struct Door {
     pub(crate) router: Router,
     pub(crate) kitchen: Database,
-    floor: Floor,
-    _ground: Ground,
+    context: ServiceContext,
+    _ground: TestStore,
 }
 
-enum Ground {
+enum TestStore {
     Sqlite(TempDir),
     Postgres(TestDatabase),
 }
@@ -40,31 +36,31 @@ enum Ground {
 impl Door {
     /// Opens the service on each engine that is there; the menu has pizza and salad.
     pub(crate) async fn open_all() -> Vec<Self> {
-        let mut doors = vec![Self::open(Ground::Sqlite(tempfile::tempdir().unwrap())).await];
+        let mut doors = vec![Self::open(TestStore::Sqlite(tempfile::tempdir().unwrap())).await];
         if let Some(database) = postgres() {
-            doors.push(Self::open(Ground::Postgres(database)).await);
+            doors.push(Self::open(TestStore::Postgres(database)).await);
         }
         doors
     }
 
-    async fn open(ground: Ground) -> Self {
+    async fn open(ground: TestStore) -> Self {
         let location = match &ground {
-            Ground::Sqlite(folder) => Location::Folder {
+            TestStore::Sqlite(folder) => Location::Folder {
                 folder: folder.path().to_owned(),
                 durability: Durability::Process,
             },
-            Ground::Postgres(database) => database.location(),
+            TestStore::Postgres(database) => database.location(),
         };
-        let floor = Floor::new(location, Bus::in_process(), Clock::System);
-        let router = Orders::open(&floor).await.unwrap().router();
+        let context = ServiceContext::new(location, events::in_process(), Clock::System);
+        let router = Orders::open(&context).await.unwrap().router();
         let kitchen =
-            floor.open("kitchen", Migrations { owner: "kitchen", steps: &[] }).await.unwrap();
+            context.open("kitchen", Migrations { owner: "kitchen", steps: &[] }).await.unwrap();
         // An event is published when every reader has it; these read what the kitchen tells, too.
         for reader in ["board", "inventory"] {
             let nothing = Migrations { owner: "twin", steps: &[] };
-            floor.open(reader, nothing).await.unwrap().consume(|_, _, _| Ok(()));
+            context.open(reader, nothing).await.unwrap().consume(|_, _, _| Ok(()));
         }
-        let door = Self { router, kitchen: kitchen.database().clone(), floor, _ground: ground };
+        let door = Self { router, kitchen: kitchen.database().clone(), context, _ground: ground };
         door.tell(MenuChanged { version: 1, dishes: vec!["pizza".into(), "salad".into()] }).await;
         door.until("the menu is known", async || {
             door.ask("POST", "/v1/orders", &[], json!({"dish": "pizza"})).await.0
@@ -75,9 +71,9 @@ impl Door {
     }
 
     /// Returns what the engine objects to in the service's statements.
-    pub(crate) async fn prepare_statements(&self) -> Result<(), chassis::database::StoreError> {
+    pub(crate) async fn prepare_statements(&self) -> Result<(), store::StoreError> {
         let twin =
-            self.floor.open("orders", Migrations { owner: "twin", steps: &[] }).await.unwrap();
+            self.context.open("orders", Migrations { owner: "twin", steps: &[] }).await.unwrap();
         twin.database()
             .read(|tx| {
                 orders::STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql))?;
@@ -87,7 +83,7 @@ impl Door {
     }
 
     pub(crate) async fn close(self) {
-        self.floor.close().await;
+        self.context.close().await;
     }
 
     /// Lets the kitchen tell something.

@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
-mod alone;
 mod cancelling;
 mod delivering;
 mod door;
 mod listing;
 mod placing;
+mod standalone;

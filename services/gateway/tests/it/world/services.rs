@@ -90,7 +90,7 @@ fn tells(world: &Shared, service: &'static str) -> Router {
     match service {
         "orders" => {
             let shared = Arc::clone(world);
-            let states = async move |chassis::http::Json(asked): chassis::http::Json<AskStates>| {
+            let states = async move |service::http::Json(asked): service::http::Json<AskStates>| {
                 let world = lock(&shared);
                 let known = world.orders.iter().filter(|fact| asked.ids.contains(&fact.order));
                 let order = |fact: &OrderFact| Order {
@@ -138,7 +138,7 @@ fn tells(world: &Shared, service: &'static str) -> Router {
             "/internal/facts/receipts",
             facts!(|world: &World| world.receipts.clone(), purchase),
         ),
-        "plaza" => router
+        "market-sim" => router
             .route("/internal/facts/sales", facts!(|world: &World| world.sales.clone(), purchase)),
         _ => router.route(
             "/internal/facts/counters",

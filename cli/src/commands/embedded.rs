@@ -1,0 +1,199 @@
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::fs::OpenOptionsExt,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use ::embedded::{Embedded, EmbeddedConfig};
+use clap::Args;
+use contracts::Timestamp;
+
+use crate::{
+    background::{self, FirstWord},
+    config::{Durability, PORT_DEFAULT, Settings},
+    error::{CliError, Result},
+    runtimes::{Program, embedded},
+    signals::Signals,
+    state::{Environment, HouseRecord, write_json},
+};
+
+/// How long a look at the lock, or the last house's end, may keep a new one waiting.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How many ports after the default one are tried.
+const PORTS_TRIED_MAX: u16 = 100;
+
+/// Be the house itself, in the background, as the environment's settings say
+#[derive(Debug, Args)]
+pub(crate) struct EmbeddedArgs {
+    /// End when the command ends that started it
+    #[arg(long)]
+    attached: bool,
+}
+
+pub(crate) fn run(args: &EmbeddedArgs, environment: &Environment) -> Result<()> {
+    leave_the_terminal(args);
+    service::http::raise_open_files_max();
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::io(|| "begin to work".into()))
+        .and_then(|runtime| {
+            let result = runtime.block_on(be_the_house(environment));
+            // What was closed is at rest; what still blocks must not hold up the end.
+            runtime.shutdown_background();
+            result
+        });
+    match result {
+        // A goodbye that was asked for.
+        Err(CliError::Interrupted | CliError::Terminated) => Ok(()),
+        Err(error) => {
+            // Whoever started it may be gone, or has heard the first word already; then the log says it.
+            let _unheard = background::say(&FirstWord::of_error(&error));
+            Err(error)
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Leaves the session of whoever started it, so that no Ctrl-C of theirs and no hang-up ends it.
+fn leave_the_terminal(args: &EmbeddedArgs) {
+    background::leave_the_terminal();
+    #[cfg(target_os = "linux")]
+    if args.attached {
+        // Without it, a killed `up --foreground` would leave an orphan.
+        let _unsupported =
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _not_here = args.attached;
+}
+
+async fn be_the_house(environment: &Environment) -> Result<()> {
+    let mut signals = Signals::take_over()?;
+    // Never closed by hand: only the end of the process lets go of it, so that whoever waits for the lock waits for that.
+    std::mem::forget(lock(environment)?);
+    let settings = environment
+        .last_settings()?
+        .ok_or_else(|| CliError::failed("there are no settings to start with"))?;
+    let house = signals.or(open(environment, &settings)).await?;
+    let program = Program::this();
+    let record = HouseRecord {
+        address: house.address(),
+        market_sim_address: house.market_sim_address(),
+        pid: std::process::id(),
+        version: program.version,
+        build: program.build,
+        settings,
+        started_at: Timestamp::now(),
+    };
+    write_json(&environment.house_record(), &record)?;
+    background::note("house", &format!("Opened the house at http://{}", record.address));
+    // Nobody may listen any more; the record says the same.
+    let _unheard = background::say(&FirstWord::Listening);
+    let signal = signals.next().await;
+    background::note("house", &format!("Closing the house: {signal}"));
+    house.close().await;
+    embedded::forget_record(environment)?;
+    background::note("house", "Closed the house");
+    Err(signal)
+}
+
+/// Takes the lock, and writes down who has it.
+fn lock(environment: &Environment) -> Result<File> {
+    let path = environment.house_lock();
+    let broken = |source| CliError::Io { what: format!("lock {}", path.display()), source };
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(broken)?;
+    let since = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if since.elapsed() < LOCK_WAIT_MAX => {
+                sleep(Duration::from_millis(1))
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(CliError::failed("another house runs in this environment"));
+            }
+            Err(TryLockError::Error(source)) => return Err(broken(source)),
+        }
+    }
+    let write = |file: &mut File| {
+        file.set_len(0)?;
+        writeln!(file, "{}", std::process::id())
+    };
+    write(&mut file).map_err(broken)?;
+    Ok(file)
+}
+
+/// Opens the house where its settings say, or on the first free port from the default one.
+async fn open(environment: &Environment, settings: &Settings) -> Result<Embedded> {
+    if let Some(port) = settings.port {
+        return open_at(port, environment, settings).await;
+    }
+    for port in (PORT_DEFAULT..PORT_DEFAULT + PORTS_TRIED_MAX).filter(|port| is_free(*port)) {
+        match open_at(port, environment, settings).await {
+            // Somebody was quicker.
+            Err(CliError::PortTaken { .. }) => {}
+            answer => return answer,
+        }
+    }
+    Err(CliError::PortTaken { port: PORT_DEFAULT, holder: None })
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+async fn open_at(port: u16, environment: &Environment, settings: &Settings) -> Result<Embedded> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Embedded::open(embedded_config(address, environment, settings)?).await.map_err(|error| {
+        match is_address_in_use(&error) {
+            true => CliError::PortTaken { port, holder: None },
+            false => CliError::Other(error.into()),
+        }
+    })
+}
+
+fn is_address_in_use(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::AddrInUse)
+}
+
+fn embedded_config(
+    address: SocketAddr,
+    environment: &Environment,
+    settings: &Settings,
+) -> Result<EmbeddedConfig> {
+    let pepper = environment.key_pepper_file();
+    let mut config = EmbeddedConfig::new(environment.data());
+    config.logs = Some(environment.logs());
+    config.address = address;
+    config.admin_key = environment.admin_key()?;
+    config.key_pepper = fs::read_to_string(&pepper)
+        .map_err(CliError::io(|| format!("read {}", pepper.display())))?
+        .trim()
+        .to_owned();
+    config.durability = match settings.durability {
+        Durability::Process => store::Durability::Process,
+        Durability::Power => store::Durability::Power,
+    };
+    config.cooking_time = settings.cooking_time;
+    config.stoves = settings.stoves.get();
+    config.seed = settings.seed;
+    config.schema_prefix = environment.name().schema_prefix();
+    config.database_url = settings.database_url.as_ref().map(|url| url.reveal().to_owned());
+    config.market_url = settings.market_url.clone();
+    if let Some(filter) = &settings.log_filter {
+        config.log_filter.clone_from(filter);
+    }
+    Ok(config)
+}

@@ -1,8 +1,0 @@
-//! The words of the house, as others have to read them.
-
-#![expect(clippy::unwrap_used, reason = "in a test, what can't be is a failure")]
-
-mod catalogue;
-mod published;
-mod texts;
-mod unreadable;

@@ -1,0 +1,14 @@
+//! Stories of a whole environment: real services, real databases, a real market.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod broker;
+mod cancelling;
+mod crashes;
+mod crowds;
+mod evening;
+mod happy_order;
+mod market;
+mod openings;
+mod order_of_events;
+mod retention;

@@ -1,0 +1,26 @@
+//! The published language of the environment: what services say to each other and to the world. Words only, no logic.
+//!
+//! [`events`] are what happened, for ever in the shape in which they were published; [`api`] is what is asked and
+//! answered at the door; [`services`] are who says it; [`market`] is generated from the market's proto.
+
+pub mod api;
+pub mod events;
+mod id;
+mod ingredient;
+pub mod services;
+mod time;
+
+pub use id::{Id, OrderId, ParseIdError, PurchaseId, kinds};
+pub use ingredient::{Ingredient, QUANTITY_MAX, Quantities, UnknownIngredient};
+pub use time::{ParseTimestampError, Timestamp};
+
+/// The market's gRPC client, server and messages.
+#[expect(
+    missing_docs,
+    clippy::allow_attributes,
+    clippy::missing_errors_doc,
+    reason = "generated; the proto holds the words"
+)]
+pub mod market {
+    tonic::include_proto!("chefcito.market.v1");
+}

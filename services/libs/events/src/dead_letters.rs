@@ -1,0 +1,107 @@
+//! Events that a service could not act on: set aside, so that they hold nobody up, and kept until someone replays or drops
+//! them.
+
+use std::sync::Arc;
+
+use contracts::{api::service::DeadLetter, events::Envelope};
+use store::{Row, StoreError, Tx, params};
+use uuid::Uuid;
+
+use crate::{announce::Announce as _, consumer::Reaction};
+
+const INSERT: &str =
+    "INSERT INTO dead_letters (id, kind, subject, event, error, attempts, failed_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING";
+const LIST: &str = "SELECT id, kind, subject, event, error, attempts, failed_at FROM dead_letters
+     ORDER BY failed_at, id LIMIT ?1";
+const FIND: &str =
+    "SELECT id, kind, subject, event, error, attempts, failed_at FROM dead_letters WHERE id = ?1";
+const COUNT: &str = "SELECT COUNT(*) FROM dead_letters";
+const DELETE: &str = "DELETE FROM dead_letters WHERE id = ?1";
+const FAILED_AGAIN: &str =
+    "UPDATE dead_letters SET attempts = attempts + 1, error = ?2, failed_at = ?3 WHERE id = ?1";
+
+/// How many are listed at the most.
+const LISTED_MAX: i64 = 1_000;
+
+/// Every statement of this file, for the test that prepares them.
+pub const STATEMENTS: [&str; 6] = [INSERT, LIST, FIND, COUNT, DELETE, FAILED_AGAIN];
+
+pub(crate) fn insert(
+    tx: &mut Tx<'_>,
+    event: &Envelope,
+    error: &str,
+    attempts: i64,
+) -> Result<(), StoreError> {
+    let text =
+        serde_json::to_string(event).map_err(|error| StoreError::rejected(error.to_string()))?;
+    let now = tx.now();
+    tx.execute(INSERT, &params![event.id, event.kind, event.subject, text, error, attempts, now])
+        .map(|_| ())
+}
+
+/// Returns the dead letters, the longest there first, 1,000 at the most.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn list(tx: &mut Tx<'_>) -> Result<Vec<DeadLetter>, StoreError> {
+    let service = tx.service();
+    tx.query(LIST, &params![LISTED_MAX], |row| read(service, row))
+}
+
+/// Returns how many there are.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn count(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    Ok(tx.query_one(COUNT, &[], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// Forgets a dead letter; returns whether it was there.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn drop(tx: &mut Tx<'_>, id: Uuid) -> Result<bool, StoreError> {
+    Ok(tx.execute(DELETE, &params![id])? == 1)
+}
+
+/// Acts on a dead letter once more, and forgets it; returns whether it was there.
+///
+/// # Errors
+/// [`StoreError::Rejected`] if it still can't be acted on: it stays. [`StoreError::Engine`] if the database failed.
+pub fn replay(tx: &mut Tx<'_>, react: &Reaction, id: Uuid) -> Result<bool, StoreError> {
+    let service = tx.service();
+    let Some(letter) = tx.query_one(FIND, &params![id], |row| read(service, row))? else {
+        return Ok(false);
+    };
+    let event: Envelope = serde_json::from_str(&letter.event)
+        .map_err(|error| StoreError::rejected(error.to_string()))?;
+    if let Some(trace) = &event.traceparent {
+        tx.follow(event.subject.clone(), trace.clone());
+    }
+    let name = event.name().to_owned();
+    react(tx, &name, &[Arc::new(event)])?;
+    drop(tx, id)
+}
+
+/// Notes that a replay failed.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn failed_again(tx: &mut Tx<'_>, id: Uuid, error: &str) -> Result<(), StoreError> {
+    let now = tx.now();
+    tx.execute(FAILED_AGAIN, &params![id, error, now]).map(|_| ())
+}
+
+fn read(service: &str, row: &Row<'_>) -> Result<DeadLetter, StoreError> {
+    Ok(DeadLetter {
+        service: service.to_owned(),
+        id: row.get(0)?,
+        kind: row.get(1)?,
+        subject: row.get(2)?,
+        event: row.get(3)?,
+        error: row.get(4)?,
+        attempts: row.get(5)?,
+        failed_at: row.get(6)?,
+    })
+}

@@ -1,0 +1,169 @@
+//! Events on their way out.
+//!
+//! An announced event is a row of the outbox, written in the transaction of the change that it tells. After the commit the
+//! writer hands the rows to the `Relay`, which offers them to the bus at once. A bus within the process takes each over
+//! when all readers have committed it, in any order: it is marked in the table `unpublished`. A broker takes them over in
+//! their order, and is known by places: see `position`.
+//! What may not be on its way yet stays in the table and is read when there is room: on the writer's own thread, between
+//! two commits, so that no row is missed and none overtakes another.
+
+use std::sync::Arc;
+
+use contracts::{
+    Timestamp,
+    events::{Envelope, SpecVersion, source_of},
+};
+use serde_json::value::RawValue;
+use store::{Many, Row, StoreError, Tx, params};
+use uuid::Uuid;
+
+use crate::announce::Announced;
+
+mod cursor;
+pub mod position;
+mod relay;
+mod works;
+
+pub use relay::Relay;
+
+/// How many events of one service are on their way at once. At 500 bytes an event this bounds a service to 2 MiB.
+pub const IN_FLIGHT_MAX: usize = 4_096;
+
+const INSERT: &str = "INSERT INTO outbox (id, kind, subject, time, traceparent, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const QUEUE: &str = "INSERT INTO unpublished (seq) VALUES (?1)";
+// The transaction has its number before it has its places: the relay waits for it by that number (see `cursor`).
+const INSERT_ALL: Many = Many {
+    each: INSERT,
+    all: "WITH mine AS MATERIALIZED (SELECT pg_current_xact_id() AS number), told AS (
+         INSERT INTO outbox (id, kind, subject, time, traceparent, data)
+         SELECT event.* FROM mine, UNNEST(
+             $1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::TEXT[]) AS event
+         WHERE mine.number IS NOT NULL
+         RETURNING seq
+     ), queued AS (INSERT INTO unpublished (seq) SELECT seq FROM told WHERE ($7::BIGINT[])[1] = 1)
+     SELECT seq FROM told ORDER BY seq",
+};
+const MARK: Many = Many {
+    each: "DELETE FROM unpublished WHERE seq = ?1",
+    all: "DELETE FROM unpublished WHERE seq = ANY($1::BIGINT[])",
+};
+const UNPUBLISHED: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
+     WHERE seq IN (SELECT seq FROM unpublished WHERE seq > ?1 ORDER BY seq LIMIT ?2) ORDER BY seq";
+const UNPUBLISHED_BEFORE: &str =
+    "SELECT seq FROM unpublished WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
+const BEHIND: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
+     WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+const BEFORE: &str = "SELECT seq FROM outbox WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
+const AT: Many = Many {
+    each: "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox WHERE seq = ?1",
+    all: "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
+         WHERE seq = ANY($1::BIGINT[]) ORDER BY seq",
+};
+const LAST: &str = "SELECT MAX(seq) FROM outbox";
+const OF_SUBJECT: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
+     WHERE subject = ?1 ORDER BY seq LIMIT ?2";
+
+/// Every statement of this file that both engines run, for the test that prepares them.
+pub const STATEMENTS: [&str; 13] = [
+    QUEUE,
+    UNPUBLISHED,
+    UNPUBLISHED_BEFORE,
+    BEHIND,
+    BEFORE,
+    LAST,
+    OF_SUBJECT,
+    position::READ,
+    position::CONTACT,
+    position::MEET,
+    position::ADVANCE,
+    position::UNMARK,
+    position::COUNT_UNPUBLISHED,
+];
+/// Every statement of this file for many rows.
+pub const MANY: [Many; 3] = [INSERT_ALL, MARK, AT];
+
+/// An event that is saved.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its place in its service's outbox.
+    pub seq: i64,
+    /// The event.
+    pub event: Arc<Envelope>,
+}
+
+pub use position::count_unpublished;
+
+/// Writes what a transaction announced, to be marked once it is published or not; returns it with its places.
+pub(crate) fn append(tx: &mut Tx<'_>, is_marked: bool) -> Result<Vec<Stored>, StoreError> {
+    let events = std::mem::take(&mut tx.attached::<Announced>().events);
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let seqs: Vec<i64> = if tx.is_sqlite() {
+        let mut seqs = Vec::with_capacity(events.len());
+        for event in &events {
+            let (trace, data) = (&event.traceparent, event.data.get());
+            tx.execute(
+                INSERT,
+                &params![event.id, event.kind, event.subject, event.time, trace, data],
+            )?;
+            seqs.extend(tx.last_number());
+        }
+        if is_marked {
+            for seq in &seqs {
+                tx.execute(QUEUE, &params![*seq])?;
+            }
+        }
+        seqs
+    } else {
+        let rows = events.iter().map(|event| {
+            let (trace, data) = (&event.traceparent, event.data.get());
+            params![event.id, event.kind, event.subject, event.time, trace, data, is_marked]
+        });
+        tx.query_all(&INSERT_ALL, rows, |row| row.get(0))?
+    };
+    Ok(seqs
+        .into_iter()
+        .zip(events)
+        .map(|(seq, event)| Stored { seq, event: Arc::new(event) })
+        .collect())
+}
+
+fn mark(tx: &mut Tx<'_>, seqs: &[i64]) -> Result<(), StoreError> {
+    tx.execute_all(&MARK, seqs.iter().map(|seq| params![*seq])).map(|_| ())
+}
+
+fn read_stored(service: &str, row: &Row<'_>) -> Result<Stored, StoreError> {
+    let data = RawValue::from_string(row.get(6)?)
+        .map_err(|error| StoreError::rejected(error.to_string()))?;
+    let event = Envelope {
+        specversion: SpecVersion::V1,
+        id: row.get::<Uuid>(1)?,
+        source: source_of(service),
+        kind: row.get(2)?,
+        subject: row.get(3)?,
+        time: row.get::<Timestamp>(4)?,
+        traceparent: row.get(5)?,
+        data,
+    };
+    Ok(Stored { seq: row.get(0)?, event: Arc::new(event) })
+}
+
+/// Returns the place of the last event that was written; 0 if none ever was.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn last(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    Ok(tx.query_one(LAST, &[], |row| row.get::<Option<i64>>(0))?.flatten().unwrap_or(0))
+}
+
+/// Returns the first events about a subject, oldest first, up to `limit`.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn events_of(tx: &mut Tx<'_>, subject: &str, limit: i64) -> Result<Vec<Envelope>, StoreError> {
+    let service = tx.service();
+    tx.query(OF_SUBJECT, &params![subject, limit], |row| {
+        read_stored(service, row).map(|stored| Arc::unwrap_or_clone(stored.event))
+    })
+}

@@ -1,0 +1,113 @@
+//! What is known of the broker, if there is one: which it is, and up to where all readers have acknowledged.
+//!
+//! A broker may forget what it took over. So an event counts as published only when everyone who reads it has
+//! acknowledged it: from the place up to which that is so, the position, everything can be sent again.
+
+use store::{StoreError, Tx, params};
+
+pub(crate) const READ: &str = "SELECT identity, position, handed_over FROM broker";
+pub(crate) const CONTACT: &str =
+    "INSERT INTO broker (one, identity, position, handed_over) SELECT 1, ?1, place, place FROM (
+         SELECT COALESCE((SELECT MIN(seq) - 1 FROM unpublished), (SELECT MAX(seq) FROM outbox), 0) AS place
+     ) AS here WHERE place >= 0 ON CONFLICT (one) DO NOTHING";
+pub(crate) const MEET: &str = "UPDATE broker SET identity = ?1, handed_over = position";
+pub(crate) const ADVANCE: &str = "UPDATE broker SET
+         position = CASE WHEN position < ?2 THEN ?2 ELSE position END,
+         handed_over = CASE WHEN handed_over < ?3 THEN ?3 ELSE handed_over END
+     WHERE identity = ?1";
+pub(crate) const UNMARK: &str = "INSERT INTO unpublished (seq)
+     SELECT seq FROM outbox WHERE seq > (SELECT position FROM broker) ON CONFLICT (seq) DO NOTHING";
+// Behind a reader that is away may be millions: those are not counted one by one.
+pub(crate) const COUNT_UNPUBLISHED: &str =
+    "SELECT CASE WHEN NOT EXISTS (SELECT one FROM broker) THEN (SELECT COUNT(*) FROM unpublished)
+         WHEN (SELECT MAX(seq) FROM outbox) > (SELECT position FROM broker) + 20000
+             THEN (SELECT MAX(seq) FROM outbox) - (SELECT position FROM broker)
+         ELSE (SELECT COUNT(*) FROM outbox WHERE seq > (SELECT position FROM broker)) END";
+// Who changes the outbox is waited for, so that nobody's place is passed over.
+const SETTLE_SQLITE: &str = "SELECT 1";
+const SETTLE_POSTGRES: &str = "LOCK TABLE outbox IN SHARE MODE";
+const FORGET: &str = "DELETE FROM broker";
+// With a broker nothing is marked: places tell what it was given.
+const FORGET_MARKS: &str = "DELETE FROM unpublished";
+
+/// The identity of a broker that was not met yet.
+pub const UNKNOWN: &str = "";
+
+/// The broker, as a service knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Which broker it is, and which of its lives.
+    pub identity: String,
+    /// The place up to which every reader has acknowledged everything.
+    pub position: i64,
+    /// The place up to which it was given everything.
+    pub handed_over: i64,
+}
+
+fn read(tx: &mut Tx<'_>) -> Result<Option<Known>, StoreError> {
+    tx.query_one(READ, &[], |row| {
+        Ok(Known { identity: row.get(0)?, position: row.get(1)?, handed_over: row.get(2)? })
+    })
+}
+
+/// Makes ready for a broker, before it is known which. What was published until now was acknowledged without it.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn expect(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    if read(tx)?.is_none() {
+        let settle = tx.either(SETTLE_SQLITE, SETTLE_POSTGRES);
+        tx.query(settle, &[], |_| Ok(()))?;
+        tx.execute(CONTACT, &params![UNKNOWN])?;
+        tx.execute(FORGET_MARKS, &[])?;
+    }
+    Ok(())
+}
+
+/// Meets a broker. Another than the one before, or one that forgot, was given nothing behind the position. Returns what was
+/// known before, and what is known now.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn meet(tx: &mut Tx<'_>, identity: &str) -> Result<(Known, Known), StoreError> {
+    let nothing = || StoreError::engine("no broker was expected");
+    let before = read(tx)?.ok_or_else(nothing)?;
+    if before.identity != identity {
+        tx.execute(MEET, &params![identity])?;
+    }
+    let now = read(tx)?.ok_or_else(nothing)?;
+    Ok((before, now))
+}
+
+/// Moves the places of this broker forward.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn advance(
+    tx: &mut Tx<'_>,
+    identity: &str,
+    position: i64,
+    handed_over: i64,
+) -> Result<(), StoreError> {
+    tx.execute(ADVANCE, &params![identity, position, handed_over]).map(|_| ())
+}
+
+/// Forgets the broker: there is none any more.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn forget(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    if read(tx)?.is_some() {
+        tx.execute(UNMARK, &[])?;
+        tx.execute(FORGET, &[])?;
+    }
+    Ok(())
+}
+
+/// Returns how many events are not published: not everyone who reads them has acted on them.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn count_unpublished(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    Ok(tx.query_one(COUNT_UNPUBLISHED, &[], |row| row.get(0))?.unwrap_or(0))
+}

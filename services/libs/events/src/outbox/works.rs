@@ -1,0 +1,170 @@
+//! What the relay does in the table, on the writer's own thread.
+
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+};
+
+use store::{Row, StoreError, Tx, Work, params};
+use tracing::warn;
+
+use super::{
+    AT, BEFORE, BEHIND, Stored, UNPUBLISHED, UNPUBLISHED_BEFORE, cursor::Cursor, last, mark,
+    read_stored, relay::Relay,
+};
+
+/// How many places that are not known to be seen are looked through after each commit. While a transaction hangs there may
+/// be many more: those are looked through at the poll.
+const LATE_MAX: i64 = 5_000;
+
+const TRANSACTIONS: &str = "SELECT CAST(CAST(pg_snapshot_xmin(now) AS TEXT) AS BIGINT),
+         CAST(CAST(pg_snapshot_xmax(now) AS TEXT) AS BIGINT)
+     FROM pg_current_snapshot() AS now";
+
+/// Marks events as published.
+pub(super) struct Mark {
+    pub(super) relay: Arc<Relay>,
+    pub(super) seqs: Vec<i64>,
+}
+
+impl Work for Mark {
+    fn gather(&mut self) -> usize {
+        1
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
+        mark(tx, &self.seqs)
+    }
+
+    fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
+        let mut state = self.relay.lock();
+        match outcome {
+            Ok(()) => {
+                for seq in &self.seqs {
+                    state.in_flight.remove(seq);
+                }
+            }
+            Err(error) => {
+                let (service, count) = (self.relay.service(), self.seqs.len());
+                warn!(service, "Could not mark {count} events: {error}");
+                state.taken_over.append(&mut self.seqs);
+            }
+        }
+        drop(state);
+        self.relay.marking.store(false, Ordering::Release);
+        // After a failure the poll tries again: at once would be a busy loop.
+        if !self.seqs.is_empty() {
+            self.relay.changed.notify_one();
+        }
+    }
+}
+
+/// Reads what is only in the table, between two commits.
+pub(super) struct CatchUp {
+    relay: Arc<Relay>,
+    /// Whether it looks for anything that was missed, too.
+    thorough: bool,
+    round: u64,
+    cursor: Cursor,
+    rows: Vec<Stored>,
+    complete: bool,
+}
+
+impl CatchUp {
+    pub(super) fn new(relay: Arc<Relay>, thorough: bool) -> Self {
+        let (round, cursor) = (0, Cursor::default());
+        Self { relay, thorough, round, cursor, rows: Vec::new(), complete: false }
+    }
+
+    /// Returns the places before the last one whose transactions ended later than those of greater places.
+    fn late(&self, tx: &mut Tx<'_>, cursor: Cursor) -> Result<Vec<i64>, StoreError> {
+        let marks = self.relay.marks;
+        let from = if self.thorough && marks { 0 } else { cursor.seen() };
+        if from == cursor.last() {
+            return Ok(Vec::new());
+        }
+        let sql = if marks { UNPUBLISHED_BEFORE } else { BEFORE };
+        let found: Vec<i64> = tx.query(sql, &params![from, cursor.last()], |row| row.get(0))?;
+        let state = self.relay.lock();
+        let offered = if marks { &state.in_flight } else { &state.offered };
+        Ok(found.into_iter().filter(|seq| !offered.contains(seq)).collect())
+    }
+}
+
+impl Work for CatchUp {
+    fn gather(&mut self) -> usize {
+        1
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
+        let room = {
+            let state = self.relay.lock();
+            (self.round, self.cursor) = (state.round, state.cursor);
+            state.room()
+        };
+        let is_alone = tx.is_sqlite();
+        let mut cursor = self.cursor;
+        let looks_through =
+            !is_alone && (self.thorough || cursor.last() - cursor.seen() <= LATE_MAX);
+        let ended = match looks_through && cursor.is_waiting() {
+            true => Some(transactions(tx)?.0),
+            false => None,
+        };
+        if self.relay.marks && cursor == Cursor::default() {
+            cursor.begin_at(first_unseen(tx)?);
+        }
+        let late = if looks_through { self.late(tx, cursor)? } else { Vec::new() };
+        let read = |row: &Row<'_>| read_stored(self.relay.service(), row);
+        let some = late.iter().take(room).map(|seq| params![*seq]);
+        self.rows = tx.query_all(&AT, some, read)?;
+        self.complete = false;
+        if late.len() > room {
+            return Ok(());
+        }
+        let room = room - late.len();
+        let limit = i64::try_from(room).unwrap_or(0);
+        let sql = if self.relay.marks { UNPUBLISHED } else { BEHIND };
+        let mut rows = tx.query(sql, &params![cursor.last(), limit], read)?;
+        let places: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+        if is_alone {
+            cursor.go_on(&places);
+        } else if cursor.read(&places, ended) {
+            cursor.wait_for(transactions(tx)?.1);
+        }
+        self.complete = rows.len() < room;
+        self.rows.append(&mut rows);
+        self.cursor = cursor;
+        Ok(())
+    }
+
+    fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
+        let mut state = self.relay.lock();
+        state.catching_up = false;
+        if outcome.is_err() {
+            return;
+        }
+        if state.round != self.round || state.resting {
+            drop(state);
+            self.relay.changed.notify_one();
+            return;
+        }
+        state.cursor = self.cursor;
+        state.forget_seen();
+        state.behind = !self.complete;
+        self.relay.offer(state, std::mem::take(&mut self.rows));
+    }
+}
+
+/// Returns the place behind which everything unpublished lies.
+fn first_unseen(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    const FIRST: &str = "SELECT MIN(seq) FROM unpublished";
+    let first = tx.query_one(FIRST, &[], |row| row.get::<Option<i64>>(0))?.flatten();
+    first.map_or_else(|| last(tx), |first| Ok(first - 1))
+}
+
+/// Returns below which number all transactions of PostgreSQL have ended, and from which on none has begun.
+fn transactions(tx: &mut Tx<'_>) -> Result<(i64, i64), StoreError> {
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let found = tx.query_one(TRANSACTIONS, &[], read)?;
+    found.ok_or_else(|| StoreError::engine("the database does not know its transactions"))
+}

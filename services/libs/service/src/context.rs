@@ -1,0 +1,355 @@
+//! Puts a service together: its database, relay, consumer, workers, and the routes that every service has.
+
+use std::{
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::Router;
+use contracts::{Timestamp, api::service::ServiceStatus, events::Envelope};
+use events::{
+    Bus, Consumer, MIGRATIONS, Reaction, Relay, dead_letters,
+    outbox::{self, position},
+    retention::{self, RETENTION},
+};
+use store::{Clock, Database, Location, Migrations, OpenError, StoreError, Tx, jittered};
+use tokio::{net::TcpListener, sync::Notify, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+use crate::{
+    http::{self, Limits},
+    metrics::Metrics,
+    startup_retry::StartupRetry,
+};
+
+/// How long the database may take when the service says how it is: whoever asks waits a second.
+const STATUS_WAIT_MAX: Duration = Duration::from_millis(800);
+/// The longest pause of a worker whose work fails.
+const WORKER_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// What the services of one process share.
+#[derive(Clone, Debug)]
+pub struct ServiceContext {
+    /// Where their data is.
+    pub location: Location,
+    /// What carries events between them.
+    pub bus: Arc<dyn Bus>,
+    /// What tells them the time.
+    pub clock: Clock,
+    /// The figures of the process.
+    pub metrics: Metrics,
+    /// How long events are kept.
+    pub retention: Duration,
+    startup_retry: StartupRetry,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    databases: Arc<Mutex<Vec<Database>>>,
+}
+
+impl ServiceContext {
+    /// Makes the context of a process.
+    #[must_use]
+    pub fn new(location: Location, bus: Arc<dyn Bus>, clock: Clock) -> Self {
+        let metrics = Metrics::default();
+        metrics.register(|registry| bus.register(registry));
+        Self {
+            location,
+            bus,
+            clock,
+            metrics,
+            retention: RETENTION,
+            startup_retry: StartupRetry::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            databases: Arc::default(),
+        }
+    }
+
+    /// Says how long events are kept; a week if it is not said.
+    #[must_use]
+    pub const fn with_retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Says whether a database that is away at the start is waited for.
+    pub(crate) fn with_patience(mut self, startup_retry: StartupRetry) -> Self {
+        self.startup_retry = startup_retry;
+        self
+    }
+
+    /// Opens the database of a service, and starts its relay and what removes its old events.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the database can't be opened.
+    pub async fn open(
+        &self,
+        name: &'static str,
+        migrations: Migrations,
+    ) -> Result<Service, OpenError> {
+        let relay = Relay::new(name, Arc::clone(&self.bus));
+        let sets = [MIGRATIONS, migrations];
+        let database = self
+            .startup_retry
+            .wait_for(name, async || {
+                let (clock, hook) = (self.clock.clone(), Arc::clone(&relay) as _);
+                Database::open(name, &self.location, &sets, clock, hook).await
+            })
+            .await?;
+        self.databases.lock().unwrap_or_else(PoisonError::into_inner).push(database.clone());
+        let changes = if self.bus.is_broker() { position::expect } else { position::forget };
+        let changed = self.startup_retry.wait_for(name, async || database.write(changes).await);
+        changed.await.map_err(|source| OpenError::Store { service: name, source })?;
+        Arc::clone(&self.bus).join(&relay, &database, &self.tasks, &self.stop);
+        self.tasks.spawn(relay.run(database.clone(), self.stop.clone()));
+        let service = Service {
+            name,
+            database,
+            context: self.clone(),
+            react: None,
+            open: None,
+            notes: Arc::default(),
+        };
+        let keeper = service.clone();
+        service.work("retention", Arc::default(), retention::LOOK_EVERY, move || {
+            let keeper = keeper.clone();
+            async move { keeper.remove_old_events().await }
+        });
+        Ok(service)
+    }
+
+    /// Serves routes at a listener until the context is closed.
+    pub fn serve(
+        &self,
+        listener: TcpListener,
+        service: &'static str,
+        router: Router,
+        limits: Limits,
+    ) {
+        self.tasks.spawn(http::serve(
+            listener,
+            service,
+            router,
+            limits,
+            self.metrics.clone(),
+            self.stop.clone(),
+        ));
+    }
+
+    /// Returns what is cancelled when the context is closed.
+    #[must_use]
+    pub const fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Runs a task that ends by itself when [`ServiceContext::stop`] is cancelled; closing waits for it.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Stops everything: no new requests and events, what is under way ends, and the databases are closed.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let databases =
+            std::mem::take(&mut *self.databases.lock().unwrap_or_else(PoisonError::into_inner));
+        for database in databases {
+            database.close().await;
+        }
+    }
+}
+
+/// How a worker goes on after it looked for work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// There is more: look again at once.
+    Again,
+    /// There is none until a signal, or the idle time is over.
+    Idle,
+    /// There is none before this moment, unless a signal comes.
+    Until(Timestamp),
+}
+
+/// Counts the work of a service that is not done yet.
+pub type CountOpen = fn(&mut Tx<'_>) -> Result<i64, StoreError>;
+
+/// One service of the process.
+#[derive(Clone)]
+pub struct Service {
+    pub(crate) name: &'static str,
+    pub(crate) database: Database,
+    pub(crate) context: ServiceContext,
+    pub(crate) react: Option<Arc<Reaction>>,
+    open: Option<CountOpen>,
+    notes: Arc<Mutex<Notes>>,
+}
+
+/// What a service says of itself beside its figures.
+#[derive(Clone, Debug, Default)]
+struct Notes {
+    degraded: Option<String>,
+    address: Option<SocketAddr>,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Service").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Returns its name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns its database.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Returns the context that it stands on.
+    #[must_use]
+    pub const fn context(&self) -> &ServiceContext {
+        &self.context
+    }
+
+    /// Does what must be done on the database before the service opens. Where a database that is away at the start is
+    /// waited for, it is tried until it works, so doing it twice must be the same as doing it once.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it was refused, or the database failed and is not waited for.
+    pub async fn prepare<T>(
+        &self,
+        step: impl AsyncFnMut() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.context.startup_retry.wait_for(self.name, step).await
+    }
+
+    /// Says how to count the work of the service that is not done yet, for its status.
+    pub fn count_open(&mut self, count: CountOpen) {
+        self.open = Some(count);
+    }
+
+    /// Says in the status that something outside makes the work slower; `None` when that is over.
+    pub fn set_degraded(&self, why: Option<String>) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).degraded = why;
+    }
+
+    /// Says in the status where the service listens.
+    pub fn set_address(&self, address: SocketAddr) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).address = Some(address);
+    }
+
+    /// Starts to act on the events that the catalogue says this service reads.
+    ///
+    /// `react` is given batches of events of one name that were never acted on before, in order for each subject, in the
+    /// transaction in which that is noted.
+    pub fn consume(
+        &mut self,
+        react: impl Fn(&mut Tx<'_>, &str, &[Arc<Envelope>]) -> Result<(), StoreError>
+        + Send
+        + Sync
+        + 'static,
+    ) {
+        let react: Arc<Reaction> = Arc::new(react);
+        self.react = Some(Arc::clone(&react));
+        let consumer = Consumer::new(self.database.clone(), react);
+        let bus = Arc::clone(&self.context.bus);
+        self.context.tasks.spawn(bus.consume(consumer, self.context.stop.clone()));
+    }
+
+    /// Starts a worker: `run_once` is called in a loop, woken by the signal *and* by the idle time, and finds its work in
+    /// the database. When it fails, it is called again after a growing pause.
+    pub fn work<F>(
+        &self,
+        worker: &'static str,
+        signal: Arc<Notify>,
+        idle: Duration,
+        mut run_once: impl FnMut() -> F + Send + 'static,
+    ) where
+        F: Future<Output = Result<Pace, StoreError>> + Send,
+    {
+        let (name, clock, stop) =
+            (self.name, self.context.clock.clone(), self.context.stop.clone());
+        self.context.tasks.spawn(async move {
+            let mut pause = Duration::from_millis(20);
+            while !stop.is_cancelled() {
+                let wait = match run_once().await {
+                    Ok(pace) => {
+                        pause = Duration::from_millis(20);
+                        match pace {
+                            Pace::Again => continue,
+                            Pace::Idle => idle,
+                            Pace::Until(moment) => moment.since(clock.now()).min(idle),
+                        }
+                    }
+                    Err(StoreError::Closed) => return,
+                    Err(error) => {
+                        warn!(
+                            service = name,
+                            worker, "The worker {worker} failed and tries again: {error}"
+                        );
+                        pause = (pause * 2).min(WORKER_PAUSE_MAX);
+                        jittered(pause)
+                    }
+                };
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = signal.notified() => {}
+                    () = tokio::time::sleep_until(Instant::now() + wait) => {}
+                }
+            }
+        });
+    }
+
+    /// Removes a batch of the events that the service need not keep any more. It does so by itself once a minute.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database failed; nothing is removed then.
+    pub async fn remove_old_events(&self) -> Result<Pace, StoreError> {
+        let ServiceContext { bus, retention, .. } = &self.context;
+        let more = retention::look(&self.database, &**bus, *retention).await?;
+        Ok(if more { Pace::Again } else { Pace::Idle })
+    }
+
+    pub(crate) async fn read_status(&self) -> ServiceStatus {
+        let open = self.open;
+        let figures = self.database.read(move |tx| {
+            let open = open.map_or(Ok(0), |count| count(tx))?;
+            let announced = outbox::last(tx)?;
+            Ok((announced, outbox::count_unpublished(tx)?, dead_letters::count(tx)?, open))
+        });
+        let figures = tokio::time::timeout(STATUS_WAIT_MAX, figures).await.unwrap_or_else(|_| {
+            Err(StoreError::engine(format!("no answer within {} ms", STATUS_WAIT_MAX.as_millis())))
+        });
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut status = ServiceStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            address: notes.address.map(|address| address.to_string()),
+            engine: self.database.engine().to_owned(),
+            queued: i64::try_from(self.database.waiting()).unwrap_or(i64::MAX),
+            unhandled: self.context.bus.waiting(self.name).await,
+            ..ServiceStatus::default()
+        };
+        match figures {
+            Ok((announced, unpublished, dead_letters, open)) => {
+                status.ready = true;
+                status.announced = announced;
+                status.reason = notes.degraded.or_else(|| self.context.bus.degraded());
+                status.unpublished = unpublished;
+                status.dead_letters = dead_letters;
+                status.open = open;
+            }
+            Err(error) => status.reason = Some(error.to_string()),
+        }
+        status
+    }
+}

@@ -1,0 +1,103 @@
+//! Figures for Prometheus.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    http::{Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::Registry,
+};
+use store::ServiceLabels;
+
+/// The bounds of the buckets for durations, in seconds.
+const SECONDS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// The figures of a process. Clones are the same.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<ServiceLabels, Histogram, fn() -> Histogram>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    service: &'static str,
+    method: &'static str,
+    status: u32,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("chefcito");
+        let requests = Family::default();
+        let seconds =
+            Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
+        registry.register("http_requests", "Requests answered", requests.clone());
+        registry.register("http_request_seconds", "How long answers took", seconds.clone());
+        Self { registry: Arc::new(Mutex::new(registry)), requests, seconds }
+    }
+}
+
+impl Metrics {
+    /// Counts an answer.
+    pub(crate) fn answered(
+        &self,
+        service: &'static str,
+        method: &Method,
+        status: StatusCode,
+        took: Duration,
+    ) {
+        let labels =
+            RequestLabels { service, method: name_of(method), status: status.as_u16().into() };
+        self.requests.get_or_create(&labels).inc();
+        self.seconds.get_or_create(&ServiceLabels { service }).observe(took.as_secs_f64());
+    }
+
+    /// Lets a service add figures of its own.
+    pub fn register(&self, add: impl FnOnce(&mut Registry)) {
+        add(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Returns all figures as Prometheus reads them.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a text does not fail.
+        let _ = encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner));
+        text
+    }
+
+    /// Answers `GET /metrics`.
+    #[must_use]
+    pub fn response(&self) -> Response {
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        ([(header::CONTENT_TYPE, kind)], self.text()).into_response()
+    }
+}
+
+/// Methods are a client's words: only those that we know become labels.
+fn name_of(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}

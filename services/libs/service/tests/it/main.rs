@@ -1,0 +1,18 @@
+//! What the context promises, on every engine and every bus.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod bus_promises;
+mod database_promises;
+mod http_limits;
+mod leases_and_timers;
+mod many_rows;
+mod redis_losses;
+mod redis_memory;
+mod redis_replicas;
+mod redis_town;
+mod replicas;
+mod retention;
+mod stage;
+mod tls_to_postgres;
+mod tls_to_redis;

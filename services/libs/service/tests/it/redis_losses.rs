@@ -1,0 +1,164 @@
+//! Redis may be killed, emptied or away at any moment: nothing is lost, nothing comes twice, and events of a subject stay
+//! in order.
+
+use std::time::Duration;
+
+use contracts::OrderId;
+use service::Service;
+use test_support::{TestRedis, redis};
+
+use crate::{
+    redis_town::{Load, Town, added, subjects},
+    stage::{TestStore, announce, eventually},
+};
+
+/// Deals blows to Redis while services announce events, each once it carries some; then all must come to rest, with nothing lost
+/// and nothing acted on twice. Returns how many events that were.
+async fn under_load(
+    ground: &TestStore,
+    redis: &mut TestRedis,
+    blows: usize,
+    mut deal: impl AsyncFnMut(&mut TestRedis, &Town, usize),
+) -> usize {
+    let town = Town::open(ground, redis).await;
+    let load = Load::on(town.orders.database(), subjects());
+    for blow in 0..blows {
+        added(redis, 20).await;
+        deal(redis, &town, blow).await;
+    }
+    added(redis, 20).await;
+    let announced = load.end().await;
+    town.settle().await;
+    town.context.close().await;
+    announced
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_killed_and_comes_back_empty_loses_nothing() {
+    for ground in TestStore::all() {
+        let Some(mut redis) = redis() else { return };
+        let kill = async |redis: &mut TestRedis, _: &Town, _| {
+            redis.kill();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            redis.start();
+        };
+        assert!(under_load(&ground, &mut redis, 3, kill).await > 100);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_emptied_again_and_again_loses_nothing() {
+    for ground in TestStore::all() {
+        let Some(mut redis) = redis() else { return };
+        let empty = async |redis: &mut TestRedis, _: &Town, _| {
+            redis.ask::<()>(&["FLUSHALL"]).unwrap();
+        };
+        under_load(&ground, &mut redis, 10, empty).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_emptied_after_every_step_loses_nothing() {
+    let ground = &TestStore::all()[0];
+    let Some(redis) = redis() else { return };
+    let town = Town::open(ground, &redis).await;
+    let order = OrderId::new();
+    for step in 0..10 {
+        announce(town.orders.database(), vec![order]).await.unwrap();
+        // At other moments of the way each time.
+        tokio::time::sleep(Duration::from_millis(step)).await;
+        redis.ask::<()>(&["FLUSHALL"]).unwrap();
+    }
+    town.settle().await;
+    town.context.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_comes_back_with_an_old_memory_loses_nothing() {
+    for ground in TestStore::all() {
+        let Some(mut redis) = redis() else { return };
+        let set_back = async |redis: &mut TestRedis, _: &Town, _| {
+            redis.ask::<()>(&["SAVE"]).unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            redis.kill();
+            redis.start();
+        };
+        under_load(&ground, &mut redis, 3, set_back).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_hangs_for_a_while_loses_nothing() {
+    let Some(mut redis) = redis() else { return };
+    let hang = async |redis: &mut TestRedis, town: &Town, _| {
+        redis.pause();
+        let is_noticed = || async { !status(&town.orders).await["reason"].is_null() };
+        eventually("it is noticed", is_noticed).await;
+        redis.resume();
+    };
+    under_load(&TestStore::all()[0], &mut redis, 1, hang).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_stream_that_is_deleted_by_hand_is_noticed() {
+    let Some(mut redis) = redis() else { return };
+    let delete = async |redis: &mut TestRedis, _: &Town, shard: usize| {
+        redis.ask::<()>(&["DEL", &format!("chefcito.events.{{{shard}}}")]).unwrap();
+    };
+    under_load(&TestStore::all()[0], &mut redis, 8, delete).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_the_environment_opens_and_accepts_and_says_that_it_is_degraded() {
+    let ground = &TestStore::all()[0];
+    let Some(mut redis) = redis() else { return };
+    redis.kill();
+    let town = Town::open(ground, &redis).await;
+    for _ in 0..10 {
+        announce(town.orders.database(), vec![OrderId::new(); 7]).await.unwrap();
+    }
+    eventually("it is degraded", || async {
+        let status = status(&town.orders).await;
+        assert_eq!(status["ready"], true, "{status}");
+        status["reason"].as_str().is_some_and(|why| why.starts_with("degraded: Redis"))
+    })
+    .await;
+    assert_eq!(status(&town.orders).await["unpublished"], 70);
+    redis.start();
+    town.settle().await;
+    eventually("it is no longer degraded", || async {
+        status(&town.orders).await["reason"].is_null()
+    })
+    .await;
+    assert_eq!(status(&town.kitchen).await["unhandled"], 0);
+    town.context.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_nothing_to_do_leaves_redis_in_peace() {
+    let ground = &TestStore::all()[0];
+    let Some(redis) = redis() else { return };
+    let town = Town::open(ground, &redis).await;
+    announce(town.orders.database(), subjects()).await.unwrap();
+    town.settle().await;
+    let commands = || {
+        let told: String = redis.ask(&["INFO", "stats"]).unwrap();
+        let count = told.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+        count.unwrap().trim().parse::<u64>().unwrap()
+    };
+    // The last look may still come.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let before = commands();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let asked = commands() - before;
+    assert!(asked < 20, "three idle services asked Redis {asked} times in three seconds");
+    town.context.close().await;
+}
+
+async fn status(service: &Service) -> serde_json::Value {
+    use tower::ServiceExt as _;
+    let request = axum::http::Request::get("/internal/status").body(axum::body::Body::empty());
+    let answer = service.router().oneshot(request.unwrap()).await.unwrap();
+    let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    serde_json::from_slice(&body).unwrap()
+}

@@ -1,0 +1,163 @@
+//! Pieces of one kind before the writer: together in a batch, each with one who waits for its answer.
+
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    StoreError, Tx,
+    writer::{Queue, Work},
+};
+
+/// How many pieces a batch has at the most: enough that a commit costs each piece little, few enough that the first of
+/// them does not wait long for the last.
+pub const BATCH_MAX: usize = 256;
+/// How many pieces of one kind wait at the most; more are refused at once. At 20,000 a second this is a fifth of a
+/// second of work.
+pub const WAITING_MAX: usize = 4_096;
+
+/// Does the pieces of a batch, and answers each.
+pub(crate) type Command<P, A> =
+    dyn Fn(&mut Tx<'_>, &[P]) -> Result<Vec<A>, StoreError> + Send + Sync;
+
+/// What one who waits is told.
+pub(crate) type Reply<A> = oneshot::Sender<Result<A, StoreError>>;
+
+/// A batch of pieces of one kind, each with one who waits for its answer.
+pub(crate) struct Batch<P, A> {
+    /// Whether no other work may be in its transaction.
+    pub(crate) is_exclusive: bool,
+    command: Arc<Command<P, A>>,
+    pieces: Vec<P>,
+    answers: Vec<Option<A>>,
+    replies: Vec<Option<Reply<A>>>,
+}
+
+impl<P, A> Batch<P, A> {
+    pub(crate) fn new(command: Arc<Command<P, A>>, pieces: Vec<(P, Reply<A>)>) -> Self {
+        let (answers, replies) = (Vec::new(), Vec::new());
+        let mut batch = Self { is_exclusive: false, command, pieces: Vec::new(), answers, replies };
+        batch.add(pieces);
+        batch
+    }
+
+    fn add(&mut self, pieces: impl IntoIterator<Item = (P, Reply<A>)>) {
+        for (piece, reply) in pieces {
+            self.pieces.push(piece);
+            self.answers.push(None);
+            self.replies.push(Some(reply));
+        }
+    }
+}
+
+impl<P: Send, A: Send> Work for Batch<P, A> {
+    fn is_exclusive(&self) -> bool {
+        self.is_exclusive
+    }
+
+    fn gather(&mut self) -> usize {
+        self.pieces.len()
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>, pieces: Range<usize>) -> Result<(), StoreError> {
+        let answers = (self.command)(tx, &self.pieces[pieces.clone()])?;
+        if answers.len() != pieces.len() {
+            return Err(StoreError::rejected("the command did not answer each piece"));
+        }
+        for (place, answer) in self.answers[pieces].iter_mut().zip(answers) {
+            *place = Some(answer);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, pieces: Range<usize>, outcome: Result<(), StoreError>) {
+        for piece in pieces {
+            let answer = match &outcome {
+                Ok(()) => self.answers[piece].take().ok_or(StoreError::Closed),
+                Err(error) => Err(error.clone()),
+            };
+            if let Some(reply) = self.replies[piece].take() {
+                // Whoever asked may have gone; what was saved stays saved.
+                let _ = reply.send(answer);
+            }
+        }
+    }
+}
+
+/// The turn of a [`BatchQueue`](crate::BatchQueue): takes what is waiting when it comes.
+pub(crate) struct QueuedBatch<P, A> {
+    form: Arc<PendingPieces<P, A>>,
+    batch: Batch<P, A>,
+}
+
+/// What waits at a form.
+pub(crate) struct PendingPieces<P, A> {
+    command: Arc<Command<P, A>>,
+    queue: Arc<Queue>,
+    waiting: Mutex<Waiting<P, A>>,
+}
+
+struct Waiting<P, A> {
+    pieces: VecDeque<(P, Reply<A>)>,
+    has_turn: bool,
+}
+
+impl<P: Send + 'static, A: Send + 'static> PendingPieces<P, A> {
+    pub(crate) fn new(queue: Arc<Queue>, command: Arc<Command<P, A>>) -> Arc<Self> {
+        Arc::new(Self {
+            command,
+            queue,
+            waiting: Mutex::new(Waiting { pieces: VecDeque::new(), has_turn: false }),
+        })
+    }
+
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        piece: P,
+    ) -> Result<oneshot::Receiver<Result<A, StoreError>>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.pieces.len() >= WAITING_MAX {
+            return Err(StoreError::Busy { waiting: waiting.pieces.len() });
+        }
+        waiting.pieces.push_back((piece, reply));
+        let needs_turn = !std::mem::replace(&mut waiting.has_turn, true);
+        drop(waiting);
+        if needs_turn {
+            self.ask_for_turn();
+        }
+        Ok(answer)
+    }
+
+    fn ask_for_turn(self: &Arc<Self>) {
+        let batch = Batch::new(Arc::clone(&self.command), Vec::new());
+        self.queue.push(Box::new(QueuedBatch { form: Arc::clone(self), batch }));
+    }
+}
+
+impl<P: Send + 'static, A: Send + 'static> Work for QueuedBatch<P, A> {
+    fn gather(&mut self) -> usize {
+        let mut waiting = self.form.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = waiting.pieces.len().min(BATCH_MAX);
+        self.batch.add(waiting.pieces.drain(..taken));
+        waiting.has_turn = !waiting.pieces.is_empty();
+        let more = waiting.has_turn;
+        drop(waiting);
+        if more {
+            self.form.ask_for_turn();
+        }
+        taken
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>, pieces: Range<usize>) -> Result<(), StoreError> {
+        self.batch.run(tx, pieces)
+    }
+
+    fn settle(&mut self, pieces: Range<usize>, outcome: Result<(), StoreError>) {
+        self.batch.settle(pieces, outcome);
+    }
+}

@@ -1,0 +1,106 @@
+//! The two kinds of failure, told apart.
+
+use std::{error::Error, fmt::Write as _, sync::Arc};
+
+/// Why work on the database was not done. Cheap to clone: everyone who waited for a commit gets one.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// This piece of work can't be done, however often it is tried: a constraint, a value of the wrong type, an
+    /// unreadable event. Other pieces can.
+    #[error("the database refused this piece of work: {0}")]
+    Rejected(Arc<str>),
+    /// The database could not work: connection, disk. Nothing was saved; try again later.
+    #[error("the database could not work: {0}")]
+    Engine(Arc<str>),
+    /// Somebody else changed the same meanwhile: a deadlock, a revision that is another, a lease that moved. Nothing was
+    /// saved; the writer decides again by itself, a few times.
+    #[error("somebody else changed the same meanwhile: {0}")]
+    Conflict(Arc<str>),
+    /// The connection was lost while committing: it may be saved or not. Ask by the idempotency key.
+    #[error("the connection to the database was lost while committing: {0}")]
+    Unknown(Arc<str>),
+    /// Too much waits for the database already. Nothing was tried.
+    #[error("the database is busy: {waiting} pieces of work wait already")]
+    Busy {
+        /// How much waits.
+        waiting: usize,
+    },
+    /// The service is being stopped. Nothing was tried.
+    #[error("the database is being closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// Returns the failure of one piece of work, for a reason that is no error of a library.
+    #[must_use]
+    pub fn rejected(why: impl Into<String>) -> Self {
+        Self::Rejected(why.into().into())
+    }
+
+    /// Returns the failure of the engine.
+    #[must_use]
+    pub fn engine(why: impl Into<String>) -> Self {
+        Self::Engine(why.into().into())
+    }
+
+    /// Returns that somebody else changed the same meanwhile.
+    #[must_use]
+    pub fn conflict(why: impl Into<String>) -> Self {
+        Self::Conflict(why.into().into())
+    }
+
+    /// Returns whether the same work may succeed when it is tried again.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        !matches!(self, Self::Rejected(_))
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{ConstraintViolation, TooBig, TypeMismatch, Unknown};
+        let of_the_piece = match &error {
+            rusqlite::Error::SqliteFailure(failure, _) => {
+                matches!(failure.code, ConstraintViolation | TooBig | TypeMismatch | Unknown)
+            }
+            // What rusqlite itself objects to (columns, parameters, conversions) is in the work, not in the engine.
+            _ => true,
+        };
+        let text = chain(&error);
+        if of_the_piece { Self::rejected(text) } else { Self::engine(text) }
+    }
+}
+
+impl From<tokio_postgres::Error> for StoreError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let text = chain(&error);
+        // Class 40, transaction rollback: deadlocks and serialization failures.
+        if error.code().is_some_and(|code| code.code().starts_with("40")) {
+            return Self::conflict(text);
+        }
+        // Classes: 21 cardinality violation, 22 data exception, 23 integrity constraint, 42 syntax or access rule
+        // (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+        let of_the_piece = match error.as_db_error() {
+            Some(refusal) => ["21", "22", "23", "42"]
+                .iter()
+                .any(|class| refusal.code().code().starts_with(class)),
+            None => {
+                let io = error.source().is_some_and(|source| source.is::<std::io::Error>());
+                !error.is_closed() && !io
+            }
+        };
+        if of_the_piece { Self::rejected(text) } else { Self::engine(text) }
+    }
+}
+
+/// Returns an error and all that caused it, in one line.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,44 @@
+//! The database of one service: a SQLite file, or a schema of PostgreSQL.
+//!
+//! Guarantees: one writer commits for all callers that wait ([`Database::write`], [`Database::batch_queue`]); bounded
+//! readers ask beside it ([`Database::read`]); work is a plain synchronous function over a [`Tx`], the same text for both
+//! engines; a migrated schema; [`leases`] and [`timers`] that a crash does not forget.
+//!
+//! Does not know: events, HTTP, the environment's variables, the restaurant. A library that must write in every
+//! transaction is given a [`CommitHook`].
+
+mod arrays;
+mod batch;
+mod clock;
+mod database;
+mod error;
+mod hook;
+pub mod leases;
+mod metrics;
+mod migrations;
+mod planning;
+mod postgres;
+mod retry;
+mod server;
+mod sqlite;
+pub mod timers;
+pub mod tls;
+mod transaction;
+mod value;
+mod writer;
+
+pub use arrays::Many;
+pub use batch::{BATCH_MAX, WAITING_MAX};
+pub use clock::Clock;
+pub use database::{BatchQueue, Database, Durability, Location, OpenError};
+pub use error::{StoreError, chain};
+pub use hook::{AfterCommit, CommitHook, NoHook};
+pub use metrics::ServiceLabels;
+pub use migrations::{Migration, Migrations};
+pub use retry::jittered;
+pub use server::{ConnectError, Server};
+pub use transaction::{Row, Tx};
+pub use value::{ByName, FromValue, ToValue, Value, ValueRef};
+pub use writer::Work;
+
+use transaction::{Access, Connection};

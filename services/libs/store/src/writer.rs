@@ -1,0 +1,280 @@
+//! One writer: a queue of work before it, and one transaction for all that waits when it turns. Everyone is answered
+//! after the commit.
+//!
+//! A turn first does all work together. If a piece is refused, or another replica was in the way, the whole turn is rolled back and its work is done again
+//! in transactions of its own, and refused work piece by piece, so that one bad piece costs the others nothing but time.
+//! No savepoints are needed for that, because work is a function of its pieces and the database.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::Notify;
+use tracing::{debug, error, warn};
+
+use crate::{Access, AfterCommit, Clock, CommitHook, Connection, StoreError, Tx};
+
+/// How often work is decided at the most when others change the same at the same time.
+const DECISIONS_MAX: usize = 5;
+/// How much work of other kinds one transaction takes along.
+const WORKS_PER_TURN_MAX: usize = 16;
+
+/// Work for the writer: some pieces, done together or apart.
+pub trait Work: Send {
+    /// Takes what is waiting now; returns how many pieces that is.
+    fn gather(&mut self) -> usize;
+    /// Does some of the pieces. May be called again for the same pieces after a roll-back.
+    fn run(&mut self, tx: &mut Tx<'_>, pieces: Range<usize>) -> Result<(), StoreError>;
+    /// Tells some of the pieces how it ended: saved, or why not.
+    fn settle(&mut self, pieces: Range<usize>, outcome: Result<(), StoreError>);
+    /// Returns whether no other work may be in its transaction.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+}
+
+/// The queue before the writer.
+#[derive(Default)]
+pub(crate) struct Queue {
+    state: Mutex<QueueState>,
+    changed: Condvar,
+    waiting: AtomicUsize,
+}
+
+#[derive(Default)]
+struct QueueState {
+    works: VecDeque<Box<dyn Work>>,
+    closed: bool,
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Queue").field("waiting", &self.waiting()).finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts work before the writer. What comes after the end is settled at once.
+    pub(crate) fn push(&self, mut work: Box<dyn Work>) {
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            let pieces = work.gather();
+            work.settle(0..pieces, Err(StoreError::Closed));
+            return;
+        }
+        state.works.push_back(work);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Returns how much work waits.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Lets the writer finish what waits, and then end.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn next_turn(&self) -> Option<Vec<Box<dyn Work>>> {
+        let mut state = self.lock();
+        while state.works.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let together = state.works.iter().take_while(|work| !work.is_exclusive()).count();
+        let taken = together.clamp(1, WORKS_PER_TURN_MAX);
+        self.waiting.fetch_sub(taken, Ordering::Relaxed);
+        Some(state.works.drain(..taken).collect())
+    }
+}
+
+/// What the writer thread needs.
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) service: &'static str,
+    pub(crate) clock: Clock,
+    pub(crate) hook: Arc<dyn CommitHook>,
+}
+
+impl Writer {
+    /// Works until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        while let Some(works) = self.queue.next_turn() {
+            let mut works: Vec<(Box<dyn Work>, usize)> = works
+                .into_iter()
+                .map(|mut work| {
+                    let pieces = work.gather();
+                    (work, pieces)
+                })
+                .filter(|(_, pieces)| *pieces > 0)
+                .collect();
+            if !works.is_empty() {
+                self.turn(&mut works);
+            }
+        }
+    }
+
+    fn turn(&mut self, works: &mut [(Box<dyn Work>, usize)]) {
+        match self.transaction(|tx| {
+            works.iter_mut().try_for_each(|(work, pieces)| work.run(tx, 0..*pieces))
+        }) {
+            Ok(saved) => {
+                for (work, pieces) in works {
+                    work.settle(0..*pieces, Ok(()));
+                }
+                Self::hand_over(saved);
+            }
+            Err(StoreError::Rejected(why)) => {
+                let alone = works.len() == 1;
+                for (work, pieces) in works {
+                    if alone {
+                        self.piece_by_piece(work.as_mut(), *pieces, &why);
+                    } else {
+                        self.alone(work.as_mut(), *pieces);
+                    }
+                }
+            }
+            Err(StoreError::Conflict(_)) => {
+                for (work, pieces) in works {
+                    self.alone(work.as_mut(), *pieces);
+                }
+            }
+            Err(error) => {
+                warn!(service = self.service, "Saved nothing: {error}");
+                for (work, pieces) in works {
+                    work.settle(0..*pieces, Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    fn alone(&mut self, work: &mut dyn Work, pieces: usize) {
+        match self.decided_again(|tx, work| work.run(tx, 0..pieces), work) {
+            Ok(saved) => {
+                work.settle(0..pieces, Ok(()));
+                Self::hand_over(saved);
+            }
+            Err(StoreError::Rejected(why)) => self.piece_by_piece(work, pieces, &why),
+            Err(error) => work.settle(0..pieces, Err(error)),
+        }
+    }
+
+    /// Does work in a transaction of its own, and again if somebody else changed the same meanwhile.
+    fn decided_again(
+        &mut self,
+        body: impl Fn(&mut Tx<'_>, &mut dyn Work) -> Result<(), StoreError>,
+        work: &mut dyn Work,
+    ) -> Result<Saved, StoreError> {
+        for _ in 1..DECISIONS_MAX {
+            match self.transaction(|tx| body(tx, work)) {
+                Err(StoreError::Conflict(why)) => {
+                    debug!(service = self.service, "Decides again: {why}");
+                }
+                done => return done,
+            }
+        }
+        self.transaction(|tx| body(tx, work))
+    }
+
+    fn piece_by_piece(&mut self, work: &mut dyn Work, pieces: usize, why: &Arc<str>) {
+        if pieces == 1 {
+            work.settle(0..1, Err(StoreError::Rejected(Arc::clone(why))));
+            return;
+        }
+        for piece in 0..pieces {
+            match self.decided_again(|tx, work| work.run(tx, piece..piece + 1), work) {
+                Ok(saved) => {
+                    work.settle(piece..piece + 1, Ok(()));
+                    Self::hand_over(saved);
+                }
+                Err(error) => work.settle(piece..piece + 1, Err(error)),
+            }
+        }
+    }
+
+    fn transaction(
+        &mut self,
+        body: impl FnOnce(&mut Tx<'_>) -> Result<(), StoreError>,
+    ) -> Result<Saved, StoreError> {
+        self.connection.ready()?;
+        if let Err(error) = self.connection.begin(Access::Write) {
+            self.connection.roll_back();
+            return Err(error);
+        }
+        let mut tx = Tx::new(&mut self.connection, self.service, &self.clock);
+        // A bug in one piece of work must not end the writer for all: it is refused like any other bad piece.
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            body(&mut tx)?;
+            self.hook.before_commit(&mut tx)
+        }))
+        .unwrap_or_else(|panic| {
+            let words = panic.downcast_ref::<String>().map(String::as_str);
+            let words =
+                words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
+            error!(service = self.service, "Work panicked: {words}");
+            Err(StoreError::rejected(format!("the work panicked: {words}")))
+        });
+        let wakes = std::mem::take(&mut tx.wakes);
+        match done.and_then(|after| self.connection.commit().map(|()| Saved { after, wakes })) {
+            Ok(saved) => Ok(saved),
+            Err(error) => {
+                self.connection.roll_back();
+                Err(error)
+            }
+        }
+    }
+
+    fn hand_over(saved: Saved) {
+        if let Some(after) = saved.after {
+            after();
+        }
+        for signal in saved.wakes {
+            signal.notify_one();
+        }
+    }
+}
+
+/// What a commit lets out.
+struct Saved {
+    after: Option<AfterCommit>,
+    wakes: Vec<Arc<Notify>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Batch;
+
+    #[test]
+    fn who_wants_to_be_alone_has_a_turn_of_its_own() {
+        let queue = Queue::default();
+        for is_exclusive in [false, false, true, true, false] {
+            let mut batch = Batch::<(), ()>::new(Arc::new(|_, _| Ok(Vec::new())), Vec::new());
+            batch.is_exclusive = is_exclusive;
+            queue.push(Box::new(batch));
+        }
+        queue.close();
+        let turns: Vec<usize> =
+            std::iter::from_fn(|| queue.next_turn().map(|works| works.len())).collect();
+        assert_eq!((turns, queue.waiting()), (vec![2, 1, 1, 1], 0));
+    }
+}

@@ -1,0 +1,115 @@
+//! A stand-in for the farmers' market, for development only: it speaks the market's public contract, keeps its sales, and
+//! can be told what to be, also while it runs.
+//!
+//! No events come in or go out: the simulated market is outside the environment.
+
+use std::sync::Arc;
+
+use ::store::{BatchQueue, Migrations, StoreError};
+use contracts::{api::market_sim::ChangeMarketSim, services};
+use service::{
+    Service, ServiceContext,
+    config::{self, ConfigError},
+};
+
+mod api;
+mod commands;
+mod domain;
+mod queries;
+mod store;
+
+use commands::{
+    change_settings::take_over_preset,
+    sell::{Answer, Call, sell},
+};
+pub use domain::{DELAY_MS_MAX, InvalidSettings, QUANTITY_SOLD_MAX, default_settings};
+pub use store::{MANY, POSTGRESQL_STATEMENTS, STATEMENTS};
+
+const MIGRATIONS: Migrations = Migrations {
+    owner: "market_sim",
+    steps: &[(1, "market_sim", include_str!("../migrations/V1__market_sim.sql"))],
+};
+
+/// Where the simulated market sells to anybody, as a farmers' market does.
+pub const STALL: &str = "/api/farmers-market/";
+
+/// What the simulated market begins with.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// What differs from [`default_settings`]. It is taken over when the data begins and whenever it is another preset than
+    /// at the last start; between, what the simulated market was told by `PUT /v1/market` stays.
+    pub preset: ChangeMarketSim,
+}
+
+impl Config {
+    /// Reads the preset from `CHEFCITO_MARKET_SIM_QUANTITY_MIN`, `…_QUANTITY_MAX`, `…_ZEROS`, `…_DELAY_MS`, `…_ERRORS`,
+    /// `…_OUTAGE` and `…_SEED`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if one of them is not what it should be.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        let preset = ChangeMarketSim {
+            quantity_min: config::read("CHEFCITO_MARKET_SIM_QUANTITY_MIN", "a whole number")?,
+            quantity_max: config::read("CHEFCITO_MARKET_SIM_QUANTITY_MAX", "a whole number")?,
+            zeros: config::read("CHEFCITO_MARKET_SIM_ZEROS", "a share from 0 to 1")?,
+            delay_ms: config::read(
+                "CHEFCITO_MARKET_SIM_DELAY_MS",
+                "a whole number of milliseconds",
+            )?,
+            errors: config::read("CHEFCITO_MARKET_SIM_ERRORS", "a share from 0 to 1")?,
+            outage: config::read("CHEFCITO_MARKET_SIM_OUTAGE", "true or false")?,
+            seed: config::read("CHEFCITO_MARKET_SIM_SEED", "a whole number from 0 on")?,
+        };
+        Ok(Self { preset })
+    }
+}
+
+/// A simulated market that can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its database can't be opened.
+    #[error("can't open the simulated market")]
+    Database(#[from] ::store::OpenError),
+    /// It can't be what it is preset to be.
+    #[error("the simulated market can't be what the CHEFCITO_MARKET_SIM_… variables say")]
+    Preset(#[from] InvalidSettings),
+    /// Its settings can't be saved.
+    #[error("can't save the settings of the simulated market")]
+    Store(#[from] StoreError),
+}
+
+/// The simulated market. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct MarketSim {
+    service: Service,
+    sales: BatchQueue<Call, Answer>,
+}
+
+impl MarketSim {
+    /// Opens the simulated market on a context.
+    ///
+    /// # Errors
+    /// [`OpenError`] if its data can't be opened, or it can't be what it is preset to be.
+    pub async fn open(context: &ServiceContext, config: Config) -> Result<Self, OpenError> {
+        let service = context.open(services::MARKET_SIM, MIGRATIONS).await?;
+        let preset = Arc::new(config.preset);
+        service
+            .prepare(async || {
+                let preset = Arc::clone(&preset);
+                service.database().write(move |tx| take_over_preset(tx, &preset)).await
+            })
+            .await??;
+        let sales = service.database().batch_queue(sell);
+        Ok(Self { service, sales })
+    }
+
+    /// Returns what a farmers' market shows to anybody: its public contract, and neither controls nor insides.
+    pub fn stall(&self) -> axum::Router {
+        api::stall(self)
+    }
+
+    /// Returns all its routes: the market's public contract, `/v1/market`, and what the gateway asks.
+    pub fn router(&self) -> axum::Router {
+        api::router(self)
+    }
+}

@@ -1,5 +1,0 @@
-//! What the plaza is asked, one file a question.
-
-pub(crate) mod find_sale;
-pub(crate) mod list_sales;
-pub(crate) mod show_plaza;

@@ -50,8 +50,10 @@ fn documented() -> BTreeSet<String> {
 /// files that name it.
 fn read_by_code() -> BTreeMap<String, BTreeSet<PathBuf>> {
     let mut found = BTreeMap::<_, BTreeSet<_>>::new();
-    let services = fs::read_dir(root().join("services")).unwrap();
-    let crates = services.map(|service| service.unwrap().path()).chain([root().join("cli")]);
+    let folders = ["services", "services/libs"].map(|folder| fs::read_dir(root().join(folder)));
+    let inside = folders.into_iter().flat_map(Result::unwrap).map(|entry| entry.unwrap().path());
+    let crates =
+        inside.filter(|path| path.join("Cargo.toml").is_file()).chain([root().join("cli")]);
     for file in crates.flat_map(|one| sources(&one.join("src"))) {
         for name in literals(&fs::read_to_string(&file).unwrap()) {
             found.entry(name).or_default().insert(file.strip_prefix(root()).unwrap().to_owned());

@@ -3,6 +3,7 @@
 use std::{error, io, net::SocketAddr, path::PathBuf};
 
 use contracts::{OrderId, Timestamp};
+use history::HistoryError;
 
 use crate::{
     docker::errors::EngineError, kubernetes::errors::ClusterError, state::EnvironmentName,
@@ -262,6 +263,17 @@ pub(crate) struct RolloutFailed {
     pub(crate) last_lines: Vec<String>,
     /// What to try.
     pub(crate) hint: &'static str,
+}
+
+impl From<HistoryError> for CliError {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            HistoryError::Io { doing, path, source } => {
+                Self::Io { what: format!("{doing} {}", path.display()), source }
+            }
+            told => Self::failed(told.to_string()),
+        }
+    }
 }
 
 impl CliError {

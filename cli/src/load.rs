@@ -8,6 +8,7 @@
 
 mod distribution;
 mod follower;
+mod history;
 mod in_flight;
 mod ledger;
 mod limits;
@@ -72,6 +73,8 @@ pub struct Plan {
     pub timeout: Duration,
     /// Where each accepted order is noted: its id and its idempotency key.
     pub ledger: Option<PathBuf>,
+    /// Where each request and each answer is recorded, for a check.
+    pub history: Option<PathBuf>,
 }
 
 impl Plan {
@@ -88,6 +91,7 @@ impl Plan {
             follow: true,
             timeout: Duration::from_secs(60),
             ledger: None,
+            history: None,
         }
     }
 }
@@ -148,6 +152,9 @@ pub enum LoadError {
         /// Why it could not be written.
         source: io::Error,
     },
+    /// The history could not be begun or written.
+    #[error(transparent)]
+    History(#[from] ::history::HistoryError),
     /// The system gave no thread, or it came to a bad end.
     #[error("the load generator could not run")]
     NotRun(#[source] io::Error),
@@ -158,7 +165,7 @@ pub enum LoadError {
 /// A cancelled `stop` ends the placing, and leaves what was accepted to itself.
 ///
 /// # Errors
-/// [`LoadError`] if it could not begin, or the ledger could not be written.
+/// [`LoadError`] if it could not begin, or the ledger or the history could not be written.
 pub async fn run(
     plan: Plan,
     target: &Target,

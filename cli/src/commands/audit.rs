@@ -1,6 +1,5 @@
 use std::{
-    fs::File,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -14,6 +13,7 @@ use contracts::{
         orders::ORDERS_PER_REQUEST_MAX,
     },
 };
+use history::{Findings, Rule, check_file, open_to_read};
 use serde::Serialize;
 
 use super::connect;
@@ -29,6 +29,8 @@ use crate::{
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// How long the audit itself may take: it reads everything that the house keeps.
 const AUDIT_WAIT_MAX: Duration = Duration::from_secs(600);
+/// The longest line of a ledger: an id and an idempotency key are a sixth of it.
+const LEDGER_LINE_BYTES_MAX: u64 = 1024;
 
 /// Prove that nothing was lost, doubled or invented
 ///
@@ -42,6 +44,9 @@ pub(crate) struct AuditArgs {
     /// Also ask for each order that `order` noted in this file; may be given several times
     #[arg(long, value_name = "FILE")]
     ledger: Vec<PathBuf>,
+    /// Also check the answers that `order` recorded in this file, and ask for each order of it; may be given several times
+    #[arg(long, value_name = "FILE")]
+    history: Vec<PathBuf>,
     /// How long the house may take to come to rest
     #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "30s")]
     timeout: humantime::Duration,
@@ -62,6 +67,10 @@ struct Document<'a> {
 pub(crate) async fn run(args: AuditArgs, environment: &Environment, output: &Output) -> Result<()> {
     let house = connect(environment)?;
     let timeout = Duration::from(args.timeout);
+    let mut histories = Vec::with_capacity(args.history.len());
+    for path in &args.history {
+        histories.push(check_history(path, output).await?);
+    }
     // Asked in any case: a house that does not even say how it is must not be waited for as long as an audit takes.
     let is_quiet = is_quiet_within(
         if args.live { Duration::ZERO } else { timeout },
@@ -80,6 +89,14 @@ pub(crate) async fn run(args: AuditArgs, environment: &Environment, output: &Out
     };
     for ledger in &args.ledger {
         check_ledger(ledger, &house, &mut report, output).await?;
+    }
+    for (path, History { invariants, orders }) in args.history.iter().zip(histories) {
+        let passed = invariants.iter().all(|invariant| invariant.passed);
+        add(&mut report, AuditReport { passed, live: args.live, invariants });
+        let _waiting = looking(path, output);
+        for ids in orders.chunks(ORDERS_PER_REQUEST_MAX) {
+            ask_for(ids.to_vec(), &house, &mut report).await?;
+        }
     }
     match args.json {
         true => output.json(&Document { schema_version: 1, quiet, report: &report })?,
@@ -120,25 +137,86 @@ async fn check_ledger(
     report: &mut AuditReport,
     output: &Output,
 ) -> Result<()> {
-    let _waiting =
-        Waiting::new(output, format_args!("Looking for each order of {}", path.display()));
-    let unread = || format!("read {}", path.display());
-    let mut lines =
-        BufReader::new(File::open(path).map_err(CliError::io(unread))?).lines().enumerate();
+    let _waiting = looking(path, output);
+    let (file, len) = open_to_read(path)?;
+    let mut lines = BufReader::new(file.take(len));
+    let mut number = 0;
     loop {
         let mut ids = Vec::with_capacity(ORDERS_PER_REQUEST_MAX);
-        for (index, line) in lines.by_ref().take(ORDERS_PER_REQUEST_MAX) {
-            let line = line.map_err(CliError::io(unread))?;
-            ids.extend(order(&line).map_err(|why| CliError::BadFile {
+        let mut is_end = false;
+        while ids.len() < ORDERS_PER_REQUEST_MAX && !is_end {
+            number += 1;
+            let line = ledger_line(&mut lines)
+                .map_err(CliError::io(|| format!("read {}", path.display())))?;
+            is_end = line.is_none();
+            let id = order(&line.unwrap_or_default()).map_err(|why| CliError::BadFile {
                 path: path.into(),
-                detail: format!("line {}: {why}", index + 1),
-            })?);
+                detail: format!("line {number}: {why}"),
+            })?;
+            ids.extend(id);
         }
-        if ids.is_empty() {
+        if !ids.is_empty() {
+            ask_for(ids, house, report).await?;
+        }
+        if is_end {
             return Ok(());
         }
-        let found: AuditReport = house.post("/v1/audit/ledger", &Ledger { ids }).await?;
-        add(report, found);
+    }
+}
+
+/// Returns the next line, or as much of it as a line of a ledger has at the most; nothing at the end.
+fn ledger_line(lines: &mut impl BufRead) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    lines.take(LEDGER_LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+    Ok((!line.is_empty()).then(|| String::from_utf8_lossy(&line).into_owned()))
+}
+
+/// Asks for orders that a client was told are accepted, and adds what came out to the report.
+async fn ask_for(ids: Vec<OrderId>, house: &Client, report: &mut AuditReport) -> Result<()> {
+    let found: AuditReport = house.post("/v1/audit/ledger", &Ledger { ids }).await?;
+    add(report, found);
+    Ok(())
+}
+
+fn looking(path: &Path, output: &Output) -> Waiting {
+    Waiting::new(output, format_args!("Looking for each order of {}", path.display()))
+}
+
+/// What a history shows by itself.
+struct History {
+    invariants: Vec<Invariant>,
+    /// The orders that must exist.
+    orders: Vec<OrderId>,
+}
+
+/// Checks that the answers of a history agree with each other. Works on a thread of its own, so that a signal ends the wait.
+async fn check_history(path: &Path, output: &Output) -> Result<History> {
+    let _waiting = Waiting::new(output, format_args!("Checking {}", path.display()));
+    let file = path.to_owned();
+    let checked = tokio::task::spawn_blocking(move || check_file(&file)).await;
+    let findings = checked.map_err(anyhow::Error::from)??;
+    let invariants = Rule::ALL.map(|rule| invariant_of(rule, &findings, path)).into();
+    Ok(History { invariants, orders: findings.known_orders().collect() })
+}
+
+/// Returns a rule of a history as an invariant: how often it was applied, and how often it held.
+fn invariant_of(rule: Rule, findings: &Findings, path: &Path) -> Invariant {
+    let figures = findings.of(rule);
+    let count = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
+    let (checked, broken) = (count(figures.checked), count(figures.broken));
+    Invariant {
+        name: rule.name().into(),
+        rule: rule.sentence().into(),
+        passed: broken == 0,
+        expected: checked,
+        found: checked - broken,
+        difference: -broken,
+        samples: figures
+            .samples
+            .iter()
+            .map(|violation| format!("{}: {violation}", path.display()))
+            .collect(),
+        note: None,
     }
 }
 
@@ -150,7 +228,7 @@ fn order(line: &str) -> Result<Option<OrderId>, String> {
         .transpose()
 }
 
-/// Adds what a part of a ledger showed. Parts of one invariant are summed.
+/// Adds what a history or a part of a ledger showed. Parts of one invariant are summed.
 fn add(report: &mut AuditReport, found: AuditReport) {
     report.passed &= found.passed;
     for part in found.invariants {

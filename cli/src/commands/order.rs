@@ -42,6 +42,7 @@ Examples:
   chefcito order --count 50 --dish pizza              Fifty pizzas
   chefcito order --rate 1000 --duration 30s           A thousand orders a second, for half a minute
   chefcito order --count 5000 --concurrency 64 --fail-if 'delivered.p99>2s' --fail-if 'errors>0'
+  chefcito order --count 500 --history run.jsonl      … and `chefcito audit --history run.jsonl` checks every answer
 
 Figures for --fail-if: accepted.p50 .p90 .p99 .p99.9 .max and the same of delivered (durations); errors, rejected,
 cancelled, undelivered (counts); rate.accepted, rate.delivered (orders a second). Comparisons: < <= > >=.
@@ -77,6 +78,9 @@ pub(crate) struct OrderArgs {
     /// File to note accepted orders in, for `audit --ledger` [default: one in the state folder]
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
+    /// File to record each request and answer in, for `audit --history`; appended to if it is there
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -108,11 +112,18 @@ impl OrderArgs {
             follow: !self.no_wait,
             timeout: self.timeout,
             ledger: Some(self.ledger.clone().unwrap_or_else(|| new_ledger(environment))),
+            history: self.history.clone(),
         }
     }
 
-    /// Refuses limits on figures that nobody will know.
+    /// Refuses limits on figures that nobody will know, and one file for two purposes.
     fn check(&self) -> Result<()> {
+        if self.history.is_some() && self.history == self.ledger {
+            return Err(CliError::Usage(Cli::command().error(
+                ErrorKind::ArgumentConflict,
+                "--history and --ledger can't be the same file",
+            )));
+        }
         match self.fail_if.iter().find(|limit| self.no_wait && limit.metric().needs_following()) {
             None => Ok(()),
             Some(limit) => Err(CliError::Usage(Cli::command().error(
@@ -278,6 +289,7 @@ impl From<LoadError> for CliError {
             LoadError::Ledger { path, source } => {
                 Self::Io { what: format!("write the ledger {}", path.display()), source }
             }
+            LoadError::History(error) => error.into(),
             error @ (LoadError::NotAKey | LoadError::NotRun(_)) => Self::Other(error.into()),
         }
     }

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::history::Ask;
 use contracts::{
     OrderId, Timestamp,
     api::orders::{AskStates, OrderStates, OrderStatus},
@@ -60,7 +61,7 @@ pub(super) async fn follow(shared: Rc<Shared>, mut wire: Wire, form: Form, follo
             (in_flight.next_due(), in_flight.len())
         };
         if let Some((_, deadline)) = following.placed.get()
-            && (in_flight == 0 || now >= deadline)
+            && (in_flight == 0 || now >= deadline || shared.is_broken())
         {
             break;
         }
@@ -76,7 +77,7 @@ pub(super) async fn follow(shared: Rc<Shared>, mut wire: Wire, form: Form, follo
         }
         let batch = shared.in_flight.borrow_mut().take_due(now);
         let many = batch.len();
-        let found = match ask(&mut wire, &form, &batch).await {
+        let found = match ask(&shared, &mut wire, &form, &batch).await {
             Ok(states) => shared.settle(batch, states, &following, &mut stretch),
             Err(Unanswered::Later) => {
                 shared.in_flight.borrow_mut().asked(batch, &[], Instant::now());
@@ -104,15 +105,19 @@ enum Unanswered {
     Never(String),
 }
 
-async fn ask(wire: &mut Wire, form: &Form, batch: &Batch) -> Result<OrderStates, Unanswered> {
+async fn ask(
+    shared: &Shared,
+    wire: &mut Wire,
+    form: &Form,
+    batch: &Batch,
+) -> Result<OrderStates, Unanswered> {
     let question = AskStates { ids: batch.ids().map(OrderId::from).collect() };
     let body =
         serde_json::to_vec(&question).map_err(|error| Unanswered::Never(error.to_string()))?;
-    let exchange = wire.exchange(form.filled(body.into(), None));
-    let answer = match tokio::time::timeout(ANSWER_WAIT_MAX, exchange).await {
-        Ok(Ok(answer)) => answer,
-        Err(_) | Ok(Err(_)) => return Err(Unanswered::Later),
-    };
+    let request = form.filled(body.into(), None);
+    let read = || Ask::Read { orders: question.ids };
+    let exchange = shared.exchange(wire, request, Instant::now() + ANSWER_WAIT_MAX, read);
+    let answer = exchange.await.map_err(|_| Unanswered::Later)?;
     match answer.status {
         StatusCode::OK => serde_json::from_slice(&answer.body)
             .map_err(|error| Unanswered::Never(format!("the answer can't be read: {error}"))),

@@ -56,6 +56,8 @@ pub struct Report {
     pub first_ids: Vec<OrderId>,
     /// Where the accepted orders were noted.
     pub ledger: Option<PathBuf>,
+    /// Where requests and answers were recorded.
+    pub history: Option<PathBuf>,
     /// Whether it was told to stop before it was done.
     pub interrupted: bool,
 }

@@ -2,17 +2,20 @@
 
 use std::{
     cell::{Cell, RefCell},
+    io,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
+use ::history::Ask;
 use bytes::Bytes;
 use contracts::{
     OrderId, Timestamp,
     api::orders::{PlaceOrders, PlacedOrders},
 };
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::Full;
 use tokio::task::{JoinSet, spawn_local};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -20,6 +23,7 @@ use uuid::Uuid;
 use super::{
     LoadError, Model, Plan, Report, Schedule, Tally, Target,
     follower::{self, Following},
+    history::History,
     in_flight::InFlight,
     ledger::Ledger,
     pacer::Pacer,
@@ -33,7 +37,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How long orders that are on the wire are waited for after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(2);
-/// How often what the ledger keeps back is written.
+/// How often what the ledger and the history keep back is written.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
 /// What all connections share.
@@ -42,9 +46,11 @@ pub(super) struct Shared {
     pub(super) in_flight: RefCell<InFlight>,
     pub(super) tally: Arc<Tally>,
     ledger: RefCell<Option<Ledger>>,
-    /// The first that went wrong with the ledger: without it, no further order is placed.
+    history: RefCell<Option<History>>,
+    /// The first that went wrong with the ledger or the history: without them, no further order is placed.
     broken: RefCell<Option<LoadError>>,
     form: Form,
+    dish: Option<String>,
     body: Bytes,
     timeout: Duration,
     follow: bool,
@@ -103,6 +109,14 @@ impl Keys {
     }
 }
 
+/// Why a request has no answer.
+pub(super) enum Silence {
+    /// None came in time.
+    Late,
+    /// The connection was lost.
+    Lost(io::Error),
+}
+
 /// How an order came out at the door.
 enum Outcome {
     Accepted(OrderId),
@@ -124,6 +138,7 @@ pub(super) async fn place_and_follow(
         .await
         .map_err(|Lost(source)| LoadError::NobodyThere { address: target.address, source })?;
     let ledger = plan.ledger.clone().map(Ledger::create).transpose()?;
+    let history = plan.history.clone().map(History::append).transpose()?;
     let (form, states) = Form::new(target, "/v1/orders")
         .zip(Form::new(target, "/v1/orders/states"))
         .ok_or(LoadError::NotAKey)?;
@@ -133,12 +148,18 @@ pub(super) async fn place_and_follow(
     let run = Uuid::now_v7();
 
     let shared = Rc::new(Shared {
-        report: RefCell::new(Report { ledger: plan.ledger.clone(), ..Report::default() }),
+        report: RefCell::new(Report {
+            ledger: plan.ledger.clone(),
+            history: plan.history.clone(),
+            ..Report::default()
+        }),
         in_flight: RefCell::default(),
         tally,
         ledger: RefCell::new(ledger),
+        history: RefCell::new(history),
         broken: RefCell::new(None),
         form,
+        dish: plan.dish.clone(),
         body: body.into(),
         timeout: plan.timeout,
         follow: plan.follow,
@@ -175,8 +196,12 @@ pub(super) async fn place_and_follow(
             tokio::select! {
                 _ended = follower => {}
                 () = stop.cancelled() => {}
+                () = shared.keep_flushing() => {}
             }
         }
+    }
+    if let Some(Err(error)) = shared.history.take().map(History::finish) {
+        shared.broken.borrow_mut().get_or_insert(error);
     }
     if let Some(broken) = shared.broken.take() {
         return Err(broken);
@@ -217,17 +242,9 @@ fn turn(plan: &Plan, concurrency: usize) -> Result<Turn, LoadError> {
     })
 }
 
-/// Waits until all guests have left, and writes the ledger meanwhile.
+/// Waits until all guests have left, and writes the ledger and the history meanwhile.
 async fn place(shared: &Shared, mut guests: JoinSet<()>, stop: &CancellationToken) {
-    let mut flush = tokio::time::interval(FLUSH_EVERY);
-    let placing = async {
-        loop {
-            tokio::select! {
-                left = guests.join_next() => if left.is_none() { break },
-                _ = flush.tick() => shared.flush(),
-            }
-        }
-    };
+    let placing = async { while guests.join_next().await.is_some() {} };
     let interrupted = async {
         stop.cancelled().await;
         shared.turn.halt();
@@ -236,6 +253,7 @@ async fn place(shared: &Shared, mut guests: JoinSet<()>, stop: &CancellationToke
     tokio::select! {
         () = placing => {}
         () = interrupted => {}
+        () = shared.keep_flushing() => {}
     }
 }
 
@@ -261,21 +279,20 @@ impl Shared {
         let mut pause = PAUSE_MIN;
         loop {
             let request = self.form.filled(self.body.clone(), Some(header.clone()));
-            let (why, wait) = match tokio::time::timeout_at(deadline.into(), wire.exchange(request))
-                .await
-            {
-                Err(_) => {
+            let ask = || Ask::Place { key: Some(key.to_owned()), dishes: vec![self.dish.clone()] };
+            let (why, wait) = match self.exchange(wire, request, deadline, ask).await {
+                Err(Silence::Late) => {
                     return Outcome::Failed(format!("no answer within {}", shown(self.timeout)));
                 }
-                Ok(Ok(answer)) if is_retried(answer.status) => {
+                Ok(answer) if is_retried(answer.status) => {
                     self.report.borrow_mut().pushed_back += 1;
                     (
                         told(&problem(answer.status, &answer.body)),
                         answer.retry_after.unwrap_or(pause),
                     )
                 }
-                Ok(Ok(answer)) => return outcome(&answer),
-                Ok(Err(Lost(error))) => {
+                Ok(answer) => return outcome(&answer),
+                Err(Silence::Lost(error)) => {
                     self.report.borrow_mut().lost += 1;
                     (format!("connection lost: {error}"), pause)
                 }
@@ -290,6 +307,31 @@ impl Shared {
             }
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    /// Sends a request and waits for its answer; records both if there is a history.
+    pub(super) async fn exchange(
+        &self,
+        wire: &mut Wire,
+        request: Request<Full<Bytes>>,
+        deadline: Instant,
+        ask: impl FnOnce() -> Ask,
+    ) -> Result<Answer, Silence> {
+        let asked = self.history.borrow_mut().as_mut().map(|history| history.asked(ask()));
+        let call = asked.and_then(|asked| self.unless_broken(asked));
+        let answer = match tokio::time::timeout_at(deadline.into(), wire.exchange(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(Lost(error))) => Err(Silence::Lost(error)),
+            Err(_) => Err(Silence::Late),
+        };
+        if let (Some(call), Some(history)) = (call, self.history.borrow_mut().as_mut()) {
+            let heard = answer.as_ref().map_err(|silence| match silence {
+                Silence::Late => "no answer in time".to_owned(),
+                Silence::Lost(error) => format!("connection lost: {error}"),
+            });
+            self.unless_broken(history.answered(&call, heard));
+        }
+        answer
     }
 
     fn note(&self, outcome: Outcome, key: &str, planned: Instant) {
@@ -316,16 +358,37 @@ impl Shared {
         self.report.borrow_mut().fail(why);
     }
 
+    /// Flushes the ledger and the history again and again; never returns.
+    async fn keep_flushing(&self) {
+        let mut flush = tokio::time::interval(FLUSH_EVERY);
+        loop {
+            flush.tick().await;
+            self.flush();
+        }
+    }
+
     fn flush(&self) {
         self.write(Ledger::flush);
+        self.unless_broken(self.history.borrow_mut().as_mut().map_or(Ok(()), History::flush));
     }
 
     fn write(&self, write: impl FnOnce(&mut Ledger) -> Result<(), LoadError>) {
-        let outcome = self.ledger.borrow_mut().as_mut().map_or(Ok(()), write);
-        if let Err(error) = outcome {
-            self.broken.borrow_mut().get_or_insert(error);
-            self.turn.halt();
-        }
+        self.unless_broken(self.ledger.borrow_mut().as_mut().map_or(Ok(()), write));
+    }
+
+    /// Returns what was done to the ledger or the history. If that failed, no further order is placed.
+    fn unless_broken<T>(&self, outcome: Result<T, LoadError>) -> Option<T> {
+        outcome
+            .map_err(|error| {
+                self.broken.borrow_mut().get_or_insert(error);
+                self.turn.halt();
+            })
+            .ok()
+    }
+
+    /// Returns whether the ledger or the history failed.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.borrow().is_some()
     }
 
     /// Returns up to a quarter of the pause, so that those who were sent away together do not come back together.

@@ -404,6 +404,37 @@ async fn who_is_told_to_stop_places_no_more_and_keeps_the_ledger() {
 }
 
 #[tokio::test]
+async fn a_history_has_what_failed_and_what_nobody_answered() {
+    let acts = [Act::Busy { retry_after: 0 }, Act::TakeAndHangUp, Act::Hang];
+    let (_, target) = Door::open(acts, delivered_after(1)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let history = folder.path().join("new").join("history.jsonl");
+    let plan = Plan {
+        concurrency: 1,
+        dish: Some("pizza".into()),
+        timeout: Duration::from_secs(2),
+        history: Some(history.clone()),
+        ..Plan::orders(3)
+    };
+    let report = run_plan(plan, &target).await.unwrap();
+    assert_eq!((report.accepted, report.failed, report.delivered), (2, 1, 2));
+
+    let text = fs::read_to_string(&history).unwrap();
+    for (what, count) in [
+        ("\"place\"", 5),
+        ("\"pizza\"", 5),
+        ("\"status\":503", 1),
+        ("connection lost", 1),
+        ("no answer in time", 1),
+    ] {
+        assert_eq!(text.matches(what).count(), count, "{what}: {text}");
+    }
+    let findings = ::history::check_file(&history).unwrap();
+    assert!(findings.passed(), "{:?}", findings.violations().collect::<Vec<_>>());
+    assert_eq!(findings.known_orders().count(), 2);
+}
+
+#[tokio::test]
 async fn an_order_on_the_wire_does_not_hold_up_who_stops() {
     let (door, target) = Door::open([Act::Hang], End::Never).await;
     let stop = CancellationToken::new();

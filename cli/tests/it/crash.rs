@@ -146,6 +146,9 @@ fn survive(engine: &str, database_url: Option<&str>) {
     let order = ["order", "--count", &orders, "--rate", RATE, "--concurrency", "16"];
     let order = [&order[..], &["--timeout", "120s", "--json", "--ledger"]].concat();
     let order = [&order[..], &[ledger.to_str().unwrap()]].concat();
+    let history = home.environment().join("crowd.jsonl");
+    let history = ["--history", history.to_str().unwrap()];
+    let order = [&order[..], &history].concat();
     let mut ordering = home.start(&order);
 
     let mut placed_by_guest = String::new();
@@ -177,7 +180,8 @@ fn survive(engine: &str, database_url: Option<&str>) {
         "{ordered}"
     );
     let ledgers = ["--ledger", ledger.to_str().unwrap(), "--ledger", own_ledger.to_str().unwrap()];
-    let audit = home.must(&[&["audit", "--timeout", "60s", "--json"][..], &ledgers].concat());
+    let audit =
+        home.must(&[&["audit", "--timeout", "60s", "--json"][..], &ledgers, &history].concat());
     assert_eq!((&json(&audit)["passed"], &json(&audit)["quiet"]), (&true.into(), &true.into()));
     let status = json(&home.must(&["status", "--json"]));
     assert_eq!((&status["ready"], &status["quiet"]), (&true.into(), &true.into()), "{status}");

@@ -25,6 +25,7 @@ mod fake_docker;
 mod feeding;
 mod guest;
 mod help;
+mod histories;
 mod hostile;
 mod interrupts;
 mod kind;

@@ -67,6 +67,9 @@ pub(super) fn show(report: &Report, output: &Output) -> Result<()> {
     if let Some(ledger) = report.ledger.as_deref().filter(|_| report.accepted > 0) {
         output.detail(format_args!("Accepted orders are noted in {}", ledger.display()));
     }
+    if let Some(history) = &report.history {
+        output.detail(format_args!("Requests and answers are recorded in {}", history.display()));
+    }
     Ok(())
 }
 
@@ -167,6 +170,7 @@ pub(super) struct Document<'a> {
     dishes: Vec<DishDocument<'a>>,
     first_orders: &'a [OrderId],
     ledger: Option<&'a Path>,
+    history: Option<&'a Path>,
     limits_crossed: Vec<CrossedDocument<'a>>,
 }
 
@@ -254,6 +258,7 @@ impl<'a> Document<'a> {
             dishes: report.dishes.iter().map(dish).collect(),
             first_orders: &report.first_ids,
             ledger: report.ledger.as_deref(),
+            history: report.history.as_deref(),
             limits_crossed: crossed
                 .iter()
                 .map(|crossed| CrossedDocument { limit: &crossed.limit, found: &crossed.found })

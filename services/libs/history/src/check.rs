@@ -178,6 +178,7 @@ impl Checker {
             self.findings.found(Violation::CountDiffers { line, asked, answered });
         }
         for (request, seen) in requests.iter().zip(orders) {
+            self.findings.checked(Rule::Keys);
             let index = self.findings.orders.index(seen.id)?;
             let known_at = self.findings.orders.at(index).known_at();
             let assigned = self.requests.assign(*request, index, &mut self.findings.orders);

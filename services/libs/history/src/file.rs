@@ -19,7 +19,7 @@ const VALID_LINE: &str = "one JSON object a line: {\"begin\":â€¦}, {\"invoke\":â
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// The path leads to something that has no content of its own: a folder, a pipe, a device.
-    #[error("{} is {what}; a history is a regular file", path.display())]
+    #[error("{} is {what}; it should be a regular file", path.display())]
     NotAFile {
         /// The path.
         path: PathBuf,

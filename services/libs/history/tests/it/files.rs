@@ -61,8 +61,8 @@ fn what_is_no_file_is_refused_unopened() {
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     for (path, what) in [
-        (folder.path(), "is a folder; a history is a regular file"),
-        (&pipe, "is a pipe, a socket or a device; a history is a regular file"),
+        (folder.path(), "is a folder; it should be a regular file"),
+        (&pipe, "is a pipe, a socket or a device; it should be a regular file"),
         (Path::new("/dev/zero"), "is a pipe, a socket or a device"),
     ] {
         for refused in [check_file(path).unwrap_err(), open_to_append(path).unwrap_err()] {

@@ -28,9 +28,9 @@ async fn an_order_goes_on_where_the_environment_was_closed() {
                     evening.status_of(orders[39]).await == "delivered"
                 })
                 .await;
-            evening.close().await;
+            let history = evening.close().await;
             all.extend(orders);
-            evening = Evening::open(ground.config()).await;
+            evening = Evening::open_again(ground.config(), history).await;
         }
         evening.settle().await;
         for order in all {

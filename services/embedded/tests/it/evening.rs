@@ -21,7 +21,7 @@ use embedded::{Embedded, EmbeddedConfig};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::menu;
+use test_support::{History, menu};
 use test_support::{TestDatabase, postgres};
 use tower::ServiceExt as _;
 
@@ -66,12 +66,18 @@ impl TestStore {
 /// An open environment with the six recipes, and whatever stock the story says.
 pub(crate) struct Evening {
     environment: Embedded,
+    history: History,
 }
 
 impl Evening {
     /// Opens an environment as it was left.
     pub(crate) async fn open(config: EmbeddedConfig) -> Self {
-        Self { environment: Embedded::open(config).await.unwrap() }
+        Self::open_again(config, History::default()).await
+    }
+
+    /// Opens an environment as it was left, for guests who have a history.
+    pub(crate) async fn open_again(config: EmbeddedConfig, history: History) -> Self {
+        Self { environment: Embedded::open(config).await.unwrap(), history }
     }
 
     /// Opens an environment for the first time: the menu, five of each ingredient, a simulated market that answers at once.
@@ -97,13 +103,17 @@ impl Evening {
         evening
     }
 
-    pub(crate) async fn close(self) {
+    /// Closes the environment, after a check that all answers agree with each other; returns them.
+    pub(crate) async fn close(self) -> History {
+        self.history.check();
         tokio::time::timeout(WAIT_MAX, self.environment.close())
             .await
             .expect("an environment closes in time");
+        self.history
     }
 
     pub(crate) async fn ask(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+        let call = self.history.asked(method, path, None, &body);
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -117,6 +127,9 @@ impl Evening {
             .unwrap();
         let status = response.status();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        if let Some(call) = call {
+            self.history.answered(&call, Some((status.as_u16(), &bytes)));
+        }
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 

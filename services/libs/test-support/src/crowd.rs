@@ -13,8 +13,13 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::guest::{Guest, Reply, until};
+use crate::{
+    guest::{Guest, Reply, until},
+    history::History,
+};
 
+/// How many of the accepted orders a guest asks for at once.
+const ASKED_MAX: usize = 100;
 /// How long a guest waits before the same order is sent again.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -29,6 +34,8 @@ pub struct Crowd {
 struct Shared {
     stop: AtomicBool,
     accepted: AtomicUsize,
+    looks: AtomicUsize,
+    history: History,
     tally: Mutex<Tally>,
 }
 
@@ -42,14 +49,15 @@ pub struct Tally {
 }
 
 impl Crowd {
-    /// Lets as many guests in, who share these doors. One of five asks where the orders are; the others order, each with a
-    /// key, and again until the order is accepted. Where they have no keys, what failed is not sent again.
+    /// Lets as many guests in, who share these doors. One of five asks where orders are and what is in stock; the others
+    /// order, each with a key, and again until the order is accepted. Where they have no keys, what failed is not sent again.
     #[must_use]
     pub fn come(doors: &[Guest], guests: usize, has_keys: bool) -> Self {
         let shared = Arc::new(Shared::default());
         let guests = (0..guests)
             .map(|at| {
-                let (door, shared) = (doors[at % doors.len()].clone(), Arc::clone(&shared));
+                let shared = Arc::clone(&shared);
+                let door = doors[at % doors.len()].clone().noting(&shared.history);
                 tokio::spawn(async move {
                     while !shared.stop.load(Ordering::Relaxed) {
                         if at % 5 == 4 {
@@ -76,12 +84,13 @@ impl Crowd {
     /// Lets each guest end what is under way, and go; returns what they were told.
     ///
     /// # Panics
-    /// If a guest panicked.
+    /// If a guest panicked, or answers that they got do not agree with each other.
     pub async fn go(self) -> Tally {
         self.shared.stop.store(true, Ordering::Relaxed);
         for guest in self.guests {
             guest.await.unwrap();
         }
+        self.shared.history.check();
         std::mem::take(&mut self.shared.tally.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -122,7 +131,17 @@ async fn order(door: &Guest, shared: &Shared, has_keys: bool) {
 }
 
 async fn look(door: &Guest, shared: &Shared) {
-    let reply = door.try_ask("GET", "/v1/orders?limit=5", &[], &Value::Null).await;
+    let reply = match shared.looks.fetch_add(1, Ordering::Relaxed) % 3 {
+        0 => door.try_ask("GET", "/v1/orders?limit=5", &[], &Value::Null).await,
+        1 => door.try_ask("GET", "/v1/stock", &[], &Value::Null).await,
+        _ => {
+            let ids: Vec<OrderId> = {
+                let tally = shared.tally.lock().unwrap_or_else(PoisonError::into_inner);
+                tally.accepted.iter().rev().take(ASKED_MAX).copied().collect()
+            };
+            door.try_ask("POST", "/v1/orders/states", &[], &json!({"ids": ids})).await
+        }
+    };
     if !reply.as_ref().is_some_and(|reply| reply.status.is_success()) {
         shared.failed("look", reply.as_ref());
         tokio::time::sleep(PAUSE).await;

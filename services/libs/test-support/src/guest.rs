@@ -22,6 +22,8 @@ use hyper_util::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::history::History;
+
 /// How long anything may take to come about, on a busy machine.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 /// How long one answer may take: longer than the gateway takes for any.
@@ -33,6 +35,7 @@ pub struct Guest {
     address: String,
     key: String,
     client: Client<HttpConnector, Full<Bytes>>,
+    history: Option<History>,
 }
 
 /// What was answered.
@@ -61,7 +64,13 @@ impl Guest {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { address: address.into(), key: key.into(), client }
+        Self { address: address.into(), key: key.into(), client, history: None }
+    }
+
+    /// Returns the same guest, whose requests and answers are noted from now on.
+    #[must_use]
+    pub fn noting(self, history: &History) -> Self {
+        Self { history: Some(history.clone()), ..self }
     }
 
     /// Returns where it asks.
@@ -72,6 +81,26 @@ impl Guest {
 
     /// Asks, and returns what came of it; nothing if nobody answered.
     pub async fn try_ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Option<Reply> {
+        let key = headers.iter().find(|(name, _)| *name == "idempotency-key").map(|(_, key)| *key);
+        let noted = self
+            .history
+            .as_ref()
+            .and_then(|history| history.asked(method, path, key, body).map(|call| (history, call)));
+        let reply = self.send(method, path, headers, body).await;
+        if let Some((history, call)) = noted {
+            let answer = reply.as_ref().map(|reply| (reply.status.as_u16(), &reply.body[..]));
+            history.answered(&call, answer);
+        }
+        reply
+    }
+
+    async fn send(
         &self,
         method: &str,
         path: &str,

@@ -6,9 +6,11 @@
 mod answers;
 mod crowd;
 mod guest;
+mod history;
 mod parts;
 mod processes;
 
+pub use self::history::History;
 pub use answers::{Exchange, converse};
 pub use crowd::{Crowd, Tally};
 pub use guest::{Guest, Reply, menu, until};

@@ -1,7 +1,7 @@
 //! Forgets what an environment kept in PostgreSQL.
 
 use contracts::services;
-use store::{Server, tls::Trust};
+use store::Server;
 
 use crate::{
     config::DatabaseUrl,

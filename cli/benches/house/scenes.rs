@@ -68,6 +68,7 @@ fn closed(duration: Duration) -> Plan {
         follow: true,
         timeout: END_MAX,
         ledger: None,
+        history: None,
     }
 }
 

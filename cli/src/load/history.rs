@@ -74,11 +74,14 @@ fn io_error(path: PathBuf, source: io::Error) -> LoadError {
     LoadError::History(HistoryError::Io { doing: "write", path, source })
 }
 
+/// The way to a thread, and how it ends.
+type Thread = (SyncSender<Vec<u8>>, JoinHandle<io::Result<()>>);
+
 /// A thread that writes chunks to a file.
 #[derive(Debug)]
 struct Chunks {
     /// Nothing once the thread has ended.
-    thread: Option<(SyncSender<Vec<u8>>, JoinHandle<io::Result<()>>)>,
+    thread: Option<Thread>,
 }
 
 impl Chunks {

@@ -10,7 +10,7 @@ use std::{
 use ::store::StoreError;
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use contracts::services::GATEWAY;
@@ -18,6 +18,7 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
+use service::idempotency::{CALLER, IDEMPOTENCY_KEY};
 use service::{Service, http::Peer, metrics::Metrics, problem::Problem, token::SERVICE_TOKEN};
 use tokio::{
     sync::{Mutex, Semaphore},
@@ -41,9 +42,6 @@ use crate::{
 const NEWS_EVERY: Duration = Duration::from_millis(100);
 /// How long a key that nobody heard of waits for that.
 const NEWS_WAIT_MAX: Duration = Duration::from_millis(500);
-/// In which header the services are told who asks.
-const KEY: HeaderName = HeaderName::from_static("x-chefcito-key");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The largest body, in bytes; as `service::http::Limits` has it. One that says that it is larger is not even read.
 const BODY_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -291,8 +289,8 @@ fn prepare(headers: &mut HeaderMap, trace: &HeaderValue, holder: Option<&Holder>
     headers.remove(header::AUTHORIZATION);
     headers.insert(TRACEPARENT, trace.clone());
     match holder {
-        Some(holder) => headers.insert(KEY, holder.header.clone()),
-        None => headers.remove(KEY),
+        Some(holder) => headers.insert(CALLER, holder.header.clone()),
+        None => headers.remove(CALLER),
     };
 }
 

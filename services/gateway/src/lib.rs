@@ -172,7 +172,7 @@ impl Gateway {
         let own = Backend::in_process(service.router());
         let door = Arc::new(Door {
             paths: door::paths_of(&routes),
-            openapi: openapi::document(&routes).to_json().unwrap_or_default(),
+            openapi: openapi::document(&routes, context.retention).to_json().unwrap_or_default(),
             routes,
             services: Services::new(own, backends),
             keys,

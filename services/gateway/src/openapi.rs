@@ -1,9 +1,9 @@
 //! The public contract: OpenAPI 3.1, from the table of routes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::http::Method;
-use contracts::api::{Problem, gateway::Role};
+use contracts::api::{Problem, gateway::Role, orders::IDEMPOTENCY_KEY_BYTES_MAX};
 use service::problem::PROBLEM_TYPE;
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, Paths,
@@ -19,8 +19,8 @@ use crate::routes::{Access, Answer, Route, Shape};
 /// What the document calls the way in which a key is shown.
 const SCHEME: &str = "key";
 
-/// Returns the document that describes these routes.
-pub(crate) fn document(routes: &[Route]) -> OpenApi {
+/// Returns the document that describes these routes. `retention` is how long responses to requests with a key are kept.
+pub(crate) fn document(routes: &[Route], retention: Duration) -> OpenApi {
     let mut schemas: BTreeMap<String, RefOr<Schema>> = BTreeMap::new();
     let shapes = routes.iter().flat_map(|route| {
         let answer = match route.answer {
@@ -47,7 +47,11 @@ pub(crate) fn document(routes: &[Route]) -> OpenApi {
     schemas.extend(parts);
     let mut paths = Paths::new();
     for route in routes {
-        paths.add_path_operation(route.path, vec![method_of(&route.method)], operation(route));
+        paths.add_path_operation(
+            route.path,
+            vec![method_of(&route.method)],
+            operation(route, retention),
+        );
     }
     let key = Http::builder()
         .scheme(HttpAuthScheme::Bearer)
@@ -74,7 +78,7 @@ pub(crate) fn document(routes: &[Route]) -> OpenApi {
         .build()
 }
 
-fn operation(route: &Route) -> OperationBuilder {
+fn operation(route: &Route, retention: Duration) -> OperationBuilder {
     let mut operation = OperationBuilder::new()
         .operation_id(Some(route.name))
         .summary(Some(route.summary))
@@ -86,8 +90,9 @@ fn operation(route: &Route) -> OperationBuilder {
         operation = operation.parameter(parameter);
     }
     if route.idempotent {
-        let parameter = text_parameter("Idempotency-Key", ParameterIn::Header, Required::False);
-        operation = operation.parameter(parameter);
+        operation = operation
+            .parameter(idempotency_key(retention))
+            .response("422", problem("The request asks for what can't be, or its `Idempotency-Key` belongs to another request."));
     }
     if let Some(body) = route.body {
         let content = ContentBuilder::new().schema(Some(reference(body))).build();
@@ -151,6 +156,27 @@ fn text_parameter(name: &str, place: ParameterIn, required: Required) -> Paramet
         .parameter_in(place)
         .required(required)
         .schema(Some(text()))
+        .build()
+}
+
+fn idempotency_key(retention: Duration) -> Parameter {
+    let text = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(IDEMPOTENCY_KEY_BYTES_MAX));
+    let description = format!(
+        "Makes the request safe to send again. If the request was accepted under this key before, by the same API key and \
+         with the same query and body, nothing is changed, and the response has the status and the body of the first one, \
+         and the header `Idempotency-Replayed: true`. With another query or body it is refused (422, \
+         `/problems/key-reused`). The response is kept for {}. A request that was refused leaves its key free.",
+        humantime::format_duration(retention)
+    );
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(text.build()))
         .build()
 }
 

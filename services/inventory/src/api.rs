@@ -3,7 +3,7 @@
 use axum::{
     Router,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
     routing::{get, post},
 };
 use contracts::{
@@ -14,10 +14,10 @@ use contracts::{
             AdjustStock, BookingOptions, ListPurchases, OpenStock, PurchasePage, Stock,
             StockChanges,
         },
-        orders::IDEMPOTENCY_KEY_BYTES_MAX,
     },
 };
 use events::facts;
+use service::idempotency::Keyed;
 use service::{
     facts_page,
     http::{Json, Query, no_such_route},
@@ -27,7 +27,7 @@ use tracing::info;
 
 use crate::{
     Inventory,
-    commands::{Adjustment, KeyReused, adjusted, opened},
+    commands::{adjusted, opened},
     domain::out_of_bounds,
     queries::{LIMIT_MAX, list_purchases, show_stock},
     store,
@@ -69,29 +69,22 @@ async fn open(
 async fn adjust(
     State(inventory): State<Inventory>,
     Query(options): Query<BookingOptions>,
-    headers: HeaderMap,
-    Json(command): Json<AdjustStock>,
-) -> Result<axum::Json<StockChanges>, Problem> {
-    check_quantities(&command.set)?;
-    let key = idempotency_key(&headers)?;
+    request: Keyed<AdjustStock>,
+) -> Result<Response, Problem> {
+    let request = request.and_then(|command| check_quantities(&command.set).map(|()| command));
     if options.dry_run == Some(true) {
+        let AdjustStock { set } = request.without_key()?;
         let changes = inventory
             .service
             .database()
-            .read(move |tx| Ok(adjusted(store::read_shelves(tx)?.on_hand(), &command.set)));
-        return Ok(axum::Json(changes.await?));
+            .read(move |tx| Ok(adjusted(store::read_shelves(tx)?.on_hand(), &set)));
+        return Ok(axum::Json(changes.await?).into_response());
     }
-    match inventory.adjustments.submit(Adjustment { key, command }).await? {
-        Ok(changes) => {
-            info!("Adjusted the stock by {}", in_words(&changes.booked));
-            Ok(axum::Json(changes))
-        }
-        Err(KeyReused) => Err(Problem::unprocessable(
-            "idempotency-key-reused",
-            "The Idempotency-Key was used for another request",
-            "Send a new key with a new adjustment, or the same adjustment again.",
-        )),
+    let answer = inventory.adjustments.submit(request).await?;
+    if let Some(changes) = &answer.done {
+        info!("Adjusted the stock by {}", in_words(&changes.booked));
     }
+    Ok(answer.into_response())
 }
 
 async fn purchases(
@@ -152,20 +145,5 @@ fn check_quantities(quantities: &Quantities) -> Result<(), Problem> {
                 "The quantity of {ingredient} is {quantity}; it should be from 0 to {QUANTITY_MAX}."
             ),
         )),
-    }
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    match key.to_str() {
-        Ok(key) if (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) => Ok(Some(key.to_owned())),
-        _ => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "malformed",
-            "The Idempotency-Key can't be used",
-        )
-        .detail(format!(
-            "It should be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters."
-        ))),
     }
 }

@@ -7,7 +7,7 @@ mod reserve_ingredients;
 mod restock;
 mod serve_waiting;
 
-pub(crate) use adjust_stock::{Adjustment, KeyReused, adjust_stock, adjusted};
+pub(crate) use adjust_stock::{adjust_stock, adjusted};
 pub(crate) use open_stock::{open_stock, opened};
 pub(crate) use release_ingredients::release_ingredients;
 pub(crate) use reserve_ingredients::reserve_ingredients;

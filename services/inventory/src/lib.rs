@@ -6,14 +6,15 @@
 //! An order gets all that it needs or waits, in arrival order. What those who wait are short of is bought at the farmers'
 //! [`Market`], for as long as it takes.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use ::store::{BatchQueue, Migrations, OpenError, StoreError, Tx};
-use axum::Router;
+use axum::{Router, http::StatusCode};
 use contracts::{
-    api::inventory::{OpenStock, StockChanges},
+    api::inventory::{AdjustStock, OpenStock, StockChanges},
     services,
 };
+use service::idempotency::IdempotentForm;
 use service::{
     Pace, Service, ServiceContext,
     config::{self, ConfigError},
@@ -22,7 +23,7 @@ use tokio::sync::Notify;
 
 use crate::{
     buyer::Buyer,
-    commands::{Adjustment, KeyReused, Served, adjust_stock, open_stock},
+    commands::{Served, adjust_stock, open_stock},
     figures::Figures,
 };
 
@@ -41,7 +42,10 @@ pub use market::{Answer, GrpcMarket, InvalidAddress, Market, MarketError};
 /// How its tables came to be what they are.
 pub const MIGRATIONS: Migrations = Migrations {
     owner: "inventory",
-    steps: &[(1, "inventory", include_str!("../migrations/V1__inventory.sql"))],
+    steps: &[
+        (1, "inventory", include_str!("../migrations/V1__inventory.sql")),
+        (2, "kept_responses", include_str!("../migrations/V2__kept_responses.sql")),
+    ],
 };
 
 /// How often those who wait are looked at without anything having come: the safety net.
@@ -135,7 +139,7 @@ impl Signals {
 pub struct Inventory {
     service: Service,
     openings: BatchQueue<OpenStock, StockChanges>,
-    adjustments: BatchQueue<Adjustment, Result<StockChanges, KeyReused>>,
+    adjustments: IdempotentForm<AdjustStock, StockChanges, Infallible>,
 }
 
 impl Inventory {
@@ -157,9 +161,12 @@ impl Inventory {
             .database()
             .batch_queue(move |tx, commands: &[OpenStock]| open_stock(tx, commands, &waking));
         let waking = signals.clone();
-        let adjustments = service
-            .database()
-            .batch_queue(move |tx, commands: &[Adjustment]| adjust_stock(tx, commands, &waking));
+        let adjustments = IdempotentForm::new(
+            service.database(),
+            "adjust_stock",
+            StatusCode::OK,
+            move |tx, commands: &[&AdjustStock]| adjust_stock(tx, commands, &waking),
+        );
 
         let waking = signals.clone();
         service.consume(move |tx, name, events| reactions::react(tx, name, events, &waking));

@@ -2,13 +2,11 @@
 
 use ::store::Many;
 
-mod adjustments;
 mod purchases;
 mod reservations;
 mod shelves;
 
 use self::{
-    adjustments::{ADJUSTMENT, INSERT_ADJUSTMENT},
     purchases::{
         ANSWER_PURCHASE, COUNT_OPEN_PURCHASES, INSERT_PURCHASE, OPEN_PURCHASES, PURCHASE_FACTS,
         PURCHASES, PURCHASES_OF,
@@ -20,7 +18,6 @@ use self::{
     shelves::{BOOK, OPEN, OPENED, SHELF_LINES, SHELVES, SHELVES_LOCKED},
 };
 pub(crate) use self::{
-    adjustments::{adjustment, insert_adjustment},
     purchases::{
         OpenPurchase, answer_purchases, count_open_purchases, insert_purchases, open_purchases,
         purchase_facts, purchases,
@@ -33,7 +30,7 @@ pub(crate) use self::{
 };
 
 /// Every statement that both engines run, for the test that prepares them.
-pub const STATEMENTS: [&str; 14] = [
+pub const STATEMENTS: [&str; 12] = [
     SHELVES,
     SHELF_LINES,
     OPENED,
@@ -46,8 +43,6 @@ pub const STATEMENTS: [&str; 14] = [
     PURCHASES,
     PURCHASES_OF,
     PURCHASE_FACTS,
-    ADJUSTMENT,
-    INSERT_ADJUSTMENT,
 ];
 /// Every statement that only PostgreSQL runs.
 pub const POSTGRESQL_STATEMENTS: [&str; 1] = [SHELVES_LOCKED];

@@ -3,7 +3,7 @@
 use axum::{
     Router,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -12,11 +12,12 @@ use contracts::{
     api::{
         audit::{Facts, FactsQuery, OrderFact},
         orders::{
-            AskStates, DISH_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, ListOrders,
-            ORDERS_PER_REQUEST_MAX, Order, OrderPage, OrderStates, PlaceOrders, PlacedOrders,
+            AskStates, DISH_BYTES_MAX, ListOrders, ORDERS_PER_REQUEST_MAX, Order, OrderPage,
+            OrderStates, PlaceOrders,
         },
     },
 };
+use service::idempotency::Keyed;
 use service::{
     facts_page,
     http::{Json, Path, Query},
@@ -27,9 +28,9 @@ use crate::{
     Orders,
     commands::{
         cancel_orders::{CancelOrder, Cancellation},
-        place_orders::{PlaceRequest, Placement},
+        place_orders::PlaceRequest,
     },
-    domain::Refusal,
+    domain::UnknownDish,
     queries::{
         find_orders::find_orders,
         list_orders::{LIMIT_MAX, list_orders},
@@ -50,34 +51,19 @@ pub(crate) fn router(orders: Orders) -> Router {
 async fn place(
     State(orders): State<Orders>,
     headers: HeaderMap,
-    Json(request): Json<PlaceOrders>,
+    request: Keyed<PlaceOrders>,
 ) -> Result<Response, Problem> {
-    let request = PlaceRequest {
-        key: idempotency_key(&headers)?,
-        dishes: dishes_of(request)?,
-        traceparent: traceparent(&headers),
-    };
-    let (placed, repeated) = match orders.place(request).await? {
-        Placement::Placed(placed) => (placed, false),
-        Placement::Repeated(placed) => (placed, true),
-        Placement::Refused(refusal @ Refusal::UnknownDish { .. }) => {
-            return Err(Problem::unprocessable(
-                "unknown-dish",
-                "The dish is not on the menu",
-                refusal.to_string(),
-            ));
-        }
-        Placement::Refused(refusal @ Refusal::KeyReused) => {
-            let title = "The Idempotency-Key belongs to another request";
-            return Err(Problem::unprocessable("key-reused", title, refusal.to_string()));
-        }
-    };
-    let body = axum::Json(PlacedOrders { orders: placed.into_iter().map(Into::into).collect() });
-    let mut response = (StatusCode::ACCEPTED, body).into_response();
-    if repeated {
-        response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    let traceparent = traceparent(&headers);
+    let request =
+        request.and_then(|request| Ok(PlaceRequest { dishes: dishes_of(request)?, traceparent }));
+    orders.place.submit(request).await.map(IntoResponse::into_response)
+}
+
+impl From<UnknownDish> for Problem {
+    fn from(refusal: UnknownDish) -> Self {
+        let title = "The dish is not on the menu";
+        Self::unprocessable("unknown-dish", title, refusal.to_string())
     }
-    Ok(response)
 }
 
 /// Returns the dish of each order of a request.
@@ -109,21 +95,6 @@ fn dishes_of(request: PlaceOrders) -> Result<Vec<Option<String>>, Problem> {
         ))),
         None => Ok(dishes),
     }
-}
-
-/// Returns the idempotency key, with the caller's name before it: another caller's key is another key.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    let usable =
-        key.to_str().ok().filter(|key| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()));
-    let Some(key) = usable else {
-        return Err(Problem::bad_request(format!(
-            "The Idempotency-Key should be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters, such as a UUID."
-        )));
-    };
-    let caller =
-        headers.get("x-chefcito-key").and_then(|caller| caller.to_str().ok()).unwrap_or_default();
-    Ok(Some(format!("{caller}:{key}")))
 }
 
 /// Returns the trace of a request, which the gateway has checked.

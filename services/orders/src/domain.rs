@@ -25,13 +25,10 @@ pub(crate) struct Order {
 
 /// Why an order is not taken, in a sentence for the guest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
-    #[error("`{dish}` is not on the menu. {offered}")]
-    UnknownDish { dish: String, offered: String },
-    #[error(
-        "The Idempotency-Key was used for another request already. Repeat that request as it was, or take another key."
-    )]
-    KeyReused,
+#[error("`{dish}` is not on the menu. {offered}")]
+pub(crate) struct UnknownDish {
+    dish: String,
+    offered: String,
 }
 
 /// Why an order can't be cancelled, in a sentence for the guest.
@@ -48,17 +45,20 @@ pub(crate) struct Menu {
 }
 
 impl Menu {
-    /// Returns why a dish can't be ordered.
-    pub(crate) fn refuse(&self, dish: &str) -> Option<Refusal> {
+    /// Makes sure that a dish can be ordered.
+    ///
+    /// # Errors
+    /// [`UnknownDish`] if it is not on the menu.
+    pub(crate) fn check(&self, dish: &str) -> Result<(), UnknownDish> {
         if self.dishes.contains(dish) {
-            return None;
+            return Ok(());
         }
         let names: Vec<&str> = self.dishes.iter().map(String::as_str).collect();
         let offered = match names.as_slice() {
             [] => "The menu is empty: seed the recipes first.".to_owned(),
             names => format!("The menu has: {}.", names.join(", ")),
         };
-        Some(Refusal::UnknownDish { dish: dish.to_owned(), offered })
+        Err(UnknownDish { dish: dish.to_owned(), offered })
     }
 }
 

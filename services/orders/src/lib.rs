@@ -4,8 +4,9 @@
 //! Out: `order.placed`, `order.cancellation_requested`, `order.delivered`, `order.cancelled`, `order.rejected`.
 
 use ::store::{BatchQueue, Migrations, OpenError, StoreError};
-use axum::Router;
-use contracts::services::ORDERS;
+use axum::{Router, http::StatusCode};
+use contracts::{api::orders::PlacedOrders, services::ORDERS};
+use service::idempotency::IdempotentForm;
 use service::{Service, ServiceContext};
 
 mod api;
@@ -17,12 +18,16 @@ mod store;
 
 use commands::{
     cancel_orders::{CancelOrder, Cancellation, cancel_orders},
-    place_orders::{PlaceRequest, Placement, place_orders},
+    place_orders::{PlaceRequest, place_orders},
 };
+use domain::UnknownDish;
 
 const MIGRATIONS: Migrations = Migrations {
     owner: "orders",
-    steps: &[(1, "orders", include_str!("../migrations/V1__orders.sql"))],
+    steps: &[
+        (1, "orders", include_str!("../migrations/V1__orders.sql")),
+        (2, "kept_responses", include_str!("../migrations/V2__kept_responses.sql")),
+    ],
 };
 
 /// Every statement of this service, for the test that has both engines prepare them.
@@ -33,7 +38,7 @@ pub use store::{MANY, STATEMENTS};
 #[derive(Clone, Debug)]
 pub struct Orders {
     service: Service,
-    place: BatchQueue<PlaceRequest, Placement>,
+    place: IdempotentForm<PlaceRequest, PlacedOrders, UnknownDish>,
     cancel: BatchQueue<CancelOrder, Cancellation>,
 }
 
@@ -46,7 +51,12 @@ impl Orders {
         let mut service = context.open(ORDERS, MIGRATIONS).await?;
         service.count_open(store::count_open);
         service.consume(reactions::react);
-        let place = service.database().batch_queue(place_orders);
+        let place = IdempotentForm::new(
+            service.database(),
+            "place_orders",
+            StatusCode::ACCEPTED,
+            place_orders,
+        );
         let cancel = service.database().batch_queue(cancel_orders);
         Ok(Self { service, place, cancel })
     }
@@ -56,10 +66,6 @@ impl Orders {
         api::router(self.clone())
             .merge(self.service.router())
             .fallback(service::http::no_such_route)
-    }
-
-    async fn place(&self, request: PlaceRequest) -> Result<Placement, StoreError> {
-        self.place.submit(request).await
     }
 
     async fn cancel(&self, request: CancelOrder) -> Result<Cancellation, StoreError> {

@@ -18,31 +18,18 @@ const TAKE_NUMBERS: &str =
     "UPDATE numbering SET last = last + CAST(?1 AS BIGINT) WHERE name = 'orders' RETURNING last";
 const INSERT: Many = Many {
     each: "INSERT INTO orders
-             (number, id, idempotency_key, lines, requested_dish, dish, status, reason, placed_at, ended_at, revision)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+             (number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     all: "INSERT INTO orders
-             (number, id, idempotency_key, lines, requested_dish, dish, status, reason, placed_at, ended_at, revision)
-         SELECT * FROM UNNEST($1::BIGINT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::TEXT[],
-             $7::TEXT[], $8::TEXT[], $9::BIGINT[], $10::BIGINT[], $11::BIGINT[])
-         ON CONFLICT DO NOTHING RETURNING number",
-};
-const TAKE_BACK: Many = Many {
-    each: "DELETE FROM orders WHERE id = ?1",
-    all: "DELETE FROM orders WHERE id = ANY($1::TEXT[])",
+             (number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision)
+         SELECT * FROM UNNEST($1::BIGINT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[],
+             $7::BIGINT[], $8::BIGINT[], $9::BIGINT[])",
 };
 const BY_ID: Many = Many {
     each: "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision
          FROM orders WHERE id = ?1",
     all: "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision
          FROM orders WHERE id = ANY($1::TEXT[])",
-};
-const BY_KEY: Many = Many {
-    each: "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision,
-             idempotency_key, lines
-         FROM orders WHERE idempotency_key = ?1",
-    all: "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision,
-             idempotency_key, lines
-         FROM orders WHERE idempotency_key = ANY($1::TEXT[])",
 };
 const LIST: &str =
     "SELECT number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision
@@ -75,16 +62,7 @@ const FACTS: &str = "SELECT id, status, dish FROM orders WHERE id > ?1 ORDER BY 
 pub const STATEMENTS: [&str; 7] =
     [TAKE_NUMBERS, LIST, COUNT_OPEN, MENU, RAISE_MENU, CLEAR_MENU, FACTS];
 /// Every statement of this file for many rows.
-pub const MANY: [Many; 6] = [INSERT, TAKE_BACK, BY_ID, BY_KEY, ADVANCE, ADD_TO_MENU];
-
-/// An order as one line of a request.
-#[derive(Clone, Debug)]
-pub(crate) struct Line {
-    pub(crate) order: Order,
-    pub(crate) key: Option<String>,
-    /// How many lines the request has.
-    pub(crate) lines: usize,
-}
+pub const MANY: [Many; 4] = [INSERT, BY_ID, ADVANCE, ADD_TO_MENU];
 
 /// Takes the next `count` running numbers; returns the first of them.
 pub(crate) fn take_numbers(tx: &mut Tx, count: usize) -> Result<i64, StoreError> {
@@ -93,14 +71,15 @@ pub(crate) fn take_numbers(tx: &mut Tx, count: usize) -> Result<i64, StoreError>
     last.map(|last| last - count + 1).ok_or_else(|| StoreError::rejected("the numbering is gone"))
 }
 
-/// Saves orders; returns for each whether it is new. The unique key decides what is a repeat.
-pub(crate) fn insert_new(tx: &mut Tx, lines: &[Line]) -> Result<Vec<bool>, StoreError> {
-    let rows = lines.iter().map(|Line { order, key, lines }| {
+/// Saves new orders.
+pub(crate) fn insert<'o>(
+    tx: &mut Tx,
+    orders: impl IntoIterator<Item = &'o Order>,
+) -> Result<(), StoreError> {
+    let rows = orders.into_iter().map(|order| {
         params![
             order.number,
             order.id,
-            key,
-            i64::try_from(*lines).unwrap_or(i64::MAX),
             order.requested_dish,
             order.dish,
             ByName(order.status),
@@ -110,31 +89,13 @@ pub(crate) fn insert_new(tx: &mut Tx, lines: &[Line]) -> Result<Vec<bool>, Store
             order.revision
         ]
     });
-    tx.change_all(&INSERT, rows)
-}
-
-/// Forgets orders of this very transaction.
-pub(crate) fn take_back(tx: &mut Tx, lines: &[&Line]) -> Result<(), StoreError> {
-    tx.execute_all(&TAKE_BACK, lines.iter().map(|line| params![line.order.id])).map(|_| ())
+    tx.execute_all(&INSERT, rows).map(|_| ())
 }
 
 /// Returns the orders with these ids.
 pub(crate) fn load(tx: &mut Tx, ids: &[OrderId]) -> Result<HashMap<OrderId, Order>, StoreError> {
     let orders = tx.query_all(&BY_ID, ids.iter().map(|id| params![id]), read)?;
     Ok(orders.into_iter().map(|order| (order.id, order)).collect())
-}
-
-/// Returns the orders with these idempotency keys, by key.
-pub(crate) fn find_by_keys(
-    tx: &mut Tx,
-    keys: &[&str],
-) -> Result<HashMap<String, Line>, StoreError> {
-    let lines = tx.query_all(&BY_KEY, keys.iter().map(|key| params![key]), |row| {
-        let key: String = row.get(9)?;
-        let lines = usize::try_from(row.get::<i64>(10)?).unwrap_or(0);
-        Ok((key.clone(), Line { order: read(row)?, key: Some(key), lines }))
-    })?;
-    Ok(lines.into_iter().collect())
 }
 
 /// Returns orders below a number, newest first.

@@ -15,8 +15,10 @@ use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
 /// The tables as the services make them.
-const TABLES: [&str; 3] = [
+const TABLES: [&str; 5] = [
     include_str!("../../../../services/orders/migrations/V1__orders.sql"),
+    include_str!("../../../../services/orders/migrations/V2__kept_responses.sql"),
+    include_str!("../../../../services/libs/service/migrations/V1__kept_responses.sql"),
     include_str!("../../../../services/libs/events/migrations/V1__outbox.sql"),
     include_str!("../../../../services/libs/events/migrations/V2__inbox.sql"),
 ];
@@ -26,14 +28,21 @@ const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; 
      PRAGMA cache_size = -2048;";
 const NUMBER: &str = "UPDATE numbering SET last = last + ?1 WHERE name = 'orders'";
 const PLACE: &str = "INSERT INTO orders
-         (number, id, idempotency_key, lines, requested_dish, dish, status, reason, placed_at, ended_at, revision)
-     VALUES (?1, ?2, ?3, 1, NULL, NULL, 'placed', NULL, ?4, NULL, 1) ON CONFLICT DO NOTHING";
+         (number, id, requested_dish, dish, status, reason, placed_at, ended_at, revision)
+     VALUES (?1, ?2, NULL, NULL, 'placed', NULL, ?3, NULL, 1)";
+const KEEP: &str =
+    "INSERT INTO kept_responses (key, caller, operation, fingerprint, status, body, saved_at)
+     VALUES (?1, 'local', 'place_orders', ?2, 202, ?3, ?4) ON CONFLICT DO NOTHING";
 const ADVANCE: &str = "UPDATE orders SET status = ?2, dish = 'pizza', ended_at = ?3, revision = revision + 1 WHERE id = ?1";
 const ANNOUNCE: &str = "INSERT INTO outbox (id, kind, subject, time, traceparent, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 const QUEUE: &str = "INSERT INTO unpublished (seq) VALUES (?1)";
 const MARK: &str = "DELETE FROM unpublished WHERE seq = ?1";
 const NOTE: &str =
     "INSERT INTO inbox (id, name, handled_at) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING";
+/// As long as a hash in hex.
+const FINGERPRINT: &str = "4bf92f3577b34da6a3ce929d0e0e47364bf92f3577b34da6a3ce929d0e0e4736";
+/// As long as the response to one order.
+const RESPONSE: &str = r#"{"orders":[{"id":"01a20c95-e557-73c0-aedd-5c9d71506c44","number":50,"status":"placed","dish":null,"placed_at":"2026-11-28T19:36:35.100389Z","ended_at":null}]}"#;
 /// The events on the way of an order that lacks nothing.
 const WAY: [&str; 6] = [
     OrderPlaced::NAME,
@@ -157,8 +166,10 @@ impl Rows {
                     .prepare_cached(NUMBER)?
                     .execute([i64::try_from(orders.len()).unwrap_or(0)])?;
                 let mut place = database.prepare_cached(PLACE)?;
+                let mut keep = database.prepare_cached(KEEP)?;
                 for order in orders {
-                    place.execute(params![order.number, order.id, order.key, now])?;
+                    place.execute(params![order.number, order.id, now])?;
+                    keep.execute(params![order.key, FINGERPRINT, RESPONSE, now])?;
                 }
             }
             let mut announce = database.prepare_cached(ANNOUNCE)?;

@@ -14,6 +14,8 @@ on_both_engines!(
     opening_is_booked_once_an_ingredient,
     an_adjustment_sets_what_is_on_hand_and_a_repeat_changes_nothing,
     a_dry_run_changes_nothing,
+    each_caller_has_keys_of_its_own,
+    a_known_key_is_answered_before_the_rest_is_checked,
     what_cannot_be_is_refused,
     purchases_are_listed_page_by_page,
 );
@@ -58,8 +60,34 @@ async fn an_adjustment_sets_what_is_on_hand_and_a_repeat_changes_nothing(place: 
     let (status, problem) =
         pantry.send("POST", ADJUSTMENTS, Some("count-1"), json!({"set": {"rice": 1}})).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(problem["type"], "/problems/idempotency-key-reused");
+    assert_eq!(problem["type"], "/problems/key-reused");
     pantry.check_balance().await;
+    pantry.close().await;
+}
+
+async fn each_caller_has_keys_of_its_own(place: Place) {
+    let pantry = Pantry::open(&place, &Stall::empty()).await;
+    pantry.open_stock(&[(Rice, 5)]).await;
+    let set = |quantity: i64| json!({"set": {"rice": quantity}});
+    let alice = pantry.send_as("alice", ADJUSTMENTS, "count-1", &set(2)).await;
+    let bob = pantry.send_as("bob", ADJUSTMENTS, "count-1", &set(9)).await;
+    assert_eq!((alice.0, bob.0), (StatusCode::OK, StatusCode::OK), "{}", bob.1);
+    assert_eq!(pantry.shelf(Rice).await.on_hand, 9, "what bob counted is booked");
+    let again = pantry.send_as("alice", ADJUSTMENTS, "count-1", &set(2)).await;
+    assert_eq!(again, alice);
+    assert_eq!(pantry.shelf(Rice).await.on_hand, 9);
+    pantry.check_balance().await;
+    pantry.close().await;
+}
+
+async fn a_known_key_is_answered_before_the_rest_is_checked(place: Place) {
+    let pantry = Pantry::open(&place, &Stall::empty()).await;
+    changes(pantry.send("POST", ADJUSTMENTS, Some("k"), json!({"set": {"rice": 2}})).await);
+    for other in [json!({"set": {"rice": -1}}), json!({"set": {"sand": 1}}), json!([])] {
+        let (status, problem) = pantry.send("POST", ADJUSTMENTS, Some("k"), &other).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(problem["type"], "/problems/key-reused", "{other}");
+    }
     pantry.close().await;
 }
 

@@ -288,7 +288,28 @@ impl Pantry {
         key: Option<&str>,
         body: impl Serialize,
     ) -> (StatusCode, serde_json::Value) {
-        let mut request = Request::builder().method(method).uri(path);
+        let request = Request::builder().method(method).uri(path);
+        self.send_with(request, key, body).await
+    }
+
+    /// Posts as the holder of an API key, as the gateway does for a guest.
+    pub(crate) async fn send_as(
+        &self,
+        caller: &str,
+        path: &str,
+        key: &str,
+        body: impl Serialize,
+    ) -> (StatusCode, serde_json::Value) {
+        let request = Request::post(path).header("x-chefcito-key", caller);
+        self.send_with(request, Some(key), body).await
+    }
+
+    async fn send_with(
+        &self,
+        mut request: axum::http::request::Builder,
+        key: Option<&str>,
+        body: impl Serialize,
+    ) -> (StatusCode, serde_json::Value) {
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }

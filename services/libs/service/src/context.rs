@@ -11,7 +11,7 @@ use std::{
 use axum::Router;
 use contracts::{Timestamp, api::service::ServiceStatus, events::Envelope};
 use events::{
-    Bus, Consumer, MIGRATIONS, Reaction, Relay, dead_letters,
+    Bus, Consumer, Reaction, Relay, dead_letters,
     outbox::{self, position},
     retention::{self, RETENTION},
 };
@@ -22,7 +22,9 @@ use tracing::warn;
 
 use crate::{
     http::{self, Limits},
+    idempotency,
     metrics::Metrics,
+    migrations::MIGRATIONS,
     startup_retry::StartupRetry,
 };
 
@@ -92,7 +94,7 @@ impl ServiceContext {
         migrations: Migrations,
     ) -> Result<Service, OpenError> {
         let relay = Relay::new(name, Arc::clone(&self.bus));
-        let sets = [MIGRATIONS, migrations];
+        let sets = [events::MIGRATIONS, MIGRATIONS, migrations];
         let database = self
             .startup_retry
             .wait_for(name, async || {
@@ -310,13 +312,21 @@ impl Service {
         });
     }
 
-    /// Removes a batch of the events that the service need not keep any more. It does so by itself once a minute.
+    /// Removes a batch of the events, and of the responses for repeated requests, that the service need not keep any more.
+    /// It does so by itself once a minute.
     ///
     /// # Errors
     /// [`StoreError`] if the database failed; nothing is removed then.
     pub async fn remove_old_events(&self) -> Result<Pace, StoreError> {
         let ServiceContext { bus, retention, .. } = &self.context;
         let more = retention::look(&self.database, &**bus, *retention).await?;
+        let retention = *retention;
+        let remove = move |tx: &mut Tx<'_>| {
+            let before = tx.now().minus(retention);
+            idempotency::remove_before(tx, before)
+        };
+        let removed = self.database.write(remove).await?;
+        let more = more || removed == idempotency::REMOVED_AT_ONCE_MAX;
         Ok(if more { Pace::Again } else { Pace::Idle })
     }
 

@@ -197,7 +197,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let body = Bytes::from_request(request, state).await.map_err(unreadable_body)?;
-        let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        Self::read(&body).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned> Json<T> {
+    /// Reads a body.
+    pub(crate) fn read(body: &[u8]) -> Result<T, Problem> {
+        let text = if body.is_empty() { b"{}" } else { body };
         let invalid = |why: String| {
             Problem::unprocessable("invalid", "The request asks for what can't be", why)
         };
@@ -206,14 +213,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             Ok(_) if text.trim_ascii_start().starts_with(b"[") => {
                 Err(invalid("The body should be an object, not a list.".into()))
             }
-            Ok(body) => Ok(Self(body)),
+            Ok(body) => Ok(body),
             Err(error) if error.is_data() => Err(invalid(error.to_string())),
             Err(error) => Err(Problem::bad_request(format!("The body is not JSON: {error}."))),
         }
     }
 }
 
-fn unreadable_body(rejection: BytesRejection) -> Problem {
+pub(crate) fn unreadable_body(rejection: BytesRejection) -> Problem {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large")

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: settings are read once and wrong ones are named; every request is bounded in size and time and answered,
 //! refusals as RFC 9457 [problems](problem); a service that is told to stop answers what is under way; logs and metrics
-//! have one form. A [`ServiceContext`] puts a service together from a database, a bus, workers and the routes that every
+//! have one form; a request that is sent again under its key changes nothing and gets the first
+//! response ([`idempotency`]). A [`ServiceContext`] puts a service together from a database, a bus, workers and the routes that every
 //! service has; [`standalone`] runs one in a process of its own.
 //!
 //! Does not know: what any service does.
@@ -10,7 +11,9 @@
 pub mod config;
 mod context;
 pub mod http;
+pub mod idempotency;
 pub mod metrics;
+mod migrations;
 pub mod problem;
 mod routes;
 pub mod standalone;

@@ -1,6 +1,6 @@
 //! The one shape of an error answer: RFC 9457.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -114,6 +114,12 @@ impl From<StoreError> for Problem {
                 Self::unavailable("The database can't be reached. Nothing was saved; try again.")
             }
         }
+    }
+}
+
+impl From<Infallible> for Problem {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

@@ -127,7 +127,7 @@ impl Talk<'_> {
         let key = [("idempotency-key", "table-7")];
         for dish in ["pizza", "pizza", "burger"] {
             self.ask_with("POST", "/v1/orders", &key, json!({"dish": dish})).await;
-            // A repeat says how the order stands by then.
+            // A repeat says what the first response said, however the order stands by then.
             self.guest.settle().await;
         }
         self.ask_with("POST", "/v1/orders", &[("idempotency-key", "")], json!({})).await;

@@ -7,4 +7,5 @@ mod delivering;
 mod door;
 mod listing;
 mod placing;
+mod repeating;
 mod standalone;

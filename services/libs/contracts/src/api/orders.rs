@@ -16,7 +16,7 @@ pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 
 /// `POST /v1/orders`: one order (`{}` or `{"dish": "pizza"}`), or several (`{"orders": [{}, {"dish": "pizza"}]}`).
 ///
-/// With an `Idempotency-Key` header, a repeat of the same request gets the same orders; with another body it is refused.
+/// With an `Idempotency-Key` header, a repeat of the same request gets the same response; with another body it is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlaceOrders {

@@ -5,6 +5,7 @@
 mod bus_promises;
 mod database_promises;
 mod http_limits;
+mod idempotency;
 mod leases_and_timers;
 mod many_rows;
 mod redis_losses;

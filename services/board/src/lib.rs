@@ -21,6 +21,7 @@ const MIGRATIONS: Migrations = Migrations {
     steps: &[
         (1, "counters", include_str!("../migrations/V1__counters.sql")),
         (2, "turn", include_str!("../migrations/V2__turn.sql")),
+        (3, "delivery_us", include_str!("../migrations/V3__delivery_us.sql")),
     ],
 };
 

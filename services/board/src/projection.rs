@@ -3,7 +3,8 @@
 //! Each event adds 1 to the counter of its name. Beside those:
 //! - `dish:<name>`: deliveries of a dish; `bought:<ingredient>`: what was bought of it;
 //! - `waited:reserved`, `waited:left`: orders that waited for ingredients and wait no more;
-//! - `delivery:sum_ms`, `delivery:<n>`: how long deliveries took, in buckets from 2ⁿ⁻¹ to below 2ⁿ milliseconds.
+//! - `delivery_us:sum`, `delivery_us:<lower bound>`: how long deliveries took, in microseconds: their sum, and how many fell
+//!   into each bucket of a histogram, see [`bucket_of`].
 
 use std::collections::BTreeMap;
 
@@ -19,16 +20,21 @@ use contracts::{
 /// Counters by name: the stored ones, or what a batch adds to them.
 pub(crate) type Counters = BTreeMap<String, i64>;
 
-/// The last bucket of delivery times: from 2³⁰ ms, some twelve days.
-const BUCKET_MAX: u32 = 31;
+const DELIVERY: &str = "delivery_us:";
+const DELIVERY_SUM: &str = "delivery_us:sum";
+/// How many leading bits tell a duration's bucket: 5, so that each doubling has 16 buckets, and the middle of a bucket is at
+/// most 1/32 (3.2 %) from any duration in it.
+const BUCKET_BITS: u32 = 5;
+/// The longest duration that a bucket tells, in microseconds: 12 days. So there are 592 buckets at most.
+const DELIVERY_US_MAX: i64 = (1 << 40) - 1;
 
 pub(crate) fn delivered(added: &mut Counters, events: &[OrderDelivered]) {
     for event in events {
         add(added, format!("dish:{}", event.dish), 1);
-        let took_ms = i64::try_from(event.delivered_at.since(event.placed_at).as_millis())
-            .unwrap_or(i64::MAX);
-        add(added, "delivery:sum_ms".into(), took_ms);
-        add(added, format!("delivery:{}", bucket_of(took_ms)), 1);
+        let took = event.delivered_at.since(event.placed_at).as_micros();
+        let took_us = i64::try_from(took).unwrap_or(i64::MAX).min(DELIVERY_US_MAX);
+        add(added, DELIVERY_SUM.into(), took_us);
+        add(added, format!("{DELIVERY}{}", bucket_of(took_us)), 1);
     }
 }
 
@@ -59,9 +65,15 @@ fn add(added: &mut Counters, name: String, value: i64) {
     }
 }
 
-/// Returns the number of bits that the duration needs: 0 for below a millisecond.
-fn bucket_of(took_ms: i64) -> u32 {
-    (i64::BITS - took_ms.max(0).leading_zeros()).min(BUCKET_MAX)
+/// Returns the bucket of a duration, by its lower bound: the duration with all but its [`BUCKET_BITS`] leading bits cleared.
+/// Durations below 2⁵ have buckets of their own.
+const fn bucket_of(took_us: i64) -> i64 {
+    took_us & !(width_of(took_us) - 1)
+}
+
+/// Returns how many durations share the bucket of this one.
+const fn width_of(took_us: i64) -> i64 {
+    1 << (i64::BITS - took_us.leading_zeros()).saturating_sub(BUCKET_BITS)
 }
 
 /// Returns what the aggregates say.
@@ -100,58 +112,87 @@ fn with_prefix<'a>(
 }
 
 fn latency(counters: &Counters) -> Latency {
-    let buckets: BTreeMap<u32, i64> = with_prefix(counters, "delivery:")
+    let buckets: BTreeMap<i64, i64> = with_prefix(counters, DELIVERY)
         .filter_map(|(bucket, value)| Some((bucket.parse().ok()?, value)))
         .collect();
     let count: i64 = buckets.values().sum();
-    let sum_ms = counters.get("delivery:sum_ms").copied().unwrap_or(0);
-    let percentile = |share: f64| {
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            reason = "a rank needs no more digits"
-        )]
-        let rank = (count as f64 * share).ceil() as i64;
+    if count == 0 {
+        return Latency::default();
+    }
+    let sum_us = counters.get(DELIVERY_SUM).copied().unwrap_or(0);
+    let percentile = |percent: i64| {
+        let rank = (count * percent + 99) / 100;
         let mut seen = 0;
-        buckets
-            .iter()
-            .find(|(_, value)| {
-                seen += **value;
-                seen >= rank
-            })
-            .map_or(0, |(bucket, _)| 1_i64 << bucket)
+        let reached = buckets.iter().find(|(_, value)| {
+            seen += **value;
+            seen >= rank
+        });
+        reached.map_or(0, |(bucket, _)| bucket + width_of(*bucket) / 2)
     };
-    match count {
-        0 => Latency::default(),
-        _ => Latency {
-            count,
-            mean_ms: sum_ms / count,
-            p50_ms: percentile(0.5),
-            p99_ms: percentile(0.99),
-        },
+    let in_ms = |us: i64| (us + 500) / 1_000;
+    let (mean_us, p50_us, p99_us) = (sum_us / count, percentile(50), percentile(99));
+    Latency {
+        count,
+        mean_ms: in_ms(mean_us),
+        p50_ms: in_ms(p50_us),
+        p99_ms: in_ms(p99_us),
+        mean_us,
+        p50_us,
+        p99_us,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use contracts::{OrderId, Timestamp};
+    use proptest::prelude::*;
 
     use super::*;
 
-    #[test]
-    fn a_percentile_is_the_upper_bound_of_its_bucket() {
-        let after = |took_ms: i64| OrderDelivered {
+    fn latency_of(took_us: &[i64]) -> Latency {
+        let after = |took_us: &i64| OrderDelivered {
             order: OrderId::new(),
             dish: "pizza".into(),
             placed_at: Timestamp::default(),
-            delivered_at: Timestamp::from_micros(took_ms * 1_000),
+            delivered_at: Timestamp::from_micros(*took_us),
         };
         let mut counters = Counters::new();
-        let events: Vec<OrderDelivered> =
-            (0..98).map(|_| after(3)).chain([after(700), after(800)]).collect();
-        delivered(&mut counters, &events);
-        let latency = summary(&counters).delivery;
-        assert_eq!(latency, Latency { count: 100, mean_ms: 17, p50_ms: 4, p99_ms: 1024 });
+        delivered(&mut counters, &took_us.iter().map(after).collect::<Vec<_>>());
+        summary(&counters).delivery
+    }
+
+    #[test]
+    fn a_dinner_of_two_seconds_is_not_shown_as_one_of_four() {
+        let took_us = [[2_150_000; 98].as_slice(), &[8_000_000, 9_000_000]].concat();
+        let latency = latency_of(&took_us);
+        assert_eq!((latency.count, latency.mean_ms, latency.mean_us), (100, 2_277, 2_277_000));
+        assert_eq!((latency.p50_ms, latency.p50_us), (2_163, 2_162_688));
+        assert_eq!((latency.p99_ms, latency.p99_us), (7_995, 7_995_392));
+    }
+
+    proptest! {
+        #[test]
+        fn percentiles_are_within_five_percent(
+            // Of each length as many: from microseconds to hours.
+            mut took_us in prop::collection::vec((0_u32..34).prop_flat_map(|bits| 0_i64..1 << bits), 1..300),
+        ) {
+            let latency = latency_of(&took_us);
+            took_us.sort_unstable();
+            let exact = |percent: usize| took_us[(took_us.len() * percent).div_ceil(100) - 1];
+            for (exact, shown) in [(exact(50), latency.p50_us), (exact(99), latency.p99_us)] {
+                prop_assert!((exact - shown).abs() * 20 <= exact, "{shown} instead of {exact}");
+            }
+            prop_assert_eq!(latency.mean_us, took_us.iter().sum::<i64>() / took_us.len() as i64);
+        }
+
+        #[test]
+        fn buckets_follow_upon_each_other(took_us in 0..DELIVERY_US_MAX) {
+            let bucket = bucket_of(took_us);
+            prop_assert!((bucket..bucket + width_of(took_us)).contains(&took_us));
+            prop_assert_eq!((bucket_of(bucket), width_of(bucket)), (bucket, width_of(took_us)));
+            let next = bucket + width_of(bucket);
+            prop_assert_eq!(bucket_of(next), next);
+        }
     }
 
     #[test]

@@ -130,7 +130,7 @@ async fn the_summary_counts_what_happened() {
         (30, 20, 1, 9)
     );
     assert_eq!((summary.waiting_for_ingredients, summary.bought[&Ingredient::Lemon]), (1, 7));
-    assert_eq!((summary.dishes["salad"], summary.delivery.p50_ms), (20, 4));
+    assert_eq!((summary.dishes["salad"], summary.delivery.p50_ms), (20, 3));
 }
 
 #[tokio::test]
@@ -153,4 +153,46 @@ async fn postgresql_counts_alike() {
         evening(database.location(), Faults { twice: true, shuffle: Some(9) }).await,
         straight
     );
+}
+
+/// The board as it was when its buckets doubled.
+const BEFORE: Migrations = Migrations {
+    owner: "board",
+    steps: &[
+        (1, "counters", include_str!("../../migrations/V1__counters.sql")),
+        (2, "turn", include_str!("../../migrations/V2__turn.sql")),
+    ],
+};
+
+async fn keeps_its_deliveries_when_the_buckets_become_finer(location: Location) {
+    let context = ServiceContext::new(location.clone(), events::in_process(), Clock::System);
+    let before = context.open("board", BEFORE).await.unwrap();
+    let counted = before.database().write(|tx| {
+        tx.execute(
+            "INSERT INTO counters (name, value) VALUES ('order.delivered', 100), ('delivery:sum_ms', 220000),
+                 ('delivery:0', 1), ('delivery:12', 97), ('delivery:31', 2)",
+            &[],
+        )
+    });
+    counted.await.unwrap();
+    context.close().await;
+
+    let context = ServiceContext::new(location, events::in_process(), Clock::System);
+    let board = Board::open(&context).await.unwrap();
+    let request = Request::get("/v1/summary").body(Body::empty()).unwrap();
+    let body = board.router().oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+    let Summary { delivery, .. } = serde_json::from_slice(&body.to_bytes()).unwrap();
+    assert_eq!((delivery.count, delivery.mean_ms), (100, 2_200));
+    assert!((2_048..4_096).contains(&delivery.p50_ms), "{delivery:?}");
+    assert!((1 << 30..1 << 31).contains(&delivery.p99_ms), "{delivery:?}");
+    context.close().await;
+}
+
+#[tokio::test]
+async fn a_board_keeps_its_deliveries_when_the_buckets_become_finer() {
+    let folder = tempfile::tempdir().unwrap();
+    keeps_its_deliveries_when_the_buckets_become_finer(in_folder(&folder)).await;
+    if let Some(database) = postgres() {
+        keeps_its_deliveries_when_the_buckets_become_finer(database.location()).await;
+    }
 }

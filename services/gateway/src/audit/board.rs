@@ -68,7 +68,7 @@ pub(super) fn check(
     let timed: i64 = counters
         .iter()
         .filter(|(name, _)| {
-            name.strip_prefix("delivery:").is_some_and(|bucket| bucket.parse::<u32>().is_ok())
+            name.strip_prefix("delivery_us:").is_some_and(|bucket| bucket.parse::<i64>().is_ok())
         })
         .map(|(_, count)| *count)
         .sum();

@@ -119,8 +119,8 @@ impl World {
             if *reader == "board" {
                 *self.counters.entry(name.to_owned()).or_default() += 1;
                 if name == "order.delivered" {
-                    *self.counters.entry("delivery:8".into()).or_default() += 1;
-                    *self.counters.entry("delivery:sum_ms".into()).or_default() += 200;
+                    *self.counters.entry("delivery_us:196608".into()).or_default() += 1;
+                    *self.counters.entry("delivery_us:sum".into()).or_default() += 200_000;
                     *self.counters.entry("dish:pizza".into()).or_default() += 1;
                 }
             }
@@ -309,7 +309,7 @@ impl World {
         }
         *self.counters.get_mut(name).unwrap() -= 1;
         if name == "order.delivered" {
-            *self.counters.get_mut("delivery:8").unwrap() -= 1;
+            *self.counters.get_mut("delivery_us:196608").unwrap() -= 1;
         }
         assert!(!subject.is_empty());
     }

@@ -17,7 +17,7 @@ pub struct Exchange {
 }
 
 /// What differs from one environment, or from one moment, to the next.
-const CHANGING: [&str; 19] = [
+const CHANGING: [&str; 22] = [
     "announced",
     "answered_at",
     "asked_at",
@@ -28,9 +28,12 @@ const CHANGING: [&str; 19] = [
     "failed_at",
     "id",
     "mean_ms",
+    "mean_us",
     "order",
     "p50_ms",
+    "p50_us",
     "p99_ms",
+    "p99_us",
     "placed_at",
     "revoked_at",
     "secret",

@@ -264,9 +264,7 @@ async fn open_services(
     let gateway_config = gateway::Config {
         key_pepper: config.key_pepper.clone(),
         admin_key: (!config.admin_key.is_empty()).then(|| config.admin_key.clone()),
-        rate: config::read("CHEFCITO_RATE_LIMIT", "requests a second and at once: 2000/4000")?
-            .unwrap_or(gateway::Config::default().rate),
-        ..gateway::Config::default()
+        ..gateway::Config::limits_from_environment()?
     };
     let gateway = Gateway::open(context, gateway_config, backends).await?;
     context.serve(door, services::GATEWAY, gateway.router(), gateway::limits());

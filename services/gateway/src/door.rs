@@ -35,7 +35,7 @@ use crate::{
     routes::{Access, Route, Target},
     services::Services,
     store,
-    trace::{TRACEPARENT, trace_of},
+    trace::{TRACEPARENT, Tracer},
 };
 
 /// How often keys that nobody heard of let the keys be read again at the most.
@@ -65,6 +65,7 @@ pub(crate) struct Door {
     /// Only one audit at a time: it reads everything.
     pub(crate) audits: Semaphore,
     pub(crate) figures: Figures,
+    pub(crate) tracer: Tracer,
 }
 
 /// What the gateway counts.
@@ -160,7 +161,7 @@ impl Door {
 
     /// Answers a request.
     pub(crate) async fn answer(&self, mut request: Request) -> Response {
-        let trace = trace_of(request.headers());
+        let trace = self.tracer.trace_of(request.headers());
         if self.keys.is_news(request.headers()) {
             self.learn_news().await;
         }

@@ -40,12 +40,14 @@ pub use backend::{Backend, BackendError};
 pub use keys::new_key;
 pub use limits::{ParseRateError, Rate};
 pub use services::{Backends, BackendsError};
+pub use trace::{ParseTraceRatioError, TraceRatio};
 
 use crate::{
     door::{Door, Figures},
     keys::{KeyRing, KeyText},
     limits::Addresses,
     services::Services,
+    trace::Tracer,
 };
 
 /// The one request that reads everything, and how long it may take: a million orders are audited in about a minute.
@@ -73,6 +75,8 @@ pub struct Config {
     pub rate: Rate,
     /// How much one address may ask that shows no key.
     pub guest_rate: Rate,
+    /// Which share of new traces is recorded.
+    pub trace_ratio: TraceRatio,
 }
 
 impl std::fmt::Debug for Config {
@@ -81,37 +85,52 @@ impl std::fmt::Debug for Config {
             .debug_struct("Config")
             .field("rate", &self.rate)
             .field("guest_rate", &self.guest_rate)
+            .field("trace_ratio", &self.trace_ratio)
             .finish_non_exhaustive()
     }
 }
 
 impl Default for Config {
     /// A pepper of nothing will do for tests; 2,000 requests a second are more than one client has reason for, and
-    /// 50 of unauthenticated cost nothing.
+    /// 50 of unauthenticated cost nothing. No trace is recorded: nothing collects them.
     fn default() -> Self {
         Self {
             key_pepper: String::new(),
             admin_key: None,
             rate: Rate::new(2_000, 4_000),
             guest_rate: Rate::new(50, 200),
+            trace_ratio: TraceRatio::default(),
         }
     }
 }
 
 impl Config {
-    /// Reads `CHEFCITO_KEY_PEPPER`, `CHEFCITO_ADMIN_KEY` (or files, with `_FILE`) and `CHEFCITO_RATE_LIMIT`.
+    /// Reads `CHEFCITO_KEY_PEPPER`, `CHEFCITO_ADMIN_KEY` (or files, with `_FILE`), `CHEFCITO_RATE_LIMIT` and
+    /// `CHEFCITO_TRACE_RATIO`.
     ///
     /// # Errors
     /// [`ConfigError`] if one can't be used, or there is no pepper.
     pub fn from_environment() -> Result<Self, ConfigError> {
-        let default = Self::default();
         let pepper = config::secret("CHEFCITO_KEY_PEPPER")?;
         Ok(Self {
             key_pepper: pepper
                 .ok_or_else(|| config::missing("CHEFCITO_KEY_PEPPER", "a long random text"))?,
             admin_key: config::secret("CHEFCITO_ADMIN_KEY")?,
+            ..Self::limits_from_environment()?
+        })
+    }
+
+    /// Reads `CHEFCITO_RATE_LIMIT` and `CHEFCITO_TRACE_RATIO`; the rest has its default.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if one can't be used.
+    pub fn limits_from_environment() -> Result<Self, ConfigError> {
+        let default = Self::default();
+        Ok(Self {
             rate: config::read("CHEFCITO_RATE_LIMIT", "requests a second and at once: 2000/4000")?
                 .unwrap_or(default.rate),
+            trace_ratio: config::read("CHEFCITO_TRACE_RATIO", "a share from 0 to 1")?
+                .unwrap_or(default.trace_ratio),
             ..default
         })
     }
@@ -183,6 +202,7 @@ impl Gateway {
             anonymous: Addresses::new(),
             audits: Semaphore::new(1),
             figures: Figures::registered(&context.metrics),
+            tracer: Tracer::new(config.trace_ratio),
             service,
         });
         door.service.prepare(async || door.learn_keys().await).await?;

@@ -2,9 +2,10 @@
 
 use axum::{body::Body, extract::Request, http::header};
 use contracts::api::gateway::Role;
+use gateway::Config;
 use serde_json::Value;
 
-use crate::stage::Stage;
+use crate::stage::{Stage, config, echoes};
 
 #[tokio::test]
 async fn services_hear_who_asks_from_the_gateway_alone() {
@@ -46,7 +47,7 @@ async fn a_trace_is_kept_or_begun_and_always_told() {
     let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     assert_eq!(asked(good).await, good);
     let fresh = asked("forged; drop table").await;
-    assert_eq!((fresh.len(), &fresh[..3], &fresh[52..]), (55, "00-", "-01"));
+    assert_eq!((fresh.len(), &fresh[..3], &fresh[52..]), (55, "00-", "-02"));
     assert_ne!(asked("").await, fresh);
     let refused = stage.ask(http::Method::GET, "/v1/orders", None, Value::Null).await;
     assert!(refused.headers.contains_key("traceparent"));
@@ -60,5 +61,16 @@ async fn a_body_passes_as_it_is() {
     let got = stage.ask(http::Method::POST, "/v1/orders", Some(&stage.admin), body.clone()).await;
     let echoed: Value = got.json();
     assert_eq!(echoed["body"], body.to_string());
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn an_environment_that_records_every_trace_says_so_to_its_services() {
+    let admin = gateway::new_key().unwrap();
+    let config = Config { trace_ratio: "1".parse().unwrap(), ..config(&admin) };
+    let stage = Stage::with_config(echoes(), config, admin).await;
+    let got = stage.ask(http::Method::GET, "/v1/orders", Some(&stage.admin), Value::Null).await;
+    let echoed: Value = got.json();
+    assert!(echoed["headers"]["traceparent"].as_str().unwrap().ends_with("-03"));
     stage.close().await;
 }

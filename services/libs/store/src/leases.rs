@@ -2,20 +2,10 @@
 //! greater epoch, which is checked in the transaction that completes the work, so that an owner that slept too long
 //! completes nothing.
 
-use std::time::Duration;
-
 use contracts::Timestamp;
 
 use crate::{Many, StoreError, Tx, params};
 
-const ACQUIRE: &str = "INSERT INTO leases (name, owner, epoch, expires_at) VALUES (?1, ?2, 1, ?3)
-     ON CONFLICT (name) DO UPDATE SET
-         owner = excluded.owner,
-         epoch = CASE WHEN leases.owner = excluded.owner THEN leases.epoch ELSE leases.epoch + 1 END,
-         expires_at = excluded.expires_at
-     WHERE leases.owner = excluded.owner OR leases.expires_at <= ?4
-     RETURNING epoch";
-const CHECK: &str = "UPDATE leases SET epoch = epoch WHERE name = ?1 AND owner = ?2 AND epoch = ?3";
 const RELEASE: &str =
     "UPDATE leases SET expires_at = 0 WHERE name = ?1 AND owner = ?2 AND epoch = ?3";
 const LIST: &str = "SELECT name, owner, epoch, expires_at FROM leases WHERE name >= ?1 AND name < ?2 ORDER BY name";
@@ -38,8 +28,7 @@ const CHECK_ALL: Many = Many {
 };
 
 /// Every statement of this file that both engines run, for the test that prepares them.
-pub const STATEMENTS: [&str; 9] =
-    [ACQUIRE, CHECK, RELEASE, LIST, RENEW_ALL, MAKE, TAKE, RELEASE_ALL, FORGET];
+pub const STATEMENTS: [&str; 7] = [RELEASE, LIST, RENEW_ALL, MAKE, TAKE, RELEASE_ALL, FORGET];
 /// Every statement of this file for many rows.
 pub const MANY: [Many; 1] = [CHECK_ALL];
 
@@ -56,47 +45,17 @@ pub struct Lease {
     pub expires_at: Timestamp,
 }
 
-/// Takes or renews a lease; `None` while another owner has it.
+/// Makes sure that leases are still their owners', and that no other replica takes them before this transaction ends.
 ///
 /// # Errors
-/// [`StoreError`] if the database failed.
-pub fn acquire(
-    tx: &mut Tx,
-    name: &str,
-    owner: &str,
-    length: Duration,
-) -> Result<Option<Lease>, StoreError> {
-    let now = tx.database_now()?;
-    let expires_at = now.plus(length);
-    let epoch = tx.query_one(ACQUIRE, &params![name, owner, expires_at, now], |row| row.get(0))?;
-    Ok(epoch.map(|epoch| Lease { name: name.into(), owner: owner.into(), epoch, expires_at }))
-}
-
-/// Makes sure that the lease is still its owner's, and that nobody takes it before this transaction ends.
-///
-/// # Errors
-/// [`StoreError::Conflict`] if it is not: nothing of the transaction may be saved then.
-pub fn check(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
-    match tx.execute(CHECK, &params![lease.name, lease.owner, lease.epoch])? {
-        0 => Err(lost(lease)),
-        _ => Ok(()),
-    }
-}
-
-fn lost(lease: &Lease) -> StoreError {
-    let Lease { name, epoch, .. } = lease;
-    StoreError::conflict(format!("the lease `{name}` of epoch {epoch} is another's"))
-}
-
-/// Makes sure of several leases, as [`check`] does of one: one statement on PostgreSQL.
-///
-/// # Errors
-/// [`StoreError::Conflict`] if one of them is another's: nothing of the transaction may be saved then.
+/// [`StoreError::Conflict`] if one of them is not: nothing of the transaction may be saved then.
 pub fn check_all(tx: &mut Tx<'_>, leases: &[Lease]) -> Result<(), StoreError> {
     let held = leases.iter().map(|lease| params![lease.name, lease.owner, lease.epoch]);
     let found: Vec<String> = tx.query_all(&CHECK_ALL, held, |row| row.get(0))?;
     match leases.iter().find(|lease| !found.contains(&lease.name)) {
-        Some(lease) => Err(lost(lease)),
+        Some(Lease { name, epoch, .. }) => {
+            Err(StoreError::conflict(format!("the lease `{name}` of epoch {epoch} is another's")))
+        }
         None => Ok(()),
     }
 }
@@ -166,6 +125,86 @@ pub fn forget(tx: &mut Tx<'_>, name: &str, before: Timestamp) -> Result<(), Stor
 ///
 /// # Errors
 /// [`StoreError`] if the database failed.
-pub fn release(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
+pub fn release(tx: &mut Tx<'_>, lease: &Lease) -> Result<(), StoreError> {
     tx.execute(RELEASE, &params![lease.name, lease.owner, lease.epoch]).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Clock, Database, Durability, Location, Migrations};
+    use events::Bus;
+    use service::ServiceContext;
+    use test_support;
+
+    const STOVES: Family = Family { first: "stoves", end: "stovet" };
+
+    /// Tells a story on each engine that is there.
+    async fn on_each_engine(story: impl AsyncFn(&Database)) {
+        let folder = tempfile::tempdir().unwrap();
+        let durability = Durability::Process;
+        let sqlite = Location::Folder { folder: folder.path().to_owned(), durability };
+        let postgres = test_support::postgres();
+        let locations = [sqlite].into_iter().chain(postgres.iter().map(|one| one.location()));
+        for location in locations {
+            let context = ServiceContext::new(location, events::in_process(), Clock::System);
+            let service =
+                context.open("kitchen", Migrations { owner: "kitchen", steps: &[] }).await.unwrap();
+            story(service.database()).await;
+            context.close().await;
+        }
+    }
+
+    async fn seen(database: &Database) -> Option<Lease> {
+        database.write(|tx| STOVES.list(tx)).await.unwrap().pop()
+    }
+
+    /// Takes the lease as it was seen; returns whether it still was so.
+    async fn take_as(database: &Database, seen: Option<&Lease>, owner: &'static str) -> bool {
+        let seen = seen.cloned();
+        let taken = database.write(move |tx| {
+            let expires_at = tx.database_now()?.plus(Duration::from_secs(60));
+            take(tx, "stoves", seen.as_ref(), owner, expires_at)
+        });
+        taken.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_lease_has_one_owner_and_an_old_owner_completes_nothing() {
+        on_each_engine(async |database| {
+            assert!(take_as(database, None, "first").await);
+            assert!(!take_as(database, None, "second").await);
+            let first = seen(database).await.unwrap();
+            assert_eq!((first.owner.as_str(), first.epoch), ("first", 1));
+
+            let renewed = database.write(|tx| STOVES.renew(tx, "first", Timestamp::from_micros(1)));
+            renewed.await.unwrap();
+            let renewed = seen(database).await.unwrap();
+            assert_eq!((renewed.epoch, renewed.expires_at), (1, Timestamp::from_micros(1)));
+            assert!(!take_as(database, Some(&first), "second").await, "it was renewed meanwhile");
+            assert!(take_as(database, Some(&renewed), "second").await);
+
+            let second = seen(database).await.unwrap();
+            let stale = database.write(move |tx| check_all(tx, std::slice::from_ref(&first))).await;
+            assert!(matches!(stale, Err(StoreError::Conflict(_))), "{stale:?}");
+            database.write(move |tx| check_all(tx, std::slice::from_ref(&second))).await.unwrap();
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_released_lease_is_free_at_once() {
+        on_each_engine(async |database| {
+            assert!(take_as(database, None, "first").await);
+            let held = seen(database).await.unwrap();
+            database.write(move |tx| release(tx, &held)).await.unwrap();
+            let free = seen(database).await.unwrap();
+            assert_eq!(free.expires_at, Timestamp::from_micros(0));
+            assert!(take_as(database, Some(&free), "second").await);
+            assert_eq!(seen(database).await.unwrap().epoch, 2);
+        })
+        .await;
+    }
 }

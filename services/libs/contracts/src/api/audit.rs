@@ -151,7 +151,8 @@ pub struct ReservationFact {
     pub needs: Quantities,
 }
 
-/// `/internal/facts/purchases` of the inventory, and `/internal/facts/receipts` of the market, by purchase id.
+/// `/internal/facts/purchases` of the inventory, `/internal/facts/receipts` of the market and `/internal/facts/sales` of the
+/// simulated market, by purchase id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PurchaseFact {
     /// The purchase.
@@ -164,7 +165,7 @@ pub struct PurchaseFact {
     pub quantity: i64,
 }
 
-/// `/internal/facts/stores` of every service: what its storage says of itself.
+/// `/internal/facts/storage` of every service: what its storage says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorageCheck {
     /// What is wrong; empty if nothing is.

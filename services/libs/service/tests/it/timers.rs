@@ -1,59 +1,12 @@
-//! Who may do what, until when; and what is to be done, when.
+//! What is to be done, and when.
 
 use std::time::Duration;
 
 use contracts::Timestamp;
 use service::{Pace, ServiceContext};
-use store::{Clock, leases, timers};
+use store::{Clock, timers};
 
 use crate::stage::{NOTEBOOK, TestStore, eventually};
-
-#[tokio::test]
-async fn a_lease_has_one_owner_and_an_old_owner_completes_nothing() {
-    for ground in TestStore::all() {
-        let context = ground.context(events::in_process());
-        let service = context.open("kitchen", NOTEBOOK).await.unwrap();
-        let acquire = |owner: &'static str, length_ms: u64| {
-            let length = Duration::from_millis(length_ms);
-            service.database().write(move |tx| leases::acquire(tx, "stoves", owner, length))
-        };
-        let first = acquire("first", 60_000).await.unwrap().unwrap();
-        assert_eq!(acquire("second", 60_000).await.unwrap(), None);
-        let renewed = acquire("first", 0).await.unwrap().unwrap();
-        assert_eq!(renewed.epoch, first.epoch);
-
-        eventually("the lease is over", || async {
-            acquire("second", 60_000).await.unwrap().is_some()
-        })
-        .await;
-        let stale = service.database().write(move |tx| leases::check(tx, &first)).await;
-        assert!(stale.is_err(), "an owner that slept too long completed its work");
-        context.close().await;
-    }
-}
-
-#[tokio::test]
-async fn a_released_lease_is_free_at_once() {
-    for ground in TestStore::all() {
-        let context = ground.context(events::in_process());
-        let service = context.open("kitchen", NOTEBOOK).await.unwrap();
-        let length = Duration::from_secs(60);
-        let held = service
-            .database()
-            .write(move |tx| leases::acquire(tx, "stoves", "first", length))
-            .await
-            .unwrap();
-        let held = held.unwrap();
-        service.database().write(move |tx| leases::release(tx, &held)).await.unwrap();
-        let next = service
-            .database()
-            .write(move |tx| leases::acquire(tx, "stoves", "second", length))
-            .await
-            .unwrap();
-        assert_eq!(next.unwrap().epoch, 2);
-        context.close().await;
-    }
-}
 
 #[tokio::test]
 async fn a_timer_is_due_at_its_time_and_completed_once() {

@@ -11,6 +11,7 @@ use contracts::{
     api::{
         audit::{AuditReport, Ledger},
         gateway::{Status, Story},
+        orders::ORDERS_PER_REQUEST_MAX,
     },
 };
 use http::{HeaderMap, Request, StatusCode};
@@ -210,7 +211,7 @@ impl Guest {
         let report: AuditReport = self.read("/v1/audit").await;
         let broken: Vec<_> = report.invariants.iter().filter(|one| !one.passed).collect();
         assert!(report.passed, "{broken:#?}");
-        for page in accepted.chunks(5_000) {
+        for page in accepted.chunks(ORDERS_PER_REQUEST_MAX) {
             let ledger = serde_json::to_value(Ledger { ids: page.to_vec() }).unwrap();
             let report: AuditReport =
                 serde_json::from_value(self.ok("POST", "/v1/audit/ledger", ledger).await).unwrap();

@@ -4,6 +4,7 @@
 
 mod answers;
 mod kills;
+mod ledgers;
 mod one_order;
 mod postgres;
 mod replicas;

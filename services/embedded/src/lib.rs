@@ -28,6 +28,7 @@ use service::{
     config::{self, ConfigError},
     http::Limits,
     telemetry::{self, Destination, TelemetryError},
+    token::ServiceToken,
 };
 pub use store::Durability;
 use store::{Clock, Location};
@@ -232,7 +233,8 @@ async fn open_services(
         None => Some(listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?),
     };
     let market_sim_address = market_sim.as_ref().and_then(|listener| listener.local_addr().ok());
-    let market_config = market_config(config, market_sim_address)?;
+    let market_sim_token = ServiceToken::random();
+    let market_config = market_config(config, market_sim_address, &market_sim_token)?;
     let kitchen_config = kitchen::Config {
         stoves: config.stoves,
         seed: config.seed,
@@ -245,7 +247,7 @@ async fn open_services(
         async { Ok::<_, EmbeddedError>(Orders::open(context).await?) },
         async { Ok(Kitchen::open(context, kitchen_config).await?) },
         async { Ok(Board::open(context).await?) },
-        open_market_sim(config, context, market_sim),
+        open_market_sim(config, context, market_sim, market_sim_token),
         async {
             let market = Market::open(context, market_config).await?;
             let way = GrpcMarket::new(MarketServer::new(market.clone()));
@@ -275,12 +277,14 @@ async fn open_market_sim(
     config: &EmbeddedConfig,
     context: &ServiceContext,
     listener: Option<TcpListener>,
+    token: ServiceToken,
 ) -> Result<Option<MarketSim>, EmbeddedError> {
     let Some(listener) = listener else { return Ok(None) };
     let mut market_sim_config = market_sim::Config::from_environment()?;
     market_sim_config.preset.seed = market_sim_config.preset.seed.or(Some(config.seed));
+    market_sim_config.token = Some(token);
     let market_sim = MarketSim::open(context, market_sim_config).await?;
-    // Whoever is on this machine may buy; what the simulated market is to be is told through the gateway, with a key.
+    // Every process of this machine may buy, within limits; the simulated market's settings are changed at the gateway, with a key.
     context.serve(listener, services::MARKET_SIM, market_sim.stall(), Limits::default());
     Ok(Some(market_sim))
 }
@@ -289,12 +293,13 @@ async fn open_market_sim(
 fn market_config(
     config: &EmbeddedConfig,
     market_sim_address: Option<SocketAddr>,
+    market_sim_token: &ServiceToken,
 ) -> Result<market::Config, EmbeddedError> {
     let market_sim = market_sim_address.map(|address| format!("http://{address}"));
     let url = config.market_url.clone().or(market_sim).unwrap_or_default();
     let parsed: Url = url.parse().map_err(|_| EmbeddedError::MarketUrl { url })?;
     let mut market = if market_sim_address.is_some() {
-        market::Config::of_market_sim(parsed)
+        market::Config::of_market_sim(parsed, Some(market_sim_token.clone()))
     } else {
         market::Config::new(parsed)
     };

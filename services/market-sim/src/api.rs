@@ -1,5 +1,7 @@
 //! The simulated market's routes.
 
+use std::time::{Duration, Instant};
+
 use axum::{
     Router,
     extract::State,
@@ -22,7 +24,7 @@ use service::{
 use tracing::info;
 
 use crate::{
-    MarketSim,
+    MarketSim, SALES_TO_STRANGERS_PER_SECOND_MAX,
     commands::{
         change_settings::change_settings,
         sell::{Answer, Call, KEY_BYTES_MAX, Key},
@@ -73,8 +75,16 @@ async fn buy(
             .detail(format!("{error}."))
     })?;
     let key = match headers.get(IDEMPOTENCY_KEY) {
-        Some(key) => readable_key(key.to_str().unwrap_or_default())?,
-        None => Key::of_passer_by(),
+        Some(key) => Some(readable_key(key.to_str().unwrap_or_default())?),
+        None => None,
+    };
+    // A stranger's key is not kept: it could be that of a purchase of the environment, and there is no end of keys.
+    let key = if market_sim.is_environment(&headers) {
+        key
+    } else if market_sim.unauthenticated.may_buy(Instant::now()) {
+        None
+    } else {
+        return Err(too_many());
     };
     match market_sim.sales.submit(Call { key, ingredient }).await? {
         Answer::Sold(sale, delay) => {
@@ -102,11 +112,15 @@ async fn buy(
 async fn sale(
     State(market_sim): State<MarketSim>,
     Path(key): Path<String>,
+    headers: HeaderMap,
 ) -> Result<axum::Json<Sale>, Problem> {
     let key = readable_key(&key)?;
+    if !market_sim.is_environment(&headers) {
+        return Err(no_such_sale());
+    }
     match market_sim.service.database().read(move |tx| find_sale(tx, &key)).await? {
         Found::Sale(sale) => Ok(axum::Json(sale)),
-        Found::NoSale => Err(Problem::not_found("No sale was made with this key.")),
+        Found::NoSale => Err(no_such_sale()),
         Found::Outage => Err(outage()),
     }
 }
@@ -117,6 +131,18 @@ fn readable_key(text: &str) -> Result<Key, Problem> {
             "An Idempotency-Key has from 1 to {KEY_BYTES_MAX} visible ASCII characters."
         ))
     })
+}
+
+fn no_such_sale() -> Problem {
+    Problem::not_found("No sale was made with this key.")
+}
+
+fn too_many() -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many unauthenticated buy")
+        .detail(format!(
+            "The simulated market makes {SALES_TO_STRANGERS_PER_SECOND_MAX} sales a second to buyers without the environment's token. Nothing was sold; try again."
+        ))
+        .retry_after(Duration::from_secs(1))
 }
 
 fn outage() -> Problem {

@@ -6,10 +6,12 @@
 use std::sync::Arc;
 
 use ::store::{BatchQueue, Migrations, StoreError};
+use axum::http::HeaderMap;
 use contracts::{api::market_sim::ChangeMarketSim, services};
 use service::{
     Service, ServiceContext,
     config::{self, ConfigError},
+    token::ServiceToken,
 };
 
 mod api;
@@ -17,6 +19,7 @@ mod commands;
 mod domain;
 mod queries;
 mod store;
+mod unauthenticated;
 
 use commands::{
     change_settings::take_over_preset,
@@ -24,6 +27,8 @@ use commands::{
 };
 pub use domain::{DELAY_MS_MAX, InvalidSettings, QUANTITY_SOLD_MAX, default_settings};
 pub use store::{MANY, POSTGRESQL_STATEMENTS, STATEMENTS};
+pub use unauthenticated::SALES_TO_STRANGERS_PER_SECOND_MAX;
+use unauthenticated::Strangers;
 
 const MIGRATIONS: Migrations = Migrations {
     owner: "market_sim",
@@ -39,6 +44,9 @@ pub struct Config {
     /// What differs from [`default_settings`]. It is taken over when the data begins and whenever it is another preset than
     /// at the last start; between, what the simulated market was told by `PUT /v1/market` stays.
     pub preset: ChangeMarketSim,
+    /// What the environment shows when it buys. Buyers who do not show it are unauthenticated: their sales are limited, and no audit
+    /// takes them for the environment's. Without a token, every buyer is the environment.
+    pub token: Option<ServiceToken>,
 }
 
 impl Config {
@@ -60,7 +68,7 @@ impl Config {
             outage: config::read("CHEFCITO_MARKET_SIM_OUTAGE", "true or false")?,
             seed: config::read("CHEFCITO_MARKET_SIM_SEED", "a whole number from 0 on")?,
         };
-        Ok(Self { preset })
+        Ok(Self { preset, token: None })
     }
 }
 
@@ -83,6 +91,8 @@ pub enum OpenError {
 pub struct MarketSim {
     service: Service,
     sales: BatchQueue<Call, Answer>,
+    token: Option<ServiceToken>,
+    unauthenticated: Arc<Strangers>,
 }
 
 impl MarketSim {
@@ -100,7 +110,12 @@ impl MarketSim {
             })
             .await??;
         let sales = service.database().batch_queue(sell);
-        Ok(Self { service, sales })
+        Ok(Self { service, sales, token: config.token, unauthenticated: Arc::default() })
+    }
+
+    /// Returns whether a request comes from the environment.
+    fn is_environment(&self, headers: &HeaderMap) -> bool {
+        self.token.as_ref().is_none_or(|token| token.is_shown_by(headers))
     }
 
     /// Returns what a farmers' market shows to anybody: its public contract, and neither controls nor insides.

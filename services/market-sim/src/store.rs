@@ -163,15 +163,18 @@ pub(crate) fn sales_by_key<'k>(
     })
 }
 
-/// Saves new sales and counts them.
-pub(crate) fn insert_sales(tx: &mut Tx<'_>, sales: &[(&Key, MadeSale)]) -> Result<(), StoreError> {
+/// Counts new sales, and saves those that have a key.
+pub(crate) fn insert_sales(
+    tx: &mut Tx<'_>,
+    sales: &[(Option<&Key>, MadeSale)],
+) -> Result<(), StoreError> {
     if sales.is_empty() {
         return Ok(());
     }
     let now = tx.now();
     tx.execute_all(
         &INSERT_SALE,
-        sales.iter().map(|(key, sale)| {
+        sales.iter().filter_map(|(key, sale)| Some(((*key)?, sale))).map(|(key, sale)| {
             params![key.text(), key.is_purchase(), ByName(sale.ingredient), sale.quantity, now]
         }),
     )?;

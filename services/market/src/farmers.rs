@@ -6,6 +6,7 @@ use ::store::tls::Trust;
 use contracts::{Ingredient, PurchaseId};
 use http::header::{ACCEPT, HeaderName, HeaderValue};
 use reqwest::{Client, Response, Url, redirect};
+use service::token::{SERVICE_TOKEN, ServiceToken};
 
 use crate::{
     Config, OpenError,
@@ -23,6 +24,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 #[derive(Debug)]
 pub(crate) struct Farmers {
     client: Client,
+    market_sim_token: Option<ServiceToken>,
     // By ingredient, in the order of `Ingredient::ALL`.
     doors: [Url; Ingredient::ALL.len()],
 }
@@ -44,7 +46,11 @@ impl Farmers {
             // A proxy of the environment is not for what may be on this very machine.
             .no_proxy()
             .build()?;
-        Ok(Self { client, doors: Ingredient::ALL.map(|ingredient| door(url, ingredient)) })
+        Ok(Self {
+            client,
+            market_sim_token: config.market_sim_token.clone(),
+            doors: Ingredient::ALL.map(|ingredient| door(url, ingredient)),
+        })
     }
 
     /// Asks the farmers to sell, once.
@@ -57,12 +63,15 @@ impl Farmers {
         let Ok(key) = HeaderValue::from_str(&purchase.to_string()) else {
             return Called::NothingSold(Trouble::Unreachable);
         };
-        let request = self
+        let mut request = self
             .client
             .get(self.doors[ingredient as usize].clone())
             .header(IDEMPOTENCY_KEY, key)
             .header(ACCEPT, HeaderValue::from_static("application/json"))
             .timeout(call_max);
+        if let Some(token) = &self.market_sim_token {
+            request = request.header(SERVICE_TOKEN, token.value().clone());
+        }
         let response = match request.send().await {
             Ok(response) => response,
             // No connection: nothing was sent.

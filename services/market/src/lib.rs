@@ -52,6 +52,9 @@ pub struct Config {
     pub market_url: Url,
     /// Whether the market answers the same `Idempotency-Key` alike, as the simulated market does, so that it can be asked again.
     pub asks_again: bool,
+    /// What the simulated market is shown, so that it knows the environment's purchases from those of unauthenticated. No other market is ever
+    /// shown it.
+    pub market_sim_token: Option<ServiceToken>,
     /// How many calls are under way at once; more purchases wait.
     pub calls_max: usize,
     /// How long a connection may take to be made.
@@ -69,6 +72,7 @@ impl Config {
         Self {
             market_url,
             asks_again: false,
+            market_sim_token: None,
             calls_max: 64,
             connect_max: Duration::from_secs(5),
             call_max: Duration::from_secs(10),
@@ -76,40 +80,35 @@ impl Config {
         }
     }
 
-    /// Returns how to reach the simulated market, which can be asked again.
+    /// Returns how to reach the simulated market, which can be asked again, and is shown this token.
     #[must_use]
-    pub fn of_market_sim(market_sim_url: Url) -> Self {
-        Self { asks_again: true, ..Self::new(market_sim_url) }
+    pub fn of_market_sim(market_sim_url: Url, market_sim_token: Option<ServiceToken>) -> Self {
+        Self { asks_again: true, market_sim_token, ..Self::new(market_sim_url) }
     }
 
-    /// Reads `CHEFCITO_MARKET_URL`, or else `CHEFCITO_MARKET_SIM_URL`; and `CHEFCITO_MARKET_ASKS_AGAIN`, which is true for a
-    /// simulated market and false for another market, if it is not set.
+    /// Reads `CHEFCITO_MARKET_URL`, or else `CHEFCITO_MARKET_SIM_URL`, where the simulated market is shown this token; and
+    /// `CHEFCITO_MARKET_ASKS_AGAIN`, which is true for a simulated market and false for another market, if it is not set.
     ///
     /// # Errors
     /// [`ConfigError`] if neither is set, or one is not what it should be.
-    pub fn from_environment() -> Result<Self, ConfigError> {
-        let expected = "the simulated market's URL such as http://market-sim:7373, unless CHEFCITO_MARKET_URL is set";
-        Self::from_environment_or(config::read("CHEFCITO_MARKET_SIM_URL", expected)?)?
-            .ok_or_else(|| config::missing("CHEFCITO_MARKET_SIM_URL", expected))
-    }
-
-    /// Reads `CHEFCITO_MARKET_URL` and `CHEFCITO_MARKET_ASKS_AGAIN`; where the first is not set, the market is this simulated market,
-    /// if there is one.
-    ///
-    /// # Errors
-    /// [`ConfigError`] if one is not what it should be.
-    pub fn from_environment_or(market_sim_url: Option<Url>) -> Result<Option<Self>, ConfigError> {
+    pub fn from_environment(market_sim_token: Option<ServiceToken>) -> Result<Self, ConfigError> {
         let market_url = config::read(
             "CHEFCITO_MARKET_URL",
             "the URL of a farmers' market such as https://market.example",
         )?;
-        let config = match market_url {
-            Some(market_url) => Some(Self::new(market_url)),
-            None => market_sim_url.map(Self::of_market_sim),
+        let mut config = match market_url {
+            Some(market_url) => Self::new(market_url),
+            None => {
+                let expected = "the simulated market's URL such as http://market-sim:7373, unless CHEFCITO_MARKET_URL is set";
+                let market_sim_url = config::read("CHEFCITO_MARKET_SIM_URL", expected)?
+                    .ok_or_else(|| config::missing("CHEFCITO_MARKET_SIM_URL", expected))?;
+                Self::of_market_sim(market_sim_url, market_sim_token)
+            }
         };
-        let asks_again = config::read("CHEFCITO_MARKET_ASKS_AGAIN", "true or false")?;
-        Ok(config
-            .map(|config| Self { asks_again: asks_again.unwrap_or(config.asks_again), ..config }))
+        if let Some(asks_again) = config::read("CHEFCITO_MARKET_ASKS_AGAIN", "true or false")? {
+            config.asks_again = asks_again;
+        }
+        Ok(config)
     }
 }
 

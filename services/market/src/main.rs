@@ -7,7 +7,8 @@ fn main() -> std::process::ExitCode {
     service::standalone::run(contracts::services::MARKET, async |context| {
         let token = ServiceToken::from_environment()?;
         let listen = market::grpc_address_from_environment()?;
-        let market = Market::open(&context, Config::from_environment()?).await?;
+        let config = Config::from_environment(token.clone())?;
+        let market = Market::open(&context, config).await?;
         market.serve_grpc(listen, token).await?;
         Ok(market.router())
     })

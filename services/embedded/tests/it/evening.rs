@@ -146,12 +146,17 @@ impl Evening {
 
     /// Asks at the simulated market's own address, without a key.
     pub(crate) async fn at_the_market_sim(&self, request: &str) -> String {
+        self.at_the_market_sim_with(&format!("{request} HTTP/1.1")).await
+    }
+
+    /// Asks there with a whole head of a request.
+    pub(crate) async fn at_the_market_sim_with(&self, head: &str) -> String {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let mut stream =
             tokio::net::TcpStream::connect(self.environment.market_sim_address().unwrap())
                 .await
                 .unwrap();
-        let head = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let head = format!("{head}\r\nhost: x\r\nconnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();

@@ -59,3 +59,37 @@ async fn the_market_sim_sells_to_anybody_and_is_told_what_to_be_only_at_the_gate
     evening.settle().await;
     evening.close().await;
 }
+
+#[tokio::test]
+async fn what_strangers_buy_at_the_market_sim_is_no_purchase_of_the_environment() {
+    for ground in TestStore::all() {
+        let evening = Evening::first(ground.config()).await;
+        let key = "idempotency-key: 0192f3c4-5a6b-7c8d-9e0f-112233445566";
+        let buy = format!("GET /api/farmers-market/buy?ingredient=lemon HTTP/1.1\r\n{key}");
+        let answer = evening.at_the_market_sim_with(&buy).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        evening.guests_order(&[None; 20]).await;
+        evening.settle().await;
+        evening.audit().await;
+        evening.close().await;
+    }
+}
+
+#[tokio::test]
+async fn strangers_buy_at_the_market_sim_within_limits_and_the_environment_without() {
+    let ground = TestStore::sqlite();
+    let evening = Evening::first(ground.config()).await;
+    let mut answers = Vec::new();
+    for _ in 0..500 {
+        answers
+            .push(evening.at_the_market_sim("GET /api/farmers-market/buy?ingredient=lemon").await);
+    }
+    let sold = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 200")).count();
+    assert!((1..400).contains(&sold), "{sold}");
+    let refused = answers.iter().find(|answer| answer.starts_with("HTTP/1.1 429"));
+    assert!(refused.is_some_and(|answer| answer.contains("retry-after: 1")), "{refused:?}");
+    evening.guests_order(&[None; 60]).await;
+    evening.settle().await;
+    evening.audit().await;
+    evening.close().await;
+}

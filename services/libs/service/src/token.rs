@@ -4,6 +4,7 @@ use std::fmt;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
 use crate::config::{self, ConfigError};
 
@@ -34,6 +35,13 @@ impl ServiceToken {
         let mut value = HeaderValue::from_str(text).ok()?;
         value.set_sensitive(true);
         Some(Self(value))
+    }
+
+    /// Returns a new random token, for services of one process that listen on the machine nevertheless.
+    #[must_use]
+    pub fn random() -> Self {
+        let text = Uuid::new_v4().simple().to_string();
+        Self::parse(&text).expect("a UUID has 32 visible characters")
     }
 
     /// Reads `CHEFCITO_SERVICE_TOKEN`, or the file that `CHEFCITO_SERVICE_TOKEN_FILE` names; `None` if neither is set.
@@ -84,6 +92,13 @@ mod tests {
         }
         assert!(!token.is_shown_by(&HeaderMap::new()));
         assert!(!format!("{token:?} {:?}", token.value()).contains(TEXT));
+    }
+
+    #[test]
+    fn a_random_token_has_no_twin() {
+        let [one, other] = [ServiceToken::random(), ServiceToken::random()];
+        let shown = HeaderMap::from_iter([(SERVICE_TOKEN, one.value().clone())]);
+        assert!(one.is_shown_by(&shown) && !other.is_shown_by(&shown));
     }
 
     #[test]

@@ -33,11 +33,6 @@ impl Key {
         readable.then(|| Self { text: text.to_owned(), is_purchase: false })
     }
 
-    /// Makes a key for one who brings none. It is no UUID, so that it is never taken for a purchase of the environment.
-    pub(crate) fn of_passer_by() -> Self {
-        Self { text: format!("passer-by-{}", Uuid::now_v7()), is_purchase: false }
-    }
-
     /// Returns it as it is stored.
     pub(crate) fn text(&self) -> &str {
         &self.text
@@ -52,7 +47,8 @@ impl Key {
 /// One who wants to buy.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    pub(crate) key: Key,
+    /// By which the sale can be asked for again; without one, it is not kept.
+    pub(crate) key: Option<Key>,
     pub(crate) ingredient: Ingredient,
 }
 
@@ -80,7 +76,7 @@ pub(crate) fn sell(tx: &mut Tx<'_>, calls: &[Call]) -> Result<Vec<Answer>, Store
         return Ok(vec![Answer::Outage; calls.len()]);
     }
     let delay = Duration::from_millis(settings.delay_ms);
-    let asked = calls.iter().map(|call| call.key.text());
+    let asked = calls.iter().filter_map(|call| Some(call.key.as_ref()?.text()));
     let mut made: HashMap<String, MadeSale> = store::sales_by_key(tx, asked)?.into_iter().collect();
     let mut new = Vec::new();
     let mut answers = Vec::with_capacity(calls.len());
@@ -90,16 +86,16 @@ pub(crate) fn sell(tx: &mut Tx<'_>, calls: &[Call]) -> Result<Vec<Answer>, Store
             answers.push(Answer::Failed(delay));
             continue;
         }
-        let sale = match made.get(call.key.text()) {
-            Some(sale) => *sale,
-            None => {
-                let quantity = domain::draw_quantity(settings, state.drawn + new.len() as i64);
-                let sale = MadeSale { ingredient: call.ingredient, quantity };
-                made.insert(call.key.text().to_owned(), sale);
-                new.push((&call.key, sale));
-                sale
+        let before = call.key.as_ref().and_then(|key| made.get(key.text()));
+        let sale = before.copied().unwrap_or_else(|| {
+            let quantity = domain::draw_quantity(settings, state.drawn + new.len() as i64);
+            let sale = MadeSale { ingredient: call.ingredient, quantity };
+            if let Some(key) = &call.key {
+                made.insert(key.text().to_owned(), sale);
             }
-        };
+            new.push((call.key.as_ref(), sale));
+            sale
+        });
         answers.push(if sale.ingredient != call.ingredient {
             Answer::OtherIngredient(sale.ingredient)
         } else if fate == Fate::FailsAfter {

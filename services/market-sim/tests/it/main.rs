@@ -7,6 +7,7 @@ mod facts;
 mod settings;
 mod statements;
 mod trouble;
+mod unauthenticated;
 
 use std::path::Path;
 
@@ -89,7 +90,7 @@ fn context_in(folder: &Path) -> ServiceContext {
 }
 
 fn preset(settings: Value) -> Config {
-    Config { preset: read::<ChangeMarketSim>(settings) }
+    Config { preset: read::<ChangeMarketSim>(settings), token: None }
 }
 
 fn read<T: DeserializeOwned>(value: Value) -> T {

@@ -173,7 +173,7 @@ impl Farmers {
 
     /// Returns how to reach it, as a simulated market.
     pub(crate) fn config(&self) -> Config {
-        Config::of_market_sim(url_of(self.address))
+        Config::of_market_sim(url_of(self.address), None)
     }
 
     /// Tells it what to be.

@@ -89,12 +89,7 @@ pub(super) fn services_table(told: &BTreeMap<String, ServiceStatus>) -> Table<9>
     let known = services::ALL.into_iter().filter_map(|name| told.get_key_value(name));
     let others = told.iter().filter(|(name, _)| !services::ALL.contains(&name.as_str()));
     for (name, service) in known.chain(others) {
-        let note = [&service.reason, &service.address]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ");
+        let note = service.reason.clone().unwrap_or_default();
         table.row([
             name.clone(),
             if service.ready { "ready".into() } else { "not ready".into() },

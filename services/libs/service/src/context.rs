@@ -3,7 +3,6 @@
 use std::{
     fmt,
     future::Future,
-    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -114,7 +113,7 @@ impl ServiceContext {
             context: self.clone(),
             react: None,
             open: None,
-            notes: Arc::default(),
+            degraded: Arc::default(),
         };
         let keeper = service.clone();
         service.work("retention", Arc::default(), retention::LOOK_EVERY, move || {
@@ -188,14 +187,7 @@ pub struct Service {
     pub(crate) context: ServiceContext,
     pub(crate) react: Option<Arc<Reaction>>,
     open: Option<CountOpen>,
-    notes: Arc<Mutex<Notes>>,
-}
-
-/// What a service says of itself beside its figures.
-#[derive(Clone, Debug, Default)]
-struct Notes {
-    degraded: Option<String>,
-    address: Option<SocketAddr>,
+    degraded: Arc<Mutex<Option<String>>>,
 }
 
 impl fmt::Debug for Service {
@@ -242,12 +234,7 @@ impl Service {
 
     /// Says in the status that something outside makes the work slower; `None` when that is over.
     pub fn set_degraded(&self, why: Option<String>) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).degraded = why;
-    }
-
-    /// Says in the status where the service listens.
-    pub fn set_address(&self, address: SocketAddr) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).address = Some(address);
+        *self.degraded.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// Starts to act on the events that the catalogue says this service reads.
@@ -340,10 +327,9 @@ impl Service {
         let figures = tokio::time::timeout(STATUS_WAIT_MAX, figures).await.unwrap_or_else(|_| {
             Err(StoreError::engine(format!("no answer within {} ms", STATUS_WAIT_MAX.as_millis())))
         });
-        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let degraded = self.degraded.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut status = ServiceStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            address: notes.address.map(|address| address.to_string()),
             engine: self.database.engine().to_owned(),
             queued: i64::try_from(self.database.waiting()).unwrap_or(i64::MAX),
             unhandled: self.context.bus.waiting(self.name).await,
@@ -353,7 +339,7 @@ impl Service {
             Ok((announced, unpublished, dead_letters, open)) => {
                 status.ready = true;
                 status.announced = announced;
-                status.reason = notes.degraded.or_else(|| self.context.bus.degraded());
+                status.reason = degraded.or_else(|| self.context.bus.degraded());
                 status.unpublished = unpublished;
                 status.dead_letters = dead_letters;
                 status.open = open;

@@ -42,7 +42,7 @@ const CHANGING: [&str; 22] = [
     "traceparent",
 ];
 /// What differs from one runtime to the next, as it should.
-const OF_THE_RUNTIME: [&str; 4] = ["address", "engine", "queued", "reason"];
+const OF_THE_RUNTIME: [&str; 3] = ["engine", "queued", "reason"];
 
 /// Asks an environment that was just furnished about all that there is, well and badly; it must be nobody else's meanwhile.
 pub async fn converse(guest: &Guest) -> Vec<Exchange> {

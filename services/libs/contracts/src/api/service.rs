@@ -16,9 +16,6 @@ pub struct ServiceStatus {
     /// Why it is not ready, or what is degraded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Where it listens, if it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
     /// The database engine: `sqlite` or `postgresql`; empty if it has none.
     #[serde(default)]
     pub engine: String,

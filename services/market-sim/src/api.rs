@@ -24,7 +24,7 @@ use service::{
 use tracing::info;
 
 use crate::{
-    MarketSim, SALES_TO_STRANGERS_PER_SECOND_MAX,
+    ANONYMOUS_SALES_PER_SECOND_MAX, MarketSim,
     commands::{
         change_settings::change_settings,
         sell::{Answer, Call, KEY_BYTES_MAX, Key},
@@ -81,7 +81,7 @@ async fn buy(
     // A stranger's key is not kept: it could be that of a purchase of the environment, and there is no end of keys.
     let key = if market_sim.is_environment(&headers) {
         key
-    } else if market_sim.unauthenticated.may_buy(Instant::now()) {
+    } else if market_sim.anonymous.may_buy(Instant::now()) {
         None
     } else {
         return Err(too_many());
@@ -138,9 +138,9 @@ fn no_such_sale() -> Problem {
 }
 
 fn too_many() -> Problem {
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many unauthenticated buy")
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many anonymous buyers")
         .detail(format!(
-            "The simulated market makes {SALES_TO_STRANGERS_PER_SECOND_MAX} sales a second to buyers without the environment's token. Nothing was sold; try again."
+            "The simulated market makes {ANONYMOUS_SALES_PER_SECOND_MAX} sales a second to buyers without the environment's token. Nothing was sold; try again."
         ))
         .retry_after(Duration::from_secs(1))
 }

@@ -14,21 +14,21 @@ use service::{
     token::ServiceToken,
 };
 
+mod anonymous;
 mod api;
 mod commands;
 mod domain;
 mod queries;
 mod store;
-mod unauthenticated;
 
+pub use anonymous::ANONYMOUS_SALES_PER_SECOND_MAX;
+use anonymous::AnonymousBuyers;
 use commands::{
     change_settings::take_over_preset,
     sell::{Answer, Call, sell},
 };
 pub use domain::{DELAY_MS_MAX, InvalidSettings, QUANTITY_SOLD_MAX, default_settings};
 pub use store::{MANY, POSTGRESQL_STATEMENTS, STATEMENTS};
-pub use unauthenticated::SALES_TO_STRANGERS_PER_SECOND_MAX;
-use unauthenticated::Strangers;
 
 const MIGRATIONS: Migrations = Migrations {
     owner: "market_sim",
@@ -44,7 +44,7 @@ pub struct Config {
     /// What differs from [`default_settings`]. It is taken over when the data begins and whenever it is another preset than
     /// at the last start; between, what the simulated market was told by `PUT /v1/market` stays.
     pub preset: ChangeMarketSim,
-    /// What the environment shows when it buys. Buyers who do not show it are unauthenticated: their sales are limited, and no audit
+    /// What the environment shows when it buys. Buyers who do not show it are anonymous: their sales are limited, and no audit
     /// takes them for the environment's. Without a token, every buyer is the environment.
     pub token: Option<ServiceToken>,
 }
@@ -92,7 +92,7 @@ pub struct MarketSim {
     service: Service,
     sales: BatchQueue<Call, Answer>,
     token: Option<ServiceToken>,
-    unauthenticated: Arc<Strangers>,
+    anonymous: Arc<AnonymousBuyers>,
 }
 
 impl MarketSim {
@@ -110,7 +110,7 @@ impl MarketSim {
             })
             .await??;
         let sales = service.database().batch_queue(sell);
-        Ok(Self { service, sales, token: config.token, unauthenticated: Arc::default() })
+        Ok(Self { service, sales, token: config.token, anonymous: Arc::default() })
     }
 
     /// Returns whether a request comes from the environment.

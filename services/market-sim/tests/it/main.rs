@@ -2,12 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "tests may")]
 
+mod anonymous;
 mod buying;
 mod facts;
 mod settings;
 mod statements;
 mod trouble;
-mod unauthenticated;
 
 use std::path::Path;
 

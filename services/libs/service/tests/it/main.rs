@@ -6,6 +6,7 @@ mod bus_promises;
 mod database_promises;
 mod http_limits;
 mod idempotency;
+mod leases;
 mod many_rows;
 mod redis_losses;
 mod redis_memory;

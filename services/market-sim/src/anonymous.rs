@@ -5,24 +5,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many sales are made to unauthenticated in one second: enough to try the market's contract by hand or by a script, and too
+/// How many sales are made to anonymous buyers in one second: enough to try the market's contract by hand or by a script, and too
 /// few to keep the environment's own purchases from the writer.
-pub const SALES_TO_STRANGERS_PER_SECOND_MAX: u32 = 20;
+pub const ANONYMOUS_SALES_PER_SECOND_MAX: u32 = 20;
 
-/// Counts the sales to unauthenticated in the current second.
+/// Counts the sales to anonymous buyers in the current second.
 #[derive(Debug, Default)]
-pub(crate) struct Strangers {
+pub(crate) struct AnonymousBuyers {
     second: Mutex<Option<(Instant, u32)>>,
 }
 
-impl Strangers {
+impl AnonymousBuyers {
     /// Returns whether one more stranger may buy at this moment, and counts the sale if so.
     pub(crate) fn may_buy(&self, now: Instant) -> bool {
         let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
         match second.as_mut() {
             Some((began, sales)) if now.duration_since(*began) < Duration::from_secs(1) => {
                 *sales += 1;
-                *sales <= SALES_TO_STRANGERS_PER_SECOND_MAX
+                *sales <= ANONYMOUS_SALES_PER_SECOND_MAX
             }
             _ => {
                 *second = Some((now, 1));
@@ -38,10 +38,10 @@ mod tests {
 
     #[test]
     fn strangers_buy_so_often_a_second() {
-        let (unauthenticated, now) = (Strangers::default(), Instant::now());
+        let (anonymous, now) = (AnonymousBuyers::default(), Instant::now());
         let sold = |after_ms: u64| {
             let moment = now + Duration::from_millis(after_ms);
-            (0..100).filter(|_| unauthenticated.may_buy(moment)).count()
+            (0..100).filter(|_| anonymous.may_buy(moment)).count()
         };
         assert_eq!([0, 999, 1_000, 5_000].map(sold), [20, 0, 20, 20]);
     }

@@ -4,7 +4,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use market_sim::{Config, SALES_TO_STRANGERS_PER_SECOND_MAX};
+use market_sim::{ANONYMOUS_SALES_PER_SECOND_MAX, Config};
 use serde_json::json;
 use service::token::{SERVICE_TOKEN, ServiceToken};
 
@@ -46,7 +46,7 @@ async fn a_strangers_sale_is_counted_and_neither_kept_nor_told_to_the_audit() {
 async fn strangers_buy_within_limits_and_the_environment_without() {
     let token = ServiceToken::random();
     let stand = stand_of(&token).await;
-    let max = SALES_TO_STRANGERS_PER_SECOND_MAX as usize;
+    let max = ANONYMOUS_SALES_PER_SECOND_MAX as usize;
     let mut refused = None;
     // However slow the machine is: some second begins in which more ask than may buy.
     for _ in 0..max * 100 {

@@ -143,7 +143,8 @@ pub(crate) async fn observe(environment: &Environment) -> Result<Observed> {
             HouseState::Starting { pid } => return Ok(Observed::Mute { pid }),
             HouseState::Running(record) => record,
         };
-        match probe(record.address).await {
+        let key = environment.admin_key().unwrap_or_default();
+        match probe(record.address, &key).await {
             // It listened once: it is about to end, and will let go of its lock.
             Err(NotReady::Gone(_)) if since.elapsed() < DEATH_WAIT_MAX => {
                 sleep(LOOK_EVERY).await;
@@ -310,9 +311,9 @@ pub(crate) async fn await_ready(
     address: SocketAddr,
     wait_max: Duration,
 ) -> Result<()> {
-    let since = Instant::now();
+    let (since, key) = (Instant::now(), environment.admin_key().unwrap_or_default());
     loop {
-        let Err(reason) = probe(address).await else { return Ok(()) };
+        let Err(reason) = probe(address, &key).await else { return Ok(()) };
         match environment.house()? {
             HouseState::Running(_) | HouseState::Starting { .. } => {}
             HouseState::Stopped | HouseState::Crashed => return Err(environment.crashed()),

@@ -29,7 +29,8 @@ const GREETING: &str = "\
 This is Chefcito, a restaurant. Guests order at POST /v1/orders, with a key: Authorization: Bearer cfk_...
 
   GET /openapi.json  all that can be asked, and who may
-  GET /ready         whether the kitchen works
+  GET /ready         whether the gateway can answer
+  GET /v1/status     whether every service works
   GET /metrics       figures, for Prometheus
 
 `chefcito keys` makes keys, `chefcito order` orders, `chefcito status` shows the environment.
@@ -45,7 +46,7 @@ pub(crate) async fn answer(
     match (own, parts) {
         (Own::Greeting, _) => Ok(GREETING.into_response()),
         (Own::Health, _) => Ok("ok".into_response()),
-        (Own::Ready, _) => queries::status::ready(door).await.map(|()| "ready".into_response()),
+        (Own::Ready, _) => door.service.ready().await.map(IntoResponse::into_response),
         (Own::Metrics, _) => Ok(door.service.context().metrics.response()),
         (Own::OpenApi, _) => {
             let kind = [(header::CONTENT_TYPE, "application/json")];

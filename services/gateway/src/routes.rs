@@ -42,7 +42,7 @@ fn public() -> Vec<Route> {
     vec![
         own("/", "greet", Own::Greeting, "Say what this is").says(Answer::Text),
         own("/health", "health", Own::Health, "Say that the gateway runs").says(Answer::Text),
-        own("/ready", "ready", Own::Ready, "Say whether every service does its work")
+        own("/ready", "ready", Own::Ready, "Say whether the gateway can answer by itself")
             .says(Answer::Text),
         own("/metrics", "metrics", Own::Metrics, "Tell the figures, as Prometheus reads them")
             .says(Answer::Text),

@@ -1,12 +1,16 @@
-//! Asks a house whether it is ready, with nothing but a socket: it is asked often, and before anything else works.
+//! Asks a house whether it is ready: first the gateway's `/ready` with nothing but a socket, because it is asked often and before
+//! anything else works; then `/v1/status`, because `/ready` is about the gateway alone.
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use contracts::api::gateway::Status;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
+
+use crate::client::{Client, ClientError};
 
 /// How long one question may take.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -27,8 +31,28 @@ pub(super) enum NotReady {
     Said(String),
 }
 
-/// Asks once whether the house is ready.
-pub(super) async fn probe(address: SocketAddr) -> Result<(), NotReady> {
+/// Asks once whether every service is ready. If the gateway refuses the key, its own readiness is the answer: another command
+/// tells that the key is of no use.
+///
+/// # Errors
+/// [`NotReady`] with what the gateway says, or with the services that are not ready and their reasons.
+pub(super) async fn probe(address: SocketAddr, key: &str) -> Result<(), NotReady> {
+    probe_gateway(address).await?;
+    let Ok(client) = Client::new(address, key) else { return Ok(()) };
+    let unready = match client.waiting(ANSWER_WAIT_MAX).get::<Status>("/v1/status").await {
+        Ok(status) if status.ready => return Ok(()),
+        Ok(status) => status.services.into_iter().filter(|(_, service)| !service.ready),
+        Err(ClientError::Refused { .. }) => return Ok(()),
+        Err(ClientError::Late { .. }) => return Err(NotReady::NoAnswer),
+        Err(_) => return Err(io::Error::from(io::ErrorKind::ConnectionReset).into()),
+    };
+    let reasons: Vec<String> = unready
+        .map(|(name, service)| format!("{name}: {}", service.reason.unwrap_or_default()))
+        .collect();
+    Err(NotReady::Said(reasons.join("; ")))
+}
+
+async fn probe_gateway(address: SocketAddr) -> Result<(), NotReady> {
     let answer = timeout(ANSWER_WAIT_MAX, ask(address)).await.map_err(|_| NotReady::NoAnswer)??;
     let answer = String::from_utf8_lossy(&answer);
     if answer.starts_with("HTTP/1.1 200 ") {

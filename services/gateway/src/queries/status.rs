@@ -6,7 +6,6 @@ use contracts::{
     api::{board::Summary, gateway::Status, service::ServiceStatus},
     services::BOARD,
 };
-use service::problem::Problem;
 
 use crate::{
     backend::{Backend, Unanswered},
@@ -24,23 +23,6 @@ pub(crate) async fn status(door: &Door) -> Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         services,
         summary,
-    }
-}
-
-/// Says that every service does its work.
-///
-/// # Errors
-/// 503 with the names and reasons of those that do not.
-pub(crate) async fn ready(door: &Door) -> Result<(), Problem> {
-    let unready: Vec<String> = statuses(door)
-        .await
-        .into_iter()
-        .filter(|(_, status)| !status.ready)
-        .map(|(name, status)| format!("{name}: {}", status.reason.unwrap_or_default()))
-        .collect();
-    match unready.is_empty() {
-        true => Ok(()),
-        false => Err(Problem::unavailable(format!("Not ready: {}.", unready.join("; ")))),
     }
 }
 

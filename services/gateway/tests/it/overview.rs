@@ -17,6 +17,7 @@ use contracts::{
 };
 use gateway::{Backend, Backends};
 use serde_json::Value;
+use store::{Location, tls::Trust};
 
 use crate::stage::Stage;
 
@@ -90,9 +91,45 @@ async fn a_service_that_does_not_answer_in_time_is_not_ready_and_the_others_are_
     let reason = status.services["market"].reason.as_deref();
     assert_eq!(reason, Some("it did not answer within 1000 ms"));
     assert!(status.services["orders"].ready);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_board_that_is_away_does_not_keep_the_gateway_from_taking_orders() {
+    let away = Backend::remote("board", "http://127.0.0.1:1", None).unwrap();
+    let stage = Stage::with(Backends { board: away, ..crate::stage::echoes() }).await;
+    let status: Status = stage.get("/v1/status").await.json();
+    assert!(!status.ready && !status.services["board"].ready);
     let got = stage.ask(Method::GET, "/ready", None, Value::Null).await;
+    assert_eq!((got.status, got.text()), (StatusCode::OK, "ready"));
+    let order = serde_json::json!({});
+    let got = stage.ask(Method::POST, "/v1/orders", Some(&stage.admin), order).await;
+    assert_eq!(got.status, StatusCode::OK, "{}", got.text());
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_gateway_without_its_database_is_not_ready_and_tells_strangers_no_cause() {
+    let Some(mut database) = test_support::server() else { return };
+    let location = Location::Postgres {
+        url: database.url(),
+        trust: Trust::from_environment().unwrap(),
+        schema_prefix: String::new(),
+    };
+    let admin = gateway::new_key().unwrap();
+    let stage =
+        Stage::at(location, crate::stage::echoes(), crate::stage::config(&admin), admin).await;
+    let ready = async || stage.ask(Method::GET, "/ready", None, Value::Null).await;
+    assert_eq!(ready().await.text(), "ready");
+    database.stop();
+    let got = ready().await;
     assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(got.problem().detail.unwrap().contains("market: it did not answer"));
+    assert_eq!(
+        got.problem().detail.unwrap(),
+        "The service is not ready. Its status, which needs a key or the service token, says why."
+    );
+    let status: Status = stage.get("/v1/status").await.json();
+    assert!(status.services["gateway"].reason.is_some(), "{status:?}");
     stage.close().await;
 }
 

@@ -87,6 +87,14 @@ impl Problem {
             .retry_after(Duration::from_secs(1))
     }
 
+    /// The service can't do its work yet, or any more. Probes read this without a key, so it names no cause.
+    #[must_use]
+    pub fn not_ready() -> Self {
+        Self::unavailable(
+            "The service is not ready. Its status, which needs a key or the service token, says why.",
+        )
+    }
+
     /// Something is wrong with us. What it is belongs in the log, not in the answer.
     #[must_use]
     pub const fn internal() -> Self {

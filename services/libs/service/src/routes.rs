@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::State,
     http::StatusCode,
-    response::{IntoResponse, Response},
+    response::Response,
     routing::{delete, get, post},
 };
 use contracts::api::{
@@ -50,14 +50,18 @@ impl Service {
             .route("/internal/facts/retention", get(retention_facts))
             .with_state(self.clone())
     }
+
+    /// Answers a readiness probe: `ready` if the service's own database answers. Other services don't matter.
+    ///
+    /// # Errors
+    /// 503 with [`Problem::not_ready`] if the database does not answer. [`ServiceStatus::reason`] says why.
+    pub async fn ready(&self) -> Result<&'static str, Problem> {
+        if self.read_status().await.ready { Ok("ready") } else { Err(Problem::not_ready()) }
+    }
 }
 
-async fn ready(State(service): State<Service>) -> Response {
-    let status = service.read_status().await;
-    match status.reason {
-        Some(reason) if !status.ready => Problem::unavailable(reason).into_response(),
-        _ => (StatusCode::OK, "ready").into_response(),
-    }
+async fn ready(State(service): State<Service>) -> Result<&'static str, Problem> {
+    service.ready().await
 }
 
 async fn figures(State(service): State<Service>) -> Response {

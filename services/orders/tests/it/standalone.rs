@@ -181,15 +181,19 @@ fn a_database_that_is_not_there_yet_is_waited_for_whatever_is_missing() {
     let Some(mut database) = server() else { return };
     let url = database.url_of("orders", "secret", "chefcito");
     database.stop();
-    let mut alone = Standalone::start(&[("CHEFCITO_DATABASE_URL", &url)]);
+    let mut alone =
+        Standalone::start(&[("CHEFCITO_DATABASE_URL", &url), ("CHEFCITO_SERVICE_TOKEN", TOKEN)]);
     let why = |words: &'static str| {
         wait_for(words, || {
             let (status, body) = alone.ask("/ready", None).unwrap();
             assert_eq!(status, 503, "{body}");
-            body.contains(words)
+            assert!(body.contains("The service is not ready."), "{body}");
+            assert!(!body.contains(words), "a stranger learns the cause: {body}");
+            assert_eq!(alone.status("/internal/status"), Some(401));
+            alone.ask("/internal/status", Some(TOKEN)).unwrap().1.contains(words)
         });
         assert_eq!(alone.status("/health"), Some(200));
-        assert_eq!(alone.status("/v1/orders"), Some(503));
+        assert_eq!(alone.ask("/v1/orders", Some(TOKEN)).unwrap().0, 503);
     };
     why("Connection refused");
     database.start();
@@ -202,7 +206,7 @@ fn a_database_that_is_not_there_yet_is_waited_for_whatever_is_missing() {
     why("permission denied");
     database.run("chefcito", "CREATE SCHEMA orders AUTHORIZATION orders").unwrap();
     wait_for("it is ready", || alone.status("/ready") == Some(200));
-    assert_eq!(alone.status("/v1/orders"), Some(200));
+    assert_eq!(alone.ask("/v1/orders", Some(TOKEN)).unwrap().0, 200);
 
     alone.tell(Signal::TERM);
     assert_eq!(alone.ends().code(), Some(0));

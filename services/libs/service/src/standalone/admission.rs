@@ -98,7 +98,7 @@ impl AdmissionLayer {
                 ..ServiceStatus::default()
             })
             .into_response(),
-            "/ready" => Problem::unavailable(format!("Not open yet: {why}.")).into_response(),
+            "/ready" => Problem::not_ready().into_response(),
             _ => nothing_done(Problem::unavailable(
                 "The service is not open yet. Nothing was done; try again.",
             )),

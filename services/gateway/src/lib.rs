@@ -55,6 +55,9 @@ const LONG_REQUEST: (&str, Duration) = ("/v1/audit", Duration::from_secs(600));
 
 /// How often the keys are read again: another gateway may have revoked one.
 const LEARN_EVERY: Duration = Duration::from_secs(1);
+/// The shortest pepper, in bytes, that a gateway with a database of its own takes: a shorter one could be tried out by who has
+/// the hashes.
+const PEPPER_BYTES_MIN: usize = 16;
 /// What the first key is called.
 const FIRST_KEY: &str = "first admin";
 
@@ -109,12 +112,17 @@ impl Config {
     /// `CHEFCITO_TRACE_RATIO`.
     ///
     /// # Errors
-    /// [`ConfigError`] if one can't be used, or there is no pepper.
+    /// [`ConfigError`] if one can't be used, or there is no pepper or a short one.
     pub fn from_environment() -> Result<Self, ConfigError> {
-        let pepper = config::secret("CHEFCITO_KEY_PEPPER")?;
+        let (variable, expected) = ("CHEFCITO_KEY_PEPPER", "a random text of at least 16 bytes");
+        let pepper =
+            config::secret(variable)?.ok_or_else(|| config::missing(variable, expected))?;
+        if pepper.len() < PEPPER_BYTES_MIN {
+            let value = format!("({} bytes, not shown)", pepper.len());
+            return Err(ConfigError::Invalid { variable: variable.into(), expected, value });
+        }
         Ok(Self {
-            key_pepper: pepper
-                .ok_or_else(|| config::missing("CHEFCITO_KEY_PEPPER", "a long random text"))?,
+            key_pepper: pepper,
             admin_key: config::secret("CHEFCITO_ADMIN_KEY")?,
             ..Self::limits_from_environment()?
         })

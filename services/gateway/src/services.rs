@@ -60,7 +60,7 @@ impl Backends {
         let token = ServiceToken::from_environment()?;
         let found = |service, variable: &'static str| -> Result<Option<Backend>, BackendsError> {
             let url: Option<String> = config::read(variable, "like http://orders:8080")?;
-            url.map(|url| Backend::remote(service, &url, token.clone()))
+            url.map(|url| Backend::remote(service, &url, Some(token.clone())))
                 .transpose()
                 .map_err(|source| BackendsError::Backend { variable, source })
         };

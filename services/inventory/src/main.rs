@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         let invalid =
             |value| ConfigError::Invalid { variable: MARKET.into(), expected: ADDRESS, value };
         let market = GrpcMarket::at(&context, &address).map_err(|_| invalid(address))?;
-        let market = market.showing(ServiceToken::from_environment()?);
+        let market = market.showing(Some(ServiceToken::from_environment()?));
         Ok(Inventory::open(&context, Config::from_environment()?, market).await?.router())
     })
 }

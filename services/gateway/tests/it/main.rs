@@ -14,5 +14,6 @@ mod remote;
 mod restarts;
 mod retention;
 mod stage;
+mod starting;
 mod story;
 mod world;

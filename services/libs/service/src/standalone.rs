@@ -29,7 +29,7 @@ mod arguments;
 mod health;
 mod stop;
 
-use admission::AdmissionLayer;
+use admission::{AdmissionLayer, Callers};
 use arguments::Asked;
 use stop::StopSignals;
 
@@ -138,7 +138,8 @@ impl Standalone {
         let retention = config::retention()?;
         let bus = config::bus(&trust)?;
         let stop_delay = stop::delay_from_environment()?;
-        let token = if self.for_guests { None } else { ServiceToken::from_environment()? };
+        let token = ServiceToken::from_environment()?;
+        let callers = if self.for_guests { Callers::Guests } else { Callers::Services(token) };
         http::raise_open_files_max();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let served = runtime.block_on(async {
@@ -154,11 +155,10 @@ impl Standalone {
                 .await
                 .map_err(|error| format!("can't listen at {address}: {error}"))?;
             info!(service = self.service, "Listens at {}", listener.local_addr()?);
-            let Self { service, for_guests, open_below, .. } = self;
+            let Self { service, open_below, .. } = self;
             let entrance = AdmissionLayer {
                 service,
-                for_guests,
-                token,
+                callers,
                 open_below,
                 startup_retry,
                 opened: Arc::new(OnceLock::new()),

@@ -1,4 +1,4 @@
-//! The token by which services apart know each other. In one process there is none.
+//! The token by which services in processes of their own authenticate each other. In one process there is none.
 
 use std::fmt;
 
@@ -44,20 +44,20 @@ impl ServiceToken {
         Self::parse(&text).expect("a UUID has 32 visible characters")
     }
 
-    /// Reads `CHEFCITO_SERVICE_TOKEN`, or the file that `CHEFCITO_SERVICE_TOKEN_FILE` names; `None` if neither is set.
+    /// Reads `CHEFCITO_SERVICE_TOKEN`, or the file that `CHEFCITO_SERVICE_TOKEN_FILE` names. A service that starts without a token
+    /// would answer everybody who reaches it, so there is no default.
     ///
     /// # Errors
-    /// [`ConfigError`] if it can't be read, or is no token.
-    pub fn from_environment() -> Result<Option<Self>, ConfigError> {
-        let Some(text) = config::secret(VARIABLE)? else { return Ok(None) };
-        match Self::parse(&text) {
-            Some(token) => Ok(Some(token)),
-            None => Err(ConfigError::Invalid {
-                variable: VARIABLE.into(),
-                expected: "a secret of at least 16 visible ASCII characters",
-                value: format!("({} bytes, not shown)", text.len()),
-            }),
-        }
+    /// [`ConfigError`] if neither is set, it can't be read, or it is no token.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        let expected =
+            "a secret of at least 16 visible ASCII characters, the same for all services";
+        let text = config::secret(VARIABLE)?.ok_or_else(|| config::missing(VARIABLE, expected))?;
+        Self::parse(&text).ok_or_else(|| ConfigError::Invalid {
+            variable: VARIABLE.into(),
+            expected,
+            value: format!("({} bytes, not shown)", text.len()),
+        })
     }
 
     /// Returns it as a header's value.

@@ -89,7 +89,7 @@ impl Drop for Standalone {
 
 fn orders(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_orders"));
-    command.args(arguments).env_clear().stdin(Stdio::null());
+    command.args(arguments).env_clear().env("CHEFCITO_SERVICE_TOKEN", TOKEN).stdin(Stdio::null());
     command
 }
 
@@ -145,7 +145,7 @@ fn its_health_is_asked_by_the_program_itself() {
 fn who_shows_no_token_learns_only_that_it_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
-    let alone = Standalone::start(&[("CHEFCITO_DATA", data), ("CHEFCITO_SERVICE_TOKEN", TOKEN)]);
+    let alone = Standalone::start(&[("CHEFCITO_DATA", data)]);
     wait_for("it is ready", || alone.status("/ready") == Some(200));
     for path in ["/v1/orders", "/internal/status", "/metrics", "/healthy", "/no/such/route"] {
         assert_eq!(alone.status(path), Some(401), "{path}");
@@ -155,13 +155,32 @@ fn who_shows_no_token_learns_only_that_it_is_there() {
     assert!(problem.contains("/problems/unauthenticated"), "{problem}");
     assert_eq!(alone.ask("/v1/orders", Some(TOKEN)).unwrap().0, 200);
     assert_eq!(alone.ask("/internal/status", Some(TOKEN)).unwrap().0, 200);
+}
 
-    let Output { status, stderr, .. } = orders(&[])
-        .envs([("CHEFCITO_DATA", data), ("CHEFCITO_SERVICE_TOKEN", "short")])
-        .output()
-        .unwrap();
-    assert_eq!(status.code(), Some(1));
-    assert!(text(&stderr).contains("(5 bytes, not shown)"), "{}", text(&stderr));
+#[test]
+fn without_a_token_that_can_be_trusted_it_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let file = folder.path().join("service.token");
+    std::fs::write(&file, "\n").unwrap();
+    let (token, token_file) = ("CHEFCITO_SERVICE_TOKEN", "CHEFCITO_SERVICE_TOKEN_FILE");
+    for (setting, why) in [
+        (None, "CHEFCITO_SERVICE_TOKEN is not set"),
+        (Some((token, "")), "CHEFCITO_SERVICE_TOKEN is not set"),
+        (Some((token, " \t ")), "(0 bytes, not shown)"),
+        (Some((token, "short")), "(5 bytes, not shown)"),
+        (Some((token_file, file.to_str().unwrap())), "(0 bytes, not shown)"),
+    ] {
+        let mut command = orders(&[]);
+        command.env_remove(token).env("CHEFCITO_DATA", data).envs(setting);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut alone = Standalone { child, address: String::new() };
+        let status = alone.ends();
+        let mut told = String::new();
+        alone.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        assert_eq!(status.code(), Some(1), "{setting:?}: {told}");
+        assert!(told.contains(why), "{setting:?}: {told}");
+    }
 }
 
 #[test]
@@ -181,8 +200,7 @@ fn a_database_that_is_not_there_yet_is_waited_for_whatever_is_missing() {
     let Some(mut database) = server() else { return };
     let url = database.url_of("orders", "secret", "chefcito");
     database.stop();
-    let mut alone =
-        Standalone::start(&[("CHEFCITO_DATABASE_URL", &url), ("CHEFCITO_SERVICE_TOKEN", TOKEN)]);
+    let mut alone = Standalone::start(&[("CHEFCITO_DATABASE_URL", &url)]);
     let why = |words: &'static str| {
         wait_for(words, || {
             let (status, body) = alone.ask("/ready", None).unwrap();
@@ -262,9 +280,11 @@ fn told_to_stop_it_answers_on_for_as_long_as_it_is_asked_to() {
     alone.tell(Signal::TERM);
     wait_for("it is not ready any more", || alone.status("/ready") == Some(503));
     assert_eq!(alone.status("/health"), Some(200), "it is well, and not to be killed");
-    assert_eq!(alone.status("/v1/orders"), Some(200), "who comes anew is served");
+    let (status, _) = alone.ask("/v1/orders", Some(TOKEN)).unwrap();
+    assert_eq!(status, 200, "who comes anew is served");
     let mut answer = String::new();
-    (&kept).write_all(b"GET /v1/orders HTTP/1.1\r\nhost: orders\r\n\r\n").unwrap();
+    let shown = format!("x-chefcito-service-token: {TOKEN}");
+    write!(&kept, "GET /v1/orders HTTP/1.1\r\nhost: orders\r\n{shown}\r\n\r\n").unwrap();
     (&kept).read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("\r\nconnection: close\r\n"), "who stays is told to go: {answer}");

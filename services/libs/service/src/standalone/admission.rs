@@ -24,12 +24,20 @@ use crate::{
 /// Which requests need no token: those of whoever looks after the process.
 const OPEN_TO_ALL: [&str; 2] = ["/health", "/ready"];
 
+/// Who calls a service.
+#[derive(Clone, Debug)]
+pub(super) enum Callers {
+    /// Guests, who show no service token: the service asks them for something else.
+    Guests,
+    /// The other services of the environment, which show this token.
+    Services(ServiceToken),
+}
+
 /// The entrance. Clones are the same.
 #[derive(Clone, Debug)]
 pub(super) struct AdmissionLayer {
     pub(super) service: &'static str,
-    pub(super) for_guests: bool,
-    pub(super) token: Option<ServiceToken>,
+    pub(super) callers: Callers,
     /// What begins like this needs no token either.
     pub(super) open_below: Option<&'static str>,
     pub(super) startup_retry: StartupRetry,
@@ -60,7 +68,7 @@ impl AdmissionLayer {
                 .detail("Only services of this environment may ask, by its service token.")
                 .into_response();
         }
-        let named = request.headers().get(FOR_SERVICE).filter(|_| !self.for_guests);
+        let named = request.headers().get(FOR_SERVICE).filter(|_| !self.is_for_guests());
         if named.is_some_and(|name| name != self.service) {
             return nothing_done(
                 Problem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", "That is for another")
@@ -80,21 +88,26 @@ impl AdmissionLayer {
     }
 
     fn lets_in(&self, request: &Request) -> bool {
-        let Some(token) = &self.token else { return true };
+        let Callers::Services(token) = &self.callers else { return true };
         let path = request.uri().path();
         OPEN_TO_ALL.contains(&path)
             || self.open_below.is_some_and(|below| path.starts_with(below))
             || token.is_shown_by(request.headers())
     }
 
-    /// Answers while the service is being opened.
+    const fn is_for_guests(&self) -> bool {
+        matches!(self.callers, Callers::Guests)
+    }
+
+    /// Answers while the service is being opened. Guests, of whom no key can be checked yet, learn no cause.
     fn not_yet(&self, path: &str) -> Response {
-        let why = self.startup_retry.why().unwrap_or_else(|| "it is being opened".into());
         match path {
             "/health" => "ok".into_response(),
-            "/internal/status" => axum::Json(ServiceStatus {
+            "/internal/status" if !self.is_for_guests() => axum::Json(ServiceStatus {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                reason: Some(why),
+                reason: Some(
+                    self.startup_retry.why().unwrap_or_else(|| "it is being opened".into()),
+                ),
                 ..ServiceStatus::default()
             })
             .into_response(),

@@ -35,6 +35,7 @@ use service::{
     http::Limits,
 };
 use tokio::sync::{Mutex, Notify, Semaphore};
+use tracing::warn;
 
 pub use backend::{Backend, BackendError};
 pub use keys::new_key;
@@ -72,7 +73,8 @@ pub fn limits() -> Limits {
 pub struct Config {
     /// What the hashes of keys are made with. Whoever has the database, but not this, can't try out keys.
     pub key_pepper: String,
-    /// The first admin key, which is made sure of at each start and has no rate limit. [`new_key`] makes one.
+    /// The first admin key, which is saved at each start and has no rate limit. Once revoked, it stays revoked. [`new_key`] makes
+    /// one.
     pub admin_key: Option<String>,
     /// How much one key may ask.
     pub rate: Rate,
@@ -188,12 +190,18 @@ impl Gateway {
         let service = context.open(GATEWAY, store::MIGRATIONS).await?;
         if let Some(first) = first {
             let database = service.database();
-            service
+            let revoked = service
                 .prepare(async || {
                     let first = Arc::clone(&first);
                     database.write(move |tx| store::make_sure(tx, &first)).await
                 })
                 .await?;
+            if let Some(at) = revoked {
+                warn!(
+                    service = GATEWAY,
+                    "The first admin key was revoked at {at} and stays so; another secret makes it another key"
+                );
+            }
         }
         let routes = routes::table(backends.market_sim.is_some());
         let own = Backend::in_process(service.router());

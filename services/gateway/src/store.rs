@@ -13,10 +13,11 @@ const LIST: &str = "SELECT id, name, role, hash, unlimited, created_at, revoked_
 const COUNT: &str = "SELECT COUNT(*) FROM keys";
 const INSERT: &str = "INSERT INTO keys (id, name, role, hash, unlimited, created_at, revoked_at)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING";
+// A key that was revoked stays so. Another secret under its id is another key.
 const MAKE_SURE: &str = "INSERT INTO keys (id, name, role, hash, unlimited, created_at, revoked_at)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
      ON CONFLICT (id) DO UPDATE SET role = excluded.role, hash = excluded.hash, unlimited = excluded.unlimited,
-         revoked_at = NULL";
+         revoked_at = CASE WHEN keys.hash = excluded.hash THEN keys.revoked_at END";
 const FIND: &str =
     "SELECT id, name, role, hash, unlimited, created_at, revoked_at FROM keys WHERE id = ?1";
 // Changes nothing, and so keeps two gateways from each revoking what they take for the last key but one.
@@ -56,9 +57,13 @@ pub(crate) fn insert(tx: &mut Tx<'_>, stored: &StoredKey) -> Result<(), StoreErr
     write(tx, INSERT, stored)
 }
 
-/// Saves a key as it is given, whatever was known under its id.
-pub(crate) fn make_sure(tx: &mut Tx<'_>, stored: &StoredKey) -> Result<(), StoreError> {
-    write(tx, MAKE_SURE, stored)
+/// Saves a key as it is given, over another key of its id. Returns when this very key was revoked, if it was: it stays so.
+pub(crate) fn make_sure(
+    tx: &mut Tx<'_>,
+    stored: &StoredKey,
+) -> Result<Option<Timestamp>, StoreError> {
+    write(tx, MAKE_SURE, stored)?;
+    Ok(find(tx, &stored.key.id)?.and_then(|saved| saved.key.revoked_at))
 }
 
 fn write(tx: &mut Tx<'_>, sql: &'static str, stored: &StoredKey) -> Result<(), StoreError> {

@@ -106,6 +106,40 @@ async fn keys_outlive_a_restart_and_no_secret_is_on_disk() {
 }
 
 #[tokio::test]
+async fn a_first_admin_key_that_was_revoked_stays_revoked_until_its_secret_is_another() {
+    for database in [None, test_support::postgres()] {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let open = async |admin: &str| match &database {
+            Some(database) => {
+                Stage::at(database.location(), echoes(), config(admin), admin.to_owned()).await
+            }
+            None => {
+                Stage::in_folder(Arc::clone(&folder), echoes(), config(admin), admin.to_owned())
+                    .await
+            }
+        };
+        let first = format!("cfk_local_{}", "1".repeat(64));
+        let stage = open(&first).await;
+        let second = stage.add_key("second", Role::Admin).await.secret;
+        let got = stage.ask(Method::DELETE, "/v1/keys/local", Some(&second), Value::Null).await;
+        assert_eq!(got.status, StatusCode::NO_CONTENT);
+        stage.close().await;
+
+        let stage = open(&first).await;
+        assert_eq!(stage.get("/v1/orders").await.status, StatusCode::UNAUTHORIZED);
+        let got = stage.ask(Method::GET, "/v1/keys", Some(&second), Value::Null).await;
+        assert!(got.json::<Keys>().keys.iter().any(|key| key.revoked_at.is_some()));
+        stage.close().await;
+
+        let stage = open(&format!("cfk_local_{}", "2".repeat(64))).await;
+        assert_eq!(stage.get("/v1/orders").await.status, StatusCode::OK, "another secret");
+        let got = stage.ask(Method::GET, "/v1/orders", Some(&first), Value::Null).await;
+        assert_eq!(got.status, StatusCode::UNAUTHORIZED);
+        stage.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_key_without_a_name_or_with_an_unknown_role_is_not_made() {
     let stage = Stage::open().await;
     for body in [

@@ -19,8 +19,7 @@ use axum::{
 };
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
-use service::{problem::Problem, token::ServiceToken};
-use tower::Service as _;
+use service::{http, problem::Problem, token::ServiceToken};
 
 mod body;
 mod remote;
@@ -135,7 +134,7 @@ impl Backend {
     async fn call_within(&self, deadline: Duration, request: Request) -> Response {
         let answer = async {
             match &self.way {
-                Way::InProcess(router) => call_router(router.clone(), request).await,
+                Way::InProcess(router) => http::call(router.clone(), request).await,
                 Way::Remote(remote) => {
                     remote.call(request).await.unwrap_or_else(IntoResponse::into_response)
                 }
@@ -211,13 +210,6 @@ fn authority_of(url: &str) -> Result<Authority, BackendError> {
     match uri.authority() {
         Some(authority) if root && uri.scheme_str() == Some("http") => Ok(authority.clone()),
         _ => Err(invalid(None)),
-    }
-}
-
-async fn call_router(mut router: Router, request: Request) -> Response {
-    match router.call(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
     }
 }
 

@@ -1,12 +1,19 @@
 //! Services apart: the same answers over a real connection, and clear ones where there is none.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
     body::Body,
     extract::Request,
     http::{Method, StatusCode, header},
+    routing::get,
 };
 use gateway::{Backend, Backends};
 use serde_json::{Value, json};
@@ -81,6 +88,26 @@ async fn a_service_apart_answers_as_one_in_the_environment() {
     }
     far.close().await;
     near.close().await;
+    apart.context.close().await;
+}
+
+#[tokio::test]
+async fn a_service_that_panics_is_asked_once_and_is_not_thought_away() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let stumbles = async move || -> StatusCode {
+        count.fetch_add(1, Ordering::Relaxed);
+        panic!("a handler stumbles");
+    };
+    let router = Router::new().route("/v1/orders", get(stumbles)).fallback_service(echo("orders"));
+    let apart = ProcessCluster::serve(router).await;
+    let stage = Stage::with(apart.backends()).await;
+    let got = stage.get("/v1/orders").await;
+    assert_eq!(got.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(got.problem().kind, "/problems/internal");
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert_eq!(stage.get("/v1/orders/1").await.status, StatusCode::OK);
+    stage.close().await;
     apart.context.close().await;
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::Future,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,6 +15,7 @@ use events::{
     outbox::{self, position},
     retention::{self, RETENTION},
 };
+use futures_util::FutureExt as _;
 use store::{Clock, Database, Location, Migrations, OpenError, StoreError, Tx, jittered};
 use tokio::{net::TcpListener, sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -256,7 +258,7 @@ impl Service {
     }
 
     /// Starts a worker: `run_once` is called in a loop, woken by the signal *and* by the idle time, and finds its work in
-    /// the database. When it fails, it is called again after a growing pause.
+    /// the database. When it fails or panics, it is called again after a growing pause.
     pub fn work<F>(
         &self,
         worker: &'static str,
@@ -271,7 +273,9 @@ impl Service {
         self.context.tasks.spawn(async move {
             let mut pause = Duration::from_millis(20);
             while !stop.is_cancelled() {
-                let wait = match run_once().await {
+                let looked = AssertUnwindSafe(async { run_once().await }).catch_unwind().await;
+                let wait = match looked.unwrap_or_else(|_| Err(StoreError::rejected("it panicked")))
+                {
                     Ok(pace) => {
                         pause = Duration::from_millis(20);
                         match pace {

@@ -6,6 +6,7 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,6 +20,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use futures_util::FutureExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -159,7 +161,7 @@ async fn accept(
 
 async fn answer(
     service: &'static str,
-    mut router: Router,
+    router: Router,
     metrics: Metrics,
     mut request: Request,
     peer: SocketAddr,
@@ -173,9 +175,8 @@ async fn answer(
         Some((path, long)) if request.uri().path() == path => long,
         _ => limits.request_max,
     };
-    let mut response = match tokio::time::timeout(request_max, router.call(request)).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(never)) => match never {},
+    let mut response = match tokio::time::timeout(request_max, call(router, request)).await {
+        Ok(response) => response,
         Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long")
             .detail(format!("A request may take {} s, its body included.", request_max.as_secs()))
             .into_response(),
@@ -186,6 +187,16 @@ async fn answer(
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
+}
+
+/// Returns the answer of routes. A handler that panics is answered 500: without an answer, the connection would end, and the caller
+/// could not tell that from a service that is being restarted. The panic hook logs the panic.
+pub async fn call(mut router: Router, request: Request) -> Response {
+    match AssertUnwindSafe(async { router.call(request).await }).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(_panic) => Problem::internal().into_response(),
+    }
 }
 
 /// A JSON body, whatever its content type says. It is an object; an empty body is `{}`.

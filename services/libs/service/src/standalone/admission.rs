@@ -12,10 +12,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use contracts::api::service::ServiceStatus;
-use tower::Service as _;
 
 use crate::{
-    http::{FOR_SERVICE, NOTHING_DONE},
+    http::{self, FOR_SERVICE, NOTHING_DONE},
     problem::Problem,
     startup_retry::StartupRetry,
     token::ServiceToken,
@@ -79,10 +78,7 @@ impl AdmissionLayer {
             return Problem::unavailable("It was told to stop.").into_response();
         }
         match self.opened.get() {
-            Some(router) => match router.clone().call(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            },
+            Some(router) => http::call(router.clone(), request).await,
             None => self.not_yet(request.uri().path()),
         }
     }

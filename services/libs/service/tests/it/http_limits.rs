@@ -25,8 +25,12 @@ async fn open_door(context: &ServiceContext, limits: Limits) -> std::net::Socket
     async fn sleep() {
         tokio::time::sleep(Duration::from_secs(3_600)).await;
     }
+    async fn stumble() {
+        panic!("a handler stumbles");
+    }
     let router = Router::new()
         .route("/echo", post(echo))
+        .route("/stumble", post(stumble))
         .route("/nap", post(nap))
         .route("/sleep", post(sleep))
         .fallback(no_such_route);
@@ -78,6 +82,20 @@ async fn nonsense_gets_a_problem_that_says_what_is_wrong() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request:.80} → {answer}");
         assert!(answer.contains(words), "{request:.80} → {answer}");
     }
+    context.close().await;
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_is_answered_500_on_a_connection_that_stays() {
+    let ground = &TestStore::all()[0];
+    let context = ground.context(events::in_process());
+    let address = open_door(&context, Limits::default()).await;
+    let stumbles = post_request("/stumble", "").replace("connection: close\r\n", "");
+    let answer = talk(address, &(stumbles + &post_request("/echo", ""))).await;
+    assert!(answer.starts_with("HTTP/1.1 500 Internal Server Error"), "{answer}");
+    assert!(answer.contains("application/problem+json"), "{answer}");
+    assert!(!answer.contains("stumbles"), "the answer shows our insides: {answer}");
+    assert!(answer.contains("HTTP/1.1 200 OK"), "the next request is lost: {answer}");
     context.close().await;
 }
 

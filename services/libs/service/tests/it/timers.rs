@@ -1,6 +1,12 @@
 //! What is to be done, and when.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use contracts::Timestamp;
 use service::{Pace, ServiceContext};
@@ -81,4 +87,23 @@ async fn a_worker_is_woken_by_its_signal_and_by_its_timer() {
     });
     eventually("its timer woke it again and again", reached(10)).await;
     context.close().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_panics_is_called_again() {
+    for ground in TestStore::all() {
+        let context = ground.context(events::in_process());
+        let service = context.open("kitchen", NOTEBOOK).await.unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&calls);
+        service.work("stumbler", Arc::default(), Duration::from_secs(3_600), move || {
+            let call = count.fetch_add(1, Ordering::Relaxed);
+            async move {
+                assert!(call >= 3, "the worker stumbles");
+                Ok(Pace::Idle)
+            }
+        });
+        eventually("it works again", || async { calls.load(Ordering::Relaxed) == 4 }).await;
+        context.close().await;
+    }
 }

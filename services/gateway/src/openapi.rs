@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use axum::http::Method;
 use contracts::api::{Problem, gateway::Role, orders::IDEMPOTENCY_KEY_BYTES_MAX};
-use service::problem::PROBLEM_TYPE;
+use service::{metrics::FIGURES_TYPE, problem::PROBLEM_TYPE};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, Paths,
     Ref, RefOr, Required, Response, ResponseBuilder, Schema,
@@ -25,7 +25,7 @@ pub(crate) fn document(routes: &[Route], retention: Duration) -> OpenApi {
     let shapes = routes.iter().flat_map(|route| {
         let answer = match route.answer {
             Answer::Json(shape) => Some(shape),
-            Answer::Nothing | Answer::Text | Answer::Object => None,
+            Answer::Nothing | Answer::Text | Answer::Figures | Answer::Object => None,
         };
         [route.body, answer]
     });
@@ -132,6 +132,7 @@ fn good(route: &Route) -> Response {
     match route.answer {
         Answer::Nothing => response.build(),
         Answer::Text => with("text/plain", text().into()),
+        Answer::Figures => with(FIGURES_TYPE, text().into()),
         Answer::Object => with("application/json", Object::with_type(Type::Object).into()),
         Answer::Json(shape) => with("application/json", reference(shape)),
     }

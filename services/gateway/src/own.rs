@@ -31,7 +31,7 @@ This is Chefcito, a restaurant. Guests order at POST /v1/orders, with a key: Aut
   GET /openapi.json  all that can be asked, and who may
   GET /ready         whether the gateway can answer
   GET /v1/status     whether every service works
-  GET /metrics       figures, for Prometheus
+  GET /metrics       figures, for Prometheus with a key
 
 `chefcito keys` makes keys, `chefcito order` orders, `chefcito status` shows the environment.
 ";

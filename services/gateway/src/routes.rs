@@ -44,8 +44,6 @@ fn public() -> Vec<Route> {
         own("/health", "health", Own::Health, "Say that the gateway runs").says(Answer::Text),
         own("/ready", "ready", Own::Ready, "Say whether the gateway can answer by itself")
             .says(Answer::Text),
-        own("/metrics", "metrics", Own::Metrics, "Tell the figures, as Prometheus reads them")
-            .says(Answer::Text),
         own("/openapi.json", "openapi", Own::OpenApi, "Tell this document").says(Answer::Object),
     ]
 }
@@ -139,6 +137,14 @@ fn larder() -> Vec<Route> {
 
 fn overview() -> Vec<Route> {
     vec![
+        viewer(
+            Method::GET,
+            "/metrics",
+            "metrics",
+            Target::Own(Own::Metrics),
+            "Tell the figures, as Prometheus reads them",
+        )
+        .says(Answer::Figures),
         viewer(
             Method::GET,
             "/v1/summary",

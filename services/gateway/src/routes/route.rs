@@ -73,6 +73,7 @@ pub(crate) enum Own {
 pub(crate) enum Answer {
     Nothing,
     Text,
+    Figures,
     Json(Shape),
     Object,
 }

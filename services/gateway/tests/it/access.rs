@@ -15,7 +15,7 @@ const ROUTES: [(&str, &str, Option<Role>, &str); 27] = [
     ("GET", "/", None, "gateway"),
     ("GET", "/health", None, "gateway"),
     ("GET", "/ready", None, "gateway"),
-    ("GET", "/metrics", None, "gateway"),
+    ("GET", "/metrics", Some(Role::Viewer), "gateway"),
     ("GET", "/openapi.json", None, "gateway"),
     ("GET", "/v1/orders", Some(Role::Viewer), "orders"),
     ("POST", "/v1/orders", Some(Role::Manager), "orders"),

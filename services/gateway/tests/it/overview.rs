@@ -155,7 +155,11 @@ async fn the_gateway_says_what_it_is_and_counts_what_it_does() {
     stage.ask(Method::GET, "/v1/orders/1", None, Value::Null).await;
     stage.get("/v1/summary").await;
     stage.get("/nowhere/at/all").await;
-    let figures = stage.ask(Method::GET, "/metrics", None, Value::Null).await;
+    let got = stage.ask(Method::GET, "/metrics", None, Value::Null).await;
+    assert_eq!(got.status, StatusCode::UNAUTHORIZED, "figures are for who has a key");
+    let figures = stage.get("/metrics").await;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(figures.headers["content-type"], kind);
     for line in [
         r#"chefcito_gateway_requests_total{method="GET",path="/v1/orders/{id}",status="401"} 1"#,
         r#"chefcito_gateway_requests_total{method="GET",path="/v1/summary",status="200"} 1"#,

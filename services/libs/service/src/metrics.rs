@@ -17,6 +17,8 @@ use prometheus_client::{
 };
 use store::ServiceLabels;
 
+/// The content type of the answer to `GET /metrics`.
+pub const FIGURES_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The bounds of the buckets for durations, in seconds.
 const SECONDS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -86,8 +88,7 @@ impl Metrics {
     /// Answers `GET /metrics`.
     #[must_use]
     pub fn response(&self) -> Response {
-        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        ([(header::CONTENT_TYPE, kind)], self.text()).into_response()
+        ([(header::CONTENT_TYPE, FIGURES_TYPE)], self.text()).into_response()
     }
 }
 

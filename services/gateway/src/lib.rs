@@ -54,6 +54,9 @@ use crate::{
 /// The one request that reads everything, and how long it may take: a million orders are audited in about a minute.
 const LONG_REQUEST: (&str, Duration) = ("/v1/audit", Duration::from_secs(600));
 
+/// How many connections one address may have: half of all, so that none shuts the others out. It is that much because all guests
+/// who come through a proxy have its address; the load generator uses 512 at the most.
+const CONNECTIONS_PER_ADDRESS_MAX: usize = 2_048;
 /// How often the keys are read again: another gateway may have revoked one.
 const LEARN_EVERY: Duration = Duration::from_secs(1);
 /// The shortest pepper, in bytes, that a gateway with a database of its own takes: a shorter one could be tried out by who has
@@ -65,7 +68,11 @@ const FIRST_KEY: &str = "first admin";
 /// Returns the limits within which the gateway is served.
 #[must_use]
 pub fn limits() -> Limits {
-    Limits { long_request: Some(LONG_REQUEST), ..Limits::default() }
+    Limits {
+        long_request: Some(LONG_REQUEST),
+        connections_per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
+        ..Limits::default()
+    }
 }
 
 /// The settings of the gateway.

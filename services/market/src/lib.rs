@@ -44,6 +44,10 @@ const REQUEST_BYTES_MAX: usize = 4 * 1024;
 /// How many requests one gRPC connection has under way at once.
 const REQUESTS_PER_CONNECTION_MAX: usize = 1_024;
 
+/// How long a caller may be silent before it is asked for a sign of life, and how long it may leave that unanswered: one that does
+/// not read what it is sent would keep its connection for ever.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
 /// Which market is reached, and how patiently.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -173,6 +177,8 @@ impl Market {
         context.spawn(async move {
             let served = Server::builder()
                 .concurrency_limit_per_connection(REQUESTS_PER_CONNECTION_MAX)
+                .http2_keepalive_interval(Some(SILENCE_MAX))
+                .http2_keepalive_timeout(Some(SILENCE_MAX))
                 .add_service(server)
                 .serve_with_incoming_shutdown(
                     TcpIncoming::from(listener).with_nodelay(Some(true)),

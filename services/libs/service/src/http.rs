@@ -1,6 +1,8 @@
 //! The HTTP edge: a server with limits that ends gracefully, and extractors whose refusals are [`Problem`]s.
 
+mod addresses;
 mod lingering;
+mod slow_reader;
 
 use std::{
     convert::Infallible,
@@ -28,13 +30,20 @@ use hyper_util::{
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::de::DeserializeOwned;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 use tracing::{debug, warn};
 
-use self::lingering::Lingering;
-use crate::{metrics::Metrics, problem::Problem};
+pub use self::addresses::network_of;
+use self::{addresses::Addresses, lingering::Lingering};
+use crate::{
+    metrics::Metrics,
+    problem::{PROBLEM_TYPE, Problem},
+};
 
 /// How much of a body that was not read is read after the answer, in bytes: that much comes with the head. With more, the connection
 /// ends.
@@ -59,12 +68,17 @@ pub struct Limits {
     pub long_request: Option<(&'static str, Duration)>,
     /// How many connections are open at once, or half of the process's files if that is less; more wait to be accepted.
     pub connections_max: usize,
+    /// How many of them one address may have. More are answered 503 and closed.
+    pub connections_per_address_max: usize,
+    /// How long a client may leave an answer unread that no buffer holds any more.
+    pub write_wait_max: Duration,
     /// How long requests under way may take to end when the server is stopped.
     pub drain_max: Duration,
 }
 
 impl Default for Limits {
-    /// A thousand orders are some 40 kB; 1 MiB holds any menu.
+    /// A thousand orders are some 40 kB; 1 MiB holds any menu. All requests to a service behind the gateway come from the few
+    /// addresses of the gateway, so one address may have every connection.
     fn default() -> Self {
         Self {
             body_bytes_max: 1024 * 1024,
@@ -72,6 +86,8 @@ impl Default for Limits {
             request_max: Duration::from_secs(30),
             long_request: None,
             connections_max: 4_096,
+            connections_per_address_max: 4_096,
+            write_wait_max: Duration::from_secs(30),
             // A process that is told to stop has 3 s in all.
             drain_max: Duration::from_secs(2),
         }
@@ -108,6 +124,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let router = router.layer(DefaultBodyLimit::max(limits.body_bytes_max)).with_state(());
+    let one_too_many = one_too_many();
+    let addresses = Addresses::new(limits.connections_per_address_max);
     let slots = Arc::new(Semaphore::new(limits.connections_max.min(connections_affordable())));
     let graceful = GracefulShutdown::new();
     let mut builder = http1::Builder::new();
@@ -129,18 +147,24 @@ pub async fn serve(
                 continue;
             }
         };
+        let Some(counted) = addresses.count(peer.ip()) else {
+            metrics.connection_refused(service);
+            // As far as the kernel takes it at once: nobody waits for a client that is refused.
+            let _best_effort = stream.try_write(one_too_many.as_bytes());
+            continue;
+        };
         let (router, metrics) = (router.clone(), metrics.clone());
         let answer = service_fn(move |request: hyper::Request<Incoming>| {
             let (router, metrics) = (router.clone(), metrics.clone());
             answer(service, router, metrics, request.map(Body::new), peer, limits)
         });
-        let connection =
-            graceful.watch(builder.serve_connection(TokioIo::new(Lingering::new(stream)), answer));
+        let stream = TokioIo::new(Lingering::new(stream, limits.write_wait_max));
+        let connection = graceful.watch(builder.serve_connection(stream, answer));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!(service, "A connection ended: {error}");
             }
-            drop(slot);
+            drop((slot, counted));
         });
     }
     drop(listener);
@@ -149,10 +173,23 @@ pub async fn serve(
     }
 }
 
+/// Returns the answer to a connection that is one too many of its address.
+fn one_too_many() -> String {
+    let problem = Problem::unavailable(
+        "Too many connections of one address are open. Use fewer, or try again.",
+    );
+    let text = problem.text();
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
+         content-type: {PROBLEM_TYPE}\r\ncontent-length: {}\r\n\r\n{text}",
+        text.len()
+    )
+}
+
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> io::Result<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;

@@ -29,6 +29,7 @@ pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
     requests: Family<RequestLabels, Counter>,
     seconds: Family<ServiceLabels, Histogram, fn() -> Histogram>,
+    connections_refused: Family<ServiceLabels, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -52,7 +53,13 @@ impl Default for Metrics {
             Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register("http_request_seconds", "How long answers took", seconds.clone());
-        Self { registry: Arc::new(Mutex::new(registry)), requests, seconds }
+        let connections_refused = Family::default();
+        registry.register(
+            "http_connections_refused",
+            "Connections closed because their address had too many",
+            connections_refused.clone(),
+        );
+        Self { registry: Arc::new(Mutex::new(registry)), requests, seconds, connections_refused }
     }
 }
 
@@ -69,6 +76,11 @@ impl Metrics {
             RequestLabels { service, method: name_of(method), status: status.as_u16().into() };
         self.requests.get_or_create(&labels).inc();
         self.seconds.get_or_create(&ServiceLabels { service }).observe(took.as_secs_f64());
+    }
+
+    /// Counts a connection that was one too many of its address.
+    pub(crate) fn connection_refused(&self, service: &'static str) {
+        self.connections_refused.get_or_create(&ServiceLabels { service }).inc();
     }
 
     /// Lets a service add figures of its own.

@@ -51,6 +51,17 @@ impl Problem {
         self.status
     }
 
+    /// Returns the body of the answer.
+    pub(crate) fn text(&self) -> String {
+        let body = api::Problem {
+            kind: format!("/problems/{}", self.kind),
+            title: self.title.to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+        };
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+
     /// The request is not what it should be.
     #[must_use]
     pub fn bad_request(detail: impl Into<String>) -> Self {
@@ -133,13 +144,7 @@ impl From<Infallible> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = api::Problem {
-            kind: format!("/problems/{}", self.kind),
-            title: self.title.to_owned(),
-            status: self.status.as_u16(),
-            detail: self.detail,
-        };
-        let text = serde_json::to_string(&body).unwrap_or_default();
+        let text = self.text();
         let kind = HeaderValue::from_static(PROBLEM_TYPE);
         let mut response = (self.status, [(header::CONTENT_TYPE, kind)], text).into_response();
         if let Some(after) = self.retry_after {

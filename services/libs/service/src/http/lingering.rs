@@ -13,6 +13,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+use super::slow_reader::WriteDeadline;
+
 /// For how long what still comes is read after the last answer: nginx waits 5 s for each piece, but a process that is told to
 /// stop has 3 s in all.
 const LINGER_MAX: Duration = Duration::from_secs(1);
@@ -28,13 +30,29 @@ const SCRATCH: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct Lingering {
     stream: TcpStream,
+    deadline: WriteDeadline,
     until: Option<Pin<Box<Sleep>>>,
     dropped: usize,
 }
 
 impl Lingering {
-    pub(super) const fn new(stream: TcpStream) -> Self {
-        Self { stream, until: None, dropped: 0 }
+    /// Takes over a connection, whose client has that long to read an answer.
+    pub(super) const fn new(stream: TcpStream, write_wait_max: Duration) -> Self {
+        Self { stream, deadline: WriteDeadline::new(write_wait_max), until: None, dropped: 0 }
+    }
+
+    /// Passes on what came of a write, and gives a client up that does not read.
+    fn watch(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let written = self.deadline.watch(context, written);
+        if matches!(&written, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut) {
+            // Otherwise the kernel keeps what was not read, up to megabytes, and goes on asking the client for minutes.
+            let _best_effort = self.stream.set_zero_linger();
+        }
+        written
     }
 
     /// Reads and drops what comes until the client has ended, too, or has had enough of our time.
@@ -68,7 +86,8 @@ impl AsyncWrite for Lingering {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watch(context, written)
     }
 
     fn poll_write_vectored(
@@ -76,7 +95,8 @@ impl AsyncWrite for Lingering {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.watch(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -84,6 +104,8 @@ impl AsyncWrite for Lingering {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when its own buffer is empty.
+        self.deadline.all_is_written();
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

@@ -1,6 +1,9 @@
 //! What happens when a client asks too much, too slowly, or nonsense.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use axum::{Router, routing::post};
 use service::{
@@ -10,10 +13,10 @@ use service::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
-use crate::stage::TestStore;
+use crate::stage::{TestStore, eventually};
 
 async fn open_door(context: &ServiceContext, limits: Limits) -> std::net::SocketAddr {
     async fn echo(Json(value): Json<BTreeMap<String, i64>>) -> Result<String, Problem> {
@@ -28,8 +31,13 @@ async fn open_door(context: &ServiceContext, limits: Limits) -> std::net::Socket
     async fn stumble() {
         panic!("a handler stumbles");
     }
+    async fn long() -> Vec<u8> {
+        // More than all buffers on the way hold.
+        vec![b'.'; 64 * 1024 * 1024]
+    }
     let router = Router::new()
         .route("/echo", post(echo))
+        .route("/long", post(long))
         .route("/stumble", post(stumble))
         .route("/nap", post(nap))
         .route("/sleep", post(sleep))
@@ -47,8 +55,12 @@ async fn open_narrow_door(context: &ServiceContext) -> std::net::SocketAddr {
 
 /// Sends raw bytes; returns all that comes back until the server closes.
 async fn talk(address: std::net::SocketAddr, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
+    talk_on(TcpStream::connect(address).await.unwrap(), request).await
+}
+
+async fn talk_on(mut stream: TcpStream, request: &str) -> String {
+    // One that is refused may be closed before it has asked.
+    let _ = stream.write_all(request.as_bytes()).await;
     let mut answer = Vec::new();
     // A server that refuses a body may reset the connection after its answer.
     let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer))
@@ -204,4 +216,91 @@ async fn closing_lets_a_request_under_way_end_and_is_bounded() {
         .await
         .expect("closing is bounded");
     assert!(TcpStream::connect(address).await.is_err(), "the door is still open");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_makes_room_for_others() {
+    let ground = &TestStore::all()[0];
+    let context = ground.context(events::in_process());
+    let limits = Limits {
+        connections_max: 1,
+        write_wait_max: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let address = open_door(&context, limits).await;
+    let mut deaf = TcpStream::connect(address).await.unwrap();
+    deaf.write_all(post_request("/long", "").as_bytes()).await.unwrap();
+    assert!(talk(address, &post_request("/echo", "")).await.starts_with("HTTP/1.1 200"));
+
+    // One that goes on asking, until nobody takes its questions any more.
+    let mut deaf = TcpStream::connect(address).await.unwrap();
+    let questions = "GET /v1/x HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    let asking = async { while deaf.write_all(questions.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("it is heard for ever");
+    assert!(talk(address, &post_request("/echo", "")).await.starts_with("HTTP/1.1 200"));
+    context.close().await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_gets_all_of_its_answer() {
+    let ground = &TestStore::all()[0];
+    let context = ground.context(events::in_process());
+    let limits = Limits { write_wait_max: Duration::from_millis(500), ..Limits::default() };
+    let address = open_door(&context, limits).await;
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(post_request("/long", "").as_bytes()).await.unwrap();
+    let (mut all, mut piece) = (0, vec![0; 2 * 1024 * 1024]);
+    let began = Instant::now();
+    loop {
+        match slow.read(&mut piece).await.unwrap() {
+            0 => break,
+            bytes => all += bytes,
+        }
+        if all < 40 * 1024 * 1024 {
+            // In all, longer than a client may wait with nothing.
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
+    }
+    assert!(all > 64 * 1024 * 1024, "{all} bytes within {:?}", began.elapsed());
+    context.close().await;
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_all_connections() {
+    let ground = &TestStore::all()[0];
+    let context = ground.context(events::in_process());
+    let limits = Limits { connections_max: 8, connections_per_address_max: 4, ..Limits::default() };
+    let address = open_door(&context, limits).await;
+    let mut greedy = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // Until it is answered, it may not be counted yet.
+        stream.write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = [0; 15];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        greedy.push(stream);
+    }
+    for _ in 0..16 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
+        assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+        assert!(answer.contains("Too many connections of one address"), "{answer}");
+    }
+    let elsewhere = TcpSocket::new_v4().unwrap();
+    elsewhere.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let stream = elsewhere.connect(address).await.unwrap();
+    let answer = talk_on(stream, &post_request("/echo", "")).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let refused = r#"chefcito_http_connections_refused_total{service="gateway"} 16"#;
+    assert!(context.metrics.text().contains(refused), "{}", context.metrics.text());
+
+    greedy.pop();
+    eventually("there is room again", || async {
+        talk(address, &post_request("/echo", "")).await.starts_with("HTTP/1.1 200")
+    })
+    .await;
+    context.close().await;
 }

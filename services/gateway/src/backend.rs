@@ -19,18 +19,28 @@ use axum::{
 };
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
-use service::{http, problem::Problem, token::ServiceToken};
+use service::{
+    http::{self, BODY_WAIT_MAX, REQUEST_MAX},
+    problem::Problem,
+    token::ServiceToken,
+};
 
 mod body;
 mod remote;
 mod replicas;
 
-pub(crate) use body::{too_large, with_whole_body};
+pub(crate) use body::with_whole_body;
 use remote::Remote;
 
-/// How long a service may take to answer, unless another deadline is given: below the 30 s of a whole request, so that
-/// the guest hears which part was late.
-const DEADLINE: Duration = Duration::from_secs(20);
+use crate::door::NEWS_WAIT_MAX;
+
+/// How long a service may take to answer, unless another deadline is given.
+const DEADLINE: Duration = Duration::from_secs(18);
+// A guest's whole request outlasts the service's answer, even if its body comes at the last moment and its key is looked up.
+const _: () = assert!(
+    BODY_WAIT_MAX.as_millis() + NEWS_WAIT_MAX.as_millis() + DEADLINE.as_millis()
+        < REQUEST_MAX.as_millis()
+);
 /// The largest answer that the gateway itself reads, in bytes: a page of 2,000 facts has some 300 kB, the events of one
 /// subject, 10,000 at the most, some 5 MB.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -142,7 +152,7 @@ impl Backend {
         };
         match tokio::time::timeout(deadline, answer).await {
             Ok(response) => response,
-            Err(_) => late(deadline).into_response(),
+            Err(_) => Problem::late(deadline).into_response(),
         }
     }
 
@@ -237,12 +247,4 @@ async fn read<T: DeserializeOwned>(
         .map_err(|source| Unanswered::Unreadable { source })?;
     serde_json::from_slice(&body.to_bytes())
         .map_err(|error| Unanswered::Unreadable { source: error.into() })
-}
-
-fn late(deadline: Duration) -> Problem {
-    Problem::new(StatusCode::GATEWAY_TIMEOUT, "late", "A service behind the gateway did not answer in time")
-        .detail(format!(
-            "It was given {} ms. Whether the request was done is not known: repeat it with its Idempotency-Key.",
-            deadline.as_millis()
-        ))
 }

@@ -28,7 +28,7 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::{
-    backend::{Repeatable, too_large, with_whole_body},
+    backend::{Repeatable, with_whole_body},
     keys::{Holder, KeyRing},
     limits::{Addresses, Rate},
     own,
@@ -41,7 +41,7 @@ use crate::{
 /// How often keys that nobody heard of let the keys be read again at the most.
 const NEWS_EVERY: Duration = Duration::from_millis(100);
 /// How long a key that nobody heard of waits for that.
-const NEWS_WAIT_MAX: Duration = Duration::from_millis(500);
+pub(crate) const NEWS_WAIT_MAX: Duration = Duration::from_millis(500);
 /// The largest body, in bytes; as `service::http::Limits` has it. One that says that it is larger is not even read.
 const BODY_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -242,7 +242,7 @@ impl Door {
             _ => {}
         }
         if says_too_large(request.headers()) {
-            return Err(too_large());
+            return Err(Problem::too_large());
         }
         Ok(Some(holder))
     }

@@ -2,10 +2,12 @@
 
 mod addresses;
 mod lingering;
+mod slow_body;
 mod slow_reader;
 
 use std::{
     convert::Infallible,
+    error::Error,
     io,
     net::SocketAddr,
     panic::AssertUnwindSafe,
@@ -14,15 +16,14 @@ use std::{
 };
 
 use axum::{
-    Router,
-    body::{Body, Bytes, HttpBody as _},
-    extract::{
-        DefaultBodyLimit, FromRequest, FromRequestParts, Request, rejection::BytesRejection,
-    },
+    RequestExt as _, Router,
+    body::{Body, HttpBody as _, to_bytes},
+    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request},
     http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt as _;
+use http_body_util::LengthLimitError;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -39,7 +40,11 @@ use tower::Service as _;
 use tracing::{debug, warn};
 
 pub use self::addresses::network_of;
-use self::{addresses::Addresses, lingering::Lingering};
+use self::{
+    addresses::Addresses,
+    lingering::Lingering,
+    slow_body::{BodyLate, timed},
+};
 use crate::{
     metrics::Metrics,
     problem::{PROBLEM_TYPE, Problem},
@@ -55,6 +60,12 @@ pub const FOR_SERVICE: HeaderName = HeaderName::from_static("x-chefcito-for");
 /// The header of an answer that says that nothing was done and the same may be asked again, whatever it is.
 pub const NOTHING_DONE: HeaderName = HeaderName::from_static("x-chefcito-nothing-done");
 
+/// How long the body of a request may take to arrive: 1 MiB within that is a slow line.
+pub const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a request may take in all. Whoever calls a service on behalf of a request has less: what is left of it after
+/// [`BODY_WAIT_MAX`].
+pub const REQUEST_MAX: Duration = Duration::from_secs(30);
+
 /// What a server takes and for how long it waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -62,7 +73,9 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// How long a client may take to send the head of a request; also how long a connection may be idle.
     pub head_wait_max: Duration,
-    /// How long a request may take in all, its body included.
+    /// How long the body of a request may take to arrive. It is the client that is late then: 408.
+    pub body_wait_max: Duration,
+    /// How long a request may take in all, its body included. Without an answer, the client can't know what was done: 504.
     pub request_max: Duration,
     /// The path of requests that read everything, and how long such a request may take instead.
     pub long_request: Option<(&'static str, Duration)>,
@@ -83,7 +96,8 @@ impl Default for Limits {
         Self {
             body_bytes_max: 1024 * 1024,
             head_wait_max: Duration::from_secs(30),
-            request_max: Duration::from_secs(30),
+            body_wait_max: BODY_WAIT_MAX,
+            request_max: REQUEST_MAX,
             long_request: None,
             connections_max: 4_096,
             connections_per_address_max: 4_096,
@@ -208,15 +222,15 @@ async fn answer(
     let method = request.method().clone();
     let is_large = request.body().size_hint().upper().is_none_or(|bytes| bytes > DRAINED_MAX);
     request.extensions_mut().insert(Peer(peer));
+    let body_until = tokio::time::Instant::now() + limits.body_wait_max;
+    let request = request.map(|body| timed(body, body_until));
     let request_max = match limits.long_request {
         Some((path, long)) if request.uri().path() == path => long,
         _ => limits.request_max,
     };
     let mut response = match tokio::time::timeout(request_max, call(router, request)).await {
         Ok(response) => response,
-        Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long")
-            .detail(format!("A request may take {} s, its body included.", request_max.as_secs()))
-            .into_response(),
+        Err(_) => Problem::late(request_max).into_response(),
     };
     metrics.answered(service, &method, response.status(), started.elapsed());
     if is_large && !response.status().is_success() {
@@ -243,8 +257,8 @@ pub struct Json<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = Bytes::from_request(request, state).await.map_err(unreadable_body)?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let body = read_body(request).await?;
         Self::read(&body).map(Self)
     }
 }
@@ -268,14 +282,26 @@ impl<T: DeserializeOwned> Json<T> {
     }
 }
 
-pub(crate) fn unreadable_body(rejection: BytesRejection) -> Problem {
-    match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large")
-                .detail("Send it in several requests.")
-        }
-        _ => Problem::bad_request("The body ended before its time."),
+/// Reads the whole body of a request, within the server's limits.
+pub(crate) async fn read_body(request: Request) -> Result<Bytes, Problem> {
+    let body = to_bytes(request.into_limited_body(), usize::MAX).await;
+    body.map_err(|error| unreadable_body(&error))
+}
+
+/// Returns the answer to a request whose body can't be read, by the causes of the error: 413, 408, or 400.
+#[must_use]
+pub fn unreadable_body(error: &(dyn Error + 'static)) -> Problem {
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    if causes.clone().any(|cause| cause.is::<LengthLimitError>()) {
+        return Problem::too_large();
     }
+    if causes.any(|cause| cause.is::<BodyLate>()) {
+        return Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The body took too long")
+            .detail(
+                "It did not arrive in time, and nothing was done. Send it faster, or in parts.",
+            );
+    }
+    Problem::bad_request("The body ended before its time.")
 }
 
 /// The query of a URL.

@@ -10,7 +10,6 @@
 use std::collections::{HashMap, HashSet};
 
 use axum::{
-    body::Bytes,
     extract::{FromRequest, Request},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
@@ -19,7 +18,7 @@ use contracts::{Timestamp, api::orders::IDEMPOTENCY_KEY_BYTES_MAX};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    http::{Json, unreadable_body},
+    http::{Json, read_body},
     problem::Problem,
 };
 use store::{BatchQueue, Database, Many, Row, StoreError, Tx, params};
@@ -88,10 +87,10 @@ struct Name {
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Keyed<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let name = Name::of(request.headers())?;
         let uri = request.uri().clone();
-        let body = Bytes::from_request(request, state).await.map_err(unreadable_body)?;
+        let body = read_body(request).await?;
         let key = name.map(|name| RequestKey { name, fingerprint: fingerprint(&uri, &body) });
         Ok(Self { key, body: Json::read(&body) })
     }

@@ -78,6 +78,22 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, title).detail(detail)
     }
 
+    /// The body of the request is larger than what is taken.
+    #[must_use]
+    pub fn too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large")
+            .detail("Send it in several requests.")
+    }
+
+    /// The answer was not there within that time. What was done meanwhile is not taken back.
+    #[must_use]
+    pub fn late(waited: Duration) -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "late", "The service did not answer in time").detail(format!(
+            "It was given {} ms. Whether the request was done is not known: repeat it with its Idempotency-Key.",
+            waited.as_millis()
+        ))
+    }
+
     /// There is no such thing.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {

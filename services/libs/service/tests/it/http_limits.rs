@@ -192,7 +192,9 @@ async fn a_slow_client_is_shown_the_door_and_others_are_served() {
         slow.push(stream);
     }
     assert!(talk(address, &post_request("/echo", "")).await.starts_with("HTTP/1.1 200"));
-    assert!(talk(address, &post_request("/sleep", "")).await.starts_with("HTTP/1.1 408"));
+    let answer = talk(address, &post_request("/sleep", "")).await;
+    assert!(answer.starts_with("HTTP/1.1 504"), "the client was not slow: {answer}");
+    assert!(answer.contains("repeat it with its Idempotency-Key"), "{answer}");
     assert!(talk(address, &post_request("/nap", "")).await.starts_with("HTTP/1.1 200"));
     for mut stream in slow {
         let mut rest = Vec::new();
@@ -200,6 +202,22 @@ async fn a_slow_client_is_shown_the_door_and_others_are_served() {
             tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
         assert!(closed.is_ok(), "a client that sends no head kept its connection");
     }
+    context.close().await;
+}
+
+#[tokio::test]
+async fn only_a_client_that_sends_too_slowly_is_told_so() {
+    let ground = &TestStore::all()[0];
+    let context = ground.context(events::in_process());
+    let limits = Limits { body_wait_max: Duration::from_millis(100), ..Limits::default() };
+    let address = open_door(&context, limits).await;
+    for slow in ["content-length: 20\r\n\r\n{", "transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"] {
+        let answer = talk(address, &format!("POST /echo HTTP/1.1\r\nhost: x\r\n{slow}")).await;
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+        assert!(answer.contains("nothing was done"), "{answer}");
+    }
+    let answer = talk(address, &post_request("/nap", "{}")).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "the service may take longer: {answer}");
     context.close().await;
 }
 

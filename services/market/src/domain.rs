@@ -122,7 +122,7 @@ pub(crate) fn judge_status(status: u16) -> Option<Called> {
 
 /// Returns what the farmers say that they sold.
 pub(crate) fn judge_body(body: &[u8]) -> Called {
-    match serde_json::from_slice::<contracts::api::market_sim::Sale>(body) {
+    match contracts::json::from_slice::<contracts::api::market_sim::Sale>(body) {
         Ok(sale) if (0..=QUANTITY_SOLD_MAX).contains(&sale.quantity_sold) => {
             Called::Sold(sale.quantity_sold)
         }

@@ -1,4 +1,5 @@
-//! The published language of the environment: what services say to each other and to the world. Words only, no logic.
+//! The published language of the environment: what services say to each other and to the world. Words only, no logic but how strictly
+//! they are read: [`json`].
 //!
 //! [`events`] are what happened, for ever in the shape in which they were published; [`api`] is what is asked and
 //! answered at the door; [`services`] are who says it; [`market`] is generated from the market's proto.
@@ -7,6 +8,7 @@ pub mod api;
 pub mod events;
 mod id;
 mod ingredient;
+pub mod json;
 pub mod services;
 mod time;
 

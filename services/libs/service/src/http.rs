@@ -22,6 +22,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use contracts::json::{self, JsonError};
 use futures_util::FutureExt as _;
 use http_body_util::LengthLimitError;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -267,17 +268,16 @@ impl<T: DeserializeOwned> Json<T> {
     /// Reads a body.
     pub(crate) fn read(body: &[u8]) -> Result<T, Problem> {
         let text = if body.is_empty() { b"{}" } else { body };
-        let invalid = |why: String| {
-            Problem::unprocessable("invalid", "The request asks for what can't be", why)
-        };
-        match serde_json::from_slice(text) {
-            // Serde takes a list for a struct, field by field: `[]` would be an order.
-            Ok(_) if text.trim_ascii_start().starts_with(b"[") => {
-                Err(invalid("The body should be an object, not a list.".into()))
-            }
+        match json::from_slice(text) {
             Ok(body) => Ok(body),
-            Err(error) if error.is_data() => Err(invalid(error.to_string())),
-            Err(error) => Err(Problem::bad_request(format!("The body is not JSON: {error}."))),
+            Err(error @ JsonError::Shape { .. }) => Err(Problem::unprocessable(
+                "invalid",
+                "The request asks for what can't be",
+                format!("The body can't be read: {error}."),
+            )),
+            Err(error @ JsonError::Syntax(_)) => {
+                Err(Problem::bad_request(format!("The body is not JSON: {error}.")))
+            }
         }
     }
 }

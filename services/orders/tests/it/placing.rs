@@ -75,6 +75,7 @@ async fn nonsense_is_refused_in_words() {
         let cases = [
             (json!({"dish": "pizza", "orders": []}), "not both"),
             (json!({"orders": []}), "`orders` has 0 orders"),
+            (json!({"orders": [["pizza"]]}), "`orders[0]`: it should be an object, not a list"),
             (json!({"orders": vec![json!({}); 1_001]}), "`orders` has 1001 orders"),
             (json!({"dish": ""}), "1 to 64 bytes"),
             (json!({"dish": "x".repeat(65)}), "1 to 64 bytes"),

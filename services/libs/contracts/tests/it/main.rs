@@ -4,5 +4,6 @@
 
 mod catalogue;
 mod published;
+mod shapes;
 mod texts;
 mod unreadable;

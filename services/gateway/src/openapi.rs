@@ -3,14 +3,17 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::http::Method;
-use contracts::api::{Problem, gateway::Role, orders::IDEMPOTENCY_KEY_BYTES_MAX};
+use contracts::{
+    api::{Problem, gateway::Role, orders::IDEMPOTENCY_KEY_BYTES_MAX},
+    services::ALL,
+};
 use service::{metrics::FIGURES_TYPE, problem::PROBLEM_TYPE};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, Paths,
     Ref, RefOr, Required, Response, ResponseBuilder, Schema,
     path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
     request_body::RequestBodyBuilder,
-    schema::{Object, ObjectBuilder, Type},
+    schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type},
     security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
 };
 
@@ -40,6 +43,7 @@ pub(crate) fn document(routes: &[Route], retention: Duration) -> OpenApi {
         Shape::of::<contracts::api::orders::OrderStatus>(),
         Shape::of::<contracts::Ingredient>(),
         Shape::of::<contracts::OrderId>(),
+        Shape::of::<contracts::Quantity>(),
     ] {
         parts.push(((shape.name)().into_owned(), (shape.schema)()));
         (shape.parts)(&mut parts);
@@ -84,7 +88,8 @@ fn operation(route: &Route, retention: Duration) -> OperationBuilder {
         .summary(Some(route.summary))
         .tag(tag_of(route.path));
     for name in variables(route.path) {
-        operation = operation.parameter(text_parameter(name, ParameterIn::Path, Required::True));
+        let schema = variable(route.path, name);
+        operation = operation.parameter(parameter(name, ParameterIn::Path, Required::True, schema));
     }
     for parameter in route.query.map(|query| query()).unwrap_or_default() {
         operation = operation.parameter(parameter);
@@ -98,7 +103,7 @@ fn operation(route: &Route, retention: Duration) -> OperationBuilder {
         let content = ContentBuilder::new().schema(Some(reference(body))).build();
         let body = RequestBodyBuilder::new()
             .content("application/json", content)
-            .required(Some(Required::True))
+            .required(Some(if route.body_is_optional { Required::False } else { Required::True }))
             .build();
         operation = operation.request_body(Some(body));
     }
@@ -151,12 +156,12 @@ fn text() -> Object {
     ObjectBuilder::new().schema_type(Type::String).build()
 }
 
-fn text_parameter(name: &str, place: ParameterIn, required: Required) -> Parameter {
+fn parameter(name: &str, place: ParameterIn, required: Required, schema: Object) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(place)
         .required(required)
-        .schema(Some(text()))
+        .schema(Some(schema))
         .build()
 }
 
@@ -164,7 +169,8 @@ fn idempotency_key(retention: Duration) -> Parameter {
     let text = ObjectBuilder::new()
         .schema_type(Type::String)
         .min_length(Some(1))
-        .max_length(Some(IDEMPOTENCY_KEY_BYTES_MAX));
+        .max_length(Some(IDEMPOTENCY_KEY_BYTES_MAX))
+        .pattern(Some("^[!-~]+$"));
     let description = format!(
         "Makes the request safe to send again. If the request was accepted under this key before, by the same API key and \
          with the same query and body, nothing is changed, and the response has the status and the body of the first one, \
@@ -179,6 +185,17 @@ fn idempotency_key(retention: Duration) -> Parameter {
         .description(Some(description))
         .schema(Some(text.build()))
         .build()
+}
+
+/// Returns what a variable part of a path is. Orders and events have UUIDs; keys have ids of their own.
+fn variable(path: &str, name: &str) -> Object {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    match name {
+        "id" if path.starts_with("/v1/keys/") => text.pattern(Some("^[a-z0-9]{1,32}$")),
+        "id" => text.format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))),
+        _ => text.enum_values(Some(ALL)),
+    }
+    .build()
 }
 
 /// Returns the names of the variable parts of a path.

@@ -53,7 +53,7 @@ fn guests() -> Vec<Route> {
     vec![
         manager(Method::POST, "/v1/orders", "place_orders", orders, "Place one order, or several")
             .idempotent()
-            .takes::<PlaceOrders>()
+            .may_take::<PlaceOrders>()
             .with(StatusCode::ACCEPTED)
             .answers::<PlacedOrders>(),
         viewer(Method::GET, "/v1/orders", "list_orders", orders, "List orders, newest first")
@@ -242,7 +242,7 @@ fn market_sim() -> Vec<Route> {
         )
         .answers::<MarketSim>(),
         market_sim(Method::PUT, "change_market_sim", "Tell the simulated market what to be")
-            .takes::<ChangeMarketSim>()
+            .may_take::<ChangeMarketSim>()
             .answers::<MarketSim>(),
     ]
 }

@@ -11,7 +11,7 @@ fn main() -> std::process::ExitCode {
         if config.preset.seed.is_none() {
             config.preset.seed = config::read("CHEFCITO_SEED", "a whole number from 0 on")?;
         }
-        config.token = ServiceToken::from_environment()?;
+        config.token = Some(ServiceToken::from_environment()?);
         Ok(MarketSim::open(&context, config).await?.router())
     })
 }

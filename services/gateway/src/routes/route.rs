@@ -28,6 +28,8 @@ pub(crate) struct Route {
     pub(crate) idempotent: bool,
     pub(crate) query: Option<fn() -> Vec<Parameter>>,
     pub(crate) body: Option<Shape>,
+    /// Whether a request without a body means something: all is left as it is by default.
+    pub(crate) body_is_optional: bool,
     pub(crate) status: StatusCode,
     pub(crate) answer: Answer,
 }
@@ -122,6 +124,7 @@ impl Route {
             idempotent: false,
             query: None,
             body: None,
+            body_is_optional: false,
             status: StatusCode::OK,
             answer: Answer::Nothing,
         }
@@ -135,6 +138,11 @@ impl Route {
     pub(super) fn takes<T: ToSchema>(mut self) -> Self {
         self.body = Some(Shape::of::<T>());
         self
+    }
+
+    pub(super) fn may_take<T: ToSchema>(mut self) -> Self {
+        self.body_is_optional = true;
+        self.takes::<T>()
     }
 
     pub(super) fn answers<T: ToSchema>(self) -> Self {

@@ -3,6 +3,13 @@
 use std::collections::BTreeSet;
 
 use axum::http::Method;
+use contracts::{
+    QUANTITY_MAX,
+    api::{
+        kitchen::{COOKING_TIME_MS_MAX, RECIPES_MAX},
+        orders::{DISH_BYTES_MAX, ORDERS_PER_REQUEST_MAX},
+    },
+};
 use serde_json::Value;
 
 use crate::stage::Stage;
@@ -74,4 +81,22 @@ fn every_reference_leads_somewhere(document: &Value, part: &Value) {
         }
         _ => {}
     }
+}
+
+#[tokio::test]
+async fn the_contract_has_the_bounds_that_the_services_keep() {
+    let document = document().await;
+    let bound = |pointer: &str| -> i64 {
+        let found = document.pointer(&format!("/components/schemas/{pointer}"));
+        found.and_then(Value::as_i64).unwrap_or_else(|| panic!("there is no {pointer}"))
+    };
+    let orders = i64::try_from(ORDERS_PER_REQUEST_MAX).unwrap();
+    assert_eq!(bound("PlaceOrders/properties/orders/maxItems"), orders);
+    assert_eq!(bound("AskStates/properties/ids/maxItems"), orders);
+    let dish = i64::try_from(DISH_BYTES_MAX).unwrap();
+    assert_eq!(bound("PlaceOrders/properties/dish/maxLength"), dish);
+    assert_eq!(bound("OrderLine/properties/dish/maxLength"), dish);
+    assert_eq!(bound("Menu/properties/recipes/maxItems"), i64::try_from(RECIPES_MAX).unwrap());
+    assert_eq!(bound("Recipe/properties/cooking_time_ms/maximum"), COOKING_TIME_MS_MAX);
+    assert_eq!(bound("Quantity/maximum"), QUANTITY_MAX);
 }

@@ -113,7 +113,7 @@ async fn a_gateway_without_its_database_is_not_ready_and_tells_strangers_no_caus
     let Some(mut database) = test_support::server() else { return };
     let location = Location::Postgres {
         url: database.url(),
-        trust: Trust::from_environment().unwrap(),
+        trust: Trust::default(),
         schema_prefix: String::new(),
     };
     let admin = gateway::new_key().unwrap();

@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 /// Far above any restaurant's need, and far below what makes sums over a million orders overflow.
 pub const QUANTITY_MAX: i64 = 1_000_000_000;
 
+/// How OpenAPI describes a quantity that is sent.
+#[derive(Clone, Copy, Debug, utoipa::ToSchema)]
+#[schema(minimum = 0, maximum = 1_000_000_000)]
+pub struct Quantity(#[expect(dead_code, reason = "only its schema is used")] i64);
+
 /// How much of each ingredient. Ingredients that are not named are not needed.
 pub type Quantities = BTreeMap<Ingredient, i64>;
 

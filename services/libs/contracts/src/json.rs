@@ -54,6 +54,9 @@ pub fn from_slice<T: DeserializeOwned>(json: &[u8]) -> Result<T, JsonError> {
     serde_path_to_error::deserialize(tree).map_err(shape)
 }
 
+/// Up to this, every whole number is a number of its own in floating point: 2^53 − 1.
+const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
+
 /// Any JSON in which no object has a key twice.
 enum Tree {
     Null,
@@ -95,7 +98,11 @@ impl<'de> Visitor<'de> for TreeVisitor {
         Ok(Tree::Number(value.into()))
     }
 
+    /// As JSON Schema has it, `1.0` is the integer 1.
     fn visit_f64<E>(self, value: f64) -> Result<Tree, E> {
+        if value.fract() == 0.0 && value.abs() <= EXACT_MAX {
+            return Ok(Tree::Number((value as i64).into()));
+        }
         Ok(Number::from_f64(value).map_or(Tree::Null, Tree::Number))
     }
 

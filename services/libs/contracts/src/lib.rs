@@ -13,7 +13,7 @@ pub mod services;
 mod time;
 
 pub use id::{Id, OrderId, ParseIdError, PurchaseId, kinds};
-pub use ingredient::{Ingredient, QUANTITY_MAX, Quantities, UnknownIngredient};
+pub use ingredient::{Ingredient, QUANTITY_MAX, Quantities, Quantity, UnknownIngredient};
 pub use time::{ParseTimestampError, Timestamp};
 
 /// The market's gRPC client, server and messages.

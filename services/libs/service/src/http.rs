@@ -17,7 +17,7 @@ use std::{
 
 use axum::{
     RequestExt as _, Router,
-    body::{Body, HttpBody as _, to_bytes},
+    body::{Body, Bytes, HttpBody as _, to_bytes},
     extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request},
     http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},

@@ -28,6 +28,7 @@ pub struct AuditOptions {
 #[serde(deny_unknown_fields)]
 pub struct Ledger {
     /// The orders, 1,000 at the most.
+    #[schema(max_items = 1_000)]
     pub ids: Vec<OrderId>,
 }
 

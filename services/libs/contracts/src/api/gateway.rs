@@ -79,6 +79,7 @@ pub struct Key {
 #[serde(deny_unknown_fields)]
 pub struct AddKey {
     /// Whom it is for: 1 to 64 bytes.
+    #[schema(min_length = 1, max_length = 64)]
     pub name: String,
     /// What it allows.
     pub role: Role,

@@ -40,7 +40,7 @@ pub struct Shelf {
 #[serde(deny_unknown_fields)]
 pub struct OpenStock {
     /// The quantity of each ingredient.
-    #[schema(value_type = std::collections::BTreeMap<Ingredient, i64>)]
+    #[schema(value_type = std::collections::BTreeMap<Ingredient, crate::Quantity>)]
     pub opening: Quantities,
 }
 
@@ -49,7 +49,7 @@ pub struct OpenStock {
 #[serde(deny_unknown_fields)]
 pub struct AdjustStock {
     /// What should be on hand of each ingredient.
-    #[schema(value_type = std::collections::BTreeMap<Ingredient, i64>)]
+    #[schema(value_type = std::collections::BTreeMap<Ingredient, crate::Quantity>)]
     pub set: Quantities,
 }
 
@@ -123,6 +123,7 @@ pub struct ListPurchases {
     /// Only purchases that are older than this one: `next_before` of the page before.
     pub before: Option<PurchaseId>,
     /// How many at the most, from 1 to 1,000 (default 100).
+    #[param(minimum = 1, maximum = 1_000)]
     pub limit: Option<i64>,
 }
 

@@ -15,11 +15,13 @@ pub const COOKING_TIME_MS_MAX: i64 = 3_600_000;
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// The dish's name: lower-case letters, digits, spaces, hyphens and apostrophes; 64 bytes at the most.
+    #[schema(min_length = 1, max_length = 64)]
     pub name: String,
     /// What one dish takes.
-    #[schema(value_type = std::collections::BTreeMap<crate::Ingredient, i64>)]
+    #[schema(value_type = std::collections::BTreeMap<crate::Ingredient, crate::Quantity>)]
     pub ingredients: Quantities,
     /// How long it is on the stove, in milliseconds; an hour at the most.
+    #[schema(minimum = 0, maximum = 3_600_000)]
     pub cooking_time_ms: i64,
     /// From 1; a change makes it greater. Ignored when recipes are sent.
     #[serde(default)]
@@ -31,6 +33,7 @@ pub struct Recipe {
 #[serde(deny_unknown_fields)]
 pub struct Menu {
     /// The recipes.
+    #[schema(max_items = 1_000)]
     pub recipes: Vec<Recipe>,
     /// The menu's version; 0 if nothing was ever on it. Ignored when recipes are sent.
     #[serde(default)]

@@ -24,6 +24,7 @@ pub struct MarketSimSettings {
     /// Whether no call is answered at all: each gets 503.
     pub outage: bool,
     /// What the draws are made from: the same seed and the same calls give the same sales.
+    #[schema(format = "uint64")]
     pub seed: u64,
 }
 
@@ -33,18 +34,24 @@ pub struct MarketSimSettings {
 #[expect(missing_docs, reason = "as in MarketSimSettings")]
 pub struct ChangeMarketSim {
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1_000_000)]
     pub quantity_min: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1_000_000)]
     pub quantity_max: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
     pub zeros: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 20_000)]
     pub delay_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
     pub errors: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outage: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = "uint64")]
     pub seed: Option<u64>,
 }
 

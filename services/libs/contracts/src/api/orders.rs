@@ -21,9 +21,11 @@ pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 #[serde(deny_unknown_fields)]
 pub struct PlaceOrders {
     /// The dish of a single order; without it the kitchen picks one.
+    #[schema(min_length = 1, max_length = 64)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dish: Option<String>,
     /// Several orders, from 1 to 1,000; all are accepted or none.
+    #[schema(min_items = 1, max_items = 1_000)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orders: Option<Vec<OrderLine>>,
 }
@@ -33,6 +35,7 @@ pub struct PlaceOrders {
 #[serde(deny_unknown_fields)]
 pub struct OrderLine {
     /// The dish; without it the kitchen picks one.
+    #[schema(min_length = 1, max_length = 64)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dish: Option<String>,
 }
@@ -148,6 +151,7 @@ pub struct ListOrders {
     /// Only orders with a running number below this: `next_before` of the page before.
     pub before: Option<i64>,
     /// How many at the most, from 1 to 1,000 (default 100).
+    #[param(minimum = 1, maximum = 1_000)]
     pub limit: Option<i64>,
 }
 
@@ -165,6 +169,7 @@ pub struct OrderPage {
 #[serde(deny_unknown_fields)]
 pub struct AskStates {
     /// The orders, 1,000 at the most.
+    #[schema(max_items = 1_000)]
     pub ids: Vec<OrderId>,
 }
 

@@ -83,6 +83,17 @@ fn nothing_is_taken_for_what_it_is_not() {
 }
 
 #[test]
+fn a_whole_number_may_have_a_fraction_of_nothing() {
+    let read = |json: &str| from_slice::<AdjustStock>(json.as_bytes()).map(|read| read.set);
+    assert_eq!(read(r#"{"set":{"rice":5.0}}"#).unwrap(), read(r#"{"set":{"rice":5}}"#).unwrap());
+    for other in ["5.5", "1e300", "9007199254740993.0"] {
+        assert!(read(&format!(r#"{{"set":{{"rice":{other}}}}}"#)).is_err(), "{other}");
+    }
+    let half = from_slice::<ChangeMarketSim>(br#"{"zeros":1.0,"errors":0.5}"#).unwrap();
+    assert_eq!((half.zeros, half.errors), (Some(1.0), Some(0.5)));
+}
+
+#[test]
 fn a_key_that_is_there_twice_is_refused_with_its_place() {
     let why = |json: &str| from_slice::<Menu>(json.as_bytes()).unwrap_err().to_string();
     insta::assert_snapshot!(

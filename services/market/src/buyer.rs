@@ -315,9 +315,12 @@ fn unsaved(error: StoreError) -> Refusal {
         }
         StoreError::Closed => Refusal::Stopping,
         StoreError::Busy { .. } => Refusal::Busy,
-        StoreError::Engine(_) | StoreError::Conflict(_) | StoreError::Unknown(_) => {
-            Refusal::Unsaved
-        }
+        StoreError::Engine(_)
+        | StoreError::Damaged(_)
+        | StoreError::Full(_)
+        | StoreError::Io(_)
+        | StoreError::Conflict(_)
+        | StoreError::Unknown(_) => Refusal::Unsaved,
     }
 }
 

@@ -4,7 +4,10 @@ use std::{
     fmt,
     future::Future,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,9 @@ use events::{
     retention::{self, RETENTION},
 };
 use futures_util::FutureExt as _;
-use store::{Clock, Database, Location, Migrations, OpenError, StoreError, Tx, jittered};
+use store::{
+    Clock, Database, DatabaseMetrics, Location, Migrations, OpenError, StoreError, Tx, jittered,
+};
 use tokio::{net::TcpListener, sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
@@ -31,6 +36,9 @@ use crate::{
 
 /// How long the database may take when the service says how it is: whoever asks waits a second.
 const STATUS_WAIT_MAX: Duration = Duration::from_millis(800);
+/// How often a service looks whether its storage is still there: so long a full disk keeps it from being ready after there is
+/// room again.
+const PROBE_EVERY: Duration = Duration::from_secs(2);
 /// The longest pause of a worker whose work fails.
 const WORKER_PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -59,6 +67,9 @@ impl ServiceContext {
     pub fn new(location: Location, bus: Arc<dyn Bus>, clock: Clock) -> Self {
         let metrics = Metrics::default();
         metrics.register(|registry| bus.register(registry));
+        let databases: Arc<Mutex<Vec<Database>>> = Arc::default();
+        let figures = DatabaseMetrics(Arc::clone(&databases));
+        metrics.register(|registry| registry.register_collector(Box::new(figures)));
         Self {
             location,
             bus,
@@ -68,7 +79,7 @@ impl ServiceContext {
             startup_retry: StartupRetry::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            databases: Arc::default(),
+            databases,
         }
     }
 
@@ -121,6 +132,17 @@ impl ServiceContext {
         service.work("retention", Arc::default(), retention::LOOK_EVERY, move || {
             let keeper = keeper.clone();
             async move { keeper.remove_old_events().await }
+        });
+        let (probed, checked) = (service.database.clone(), Arc::new(AtomicBool::new(false)));
+        service.work("storage", Arc::default(), PROBE_EVERY, move || {
+            let (probed, checked) = (probed.clone(), Arc::clone(&checked));
+            async move {
+                if !checked.load(Ordering::Relaxed) {
+                    probed.check_at_start().await?;
+                    checked.store(true, Ordering::Relaxed);
+                }
+                probed.probe().await.map(|()| Pace::Idle)
+            }
         });
         Ok(service)
     }
@@ -323,7 +345,7 @@ impl Service {
 
     pub(crate) async fn read_status(&self) -> ServiceStatus {
         let open = self.open;
-        let figures = self.database.read(move |tx| {
+        let figures = self.database.read_status(move |tx| {
             let open = open.map_or(Ok(0), |count| count(tx))?;
             let announced = outbox::last(tx)?;
             Ok((announced, outbox::count_unpublished(tx)?, dead_letters::count(tx)?, open))
@@ -349,6 +371,10 @@ impl Service {
                 status.open = open;
             }
             Err(error) => status.reason = Some(error.to_string()),
+        }
+        if let Some(trouble) = self.database.trouble() {
+            status.ready = false;
+            status.reason = Some(trouble.to_string());
         }
         status
     }

@@ -145,6 +145,15 @@ impl From<StoreError> for Problem {
             StoreError::Conflict(_) => Self::unavailable(
                 "Others change the same at the same time. Nothing was saved; try again.",
             ),
+            StoreError::Damaged(_) => Self::unavailable(
+                "The service's storage is damaged. Nothing was saved; `chefcito audit` tells more.",
+            ),
+            StoreError::Full(_) => Self::unavailable(
+                "The service's disk is full. Nothing was saved; try again when there is room.",
+            ),
+            StoreError::Io(_) => Self::unavailable(
+                "The service's storage can't be read or written. Nothing was saved; try again.",
+            ),
             StoreError::Engine(_) | StoreError::Closed => {
                 Self::unavailable("The database can't be reached. Nothing was saved; try again.")
             }

@@ -151,7 +151,7 @@ async fn subject_facts(
 /// A [`Problem`] if the database failed.
 pub async fn facts_page<T: Serialize + Send + 'static>(
     service: &Service,
-    question: impl FnOnce(&mut Tx<'_>) -> Result<Vec<T>, StoreError> + Send + 'static,
+    question: impl Fn(&mut Tx<'_>) -> Result<Vec<T>, StoreError> + Send + 'static,
 ) -> Result<axum::Json<Facts<T>>, Problem> {
     Ok(axum::Json(Facts { facts: service.database.read(question).await? }))
 }

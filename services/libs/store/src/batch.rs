@@ -16,9 +16,15 @@ use super::{
 /// How many pieces a batch has at the most: enough that a commit costs each piece little, few enough that the first of
 /// them does not wait long for the last.
 pub const BATCH_MAX: usize = 256;
+/// How many rows the pieces of a batch have in all: four of the heaviest requests, so that a transaction takes tenths of a
+/// second and, with its events, less than 8 MiB.
+pub const BATCH_ROWS_MAX: usize = 4_096;
 /// How many pieces of one kind wait at the most; more are refused at once. At 20,000 a second this is a fifth of a
 /// second of work.
 pub const WAITING_MAX: usize = 4_096;
+/// How many rows the pieces of one kind that wait have in all; more are refused at once. At 20,000 a second this is less
+/// than a second of work, and at 200 bytes a row less than 4 MiB.
+pub const WAITING_ROWS_MAX: usize = 16_384;
 
 /// Does the pieces of a batch, and answers each.
 pub(crate) type Command<P, A> =
@@ -98,33 +104,47 @@ pub(crate) struct QueuedBatch<P, A> {
 pub(crate) struct PendingPieces<P, A> {
     command: Arc<Command<P, A>>,
     queue: Arc<Queue>,
+    /// Returns how many rows a piece has.
+    weigh: fn(&P) -> usize,
     waiting: Mutex<Waiting<P, A>>,
 }
 
 struct Waiting<P, A> {
     pieces: VecDeque<(P, Reply<A>)>,
+    rows: usize,
     has_turn: bool,
 }
 
 impl<P: Send + 'static, A: Send + 'static> PendingPieces<P, A> {
-    pub(crate) fn new(queue: Arc<Queue>, command: Arc<Command<P, A>>) -> Arc<Self> {
-        Arc::new(Self {
-            command,
-            queue,
-            waiting: Mutex::new(Waiting { pieces: VecDeque::new(), has_turn: false }),
-        })
+    pub(crate) fn new(
+        queue: Arc<Queue>,
+        command: Arc<Command<P, A>>,
+        weigh: fn(&P) -> usize,
+    ) -> Arc<Self> {
+        let waiting = Waiting { pieces: VecDeque::new(), rows: 0, has_turn: false };
+        Arc::new(Self { command, queue, weigh, waiting: Mutex::new(waiting) })
     }
 
     pub(crate) fn submit(
         self: &Arc<Self>,
         piece: P,
     ) -> Result<oneshot::Receiver<Result<A, StoreError>>, StoreError> {
+        let rows = (self.weigh)(&piece);
+        if rows > BATCH_ROWS_MAX {
+            let text = format!("{rows} rows at once, and {BATCH_ROWS_MAX} is the most");
+            return Err(StoreError::rejected(text));
+        }
         let (reply, answer) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.pieces.len() >= WAITING_MAX {
-            return Err(StoreError::Busy { waiting: waiting.pieces.len() });
+        if waiting.pieces.len() >= WAITING_MAX || waiting.rows + rows > WAITING_ROWS_MAX {
+            let pieces = waiting.pieces.len();
+            drop(waiting);
+            self.queue.refused();
+            return Err(StoreError::Busy { waiting: pieces });
         }
         waiting.pieces.push_back((piece, reply));
+        waiting.rows += rows;
+        self.queue.rows_came(rows);
         let needs_turn = !std::mem::replace(&mut waiting.has_turn, true);
         drop(waiting);
         if needs_turn {
@@ -142,8 +162,18 @@ impl<P: Send + 'static, A: Send + 'static> PendingPieces<P, A> {
 impl<P: Send + 'static, A: Send + 'static> Work for QueuedBatch<P, A> {
     fn gather(&mut self) -> usize {
         let mut waiting = self.form.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = waiting.pieces.len().min(BATCH_MAX);
+        let (mut taken, mut rows) = (0, 0);
+        for (piece, _) in waiting.pieces.iter().take(BATCH_MAX) {
+            let weight = (self.form.weigh)(piece);
+            if rows + weight > BATCH_ROWS_MAX {
+                break;
+            }
+            (taken, rows) = (taken + 1, rows + weight);
+        }
         self.batch.add(waiting.pieces.drain(..taken));
+        assert!(rows <= waiting.rows && waiting.rows <= WAITING_ROWS_MAX, "rows are counted wrong");
+        waiting.rows -= rows;
+        self.form.queue.rows_went(rows);
         waiting.has_turn = !waiting.pieces.is_empty();
         let more = waiting.has_turn;
         drop(waiting);

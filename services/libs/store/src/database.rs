@@ -7,18 +7,22 @@ use std::{
     thread::JoinHandle,
 };
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
-    Access, Clock, CommitHook, Connection, Migrations, Server, StoreError, Tx,
+    Clock, CommitHook, Connection, Migrations, Server, StoreError, Tx,
     batch::{Batch, PendingPieces},
-    migrations, postgres, sqlite,
+    health::Health,
+    migrations, postgres,
+    readers::{READERS_MAX, Readers},
+    sqlite,
     tls::Trust,
-    writer::{Queue, Work, Writer},
+    writer::{Queue, WRITES_WAITING_MAX, Work, Writer},
 };
 
-/// How many questions are asked at once.
-const READERS_MAX: usize = 4;
+/// The largest file that checks itself in the background when a service starts, in bytes: a second of work. The audit checks
+/// larger ones.
+const CHECKED_AT_START_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Where a service keeps its data.
 #[derive(Clone, Debug)]
@@ -98,22 +102,28 @@ pub enum OpenError {
 /// The database of one service. Clones are the same database.
 #[derive(Clone)]
 pub struct Database {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     service: &'static str,
     clock: Clock,
     location: Opened,
-    queue: Arc<Queue>,
+    pub(crate) queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    readers: Mutex<Vec<Connection>>,
-    turns: Semaphore,
+    /// Permits to wait for the writer by [`Database::write`].
+    writes: Arc<Semaphore>,
+    pub(crate) readers: Arc<Readers>,
+    /// For what a service says of itself, which must not wait for its guests.
+    status_reader: Arc<Readers>,
+    /// For the storage's own check, which takes long.
+    checker: Arc<Readers>,
+    health: Arc<Health>,
 }
 
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "one exists a service")]
-enum Opened {
+pub(crate) enum Opened {
     Sqlite { path: PathBuf, durability: Durability },
     Postgres(postgres::Address),
 }
@@ -157,7 +167,7 @@ impl Opened {
         }
     }
 
-    fn reader(&self) -> Result<Connection, StoreError> {
+    pub(crate) fn reader(&self) -> Result<Connection, StoreError> {
         match self {
             Self::Sqlite { path, .. } => sqlite::Sqlite::open_reader(path).map(Connection::Sqlite),
             Self::Postgres(address) => {
@@ -182,6 +192,7 @@ impl Database {
     ) -> Result<Self, OpenError> {
         let location = Opened::new(location, service)?;
         let queue = Arc::new(Queue::default());
+        let health = Arc::new(Health::default());
         let opened = location.clone();
         let sets = [&[migrations::STORE], migrations].concat();
         let connection = blocking(move || {
@@ -202,8 +213,20 @@ impl Database {
         .await
         .map_err(|source| OpenError::Store { service, source })?
         .ok_or(OpenError::EarlierVersion { service })?;
-        let writer =
-            Writer { connection, queue: Arc::clone(&queue), service, clock: clock.clone(), hook };
+        let writer = Writer {
+            connection,
+            queue: Arc::clone(&queue),
+            service,
+            clock: clock.clone(),
+            hook,
+            health: Arc::clone(&health),
+        };
+        let readers = |connections_max| {
+            let (location, health) = (location.clone(), Arc::clone(&health));
+            Readers::new(location, service, clock.clone(), health, connections_max)
+        };
+        let (status_reader, checker) = (readers(1), readers(1));
+        let readers = readers(READERS_MAX);
         let thread = std::thread::Builder::new()
             .name(format!("{service}-writer"))
             .spawn(move || writer.run())
@@ -215,8 +238,11 @@ impl Database {
                 location,
                 queue,
                 writer: Mutex::new(Some(thread)),
-                readers: Mutex::new(Vec::new()),
-                turns: Semaphore::new(READERS_MAX),
+                writes: Arc::new(Semaphore::new(WRITES_WAITING_MAX)),
+                readers,
+                status_reader,
+                checker,
+                health,
             }),
         })
     }
@@ -248,75 +274,104 @@ impl Database {
         self.inner.queue.waiting()
     }
 
-    /// Asks a question in a transaction of its own that can't write and sees one moment.
+    /// Returns how many rows wait at the forms; [`WAITING_ROWS_MAX`] at each at most.
+    #[must_use]
+    pub fn waiting_rows(&self) -> usize {
+        self.inner.queue.waiting_rows()
+    }
+
+    /// Returns what is wrong with the storage, as far as it is known: damage until the service is started again, a full disk
+    /// until something is saved.
+    #[must_use]
+    pub fn trouble(&self) -> Option<StoreError> {
+        self.inner.health.trouble()
+    }
+
+    /// Asks a question in a transaction of its own that can't write and sees one moment. If the connection dies before it
+    /// answers, the question is asked once more on a new one. If the future is dropped, the query is cancelled.
     ///
     /// # Errors
-    /// [`StoreError`] if the question was refused or the database failed.
+    /// [`StoreError::Busy`], at once, if [`READS_WAITING_MAX`] reads wait already; else another [`StoreError`] if the
+    /// question was refused or the database failed.
     pub async fn read<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        question: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let turn = self.inner.turns.acquire().await.map_err(|_| StoreError::Closed)?;
-        let inner = Arc::clone(&self.inner);
-        let answer = blocking(move || {
-            let idle = inner.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut connection = match idle {
-                Some(connection) => connection,
-                None => inner.location.reader()?,
-            };
-            connection.ready()?;
-            connection.begin(Access::Read)?;
-            let answer = question(&mut Tx::new(&mut connection, inner.service, &inner.clock));
-            connection.roll_back();
-            inner.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            answer
-        })
-        .await;
-        drop(turn);
-        answer
+        self.inner.readers.read(question).await
+    }
+
+    /// Asks as [`Database::read`] does, with a reader that only questions about the service itself have: they are answered
+    /// however many guests ask at the same time.
+    pub async fn read_status<T: Send + 'static>(
+        &self,
+        question: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.status_reader.read(question).await
     }
 
     /// Changes something, in a transaction that it may share with other work. The change may be done again after a
     /// roll-back, so it must depend on nothing but what it is given and the database.
     ///
     /// # Errors
-    /// [`StoreError`] if nothing was saved; [`StoreError::Unknown`] if that can't be known.
+    /// [`StoreError::Busy`], at once, if [`WRITES_WAITING_MAX`] changes wait already; another [`StoreError`] if nothing was
+    /// saved; [`StoreError::Unknown`] if that can't be known.
     pub async fn write<T: Send + 'static>(
         &self,
         change: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
-        self.change(false, change).await
+        let permit = Arc::clone(&self.inner.writes).try_acquire_owned().map_err(|_| {
+            self.inner.queue.refused();
+            StoreError::Busy { waiting: WRITES_WAITING_MAX }
+        })?;
+        self.change(Some(permit), change).await
     }
 
     /// Changes something as [`Database::write`] does, in a transaction that it shares with nothing: so it waits for the
-    /// locks of others without having any but its own, and nobody waits for it in a circle.
+    /// locks of others without having any but its own, and nobody waits for it in a circle. It is never refused: each of the
+    /// few workers that do this waits for the end of one change before the next.
     pub async fn write_exclusive<T: Send + 'static>(
         &self,
         change: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
-        self.change(true, change).await
+        self.change(None, change).await
     }
 
+    /// Puts a change before the writer, with its permit, which the batch keeps until it is done: a caller that goes frees
+    /// nothing early. Without a permit the change is alone in its transaction.
     async fn change<T: Send + 'static>(
         &self,
-        is_exclusive: bool,
+        permit: Option<OwnedSemaphorePermit>,
         change: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let command = move |tx: &mut Tx<'_>, _: &[()]| change(tx).map(|answer| vec![answer]);
-        let mut batch = Batch::new(Arc::new(command), vec![((), reply)]);
+        let is_exclusive = permit.is_none();
+        let command = move |tx: &mut Tx<'_>, _: &[Option<OwnedSemaphorePermit>]| {
+            change(tx).map(|answer| vec![answer])
+        };
+        let mut batch = Batch::new(Arc::new(command), vec![(permit, reply)]);
         batch.is_exclusive = is_exclusive;
         self.push(Box::new(batch));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Opens a form at the door: whoever submits waits, and what waits when the writer turns is one batch (of
-    /// [`BATCH_MAX`] at the most) and one transaction. `command` answers each piece, in order.
+    /// [`BATCH_MAX`] at the most) and one transaction. `command` answers each piece, in order. A piece counts as one row.
     pub fn batch_queue<P: Send + 'static, A: Send + 'static>(
         &self,
         command: impl Fn(&mut Tx<'_>, &[P]) -> Result<Vec<A>, StoreError> + Send + Sync + 'static,
     ) -> BatchQueue<P, A> {
-        BatchQueue { queue: PendingPieces::new(Arc::clone(&self.inner.queue), Arc::new(command)) }
+        self.weighed_form(|_| 1, command)
+    }
+
+    /// Opens a form as [`Database::batch_queue`] does, for pieces that differ in how many rows they have: a batch has
+    /// [`BATCH_ROWS_MAX`] at the most, and a heavier piece is refused.
+    pub fn weighed_form<P: Send + 'static, A: Send + 'static>(
+        &self,
+        weigh: fn(&P) -> usize,
+        command: impl Fn(&mut Tx<'_>, &[P]) -> Result<Vec<A>, StoreError> + Send + Sync + 'static,
+    ) -> BatchQueue<P, A> {
+        let queue = Arc::clone(&self.inner.queue);
+        BatchQueue { queue: PendingPieces::new(queue, Arc::new(command), weigh) }
     }
 
     /// Puts work before the writer.
@@ -332,19 +387,64 @@ impl Database {
             // The thread ends when the queue is empty. It does not panic: work that does is caught.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
-        self.inner.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        for readers in [&self.inner.readers, &self.inner.status_reader, &self.inner.checker] {
+            readers.close();
+        }
     }
 
-    /// Returns what the storage says is wrong with itself; nothing if it has no check of its own.
+    /// Returns what the storage says is wrong with itself; nothing if it has no check of its own. What it says is known to
+    /// [`Database::trouble`] from then on.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be asked.
     pub async fn check_storage(&self) -> Result<Vec<String>, StoreError> {
-        self.read(|tx| match &*tx.connection {
+        let checked = self.inner.checker.read(|tx| match &*tx.connection {
             Connection::Sqlite(sqlite) => sqlite::check(sqlite),
             Connection::Postgres(_) => Ok(Vec::new()),
-        })
-        .await
+        });
+        let checked = checked.await;
+        // It reads everything, once in a while: its cache is not kept for the next time.
+        self.inner.checker.close();
+        let problems = match checked {
+            Err(StoreError::Damaged(why)) => vec![why.to_string()],
+            checked => checked?,
+        };
+        if let Some(first) = problems.first() {
+            self.inner.health.note(&StoreError::Damaged(first.as_str().into()));
+        }
+        Ok(problems)
+    }
+
+    /// Checks the storage when a service starts, if it is a file that is not too large for that.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be asked.
+    pub async fn check_at_start(&self) -> Result<(), StoreError> {
+        let Opened::Sqlite { path, .. } = &self.inner.location else { return Ok(()) };
+        let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
+        if bytes <= CHECKED_AT_START_BYTES_MAX {
+            self.check_storage().await?;
+        }
+        Ok(())
+    }
+
+    /// Looks whether the storage is there, and, after trouble, whether something can be saved again.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is not, or nothing can.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        const SAVE: &str =
+            "INSERT INTO timers (kind, subject, due_at) VALUES ('store.probe', '', 0)
+             ON CONFLICT (kind, subject) DO NOTHING";
+        const FORGET: &str = "DELETE FROM timers WHERE kind = 'store.probe'";
+        self.read_status(|_| Ok(())).await?;
+        match self.trouble() {
+            Some(StoreError::Full(_) | StoreError::Io(_)) => self
+                .write(|tx| tx.execute(SAVE, &[]).and_then(|_| tx.execute(FORGET, &[])))
+                .await
+                .map(|_| ()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -369,13 +469,14 @@ impl<P: Send + 'static, A: Send + 'static> BatchQueue<P, A> {
     /// Hands a piece in and waits until it is saved.
     ///
     /// # Errors
-    /// [`StoreError::Busy`], at once, if [`WAITING_MAX`] wait already; else as [`Database::write`].
+    /// [`StoreError::Busy`], at once, if [`WAITING_MAX`] pieces or [`WAITING_ROWS_MAX`] rows wait already;
+    /// [`StoreError::Rejected`] if it has more than [`BATCH_ROWS_MAX`] rows; else as [`Database::write`].
     pub async fn submit(&self, piece: P) -> Result<A, StoreError> {
         self.queue.submit(piece)?.await.unwrap_or(Err(StoreError::Closed))
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     match tokio::task::spawn_blocking(work).await {

@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt::Write as _, sync::Arc};
 
+use tokio_postgres::error::SqlState;
+
 /// Why work on the database was not done. Cheap to clone: everyone who waited for a commit gets one.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -12,6 +14,15 @@ pub enum StoreError {
     /// The database could not work: connection, disk. Nothing was saved; try again later.
     #[error("the database could not work: {0}")]
     Engine(Arc<str>),
+    /// The storage is damaged, or its file was deleted while it was open. Nothing was saved, and trying again does not help.
+    #[error("storage is damaged: {0}")]
+    Damaged(Arc<str>),
+    /// There is no room for more. Nothing was saved; try again when there is.
+    #[error("the disk is full: {0}")]
+    Full(Arc<str>),
+    /// The system failed to read or write the storage: a limit, a quota, a device. Nothing was saved; try again later.
+    #[error("the storage can't be read or written: {0}")]
+    Io(Arc<str>),
     /// Somebody else changed the same meanwhile: a deadlock, a revision that is another, a lease that moved. Nothing was
     /// saved; the writer decides again by itself, a few times.
     #[error("somebody else changed the same meanwhile: {0}")]
@@ -58,16 +69,42 @@ impl StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{ConstraintViolation, TooBig, TypeMismatch, Unknown};
-        let of_the_piece = match &error {
-            rusqlite::Error::SqliteFailure(failure, _) => {
-                matches!(failure.code, ConstraintViolation | TooBig | TypeMismatch | Unknown)
-            }
-            // What rusqlite itself objects to (columns, parameters, conversions) is in the work, not in the engine.
-            _ => true,
+        use rusqlite::ErrorCode::{
+            CannotOpen, ConstraintViolation, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly,
+            SystemIoFailure, TooBig, TypeMismatch, Unknown,
         };
         let text = chain(&error);
-        if of_the_piece { Self::rejected(text) } else { Self::engine(text) }
+        match &error {
+            rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
+                ConstraintViolation | TooBig | TypeMismatch | Unknown => Self::rejected(text),
+                DatabaseCorrupt | NotADatabase => Self::Damaged(text.into()),
+                DiskFull => Self::Full(text.into()),
+                SystemIoFailure | CannotOpen | ReadOnly => Self::Io(text.into()),
+                _ => Self::engine(text),
+            },
+            // What rusqlite itself objects to (columns, parameters, conversions) is in the work, not in the engine.
+            _ => Self::rejected(text),
+        }
+    }
+}
+
+impl From<refinery::Error> for StoreError {
+    /// A migration that fails is never the fault of a piece of work.
+    fn from(error: refinery::Error) -> Self {
+        let text = chain(&error);
+        let mut source: Option<&(dyn Error + 'static)> = Some(&error);
+        while let Some(cause) = source {
+            if let Some(rusqlite::Error::SqliteFailure(failure, _)) = cause.downcast_ref() {
+                use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
+                match failure.code {
+                    DatabaseCorrupt | NotADatabase => return Self::Damaged(text.into()),
+                    DiskFull => return Self::Full(text.into()),
+                    _ => {}
+                }
+            }
+            source = cause.source();
+        }
+        Self::engine(text)
     }
 }
 
@@ -77,6 +114,14 @@ impl From<tokio_postgres::Error> for StoreError {
         // Class 40, transaction rollback: deadlocks and serialization failures.
         if error.code().is_some_and(|code| code.code().starts_with("40")) {
             return Self::conflict(text);
+        }
+        match error.code() {
+            Some(&SqlState::DISK_FULL) => return Self::Full(text.into()),
+            Some(&SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED) => {
+                return Self::Damaged(text.into());
+            }
+            Some(&SqlState::IO_ERROR) => return Self::Io(text.into()),
+            _ => {}
         }
         // Classes: 21 cardinality violation, 22 data exception, 23 integrity constraint, 42 syntax or access rule
         // (https://www.postgresql.org/docs/current/errcodes-appendix.html).

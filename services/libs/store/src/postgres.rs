@@ -1,15 +1,21 @@
 //! PostgreSQL, through tokio-postgres: a schema a service. Each connection has a small runtime of its own, on which its
 //! owner, a plain thread, waits.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::BytesMut;
 use futures_util::future::join;
 use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{
+    CancelToken, Client, SimpleQueryMessage, Statement,
+    error::{DbError, Severity},
+};
 
-use super::{Migrations, Row, Server, StoreError, Value, ValueRef, migrations::EARLIER, planning};
+use super::{
+    Migrations, Row, Server, StoreError, Value, ValueRef, migrations::EARLIER, planning,
+    readers::Cancel,
+};
 
 /// Nothing is changed outside of a transaction that began and may: see `Postgres::run`.
 const OUTSIDE_READ_ONLY: &str = "SET default_transaction_read_only TO on;";
@@ -48,8 +54,21 @@ impl Drop for OwnRuntime {
 
 struct Session {
     client: Client,
+    canceller: Arc<Canceller>,
     // By the text's address: texts are static, so an address never means another text.
     statements: HashMap<(usize, usize), Statement>,
+}
+
+/// Ends what a session is doing, over a connection of its own.
+pub(super) struct Canceller {
+    server: Server,
+    token: CancelToken,
+}
+
+impl Canceller {
+    pub(super) async fn send(&self) {
+        self.server.cancel(self.token.clone()).await;
+    }
 }
 
 impl std::fmt::Debug for Postgres {
@@ -90,7 +109,9 @@ impl Postgres {
                 .await?;
             Ok::<_, StoreError>(client)
         })?;
-        self.session = Some(Session { client, statements: HashMap::new() });
+        let (server, token) = (self.address.server.clone(), client.cancel_token());
+        let canceller = Arc::new(Canceller { server, token });
+        self.session = Some(Session { client, canceller, statements: HashMap::new() });
         Ok(())
     }
 
@@ -138,8 +159,7 @@ impl Postgres {
                         .replace("WITHOUT ROWID", "")
                     })
                     .run_async(client)
-                    .await
-                    .map_err(|error| StoreError::engine(super::error::chain(&error)))?;
+                    .await?;
                 }
                 Ok::<_, StoreError>(())
             }
@@ -167,7 +187,8 @@ impl Postgres {
             return Ok(());
         }
         let session = self.session.as_ref().ok_or_else(no_session)?;
-        Ok(self.runtime.block_on(session.client.batch_execute(sql))?)
+        let done = self.runtime.block_on(session.client.batch_execute(sql));
+        self.noted(done)
     }
 
     /// Runs a statement. If the transaction can't begin, the session lets it change nothing.
@@ -190,7 +211,23 @@ impl Postgres {
                 }
             }
         });
+        self.noted(done)
+    }
+
+    /// Forgets a session that the server ended or the network lost, although the library may not have noticed yet.
+    fn noted<T>(&mut self, done: Result<T, tokio_postgres::Error>) -> Result<T, StoreError> {
+        if let Err(error) = &done {
+            let severity = error.as_db_error().and_then(DbError::parsed_severity);
+            if error.is_closed() || matches!(severity, Some(Severity::Fatal | Severity::Panic)) {
+                self.forget();
+            }
+        }
         Ok(done?)
+    }
+
+    /// Returns how to cancel what the session is asked.
+    pub(super) fn cancel(&self) -> Option<Cancel> {
+        Some(Cancel::Postgres(Arc::clone(&self.session.as_ref()?.canceller)))
     }
 
     /// Returns whether the connection is gone, so that what it did last is not known.
@@ -209,13 +246,34 @@ impl Postgres {
             return Ok(statement.clone());
         }
         let text = with_dollars(sql);
-        let statement = self.runtime.block_on(session.client.prepare(&text))?;
-        session.statements.insert(key, statement.clone());
+        let prepared = self.runtime.block_on(session.client.prepare(&text));
+        let statement = self.noted(prepared)?;
+        if let Some(session) = &mut self.session {
+            session.statements.insert(key, statement.clone());
+        }
         Ok(statement)
     }
 
     pub(super) fn prepare(&mut self, sql: &'static str) -> Result<(), StoreError> {
         self.statement(sql).map(|_| ())
+    }
+
+    /// Returns the lines of the plan of a statement, whatever it is given.
+    pub(super) fn plan_of(&mut self, sql: &'static str) -> Result<Vec<String>, StoreError> {
+        let count = self.statement(sql)?.params().len();
+        let nothing = vec!["NULL"; count].join(", ");
+        let given = if count == 0 { String::new() } else { format!("({nothing})") };
+        let text = format!(
+            "PREPARE explained AS {}; EXPLAIN (COSTS OFF) EXECUTE explained {given}; DEALLOCATE explained",
+            with_dollars(sql)
+        );
+        let session = self.session.as_ref().ok_or_else(no_session)?;
+        let messages = self.runtime.block_on(session.client.simple_query(&text))?;
+        let lines = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        Ok(lines.collect())
     }
 
     pub(super) fn execute<P: ToSql + Sync>(

@@ -4,7 +4,7 @@ use std::{error::Error as _, fmt, time::Duration};
 
 use tokio::{net::lookup_host, time::timeout};
 use tokio_postgres::{
-    Client, Config,
+    CancelToken, Client, Config,
     config::{Host, SslMode},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -131,6 +131,12 @@ impl Server {
             let _ = connection.await;
         });
         Ok(client)
+    }
+
+    /// Asks the server to end what a connection is doing. A request that does not arrive changes nothing: the statement's own
+    /// time limit ends it.
+    pub(super) async fn cancel(&self, token: CancelToken) {
+        let _unheard = timeout(CONNECT_MAX, token.cancel_query(self.tls.clone())).await;
     }
 
     /// Returns when it can be told where the host is; what the answer is sees the library, which asks again.

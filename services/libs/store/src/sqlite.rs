@@ -1,6 +1,10 @@
 //! SQLite, through rusqlite. One file a service, in WAL mode.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::{Connection, OpenFlags, types::ToSqlOutput};
 
@@ -17,6 +21,9 @@ const BUSY_MS_MAX: u64 = 5_000;
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     pub(super) connection: Connection,
+    path: PathBuf,
+    /// The device and the number of the file that is open.
+    file: (u64, u64),
 }
 
 impl Sqlite {
@@ -31,7 +38,7 @@ impl Sqlite {
              PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
              PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -2048;"
         ))?;
-        Ok(Self::prepared(connection))
+        Self::prepared(connection, path)
     }
 
     pub(super) fn open_reader(path: &Path) -> Result<Self, StoreError> {
@@ -40,14 +47,33 @@ impl Sqlite {
         connection.execute_batch(
             "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -1024;",
         )?;
-        Ok(Self::prepared(connection))
+        Self::prepared(connection, path)
     }
 
-    fn prepared(connection: Connection) -> Self {
+    fn prepared(connection: Connection, path: &Path) -> Result<Self, StoreError> {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         // A failure here is a failure of the first statement, too, which reports it.
         let _ = connection.busy_timeout(std::time::Duration::from_millis(BUSY_MS_MAX));
-        Self { connection }
+        let file = file_at(path).map_err(|error| StoreError::Io(error.to_string().into()))?;
+        Ok(Self { connection, path: path.to_owned(), file })
+    }
+
+    /// Makes sure that the file that is open still has its name: what is written into a file without one is gone with the
+    /// process.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if the file was deleted or another is in its place.
+    pub(super) fn check_file(&self) -> Result<(), StoreError> {
+        let happened = match file_at(&self.path) {
+            Ok(file) if file == self.file => return Ok(()),
+            Ok(_) => "replaced",
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "deleted",
+            // Whatever else the system says of the name: the file is open, and can be used.
+            Err(_) => return Ok(()),
+        };
+        let path = self.path.display();
+        let text = format!("`{path}` was {happened} while it was open; start the service again");
+        Err(StoreError::Damaged(text.into()))
     }
 
     /// Returns whether the file has tables of an earlier version.
@@ -59,8 +85,7 @@ impl Sqlite {
     pub(super) fn migrate(&mut self, sets: &[Migrations]) -> Result<(), StoreError> {
         for set in sets {
             set.runner(|sql| sql.replace("{serial}", "INTEGER PRIMARY KEY"))
-                .run(&mut self.connection)
-                .map_err(|error| StoreError::engine(super::error::chain(&error)))?;
+                .run(&mut self.connection)?;
         }
         Ok(())
     }
@@ -87,6 +112,14 @@ impl Sqlite {
             found.push(each(&super::Row::Sqlite(row))?);
         }
         Ok(found)
+    }
+
+    /// Returns the lines of the plan of a statement.
+    pub(super) fn plan_of(&self, sql: &str) -> Result<Vec<String>, StoreError> {
+        let mut statement = self.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+        let nothing = vec![Value::Null; statement.parameter_count()];
+        let lines = statement.query_map(rusqlite::params_from_iter(&nothing), |row| row.get(3))?;
+        Ok(lines.collect::<Result<_, _>>()?)
     }
 
     pub(crate) fn last_insert_rowid(&self) -> i64 {
@@ -120,6 +153,12 @@ impl rusqlite::ToSql for Value {
             Self::Null => Sql::Null,
         }))
     }
+}
+
+/// Returns the device and the number of the file of this name.
+fn file_at(path: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::metadata(path)?;
+    Ok((file.dev(), file.ino()))
 }
 
 /// Returns what the storage says is wrong with itself.

@@ -6,8 +6,8 @@ use contracts::Timestamp;
 use tokio::sync::Notify;
 
 use super::{
-    ByName, FromValue, StoreError, Value, ValueRef, postgres, postgres::Postgres, sqlite,
-    sqlite::Sqlite,
+    ByName, FromValue, StoreError, Value, ValueRef, postgres, postgres::Postgres, readers::Cancel,
+    sqlite, sqlite::Sqlite,
 };
 use crate::Clock;
 
@@ -216,11 +216,27 @@ pub(crate) enum Access {
 }
 
 impl Connection {
-    /// Makes sure of a connection before work on it.
+    /// Makes sure of a connection, and that its file still has its name, before work on it.
     pub(super) fn ready(&mut self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(_) => Ok(()),
+            Self::Sqlite(sqlite) => sqlite.check_file(),
             Self::Postgres(postgres) => postgres.connect(),
+        }
+    }
+
+    /// Returns whether the connection is gone, and with it the transaction that it was in.
+    pub(super) fn is_lost(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(postgres) => postgres.is_lost(),
+        }
+    }
+
+    /// Returns how to cancel what is asked on this connection.
+    pub(super) fn cancel(&self) -> Option<Cancel> {
+        match self {
+            Self::Sqlite(sqlite) => Some(Cancel::Sqlite(sqlite.connection.get_interrupt_handle())),
+            Self::Postgres(postgres) => postgres.cancel(),
         }
     }
 

@@ -12,19 +12,25 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use tokio::sync::Notify;
 use tracing::{debug, error, warn};
 
-use crate::{Access, AfterCommit, Clock, CommitHook, Connection, StoreError, Tx};
+use crate::{Access, AfterCommit, Clock, CommitHook, Connection, StoreError, Tx, health::Health};
 
 /// How often work is decided at the most when others change the same at the same time.
 const DECISIONS_MAX: usize = 5;
 /// How much work of other kinds one transaction takes along.
 const WORKS_PER_TURN_MAX: usize = 16;
+/// How many changes by [`Database::write`](super::Database::write) wait at most; more are refused at once. Such work is rare:
+/// what comes often is handed in at a form.
+pub const WRITES_WAITING_MAX: usize = 256;
+/// How much work waits beside those at most: a form, a relay, a consumer and a worker put no second work here before their
+/// first is done, and a service has a few of each.
+const OTHER_WORKS_MAX: usize = 64;
 
 /// Work for the writer: some pieces, done together or apart.
 pub trait Work: Send {
@@ -46,6 +52,8 @@ pub(crate) struct Queue {
     state: Mutex<QueueState>,
     changed: Condvar,
     waiting: AtomicUsize,
+    rows: AtomicUsize,
+    refused: AtomicU64,
 }
 
 #[derive(Default)]
@@ -75,6 +83,10 @@ impl Queue {
             return;
         }
         state.works.push_back(work);
+        debug_assert!(
+            state.works.len() <= WRITES_WAITING_MAX + OTHER_WORKS_MAX,
+            "something puts work before the writer without a bound"
+        );
         self.waiting.fetch_add(1, Ordering::Relaxed);
         drop(state);
         self.changed.notify_one();
@@ -83,6 +95,29 @@ impl Queue {
     /// Returns how much work waits.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many rows wait at all forms.
+    pub(crate) fn waiting_rows(&self) -> usize {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn rows_came(&self, rows: usize) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    pub(super) fn rows_went(&self, rows: usize) {
+        self.rows.fetch_sub(rows, Ordering::Relaxed);
+    }
+
+    /// Counts work that was refused because too much waits.
+    pub(super) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how much work was refused so.
+    pub(super) fn refusals(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Lets the writer finish what waits, and then end.
@@ -107,12 +142,13 @@ impl Queue {
 }
 
 /// What the writer thread needs.
-pub(crate) struct Writer {
+pub(super) struct Writer {
     pub(crate) connection: Connection,
     pub(crate) queue: Arc<Queue>,
     pub(crate) service: &'static str,
     pub(crate) clock: Clock,
     pub(crate) hook: Arc<dyn CommitHook>,
+    pub(super) health: Arc<Health>,
 }
 
 impl Writer {
@@ -211,11 +247,31 @@ impl Writer {
         }
     }
 
+    /// Does work in a transaction; once more if the connection died before the commit was asked for, for then nothing is
+    /// saved.
     fn transaction(
         &mut self,
-        body: impl FnOnce(&mut Tx<'_>) -> Result<(), StoreError>,
+        mut body: impl FnMut(&mut Tx<'_>) -> Result<(), StoreError>,
     ) -> Result<Saved, StoreError> {
-        self.connection.ready()?;
+        let done = self.connection.ready().and_then(|()| match self.attempt(&mut body) {
+            Err(StoreError::Engine(why)) if self.connection.is_lost() => {
+                debug!(service = self.service, "Begins again on a new connection: {why}");
+                self.connection.ready()?;
+                self.attempt(&mut body)
+            }
+            done => done,
+        });
+        match &done {
+            Ok(_) => self.health.committed(),
+            Err(error) => self.health.note(error),
+        }
+        done
+    }
+
+    fn attempt(
+        &mut self,
+        mut body: impl FnMut(&mut Tx<'_>) -> Result<(), StoreError>,
+    ) -> Result<Saved, StoreError> {
         if let Err(error) = self.connection.begin(Access::Write) {
             self.connection.roll_back();
             return Err(error);

@@ -65,6 +65,28 @@ async fn every_statement_of_the_libraries_is_understood() {
 }
 
 #[tokio::test]
+async fn no_statement_of_the_chassis_reads_a_whole_table_that_grows() {
+    // A row a side or a name, or only what is on its way: `unpublished` is counted.
+    const SMALL: [&str; 4] = ["broker", "horizons", "removed", "unpublished"];
+    for ground in TestStore::all() {
+        let context = ground.context(events::in_process());
+        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let found = service.database().read(|tx| {
+            let statements = [
+                outbox::STATEMENTS.as_slice(),
+                retention::STATEMENTS.as_slice(),
+                &timers::STATEMENTS,
+            ]
+            .concat();
+            let many = [outbox::MANY.as_slice(), &consumer::MANY, &timers::MANY].concat();
+            tx.find_whole_reads(&statements, &many, &SMALL)
+        });
+        assert_eq!(found.await.unwrap(), [""; 0]);
+        context.close().await;
+    }
+}
+
+#[tokio::test]
 async fn what_waits_at_a_form_is_one_batch() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());

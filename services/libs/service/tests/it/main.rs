@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod bus_promises;
+mod database_bounds;
 mod database_promises;
 mod http_limits;
 mod idempotency;
@@ -15,6 +16,7 @@ mod redis_town;
 mod replicas;
 mod retention;
 mod stage;
+mod storage_trouble;
 mod timers;
 mod tls_to_postgres;
 mod tls_to_redis;

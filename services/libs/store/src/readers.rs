@@ -1,0 +1,267 @@
+//! A bounded pool of connections that only read.
+//!
+//! A read holds a permit from before it takes a connection until the connection is back, on the thread that asks: a caller
+//! that drops its read frees nothing early, so there are never more connections than permits. The dropped query is
+//! cancelled, and the connection with it.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+use crate::{
+    Clock, StoreError, Tx,
+    database::{Opened, blocking},
+    health::Health,
+    postgres::Canceller,
+    transaction::{Access, Connection},
+};
+
+/// How many reads of a pool run at once, and so how many connections it has at most.
+pub(super) const READERS_MAX: usize = 4;
+/// How many reads wait for a reader of a pool at most; further reads are refused at once. At a millisecond a read this is a
+/// quarter of a second, and the largest question (1,000 ids) weighs 16 kB: 16 MiB.
+pub const READS_WAITING_MAX: usize = 1_024;
+
+/// How often an abandoned query is cancelled: between two statements nothing hears it.
+const CANCEL_EVERY: Duration = Duration::from_millis(100);
+/// How often at most: then PostgreSQL's own time limit for a statement, 30 s, is over, too.
+const CANCELS_MAX: usize = 300;
+
+/// The pool.
+pub(super) struct Readers {
+    location: Opened,
+    service: &'static str,
+    clock: Clock,
+    health: Arc<Health>,
+    connections_max: usize,
+    permits: Arc<Semaphore>,
+    /// Permits to wait for a permit.
+    places: Semaphore,
+    idle: Mutex<Vec<Connection>>,
+    open: AtomicUsize,
+    refused: AtomicU64,
+}
+
+impl Readers {
+    /// Makes a pool of up to `connections_max` connections; none is opened before it is needed.
+    pub(super) fn new(
+        location: Opened,
+        service: &'static str,
+        clock: Clock,
+        health: Arc<Health>,
+        connections_max: usize,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            location,
+            service,
+            clock,
+            health,
+            connections_max,
+            permits: Arc::new(Semaphore::new(connections_max)),
+            places: Semaphore::new(READS_WAITING_MAX),
+            idle: Mutex::default(),
+            open: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    /// Asks a question; a connection that died before it answered is made anew, and asked once more.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], at once, if [`READS_WAITING_MAX`] reads wait already; else what the question or the database
+    /// says.
+    pub(super) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        question: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = self.permit().await?;
+        let caller = Caller(Arc::default());
+        let (readers, query) = (Arc::clone(self), Arc::clone(&caller.0));
+        blocking(move || {
+            let answer = readers.answer(&query, &question);
+            drop(permit);
+            answer
+        })
+        .await
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        let place = self.places.try_acquire().map_err(|_| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            StoreError::Busy { waiting: READS_WAITING_MAX }
+        })?;
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        drop(place);
+        permit.map_err(|_| StoreError::Closed)
+    }
+
+    fn answer<T>(
+        &self,
+        query: &Query,
+        question: &impl Fn(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = self.idle().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.location.reader()?,
+        };
+        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
+        debug_assert!(open <= self.connections_max, "a reader without a permit");
+        let answer = self.ask(&mut connection, query, question);
+        if let Err(error) = &answer {
+            self.health.note(error);
+        }
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        if query.ended() {
+            let mut idle = self.idle();
+            assert!(idle.len() < self.connections_max, "more idle readers than permits");
+            idle.push(connection);
+        }
+        answer
+    }
+
+    fn ask<T>(
+        &self,
+        connection: &mut Connection,
+        query: &Query,
+        question: &impl Fn(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        connection.ready()?;
+        match self.ask_once(connection, query, question) {
+            Err(_) if connection.is_lost() => {
+                connection.ready()?;
+                self.ask_once(connection, query, question)
+            }
+            answer => answer,
+        }
+    }
+
+    fn ask_once<T>(
+        &self,
+        connection: &mut Connection,
+        query: &Query,
+        question: &impl Fn(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        query.begun(connection.cancel())?;
+        connection.begin(Access::Read)?;
+        let answer = question(&mut Tx::new(connection, self.service, &self.clock));
+        connection.roll_back();
+        answer
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the connections that nobody uses.
+    pub(super) fn close(&self) {
+        self.idle().clear();
+    }
+
+    /// Returns how many reads wait for a reader.
+    pub(super) fn waiting(&self) -> usize {
+        READS_WAITING_MAX.saturating_sub(self.places.available_permits())
+    }
+
+    /// Returns how many connections the pool has.
+    pub(super) fn connections(&self) -> usize {
+        self.open.load(Ordering::Relaxed) + self.idle().len()
+    }
+
+    /// Returns how many reads were refused because too many waited.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+/// How the engine is told to end a query.
+pub(super) enum Cancel {
+    Sqlite(rusqlite::InterruptHandle),
+    Postgres(Arc<Canceller>),
+}
+
+impl Cancel {
+    /// Cancels what runs now; between two statements that is nothing.
+    async fn send(&self) {
+        match self {
+            Self::Sqlite(interrupt) => interrupt.interrupt(),
+            Self::Postgres(canceller) => canceller.send().await,
+        }
+    }
+}
+
+/// What the thread that asks and the task that waits know of each other.
+#[derive(Default)]
+struct Query {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Resting,
+    Asking(Cancel),
+    /// The caller has gone, and the query runs on.
+    Abandoned,
+    Over,
+}
+
+impl Query {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes how to cancel what is asked from now on; an error if the caller has gone.
+    fn begun(&self, cancel: Option<Cancel>) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if matches!(*state, State::Abandoned) {
+            return Err(StoreError::Closed);
+        }
+        *state = cancel.map_or(State::Resting, State::Asking);
+        Ok(())
+    }
+
+    /// Notes that nothing is asked any more; returns whether the connection may be used again. A request to cancel that is
+    /// under way could meet the next question on it.
+    fn ended(&self) -> bool {
+        let mut state = self.lock();
+        !matches!(std::mem::replace(&mut *state, State::Over), State::Abandoned)
+    }
+}
+
+/// The task that waits for an answer: cancels the query when it is dropped before that.
+struct Caller(Arc<Query>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        if matches!(*state, State::Over) {
+            return;
+        }
+        let State::Asking(cancel) = std::mem::replace(&mut *state, State::Abandoned) else {
+            return;
+        };
+        drop(state);
+        let query = Arc::clone(&self.0);
+        // Without a runtime the process ends, and its connections with it.
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            for _ in 0..CANCELS_MAX {
+                cancel.send().await;
+                tokio::time::sleep(CANCEL_EVERY).await;
+                if matches!(*query.lock(), State::Over) {
+                    return;
+                }
+            }
+        });
+    }
+}

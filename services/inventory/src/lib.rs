@@ -14,7 +14,7 @@ use contracts::{
     api::inventory::{AdjustStock, OpenStock, StockChanges},
     services,
 };
-use service::idempotency::IdempotentForm;
+use service::idempotency::IdempotentQueue;
 use service::{
     Pace, Service, ServiceContext,
     config::{self, ConfigError},
@@ -139,7 +139,7 @@ impl Signals {
 pub struct Inventory {
     service: Service,
     openings: BatchQueue<OpenStock, StockChanges>,
-    adjustments: IdempotentForm<AdjustStock, StockChanges, Infallible>,
+    adjustments: IdempotentQueue<AdjustStock, StockChanges, Infallible>,
 }
 
 impl Inventory {
@@ -161,10 +161,11 @@ impl Inventory {
             .database()
             .batch_queue(move |tx, commands: &[OpenStock]| open_stock(tx, commands, &waking));
         let waking = signals.clone();
-        let adjustments = IdempotentForm::new(
+        let adjustments = IdempotentQueue::new(
             service.database(),
             "adjust_stock",
             StatusCode::OK,
+            |_| 1,
             move |tx, commands: &[&AdjustStock]| adjust_stock(tx, commands, &waking),
         );
 

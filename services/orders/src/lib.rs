@@ -3,10 +3,13 @@
 //! In: `menu.changed`, `cooking.started`, `dish.prepared`, `dish.cancelled`, `cancellation.refused`, `dish.refused`.
 //! Out: `order.placed`, `order.cancellation_requested`, `order.delivered`, `order.cancelled`, `order.rejected`.
 
-use ::store::{BatchQueue, Migrations, OpenError, StoreError};
+use ::store::{BATCH_ROWS_MAX, BatchQueue, Migrations, OpenError, StoreError};
 use axum::{Router, http::StatusCode};
-use contracts::{api::orders::PlacedOrders, services::ORDERS};
-use service::idempotency::IdempotentForm;
+use contracts::{
+    api::orders::{ORDERS_PER_REQUEST_MAX, PlacedOrders},
+    services::ORDERS,
+};
+use service::idempotency::IdempotentQueue;
 use service::{Service, ServiceContext};
 
 mod api;
@@ -22,11 +25,15 @@ use commands::{
 };
 use domain::UnknownDish;
 
+// A request is never too heavy for a batch.
+const _: () = assert!(ORDERS_PER_REQUEST_MAX <= BATCH_ROWS_MAX);
+
 const MIGRATIONS: Migrations = Migrations {
     owner: "orders",
     steps: &[
         (1, "orders", include_str!("../migrations/V1__orders.sql")),
         (2, "kept_responses", include_str!("../migrations/V2__kept_responses.sql")),
+        (3, "lists", include_str!("../migrations/V3__lists.sql")),
     ],
 };
 
@@ -38,7 +45,7 @@ pub use store::{MANY, STATEMENTS};
 #[derive(Clone, Debug)]
 pub struct Orders {
     service: Service,
-    place: IdempotentForm<PlaceRequest, PlacedOrders, UnknownDish>,
+    place: IdempotentQueue<PlaceRequest, PlacedOrders, UnknownDish>,
     cancel: BatchQueue<CancelOrder, Cancellation>,
 }
 
@@ -51,10 +58,11 @@ impl Orders {
         let mut service = context.open(ORDERS, MIGRATIONS).await?;
         service.count_open(store::count_open);
         service.consume(reactions::react);
-        let place = IdempotentForm::new(
+        let place = IdempotentQueue::new(
             service.database(),
             "place_orders",
             StatusCode::ACCEPTED,
+            |request: &PlaceRequest| request.dishes.len(),
             place_orders,
         );
         let cancel = service.database().batch_queue(cancel_orders);
@@ -66,6 +74,13 @@ impl Orders {
         api::router(self.clone())
             .merge(self.service.router())
             .fallback(service::http::no_such_route)
+    }
+
+    /// Returns what it is made of, for tests that look behind its routes.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn service(&self) -> &Service {
+        &self.service
     }
 
     async fn cancel(&self, request: CancelOrder) -> Result<Cancellation, StoreError> {

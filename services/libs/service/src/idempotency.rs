@@ -179,43 +179,50 @@ enum Outcome<T, E> {
     KeyReused,
 }
 
-/// A [`BatchQueue`] whose requests may be sent again. Clones are the same form.
+/// A [`BatchQueue`] whose requests may be sent again. Clones are the same queue.
 #[derive(Debug)]
-pub struct IdempotentForm<P, T, E> {
+pub struct IdempotentQueue<P, T, E> {
     operation: &'static str,
     database: Database,
-    form: BatchQueue<Submitted<P>, Outcome<T, E>>,
+    queue: BatchQueue<Submitted<P>, Outcome<T, E>>,
 }
 
-impl<P, T, E> Clone for IdempotentForm<P, T, E> {
+impl<P, T, E> Clone for IdempotentQueue<P, T, E> {
     fn clone(&self) -> Self {
-        Self { operation: self.operation, database: self.database.clone(), form: self.form.clone() }
+        Self {
+            operation: self.operation,
+            database: self.database.clone(),
+            queue: self.queue.clone(),
+        }
     }
 }
 
-impl<P, T, E> IdempotentForm<P, T, E>
+impl<P, T, E> IdempotentQueue<P, T, E>
 where
     P: Send + 'static,
     T: Serialize + Send + 'static,
     E: Send + 'static,
     Problem: From<E>,
 {
-    /// Opens a form for an operation, by its name in the OpenAPI document, which accepts with this status. `command`
+    /// Opens a queue for an operation, by its name in the OpenAPI document, which accepts with this status. `weigh` returns
+    /// how many rows a request has. `command`
     /// never sees a repeat. It answers each request, in order: with the body of the response, or with a refusal, after
     /// which nothing of that request may be saved.
     pub fn new(
         database: &Database,
         operation: &'static str,
         status: StatusCode,
+        weigh: fn(&P) -> usize,
         command: impl Fn(&mut Tx<'_>, &[&P]) -> Result<Vec<Result<T, E>>, StoreError>
         + Send
         + Sync
         + 'static,
     ) -> Self {
-        let form = database.batch_queue(move |tx, requests: &[Submitted<P>]| {
-            once(tx, operation, status, requests, &command)
-        });
-        Self { operation, database: database.clone(), form }
+        let queue = database.weighed_batch_queue(
+            move |request: &Submitted<P>| weigh(&request.piece),
+            move |tx, requests: &[Submitted<P>]| once(tx, operation, status, requests, &command),
+        );
+        Self { operation, database: database.clone(), queue }
     }
 
     /// Hands a request in and waits until it is saved.
@@ -225,7 +232,7 @@ where
     /// which the same request with the same key is safe to send again.
     pub async fn submit(&self, request: Keyed<P>) -> Result<Answer<T>, Problem> {
         let outcome = match (request.body, request.key) {
-            (Ok(piece), key) => self.form.submit(Submitted { key, piece }).await?,
+            (Ok(piece), key) => self.queue.submit(Submitted { key, piece }).await?,
             (Err(problem), None) => return Err(problem),
             (Err(problem), Some(key)) => self.look_up(key).await?.ok_or(problem)?,
         };
@@ -313,7 +320,7 @@ fn once<P, T: Serialize, E>(
         }
     }
     insert(tx, operation, &saved)?;
-    // A command that answers too few is refused by the form.
+    // A command that answers too few is refused by the queue.
     Ok(outcomes.into_iter().flatten().collect())
 }
 

@@ -30,6 +30,9 @@ pub const WAITING_ROWS_MAX: usize = 16_384;
 pub(crate) type Command<P, A> =
     dyn Fn(&mut Tx<'_>, &[P]) -> Result<Vec<A>, StoreError> + Send + Sync;
 
+/// Returns how many rows a piece has.
+pub(crate) type Weigh<P> = dyn Fn(&P) -> usize + Send + Sync;
+
 /// What one who waits is told.
 pub(crate) type Reply<A> = oneshot::Sender<Result<A, StoreError>>;
 
@@ -105,7 +108,7 @@ pub(crate) struct PendingPieces<P, A> {
     command: Arc<Command<P, A>>,
     queue: Arc<Queue>,
     /// Returns how many rows a piece has.
-    weigh: fn(&P) -> usize,
+    weigh: Box<Weigh<P>>,
     waiting: Mutex<Waiting<P, A>>,
 }
 
@@ -119,7 +122,7 @@ impl<P: Send + 'static, A: Send + 'static> PendingPieces<P, A> {
     pub(crate) fn new(
         queue: Arc<Queue>,
         command: Arc<Command<P, A>>,
-        weigh: fn(&P) -> usize,
+        weigh: Box<Weigh<P>>,
     ) -> Arc<Self> {
         let waiting = Waiting { pieces: VecDeque::new(), rows: 0, has_turn: false };
         Arc::new(Self { command, queue, weigh, waiting: Mutex::new(waiting) })

@@ -360,18 +360,18 @@ impl Database {
         &self,
         command: impl Fn(&mut Tx<'_>, &[P]) -> Result<Vec<A>, StoreError> + Send + Sync + 'static,
     ) -> BatchQueue<P, A> {
-        self.weighed_form(|_| 1, command)
+        self.weighed_batch_queue(|_| 1, command)
     }
 
     /// Opens a form as [`Database::batch_queue`] does, for pieces that differ in how many rows they have: a batch has
     /// [`BATCH_ROWS_MAX`] at the most, and a heavier piece is refused.
-    pub fn weighed_form<P: Send + 'static, A: Send + 'static>(
+    pub fn weighed_batch_queue<P: Send + 'static, A: Send + 'static>(
         &self,
-        weigh: fn(&P) -> usize,
+        weigh: impl Fn(&P) -> usize + Send + Sync + 'static,
         command: impl Fn(&mut Tx<'_>, &[P]) -> Result<Vec<A>, StoreError> + Send + Sync + 'static,
     ) -> BatchQueue<P, A> {
         let queue = Arc::clone(&self.inner.queue);
-        BatchQueue { queue: PendingPieces::new(queue, Arc::new(command), weigh) }
+        BatchQueue { queue: PendingPieces::new(queue, Arc::new(command), Box::new(weigh)) }
     }
 
     /// Puts work before the writer.

@@ -16,13 +16,14 @@ use http_body_util::BodyExt as _;
 use orders::Orders;
 use serde_json::{Value, json};
 use service::ServiceContext;
-use store::{Clock, Database, Durability, Location, Migrations};
+use store::{Clock, Database, Durability, Location, Migrations, Tx};
 use tempfile::TempDir;
 use test_support::{TestDatabase, postgres};
 use tower::ServiceExt as _;
 
 pub(crate) struct Door {
     pub(crate) router: Router,
+    orders: Orders,
     pub(crate) kitchen: Database,
     context: ServiceContext,
     _ground: TestStore,
@@ -52,7 +53,7 @@ impl Door {
             TestStore::Postgres(database) => database.location(),
         };
         let context = ServiceContext::new(location, events::in_process(), Clock::System);
-        let router = Orders::open(&context).await.unwrap().router();
+        let orders = Orders::open(&context).await.unwrap();
         let kitchen =
             context.open("kitchen", Migrations { owner: "kitchen", steps: &[] }).await.unwrap();
         // An event is published when every reader has it; these read what the kitchen tells, too.
@@ -60,7 +61,13 @@ impl Door {
             let nothing = Migrations { owner: "twin", steps: &[] };
             context.open(reader, nothing).await.unwrap().consume(|_, _, _| Ok(()));
         }
-        let door = Self { router, kitchen: kitchen.database().clone(), context, _ground: ground };
+        let door = Self {
+            router: orders.router(),
+            orders,
+            kitchen: kitchen.database().clone(),
+            context,
+            _ground: ground,
+        };
         door.tell(MenuChanged { version: 1, dishes: vec!["pizza".into(), "salad".into()] }).await;
         door.until("the menu is known", async || {
             door.ask("POST", "/v1/orders", &[], json!({"dish": "pizza"})).await.0
@@ -68,6 +75,11 @@ impl Door {
         })
         .await;
         door
+    }
+
+    /// Returns the service's own database.
+    pub(crate) fn database(&self) -> &Database {
+        self.orders.service().database()
     }
 
     /// Returns what the engine objects to in the service's statements.
@@ -80,6 +92,16 @@ impl Door {
                 tx.prepare_all(&orders::MANY)
             })
             .await
+    }
+
+    /// Returns those of the service's statements that read a whole table which grows.
+    pub(crate) async fn find_whole_reads(&self) -> Vec<String> {
+        const SMALL: [&str; 3] = ["menu", "menu_version", "numbering"];
+        let twin =
+            self.context.open("orders", Migrations { owner: "twin", steps: &[] }).await.unwrap();
+        let find =
+            |tx: &mut Tx<'_>| tx.find_whole_reads(&orders::STATEMENTS, &orders::MANY, &SMALL);
+        twin.database().read(find).await.unwrap()
     }
 
     pub(crate) async fn close(self) {

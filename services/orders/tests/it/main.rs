@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod cancelling;
+mod crowded;
 mod delivering;
 mod door;
 mod listing;

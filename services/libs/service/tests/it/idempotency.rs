@@ -19,7 +19,7 @@ use contracts::Timestamp;
 use events::retention::RETENTION;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use service::idempotency::{IdempotentForm, Keyed, REMOVED_AT_ONCE_MAX, REPLAYED};
+use service::idempotency::{IdempotentQueue, Keyed, REMOVED_AT_ONCE_MAX, REPLAYED};
 use service::{Pace, Service, ServiceContext, problem::Problem};
 use store::{Clock, Location, StoreError, Tx, params};
 use tokio::{
@@ -45,7 +45,7 @@ struct Total {
     value: Option<i64>,
 }
 
-type Steps = IdempotentForm<Step, Total, Problem>;
+type Steps = IdempotentQueue<Step, Total, Problem>;
 /// Status, whether it is said to be a repeat, and body.
 type Told = (u16, bool, String);
 
@@ -61,7 +61,7 @@ fn raise(tx: &mut Tx<'_>, steps: &[&Step]) -> Result<Vec<Result<Total, Problem>>
 }
 
 fn steps(service: &Service, operation: &'static str) -> Steps {
-    IdempotentForm::new(service.database(), operation, StatusCode::CREATED, raise)
+    IdempotentQueue::new(service.database(), operation, StatusCode::CREATED, |_| 1, raise)
 }
 
 async fn send(form: &Steps, caller: &str, key: &str, body: &str) -> Told {

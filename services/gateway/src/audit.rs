@@ -43,15 +43,22 @@ impl From<AuditError> for Problem {
 /// Checks every invariant. `live` allows what is in flight.
 ///
 /// Counters are read before what they were counted from, and what follows from something after it: so that what is in
-/// flight makes a difference in one direction only.
+/// flight makes a difference in one direction only. Storage comes first: from a damaged one nothing else can be read, and
+/// the report says just that.
 ///
 /// # Errors
 /// [`AuditError`] if a service did not tell its facts.
 pub(crate) async fn run(services: &Services, live: bool) -> Result<AuditReport, AuditError> {
+    let storage = match services::check_storage(services).await {
+        Ok(storage) if !storage.holds() => return Ok(report(vec![storage.done()], live)),
+        // Who can't be asked is found again below, with what could not be known.
+        storage => storage,
+    };
     for slack in SLACKS {
         let horizon = Horizon::lay(services, slack).await?;
-        let report = check(services, horizon, live).await?;
+        let mut report = check(services, horizon, live).await?;
         if horizon.holds(services).await? {
+            report.invariants.push(storage?.done());
             return Ok(report);
         }
     }

@@ -6,6 +6,7 @@ mod broker;
 mod cancelling;
 mod crashes;
 mod crowds;
+mod damage;
 mod evening;
 mod happy_order;
 mod market;

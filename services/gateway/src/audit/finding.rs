@@ -43,6 +43,11 @@ impl Finding {
         }
     }
 
+    /// Returns whether everything is as it must be so far.
+    pub(super) const fn holds(&self) -> bool {
+        self.breaches == 0
+    }
+
     /// Says something worth knowing beside the figures.
     pub(super) fn note(&mut self, note: impl Into<String>) {
         self.note = Some(note.into());
@@ -52,7 +57,7 @@ impl Finding {
         Invariant {
             name: self.name.to_owned(),
             rule: self.rule.to_owned(),
-            passed: self.breaches == 0,
+            passed: self.holds(),
             expected: self.expected,
             found: self.found,
             difference: self.found.saturating_sub(self.expected),

@@ -27,6 +27,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use crate::{
+    file_size,
     http::{self, Limits},
     idempotency,
     metrics::Metrics,
@@ -105,6 +106,7 @@ impl ServiceContext {
         name: &'static str,
         migrations: Migrations,
     ) -> Result<Service, OpenError> {
+        file_size::outlast_limit();
         let relay = Relay::new(name, Arc::clone(&self.bus));
         let sets = [events::MIGRATIONS, MIGRATIONS, migrations];
         let database = self

@@ -10,6 +10,7 @@
 
 pub mod config;
 mod context;
+mod file_size;
 pub mod http;
 pub mod idempotency;
 pub mod metrics;

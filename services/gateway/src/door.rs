@@ -25,7 +25,6 @@ use tokio::{
     time::{sleep_until, timeout},
 };
 use tracing::info;
-use uuid::Uuid;
 
 use crate::{
     backend::{Repeatable, with_whole_body},
@@ -275,7 +274,7 @@ impl Door {
 fn made_repeatable(route: &Route, mut request: Request) -> Request {
     if route.idempotent {
         request.headers_mut().entry(IDEMPOTENCY_KEY).or_insert_with(|| {
-            let key = Uuid::now_v7().simple().to_string();
+            let key = contracts::new_uuid().simple().to_string();
             HeaderValue::from_str(&key).unwrap_or(HeaderValue::from_static(""))
         });
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::Timestamp;
+use crate::{Timestamp, new_uuid};
 
 pub mod catalogue;
 mod inventory;
@@ -125,7 +125,7 @@ impl Envelope {
     ) -> Self {
         Self {
             specversion: SpecVersion::V1,
-            id: Uuid::now_v7(),
+            id: new_uuid(),
             source: source_of(service),
             kind: format!("{PREFIX}{}.v{}", E::NAME, E::VERSION),
             subject: event.subject(),

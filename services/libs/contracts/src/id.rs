@@ -1,9 +1,26 @@
 //! Ids: UUIDv7, so that they sort by the time at which they were made.
 
-use std::{cmp::Ordering, fmt, hash, marker::PhantomData, str::FromStr};
+use std::{cmp::Ordering, fmt, hash, marker::PhantomData, str::FromStr, sync::Mutex};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use uuid::Uuid;
+use uuid::{ContextV7, Uuid};
+
+use crate::Timestamp;
+
+/// The ids of one millisecond are in the order in which they were made.
+static SEQUENCE: Mutex<ContextV7> = Mutex::new(ContextV7::new());
+
+/// Makes a UUIDv7. While the clock is before 1970 it is one of 1970, where [`Uuid::now_v7`] would panic.
+#[must_use]
+pub fn new_uuid() -> Uuid {
+    uuid_at(Timestamp::now())
+}
+
+fn uuid_at(moment: Timestamp) -> Uuid {
+    let micros = u64::try_from(moment.as_micros()).unwrap_or(0);
+    let nanos = u32::try_from(micros % 1_000_000 * 1_000).unwrap_or(0);
+    Uuid::new_v7(uuid::Timestamp::from_unix(&SEQUENCE, micros / 1_000_000, nanos))
+}
 
 /// An id of one kind of thing; ids of two kinds can't be mixed up. Written as a hyphenated lower-case UUID.
 pub struct Id<K> {
@@ -28,7 +45,7 @@ impl<K> Id<K> {
     /// Makes an id that no other has; later ones sort after earlier ones of this process.
     #[must_use]
     pub fn new() -> Self {
-        Self::from(Uuid::now_v7())
+        Self::from(new_uuid())
     }
 
     /// Returns the UUID.
@@ -136,3 +153,32 @@ impl<K> utoipa::PartialSchema for Id<K> {
 }
 
 impl<K> utoipa::ToSchema for Id<K> {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn ids_are_made_whatever_the_clock_says() {
+        let far = Duration::from_secs(20_000 * 365 * 86_400);
+        let before = SystemTime::UNIX_EPOCH.checked_sub(far).unwrap();
+        let after = SystemTime::UNIX_EPOCH.checked_add(far).unwrap();
+        for clock in [before, after, SystemTime::now(), before] {
+            let ids = [uuid_at(clock.into()), uuid_at(clock.into())];
+            assert!(ids[0] < ids[1], "{ids:?}");
+            assert_eq!(ids[0].get_version_num(), 7);
+        }
+    }
+
+    #[test]
+    fn every_moment_of_a_clock_can_be_written_and_read() {
+        let far = Duration::from_secs(20_000 * 365 * 86_400);
+        for clock in [SystemTime::UNIX_EPOCH - far, SystemTime::UNIX_EPOCH + far, SystemTime::now()]
+        {
+            let moment = Timestamp::from(clock);
+            assert_eq!(moment.to_string().parse(), Ok(moment));
+        }
+    }
+}

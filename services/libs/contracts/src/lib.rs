@@ -12,7 +12,7 @@ pub mod json;
 pub mod services;
 mod time;
 
-pub use id::{Id, OrderId, ParseIdError, PurchaseId, kinds};
+pub use id::{Id, OrderId, ParseIdError, PurchaseId, kinds, new_uuid};
 pub use ingredient::{Ingredient, QUANTITY_MAX, Quantities, Quantity, UnknownIngredient};
 pub use time::{ParseTimestampError, Timestamp};
 

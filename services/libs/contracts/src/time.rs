@@ -1,6 +1,10 @@
 //! Moments, to the microsecond.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -9,10 +13,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The first moment that can be written.
+    pub const MIN: Self = Self(-377_705_023_201_000_000);
+    /// The last moment that can be written.
+    pub const MAX: Self = Self(253_402_207_199_999_999);
+
     /// Returns the system clock's time.
     #[must_use]
     pub fn now() -> Self {
-        Self(jiff::Timestamp::now().as_microsecond())
+        SystemTime::now().into()
     }
 
     /// Returns the moment that many microseconds after the start of 1970.
@@ -36,13 +45,29 @@ impl Timestamp {
     /// Returns the moment this long after; the last one that there is, if that is beyond it.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+        Self(self.0.saturating_add(micros_in(duration)))
     }
 
-    /// Returns the moment this long before.
+    /// Returns the moment this long before; the first one that there is, if that is before it.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+        Self(self.0.saturating_sub(micros_in(duration)))
+    }
+}
+
+fn micros_in(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A clock may say anything: a battery is empty, a virtual machine was asleep. What can't be written as RFC 3339 is the first
+/// or the last moment that can.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let moment = match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => Self::default().plus(after),
+            Err(before) => Self::default().minus(before.duration()),
+        };
+        moment.clamp(Self::MIN, Self::MAX)
     }
 }
 

@@ -98,7 +98,7 @@ pub async fn look(
     let service = database.service();
     // Events of transactions before this one have smaller ids, and those of later ones larger: if nothing is unpublished
     // in it, all below is published.
-    let newest = Uuid::now_v7();
+    let newest = contracts::new_uuid();
     let published_below = bus.published_below(service).await;
     let looked = database.write(move |tx| {
         let oldest = tx.query_one(OLDEST_UNPUBLISHED, &[], |row| row.get::<Uuid>(0))?;

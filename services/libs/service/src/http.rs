@@ -22,7 +22,10 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use contracts::json::{self, JsonError};
+use contracts::{
+    Timestamp,
+    json::{self, JsonError},
+};
 use futures_util::FutureExt as _;
 use http_body_util::LengthLimitError;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -30,6 +33,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+use jiff::fmt::rfc2822::DateTimePrinter;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::de::DeserializeOwned;
 use tokio::{
@@ -146,6 +150,8 @@ pub async fn serve(
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
+        // It panics while the clock is before 1970 or after 9999: `answer` says the date instead.
+        .auto_date_header(false)
         .header_read_timeout(limits.head_wait_max)
         .max_buf_size(64 * 1024);
     loop {
@@ -233,6 +239,9 @@ async fn answer(
         Ok(response) => response,
         Err(_) => Problem::late(request_max).into_response(),
     };
+    if let Some(date) = date_of(Timestamp::now()) {
+        response.headers_mut().insert(header::DATE, date);
+    }
     metrics.answered(service, &method, response.status(), started.elapsed());
     if is_large && !response.status().is_success() {
         // What nobody has read stands before the next request, and hyper closes the connection without having said so.
@@ -249,6 +258,13 @@ pub async fn call(mut router: Router, request: Request) -> Response {
         Ok(Err(never)) => match never {},
         Err(_panic) => Problem::internal().into_response(),
     }
+}
+
+/// Returns a moment as HTTP writes it; nothing if its year has no four digits (RFC 9110, 5.6.7).
+fn date_of(moment: Timestamp) -> Option<HeaderValue> {
+    let moment = jiff::Timestamp::from_microsecond(moment.as_micros()).ok()?;
+    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&moment).ok()?;
+    HeaderValue::try_from(text).ok()
 }
 
 /// A JSON body, whatever its content type says. It is an object; an empty body is `{}`.
@@ -337,4 +353,18 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 /// Returns the answer to what no route is for.
 pub async fn no_such_route(request: Request) -> Problem {
     Problem::not_found(format!("No route is called {} {}.", request.method(), request.uri().path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_said_as_http_writes_it_and_left_out_where_it_can_not() {
+        let date = |micros| date_of(Timestamp::from_micros(micros));
+        assert_eq!(date(784_111_777_000_000).unwrap(), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(date(-1_000_000).unwrap(), "Wed, 31 Dec 1969 23:59:59 GMT");
+        assert_eq!(date(i64::MIN), None);
+        assert_eq!(date(i64::MAX), None);
+    }
 }

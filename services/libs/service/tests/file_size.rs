@@ -4,7 +4,6 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use events::Bus;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use service::ServiceContext;
 use store::{Clock, Durability, Location, Migrations, StoreError, Tx, params};

@@ -39,7 +39,9 @@ impl Clock {
     /// Moves a fixed clock forward; the machine's own can't be moved.
     pub fn advance(&self, by: Duration) {
         if let Self::Fixed(micros) = self {
-            micros.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
+            let moved = |now| Some(Timestamp::from_micros(now).plus(by).as_micros());
+            // The function always returns a value, so that this does not fail.
+            let _ = micros.fetch_update(Ordering::SeqCst, Ordering::SeqCst, moved);
         }
     }
 }

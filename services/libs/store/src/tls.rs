@@ -5,10 +5,12 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
+use contracts::Timestamp;
 use rustls::{
     CertificateError, ClientConfig, InvalidMessage, RootCertStore,
     crypto::ring,
-    pki_types::{CertificateDer, pem, pem::PemObject as _},
+    pki_types::{CertificateDer, UnixTime, pem, pem::PemObject as _},
+    time_provider::TimeProvider,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::TlsConnector;
@@ -73,11 +75,23 @@ impl Trust {
         let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         // Each of them could be added when it was read.
         roots.add_parsable_certificates(self.given.iter().cloned());
-        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let provider = Arc::new(ring::default_provider());
+        ClientConfig::builder_with_details(provider, Arc::new(SystemClock))
             .with_safe_default_protocol_versions()
             .expect("ring has what they need")
             .with_root_certificates(roots)
             .with_no_client_auth()
+    }
+}
+
+/// The system's clock. While it is before 1970 it is 1970, when no certificate is valid: the library's own panics.
+#[derive(Debug)]
+struct SystemClock;
+
+impl TimeProvider for SystemClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since_1970 = Timestamp::now().since(Timestamp::default());
+        Some(UnixTime::since_unix_epoch(since_1970))
     }
 }
 

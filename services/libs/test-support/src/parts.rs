@@ -15,6 +15,7 @@ use uuid::Uuid;
 use store::{Location, tls::Trust};
 
 mod authority;
+pub mod pairs;
 mod server;
 
 pub use authority::{TestAuthority, TestIdentity};

@@ -7,6 +7,7 @@ mod crowded;
 mod delivering;
 mod door;
 mod listing;
+mod pairs;
 mod placing;
 mod repeating;
 mod standalone;

@@ -155,6 +155,16 @@ async fn more_reads_than_may_wait_are_refused_at_once() {
         }
     }
     assert!((1..2_048).contains(&refused), "{refused} were refused");
+    let figures = context.metrics.text();
+    for line in [
+        format!("chefcito_reads_refused_total{{service=\"orders\"}} {refused}"),
+        "chefcito_reads_waiting{service=\"orders\"} 0".into(),
+        "chefcito_reader_connections{service=\"orders\"} 4".into(),
+        "chefcito_writer_waiting_rows{service=\"orders\"} 0".into(),
+        "chefcito_storage_trouble{service=\"orders\"} 0".into(),
+    ] {
+        assert!(figures.contains(&line), "{line}\n{figures}");
+    }
     context.close().await;
 }
 

@@ -94,7 +94,11 @@ fn rows(pair: &Many, seeds: &[Vec<u8>]) -> Vec<Vec<Value>> {
     let mut rows: Vec<Vec<Value>> = seeds
         .iter()
         .map(|seeds| {
-            let seed = |at: usize| seeds.get(at).copied().unwrap_or_default();
+            // A key is never NULL: SQLite would count a number for it.
+            let seed = |at: usize| {
+                let seed = seeds.get(at).copied().unwrap_or_default();
+                if at == 0 { seed % 250 } else { seed }
+            };
             types.iter().enumerate().map(|(at, is_text)| value(*is_text, seed(at))).collect()
         })
         .collect();

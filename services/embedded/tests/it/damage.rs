@@ -3,7 +3,6 @@
 use std::{fs::OpenOptions, os::unix::fs::FileExt as _};
 
 use axum::http::StatusCode;
-use events::Bus;
 use serde_json::Value;
 use service::ServiceContext;
 use store::{Clock, Durability, Location, Migrations};

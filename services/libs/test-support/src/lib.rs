@@ -16,6 +16,6 @@ pub use crowd::{Crowd, Tally};
 pub use guest::{Guest, Reply, menu, until};
 pub use parts::{
     POSTGRES, REQUIRE, TestAuthority, TestDatabase, TestIdentity, TestRedis, TestServer, elsewhere,
-    lacking, postgres, redis, redis_with_tls, server,
+    lacking, pairs, postgres, redis, redis_with_tls, server,
 };
 pub use processes::{Process, ProcessCluster};

@@ -9,12 +9,19 @@ use super::{
 };
 
 /// Adds entries, if the broker still lives the incarnation that is expected: nothing goes to one that forgot what came before.
+/// XADD would make a deleted stream anew, and hide that its entries are lost: the script ends the incarnation instead.
 const PUBLISH: &str = "
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local incarnation, filled = KEYS[1], KEYS[2]
+if redis.call('GET', incarnation) ~= ARGV[1] then return 0 end
 local at = 2
-for entry = 2, #KEYS do
-    local fields = tonumber(ARGV[at])
-    redis.call('XADD', KEYS[entry], '*', unpack(ARGV, at + 1, at + fields))
+for entry = 3, #KEYS do
+    local key, fields = KEYS[entry], tonumber(ARGV[at])
+    if redis.call('SADD', filled, key) == 0 and redis.call('EXISTS', key) == 0 then
+        redis.call('SREM', filled, key)
+        redis.call('DEL', incarnation)
+        return 0
+    end
+    redis.call('XADD', key, '*', unpack(ARGV, at + 1, at + fields))
     at = at + fields + 1
 end
 return 1
@@ -22,9 +29,10 @@ return 1
 
 /// Makes sure of a group on each stream, and that it counts as reading. A new group begins at the beginning. One that was
 /// there before in this incarnation was lost, and perhaps more with it; and one may have been away for so long that what it lacks
-/// was cut off. Both begin at the end, and with a new incarnation everything that they lack is sent again, behind that end.
+/// was cut off. Both begin at the end, and with a new incarnation everything that they lack is sent again, behind that end. The
+/// same is true of a stream that is missing although it had entries: they are lost to each group, also to a new one.
 const ARRIVE: &str = "
-local incarnation, groups, cut, alive = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local incarnation, groups, cut, alive, filled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, new_life, seconds = ARGV[1], ARGV[2], ARGV[3]
 local function before(one, other)
     local millis, count = string.match(one, '(%d+)-(%d+)')
@@ -44,8 +52,9 @@ local function first_lacking(key)
     end
 end
 local lost = false
-for shard = 5, #KEYS do
+for shard = 6, #KEYS do
     local key = KEYS[shard]
+    if redis.call('EXISTS', key) == 0 and redis.call('SREM', filled, key) == 1 then lost = true end
     local made = redis.pcall('XGROUP', 'CREATE', key, group, '0', 'MKSTREAM')
     if made.err and not string.find(made.err, 'BUSYGROUP') then return made end
     local is_lost = not made.err and redis.call('SADD', groups, group .. ' ' .. key) == 0
@@ -73,8 +82,10 @@ redis.call('HSET', cut, stream, ARGV[2])
 return 1
 ";
 
-/// Tells how the streams are, at one moment.
+/// Tells how the streams are, at one moment. A stream that had entries and is missing must not look like one that is read
+/// to its end: the script ends the incarnation, and each writer sends again what is above its position.
 const LOOK: &str = "
+local incarnation, filled = KEYS[1], KEYS[2]
 local streams = tonumber(ARGV[1])
 local function read(flat)
     local named = {}
@@ -82,9 +93,13 @@ local function read(flat)
     return named
 end
 local alive = {}
-for key = streams + 2, #KEYS do table.insert(alive, redis.call('EXISTS', KEYS[key])) end
-local answer = { redis.call('GET', KEYS[1]) or '', alive }
-for shard = 2, streams + 1 do
+for key = streams + 3, #KEYS do table.insert(alive, redis.call('EXISTS', KEYS[key])) end
+for shard = 3, streams + 2 do
+    local key = KEYS[shard]
+    if redis.call('EXISTS', key) == 0 and redis.call('SREM', filled, key) == 1 then redis.call('DEL', incarnation) end
+end
+local answer = { redis.call('GET', incarnation) or '', alive }
+for shard = 3, streams + 2 do
     local key = KEYS[shard]
     local told = { '0-0', 0, 0 }
     if redis.call('EXISTS', key) == 1 then
@@ -130,7 +145,7 @@ impl Scripts {
         parcels: &[Parcel],
     ) -> RedisResult<bool> {
         let mut call = self.publish.key(&names.incarnation);
-        call.arg(incarnation);
+        call.key(&names.filled).arg(incarnation);
         for parcel in parcels {
             call.key(&names.streams[parcel.shard]).arg(2 * parcel.fields.len());
             for (kind, json) in &parcel.fields {
@@ -151,7 +166,8 @@ impl Scripts {
         alive_seconds: usize,
     ) -> RedisResult<bool> {
         let mut call = self.arrive.key(&names.incarnation);
-        call.key(&names.groups).key(&names.cut).key(names.alive(group)).key(&names.streams);
+        call.key(&names.groups).key(&names.cut).key(names.alive(group));
+        call.key(&names.filled).key(&names.streams);
         call.arg(group).arg(new_life).arg(alive_seconds);
         call.invoke_async(connection).await
     }
@@ -183,7 +199,7 @@ impl Scripts {
         groups: &[&'static str],
     ) -> RedisResult<StreamSnapshot> {
         let mut call = self.look.key(&names.incarnation);
-        call.key(&names.streams).arg(SHARDS);
+        call.key(&names.filled).key(&names.streams).arg(SHARDS);
         for group in groups {
             call.key(names.alive(group));
         }

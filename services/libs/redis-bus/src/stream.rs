@@ -18,6 +18,8 @@ pub(super) struct Names {
     pub(super) incarnation: String,
     /// The set of the groups that there were in this incarnation.
     pub(super) groups: String,
+    /// The set of the streams that were given entries: one of these that is missing has lost them.
+    pub(super) filled: String,
     /// The hash of the entries before which streams were cut, although someone might still lack something.
     pub(super) cut: String,
     /// The hash of the ids below which the writers have published everything.
@@ -31,6 +33,7 @@ impl Names {
             streams: array::from_fn(|shard| format!("{prefix}.events.{{{shard}}}")),
             incarnation: format!("{prefix}.incarnation"),
             groups: format!("{prefix}.groups"),
+            filled: format!("{prefix}.filled"),
             cut: format!("{prefix}.cut"),
             published: format!("{prefix}.published"),
         }

@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use contracts::OrderId;
+use events::Bus;
+use redis_bus::Settings;
 use service::Service;
 use test_support::{TestRedis, redis};
 
 use crate::{
-    redis_town::{Load, Town, added, subjects},
-    stage::{TestStore, announce, eventually},
+    redis_town::{Load, Town, added, length, subjects},
+    stage::{NOTEBOOK, TestStore, announce, eventually},
 };
 
 /// Deals blows to Redis while services announce events, each once it carries some; then all must come to rest, with nothing lost
@@ -106,6 +108,29 @@ async fn one_stream_that_is_deleted_by_hand_is_noticed() {
         redis.ask::<()>(&["DEL", &format!("chefcito.events.{{{shard}}}")]).unwrap();
     };
     under_load(&TestStore::all()[0], &mut redis, 8, delete).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_lost_before_anybody_read_it_is_sent_again() {
+    let ground = &TestStore::all()[0];
+    for is_noticed_by_the_writer in [true, false] {
+        let Some(redis) = redis() else { return };
+        let context = ground.context(redis_bus::open(Settings::new(redis.url())).unwrap());
+        let orders = context.open("orders", NOTEBOOK).await.unwrap();
+        announce(orders.database(), vec![OrderId::new()]).await.unwrap();
+        added(&redis, 1).await;
+        let streams: Vec<String> = redis.ask(&["KEYS", "chefcito.events.*"]).unwrap();
+        let delete: Vec<&str> =
+            std::iter::once("DEL").chain(streams.iter().map(String::as_str)).collect();
+        redis.ask::<()>(&delete).unwrap();
+        if is_noticed_by_the_writer {
+            eventually("the event is on its way again", || async { length(&redis) == 1 }).await;
+        }
+        context.close().await;
+        let town = Town::open(ground, &redis).await;
+        town.settle().await;
+        town.context.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
-use contracts::events::Envelope;
+use contracts::events::{Envelope, catalogue::Catalogue};
 use store::{BATCH_MAX, Database, Many, StoreError, Tx, Work, chain, jittered, params};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use crate::{
     announce::Announce as _,
     bus::{Delivery, Guard, Subscription},
-    dead_letters,
+    dead_letters, deferred,
 };
 
 /// How often an event that can't be acted on is tried before it is set aside.
@@ -37,11 +37,22 @@ pub const MANY: [Many; 1] = [NOTE];
 pub type Reaction =
     dyn Fn(&mut Tx<'_>, &str, &[Arc<Envelope>]) -> Result<(), StoreError> + Send + Sync;
 
-/// Acts on the events among these that were not acted on before.
+/// Acts on the events among these that this version knows and that were not acted on before; defers the others.
 ///
 /// # Errors
 /// [`StoreError::Rejected`] if one of them can't be acted on, [`StoreError::Engine`] if the database failed.
 pub fn handle(
+    tx: &mut Tx<'_>,
+    catalogue: Catalogue,
+    react: &Reaction,
+    events: &[Arc<Envelope>],
+) -> Result<(), StoreError> {
+    let known = deferred::defer(tx, catalogue, events)?;
+    act(tx, react, &known)
+}
+
+/// Acts on the events among these that were not acted on before.
+pub(crate) fn act(
     tx: &mut Tx<'_>,
     react: &Reaction,
     events: &[Arc<Envelope>],
@@ -59,7 +70,10 @@ pub fn handle(
 }
 
 /// Notes events as acted on; returns those that were not.
-fn note(tx: &mut Tx<'_>, events: &[Arc<Envelope>]) -> Result<Vec<Arc<Envelope>>, StoreError> {
+pub(crate) fn note(
+    tx: &mut Tx<'_>,
+    events: &[Arc<Envelope>],
+) -> Result<Vec<Arc<Envelope>>, StoreError> {
     let now = tx.now();
     let noted =
         tx.change_all(&NOTE, events.iter().map(|event| params![event.id, event.name(), now]))?;
@@ -91,6 +105,7 @@ fn in_runs(events: Vec<Arc<Envelope>>) -> Vec<(String, Vec<Arc<Envelope>>)> {
 /// One service's consumer.
 pub struct Consumer {
     database: Database,
+    catalogue: Catalogue,
     react: Arc<Reaction>,
 }
 
@@ -111,10 +126,16 @@ enum Undone {
 }
 
 impl Consumer {
-    /// Makes the consumer of the service whose database this is.
+    /// Makes the consumer of the service whose database this is, which knows the events of a catalogue.
     #[must_use]
-    pub fn new(database: Database, react: Arc<Reaction>) -> Self {
-        Self { database, react }
+    pub fn new(database: Database, catalogue: Catalogue, react: Arc<Reaction>) -> Self {
+        Self { database, catalogue, react }
+    }
+
+    /// Returns the catalogue of the events that it knows.
+    #[must_use]
+    pub const fn catalogue(&self) -> Catalogue {
+        self.catalogue
     }
 
     /// Returns the service that it is of.
@@ -159,8 +180,14 @@ impl Consumer {
         loop {
             let (reply, answer) = oneshot::channel();
             let (react, events) = (Arc::clone(&self.react), Arc::clone(&events));
-            let reply = Some(reply);
-            self.database.push(Box::new(Handling { react, events, guard: guard.clone(), reply }));
+            let (catalogue, reply) = (self.catalogue, Some(reply));
+            self.database.push(Box::new(Handling {
+                catalogue,
+                react,
+                events,
+                guard: guard.clone(),
+                reply,
+            }));
             match answer.await.unwrap_or(Err(StoreError::Closed)) {
                 Ok(()) => return Ok(()),
                 Err(StoreError::Rejected(why)) => return Err(Undone::Refused(why)),
@@ -247,6 +274,7 @@ impl Consumer {
 
 /// A batch of events before the writer: done together or not at all.
 struct Handling<G> {
+    catalogue: Catalogue,
     react: Arc<Reaction>,
     events: Arc<[Arc<Envelope>]>,
     guard: G,
@@ -260,7 +288,7 @@ impl<G: Guard> Work for Handling<G> {
 
     fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
         self.guard.check(tx)?;
-        handle(tx, &*self.react, &self.events)
+        handle(tx, self.catalogue, &*self.react, &self.events)
     }
 
     fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {

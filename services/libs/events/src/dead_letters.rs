@@ -7,25 +7,32 @@ use contracts::{api::service::DeadLetter, events::Envelope};
 use store::{Row, StoreError, Tx, params};
 use uuid::Uuid;
 
-use crate::{announce::Announce as _, consumer::Reaction};
+use crate::{
+    announce::Announce as _,
+    consumer::{self, Reaction},
+};
 
 const INSERT: &str =
     "INSERT INTO dead_letters (id, kind, subject, event, error, attempts, failed_at)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING";
 const LIST: &str = "SELECT id, kind, subject, event, error, attempts, failed_at FROM dead_letters
      ORDER BY failed_at, id LIMIT ?1";
-const FIND: &str =
-    "SELECT id, kind, subject, event, error, attempts, failed_at FROM dead_letters WHERE id = ?1";
+const UNTRIED_AFTER: &str =
+    "SELECT id, kind FROM dead_letters WHERE attempts = 0 AND id > ?1 ORDER BY id LIMIT ?2";
+const TAKE: &str = "DELETE FROM dead_letters WHERE id = ?1
+     RETURNING id, kind, subject, event, error, attempts, failed_at";
 const COUNT: &str = "SELECT COUNT(*) FROM dead_letters";
 const DELETE: &str = "DELETE FROM dead_letters WHERE id = ?1";
 const FAILED_AGAIN: &str =
     "UPDATE dead_letters SET attempts = attempts + 1, error = ?2, failed_at = ?3 WHERE id = ?1";
 
+/// The attempts of an event that no version of the service has tried, because none knew its type.
+pub(crate) const UNTRIED: i64 = 0;
 /// How many are listed at the most.
 const LISTED_MAX: i64 = 1_000;
 
 /// Every statement of this file, for the test that prepares them.
-pub const STATEMENTS: [&str; 6] = [INSERT, LIST, FIND, COUNT, DELETE, FAILED_AGAIN];
+pub const STATEMENTS: [&str; 7] = [INSERT, LIST, UNTRIED_AFTER, TAKE, COUNT, DELETE, FAILED_AGAIN];
 
 pub(crate) fn insert(
     tx: &mut Tx<'_>,
@@ -65,13 +72,25 @@ pub fn drop(tx: &mut Tx<'_>, id: Uuid) -> Result<bool, StoreError> {
     Ok(tx.execute(DELETE, &params![id])? == 1)
 }
 
+/// Returns the ids and the types of dead letters that no version has tried, behind an id, oldest first.
+pub(crate) fn untried(
+    tx: &mut Tx<'_>,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<(Uuid, String)>, StoreError> {
+    tx.query(UNTRIED_AFTER, &params![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
 /// Acts on a dead letter once more, and forgets it; returns whether it was there.
+///
+/// The transaction deletes the row first: a replica that replays the same dead letter meanwhile waits for that row, and then
+/// finds it gone.
 ///
 /// # Errors
 /// [`StoreError::Rejected`] if it still can't be acted on: it stays. [`StoreError::Engine`] if the database failed.
 pub fn replay(tx: &mut Tx<'_>, react: &Reaction, id: Uuid) -> Result<bool, StoreError> {
     let service = tx.service();
-    let Some(letter) = tx.query_one(FIND, &params![id], |row| read(service, row))? else {
+    let Some(letter) = tx.query_one(TAKE, &params![id], |row| read(service, row))? else {
         return Ok(false);
     };
     let event: Envelope = serde_json::from_str(&letter.event)
@@ -79,9 +98,13 @@ pub fn replay(tx: &mut Tx<'_>, react: &Reaction, id: Uuid) -> Result<bool, Store
     if let Some(trace) = &event.traceparent {
         tx.follow(event.subject.clone(), trace.clone());
     }
-    let name = event.name().to_owned();
-    react(tx, &name, &[Arc::new(event)])?;
-    drop(tx, id)
+    let event = Arc::new(event);
+    let is_fresh = !consumer::note(tx, std::slice::from_ref(&event))?.is_empty();
+    // An untried event may have arrived again, and have been acted on since.
+    if is_fresh || letter.attempts > UNTRIED {
+        react(tx, event.name(), std::slice::from_ref(&event))?;
+    }
+    Ok(true)
 }
 
 /// Notes that a replay failed.

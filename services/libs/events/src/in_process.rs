@@ -115,7 +115,7 @@ impl Bus for InProcessBus {
         let mut woken: Vec<Arc<Notify>> = Vec::new();
         let mut queues = self.lock();
         for Stored { seq, event } in events {
-            let readers = catalogue::readers_of(event.name());
+            let readers = catalogue::offered_to(event.name());
             if readers.is_empty() {
                 unread.push(seq);
                 continue;

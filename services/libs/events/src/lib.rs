@@ -2,7 +2,8 @@
 //!
 //! Guarantees: a change and the events that it announces ([`Announce`]) are one transaction; each announced event reaches
 //! every reader of the catalogue at least once, in order for each subject, and is acted on once; an event that can't be
-//! acted on becomes a [dead letter](dead_letters) and holds nobody up; old events are removed and stay counted.
+//! acted on becomes a [dead letter](dead_letters) and holds nobody up; an event that only a newer version knows is
+//! [deferred] until that version acts on it; old events are removed and stay counted.
 //!
 //! Does not know: HTTP, the environment's variables, Redis (a [`Bus`] may be anything that keeps its promises), what an
 //! event means.
@@ -11,6 +12,7 @@ mod announce;
 mod bus;
 pub mod consumer;
 pub mod dead_letters;
+pub mod deferred;
 pub mod facts;
 mod in_process;
 mod migrations;

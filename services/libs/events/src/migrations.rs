@@ -9,5 +9,6 @@ pub const MIGRATIONS: Migrations = Migrations {
         (3, "retention", include_str!("../migrations/V3__retention.sql")),
         (4, "broker", include_str!("../migrations/V4__broker.sql")),
         (5, "handed_over", include_str!("../migrations/V5__handed_over.sql")),
+        (6, "deferred", include_str!("../migrations/V6__deferred.sql")),
     ],
 };

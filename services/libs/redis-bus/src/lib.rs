@@ -9,8 +9,8 @@
 //! - Redis may forget everything at any moment: the outboxes keep what is not acknowledged by every reader, and send it
 //!   again when the broker has another [identity](publisher). Inboxes remove what is double.
 //!
-//! An entry of a stream holds some events that came together: a field an event, named by its type, so that who does not
-//! read that type passes it over without reading it.
+//! An entry of a stream holds some events that came together: a field an event, named by its type, so that a reader
+//! passes over a type that it knows and does not act on without reading it.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,10 @@ use std::{
 };
 
 use ::redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisResult, aio::MultiplexedConnection};
-use contracts::{Timestamp, events::catalogue};
+use contracts::{
+    Timestamp,
+    events::catalogue::{self, Catalogue},
+};
 use events::{Bus, Consumer, Relay, Stored};
 use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
@@ -165,11 +168,11 @@ impl RedisBus {
     ///
     /// # Panics
     /// If it does not.
-    fn subscribe(self: &Arc<Self>, reader: &'static str) -> Reader {
+    fn subscribe(self: &Arc<Self>, reader: &'static str, catalogue: Catalogue) -> Reader {
         let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         let member = members.get(reader).expect("a service is opened before it reads");
         member.membership.read();
-        Reader::new(Arc::clone(self), reader, Arc::clone(&member.membership))
+        Reader::new(Arc::clone(self), reader, catalogue, Arc::clone(&member.membership))
     }
 
     /// Makes a connection on which an answer may take so long.
@@ -257,7 +260,7 @@ impl Bus for RedisBus {
         consumer: Consumer,
         stop: CancellationToken,
     ) -> BoxFuture<'static, ()> {
-        let subscription = self.subscribe(consumer.service());
+        let subscription = self.subscribe(consumer.service(), consumer.catalogue());
         Box::pin(consumer.run(subscription, stop))
     }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use contracts::events::{Envelope, catalogue};
+use contracts::events::{
+    Envelope,
+    catalogue::{Catalogue, Concern},
+};
 use tracing::error;
 
 use super::stream::{SHARDS, shard_of};
@@ -18,14 +21,12 @@ pub(super) struct Parcel {
     pub(super) fields: Vec<(String, Vec<u8>)>,
 }
 
-/// Packs events, in order for each shard. What nobody reads is left out.
+/// Packs events, in order for each shard. It packs every type: another replica may have written one that this version does
+/// not know.
 pub(super) fn pack<'a>(events: impl IntoIterator<Item = &'a Stored>) -> Vec<Parcel> {
     let mut parcels: Vec<Parcel> = Vec::new();
     let mut open: [Option<usize>; SHARDS] = [None; SHARDS];
     for Stored { event, .. } in events {
-        if catalogue::readers_of(event.name()).is_empty() {
-            continue;
-        }
         let shard = shard_of(&event.subject);
         let at = match open[shard].filter(|at| parcels[*at].fields.len() < EVENTS_MAX) {
             Some(at) => at,
@@ -44,11 +45,15 @@ pub(super) fn pack<'a>(events: impl IntoIterator<Item = &'a Stored>) -> Vec<Parc
     parcels
 }
 
-/// Reads an event if the reader acts on its type, and passes it over if not.
-pub(super) fn unpack(kind: &[u8], json: &[u8], reader: &str) -> Option<Arc<Envelope>> {
-    let kind = std::str::from_utf8(kind).ok()?;
-    let (name, _) = Envelope::name_and_version_of(kind)?;
-    if !catalogue::readers_of(name).contains(&reader) {
+/// Reads an event unless this version knows that the reader does not act on its type.
+pub(super) fn unpack(
+    catalogue: Catalogue,
+    kind: &[u8],
+    json: &[u8],
+    reader: &str,
+) -> Option<Arc<Envelope>> {
+    let kind = String::from_utf8_lossy(kind);
+    if catalogue.concern(&kind, reader) == Concern::Passes {
         return None;
     }
     match serde_json::from_slice(json) {

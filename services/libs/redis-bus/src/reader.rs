@@ -3,6 +3,7 @@
 use std::{array, collections::VecDeque, sync::Arc, time::Duration};
 
 use ::redis::{Pipeline, RedisResult, Value, aio::MultiplexedConnection, pipe};
+use contracts::events::catalogue::Catalogue;
 use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -53,6 +54,7 @@ pub(crate) struct Receipt {
 pub(crate) struct Reader {
     bus: Arc<RedisBus>,
     group: &'static str,
+    catalogue: Catalogue,
     membership: Arc<Membership>,
     held: watch::Receiver<Held>,
     connection: Option<MultiplexedConnection>,
@@ -144,11 +146,13 @@ impl Reader {
     pub(super) fn new(
         bus: Arc<RedisBus>,
         group: &'static str,
+        catalogue: Catalogue,
         membership: Arc<Membership>,
     ) -> Self {
         Self {
             bus,
             group,
+            catalogue,
             held: membership.held(),
             membership,
             connection: None,
@@ -284,9 +288,9 @@ impl Reader {
     }
 
     fn unpack_entry(&mut self, receipt: Receipt, fields: Vec<answer::Field>) {
-        let events =
-            fields.iter().filter_map(|(kind, json)| parcel::unpack(kind, json, self.group));
-        let mut events = events.peekable();
+        let (catalogue, group) = (self.catalogue, self.group);
+        let unpack = |(kind, json): &answer::Field| parcel::unpack(catalogue, kind, json, group);
+        let mut events = fields.iter().filter_map(unpack).peekable();
         if events.peek().is_none() {
             // Nothing in it is for this reader, or it is no longer there.
             self.acknowledged[receipt.shard].push(receipt.entry);

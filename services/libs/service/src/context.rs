@@ -12,9 +12,13 @@ use std::{
 };
 
 use axum::Router;
-use contracts::{Timestamp, api::service::ServiceStatus, events::Envelope};
+use contracts::{
+    Timestamp,
+    api::service::ServiceStatus,
+    events::{Envelope, catalogue::Catalogue},
+};
 use events::{
-    Bus, Consumer, Reaction, Relay, dead_letters,
+    Bus, Consumer, Reaction, Relay, dead_letters, deferred,
     outbox::{self, position},
     retention::{self, RETENTION},
 };
@@ -56,6 +60,8 @@ pub struct ServiceContext {
     pub metrics: Metrics,
     /// How long events are kept.
     pub retention: Duration,
+    /// The events that this version knows.
+    pub catalogue: Catalogue,
     startup_retry: StartupRetry,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -77,6 +83,7 @@ impl ServiceContext {
             clock,
             metrics,
             retention: RETENTION,
+            catalogue: Catalogue::default(),
             startup_retry: StartupRetry::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -88,6 +95,13 @@ impl ServiceContext {
     #[must_use]
     pub const fn with_retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
+        self
+    }
+
+    /// Says which events are known, for tests of replicas of several versions.
+    #[must_use]
+    pub const fn with_catalogue(mut self, catalogue: Catalogue) -> Self {
+        self.catalogue = catalogue;
         self
     }
 
@@ -276,9 +290,18 @@ impl Service {
     ) {
         let react: Arc<Reaction> = Arc::new(react);
         self.react = Some(Arc::clone(&react));
-        let consumer = Consumer::new(self.database.clone(), react);
+        let catalogue = self.context.catalogue;
+        let consumer = Consumer::new(self.database.clone(), catalogue, Arc::clone(&react));
         let bus = Arc::clone(&self.context.bus);
         self.context.tasks.spawn(bus.consume(consumer, self.context.stop.clone()));
+        let database = self.database.clone();
+        self.work("deferred", Arc::default(), deferred::LOOK_EVERY, move || {
+            let (database, react) = (database.clone(), Arc::clone(&react));
+            async move {
+                let more = deferred::look(&database, catalogue, &react).await?;
+                Ok(if more { Pace::Again } else { Pace::Idle })
+            }
+        });
     }
 
     /// Starts a worker: `run_once` is called in a loop, woken by the signal *and* by the idle time, and finds its work in
@@ -350,7 +373,9 @@ impl Service {
         let figures = self.database.read_status(move |tx| {
             let open = open.map_or(Ok(0), |count| count(tx))?;
             let announced = outbox::last(tx)?;
-            Ok((announced, outbox::count_unpublished(tx)?, dead_letters::count(tx)?, open))
+            let deferred = deferred::count(tx)?;
+            let unpublished = outbox::count_unpublished(tx)?;
+            Ok((announced, unpublished, deferred, dead_letters::count(tx)?, open))
         });
         let figures = tokio::time::timeout(STATUS_WAIT_MAX, figures).await.unwrap_or_else(|_| {
             Err(StoreError::engine(format!("no answer within {} ms", STATUS_WAIT_MAX.as_millis())))
@@ -364,7 +389,8 @@ impl Service {
             ..ServiceStatus::default()
         };
         match figures {
-            Ok((announced, unpublished, dead_letters, open)) => {
+            Ok((announced, unpublished, deferred, dead_letters, open)) => {
+                status.unhandled += deferred;
                 status.ready = true;
                 status.announced = announced;
                 status.reason = degraded.or_else(|| self.context.bus.degraded());

@@ -2,7 +2,7 @@
 
 use super::{
     CancellationRefused, CancellationRequested, CookingStarted, DishCancelled, DishPrepared,
-    DishRefused, Event, IngredientPurchased, IngredientsAwaited, IngredientsReleased,
+    DishRefused, Envelope, Event, IngredientPurchased, IngredientsAwaited, IngredientsReleased,
     IngredientsRequested, IngredientsReserved, MenuChanged, OrderCancelled, OrderDelivered,
     OrderPlaced, OrderRejected,
 };
@@ -66,6 +66,57 @@ pub const CATALOGUE: [Entry; 16] = [
 #[must_use]
 pub fn readers_of(name: &str) -> &'static [&'static str] {
     CATALOGUE.iter().find(|entry| entry.name == name).map_or(&[], |entry| entry.readers)
+}
+
+/// Returns the services that an event of this name is offered to: its readers. If it is not in the catalogue, a newer version
+/// wrote it: each service that reads any event must keep it for its own newer version.
+#[must_use]
+pub fn offered_to(name: &str) -> Vec<&'static str> {
+    if let Some(entry) = CATALOGUE.iter().find(|entry| entry.name == name) {
+        return entry.readers.to_vec();
+    }
+    let mut readers: Vec<&'static str> =
+        CATALOGUE.iter().flat_map(|entry| entry.readers).copied().collect();
+    readers.sort_unstable();
+    readers.dedup();
+    readers
+}
+
+/// The events that one version of the program knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Catalogue(pub &'static [Entry]);
+
+impl Default for Catalogue {
+    fn default() -> Self {
+        Self(&CATALOGUE)
+    }
+}
+
+/// What an event is to a reader of one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// The reader acts on it.
+    Acts,
+    /// The version knows that the reader does not act on it.
+    Passes,
+    /// The version does not know its name, or can't read its version.
+    Unknown,
+}
+
+impl Catalogue {
+    /// Returns what an event of this type is to a reader.
+    #[must_use]
+    pub fn concern(self, kind: &str, reader: &str) -> Concern {
+        let Some((name, version)) = Envelope::name_and_version_of(kind) else {
+            return Concern::Unknown;
+        };
+        match self.0.iter().find(|entry| entry.name == name) {
+            None => Concern::Unknown,
+            Some(entry) if !entry.readers.contains(&reader) => Concern::Passes,
+            Some(entry) if version > entry.version => Concern::Unknown,
+            Some(_) => Concern::Acts,
+        }
+    }
 }
 
 /// Returns whether a service acts on any event.

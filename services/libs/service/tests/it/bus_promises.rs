@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use contracts::OrderId;
@@ -214,6 +214,48 @@ async fn poison_is_set_aside_and_can_be_replayed() {
         assert_eq!(post(&kitchen, &replay).await, 404);
         assert_eq!(noted(kitchen.database()).await.len(), 41);
         context.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_that_two_replicas_replay_at_once_is_acted_on_once() {
+    /// How long the first replica waits for the second: long enough to meet if the second does not wait for a lock.
+    const MEET_MAX: Duration = Duration::from_secs(1);
+    // Only a PostgreSQL has several replicas.
+    for ground in TestStore::all().into_iter().skip(1) {
+        let floors = [ground.context(events::in_process()), ground.context(events::in_process())];
+        let is_poison = Arc::new(AtomicBool::new(true));
+        let acting = Arc::new(AtomicUsize::new(0));
+        let mut kitchens = Vec::new();
+        for context in &floors {
+            let mut kitchen = context.open("kitchen", NOTEBOOK).await.unwrap();
+            let (is_poison, acting) = (Arc::clone(&is_poison), Arc::clone(&acting));
+            kitchen.consume(move |tx, name, events| {
+                if is_poison.load(Ordering::SeqCst) {
+                    return Err(StoreError::rejected("poison"));
+                }
+                acting.fetch_add(1, Ordering::SeqCst);
+                let started = Instant::now();
+                while acting.load(Ordering::SeqCst) < 2 && started.elapsed() < MEET_MAX {
+                    std::thread::yield_now();
+                }
+                note_events(tx, name, events)
+            });
+            kitchens.push(kitchen);
+        }
+        let orders = floors[0].open("orders", NOTEBOOK).await.unwrap();
+        announce(orders.database(), ids(1)).await.unwrap();
+        let count = || async { kitchens[0].database().read(dead_letters::count).await.unwrap() };
+        eventually("the event is set aside", || async { count().await == 1 }).await;
+        let letters = kitchens[0].database().read(dead_letters::list).await.unwrap();
+        is_poison.store(false, Ordering::SeqCst);
+        let replay = format!("/internal/dead-letters/{}/replay", letters[0].id);
+        let (one, other) = tokio::join!(post(&kitchens[0], &replay), post(&kitchens[1], &replay));
+        assert_eq!(one.min(other)..=one.max(other), 204..=404);
+        assert_eq!(noted(kitchens[0].database()).await.len(), 1);
+        for context in floors {
+            context.close().await;
+        }
     }
 }
 

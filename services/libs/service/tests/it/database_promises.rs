@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use contracts::OrderId;
-use events::{Announce as _, consumer, dead_letters, facts, outbox, retention};
+use events::{Announce as _, consumer, dead_letters, deferred, facts, outbox, retention};
 use service::idempotency;
 use store::{
     Clock, Database, Migrations, NoHook, OpenError, StoreError, Tx, leases, params, timers,
@@ -35,6 +35,7 @@ async fn every_statement_of_the_libraries_is_understood() {
     let statements = [
         outbox::STATEMENTS.as_slice(),
         dead_letters::STATEMENTS.as_slice(),
+        deferred::STATEMENTS.as_slice(),
         facts::STATEMENTS.as_slice(),
         idempotency::STATEMENTS.as_slice(),
         leases::STATEMENTS.as_slice(),
@@ -46,6 +47,7 @@ async fn every_statement_of_the_libraries_is_understood() {
         outbox::MANY.as_slice(),
         consumer::MANY.as_slice(),
         idempotency::MANY.as_slice(),
+        deferred::MANY.as_slice(),
         leases::MANY.as_slice(),
         retention::MANY.as_slice(),
         timers::MANY.as_slice(),

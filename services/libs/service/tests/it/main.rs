@@ -16,6 +16,7 @@ mod redis_replicas;
 mod redis_town;
 mod replicas;
 mod retention;
+mod rolling_deploy;
 mod stage;
 mod storage_trouble;
 mod timers;

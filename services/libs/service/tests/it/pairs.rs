@@ -1,6 +1,6 @@
 //! What exists twice, for one row and for many, does the same.
 
-use events::{Bus, consumer};
+use events::consumer;
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 use store::{Many, timers};
 use test_support::pairs::{Step, compare};

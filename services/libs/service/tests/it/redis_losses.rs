@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use contracts::OrderId;
-use events::Bus;
 use redis_bus::Settings;
 use service::Service;
 use test_support::{TestRedis, redis};

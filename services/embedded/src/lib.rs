@@ -185,6 +185,9 @@ impl Embedded {
         let bus = config.bus.clone().unwrap_or_else(within);
         let context =
             ServiceContext::new(config.location()?, bus, Clock::System).with_retention(retention);
+        if let Some(logs) = &logs {
+            logs.register(&context.metrics);
+        }
         match open_services(&config, &context, door).await {
             Ok((router, market_sim_address)) => {
                 Ok(Self { context, address, market_sim_address, router, _logs: logs })

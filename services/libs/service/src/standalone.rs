@@ -131,7 +131,7 @@ impl Standalone {
     ) -> Result<(), Failure> {
         let filter =
             config::read_or("CHEFCITO_LOG", "a log filter such as `info`", "info".to_owned())?;
-        let _logs = telemetry::start(&filter, Destination::Stdout)?;
+        let logs = telemetry::start(&filter, Destination::Stdout)?;
         let address = listen_address()?;
         let trust = config::trust()?;
         let location = location(&trust)?;
@@ -151,6 +151,7 @@ impl Standalone {
             let context = ServiceContext::new(location, bus, Clock::System)
                 .with_retention(retention)
                 .with_patience(startup_retry.clone());
+            logs.register(&context.metrics);
             let listener = TcpListener::bind(address)
                 .await
                 .map_err(|error| format!("can't listen at {address}: {error}"))?;

@@ -1,5 +1,8 @@
 //! Logs: JSON lines, one stream, or one file a service, rotated.
 //!
+//! Logging never blocks work: a line goes into a bounded buffer, and a thread of its own writes the buffers. If whatever takes
+//! the lines is slower, lines are dropped, counted and reported.
+//!
 //! A line reads alone: `{"time", "level", "service", "message", …}` and the fields that the place gave. The service is the
 //! field `service`, or the crate that the line comes from.
 
@@ -9,11 +12,12 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use contracts::{Timestamp, services};
+use prometheus_client::metrics::counter::Counter;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -25,14 +29,21 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
+use crate::metrics::Metrics;
+
 /// How large a file grows before it is rotated, in bytes.
 pub const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// How many older files of each service are kept: `orders.log.1` is the youngest.
 pub const OLDER_FILES_MAX: usize = 3;
 /// How long lines are held back to be written together. Warnings and errors are written at once.
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
-/// How much is held back at the most, in bytes.
-const HELD_BACK_BYTES_MAX: usize = 64 * 1024;
+/// How much is held back before it is written without waiting for more, in bytes.
+const HELD_BACK_BYTES: usize = 64 * 1024;
+/// How much waits for the writer at the most, in bytes for each service: a thousand lines, more than any disk or pipe that
+/// works is late by. What comes then is dropped.
+const BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// How long the end of a process waits until its last lines are written: whatever takes them may be blocked for ever.
+const LAST_FLUSH_MAX: Duration = Duration::from_secs(2);
 
 /// Where lines go.
 #[derive(Clone, Debug)]
@@ -62,6 +73,12 @@ pub enum TelemetryError {
         /// Why not.
         source: io::Error,
     },
+    /// There is no thread to write the lines.
+    #[error("can't start the thread that writes logs")]
+    Thread {
+        /// Why not.
+        source: io::Error,
+    },
     /// Something else in this process logs already.
     #[error("logs are started already")]
     Started {
@@ -73,7 +90,7 @@ pub enum TelemetryError {
 /// Starts the logs of this process. What is held back is written when the guard is dropped.
 ///
 /// # Errors
-/// [`TelemetryError`] if the filter or the folder can't be used, or logs are started already.
+/// [`TelemetryError`] if the filter or the folder can't be used, the writer can't be started, or logs are started already.
 pub fn start(filter: &str, destination: Destination) -> Result<Guard, TelemetryError> {
     let targets: Targets = filter
         .parse()
@@ -82,7 +99,7 @@ pub fn start(filter: &str, destination: Destination) -> Result<Guard, TelemetryE
         fs::create_dir_all(folder)
             .map_err(|source| TelemetryError::Folder { folder: folder.clone(), source })?;
     }
-    let lines = Arc::new(Lines { destination, streams: Mutex::new(HashMap::new()) });
+    let lines = Arc::new(Lines::default());
     let layer = JsonLines(Arc::clone(&lines));
     // The libraries below say at `info` what concerns only themselves.
     let targets = targets.with_targets([("h2", LevelFilter::WARN), ("hyper", LevelFilter::WARN)]);
@@ -90,31 +107,37 @@ pub fn start(filter: &str, destination: Destination) -> Result<Guard, TelemetryE
         .with(layer.with_filter(targets))
         .try_init()
         .map_err(|source| TelemetryError::Started { source })?;
-    flush_in_background(Arc::downgrade(&lines));
+    let writer = Writer { lines: Arc::clone(&lines), destination, streams: HashMap::new() };
+    std::thread::Builder::new()
+        .name("logs".into())
+        .spawn(move || writer.run())
+        .map_err(|source| TelemetryError::Thread { source })?;
     log_panics();
     Ok(Guard(lines))
 }
 
-/// Writes what is held back when it is dropped.
+/// Waits, for a bounded time, until what is held back is written when it is dropped.
 #[derive(Debug)]
 pub struct Guard(Arc<Lines>);
 
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.flush();
+impl Guard {
+    /// Adds the number of dropped lines to the figures of a process.
+    pub fn register(&self, metrics: &Metrics) {
+        let dropped = self.0.dropped.clone();
+        metrics.register(|registry| {
+            registry.register("log_lines_dropped", "Log lines dropped, not written", dropped);
+        });
     }
 }
 
-fn flush_in_background(lines: Weak<Lines>) {
-    let flush = move || {
-        while let Some(lines) = lines.upgrade() {
-            lines.flush();
-            drop(lines);
-            std::thread::sleep(FLUSH_EVERY);
-        }
-    };
-    // Without the thread lines come later, in larger pieces; nothing is lost.
-    let _ = std::thread::Builder::new().name("logs".into()).spawn(flush);
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let mut buffers = self.0.lock();
+        buffers.is_urgent = true;
+        self.0.changed.notify_all();
+        let is_left = |buffers: &mut Buffers| buffers.is_urgent || buffers.is_writing;
+        drop(self.0.changed.wait_timeout_while(buffers, LAST_FLUSH_MAX, is_left));
+    }
 }
 
 fn log_panics() {
@@ -125,45 +148,112 @@ fn log_panics() {
     }));
 }
 
-#[derive(Debug)]
+/// The lines on their way to the writer.
+#[derive(Debug, Default)]
 struct Lines {
+    buffers: Mutex<Buffers>,
+    changed: Condvar,
+    dropped: Counter,
+}
+
+#[derive(Debug, Default)]
+struct Buffers {
+    of: HashMap<&'static str, Buffer>,
+    /// Whether the writer must not wait for more.
+    is_urgent: bool,
+    /// Whether the writer has taken lines that are not written yet.
+    is_writing: bool,
+}
+
+/// The lines of one service.
+#[derive(Debug, Default)]
+struct Buffer {
+    text: String,
+    /// How many lines were dropped behind this text.
+    dropped: u64,
+}
+
+impl Lines {
+    fn lock(&self) -> MutexGuard<'_, Buffers> {
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a line, or drops it if the writer is too far behind. Never waits for what takes the lines.
+    fn add(&self, service: &'static str, level: Level, line: &str) {
+        let mut buffers = self.lock();
+        let buffer = buffers.of.entry(service).or_default();
+        // What was dropped stays in one place: the report stands where the gap is.
+        if buffer.dropped > 0 || buffer.text.len() + line.len() > BUFFER_BYTES_MAX {
+            buffer.dropped += 1;
+            self.dropped.inc();
+            return;
+        }
+        buffer.text.push_str(line);
+        if level <= Level::WARN || buffer.text.len() >= HELD_BACK_BYTES {
+            buffers.is_urgent = true;
+            self.changed.notify_all();
+        }
+    }
+}
+
+/// What writes the lines, on a thread of its own.
+struct Writer {
+    lines: Arc<Lines>,
     destination: Destination,
-    streams: Mutex<HashMap<&'static str, Stream>>,
+    streams: HashMap<&'static str, Stream>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        loop {
+            let buffers = self.lines.lock();
+            let waits = |buffers: &mut Buffers| !buffers.is_urgent;
+            let waited = self.lines.changed.wait_timeout_while(buffers, FLUSH_EVERY, waits);
+            let (mut buffers, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            buffers.is_urgent = false;
+            buffers.is_writing = true;
+            for (service, buffer) in &mut buffers.of {
+                let stream = self.streams.entry(service).or_default();
+                std::mem::swap(&mut stream.text, &mut buffer.text);
+                let dropped = std::mem::take(&mut buffer.dropped);
+                if dropped > 0 {
+                    let message =
+                        format!("{dropped} lines dropped: they came faster than they were written");
+                    push_line(&mut stream.text, Level::WARN, service, &message, "");
+                }
+            }
+            drop(buffers);
+            for (service, stream) in &mut self.streams {
+                stream.flush(service, &self.destination);
+            }
+            self.lines.lock().is_writing = false;
+            self.lines.changed.notify_all();
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Stream {
-    held_back: String,
+    /// What is to be written now.
+    text: String,
     file: Option<File>,
     size_bytes: u64,
 }
 
-impl Lines {
-    fn lock(&self) -> MutexGuard<'_, HashMap<&'static str, Stream>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn flush(&self) {
-        for (service, stream) in self.lock().iter_mut() {
-            stream.flush(service, &self.destination);
-        }
-    }
-}
-
 impl Stream {
-    /// Writes what is held back. A disk that refuses it must not stop the service: the lines are dropped.
+    /// Writes its text. A disk that refuses it must not stop the service: the lines are dropped.
     fn flush(&mut self, service: &str, destination: &Destination) {
-        if self.held_back.is_empty() {
+        if self.text.is_empty() {
             return;
         }
         let written = match destination {
-            Destination::Stdout => io::stdout().lock().write_all(self.held_back.as_bytes()),
+            Destination::Stdout => io::stdout().lock().write_all(self.text.as_bytes()),
             Destination::Folder(folder) => self.append(&folder.join(format!("{service}.log"))),
         };
         if written.is_err() {
             self.file = None;
         }
-        self.held_back.clear();
+        self.text.clear();
     }
 
     fn append(&mut self, path: &Path) -> io::Result<()> {
@@ -179,12 +269,12 @@ impl Stream {
                 none.insert(file)
             }
         };
-        if let Err(error) = file.write_all(self.held_back.as_bytes()) {
+        if let Err(error) = file.write_all(self.text.as_bytes()) {
             // Half a line would spoil the next one, too.
             let _ = file.set_len(self.size_bytes);
             return Err(error);
         }
-        self.size_bytes += self.held_back.len() as u64;
+        self.size_bytes += self.text.len() as u64;
         Ok(())
     }
 }
@@ -210,19 +300,18 @@ impl<S: Subscriber> Layer<S> for JsonLines {
             fields: String::new(),
         };
         event.record(&mut line);
-        let mut streams = self.0.lock();
-        let stream = streams.entry(line.service).or_default();
-        let text = &mut stream.held_back;
-        let (time, level, service) = (Timestamp::now(), metadata.level(), line.service);
-        let _ =
-            write!(text, r#"{{"time":"{time}","level":"{level}","service":"{service}","message":"#);
-        push_json(text, &line.message);
-        text.push_str(&line.fields);
-        text.push_str("}\n");
-        if *level <= Level::WARN || text.len() >= HELD_BACK_BYTES_MAX {
-            stream.flush(service, &self.0.destination);
-        }
+        let mut text = String::new();
+        push_line(&mut text, *metadata.level(), line.service, &line.message, &line.fields);
+        self.0.add(line.service, *metadata.level(), &text);
     }
+}
+
+fn push_line(text: &mut String, level: Level, service: &str, message: &str, fields: &str) {
+    let time = Timestamp::now();
+    let _ = write!(text, r#"{{"time":"{time}","level":"{level}","service":"{service}","message":"#);
+    push_json(text, message);
+    text.push_str(fields);
+    text.push_str("}\n");
 }
 
 /// Returns the service that a crate belongs to; what all share is the environment's.

@@ -53,6 +53,23 @@ impl Standalone {
         Some((status, body.to_owned()))
     }
 
+    /// Places 1,000 orders at once; returns the status.
+    fn places_many_orders(&self, key: &str) -> Option<u16> {
+        let body = format!(r#"{{"orders":[{}]}}"#, ["{}"; 1_000].join(","));
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
+        write!(
+            stream,
+            "POST /v1/orders HTTP/1.1\r\nhost: orders\r\nconnection: close\r\nidempotency-key: {key}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.split(' ').nth(1)?.parse().ok()
+    }
+
     fn status(&self, path: &str) -> Option<u16> {
         self.ask(path, None).map(|(status, _)| status)
     }
@@ -181,6 +198,53 @@ fn without_a_token_that_can_be_trusted_it_does_not_start() {
         assert_eq!(status.code(), Some(1), "{setting:?}: {told}");
         assert!(told.contains(why), "{setting:?}: {told}");
     }
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_stops_no_work_and_dropped_lines_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let mut alone = Standalone::start(&[("CHEFCITO_DATA", data), ("CHEFCITO_LOG", "debug")]);
+    wait_for("it is ready", || alone.status("/ready") == Some(200));
+    let dropped = |alone: &Standalone| {
+        let (_, figures) = alone.ask("/metrics", None).unwrap();
+        let count = figures.lines().find_map(|line| {
+            line.strip_prefix("chefcito_log_lines_dropped_total ")?.parse::<u64>().ok()
+        });
+        count.unwrap()
+    };
+    // A line an order: far more than a pipe and the buffer hold. Each order is saved all the same.
+    let mut placed = 0;
+    wait_for("lines are dropped", || {
+        placed += 1;
+        assert_eq!(alone.places_many_orders(&format!("batch-{placed}")), Some(202));
+        dropped(&alone) > 0
+    });
+    let stdout = BufReader::new(alone.child.stdout.take().unwrap());
+    let reports = std::thread::spawn(move || {
+        let lines = stdout.lines().map(Result::unwrap);
+        lines.filter(|line| line.contains(" lines dropped")).count()
+    });
+    let began = Instant::now();
+    alone.tell(Signal::TERM);
+    assert_eq!(alone.ends().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(reports.join().unwrap() > 0, "nobody is told that lines are missing");
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_does_not_keep_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let mut alone = Standalone::start(&[("CHEFCITO_DATA", data), ("CHEFCITO_LOG", "debug")]);
+    wait_for("it is ready", || alone.status("/ready") == Some(200));
+    for batch in 0..5 {
+        assert_eq!(alone.places_many_orders(&format!("batch-{batch}")), Some(202));
+    }
+    let began = Instant::now();
+    alone.tell(Signal::TERM);
+    assert_eq!(alone.ends().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[test]

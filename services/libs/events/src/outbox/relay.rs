@@ -95,7 +95,7 @@ impl Relay {
         for Stored { event, .. } in &events {
             let (name, subject) = (event.name(), event.subject.as_str());
             let order = (catalogue::key_of(name) == Some(Key::Order)).then_some(subject);
-            tracing::info!(
+            tracing::debug!(
                 service,
                 order_id = order,
                 event = name,

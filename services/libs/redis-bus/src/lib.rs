@@ -28,7 +28,7 @@ use contracts::{
 use events::{Bus, Consumer, Relay, Stored};
 use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
-use store::{Database, chain, tls::Trust};
+use store::{Database, tls::Trust};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -45,6 +45,7 @@ mod progress;
 mod publisher;
 mod reader;
 mod rebalance;
+mod refusal;
 mod scripts;
 mod snapshot;
 mod stream;
@@ -131,9 +132,10 @@ struct RedisBus {
     figures: Figures,
 }
 
-/// Since when somebody fails to reach Redis, and why now.
+/// Since when a part of the bus can't work with Redis, and why now.
 struct Trouble {
     since: Timestamp,
+    what: &'static str,
     why: String,
 }
 
@@ -197,12 +199,12 @@ impl RedisBus {
     /// Notes that someone could not work with Redis.
     fn note_failure(&self, who: &'static str, error: &::redis::RedisError) {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        let why = chain(error);
+        let (what, why) = refusal::describe(error);
         match troubles.get_mut(who) {
-            Some(trouble) => trouble.why = why,
+            Some(trouble) => (trouble.what, trouble.why) = (what, why),
             None => {
-                warn!("Redis does not answer the {who}: {why}");
-                troubles.insert(who, Trouble { since: Timestamp::now(), why });
+                warn!("Redis {what} for the {who}: {why}");
+                troubles.insert(who, Trouble { since: Timestamp::now(), what, why });
             }
         }
     }
@@ -211,15 +213,16 @@ impl RedisBus {
     fn note_success(&self, who: &'static str) {
         let ended = self.troubles.lock().unwrap_or_else(PoisonError::into_inner).remove(who);
         if let Some(Trouble { since, .. }) = ended {
-            info!("Redis answers the {who} again, after {since}");
+            info!("Redis works for the {who} again; it did not since {since}");
         }
     }
 
-    /// Returns since when Redis does not answer and why, if it does not.
-    fn away(&self) -> Option<(Timestamp, String)> {
+    /// Returns a sentence on what is wrong with Redis and since when, if anything is.
+    fn trouble(&self) -> Option<String> {
         let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         let first = troubles.values().min_by_key(|trouble| trouble.since)?;
-        Some((first.since, first.why.clone()))
+        let Trouble { since, what, why } = first;
+        Some(format!("Redis {what} since {since}: {why}"))
     }
 }
 
@@ -291,8 +294,7 @@ impl Bus for RedisBus {
     }
 
     fn degraded(&self) -> Option<String> {
-        let (since, why) = self.away()?;
-        Some(format!("degraded: Redis does not answer since {since}: {why}"))
+        Some(format!("degraded: {}", self.trouble()?))
     }
 
     fn register(&self, registry: &mut Registry) {

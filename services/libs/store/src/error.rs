@@ -138,13 +138,17 @@ impl From<tokio_postgres::Error> for StoreError {
     }
 }
 
-/// Returns an error and all that caused it, in one line.
+/// Returns an error and all that caused it, in one line. Of what PostgreSQL says that is the message: its details and hints
+/// are further lines, and name values of rows.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
+        let _ = match cause.downcast_ref::<tokio_postgres::error::DbError>() {
+            Some(refusal) => write!(text, ": {}: {}", refusal.severity(), refusal.message()),
+            None => write!(text, ": {cause}"),
+        };
         source = cause.source();
     }
     text

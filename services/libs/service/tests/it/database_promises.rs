@@ -31,6 +31,20 @@ fn raise(tx: &mut Tx<'_>, steps: &[i64]) -> Result<Vec<i64>, StoreError> {
 }
 
 #[tokio::test]
+async fn what_postgresql_refuses_is_told_in_one_line() {
+    for ground in TestStore::all() {
+        let context = ground.context(events::in_process());
+        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let refused = service.database().write(|tx| {
+            tx.execute("INSERT INTO totals (name, value) VALUES ('all', 1)", &[]).map(|_| ())
+        });
+        let told = refused.await.unwrap_err().to_string();
+        assert!(!told.contains('\n') && !told.contains("DETAIL"), "{told}");
+        context.close().await;
+    }
+}
+
+#[tokio::test]
 async fn every_statement_of_the_libraries_is_understood() {
     let statements = [
         outbox::STATEMENTS.as_slice(),

@@ -159,6 +159,35 @@ async fn without_redis_the_environment_opens_and_accepts_and_says_that_it_is_deg
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_refuses_writes_is_said_to_and_why() {
+    let refusals: [(&[&str], &[&str], &str); 2] = [
+        (&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"], "read-only replica"),
+        (
+            &["CONFIG", "SET", "maxmemory", "1"],
+            &["CONFIG", "SET", "maxmemory", "0"],
+            "its memory is full",
+        ),
+    ];
+    for (refuse, accept, why) in refusals {
+        let Some(redis) = redis() else { return };
+        let ground = &TestStore::all()[0];
+        let town = Town::open(ground, &redis).await;
+        redis.ask::<()>(refuse).unwrap();
+        announce(town.orders.database(), vec![OrderId::new()]).await.unwrap();
+        eventually("the refusal is told in words", || async {
+            let status = status(&town.orders).await;
+            status["reason"].as_str().is_some_and(|told| {
+                told.starts_with("degraded: Redis refuses writes since") && told.contains(why)
+            })
+        })
+        .await;
+        redis.ask::<()>(accept).unwrap();
+        town.settle().await;
+        town.context.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_has_nothing_to_do_leaves_redis_in_peace() {
     let ground = &TestStore::all()[0];
     let Some(redis) = redis() else { return };

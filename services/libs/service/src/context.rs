@@ -56,7 +56,7 @@ pub struct ServiceContext {
     pub bus: Arc<dyn Bus>,
     /// What tells them the time.
     pub clock: Clock,
-    /// The figures of the process.
+    /// The metrics of the process.
     pub metrics: Metrics,
     /// How long events are kept.
     pub retention: Duration,
@@ -75,8 +75,8 @@ impl ServiceContext {
         let metrics = Metrics::default();
         metrics.register(|registry| bus.register(registry));
         let databases: Arc<Mutex<Vec<Database>>> = Arc::default();
-        let figures = DatabaseMetrics(Arc::clone(&databases));
-        metrics.register(|registry| registry.register_collector(Box::new(figures)));
+        let of_databases = DatabaseMetrics(Arc::clone(&databases));
+        metrics.register(|registry| registry.register_collector(Box::new(of_databases)));
         Self {
             location,
             bus,
@@ -106,7 +106,7 @@ impl ServiceContext {
     }
 
     /// Says whether a database that is away at the start is waited for.
-    pub(crate) fn with_patience(mut self, startup_retry: StartupRetry) -> Self {
+    pub(crate) fn with_startup_retry(mut self, startup_retry: StartupRetry) -> Self {
         self.startup_retry = startup_retry;
         self
     }

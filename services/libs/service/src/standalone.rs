@@ -150,7 +150,7 @@ impl Standalone {
             };
             let context = ServiceContext::new(location, bus, Clock::System)
                 .with_retention(retention)
-                .with_patience(startup_retry.clone());
+                .with_startup_retry(startup_retry.clone());
             logs.register(&context.metrics);
             let listener = TcpListener::bind(address)
                 .await

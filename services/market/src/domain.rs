@@ -1,6 +1,6 @@
 //! What a purchase is, and what may be done with it.
 
-use contracts::Ingredient;
+use contracts::{Ingredient, api::market_sim::Sale};
 
 /// The most that the farmers sell at once; what claims to be more is no answer.
 pub const QUANTITY_SOLD_MAX: i64 = 1_000_000;
@@ -122,7 +122,10 @@ pub(crate) fn judge_status(status: u16) -> Option<Called> {
 
 /// Returns what the farmers say that they sold.
 pub(crate) fn judge_body(body: &[u8]) -> Called {
-    match contracts::json::from_slice::<contracts::api::market_sim::Sale>(body) {
+    let is_exact = serde_json::from_slice::<Sale>(body).is_ok();
+    match contracts::json::from_slice::<Sale>(body) {
+        // Another way to write a whole number, such as `1e3`, is left to what may be asked again.
+        Ok(_) if !is_exact => Called::Unclear(Trouble::Unreadable),
         Ok(sale) if (0..=QUANTITY_SOLD_MAX).contains(&sale.quantity_sold) => {
             Called::Sold(sale.quantity_sold)
         }

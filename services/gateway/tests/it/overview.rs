@@ -24,7 +24,7 @@ use crate::stage::Stage;
 fn service(name: &'static str, status: ServiceStatus) -> Router {
     let letter = DeadLetter {
         service: name.into(),
-        id: uuid::Uuid::now_v7(),
+        id: contracts::new_uuid(),
         kind: "chefcito.order.placed.v1".into(),
         subject: "1".into(),
         event: "{}".into(),

@@ -107,7 +107,7 @@ impl World {
 
     /// Announces an event that nobody has acted on.
     pub(crate) fn announce(&mut self, writer: &'static str, name: &str, subject: &str) -> Uuid {
-        let id = Uuid::now_v7();
+        let id = contracts::new_uuid();
         let fact = OutboxFact { id, name: name.into(), subject: subject.into(), published: false };
         self.outboxes.entry(writer).or_default().push(fact);
         id

@@ -134,13 +134,10 @@ enum Command {
 
 /// The commands as the help shows them: by what one wants to do.
 const GROUPS: [(&str, &[&str]); 5] = [
-    (
-        "Open and close",
-        &["build", "run", "up", "down", "stop", "start", "restart", "scale", "exec"],
-    ),
-    ("Feed", &["seed", "order", "cancel", "market", "keys", "dead-letters"]),
+    ("Environment", &["build", "run", "up", "down", "stop", "start", "restart", "scale", "exec"]),
+    ("Data and orders", &["seed", "order", "cancel", "market", "keys", "dead-letters"]),
     ("Watch and prove", &["status", "logs", "story", "audit"]),
-    ("Elsewhere", &["render", "deploy"]),
+    ("Deploy", &["render", "deploy"]),
     ("This machine", &["doctor", "completions", "man"]),
 ];
 

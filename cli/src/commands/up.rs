@@ -90,7 +90,7 @@ pub(crate) struct UpArgs {
         env = "CHEFCITO_DURABILITY",
         value_enum,
         default_value_t = Durability::Process,
-        help_heading = "The house"
+        help_heading = "Embedded process"
     )]
     durability: Durability,
     /// How long every dish cooks [default: as its recipe says]
@@ -98,11 +98,11 @@ pub(crate) struct UpArgs {
         long,
         value_name = "DURATION",
         env = "CHEFCITO_COOKING_TIME",
-        help_heading = "The house"
+        help_heading = "Embedded process"
     )]
     cooking_time: Option<humantime::Duration>,
     /// How many dishes cook at a time
-    #[arg(long, value_name = "N", env = "CHEFCITO_STOVES", default_value_t = STOVES_DEFAULT, help_heading = "The house")]
+    #[arg(long, value_name = "N", env = "CHEFCITO_STOVES", default_value_t = STOVES_DEFAULT, help_heading = "Embedded process")]
     stoves: NonZeroU32,
     /// What random dishes and sales are drawn from; the same seed draws the same
     #[arg(
@@ -110,7 +110,7 @@ pub(crate) struct UpArgs {
         value_name = "NUMBER",
         env = "CHEFCITO_SEED",
         default_value_t = 0,
-        help_heading = "The house"
+        help_heading = "Embedded process"
     )]
     seed: u64,
     /// PostgreSQL to keep the data in [default: SQLite files in the state folder]
@@ -119,7 +119,7 @@ pub(crate) struct UpArgs {
         value_name = "URL",
         env = "CHEFCITO_DATABASE_URL",
         hide_env_values = true,
-        help_heading = "The house"
+        help_heading = "Embedded process"
     )]
     database_url: Option<DatabaseUrl>,
     /// Farmers' market to buy at [default: the simulated market, a stand-in]
@@ -128,11 +128,11 @@ pub(crate) struct UpArgs {
         value_name = "URL",
         env = "CHEFCITO_MARKET_URL",
         value_parser = parse_market_url,
-        help_heading = "The house"
+        help_heading = "Embedded process"
     )]
     market_url: Option<String>,
     /// What the services log: a level, or `tracing` directives [default: info]
-    #[arg(long, value_name = "FILTER", env = "CHEFCITO_LOG", help_heading = "The house")]
+    #[arg(long, value_name = "FILTER", env = "CHEFCITO_LOG", help_heading = "Embedded process")]
     log: Option<String>,
 }
 

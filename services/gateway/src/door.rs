@@ -140,7 +140,7 @@ impl Door {
         Ok(())
     }
 
-    /// Reads the keys again for one that nobody heard of; for many that unauthenticated make up, once.
+    /// Reads the keys again for one that is not known; for many that clients make up, once.
     async fn learn_news(&self) {
         let asked_at = Instant::now();
         let learn = async {

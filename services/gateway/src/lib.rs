@@ -104,7 +104,7 @@ impl std::fmt::Debug for Config {
 
 impl Default for Config {
     /// A pepper of nothing will do for tests; 2,000 requests a second are more than one client has reason for, and
-    /// 50 of unauthenticated cost nothing. No trace is recorded: nothing collects them.
+    /// 50 from an address without a key cost nothing. No trace is recorded: nothing collects them.
     fn default() -> Self {
         Self {
             key_pepper: String::new(),

@@ -16,7 +16,7 @@ pub(crate) struct AnonymousBuyers {
 }
 
 impl AnonymousBuyers {
-    /// Returns whether one more stranger may buy at this moment, and counts the sale if so.
+    /// Returns whether one more anonymous buyer may buy at this moment, and counts the sale if so.
     pub(crate) fn may_buy(&self, now: Instant) -> bool {
         let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
         match second.as_mut() {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_buy_so_often_a_second() {
+    fn anonymous_buyers_buy_so_often_a_second() {
         let (anonymous, now) = (AnonymousBuyers::default(), Instant::now());
         let sold = |after_ms: u64| {
             let moment = now + Duration::from_millis(after_ms);

@@ -78,7 +78,7 @@ async fn buy(
         Some(key) => Some(readable_key(key.to_str().unwrap_or_default())?),
         None => None,
     };
-    // A stranger's key is not kept: it could be that of a purchase of the environment, and there is no end of keys.
+    // An anonymous buyer's key is not kept: it could be that of a purchase of the environment, and there is no end of keys.
     let key = if market_sim.is_environment(&headers) {
         key
     } else if market_sim.anonymous.may_buy(Instant::now()) {

@@ -56,8 +56,8 @@ pub struct Config {
     pub market_url: Url,
     /// Whether the market answers the same `Idempotency-Key` alike, as the simulated market does, so that it can be asked again.
     pub asks_again: bool,
-    /// What the simulated market is shown, so that it knows the environment's purchases from those of unauthenticated. No other market is ever
-    /// shown it.
+    /// The token that the simulated market is shown, so that it can tell this environment's purchases from those of anonymous
+    /// buyers. No other market is shown it.
     pub market_sim_token: Option<ServiceToken>,
     /// How many calls are under way at once; more purchases wait.
     pub calls_max: usize,

@@ -189,6 +189,14 @@ impl Client {
         self.answer(&Ask { method: Method::DELETE, path, key: None }, Bytes::new()).await.map(drop)
     }
 
+    /// Asks that something be what it was in the beginning.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn reset<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.read(&Ask { method: Method::DELETE, path, key: None }, Bytes::new()).await
+    }
+
     async fn read<T: DeserializeOwned>(
         &self,
         ask: &Ask<'_>,

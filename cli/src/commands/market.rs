@@ -1,6 +1,6 @@
 use std::{ops::RangeInclusive, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use contracts::api::market_sim::{ChangeMarketSim, MarketSim};
 use serde::Serialize;
 
@@ -11,17 +11,55 @@ use crate::{
     state::Environment,
 };
 
-/// Show the stand-in for the farmers' market and what it sold, or tell it what to be
+/// Show, change or reset the simulated market, the stand-in for the farmers' market
 ///
-/// Only what is given changes, at once, also while orders run. For development only: production has no simulated market.
+/// For development only: production has no simulated market.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
-  chefcito market                                   Show it
-  chefcito market --quantity 1-10 --zeros 0.3       Sell 1 to 10, and nothing at all three times of ten
-  chefcito market --outage on                       Answer nobody
-  chefcito market --errors 0.1 --delay 20ms         Fail every tenth time, and think before")]
+  chefcito market                                      Show its settings, and what it sold
+  chefcito market set --quantity 1-10 --zeros 0.3      Sell 1 to 10, and nothing 3 times of 10
+  chefcito market set --outage on                      Answer nobody
+  chefcito market set --errors 0.1 --delay 20ms        Fail every tenth time, after 20 ms
+  chefcito market reset                                Go back to the settings it begins with"
+)]
 pub(crate) struct MarketArgs {
+    #[command(subcommand)]
+    command: Option<MarketCommand>,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum MarketCommand {
+    /// Show its settings and what it sold; so does `market` alone
+    Show(Format),
+    /// Change settings, at once, also while orders run; those not given stay as they are
+    Set(SetArgs),
+    /// Go back to the settings it begins with; what it sold stays
+    Reset(Format),
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+struct Format {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct SetArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct ChangeArgs {
     /// How much a sale sells
     #[arg(long, value_name = "MIN-MAX", value_parser = quantities)]
     quantity: Option<RangeInclusive<i64>>,
@@ -40,9 +78,6 @@ pub(crate) struct MarketArgs {
     /// What the draws are made from
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,7 +104,7 @@ fn share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "it should be a number from 0 to 1, such as 0.3".into())
 }
 
-impl MarketArgs {
+impl ChangeArgs {
     fn change(&self) -> ChangeMarketSim {
         ChangeMarketSim {
             quantity_min: self.quantity.as_ref().map(|quantity| *quantity.start()),
@@ -96,12 +131,15 @@ pub(crate) async fn run(
     output: &Output,
 ) -> Result<()> {
     let house = connect(environment)?;
-    let change = args.change();
-    let market_sim: MarketSim = match change == ChangeMarketSim::default() {
-        true => house.get("/v1/market").await?,
-        false => house.put("/v1/market", &change).await?,
+    let (market_sim, format): (MarketSim, Format) = match args.command {
+        None => (house.get("/v1/market").await?, args.format),
+        Some(MarketCommand::Show(format)) => (house.get("/v1/market").await?, format),
+        Some(MarketCommand::Set(SetArgs { change, format })) => {
+            (house.put("/v1/market", &change.change()).await?, format)
+        }
+        Some(MarketCommand::Reset(format)) => (house.reset("/v1/market").await?, format),
     };
-    match args.json {
+    match format.json {
         true => output.json(&Document { schema_version: 1, market_sim }),
         false => show(&market_sim, output),
     }

@@ -55,7 +55,7 @@ impl Victim {
             "180s",
         ]);
         let victim = |args: &[&str]| home.must(&[args, &["--name", &name]].concat());
-        victim(&["market", "--quantity", "1-10", "--zeros", "0.3", "--errors", "0.1"]);
+        victim(&["market", "set", "--quantity", "1-10", "--zeros", "0.3", "--errors", "0.1"]);
         let status: Value = json(&victim(&["status", "--json"]));
         let address = status["address"].as_str().unwrap().parse().unwrap();
         let key = fs::read_to_string(home.state().join(&name).join("admin.key")).unwrap();

@@ -64,7 +64,7 @@ impl Victim {
         }
         let up: Vec<String> = up.split(' ').map(str::to_owned).collect();
         home.must(&words(&up));
-        home.must(&["market", "--quantity", "1-10", "--zeros", "0.3", "--errors", "0.1"]);
+        home.must(&["market", "set", "--quantity", "1-10", "--zeros", "0.3", "--errors", "0.1"]);
         let guest = Guest::of(&home, port);
         Self { home, up, guest }
     }

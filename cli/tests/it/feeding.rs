@@ -57,6 +57,7 @@ fn the_market_sim_is_what_it_is_told_to_be() {
     home.must(&["up", "--port", "0", "--no-seed"]);
     let told = home.must(&[
         "market",
+        "set",
         "--quantity",
         "2-3",
         "--zeros",
@@ -66,7 +67,9 @@ fn the_market_sim_is_what_it_is_told_to_be() {
         "--outage",
         "on",
     ]);
-    assert_eq!(home.must(&["market"]).stdout, told.stdout);
+    for shown in [&["market"][..], &["market", "show"]] {
+        assert_eq!(home.must(shown).stdout, told.stdout);
+    }
     insta::assert_snapshot!(told.stdout, @r"
     setting   value
     quantity  2-3
@@ -81,8 +84,21 @@ fn the_market_sim_is_what_it_is_told_to_be() {
     for wrong in
         [["--quantity", "3-2"], ["--zeros", "1.1"], ["--delay", "soon"], ["--outage", "maybe"]]
     {
-        assert_eq!(home.run(&["market", wrong[0], wrong[1]]).code, Some(2), "{wrong:?}");
+        assert_eq!(home.run(&["market", "set", wrong[0], wrong[1]]).code, Some(2), "{wrong:?}");
     }
+    assert_eq!(home.run(&["market", "set"]).code, Some(2), "nothing to set");
+    assert_eq!(home.run(&["market", "set", "--json"]).code, Some(2), "nothing to set");
+    insta::assert_snapshot!(home.must(&["market", "reset"]).stdout, @r"
+    setting   value
+    quantity  1-10
+    zeros     0.1
+    delay     5 ms
+    errors    0
+    outage    off
+    seed      0
+
+    0 sales
+    ");
 }
 
 #[test]

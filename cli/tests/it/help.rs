@@ -34,6 +34,7 @@ fn every_command_explains_itself() {
     ] {
         insta::assert_snapshot!(command, home.must(&[command, "--help"]).stdout);
     }
+    insta::assert_snapshot!("market-set", home.must(&["market", "set", "--help"]).stdout);
     assert!(!home.state().exists(), "a help touches nothing");
 }
 

@@ -76,7 +76,7 @@ fn every_question_goes_through_the_door() {
     let stock: Value = serde_json::from_str(&stock).unwrap();
     let lemon = stock["stock"].as_array().unwrap().iter().find(|one| one["ingredient"] == "lemon");
     assert_eq!(lemon.unwrap()["on_hand"], 50);
-    it.must(&["market", "--quantity", "7"]);
+    it.must(&["market", "set", "--quantity", "7"]);
     let market_sim = it.must(&["market"]).stdout;
     assert!(market_sim.contains("7-7"), "{market_sim}");
     let key = it.must(&["keys", "add", "waiter", "--role", "viewer"]).stdout;

@@ -119,7 +119,7 @@ fn a_story_is_told_and_a_dish_on_the_stove_is_not_cancelled() {
 fn an_order_that_waits_for_the_market_is_cancelled() {
     let home = Home::new();
     home.must(&["up", "--port", "0", "--no-seed"]);
-    home.must(&["market", "--outage", "on"]);
+    home.must(&["market", "set", "--outage", "on"]);
     home.must(&["seed", "--set", "rice=0"]);
     home.must(&["seed"]);
     // The opening five are enough for one pizza; the second waits.

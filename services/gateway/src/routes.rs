@@ -244,6 +244,12 @@ fn market_sim() -> Vec<Route> {
         market_sim(Method::PUT, "change_market_sim", "Tell the simulated market what to be")
             .may_take::<ChangeMarketSim>()
             .answers::<MarketSim>(),
+        market_sim(
+            Method::DELETE,
+            "reset_market_sim",
+            "Make the simulated market what it begins as; what it sold stays",
+        )
+        .answers::<MarketSim>(),
     ]
 }
 

@@ -26,7 +26,7 @@ use tracing::info;
 use crate::{
     ANONYMOUS_SALES_PER_SECOND_MAX, MarketSim,
     commands::{
-        change_settings::change_settings,
+        change_settings::{change_settings, reset_settings},
         sell::{Answer, Call, KEY_BYTES_MAX, Key},
     },
     queries::{
@@ -41,7 +41,7 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 pub(crate) fn router(market_sim: &MarketSim) -> Router {
     Router::new()
-        .route("/v1/market", get(settings).put(set))
+        .route("/v1/market", get(settings).put(set).delete(reset))
         .route("/internal/facts/sales", get(sales_facts))
         .with_state(market_sim.clone())
         .merge(stall_routes(market_sim))
@@ -165,6 +165,17 @@ async fn set(
         Problem::unprocessable("invalid", "The simulated market can't be that", invalid.to_string())
     })?;
     info!("The simulated market is told to be {:?}", told.settings);
+    Ok(axum::Json(told))
+}
+
+async fn reset(
+    State(market_sim): State<MarketSim>,
+) -> Result<axum::Json<market_sim::MarketSim>, Problem> {
+    let reset = market_sim.service.database().write(reset_settings).await?;
+    let told = reset.map_err(|invalid| {
+        Problem::unprocessable("invalid", "The simulated market can't be that", invalid.to_string())
+    })?;
+    info!("The simulated market is reset to {:?}", told.settings);
     Ok(axum::Json(told))
 }
 

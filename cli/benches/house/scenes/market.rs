@@ -15,7 +15,7 @@ const ORDERS: u64 = 5_000;
 
 pub(super) async fn play(figures: &mut Figures) -> Result<()> {
     let house = House::open(&[]).await?;
-    let poor = ["market", "--quantity", "1-10", "--zeros", "0.3", "--delay", "0ms"];
+    let poor = ["market", "set", "--quantity", "1-10", "--zeros", "0.3", "--delay", "0ms"];
     house.run(&poor).await?;
     let process = house.process().await?;
     let before = process.cpu()?;

@@ -40,9 +40,10 @@ const ROUTES: [(&str, &str, Option<Role>, &str); 27] = [
     ("POST", "/v1/dead-letters/{service}/{id}/replay", Some(Role::Admin), "kitchen"),
     ("DELETE", "/v1/dead-letters/{service}/{id}", Some(Role::Admin), "kitchen"),
 ];
-const MARKET_SIM: [(&str, &str, Option<Role>, &str); 2] = [
+const MARKET_SIM: [(&str, &str, Option<Role>, &str); 3] = [
     ("GET", "/v1/market", Some(Role::Admin), "market-sim"),
     ("PUT", "/v1/market", Some(Role::Admin), "market-sim"),
+    ("DELETE", "/v1/market", Some(Role::Admin), "market-sim"),
 ];
 
 fn filled(path: &str) -> String {

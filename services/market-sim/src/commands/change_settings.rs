@@ -26,6 +26,23 @@ pub(crate) fn change_settings(
     show_market_sim(tx).map(Ok)
 }
 
+/// Makes the simulated market what it begins as: the defaults, and the preset that it took over last. Its draws begin anew,
+/// its sales stay.
+///
+/// # Errors
+/// As [`change_settings`].
+pub(crate) fn reset_settings(
+    tx: &mut Tx<'_>,
+) -> Result<Result<MarketSim, InvalidSettings>, StoreError> {
+    let state = store::lock_state(tx)?;
+    let settings = match domain::change(&domain::default_settings(), &state.preset) {
+        Ok(settings) => settings,
+        Err(invalid) => return Ok(Err(invalid)),
+    };
+    store::save_settings(tx, &settings, &state.preset, true)?;
+    show_market_sim(tx).map(Ok)
+}
+
 /// Makes the simulated market what the preset says, unless it took over the same preset before.
 ///
 /// # Errors

@@ -58,6 +58,10 @@ impl Stand {
         self.send(Request::put("/v1/market").body(Body::from(settings.to_string())).unwrap()).await
     }
 
+    async fn reset(&self) -> (StatusCode, Value) {
+        self.send(Request::delete("/v1/market").body(Body::empty()).unwrap()).await
+    }
+
     async fn buy_with(&self, key: &str, ingredient: &str) -> (StatusCode, Value) {
         let path = format!("/api/farmers-market/buy?ingredient={ingredient}");
         let request = Request::get(path).header("Idempotency-Key", key);

@@ -39,6 +39,25 @@ async fn another_preset_is_taken_over_once() {
 }
 
 #[tokio::test]
+async fn a_reset_brings_back_the_preset_and_keeps_the_sales() {
+    let stand = Stand::open_in(
+        tempfile::tempdir().unwrap(),
+        preset(json!({"delay_ms": 0, "quantity_max": 5, "zeros": 0, "seed": 9})),
+    )
+    .await;
+    let begun = stand.get("/v1/market").await.1["settings"].clone();
+    let drawn = [stand.buy("lemon").await, stand.buy("lemon").await, stand.buy("lemon").await];
+    stand.set(json!({"quantity_min": 8, "quantity_max": 9, "outage": true, "seed": 1})).await;
+
+    let (status, told) = stand.reset().await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    assert_eq!(told["settings"], begun);
+    assert_eq!(told["sales"], json!(3));
+    let again = [stand.buy("lemon").await, stand.buy("lemon").await, stand.buy("lemon").await];
+    assert_eq!(again, drawn, "its draws begin anew");
+}
+
+#[tokio::test]
 async fn what_it_can_not_be_is_told_whole_and_changes_nothing() {
     let stand = Stand::open().await;
     let before = stand.get("/v1/market").await;

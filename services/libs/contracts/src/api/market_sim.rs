@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 
 use crate::Ingredient;
 
-/// What the simulated market is told to be. `GET` answers it, `PUT` sets what is given and leaves the rest.
+/// What the simulated market is told to be. `GET` answers it, `PUT` sets what is given and leaves the
+/// rest, `DELETE` brings back what it begins as.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MarketSimSettings {

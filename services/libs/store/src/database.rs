@@ -302,6 +302,9 @@ impl Database {
 
     /// Asks as [`Database::read`] does, with a reader that only questions about the service itself have: they are answered
     /// however many guests ask at the same time.
+    ///
+    /// # Errors
+    /// As [`Database::read`].
     pub async fn read_status<T: Send + 'static>(
         &self,
         question: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -329,6 +332,9 @@ impl Database {
     /// Changes something as [`Database::write`] does, in a transaction that it shares with nothing: so it waits for the
     /// locks of others without having any but its own, and nobody waits for it in a circle. It is never refused: each of the
     /// few workers that do this waits for the end of one change before the next.
+    ///
+    /// # Errors
+    /// As [`Database::write`], but never because there is too much to do.
     pub async fn write_exclusive<T: Send + 'static>(
         &self,
         change: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + Sync + 'static,

@@ -71,6 +71,9 @@ pub struct Family {
 
 impl Family {
     /// Returns all of them, whoever has them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database failed.
     pub fn list(self, tx: &mut Tx<'_>) -> Result<Vec<Lease>, StoreError> {
         tx.query(LIST, &params![self.first, self.end], |row| {
             Ok(Lease {
@@ -83,6 +86,9 @@ impl Family {
     }
 
     /// Renews those that an owner has and did not release.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database failed.
     pub fn renew(
         self,
         tx: &mut Tx<'_>,
@@ -93,12 +99,18 @@ impl Family {
     }
 
     /// Gives back those that an owner has.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database failed.
     pub fn release(self, tx: &mut Tx<'_>, owner: &str) -> Result<(), StoreError> {
         tx.execute(RELEASE_ALL, &params![self.first, self.end, owner]).map(|_| ())
     }
 }
 
 /// Takes a lease, if it still is as it was seen, or is not there if it was not; returns whether that was so.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
 pub fn take(
     tx: &mut Tx<'_>,
     name: &str,
@@ -117,6 +129,9 @@ pub fn take(
 }
 
 /// Forgets a lease that was over before this moment.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
 pub fn forget(tx: &mut Tx<'_>, name: &str, before: Timestamp) -> Result<(), StoreError> {
     tx.execute(FORGET, &params![name, before]).map(|_| ())
 }

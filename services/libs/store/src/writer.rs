@@ -37,6 +37,9 @@ pub trait Work: Send {
     /// Takes what is waiting now; returns how many pieces that is.
     fn gather(&mut self) -> usize;
     /// Does some of the pieces. May be called again for the same pieces after a roll-back.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database failed; then nothing of these pieces is saved.
     fn run(&mut self, tx: &mut Tx<'_>, pieces: Range<usize>) -> Result<(), StoreError>;
     /// Tells some of the pieces how it ended: saved, or why not.
     fn settle(&mut self, pieces: Range<usize>, outcome: Result<(), StoreError>);

@@ -21,7 +21,7 @@ fn houses(home: &Home) -> Vec<i32> {
         let in_home =
             environment.split(|byte| *byte == 0).any(|variable| variable == home.as_bytes());
         in_home
-            && arguments.split(|byte| *byte == 0).any(|argument| argument == b"house")
+            && arguments.split(|byte| *byte == 0).any(|argument| argument == b"embedded")
             && lives(*pid)
     };
     pids.filter(of_this_home).collect()

@@ -31,7 +31,6 @@ mod tests {
 
     use contracts::services::KITCHEN;
     use service::ServiceContext;
-    use test_support;
 
     use super::{
         menu::{LOCK_MENU, MENU_VERSION, RECIPES, REMOVE_RECIPE, SAVE_RECIPE, SET_MENU_VERSION},

@@ -61,7 +61,7 @@ impl Standalone {
         write!(
             stream,
             "POST /v1/orders HTTP/1.1\r\nhost: orders\r\nconnection: close\r\nidempotency-key: {key}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+             x-chefcito-service-token: {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
         .ok()?;
@@ -207,7 +207,7 @@ fn a_pipe_that_nobody_reads_stops_no_work_and_dropped_lines_are_told() {
     let mut alone = Standalone::start(&[("CHEFCITO_DATA", data), ("CHEFCITO_LOG", "debug")]);
     wait_for("it is ready", || alone.status("/ready") == Some(200));
     let dropped = |alone: &Standalone| {
-        let (_, figures) = alone.ask("/metrics", None).unwrap();
+        let (_, figures) = alone.ask("/metrics", Some(TOKEN)).unwrap();
         let count = figures.lines().find_map(|line| {
             line.strip_prefix("chefcito_log_lines_dropped_total ")?.parse::<u64>().ok()
         });

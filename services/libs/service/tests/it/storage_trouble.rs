@@ -24,13 +24,18 @@ fn context_in(folder: &Path) -> ServiceContext {
     ServiceContext::new(location, events::in_process(), Clock::System)
 }
 
-/// Asks for the readiness; returns the status and what is said.
-async fn readiness(service: &Service) -> (StatusCode, String) {
-    let request = Request::get("/ready").body(Body::empty()).unwrap();
+async fn ask(service: &Service, path: &str) -> (StatusCode, String) {
+    let request = Request::get(path).body(Body::empty()).unwrap();
     let response = service.router().oneshot(request).await.unwrap();
     let status = response.status();
     let body = to_bytes(response.into_body(), 64 * 1024).await.unwrap();
     (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+/// Asks for the readiness, and for the status, which gives the reason; returns the first's status and the second's body.
+async fn readiness(service: &Service) -> (StatusCode, String) {
+    let (ready, _) = ask(service, "/ready").await;
+    (ready, ask(service, "/internal/status").await.1)
 }
 
 async fn eventually_unready(service: &Service, why: &str) {

@@ -31,7 +31,9 @@ use service::{
     token::ServiceToken,
 };
 pub use store::Durability;
-use store::{Clock, Location};
+#[cfg(feature = "testing")]
+pub use store::Steps;
+use store::{Clock, Execution, Location};
 use tokio::net::TcpListener;
 
 /// What an environment is told to be.
@@ -171,6 +173,26 @@ impl Embedded {
         let address = door
             .local_addr()
             .map_err(|source| EmbeddedError::Listen { address: config.address, source })?;
+        Self::open_on(config, Surroundings::Machine { door, address }).await
+    }
+
+    /// Opens all services as tasks of the current runtime, without a thread and without a socket: requests come through
+    /// [`Embedded::router`], and the market's requests go through what `simulation` makes of the simulated market.
+    ///
+    /// # Errors
+    /// [`EmbeddedError`] if a service can't be opened; nothing runs then.
+    #[cfg(feature = "testing")]
+    pub async fn open_simulated(
+        config: EmbeddedConfig,
+        simulation: Simulation,
+    ) -> Result<Self, EmbeddedError> {
+        Self::open_on(config, Surroundings::Simulation(simulation)).await
+    }
+
+    async fn open_on(
+        config: EmbeddedConfig,
+        surroundings: Surroundings,
+    ) -> Result<Self, EmbeddedError> {
         let logs = match &config.logs {
             Some(folder) => {
                 Some(telemetry::start(&config.log_filter, Destination::Folder(folder.clone()))?)
@@ -183,12 +205,14 @@ impl Embedded {
         };
         let within = || events::in_process_with(config.faults);
         let bus = config.bus.clone().unwrap_or_else(within);
-        let context =
-            ServiceContext::new(config.location()?, bus, Clock::System).with_retention(retention);
+        let context = ServiceContext::new(config.location()?, bus, Clock::System)
+            .with_retention(retention)
+            .with_execution(surroundings.execution());
         if let Some(logs) = &logs {
             logs.register(&context.metrics);
         }
-        match open_services(&config, &context, door).await {
+        let address = surroundings.address(&config);
+        match open_services(&config, &context, surroundings).await {
             Ok((router, market_sim_address)) => {
                 Ok(Self { context, address, market_sim_address, router, _logs: logs })
             }
@@ -199,7 +223,7 @@ impl Embedded {
         }
     }
 
-    /// Returns where the gateway listens.
+    /// Returns where the gateway listens; in a simulation, where it was told to.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -222,6 +246,49 @@ impl Embedded {
     }
 }
 
+/// What a simulation puts in the place of threads and sockets.
+#[cfg(feature = "testing")]
+#[derive(Clone)]
+pub struct Simulation {
+    /// Decides what happens between the steps of all databases.
+    pub steps: Arc<dyn Steps>,
+    /// Makes the way to the market of the simulated market's stall.
+    pub transport: Arc<dyn Fn(Router) -> Arc<dyn market::Transport> + Send + Sync>,
+}
+
+#[cfg(feature = "testing")]
+impl fmt::Debug for Simulation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Simulation").field("steps", &self.steps).finish_non_exhaustive()
+    }
+}
+
+/// What an environment stands in.
+enum Surroundings {
+    /// A machine with threads and sockets.
+    Machine { door: TcpListener, address: SocketAddr },
+    #[cfg(feature = "testing")]
+    Simulation(Simulation),
+}
+
+impl Surroundings {
+    fn execution(&self) -> Execution {
+        match self {
+            Self::Machine { .. } => Execution::Threads,
+            #[cfg(feature = "testing")]
+            Self::Simulation(simulation) => Execution::Tasks(Arc::clone(&simulation.steps)),
+        }
+    }
+
+    const fn address(&self, _config: &EmbeddedConfig) -> SocketAddr {
+        match self {
+            Self::Machine { address, .. } => *address,
+            #[cfg(feature = "testing")]
+            Self::Simulation(_) => _config.address,
+        }
+    }
+}
+
 async fn listen(address: SocketAddr) -> Result<TcpListener, EmbeddedError> {
     TcpListener::bind(address).await.map_err(|source| EmbeddedError::Listen { address, source })
 }
@@ -229,42 +296,41 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, EmbeddedError> {
 async fn open_services(
     config: &EmbeddedConfig,
     context: &ServiceContext,
-    door: TcpListener,
+    surroundings: Surroundings,
 ) -> Result<(Router, Option<SocketAddr>), EmbeddedError> {
-    let market_sim = match &config.market_url {
-        Some(_) => None,
-        None => Some(listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?),
-    };
-    let market_sim_address = market_sim.as_ref().and_then(|listener| listener.local_addr().ok());
-    let market_sim_token = ServiceToken::random();
-    let market_config = market_config(config, market_sim_address, &market_sim_token)?;
     let kitchen_config = kitchen::Config {
         stoves: config.stoves,
         seed: config.seed,
         cooking_time: config.cooking_time,
     };
     let inventory_config = inventory::Config::from_environment()?;
+    let market_sim_token = ServiceToken::random();
+    if config.market_url.is_some() {
+        // A URL that can't be used is found before anything is made.
+        market_config(config, None, &market_sim_token)?;
+    }
 
     // All at once: most of the time is the engine making files.
-    let (orders, kitchen, board, stalls, buying) = tokio::try_join!(
+    let (orders, kitchen, board, buying) = tokio::try_join!(
         async { Ok::<_, EmbeddedError>(Orders::open(context).await?) },
         async { Ok(Kitchen::open(context, kitchen_config).await?) },
         async { Ok(Board::open(context).await?) },
-        open_market_sim(config, context, market_sim, market_sim_token),
         async {
-            let market = Market::open(context, market_config).await?;
+            let (market, market_sim, market_sim_address) =
+                open_market(config, context, &surroundings, market_sim_token).await?;
             let way = GrpcMarket::new(MarketServer::new(market.clone()));
-            Ok((market, Inventory::open(context, inventory_config, way).await?))
+            let inventory = Inventory::open(context, inventory_config, way).await?;
+            Ok((market, market_sim, market_sim_address, inventory))
         },
     )?;
-    let (market, inventory) = buying;
+    let (market, market_sim, market_sim_address, inventory) = buying;
     let backends = Backends {
         orders: Backend::in_process(orders.router()),
         kitchen: Backend::in_process(kitchen.router()),
         inventory: Backend::in_process(inventory.router()),
         market: Backend::in_process(market.router()),
         board: Backend::in_process(board.router()),
-        market_sim: stalls.as_ref().map(|market_sim| Backend::in_process(market_sim.router())),
+        market_sim: market_sim.as_ref().map(|market_sim| Backend::in_process(market_sim.router())),
     };
     let gateway_config = gateway::Config {
         key_pepper: config.key_pepper.clone(),
@@ -272,24 +338,60 @@ async fn open_services(
         ..gateway::Config::limits_from_environment()?
     };
     let gateway = Gateway::open(context, gateway_config, backends).await?;
-    context.serve(door, services::GATEWAY, gateway.router(), gateway::limits());
+    match surroundings {
+        Surroundings::Machine { door, .. } => {
+            context.serve(door, services::GATEWAY, gateway.router(), gateway::limits());
+        }
+        #[cfg(feature = "testing")]
+        Surroundings::Simulation(_) => {}
+    }
     Ok((gateway.router(), market_sim_address))
+}
+
+/// Opens the market service, and the simulated market unless another market is used.
+async fn open_market(
+    config: &EmbeddedConfig,
+    context: &ServiceContext,
+    surroundings: &Surroundings,
+    token: ServiceToken,
+) -> Result<(Market, Option<MarketSim>, Option<SocketAddr>), EmbeddedError> {
+    let listener = match surroundings {
+        Surroundings::Machine { .. } if config.market_url.is_some() => {
+            let market = Market::open(context, market_config(config, None, &token)?).await?;
+            return Ok((market, None, None));
+        }
+        Surroundings::Machine { .. } => listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?,
+        #[cfg(feature = "testing")]
+        Surroundings::Simulation(simulation) => {
+            // Nobody listens there: `transport` is the way. A market that is named can't be asked again by key.
+            let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+            let market_sim_address = config.market_url.is_none().then_some(nowhere);
+            let market_config = market_config(config, market_sim_address, &token)?;
+            let market_sim = open_market_sim(config, context, token).await?;
+            let transport = (simulation.transport)(market_sim.stall());
+            let market = Market::open_over(context, market_config, transport).await?;
+            return Ok((market, Some(market_sim), None));
+        }
+    };
+    let market_sim_address = listener.local_addr().ok();
+    let market_config = market_config(config, market_sim_address, &token)?;
+    let (market_sim, market) = tokio::try_join!(open_market_sim(config, context, token), async {
+        Ok(Market::open(context, market_config).await?)
+    })?;
+    // Every process of this machine may buy, within limits; the simulated market's settings are changed at the gateway, with a key.
+    context.serve(listener, services::MARKET_SIM, market_sim.stall(), Limits::default());
+    Ok((market, Some(market_sim), market_sim_address))
 }
 
 async fn open_market_sim(
     config: &EmbeddedConfig,
     context: &ServiceContext,
-    listener: Option<TcpListener>,
     token: ServiceToken,
-) -> Result<Option<MarketSim>, EmbeddedError> {
-    let Some(listener) = listener else { return Ok(None) };
+) -> Result<MarketSim, EmbeddedError> {
     let mut market_sim_config = market_sim::Config::from_environment()?;
     market_sim_config.preset.seed = market_sim_config.preset.seed.or(Some(config.seed));
     market_sim_config.token = Some(token);
-    let market_sim = MarketSim::open(context, market_sim_config).await?;
-    // Every process of this machine may buy, within limits; the simulated market's settings are changed at the gateway, with a key.
-    context.serve(listener, services::MARKET_SIM, market_sim.stall(), Limits::default());
-    Ok(Some(market_sim))
+    Ok(MarketSim::open(context, market_sim_config).await?)
 }
 
 /// Returns how the farmers are reached: by the URL given, or else at the simulated market.

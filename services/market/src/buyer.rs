@@ -95,8 +95,8 @@ impl Buyer {
     pub(crate) async fn open(
         context: &ServiceContext,
         config: Config,
+        farmers: Farmers,
     ) -> Result<Arc<Self>, OpenError> {
-        let farmers = Farmers::new(&config)?;
         let mut service = context.open(services::MARKET, MIGRATIONS).await?;
         service.count_open(store::count_open);
         let asks_again = config.asks_again;

@@ -1,12 +1,13 @@
 //! The farmers' market outside, over HTTP. Nothing that it says is trusted.
 
-use std::time::Duration;
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use ::store::tls::Trust;
 use contracts::{Ingredient, PurchaseId};
 use http::header::{ACCEPT, HeaderName, HeaderValue};
-use reqwest::{Client, Response, Url, redirect};
+use reqwest::{Client, Url, redirect};
 use service::token::{SERVICE_TOKEN, ServiceToken};
+use tokio::time::timeout;
 
 use crate::{
     Config, OpenError,
@@ -20,17 +21,40 @@ pub const ANSWER_BYTES_MAX: usize = 4 * 1024;
 const IDLE_MAX: Duration = Duration::from_secs(4);
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// The request for one sale, whose body is empty.
+pub type SaleRequest = http::Request<()>;
+/// What the market answers to a [`SaleRequest`], or why it did not.
+pub type SaleResponse = Result<http::Response<Vec<u8>>, NoResponse>;
+
+/// Why a [`SaleRequest`] has no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoResponse {
+    /// No connection could be made: the request was not sent.
+    NotSent,
+    /// The connection broke after the request may have been sent.
+    Broken,
+    /// The response is larger than [`ANSWER_BYTES_MAX`].
+    TooLarge,
+}
+
+/// Sends requests to the farmers' market: over HTTP, or in memory where a simulation plays the market.
+pub trait Transport: fmt::Debug + Send + Sync {
+    /// Sends one request. Dropping the future gives up waiting; the market may have sold by then.
+    fn send(&self, request: SaleRequest)
+    -> Pin<Box<dyn Future<Output = SaleResponse> + Send + '_>>;
+}
+
 /// A client of the farmers' market.
 #[derive(Debug)]
 pub(crate) struct Farmers {
-    client: Client,
+    transport: Arc<dyn Transport>,
     market_sim_token: Option<ServiceToken>,
     // By ingredient, in the order of `Ingredient::ALL`.
-    doors: [Url; Ingredient::ALL.len()],
+    doors: [http::Uri; Ingredient::ALL.len()],
 }
 
 impl Farmers {
-    /// Makes a client. Nothing is called.
+    /// Makes a client over HTTP. Nothing is called.
     pub(crate) fn new(config: &Config) -> Result<Self, OpenError> {
         let url = &config.market_url;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
@@ -46,11 +70,19 @@ impl Farmers {
             // A proxy of the environment is not for what may be on this very machine.
             .no_proxy()
             .build()?;
-        Ok(Self {
-            client,
-            market_sim_token: config.market_sim_token.clone(),
-            doors: Ingredient::ALL.map(|ingredient| door(url, ingredient)),
-        })
+        Self::over(Arc::new(Http(client)), config)
+    }
+
+    /// Makes a client over this transport.
+    pub(crate) fn over(transport: Arc<dyn Transport>, config: &Config) -> Result<Self, OpenError> {
+        let url = &config.market_url;
+        let mut doors = Vec::with_capacity(Ingredient::ALL.len());
+        for ingredient in Ingredient::ALL {
+            let door = door(url, ingredient).as_str().parse();
+            doors.push(door.map_err(|_| OpenError::Url { url: url.clone() })?);
+        }
+        let doors = doors.try_into().map_err(|_| OpenError::Url { url: url.clone() })?;
+        Ok(Self { transport, market_sim_token: config.market_sim_token.clone(), doors })
     }
 
     /// Asks the farmers to sell, once.
@@ -60,33 +92,61 @@ impl Farmers {
         ingredient: Ingredient,
         call_max: Duration,
     ) -> Called {
-        let Ok(key) = HeaderValue::from_str(&purchase.to_string()) else {
-            return Called::NothingSold(Trouble::Unreachable);
-        };
-        let mut request = self
-            .client
-            .get(self.doors[ingredient as usize].clone())
-            .header(IDEMPOTENCY_KEY, key)
-            .header(ACCEPT, HeaderValue::from_static("application/json"))
-            .timeout(call_max);
+        let mut request = http::Request::get(self.doors[ingredient as usize].clone())
+            .header(IDEMPOTENCY_KEY, purchase.to_string())
+            .header(ACCEPT, HeaderValue::from_static("application/json"));
         if let Some(token) = &self.market_sim_token {
             request = request.header(SERVICE_TOKEN, token.value().clone());
         }
-        let response = match request.send().await {
-            Ok(response) => response,
-            // No connection: nothing was sent.
-            Err(error) if error.is_connect() => {
-                return Called::NothingSold(Trouble::Unreachable);
-            }
-            Err(error) => return Called::Unclear(trouble_of(&error)),
+        let Ok(request) = request.body(()) else {
+            return Called::NothingSold(Trouble::Unreachable);
         };
-        match judge_status(response.status().as_u16()) {
-            Some(called) => called,
-            None => match read_body(response).await {
-                Ok(body) => judge_body(&body),
-                Err(trouble) => Called::Unclear(trouble),
-            },
-        }
+        let response = match timeout(call_max, self.transport.send(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(NoResponse::NotSent)) => return Called::NothingSold(Trouble::Unreachable),
+            Ok(Err(NoResponse::Broken)) => return Called::Unclear(Trouble::Broken),
+            Ok(Err(NoResponse::TooLarge)) => {
+                return Called::Unclear(Trouble::TooLarge(ANSWER_BYTES_MAX));
+            }
+            Err(_) => return Called::Unclear(Trouble::Late),
+        };
+        judge_status(response.status().as_u16()).unwrap_or_else(|| judge_body(response.body()))
+    }
+}
+
+/// The farmers' market over HTTP.
+#[derive(Debug)]
+struct Http(Client);
+
+impl Transport for Http {
+    fn send(
+        &self,
+        request: SaleRequest,
+    ) -> Pin<Box<dyn Future<Output = SaleResponse> + Send + '_>> {
+        Box::pin(async move {
+            let (parts, ()) = request.into_parts();
+            // The door was made of a URL.
+            let url: Url = parts.uri.to_string().parse().map_err(|_| NoResponse::NotSent)?;
+            let request = self.0.request(parts.method, url).headers(parts.headers);
+            let mut response = request.send().await.map_err(|error| match error.is_connect() {
+                true => NoResponse::NotSent,
+                false => NoResponse::Broken,
+            })?;
+            let status = response.status();
+            let mut body = Vec::new();
+            // Only a sale has a body that says more than the status.
+            while status == 200
+                && let Some(chunk) = response.chunk().await.map_err(|_| NoResponse::Broken)?
+            {
+                if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                    return Err(NoResponse::TooLarge);
+                }
+                body.extend_from_slice(&chunk);
+            }
+            let mut answer = http::Response::new(body);
+            *answer.status_mut() = status;
+            Ok(answer)
+        })
     }
 }
 
@@ -98,21 +158,6 @@ fn door(market: &Url, ingredient: Ingredient) -> Url {
     }
     url.query_pairs_mut().append_pair("ingredient", ingredient.name());
     url
-}
-
-async fn read_body(mut response: Response) -> Result<Vec<u8>, Trouble> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| trouble_of(&error))? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(Trouble::TooLarge(ANSWER_BYTES_MAX));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-fn trouble_of(error: &reqwest::Error) -> Trouble {
-    if error.is_timeout() { Trouble::Late } else { Trouble::Broken }
 }
 
 #[cfg(test)]

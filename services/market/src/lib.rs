@@ -31,7 +31,8 @@ mod store;
 
 use buyer::Buyer;
 pub use domain::QUANTITY_SOLD_MAX;
-pub use farmers::ANSWER_BYTES_MAX;
+use farmers::Farmers;
+pub use farmers::{ANSWER_BYTES_MAX, NoResponse, SaleRequest, SaleResponse, Transport};
 pub use store::{MANY, STATEMENTS};
 
 const MIGRATIONS: Migrations = Migrations {
@@ -154,7 +155,21 @@ impl Market {
     /// # Errors
     /// [`OpenError`] if its data can't be opened, or the market can't be reached by such a URL.
     pub async fn open(context: &ServiceContext, config: Config) -> Result<Self, OpenError> {
-        Ok(Self { buyer: Buyer::open(context, config).await? })
+        let farmers = Farmers::new(&config)?;
+        Ok(Self { buyer: Buyer::open(context, config, farmers).await? })
+    }
+
+    /// Opens the market as [`Market::open`] does, and sends its requests through `transport` instead of over HTTP.
+    ///
+    /// # Errors
+    /// As [`Market::open`].
+    pub async fn open_over(
+        context: &ServiceContext,
+        config: Config,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Self, OpenError> {
+        let farmers = Farmers::over(transport, &config)?;
+        Ok(Self { buyer: Buyer::open(context, config, farmers).await? })
     }
 
     /// Serves gRPC at an address until the context is closed, to those who show the token, if there is one; returns where.

@@ -24,7 +24,8 @@ use events::{
 };
 use futures_util::FutureExt as _;
 use store::{
-    Clock, Database, DatabaseMetrics, Location, Migrations, OpenError, StoreError, Tx, jittered,
+    Clock, Database, DatabaseMetrics, Execution, Location, Migrations, OpenError, StoreError, Tx,
+    jittered,
 };
 use tokio::{net::TcpListener, sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -62,6 +63,7 @@ pub struct ServiceContext {
     pub retention: Duration,
     /// The events that this version knows.
     pub catalogue: Catalogue,
+    execution: Execution,
     startup_retry: StartupRetry,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -84,6 +86,7 @@ impl ServiceContext {
             metrics,
             retention: RETENTION,
             catalogue: Catalogue::default(),
+            execution: Execution::default(),
             startup_retry: StartupRetry::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -102,6 +105,13 @@ impl ServiceContext {
     #[must_use]
     pub const fn with_catalogue(mut self, catalogue: Catalogue) -> Self {
         self.catalogue = catalogue;
+        self
+    }
+
+    /// Sets where the work of the databases runs; on threads if it is not set.
+    #[must_use]
+    pub fn with_execution(mut self, execution: Execution) -> Self {
+        self.execution = execution;
         self
     }
 
@@ -127,7 +137,8 @@ impl ServiceContext {
             .startup_retry
             .wait_for(name, async || {
                 let (clock, hook) = (self.clock.clone(), Arc::clone(&relay) as _);
-                Database::open(name, &self.location, &sets, clock, hook).await
+                let execution = self.execution.clone();
+                Database::open(name, &self.location, &sets, clock, hook, execution).await
             })
             .await?;
         self.databases.lock().unwrap_or_else(PoisonError::into_inner).push(database.clone());

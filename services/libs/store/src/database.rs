@@ -4,14 +4,14 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    thread::JoinHandle,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
-    Clock, CommitHook, Connection, Migrations, Server, StoreError, Tx,
+    Clock, CommitHook, Connection, Execution, Migrations, Server, StoreError, Tx,
     batch::{Batch, PendingPieces},
+    execution::RunningWriter,
     health::Health,
     migrations, postgres,
     readers::{READERS_MAX, Readers},
@@ -110,7 +110,7 @@ pub(crate) struct Inner {
     clock: Clock,
     location: Opened,
     pub(crate) queue: Arc<Queue>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Mutex<Option<RunningWriter>>,
     /// Permits to wait for the writer by [`Database::write`].
     writes: Arc<Semaphore>,
     pub(crate) readers: Arc<Readers>,
@@ -179,7 +179,7 @@ impl Opened {
 
 impl Database {
     /// Opens the database of a service, brings its tables up to date and starts its writer. `hook` takes part in
-    /// each of its transactions.
+    /// each of its transactions. `execution` says where the writer and the questions run.
     ///
     /// # Errors
     /// [`OpenError`] if it can't be reached, migrated or written.
@@ -189,13 +189,14 @@ impl Database {
         migrations: &[Migrations],
         clock: Clock,
         hook: Arc<dyn CommitHook>,
+        execution: Execution,
     ) -> Result<Self, OpenError> {
         let location = Opened::new(location, service)?;
         let queue = Arc::new(Queue::default());
         let health = Arc::new(Health::default());
         let opened = location.clone();
         let sets = [&[migrations::STORE], migrations].concat();
-        let connection = blocking(move || {
+        let open_and_migrate = move || {
             let mut connection = opened.writer()?;
             let is_earlier = match &mut connection {
                 Connection::Sqlite(sqlite) => sqlite.is_earlier()?,
@@ -209,10 +210,12 @@ impl Database {
                 Connection::Postgres(postgres) => postgres.migrate(&sets)?,
             }
             Ok(Some(connection))
-        })
-        .await
-        .map_err(|source| OpenError::Store { service, source })?
-        .ok_or(OpenError::EarlierVersion { service })?;
+        };
+        let connection = execution
+            .blocking(service, open_and_migrate)
+            .await
+            .map_err(|source| OpenError::Store { service, source })?
+            .ok_or(OpenError::EarlierVersion { service })?;
         let writer = Writer {
             connection,
             queue: Arc::clone(&queue),
@@ -220,24 +223,24 @@ impl Database {
             clock: clock.clone(),
             hook,
             health: Arc::clone(&health),
+            execution: execution.clone(),
         };
         let readers = |connections_max| {
             let (location, health) = (location.clone(), Arc::clone(&health));
-            Readers::new(location, service, clock.clone(), health, connections_max)
+            let execution = execution.clone();
+            Readers::new(location, service, clock.clone(), health, execution, connections_max)
         };
         let (status_reader, checker) = (readers(1), readers(1));
         let readers = readers(READERS_MAX);
-        let thread = std::thread::Builder::new()
-            .name(format!("{service}-writer"))
-            .spawn(move || writer.run())
-            .map_err(|source| OpenError::Thread { service, source })?;
+        let writer =
+            execution.start(writer).map_err(|source| OpenError::Thread { service, source })?;
         Ok(Self {
             inner: Arc::new(Inner {
                 service,
                 clock,
                 location,
                 queue,
-                writer: Mutex::new(Some(thread)),
+                writer: Mutex::new(Some(writer)),
                 writes: Arc::new(Semaphore::new(WRITES_WAITING_MAX)),
                 readers,
                 status_reader,
@@ -388,10 +391,9 @@ impl Database {
     /// Lets what waits be done, and closes the database.
     pub async fn close(&self) {
         self.inner.queue.close();
-        let thread = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            // The thread ends when the queue is empty. It does not panic: work that does is caught.
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        let writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            writer.ended().await;
         }
         for readers in [&self.inner.readers, &self.inner.status_reader, &self.inner.checker] {
             readers.close();
@@ -479,15 +481,5 @@ impl<P: Send + 'static, A: Send + 'static> BatchQueue<P, A> {
     /// [`StoreError::Rejected`] if it has more than [`BATCH_ROWS_MAX`] rows; else as [`Database::write`].
     pub async fn submit(&self, piece: P) -> Result<A, StoreError> {
         self.queue.submit(piece)?.await.unwrap_or(Err(StoreError::Closed))
-    }
-}
-
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(answer) => answer,
-        Err(error) if error.is_panic() => Err(StoreError::rejected("the question panicked")),
-        Err(_) => Err(StoreError::Closed),
     }
 }

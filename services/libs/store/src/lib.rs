@@ -13,6 +13,7 @@ mod clock;
 mod database;
 mod database_metrics;
 mod error;
+mod execution;
 mod explain;
 mod health;
 mod hook;
@@ -37,6 +38,9 @@ pub use clock::Clock;
 pub use database::{BatchQueue, Database, Durability, Location, OpenError};
 pub use database_metrics::DatabaseMetrics;
 pub use error::{StoreError, chain};
+pub use execution::Execution;
+#[cfg(feature = "testing")]
+pub use execution::Steps;
 pub use hook::{AfterCommit, CommitHook, NoHook};
 pub use metrics::ServiceLabels;
 pub use migrations::{Migration, Migrations};

@@ -18,8 +18,8 @@ use tokio::{
 };
 
 use crate::{
-    Clock, StoreError, Tx,
-    database::{Opened, blocking},
+    Clock, Execution, StoreError, Tx,
+    database::Opened,
     health::Health,
     postgres::Canceller,
     transaction::{Access, Connection},
@@ -42,6 +42,7 @@ pub(super) struct Readers {
     service: &'static str,
     clock: Clock,
     health: Arc<Health>,
+    execution: Execution,
     connections_max: usize,
     permits: Arc<Semaphore>,
     /// Permits to wait for a permit.
@@ -58,6 +59,7 @@ impl Readers {
         service: &'static str,
         clock: Clock,
         health: Arc<Health>,
+        execution: Execution,
         connections_max: usize,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -65,6 +67,7 @@ impl Readers {
             service,
             clock,
             health,
+            execution,
             connections_max,
             permits: Arc::new(Semaphore::new(connections_max)),
             places: Semaphore::new(READS_WAITING_MAX),
@@ -86,12 +89,12 @@ impl Readers {
         let permit = self.permit().await?;
         let caller = Caller(Arc::default());
         let (readers, query) = (Arc::clone(self), Arc::clone(&caller.0));
-        blocking(move || {
+        let ask = move || {
             let answer = readers.answer(&query, &question);
             drop(permit);
             answer
-        })
-        .await
+        };
+        self.execution.blocking(self.service, ask).await
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {

@@ -19,7 +19,9 @@ use std::{
 use tokio::sync::Notify;
 use tracing::{debug, error, warn};
 
-use crate::{Access, AfterCommit, Clock, CommitHook, Connection, StoreError, Tx, health::Health};
+use crate::{
+    Access, AfterCommit, Clock, CommitHook, Connection, Execution, StoreError, Tx, health::Health,
+};
 
 /// How often work is decided at the most when others change the same at the same time.
 const DECISIONS_MAX: usize = 5;
@@ -54,6 +56,8 @@ pub trait Work: Send {
 pub(crate) struct Queue {
     state: Mutex<QueueState>,
     changed: Condvar,
+    #[cfg(feature = "testing")]
+    arrived: Notify,
     waiting: AtomicUsize,
     rows: AtomicUsize,
     refused: AtomicU64,
@@ -93,6 +97,8 @@ impl Queue {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         drop(state);
         self.changed.notify_one();
+        #[cfg(feature = "testing")]
+        self.arrived.notify_one();
     }
 
     /// Returns how much work waits.
@@ -127,6 +133,8 @@ impl Queue {
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
+        #[cfg(feature = "testing")]
+        self.arrived.notify_one();
     }
 
     fn next_turn(&self) -> Option<Vec<Box<dyn Work>>> {
@@ -137,14 +145,35 @@ impl Queue {
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        Some(self.take_turn(&mut state))
+    }
+
+    /// Waits as a task where [`Queue::next_turn`] blocks a thread.
+    #[cfg(feature = "testing")]
+    async fn next_turn_of_task(&self) -> Option<Vec<Box<dyn Work>>> {
+        loop {
+            {
+                let mut state = self.lock();
+                if !state.works.is_empty() {
+                    return Some(self.take_turn(&mut state));
+                }
+                if state.closed {
+                    return None;
+                }
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn take_turn(&self, state: &mut QueueState) -> Vec<Box<dyn Work>> {
         let together = state.works.iter().take_while(|work| !work.is_exclusive()).count();
         let taken = together.clamp(1, WORKS_PER_TURN_MAX);
         self.waiting.fetch_sub(taken, Ordering::Relaxed);
-        Some(state.works.drain(..taken).collect())
+        state.works.drain(..taken).collect()
     }
 }
 
-/// What the writer thread needs.
+/// What the writer needs.
 pub(super) struct Writer {
     pub(crate) connection: Connection,
     pub(crate) queue: Arc<Queue>,
@@ -152,23 +181,38 @@ pub(super) struct Writer {
     pub(crate) clock: Clock,
     pub(crate) hook: Arc<dyn CommitHook>,
     pub(super) health: Arc<Health>,
+    pub(crate) execution: Execution,
 }
 
 impl Writer {
-    /// Works until the queue is closed and empty.
+    /// Blocks the calling thread and works until the queue is closed and empty.
     pub(crate) fn run(mut self) {
         while let Some(works) = self.queue.next_turn() {
-            let mut works: Vec<(Box<dyn Work>, usize)> = works
-                .into_iter()
-                .map(|mut work| {
-                    let pieces = work.gather();
-                    (work, pieces)
-                })
-                .filter(|(_, pieces)| *pieces > 0)
-                .collect();
-            if !works.is_empty() {
-                self.turn(&mut works);
-            }
+            self.gather_and_turn(works);
+        }
+    }
+
+    /// Works as a task of a simulation until the queue is closed and empty.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn run_as_task(mut self, steps: Arc<dyn crate::Steps>) {
+        steps.pause(self.service).await;
+        while let Some(works) = self.queue.next_turn_of_task().await {
+            self.gather_and_turn(works);
+            steps.pause(self.service).await;
+        }
+    }
+
+    fn gather_and_turn(&mut self, works: Vec<Box<dyn Work>>) {
+        let mut works: Vec<(Box<dyn Work>, usize)> = works
+            .into_iter()
+            .map(|mut work| {
+                let pieces = work.gather();
+                (work, pieces)
+            })
+            .filter(|(_, pieces)| *pieces > 0)
+            .collect();
+        if !works.is_empty() {
+            self.turn(&mut works);
         }
     }
 
@@ -293,7 +337,13 @@ impl Writer {
             Err(StoreError::rejected(format!("the work panicked: {words}")))
         });
         let wakes = std::mem::take(&mut tx.wakes);
-        match done.and_then(|after| self.connection.commit().map(|()| Saved { after, wakes })) {
+        let committed = done.and_then(|after| {
+            self.execution.before_commit(self.service)?;
+            self.connection.commit()?;
+            self.execution.after_commit(self.service)?;
+            Ok(Saved { after, wakes })
+        });
+        match committed {
             Ok(saved) => Ok(saved),
             Err(error) => {
                 self.connection.roll_back();

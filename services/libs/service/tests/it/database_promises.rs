@@ -9,7 +9,8 @@ use contracts::OrderId;
 use events::{Announce as _, consumer, dead_letters, deferred, facts, outbox, retention};
 use service::idempotency;
 use store::{
-    Clock, Database, Migrations, NoHook, OpenError, StoreError, Tx, leases, params, timers,
+    Clock, Database, Execution, Migrations, NoHook, OpenError, StoreError, Tx, leases, params,
+    timers,
 };
 
 use crate::stage::{NOTEBOOK, TestStore, announce, eventually, unpublished};
@@ -305,7 +306,8 @@ async fn data_of_an_earlier_version_are_refused_by_name_and_left_alone() {
         let earlier =
             Migrations { owner: "chassis", steps: &[(1, "old", "CREATE TABLE old (id TEXT)")] };
         let open = async |sets: &[Migrations]| {
-            Database::open("notebook", &ground.location(), sets, Clock::System, Arc::new(NoHook))
+            let (location, execution) = (ground.location(), Execution::default());
+            Database::open("notebook", &location, sets, Clock::System, Arc::new(NoHook), execution)
                 .await
         };
         open(&[earlier]).await.unwrap().close().await;

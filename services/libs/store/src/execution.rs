@@ -1,0 +1,124 @@
+//! Where the work of a database runs: on threads, or, in a simulation, as tasks on the thread of the runtime.
+
+use std::{io, thread};
+
+use crate::{StoreError, writer::Writer};
+
+/// Where the writer of a database and its questions run.
+#[derive(Clone, Debug, Default)]
+pub enum Execution {
+    /// The writer is a thread; questions run on the blocking threads of the runtime.
+    #[default]
+    Threads,
+    /// Everything runs as tasks of the current runtime, for simulations. SQLite only: a connection to PostgreSQL blocks its
+    /// thread on a runtime of its own.
+    #[cfg(feature = "testing")]
+    Tasks(std::sync::Arc<dyn Steps>),
+}
+
+/// Decides what happens between the steps of a simulation.
+#[cfg(feature = "testing")]
+pub trait Steps: std::fmt::Debug + Send + Sync {
+    /// Returns what the writer or a question of a service waits for before its next step.
+    fn pause(&self, service: &'static str) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Is called before each commit of a service.
+    ///
+    /// # Errors
+    /// The error with which the commit is to fail; the transaction is rolled back.
+    fn before_commit(&self, service: &'static str) -> Result<(), StoreError>;
+
+    /// Is called after each commit of a service.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`] if the writer is not to know that the commit succeeded.
+    fn after_commit(&self, service: &'static str) -> Result<(), StoreError>;
+}
+
+/// A writer that was started.
+pub(super) enum RunningWriter {
+    Thread(thread::JoinHandle<()>),
+    #[cfg(feature = "testing")]
+    Task(tokio::task::JoinHandle<()>),
+}
+
+impl Execution {
+    /// Starts a writer. It ends when its queue is closed and empty.
+    pub(super) fn start(&self, writer: Writer) -> io::Result<RunningWriter> {
+        match self {
+            Self::Threads => thread::Builder::new()
+                .name(format!("{}-writer", writer.service))
+                .spawn(move || writer.run())
+                .map(RunningWriter::Thread),
+            #[cfg(feature = "testing")]
+            Self::Tasks(steps) => {
+                let steps = std::sync::Arc::clone(steps);
+                Ok(RunningWriter::Task(tokio::spawn(writer.run_as_task(steps))))
+            }
+        }
+    }
+
+    /// Runs work that blocks.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        _service: &'static str,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let done = match self {
+            Self::Threads => tokio::task::spawn_blocking(work).await,
+            #[cfg(feature = "testing")]
+            Self::Tasks(steps) => {
+                steps.pause(_service).await;
+                tokio::spawn(async move { work() }).await
+            }
+        };
+        match done {
+            Ok(answer) => answer,
+            Err(error) if error.is_panic() => Err(StoreError::rejected("the question panicked")),
+            Err(_) => Err(StoreError::Closed),
+        }
+    }
+
+    #[cfg(not(feature = "testing"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with the feature")]
+    pub(super) const fn before_commit(&self, _: &'static str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    #[cfg(not(feature = "testing"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with the feature")]
+    pub(super) const fn after_commit(&self, _: &'static str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn before_commit(&self, service: &'static str) -> Result<(), StoreError> {
+        match self {
+            Self::Threads => Ok(()),
+            Self::Tasks(steps) => steps.before_commit(service),
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn after_commit(&self, service: &'static str) -> Result<(), StoreError> {
+        match self {
+            Self::Threads => Ok(()),
+            Self::Tasks(steps) => steps.after_commit(service),
+        }
+    }
+}
+
+impl RunningWriter {
+    /// Waits until the writer has ended. It does not panic: work that does is caught.
+    pub(super) async fn ended(self) {
+        match self {
+            Self::Thread(thread) => {
+                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            }
+            #[cfg(feature = "testing")]
+            Self::Task(task) => {
+                let _ = task.await;
+            }
+        }
+    }
+}

@@ -95,7 +95,7 @@ impl Fault {
 /// Checks the history in a file, as far as the file reached when it was opened.
 ///
 /// # Errors
-/// [`HistoryError`] if the file is no regular file, can't be read, or [`check`] can't read what is in it.
+/// [`HistoryError`] if the file is no regular file, can't be read, or [`check()`] can't read what is in it.
 pub fn check_file(path: &Path) -> Result<Findings, HistoryError> {
     let (file, len) = open_to_read(path)?;
     check(BufReader::new(file.take(len)), path)

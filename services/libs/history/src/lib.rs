@@ -1,6 +1,6 @@
 //! Records what the clients of an environment asked and were answered, and checks that the answers agree with each other.
 //!
-//! A [`Recorder`] writes one line before each request is sent and one after its answer has arrived; [`check`] reads the lines
+//! A [`Recorder`] writes one line before each request is sent and one after its answer has arrived; [`check()`] reads the lines
 //! again. The check takes linear time and bounded memory, and holds on every runtime, with any number of replicas, because
 //! it knows only what clients see: HTTP requests and answers of one caller (idempotency keys are scoped by caller).
 //!

@@ -7,7 +7,7 @@
 //!
 //! - Events go to eight streams, the shards, by what they are about; each service that reads has a group on all of them.
 //! - Redis may forget everything at any moment: the outboxes keep what is not acknowledged by every reader, and send it
-//!   again when the broker has another [identity](publisher). Inboxes remove what is double.
+//!   again when the broker has another identity (see `publisher`). Inboxes remove what is double.
 //!
 //! An entry of a stream holds some events that came together: a field an event, named by its type, so that a reader
 //! passes over a type that it knows and does not act on without reading it.

@@ -277,7 +277,7 @@ impl Database {
         self.inner.queue.waiting()
     }
 
-    /// Returns how many rows wait at the forms; [`WAITING_ROWS_MAX`] at each at most.
+    /// Returns how many rows wait at the forms; [`WAITING_ROWS_MAX`](crate::WAITING_ROWS_MAX) at each at most.
     #[must_use]
     pub fn waiting_rows(&self) -> usize {
         self.inner.queue.waiting_rows()
@@ -294,7 +294,7 @@ impl Database {
     /// answers, the question is asked once more on a new one. If the future is dropped, the query is cancelled.
     ///
     /// # Errors
-    /// [`StoreError::Busy`], at once, if [`READS_WAITING_MAX`] reads wait already; else another [`StoreError`] if the
+    /// [`StoreError::Busy`], at once, if [`READS_WAITING_MAX`](crate::READS_WAITING_MAX) reads wait already; else another [`StoreError`] if the
     /// question was refused or the database failed.
     pub async fn read<T: Send + 'static>(
         &self,
@@ -364,7 +364,7 @@ impl Database {
     }
 
     /// Opens a form at the door: whoever submits waits, and what waits when the writer turns is one batch (of
-    /// [`BATCH_MAX`] at the most) and one transaction. `command` answers each piece, in order. A piece counts as one row.
+    /// [`BATCH_MAX`](crate::BATCH_MAX) at the most) and one transaction. `command` answers each piece, in order. A piece counts as one row.
     pub fn batch_queue<P: Send + 'static, A: Send + 'static>(
         &self,
         command: impl Fn(&mut Tx<'_>, &[P]) -> Result<Vec<A>, StoreError> + Send + Sync + 'static,
@@ -373,7 +373,7 @@ impl Database {
     }
 
     /// Opens a form as [`Database::batch_queue`] does, for pieces that differ in how many rows they have: a batch has
-    /// [`BATCH_ROWS_MAX`] at the most, and a heavier piece is refused.
+    /// [`BATCH_ROWS_MAX`](crate::BATCH_ROWS_MAX) at the most, and a heavier piece is refused.
     pub fn weighed_batch_queue<P: Send + 'static, A: Send + 'static>(
         &self,
         weigh: impl Fn(&P) -> usize + Send + Sync + 'static,
@@ -477,8 +477,8 @@ impl<P: Send + 'static, A: Send + 'static> BatchQueue<P, A> {
     /// Hands a piece in and waits until it is saved.
     ///
     /// # Errors
-    /// [`StoreError::Busy`], at once, if [`WAITING_MAX`] pieces or [`WAITING_ROWS_MAX`] rows wait already;
-    /// [`StoreError::Rejected`] if it has more than [`BATCH_ROWS_MAX`] rows; else as [`Database::write`].
+    /// [`StoreError::Busy`], at once, if [`WAITING_MAX`](crate::WAITING_MAX) pieces or [`WAITING_ROWS_MAX`](crate::WAITING_ROWS_MAX) rows wait already;
+    /// [`StoreError::Rejected`] if it has more than [`BATCH_ROWS_MAX`](crate::BATCH_ROWS_MAX) rows; else as [`Database::write`].
     pub async fn submit(&self, piece: P) -> Result<A, StoreError> {
         self.queue.submit(piece)?.await.unwrap_or(Err(StoreError::Closed))
     }

@@ -1,6 +1,6 @@
 //! Faults that are planted in a copy of the sources, to see whether the simulation finds them.
 //!
-//! The copy has all of them; the environment variable `CHEFCITO_PLANTED` says which one is planted. So it is built once,
+//! The copy has all of them; the environment variable `CHEFCITO_TEST_PLANTED` says which one is planted. So it is built once,
 //! and product code knows nothing of it.
 
 use std::{
@@ -194,7 +194,7 @@ fn root() -> anyhow::Result<PathBuf> {
 }
 
 /// Returns each file that a fault changes, as it becomes when all faults are planted, each behind its name in
-/// `CHEFCITO_PLANTED`.
+/// `CHEFCITO_TEST_PLANTED`.
 ///
 /// # Errors
 /// An error if a place is not there exactly once.
@@ -216,7 +216,7 @@ pub fn plant() -> anyhow::Result<BTreeMap<&'static str, String>> {
                 change.find
             );
             let is_planted = format!(
-                "matches!(std::env::var(\"CHEFCITO_PLANTED\").as_deref(), Ok({:?}))",
+                "matches!(std::env::var(\"CHEFCITO_TEST_PLANTED\").as_deref(), Ok({:?}))",
                 planted.name
             );
             let replace = change.replace.replace("PLANTED", &is_planted);

@@ -92,7 +92,7 @@ pub fn run_apart(program: &Path, seed: u64, planted: Option<&str>) -> anyhow::Re
     let mut command = Command::new(program);
     command.env_clear().args(["--seed", &seed.to_string(), "--json"]).stdin(Stdio::null());
     if let Some(planted) = planted {
-        command.env("CHEFCITO_PLANTED", planted);
+        command.env("CHEFCITO_TEST_PLANTED", planted);
     }
     let output = command.output().with_context(|| format!("can't run `{}`", program.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);

@@ -5,12 +5,12 @@ use std::path::Path;
 use simulation::seeds::{run_apart, run_many};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_simulation");
-/// How many seeds a test runs, unless `CHEFCITO_SIMULATION_SEEDS` says another number: a minute on two cores.
+/// How many seeds a test runs, unless `CHEFCITO_TEST_SIMULATION_SEEDS` says another number: a minute on two cores.
 const SEEDS: u64 = 60;
 
 #[test]
 fn no_seed_fails_and_together_they_meet_everything() {
-    let seeds = match std::env::var("CHEFCITO_SIMULATION_SEEDS") {
+    let seeds = match std::env::var("CHEFCITO_TEST_SIMULATION_SEEDS") {
         Ok(seeds) => seeds.parse().unwrap(),
         Err(_) => SEEDS,
     };

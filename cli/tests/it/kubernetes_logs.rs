@@ -70,7 +70,7 @@ fn lines_of_all_pods_are_told_in_the_order_of_time() {
     assert_eq!(unknown.code, Some(1), "{unknown}");
     insta::assert_snapshot!(unknown.stderr, @r"
     error: `NAME` has no pod of `tea`
-    hint: there are board, gateway, inventory, kitchen, market, orders, market_sim, postgres, redis, roles
+    hint: there are board, gateway, inventory, kitchen, market, market-sim, orders, postgres, redis, roles
     ");
 }
 

@@ -216,6 +216,14 @@ pub(crate) enum Access {
 }
 
 impl Connection {
+    /// Returns how many rows SQLite has changed on this connection so far; nothing on PostgreSQL, which does not count them.
+    pub(super) fn changes(&self) -> Option<u64> {
+        match self {
+            Self::Sqlite(sqlite) => Some(sqlite.connection.total_changes()),
+            Self::Postgres(_) => None,
+        }
+    }
+
     /// Makes sure of a connection, and that its file still has its name, before work on it.
     pub(super) fn ready(&mut self) -> Result<(), StoreError> {
         match self {

@@ -300,6 +300,7 @@ impl Writer {
         &mut self,
         mut body: impl FnMut(&mut Tx<'_>) -> Result<(), StoreError>,
     ) -> Result<Saved, StoreError> {
+        let before = self.connection.changes();
         let done = self.connection.ready().and_then(|()| match self.attempt(&mut body) {
             Err(StoreError::Engine(why)) if self.connection.is_lost() => {
                 debug!(service = self.service, "Begins again on a new connection: {why}");
@@ -309,6 +310,8 @@ impl Writer {
             done => done,
         });
         match &done {
+            // A commit of nothing writes nothing, so it proves nothing.
+            Ok(_) if before.is_some() && before == self.connection.changes() => {}
             Ok(_) => self.health.committed(),
             Err(error) => self.health.note(error),
         }

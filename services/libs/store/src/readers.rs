@@ -47,8 +47,8 @@ pub(super) struct Readers {
     permits: Arc<Semaphore>,
     /// Permits to wait for a permit.
     places: Semaphore,
-    idle: Mutex<Vec<Connection>>,
-    open: AtomicUsize,
+    idle: Mutex<Vec<Pooled>>,
+    open: Arc<AtomicUsize>,
     refused: AtomicU64,
 }
 
@@ -72,7 +72,7 @@ impl Readers {
             permits: Arc::new(Semaphore::new(connections_max)),
             places: Semaphore::new(READS_WAITING_MAX),
             idle: Mutex::default(),
-            open: AtomicUsize::new(0),
+            open: Arc::default(),
             refused: AtomicU64::new(0),
         })
     }
@@ -115,15 +115,12 @@ impl Readers {
         let idle = self.idle().pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => self.location.reader()?,
+            None => Pooled::new(self.location.reader()?, &self.open, self.connections_max),
         };
-        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
-        debug_assert!(open <= self.connections_max, "a reader without a permit");
-        let answer = self.ask(&mut connection, query, question);
+        let answer = self.ask(&mut connection.connection, query, question);
         if let Err(error) = &answer {
             self.health.note(error);
         }
-        self.open.fetch_sub(1, Ordering::Relaxed);
         if query.ended() {
             let mut idle = self.idle();
             assert!(idle.len() < self.connections_max, "more idle readers than permits");
@@ -161,7 +158,7 @@ impl Readers {
         answer
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Pooled>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -177,12 +174,32 @@ impl Readers {
 
     /// Returns how many connections the pool has.
     pub(super) fn connections(&self) -> usize {
-        self.open.load(Ordering::Relaxed) + self.idle().len()
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Returns how many reads were refused because too many waited.
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection that the pool counts for as long as it exists, also if the question on it panics.
+struct Pooled {
+    connection: Connection,
+    open: Arc<AtomicUsize>,
+}
+
+impl Pooled {
+    fn new(connection: Connection, open: &Arc<AtomicUsize>, connections_max: usize) -> Self {
+        let before = open.fetch_add(1, Ordering::Relaxed);
+        assert!(before < connections_max, "a reader without a permit");
+        Self { connection, open: Arc::clone(open) }
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -141,8 +141,9 @@ async fn more_reads_than_may_wait_are_refused_at_once() {
     let context = ground.context(events::in_process());
     let service = context.open("orders", NOTEBOOK).await.unwrap();
     let (releases, held): (Vec<_>, Vec<_>) = (0..2_048).map(|_| occupy(service.database())).unzip();
-    eventually("some are refused while all readers are busy", || async {
-        held.iter().any(JoinHandle::is_finished)
+    eventually("all readers are busy and some reads are refused", || async {
+        context.metrics.text().contains("chefcito_reader_connections{service=\"orders\"} 4")
+            && held.iter().any(JoinHandle::is_finished)
     })
     .await;
     drop(releases);
@@ -206,4 +207,20 @@ async fn more_changes_than_may_wait_are_refused_at_once() {
     busy.await.unwrap().unwrap();
     assert!((1..4_096).contains(&refused), "{refused} were refused");
     context.close().await;
+}
+
+#[tokio::test]
+async fn a_question_that_panics_takes_no_reader_with_it() {
+    for ground in TestStore::all() {
+        let context = ground.context(events::in_process());
+        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        for _ in 0..8 {
+            let asked = service.database().read(|_| -> Result<(), StoreError> { panic!("a bug") });
+            assert!(matches!(asked.await, Err(StoreError::Rejected(_))));
+        }
+        let text = context.metrics.text();
+        assert!(text.contains("chefcito_reader_connections{service=\"orders\"} 0"), "{text}");
+        assert_eq!(get(&service, "/ready").await, StatusCode::OK);
+        context.close().await;
+    }
 }

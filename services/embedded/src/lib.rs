@@ -274,7 +274,7 @@ enum Surroundings {
 impl Surroundings {
     fn execution(&self) -> Execution {
         match self {
-            Self::Machine { .. } => Execution::Threads,
+            Self::Machine { .. } => Execution::default(),
             #[cfg(feature = "testing")]
             Self::Simulation(simulation) => Execution::Tasks(Arc::clone(&simulation.steps)),
         }

@@ -1,19 +1,28 @@
 //! Where the work of a database runs: on threads, or, in a simulation, as tasks on the thread of the runtime.
 
-use std::{io, thread};
+use std::io;
 
-use crate::{StoreError, writer::Writer};
+use crate::{
+    StoreError,
+    writer::Writer,
+    writer_threads::{RunningSeat, WriterThreads},
+};
 
 /// Where the writer of a database and its questions run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub enum Execution {
-    /// The writer is a thread; questions run on the blocking threads of the runtime.
-    #[default]
-    Threads,
+    /// The writers share threads; questions run on the blocking threads of the runtime.
+    Threads(WriterThreads),
     /// Everything runs as tasks of the current runtime, for simulations. SQLite only: a connection to PostgreSQL blocks its
     /// thread on a runtime of its own.
     #[cfg(feature = "testing")]
     Tasks(std::sync::Arc<dyn Steps>),
+}
+
+impl Default for Execution {
+    fn default() -> Self {
+        Self::Threads(WriterThreads::default())
+    }
 }
 
 /// Decides what happens between the steps of a simulation.
@@ -37,7 +46,7 @@ pub trait Steps: std::fmt::Debug + Send + Sync {
 
 /// A writer that was started.
 pub(super) enum RunningWriter {
-    Thread(thread::JoinHandle<()>),
+    Threads(RunningSeat),
     #[cfg(feature = "testing")]
     Task(tokio::task::JoinHandle<()>),
 }
@@ -46,10 +55,7 @@ impl Execution {
     /// Starts a writer. It ends when its queue is closed and empty.
     pub(super) fn start(&self, writer: Writer) -> io::Result<RunningWriter> {
         match self {
-            Self::Threads => thread::Builder::new()
-                .name(format!("{}-writer", writer.service))
-                .spawn(move || writer.run())
-                .map(RunningWriter::Thread),
+            Self::Threads(threads) => threads.start(writer).map(RunningWriter::Threads),
             #[cfg(feature = "testing")]
             Self::Tasks(steps) => {
                 let steps = std::sync::Arc::clone(steps);
@@ -65,7 +71,7 @@ impl Execution {
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let done = match self {
-            Self::Threads => tokio::task::spawn_blocking(work).await,
+            Self::Threads(_) => tokio::task::spawn_blocking(work).await,
             #[cfg(feature = "testing")]
             Self::Tasks(steps) => {
                 steps.pause(_service).await;
@@ -94,7 +100,7 @@ impl Execution {
     #[cfg(feature = "testing")]
     pub(super) fn before_commit(&self, service: &'static str) -> Result<(), StoreError> {
         match self {
-            Self::Threads => Ok(()),
+            Self::Threads(_) => Ok(()),
             Self::Tasks(steps) => steps.before_commit(service),
         }
     }
@@ -102,19 +108,17 @@ impl Execution {
     #[cfg(feature = "testing")]
     pub(super) fn after_commit(&self, service: &'static str) -> Result<(), StoreError> {
         match self {
-            Self::Threads => Ok(()),
+            Self::Threads(_) => Ok(()),
             Self::Tasks(steps) => steps.after_commit(service),
         }
     }
 }
 
 impl RunningWriter {
-    /// Waits until the writer has ended. It does not panic: work that does is caught.
+    /// Waits until the writer has ended.
     pub(super) async fn ended(self) {
         match self {
-            Self::Thread(thread) => {
-                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-            }
+            Self::Threads(seat) => seat.ended().await,
             #[cfg(feature = "testing")]
             Self::Task(task) => {
                 let _ = task.await;

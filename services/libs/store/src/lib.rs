@@ -31,6 +31,7 @@ pub mod tls;
 mod transaction;
 mod value;
 mod writer;
+mod writer_threads;
 
 pub use arrays::Many;
 pub use batch::{BATCH_MAX, BATCH_ROWS_MAX, WAITING_MAX, WAITING_ROWS_MAX};
@@ -50,5 +51,6 @@ pub use server::{ConnectError, Server};
 pub use transaction::{Row, Tx};
 pub use value::{ByName, FromValue, ToValue, Value, ValueRef};
 pub use writer::{WRITES_WAITING_MAX, Work};
+pub use writer_threads::WriterThreads;
 
 use transaction::{Access, Connection};

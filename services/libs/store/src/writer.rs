@@ -11,7 +11,7 @@ use std::{
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -55,9 +55,8 @@ pub trait Work: Send {
 #[derive(Default)]
 pub(crate) struct Queue {
     state: Mutex<QueueState>,
-    changed: Condvar,
-    #[cfg(feature = "testing")]
-    arrived: Notify,
+    /// Brings the writer to the queue.
+    serve: OnceLock<Box<dyn Fn() + Send + Sync>>,
     waiting: AtomicUsize,
     rows: AtomicUsize,
     refused: AtomicU64,
@@ -66,7 +65,19 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct QueueState {
     works: VecDeque<Box<dyn Work>>,
+    /// Whether the writer was told and has not rested since.
+    is_served: bool,
     closed: bool,
+}
+
+/// What the writer finds before it.
+pub(crate) enum Next {
+    /// The works of a turn.
+    Works(Vec<Box<dyn Work>>),
+    /// None; it is told of the next.
+    Nothing,
+    /// None, and there will never be any.
+    End,
 }
 
 impl fmt::Debug for Queue {
@@ -95,10 +106,25 @@ impl Queue {
             "something puts work before the writer without a bound"
         );
         self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.tell(state);
+    }
+
+    /// Says how the writer is brought to the queue: at once, and whenever there is work and it rests.
+    pub(crate) fn serve_by(&self, serve: impl Fn() + Send + Sync + 'static) {
+        let _first = self.serve.set(Box::new(serve));
+        let state = self.lock();
+        if !state.works.is_empty() || state.closed {
+            self.tell(state);
+        }
+    }
+
+    fn tell(&self, mut state: MutexGuard<'_, QueueState>) {
+        let Some(serve) = self.serve.get() else { return };
+        let was_served = std::mem::replace(&mut state.is_served, true);
         drop(state);
-        self.changed.notify_one();
-        #[cfg(feature = "testing")]
-        self.arrived.notify_one();
+        if !was_served {
+            serve();
+        }
     }
 
     /// Returns how much work waits.
@@ -131,38 +157,29 @@ impl Queue {
 
     /// Lets the writer finish what waits, and then end.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_all();
-        #[cfg(feature = "testing")]
-        self.arrived.notify_one();
-    }
-
-    fn next_turn(&self) -> Option<Vec<Box<dyn Work>>> {
         let mut state = self.lock();
-        while state.works.is_empty() {
-            if state.closed {
-                return None;
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        Some(self.take_turn(&mut state))
+        state.closed = true;
+        self.tell(state);
     }
 
-    /// Waits as a task where [`Queue::next_turn`] blocks a thread.
-    #[cfg(feature = "testing")]
-    async fn next_turn_of_task(&self) -> Option<Vec<Box<dyn Work>>> {
-        loop {
-            {
-                let mut state = self.lock();
-                if !state.works.is_empty() {
-                    return Some(self.take_turn(&mut state));
-                }
-                if state.closed {
-                    return None;
-                }
-            }
-            self.arrived.notified().await;
+    /// Returns what the writer does next.
+    pub(crate) fn next(&self) -> Next {
+        let mut state = self.lock();
+        if !state.works.is_empty() {
+            Next::Works(self.take_turn(&mut state))
+        } else if state.closed {
+            Next::End
+        } else {
+            state.is_served = false;
+            Next::Nothing
         }
+    }
+
+    /// Returns whether the writer has something to do; else it rests until it is told.
+    pub(crate) fn stays_in_line(&self) -> bool {
+        let mut state = self.lock();
+        state.is_served = !state.works.is_empty() || state.closed;
+        state.is_served
     }
 
     fn take_turn(&self, state: &mut QueueState) -> Vec<Box<dyn Work>> {
@@ -185,24 +202,26 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Blocks the calling thread and works until the queue is closed and empty.
-    pub(crate) fn run(mut self) {
-        while let Some(works) = self.queue.next_turn() {
-            self.gather_and_turn(works);
-        }
-    }
-
     /// Works as a task of a simulation until the queue is closed and empty.
     #[cfg(feature = "testing")]
     pub(crate) async fn run_as_task(mut self, steps: Arc<dyn crate::Steps>) {
+        let told = Arc::new(Notify::new());
+        let tells = Arc::clone(&told);
+        self.queue.serve_by(move || tells.notify_one());
         steps.pause(self.service).await;
-        while let Some(works) = self.queue.next_turn_of_task().await {
-            self.gather_and_turn(works);
-            steps.pause(self.service).await;
+        loop {
+            match self.queue.next() {
+                Next::Works(works) => {
+                    self.gather_and_turn(works);
+                    steps.pause(self.service).await;
+                }
+                Next::Nothing => told.notified().await,
+                Next::End => return,
+            }
         }
     }
 
-    fn gather_and_turn(&mut self, works: Vec<Box<dyn Work>>) {
+    pub(crate) fn gather_and_turn(&mut self, works: Vec<Box<dyn Work>>) {
         let mut works: Vec<(Box<dyn Work>, usize)> = works
             .into_iter()
             .map(|mut work| {
@@ -385,8 +404,11 @@ mod tests {
             queue.push(Box::new(batch));
         }
         queue.close();
-        let turns: Vec<usize> =
-            std::iter::from_fn(|| queue.next_turn().map(|works| works.len())).collect();
+        let turns: Vec<usize> = std::iter::from_fn(|| match queue.next() {
+            Next::Works(works) => Some(works.len()),
+            Next::Nothing | Next::End => None,
+        })
+        .collect();
         assert_eq!((turns, queue.waiting()), (vec![2, 1, 1, 1], 0));
     }
 }

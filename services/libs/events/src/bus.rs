@@ -34,7 +34,13 @@ pub trait Bus: fmt::Debug + Send + Sync {
     );
 
     /// Takes events from a service's relay, which is told when they are taken over.
-    fn offer(&self, relay: &Weak<Relay>, service: &'static str, round: u64, events: Vec<Stored>);
+    fn offer(
+        self: Arc<Self>,
+        relay: &Weak<Relay>,
+        service: &'static str,
+        round: u64,
+        events: Vec<Stored>,
+    );
 
     /// Runs the consumer of a service that takes part, on the events that the catalogue says it reads, until `stop` is
     /// cancelled: one [`Subscription`] a service.

@@ -102,11 +102,13 @@ fn in_runs(events: Vec<Arc<Envelope>>) -> Vec<(String, Vec<Arc<Envelope>>)> {
     runs
 }
 
-/// One service's consumer.
+/// One service's consumer. Clones are the same.
+#[derive(Clone)]
 pub struct Consumer {
     database: Database,
     catalogue: Catalogue,
     react: Arc<Reaction>,
+    pause: Duration,
 }
 
 impl fmt::Debug for Consumer {
@@ -129,7 +131,37 @@ impl Consumer {
     /// Makes the consumer of the service whose database this is, which knows the events of a catalogue.
     #[must_use]
     pub fn new(database: Database, catalogue: Catalogue, react: Arc<Reaction>) -> Self {
-        Self { database, catalogue, react }
+        Self { database, catalogue, react, pause: Duration::ZERO }
+    }
+
+    /// Sets how long events gather after each batch that was not full, for a reader whose own events nobody waits for: it
+    /// saves a commit an event, and is behind by no more than that.
+    #[must_use]
+    pub const fn with_pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
+    /// Returns how long events gather after each batch that was not full.
+    pub(crate) const fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    /// Returns the database of its service.
+    pub(crate) const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Acts on events, see [`handle`].
+    ///
+    /// # Errors
+    /// As [`handle`].
+    pub(crate) fn handle(
+        &self,
+        tx: &mut Tx<'_>,
+        events: &[Arc<Envelope>],
+    ) -> Result<(), StoreError> {
+        handle(tx, self.catalogue, &*self.react, events)
     }
 
     /// Returns the catalogue of the events that it knows.
@@ -163,6 +195,12 @@ impl Consumer {
                 Err(Undone::Moved) => subscription.give_up(),
                 // Only the end of the service leaves a batch undone: the bus keeps it.
                 Err(Undone::Refused(_) | Undone::Stopped) => break,
+            }
+            if !self.pause.is_zero() && batch.len() < BATCH_MAX {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(self.pause) => {}
+                }
             }
         }
         subscription.close().await;

@@ -1,9 +1,13 @@
 //! The bus of services that share a process: a queue a reader. An event is taken over when every reader has committed it.
 //!
+//! The writer that commits an event puts a [`Turn`] before the writer of each reader, so no task is woken on the way. The
+//! reader's task only gets a batch that its turn could not act on, and every batch of a reader that lets events gather.
+//!
 //! Memory is bounded by the relays, each of which has no more than `IN_FLIGHT_MAX` events on their way.
 
 use std::{
     collections::{HashMap, VecDeque},
+    ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -13,7 +17,7 @@ use std::{
 use contracts::events::catalogue;
 use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
-use store::Database;
+use store::{BATCH_MAX, Database, StoreError, Tx, Work};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -48,7 +52,15 @@ struct InProcessBus {
 #[derive(Debug, Default)]
 struct Reader {
     queue: VecDeque<Delivery>,
+    /// Tells the reader's task that there is something for it.
     arrived: Arc<Notify>,
+    /// Acts on the events, while the reader is there.
+    consumer: Option<Arc<Consumer>>,
+    /// Whether a turn is before the reader's writer, or its batch is in the hands of the reader's task.
+    has_turn: bool,
+    /// The batch of a turn that could not act on it.
+    undone: Vec<Delivery>,
+    random: u64,
 }
 
 /// Whom to tell that an event was acted on.
@@ -73,7 +85,6 @@ struct Subscription {
     bus: Arc<InProcessBus>,
     reader: &'static str,
     arrived: Arc<Notify>,
-    random: u64,
 }
 
 /// Makes the bus of services that share a process.
@@ -93,12 +104,119 @@ impl InProcessBus {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn subscribe(self: &Arc<Self>, reader: &'static str) -> Subscription {
-        let arrived = Arc::clone(&self.lock().entry(reader).or_default().arrived);
+    fn subscribe(self: &Arc<Self>, consumer: &Consumer) -> Subscription {
+        let name = consumer.service();
+        let mut queues = self.lock();
+        let reader = queues.entry(name).or_default();
+        reader.consumer = Some(Arc::new(consumer.clone()));
+        reader.random = self.faults.shuffle.unwrap_or(0) ^ 0x9E37_79B9_7F4A_7C15;
+        let arrived = Arc::clone(&reader.arrived);
+        drop(queues);
         // What came before the subscription waits in the queue.
-        arrived.notify_one();
-        let random = self.faults.shuffle.unwrap_or(0) ^ 0x9E37_79B9_7F4A_7C15;
-        Subscription { bus: Arc::clone(self), reader, arrived, random }
+        self.wake(name);
+        Subscription { bus: Arc::clone(self), reader: name, arrived }
+    }
+
+    /// Lets a reader that rests act on what is in its queue.
+    fn wake(self: &Arc<Self>, name: &'static str) {
+        let mut queues = self.lock();
+        let Some(reader) = queues.get_mut(name) else { return };
+        if reader.queue.is_empty() || reader.has_turn {
+            return;
+        }
+        let Some(consumer) = &reader.consumer else { return };
+        if !consumer.pause().is_zero() {
+            reader.arrived.notify_one();
+            return;
+        }
+        reader.has_turn = true;
+        let consumer = Arc::clone(consumer);
+        drop(queues);
+        let database = consumer.database().clone();
+        let bus = Arc::clone(self);
+        database.push(Box::new(Turn { bus, consumer, batch: Vec::new() }));
+    }
+
+    /// Ends a turn whose events were acted on; what came meanwhile has the next.
+    fn end_turn(self: &Arc<Self>, name: &'static str) {
+        if let Some(reader) = self.lock().get_mut(name) {
+            reader.has_turn = false;
+            if reader.consumer.is_none() {
+                reader.arrived.notify_one();
+            }
+        }
+        self.wake(name);
+    }
+
+    /// Takes up to `limit` events from the queue of a reader.
+    fn take(&self, name: &'static str, limit: usize) -> Vec<Delivery> {
+        match self.lock().get_mut(name) {
+            Some(reader) => reader.take(limit, self.faults.shuffle.is_some()),
+            None => Vec::new(),
+        }
+    }
+}
+
+impl Reader {
+    fn take(&mut self, limit: usize, shuffled: bool) -> Vec<Delivery> {
+        if !shuffled {
+            let taken = self.queue.len().min(limit);
+            return self.queue.drain(..taken).collect();
+        }
+        let limit = 1 + self.draw(limit.min(7));
+        let mut batch = Vec::new();
+        while batch.len() < limit && !self.queue.is_empty() {
+            let drawn = self.draw(self.queue.len());
+            // The first of its subject goes first, whichever of them was drawn.
+            let subject = &self.queue[drawn].event.subject;
+            let first = self
+                .queue
+                .iter()
+                .position(|other| other.event.subject == *subject)
+                .unwrap_or(drawn);
+            batch.extend(self.queue.remove(first));
+        }
+        batch
+    }
+
+    /// Draws a number below `bound` (xorshift64: any sequence that a seed repeats will do).
+    fn draw(&mut self, bound: usize) -> usize {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        usize::try_from(self.random % (bound.max(1) as u64)).unwrap_or(0)
+    }
+}
+
+/// Work for the writer of a reader: takes what is in the queue when the writer comes to it, and acts on it.
+struct Turn {
+    bus: Arc<InProcessBus>,
+    consumer: Arc<Consumer>,
+    batch: Vec<Delivery>,
+}
+
+impl Work for Turn {
+    fn gather(&mut self) -> usize {
+        self.batch = self.bus.take(self.consumer.service(), BATCH_MAX);
+        1
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
+        let events: Vec<_> =
+            self.batch.iter().map(|delivery| Arc::clone(&delivery.event)).collect();
+        self.consumer.handle(tx, &events)
+    }
+
+    fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
+        let name = self.consumer.service();
+        if outcome.is_ok() {
+            acknowledge(&self.batch);
+            self.bus.end_turn(name);
+        } else if let Some(reader) = self.bus.lock().get_mut(name) {
+            // The task tries again, and event by event if one is refused.
+            reader.undone = std::mem::take(&mut self.batch);
+            reader.arrived.notify_one();
+        }
     }
 }
 
@@ -110,9 +228,15 @@ impl Bus for InProcessBus {
     fn join(self: Arc<Self>, _: &Arc<Relay>, _: &Database, _: &TaskTracker, _: &CancellationToken) {
     }
 
-    fn offer(&self, relay: &Weak<Relay>, _: &'static str, round: u64, events: Vec<Stored>) {
+    fn offer(
+        self: Arc<Self>,
+        relay: &Weak<Relay>,
+        _: &'static str,
+        round: u64,
+        events: Vec<Stored>,
+    ) {
         let mut unread = Vec::new();
-        let mut woken: Vec<Arc<Notify>> = Vec::new();
+        let mut woken: Vec<&'static str> = Vec::new();
         let mut queues = self.lock();
         for Stored { seq, event } in events {
             let readers = catalogue::offered_to(event.name());
@@ -123,10 +247,10 @@ impl Bus for InProcessBus {
             let readers_left = AtomicUsize::new(readers.len());
             let relay = Weak::clone(relay);
             let shared = Arc::new(Shared { relay, round, seq, readers_left });
-            for reader in readers {
-                let reader = queues.entry(reader).or_default();
+            for name in readers {
+                let reader = queues.entry(name).or_default();
                 if reader.queue.is_empty() {
-                    woken.push(Arc::clone(&reader.arrived));
+                    woken.push(name);
                 }
                 let delivery = |repeated| {
                     let receipt = Receipt { shared: Arc::clone(&shared), repeated };
@@ -139,8 +263,8 @@ impl Bus for InProcessBus {
             }
         }
         drop(queues);
-        for arrived in woken {
-            arrived.notify_one();
+        for name in woken {
+            self.wake(name);
         }
         if !unread.is_empty()
             && let Some(relay) = relay.upgrade()
@@ -154,7 +278,7 @@ impl Bus for InProcessBus {
         consumer: Consumer,
         stop: CancellationToken,
     ) -> BoxFuture<'static, ()> {
-        let subscription = self.subscribe(consumer.service());
+        let subscription = self.subscribe(&consumer);
         Box::pin(consumer.run(subscription, stop))
     }
 
@@ -188,12 +312,17 @@ impl bus::Subscription for Subscription {
 
     async fn next(&mut self, limit: usize) -> Vec<Delivery> {
         loop {
-            let arrived = Arc::clone(&self.arrived);
-            let batch = self.take(limit);
-            if !batch.is_empty() {
-                return batch;
+            if let Some(reader) = self.bus.lock().get_mut(self.reader) {
+                let undone = std::mem::take(&mut reader.undone);
+                if !undone.is_empty() {
+                    return undone;
+                }
+                let waits = reader.consumer.as_ref().is_some_and(|it| !it.pause().is_zero());
+                if waits && !reader.queue.is_empty() {
+                    return reader.take(limit, self.bus.faults.shuffle.is_some());
+                }
             }
-            arrived.notified().await;
+            self.arrived.notified().await;
         }
     }
 
@@ -203,46 +332,27 @@ impl bus::Subscription for Subscription {
 
     fn acknowledge(&mut self, deliveries: &[Delivery]) {
         acknowledge(deliveries);
+        self.bus.end_turn(self.reader);
     }
 
     /// No other process could take it over.
     fn give_up(&mut self) {}
 
-    async fn close(self) {}
-}
-
-impl Subscription {
-    fn take(&mut self, limit: usize) -> Vec<Delivery> {
-        let shuffled = self.bus.faults.shuffle.is_some();
-        let limit = if shuffled { 1 + self.draw(limit.min(7)) } else { limit };
-        let bus = Arc::clone(&self.bus);
-        let mut queues = bus.lock();
-        let Some(reader) = queues.get_mut(self.reader) else { return Vec::new() };
-        if !shuffled {
-            let taken = reader.queue.len().min(limit);
-            return reader.queue.drain(..taken).collect();
+    /// Waits for the turn that is under way.
+    async fn close(self) {
+        loop {
+            if let Some(reader) = self.bus.lock().get_mut(self.reader) {
+                reader.consumer = None;
+                if !reader.undone.is_empty() {
+                    reader.undone.clear();
+                    reader.has_turn = false;
+                }
+                if !reader.has_turn {
+                    return;
+                }
+            }
+            self.arrived.notified().await;
         }
-        let mut batch = Vec::new();
-        while batch.len() < limit && !reader.queue.is_empty() {
-            let drawn = self.draw(reader.queue.len());
-            // The first of its subject goes first, whichever of them was drawn.
-            let subject = &reader.queue[drawn].event.subject;
-            let first = reader
-                .queue
-                .iter()
-                .position(|other| other.event.subject == *subject)
-                .unwrap_or(drawn);
-            batch.extend(reader.queue.remove(first));
-        }
-        batch
-    }
-
-    /// Draws a number below `bound` (xorshift64: any sequence that a seed repeats will do).
-    fn draw(&mut self, bound: usize) -> usize {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        usize::try_from(self.random % (bound.max(1) as u64)).unwrap_or(0)
     }
 }
 

@@ -250,7 +250,13 @@ impl Bus for RedisBus {
         tasks.spawn(membership.run(stop.clone()));
     }
 
-    fn offer(&self, _: &Weak<Relay>, service: &'static str, round: u64, events: Vec<Stored>) {
+    fn offer(
+        self: Arc<Self>,
+        _: &Weak<Relay>,
+        service: &'static str,
+        round: u64,
+        events: Vec<Stored>,
+    ) {
         let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(member) = members.get(service) {
             // A publisher that has ended leaves its events in the table: the next process offers them.

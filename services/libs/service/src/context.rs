@@ -42,6 +42,8 @@ use crate::{
 
 /// How long the database may take when the service says how it is: whoever asks waits a second.
 const STATUS_WAIT_MAX: Duration = Duration::from_millis(800);
+/// How long the status waits for the writer to mark what is published; else it says what the table says.
+const MARK_WAIT_MAX: Duration = Duration::from_millis(200);
 /// How often a service looks whether its storage is still there: so long a full disk keeps it from being ready after there is
 /// room again.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -146,10 +148,11 @@ impl ServiceContext {
         let changed = self.startup_retry.wait_for(name, async || database.write(changes).await);
         changed.await.map_err(|source| OpenError::Store { service: name, source })?;
         Arc::clone(&self.bus).join(&relay, &database, &self.tasks, &self.stop);
-        self.tasks.spawn(relay.run(database.clone(), self.stop.clone()));
+        self.tasks.spawn(Arc::clone(&relay).run(database.clone(), self.stop.clone()));
         let service = Service {
             name,
             database,
+            relay,
             context: self.clone(),
             react: None,
             open: None,
@@ -235,6 +238,7 @@ pub type CountOpen = fn(&mut Tx<'_>) -> Result<i64, StoreError>;
 pub struct Service {
     pub(crate) name: &'static str,
     pub(crate) database: Database,
+    relay: Arc<Relay>,
     pub(crate) context: ServiceContext,
     pub(crate) react: Option<Arc<Reaction>>,
     open: Option<CountOpen>,
@@ -299,10 +303,24 @@ impl Service {
         + Sync
         + 'static,
     ) {
+        self.consume_with_pause(Duration::ZERO, react);
+    }
+
+    /// Starts to act on events as [`Service::consume`] does, and lets events gather for so long after each batch that was not
+    /// full.
+    pub fn consume_with_pause(
+        &mut self,
+        pause: Duration,
+        react: impl Fn(&mut Tx<'_>, &str, &[Arc<Envelope>]) -> Result<(), StoreError>
+        + Send
+        + Sync
+        + 'static,
+    ) {
         let react: Arc<Reaction> = Arc::new(react);
         self.react = Some(Arc::clone(&react));
         let catalogue = self.context.catalogue;
-        let consumer = Consumer::new(self.database.clone(), catalogue, Arc::clone(&react));
+        let consumer =
+            Consumer::new(self.database.clone(), catalogue, Arc::clone(&react)).with_pause(pause);
         let bus = Arc::clone(&self.context.bus);
         self.context.tasks.spawn(bus.consume(consumer, self.context.stop.clone()));
         let database = self.database.clone();
@@ -381,6 +399,9 @@ impl Service {
 
     pub(crate) async fn read_status(&self) -> ServiceStatus {
         let open = self.open;
+        let marked = self.relay.mark_all(&self.database);
+        // Whatever keeps it from marking, it says how it is.
+        let _unmarked = tokio::time::timeout(MARK_WAIT_MAX, marked).await;
         let figures = self.database.read_status(move |tx| {
             let open = open.map_or(Ok(0), |count| count(tx))?;
             let announced = outbox::last(tx)?;

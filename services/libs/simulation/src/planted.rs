@@ -83,14 +83,14 @@ pub const PLANTED: &[Planted] = &[
         name: "an event is acknowledged before the commit",
         changes: &[
             Change {
-                file: CONSUMER,
-                find: "let done = match self.attempt(events, &guard, &stop).await {",
-                replace: "if PLANTED { subscription.acknowledge(&batch); }\nlet done = match self.attempt(events, &guard, &stop).await {",
+                file: IN_PROCESS,
+                find: "self.consumer.handle(tx, &events)",
+                replace: "if PLANTED { acknowledge(&self.batch); }\nself.consumer.handle(tx, &events)",
             },
             Change {
-                file: CONSUMER,
-                find: "Ok(()) => subscription.acknowledge(&batch),",
-                replace: "Ok(()) if PLANTED => {}\nOk(()) => subscription.acknowledge(&batch),",
+                file: IN_PROCESS,
+                find: "acknowledge(&self.batch);\n            self.bus.end_turn(name);",
+                replace: "if !PLANTED { acknowledge(&self.batch); }\nself.bus.end_turn(name);",
             },
         ],
     },
@@ -181,9 +181,9 @@ pub const PLANTED: &[Planted] = &[
     Planted {
         name: "events whose marking failed are never marked",
         changes: &[Change {
-            file: "services/libs/events/src/outbox/works.rs",
-            find: "state.taken_over.append(&mut self.seqs);",
-            replace: "if !PLANTED { state.taken_over.append(&mut self.seqs); }",
+            file: RELAY,
+            find: "mark(tx, &marked)?;",
+            replace: "if PLANTED { self.lock().unmarked.clear(); }\nmark(tx, &marked)?;",
         }],
     },
 ];

@@ -3,10 +3,7 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -15,20 +12,13 @@ use store::{AfterCommit, CommitHook, Database, StoreError, Tx};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    IN_FLIGHT_MAX, Stored, append,
-    cursor::Cursor,
-    works::{CatchUp, Mark},
-};
+use super::{IN_FLIGHT_MAX, Stored, append, cursor::Cursor, mark, works::CatchUp};
 use crate::bus::Bus;
 
 /// How often the relay looks without being woken: the safety net.
 const POLL: Duration = Duration::from_secs(1);
-/// How many events that were taken over are marked without waiting for more.
+/// How many events that were taken over one commit marks at most, and how many are not left to the next commit of other work.
 const MARKED_AT_ONCE: usize = 512;
-/// How long an event that was taken over may wait to be marked. Marking is a commit: at a thousand orders a second this
-/// saves most of them, and what a crash leaves unmarked is known to its readers.
-const MARKED_WITHIN: Duration = Duration::from_millis(20);
 
 /// Carries the events of one service from its outbox to the bus.
 pub struct Relay {
@@ -41,7 +31,6 @@ pub struct Relay {
     pub(super) changed: Notify,
     /// Told of commits while it rests: another replica may be the one to offer them.
     left_to_others: Notify,
-    pub(super) marking: AtomicBool,
 }
 
 pub(super) struct RelayState {
@@ -49,12 +38,12 @@ pub(super) struct RelayState {
     pub(super) round: u64,
     /// Whether it may not offer anything now.
     pub(super) resting: bool,
-    /// Offered, not taken over or not marked yet.
+    /// Offered, not taken over yet.
     pub(super) in_flight: BTreeSet<i64>,
     /// Offered, behind the place up to which all are seen. Only kept where nothing is marked.
     pub(super) offered: BTreeSet<i64>,
-    /// Taken over, not marked yet.
-    pub(super) taken_over: Vec<i64>,
+    /// Taken over, not marked yet. The next commit marks them, whatever it is of.
+    pub(super) unmarked: BTreeSet<i64>,
     /// Up to where the table was seen.
     pub(super) cursor: Cursor,
     /// Whether there may be rows that are only in the table.
@@ -65,7 +54,15 @@ pub(super) struct RelayState {
 
 impl RelayState {
     pub(super) fn room(&self) -> usize {
-        IN_FLIGHT_MAX.saturating_sub(self.in_flight.len())
+        IN_FLIGHT_MAX.saturating_sub(self.in_flight.len() + self.unmarked.len())
+    }
+
+    /// Returns whether an event was offered in this round, and the table may not say yet that it was taken over.
+    pub(super) fn is_offered(&self, seq: i64, marks: bool) -> bool {
+        match marks {
+            true => self.in_flight.contains(&seq) || self.unmarked.contains(&seq),
+            false => self.offered.contains(&seq),
+        }
     }
 
     /// Goes on to a place, where nothing is marked.
@@ -83,14 +80,18 @@ impl fmt::Debug for Relay {
 impl CommitHook for Relay {
     fn before_commit(&self, tx: &mut Tx<'_>) -> Result<Option<AfterCommit>, StoreError> {
         let events = append(tx, self.marks)?;
-        let relay = self.this.upgrade().filter(|_| !events.is_empty());
-        Ok(relay.map(|relay| Box::new(move || relay.committed(events)) as AfterCommit))
+        // In ascending order everywhere, so that two relays of one schema never wait for each other in a circle.
+        let marked: Vec<i64> = self.lock().unmarked.iter().take(MARKED_AT_ONCE).copied().collect();
+        mark(tx, &marked)?;
+        let happened = !events.is_empty() || !marked.is_empty();
+        let relay = self.this.upgrade().filter(|_| happened);
+        Ok(relay.map(|relay| Box::new(move || relay.committed(events, &marked)) as AfterCommit))
     }
 }
 
 impl Relay {
-    /// Takes the events of one commit, in order. Called by the writer, so it must not wait.
-    fn committed(&self, events: Vec<Stored>) {
+    /// Takes the events of one commit, in order, and what it marked. Called by the writer, so it must not wait.
+    fn committed(&self, events: Vec<Stored>, marked: &[i64]) {
         let service = self.service;
         for Stored { event, .. } in &events {
             let (name, subject) = (event.name(), event.subject.as_str());
@@ -104,6 +105,15 @@ impl Relay {
         }
         let places: Vec<i64> = events.iter().map(|stored| stored.seq).collect();
         let mut state = self.lock();
+        for seq in marked {
+            state.unmarked.remove(seq);
+        }
+        if !marked.is_empty() && (state.behind || state.unmarked.len() >= MARKED_AT_ONCE) {
+            self.changed.notify_one();
+        }
+        if places.is_empty() {
+            return;
+        }
         let at_once = !state.resting
             && !state.behind
             && events.len() <= state.room()
@@ -134,14 +144,13 @@ impl Relay {
                 resting,
                 in_flight: BTreeSet::new(),
                 offered: BTreeSet::new(),
-                taken_over: Vec::new(),
+                unmarked: BTreeSet::new(),
                 cursor: Cursor::default(),
                 behind: true,
                 catching_up: false,
             }),
             changed: Notify::new(),
             left_to_others: Notify::new(),
-            marking: AtomicBool::new(false),
         })
     }
 
@@ -209,7 +218,7 @@ impl Relay {
         }
         let round = state.round;
         drop(state);
-        self.bus.offer(&self.this, self.service, round, events);
+        Arc::clone(&self.bus).offer(&self.this, self.service, round, events);
     }
 
     /// Notes that events of a round were taken over: every reader has committed them, or the broker keeps them.
@@ -218,77 +227,64 @@ impl Relay {
         if state.round != round {
             return;
         }
-        if !self.marks {
-            for seq in seqs {
-                state.in_flight.remove(seq);
-            }
-            if state.behind {
-                self.changed.notify_one();
-            }
-            return;
+        for seq in seqs {
+            state.in_flight.remove(seq);
         }
-        let before = state.taken_over.len();
-        state.taken_over.extend_from_slice(seqs);
-        let after = state.taken_over.len();
-        drop(state);
-        // The relay has to know of the first, for it is the one that must not wait too long, and of a full batch.
-        if before == 0 || (before < MARKED_AT_ONCE && after >= MARKED_AT_ONCE) {
+        let mut is_full = false;
+        if self.marks {
+            let before = state.unmarked.len();
+            state.unmarked.extend(seqs);
+            is_full = before < MARKED_AT_ONCE && state.unmarked.len() >= MARKED_AT_ONCE;
+        }
+        if state.behind || is_full {
+            drop(state);
             self.changed.notify_one();
         }
     }
 
-    /// Marks what is taken over, and catches up with what was left in the table, until it is told to stop.
+    /// Marks what was taken over and would wait for the next commit, so that the table says what is published.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database failed or is busy.
+    pub async fn mark_all(&self, database: &Database) -> Result<(), StoreError> {
+        for _ in 0..IN_FLIGHT_MAX / MARKED_AT_ONCE {
+            if self.lock().unmarked.is_empty() {
+                break;
+            }
+            database.write(|_| Ok(())).await?;
+        }
+        Ok(())
+    }
+
+    /// Catches up with what was left in the table, until it is told to stop. At each poll, and when much is not marked, this is
+    /// the commit that marks.
     pub async fn run(self: Arc<Self>, database: Database, stop: CancellationToken) {
         let mut looked_at = Instant::now();
-        let mut mark_at: Option<Instant> = None;
         loop {
-            let next = mark_at.map_or(looked_at + POLL, |mark_at| mark_at.min(looked_at + POLL));
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.changed.notified() => {}
-                () = tokio::time::sleep_until(next) => {}
+                () = tokio::time::sleep_until(looked_at + POLL) => {}
             }
             let now = Instant::now();
             let polls = now >= looked_at + POLL;
-            let (may_catch_up, taken_over) = {
-                let mut state = self.lock();
-                let room = state.in_flight.len() <= IN_FLIGHT_MAX / 2;
-                let asked = (state.behind || polls) && !state.resting;
-                let may_catch_up = room && asked && !state.catching_up;
-                state.catching_up |= may_catch_up;
-                (may_catch_up, state.taken_over.len())
-            };
             if polls {
                 looked_at = now;
             }
-            if taken_over >= MARKED_AT_ONCE || mark_at.is_some_and(|mark_at| now >= mark_at) {
-                self.mark_taken_over(&database);
-                mark_at = None;
-            } else if taken_over > 0 && mark_at.is_none() {
-                mark_at = Some(now + MARKED_WITHIN);
-            }
-            if may_catch_up {
+            let may_look = {
+                let mut state = self.lock();
+                let room = state.room() >= IN_FLIGHT_MAX / 2;
+                let asked = (state.behind || polls) && !state.resting;
+                let is_full = state.unmarked.len() >= MARKED_AT_ONCE;
+                let may_look = ((room && asked) || is_full) && !state.catching_up;
+                state.catching_up |= may_look;
+                may_look
+            };
+            if may_look {
                 database.push(Box::new(CatchUp::new(Arc::clone(&self), polls)));
             }
         }
         // What is not marked is offered again by the next process; its readers would know it, but it need not come.
-        self.mark_taken_over(&database);
-    }
-
-    /// Marks what was taken over, one batch at a time: what comes meanwhile is the next.
-    fn mark_taken_over(self: &Arc<Self>, database: &Database) {
-        if self.marking.load(Ordering::Acquire) {
-            return;
-        }
-        let mut state = self.lock();
-        let mut seqs = std::mem::take(&mut state.taken_over);
-        drop(state);
-        if seqs.is_empty() {
-            return;
-        }
-        // In one order everywhere, so that two relays of one schema never wait for each other in a circle.
-        seqs.sort_unstable();
-        self.marking.store(true, Ordering::Release);
-        database.push(Box::new(Mark { relay: Arc::clone(self), seqs }));
+        let _ = self.mark_all(&database).await;
     }
 }

@@ -1,16 +1,12 @@
 //! What the relay does in the table, on the writer's own thread.
 
-use std::{
-    ops::Range,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{ops::Range, sync::Arc};
 
 use store::{Row, StoreError, Tx, Work, params};
-use tracing::warn;
 
 use super::{
-    AT, BEFORE, BEHIND, Stored, UNPUBLISHED, UNPUBLISHED_BEFORE, cursor::Cursor, last, mark,
-    read_stored, relay::Relay,
+    AT, BEFORE, BEHIND, Stored, UNPUBLISHED, UNPUBLISHED_BEFORE, cursor::Cursor, last, read_stored,
+    relay::Relay,
 };
 
 /// How many places that are not known to be seen are looked through after each commit. While a transaction hangs there may
@@ -20,44 +16,6 @@ const LATE_MAX: i64 = 5_000;
 const TRANSACTIONS: &str = "SELECT CAST(CAST(pg_snapshot_xmin(now) AS TEXT) AS BIGINT),
          CAST(CAST(pg_snapshot_xmax(now) AS TEXT) AS BIGINT)
      FROM pg_current_snapshot() AS now";
-
-/// Marks events as published.
-pub(super) struct Mark {
-    pub(super) relay: Arc<Relay>,
-    pub(super) seqs: Vec<i64>,
-}
-
-impl Work for Mark {
-    fn gather(&mut self) -> usize {
-        1
-    }
-
-    fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
-        mark(tx, &self.seqs)
-    }
-
-    fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
-        let mut state = self.relay.lock();
-        match outcome {
-            Ok(()) => {
-                for seq in &self.seqs {
-                    state.in_flight.remove(seq);
-                }
-            }
-            Err(error) => {
-                let (service, count) = (self.relay.service(), self.seqs.len());
-                warn!(service, "Could not mark {count} events: {error}");
-                state.taken_over.append(&mut self.seqs);
-            }
-        }
-        drop(state);
-        self.relay.marking.store(false, Ordering::Release);
-        // After a failure the poll tries again: at once would be a busy loop.
-        if !self.seqs.is_empty() {
-            self.relay.changed.notify_one();
-        }
-    }
-}
 
 /// Reads what is only in the table, between two commits.
 pub(super) struct CatchUp {
@@ -86,8 +44,7 @@ impl CatchUp {
         let sql = if marks { UNPUBLISHED_BEFORE } else { BEFORE };
         let found: Vec<i64> = tx.query(sql, &params![from, cursor.last()], |row| row.get(0))?;
         let state = self.relay.lock();
-        let offered = if marks { &state.in_flight } else { &state.offered };
-        Ok(found.into_iter().filter(|seq| !offered.contains(seq)).collect())
+        Ok(found.into_iter().filter(|seq| !state.is_offered(*seq, marks)).collect())
     }
 }
 

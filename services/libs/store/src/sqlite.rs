@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags, types::ToSqlOutput};
+use rusqlite::{Connection, OpenFlags, config::DbConfig, types::ToSqlOutput};
 
 use super::{Durability, Migrations, StoreError, Value, ValueRef, migrations::EARLIER};
 
@@ -51,6 +51,8 @@ impl Sqlite {
     }
 
     fn prepared(connection: Connection, path: &Path) -> Result<Self, StoreError> {
+        // Plans don't depend on bound values: else each `LIMIT ?1` is parsed and planned again whenever it is bound.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         // A failure here is a failure of the first statement, too, which reports it.
         let _ = connection.busy_timeout(std::time::Duration::from_millis(BUSY_MS_MAX));

@@ -34,6 +34,7 @@ const MIGRATIONS: Migrations = Migrations {
         (1, "orders", include_str!("../migrations/V1__orders.sql")),
         (2, "kept_responses", include_str!("../migrations/V2__kept_responses.sql")),
         (3, "lists", include_str!("../migrations/V3__lists.sql")),
+        (4, "open", include_str!("../migrations/V4__open.sql")),
     ],
 };
 

@@ -53,7 +53,8 @@ const ADVANCE: Many = Many {
              AS given (id, status, dish, reason, ended_at, revision)
          WHERE orders.id = given.id AND orders.revision = given.revision - 1 RETURNING orders.id",
 };
-const COUNT_OPEN: &str = "SELECT COUNT(*) FROM orders WHERE ended_at IS NULL";
+const COUNT_OPEN: &str =
+    "SELECT COUNT(*) FROM orders WHERE status IN ('placed', 'cancelling', 'cooking')";
 const MENU: &str = "SELECT dish FROM menu";
 const RAISE_MENU: &str =
     "UPDATE menu_version SET version = ?1 WHERE name = 'menu' AND version < ?1";
@@ -185,4 +186,19 @@ fn read(row: &Row<'_>) -> Result<Order, StoreError> {
         ended_at: row.get(7)?,
         revision: row.get(8)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::api::orders::OrderStatus;
+
+    use super::COUNT_OPEN;
+
+    #[test]
+    fn open_orders_are_those_that_have_no_end() {
+        for status in OrderStatus::ALL {
+            let named = COUNT_OPEN.contains(&format!("'{}'", status.name()));
+            assert_eq!(named, !status.is_end(), "{}", status.name());
+        }
+    }
 }

@@ -142,6 +142,13 @@ impl Consumer {
         self
     }
 
+    /// Lets events gather for at least so long after each batch that was not full.
+    #[must_use]
+    pub fn with_pause_at_least(self, pause: Duration) -> Self {
+        let longer = self.pause.max(pause);
+        self.with_pause(longer)
+    }
+
     /// Returns how long events gather after each batch that was not full.
     pub(crate) const fn pause(&self) -> Duration {
         self.pause

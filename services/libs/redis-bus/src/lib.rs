@@ -67,6 +67,9 @@ pub const PREFIX: &str = "chefcito";
 const STREAM_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// How long Redis may take to answer what does not wait for events.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// How long a reader lets events gather after each batch that was not full: at 500 events a second two or three share a
+/// transaction, an exchange with Redis and an acknowledgement. An event that comes to a reader at rest does not wait.
+const GATHER: Duration = Duration::from_millis(3);
 /// How long to wait after Redis failed; doubled up to the next figure.
 const PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause while Redis is away: so long may it take at the most until it is found again.
@@ -270,7 +273,7 @@ impl Bus for RedisBus {
         stop: CancellationToken,
     ) -> BoxFuture<'static, ()> {
         let subscription = self.subscribe(consumer.service(), consumer.catalogue());
-        Box::pin(consumer.run(subscription, stop))
+        Box::pin(consumer.with_pause_at_least(GATHER).run(subscription, stop))
     }
 
     fn note_published_below(&self, writer: &'static str, id: Uuid) -> BoxFuture<'_, ()> {

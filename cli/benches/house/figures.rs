@@ -56,12 +56,7 @@ impl Figure {
     }
 
     fn median(&self) -> f64 {
-        let sorted = self.sorted();
-        match sorted.len() {
-            0 => 0.0,
-            count if count % 2 == 0 => f64::midpoint(sorted[count / 2 - 1], sorted[count / 2]),
-            count => sorted[count / 2],
-        }
+        median(self.runs.clone())
     }
 
     fn range(&self) -> (f64, f64) {
@@ -71,6 +66,16 @@ impl Figure {
 
     fn verdict(&self) -> &'static str {
         self.goal.map_or("", |goal| goal.verdict(self.median()))
+    }
+}
+
+/// Returns the middle of some figures; 0 if there are none.
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_unstable_by(f64::total_cmp);
+    match figures.len() {
+        0 => 0.0,
+        count if count % 2 == 0 => f64::midpoint(figures[count / 2 - 1], figures[count / 2]),
+        count => figures[count / 2],
     }
 }
 

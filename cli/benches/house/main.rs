@@ -5,6 +5,7 @@
 //! cargo bench -p chefcito -- --quick                          once instead of three times, 5 s instead of 30 s
 //! cargo bench -p chefcito -- --only delivered --only memory   these scenes
 //! cargo bench -p chefcito -- --json figures.json              every figure of every run, too
+//! cargo bench -p chefcito -- --against 8f64a95                embedded, in turn with another revision
 //! cargo bench -p chefcito -- --runtime compose                the same in containers, and beside docker compose
 //! cargo bench -p chefcito -- --runtime kubernetes             images into a node, beside what `kind load` does
 //! ```
@@ -21,6 +22,7 @@
 //!
 //! The scene `postgres` needs the URL of a server in `CHEFCITO_TEST_POSTGRES_URL`.
 
+mod against;
 mod containers;
 mod figures;
 mod hello;
@@ -73,6 +75,11 @@ fn measure(options: &Options) -> Result<ExitCode> {
 async fn play(options: &Options) -> Result<bool> {
     let mut all = Figures::default();
     say(&header())?;
+    if let Some(revision) = &options.against {
+        let figures = against::play(revision, options).await?;
+        say(&figures.table(&format!("This revision, and {revision}")))?;
+        all.join("against", figures);
+    }
     for scene in options.scenes() {
         let mut figures = Figures::default();
         for run in 1..=options.runs_of(scene) {

@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// Only these scenes; may be given several times, or with several names
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<Scene>,
+    /// Compare the embedded runtime with that of another revision of this checkout, built as this one
+    #[arg(long, value_name = "REV", conflicts_with_all = ["runtime", "only"])]
+    pub(crate) against: Option<String>,
     /// File for every figure of every run
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -39,6 +42,7 @@ impl Options {
     /// Returns the scenes to play, in their order.
     pub(crate) fn scenes(&self) -> impl Iterator<Item = Scene> + '_ {
         let wanted = |scene: &Scene| match self.only.as_slice() {
+            _ if self.against.is_some() => false,
             [] => scene.runtime() == self.runtime,
             only => only.contains(scene),
         };

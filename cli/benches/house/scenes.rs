@@ -58,7 +58,7 @@ pub(crate) async fn play(scene: Scene, options: &Options, figures: &mut Figures)
 }
 
 /// Returns a plan of one order a request, as fast as the house takes them.
-fn closed(duration: Duration) -> Plan {
+pub(crate) fn closed(duration: Duration) -> Plan {
     Plan {
         model: Model::Closed,
         count: None,
@@ -73,12 +73,12 @@ fn closed(duration: Duration) -> Plan {
 }
 
 /// Returns a plan of that many orders, as fast as the house takes them.
-fn count(orders: u64) -> Plan {
+pub(crate) fn count(orders: u64) -> Plan {
     Plan { timeout: END_MAX, ..Plan::orders(orders) }
 }
 
 /// Notes what went wrong, and what the house asked to be sent again.
-fn note_trouble(report: &Report, figures: &mut Figures) {
+pub(crate) fn note_trouble(report: &Report, figures: &mut Figures) {
     figures.note("requests that failed", "", number(report.failed));
     figures.note("503s and 429s, each sent again", "", number(report.pushed_back));
     let lost = report.accepted - report.ended();
@@ -94,6 +94,6 @@ fn note_trouble(report: &Report, figures: &mut Figures) {
 }
 
 /// Returns microseconds as milliseconds.
-fn millis(micros: u64) -> f64 {
+pub(crate) fn millis(micros: u64) -> f64 {
     number(micros) / 1e3
 }

@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -30,24 +30,38 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct House {
     folder: TempDir,
     name: String,
+    /// The program that makes it.
+    binary: PathBuf,
 }
 
 impl House {
     /// Prepares an empty state folder.
     pub(crate) fn prepare() -> Result<Self> {
+        Self::prepare_with(None)
+    }
+
+    /// Prepares an empty state folder for a house of this program, or of that of another revision.
+    pub(crate) fn prepare_with(binary: Option<&Path>) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("chefcito-bench-")
             .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
             .context("no folder for a house")?;
         // A name of its own, so that its schemas in a PostgreSQL are nobody else's.
-        Ok(Self { folder, name: format!("bench-{}", std::process::id()) })
+        let binary = binary.unwrap_or(Path::new(env!("CARGO_BIN_EXE_chefcito"))).to_owned();
+        Ok(Self { folder, name: format!("bench-{}", std::process::id()), binary })
     }
 
     /// Opens a house in which nothing cooks for longer than no time.
     pub(crate) async fn open(options: &[&str]) -> Result<Self> {
         let house = Self::prepare()?;
-        house.run(&[&["up", "--port", "0", "--cooking-time", "0s"], options].concat()).await?;
+        house.start(options).await?;
         Ok(house)
+    }
+
+    /// Starts a house that was prepared, in which nothing cooks for longer than no time.
+    pub(crate) async fn start(&self, options: &[&str]) -> Result<()> {
+        let up = [&["up", "--port", "0", "--cooking-time", "0s"], options].concat();
+        self.run(&up).await.map(drop)
     }
 
     /// Opens a house that has plenty of everything.
@@ -67,7 +81,7 @@ impl House {
 
     /// Returns a command in this house's environment, and in no other of the user's.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chefcito"));
+        let mut command = Command::new(&self.binary);
         let keep = ["PATH", "LANG", "DOCKER_HOST"]
             .into_iter()
             .filter_map(|name| Some((name, std::env::var_os(name)?)));

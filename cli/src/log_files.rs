@@ -181,6 +181,8 @@ pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use contracts::services::KITCHEN;
+
     use super::*;
 
     #[test]
@@ -190,15 +192,15 @@ mod tests {
         let line = Line::read(json, "house", Timestamp::default());
         assert_eq!(
             (line.level, line.service.as_str(), line.message.as_str()),
-            (Level::Warn, "kitchen", "Hot  [31m")
+            (Level::Warn, KITCHEN, "Hot  [31m")
         );
         assert_eq!(line.details(), "order_id=7 stoves=8");
     }
 
     #[test]
     fn only_log_files_are_of_a_service() {
-        assert_eq!(service_of(Path::new("/l/kitchen.log")), Some("kitchen"));
-        assert_eq!(service_of(Path::new("/l/kitchen.log.12")), Some("kitchen"));
+        assert_eq!(service_of(Path::new("/l/kitchen.log")), Some(KITCHEN));
+        assert_eq!(service_of(Path::new("/l/kitchen.log.12")), Some(KITCHEN));
         assert_eq!(service_of(Path::new("/l/kitchen.log.gz")), None);
         assert_eq!(service_of(Path::new("/l/.log")), None);
     }

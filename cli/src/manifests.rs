@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::ValueEnum;
-use contracts::services::{ALL, BOOTSTRAP};
+use contracts::services::TABLE;
 
 use crate::{
     error::{CliError, Result},
@@ -60,7 +60,7 @@ pub(crate) fn render(
     kustomize::render(tree, overlay.folder(), adjustments)
 }
 
-/// Returns the images of all services: from a registry if one is given, by their digests as far as they were pushed there; each
+/// Returns the images of all programs: from a registry if one is given, by their digests as far as they were pushed there; each
 /// with this tag, or else with that of its content, or else `dev`.
 pub(crate) fn images(
     registry: Option<&str>,
@@ -76,13 +76,14 @@ pub(crate) fn images(
         let tag = digest.is_none().then(|| tag.unwrap_or(content).to_owned());
         (own, NewImage { name, tag, digest })
     };
-    ALL.into_iter().chain([BOOTSTRAP]).map(image).collect()
+    TABLE.iter().map(|program| image(program.name)).collect()
 }
 
 /// Returns the services of which nobody knows what is newest: their images would be called `dev`, which is another one with each
 /// build.
 pub(crate) fn unknown(contents: &Contents) -> Vec<&'static str> {
-    ALL.into_iter().chain([BOOTSTRAP]).filter(|service| contents.tag(service).is_none()).collect()
+    let names = TABLE.iter().map(|program| program.name);
+    names.filter(|name| contents.tag(name).is_none()).collect()
 }
 
 #[cfg(test)]

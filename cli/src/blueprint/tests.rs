@@ -1,5 +1,6 @@
 use std::fmt::Write;
 
+use contracts::services::{GATEWAY, KITCHEN};
 use proptest::prelude::*;
 
 use super::*;
@@ -45,19 +46,19 @@ fn the_file_of_the_house_is_read_whole() {
     let blueprint = built_in.blueprint(&with(&variables)).unwrap();
     assert_eq!(blueprint.name.as_deref(), Some("chefcito"));
     assert_eq!(blueprint.unset, BTreeSet::new(), "every variable has a default");
-    let kitchen = &blueprint.services["kitchen"];
+    let kitchen = &blueprint.services[KITCHEN];
     assert_eq!(kitchen.image, "chefcito-kitchen:c-1");
     assert_eq!(kitchen.environment["CHEFCITO_STOVES"], "4");
     assert_eq!(kitchen.environment["CHEFCITO_LOG"], "info", "taken over by `<<`");
-    assert_eq!(blueprint.services["gateway"].ports[0].published, Some(7400));
+    assert_eq!(blueprint.services[GATEWAY].ports[0].published, Some(7400));
     assert!(kitchen.read_only && kitchen.cap_drop == ["ALL"]);
     assert!(blueprint.is_first("bootstrap") && blueprint.is_job("roles"));
     assert!(!blueprint.is_first("roles") && !blueprint.is_job("postgres"));
     let unasked = blueprint.default_services(&[]);
     assert!(!unasked.contains("psql") && unasked.contains("roles"));
     assert!(blueprint.default_services(&["tools".into()]).contains("psql"));
-    let kitchen_alone: Vec<_> = blueprint.with_needs(["kitchen".into()]).into_iter().collect();
-    assert_eq!(kitchen_alone, ["bootstrap", "kitchen", "postgres", "roles"]);
+    let kitchen_alone: Vec<_> = blueprint.with_needs([KITCHEN.into()]).into_iter().collect();
+    assert_eq!(kitchen_alone, ["bootstrap", KITCHEN, "postgres", "roles"]);
 }
 
 #[test]

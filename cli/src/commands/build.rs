@@ -4,7 +4,7 @@ use clap::{
     Arg, Args, Command,
     builder::{PossibleValue, StringValueParser, TypedValueParser},
 };
-use contracts::services;
+use contracts::services::TABLE;
 use serde::Serialize;
 
 use super::render::registry;
@@ -120,7 +120,6 @@ impl TypedValueParser for AnyService {
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        let known = services::ALL.into_iter().chain([services::BOOTSTRAP]);
-        Some(Box::new(known.map(PossibleValue::new)))
+        Some(Box::new(TABLE.iter().map(|program| PossibleValue::new(program.name))))
     }
 }

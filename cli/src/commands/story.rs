@@ -106,6 +106,7 @@ fn word(name: &str, value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use contracts::services::{INVENTORY, KITCHEN, ORDERS};
     use serde_json::json;
 
     use super::*;
@@ -126,30 +127,30 @@ mod tests {
         let events = vec![
             happened(
                 0,
-                "orders",
+                ORDERS,
                 "order.placed",
                 json!({"order": order, "number": 7, "dish": "salad", "placed_at": start}),
             ),
             happened(
                 2,
-                "kitchen",
+                KITCHEN,
                 "ingredients.requested",
                 json!({"order": order, "number": 7, "dish": "salad", "recipe_version": 1, "needs": {"lemon": 1, "tomato": 2}}),
             ),
             happened(
                 3,
-                "inventory",
+                INVENTORY,
                 "ingredients.reserved",
                 json!({"order": order, "reserved": {"lemon": 1, "tomato": 2}, "waited": true}),
             ),
             happened(
                 4,
-                "kitchen",
+                KITCHEN,
                 "cooking.started",
                 json!({"order": order, "dish": "salad", "stove": 3}),
             ),
-            happened(1204, "kitchen", "dish.prepared", json!({"order": order, "dish": "salad"})),
-            happened(1206, "orders", "order.delivered", json!({"order": order, "dish": null})),
+            happened(1204, KITCHEN, "dish.prepared", json!({"order": order, "dish": "salad"})),
+            happened(1206, ORDERS, "order.delivered", json!({"order": order, "dish": null})),
         ];
         let story = Story { order, events, missing: vec![], complete: true };
         insta::assert_snapshot!(table(&story));

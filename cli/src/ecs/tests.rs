@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use contracts::services::{MARKET, TABLE};
 use serde_json::{Value, json};
 
 use super::*;
@@ -39,7 +40,7 @@ fn definitions(overlay: Overlay) -> Vec<Value> {
 /// Changes the Deployment of the market, and returns why it can't be a task any more.
 fn why_not(pointer: &str, value: Value) -> String {
     let mut objects = objects(Overlay::Production);
-    let is_market = |one: &&mut Object| one.kind() == "Deployment" && one.name() == "market";
+    let is_market = |one: &&mut Object| one.kind() == "Deployment" && one.name() == MARKET;
     let market = objects.iter_mut().find(is_market).unwrap();
     let mut changed = market.value().clone();
     *changed.pointer_mut(&format!("/spec/template/spec{pointer}")).unwrap() = value;
@@ -62,7 +63,9 @@ fn every_service_and_the_job_before_them_are_tasks() {
             .iter()
             .map(|one| one["containerDefinitions"][0]["name"].as_str().unwrap())
             .collect();
-        let expected = ["roles", "gateway", "orders", "kitchen", "inventory", "market", "board"];
+        let services = TABLE.iter().filter(|one| one.is_service() && !one.development_only);
+        let expected: Vec<&str> =
+            ["roles"].into_iter().chain(services.map(|service| service.name)).collect();
         assert_eq!(names, expected, "{overlay:?}");
         assert_eq!(all[0]["containerDefinitions"][0]["command"], json!(["roles"]));
         assert_eq!(all[0]["containerDefinitions"][0]["healthCheck"], Value::Null);
@@ -123,7 +126,7 @@ fn a_task_is_asked_for_its_health_as_its_image_says() {
 fn what_a_task_can_not_have_is_named() {
     let container = "/containers/0";
     let at = |field: &str| format!("{container}/{field}");
-    let extra = json!([{ "name": "market", "image": "a" }, { "name": "other", "image": "b" }]);
+    let extra = json!([{ "name": MARKET, "image": "a" }, { "name": "other", "image": "b" }]);
     let from = json!([{ "secretRef": { "name": "secrets" } }]);
     let unnamed = json!([{ "name": "A", "valueFrom": { "fieldRef": { "fieldPath": "x" } } }]);
     let said = [

@@ -143,12 +143,13 @@ fn shown(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use contracts::services::KITCHEN;
     use serde_json::json;
 
     use super::*;
 
     fn object(kind: &str, rest: Value) -> Object {
-        let mut value = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "kitchen"}});
+        let mut value = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": KITCHEN}});
         let fields = rest.as_object().unwrap().clone();
         value.as_object_mut().unwrap().extend(fields);
         Object::from_value(value).unwrap()
@@ -165,7 +166,7 @@ mod tests {
                 "Pod",
                 json!({"spec": {"containers": [
                     {"name": "proxy", "image": "p"},
-                    {"name": "kitchen", "image": image, "limits": cpu},
+                    {"name": KITCHEN, "image": image, "limits": cpu},
                 ]}}),
             )
         };

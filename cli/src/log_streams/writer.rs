@@ -92,10 +92,10 @@ mod tests {
             read("redis", "1:M 31 Jan 2026 12:00:00.000 # WARNING Memory").level,
             Level::Warn
         );
-        let panic = read("kitchen", "thread 'main' panicked at stove.rs");
+        let panic = read(services::KITCHEN, "thread 'main' panicked at stove.rs");
         assert_eq!(panic.level, Level::Error);
         let ours = read(
-            "kitchen",
+            services::KITCHEN,
             r#"{"time":"2020-01-01T00:00:00Z","level":"WARN","message":"hot","order_id":"7"}"#,
         );
         assert_eq!((ours.level, ours.order.as_deref()), (Level::Warn, Some("7")));

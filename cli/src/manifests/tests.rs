@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
+use contracts::services::ORDERS;
 use serde_json::Value;
 
 use super::*;
@@ -9,6 +10,7 @@ use crate::kustomize::tests::{by_id, kubectl, rendered_by};
 
 mod edges;
 mod pods;
+mod table;
 mod types;
 
 const OVERLAYS: [Overlay; 3] = [Overlay::Local, Overlay::Staging, Overlay::Production];
@@ -54,21 +56,21 @@ fn without_secrets_it_is_said_how_to_make_some() {
 fn images_are_called_as_they_are_asked_for() {
     let content = ContentTag::parse("c-0123456789ab").unwrap();
     let mut contents = Contents::default();
-    contents.set("orders".to_owned(), content);
+    contents.set(ORDERS.to_owned(), content);
     let image = |images: BTreeMap<String, NewImage>, service: &str| {
         let NewImage { name, tag, .. } = &images[&repository(service)];
         format!("{}:{}", name.as_deref().unwrap_or("-"), tag.as_deref().unwrap())
     };
-    assert_eq!(image(images(None, None, &contents), "orders"), "-:c-0123456789ab");
+    assert_eq!(image(images(None, None, &contents), ORDERS), "-:c-0123456789ab");
     assert_eq!(image(images(None, None, &contents), "bootstrap"), "-:dev");
     let pushed = images(Some("registry.example/a"), Some("1.4.0"), &contents);
-    assert_eq!(image(pushed, "orders"), "registry.example/a/chefcito-orders:1.4.0");
-    contents.set_pushed("registry.example/a", "orders", "sha256:1");
+    assert_eq!(image(pushed, ORDERS), "registry.example/a/chefcito-orders:1.4.0");
+    contents.set_pushed("registry.example/a", ORDERS, "sha256:1");
     let pushed = images(Some("registry.example/a/"), None, &contents);
-    let orders = &pushed[&repository("orders")];
+    let orders = &pushed[&repository(ORDERS)];
     assert_eq!((&orders.tag, orders.digest.as_deref()), (&None, Some("sha256:1")));
     let named = images(Some("registry.example/a"), Some("1.4.0"), &contents);
-    assert_eq!(image(named, "orders"), "registry.example/a/chefcito-orders:1.4.0");
+    assert_eq!(image(named, ORDERS), "registry.example/a/chefcito-orders:1.4.0");
     let all = images(None, None, &Contents::default());
     for (object, template) in pods(&objects(Overlay::Local)) {
         let image = template["spec"]["containers"][0]["image"].as_str().unwrap();

@@ -30,10 +30,9 @@ pub(crate) use self::{
     status::{ContainerStatus, Looker},
     up::{dry_run, up},
 };
-use crate::{docker::Engine, state::Environment};
+use contracts::services::GATEWAY;
 
-/// The service through whose door guests come.
-const GATEWAY: &str = "gateway";
+use crate::{docker::Engine, state::Environment};
 
 /// Returns whether an engine answers and has anything of this environment. Where none answers, there is nothing.
 pub(crate) async fn exists(environment: &Environment) -> bool {

@@ -39,7 +39,4 @@ pub(crate) use self::{
     up::{dry_run, up},
 };
 
-/// The service through whose door guests come.
-const GATEWAY: &str = "gateway";
-/// The port at which every service listens in its pod.
-const GATEWAY_PORT: u16 = 8080;
+use contracts::services::{GATEWAY, HTTP_PORT};

@@ -6,19 +6,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use contracts::services;
+use contracts::services::{Program, TABLE};
 
 /// What all of them have in common ends here.
 const LAST_STAGE: &str = "\nFROM scratch\n";
 
 #[test]
-fn every_service_with_a_binary_has_one() {
+fn every_program_of_the_table_has_a_binary_and_an_image_and_no_other() {
     let folder = root().join("services");
     let with_binary: BTreeSet<String> = names_in(&folder)
         .into_iter()
         .filter(|service| folder.join(service).join("src/main.rs").is_file())
         .collect();
-    assert!(with_binary.contains("orders"), "the services were not found");
+    assert_eq!(with_binary, TABLE.map(|program| program.name.to_owned()).into());
     let with_image: BTreeSet<String> = containerfiles().into_keys().collect();
     assert_eq!(with_image, with_binary);
 }
@@ -54,8 +54,14 @@ fn all_say_what_they_are_and_run_as_somebody_of_their_own() {
         ] {
             assert!(stage.contains(&line), "{service}: {line}\n{stage}");
         }
-        let (_, uid) = services::UIDS.iter().find(|(name, _)| *name == service).unwrap();
+        let Program { uid, ports, .. } = Program::named(&service).unwrap();
         assert!(stage.contains(&format!("\nUSER {uid}:{uid}\n")), "{service} is {uid}:\n{stage}");
+        let exposed: Vec<u16> = stage
+            .lines()
+            .filter_map(|line| line.strip_prefix("EXPOSE "))
+            .flat_map(|line| line.split(' ').map(|port| port.parse().unwrap()))
+            .collect();
+        assert_eq!(exposed, *ports, "{service}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use contracts::services::ALL;
+use contracts::services::TABLE;
 use postgres_protocol::password::scram_sha_256;
 use store::{ConnectError, Server, chain, tls::Trust};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -66,12 +66,13 @@ impl Wanted {
         // Without its words: they could show a secret.
         let passwords: BTreeMap<String, String> = serde_json::from_str(passwords)
             .map_err(|_| RolesError::Passwords("it is not JSON of that form".into()))?;
-        for service in ALL {
-            if passwords.get(service).is_none_or(String::is_empty) {
-                return Err(RolesError::Passwords(format!("`{service}` has none")));
-            }
+        let roles: Vec<&str> = TABLE.iter().filter_map(|program| program.role).collect();
+        if let Some(role) =
+            roles.iter().find(|role| passwords.get(**role).is_none_or(String::is_empty))
+        {
+            return Err(RolesError::Passwords(format!("`{role}` has none")));
         }
-        match passwords.keys().find(|role| !ALL.contains(&role.as_str())) {
+        match passwords.keys().find(|role| !roles.contains(&role.as_str())) {
             Some(other) => Err(RolesError::Passwords(format!("`{other}` is no service"))),
             None => Ok(Self { admin, database: database.to_owned(), passwords }),
         }

@@ -2,7 +2,7 @@
 
 use std::{fmt, fmt::Write as _};
 
-use contracts::services::{ALL, BOOTSTRAP, GATEWAY, UIDS};
+use contracts::services::{ALL, BOOTSTRAP, GATEWAY, Program};
 use serde_json::{Map, Value};
 use service::config::{self, ConfigError};
 
@@ -201,12 +201,14 @@ fn file(path: &str, owner: u32, secret: String) -> SecretFile {
 
 /// Returns as which user a service runs; root if nobody says, whose files it then can't read.
 fn uid_of(service: &str) -> u32 {
-    UIDS.iter().find(|(name, _)| *name == service).map_or(ROOT, |(_, uid)| *uid)
+    Program::named(service).map_or(ROOT, |program| program.uid)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use contracts::services::TABLE;
 
     use super::*;
 
@@ -271,10 +273,10 @@ mod tests {
     #[test]
     fn each_service_owns_its_files_and_no_other() {
         let files = files(&seed(1), &Places::default());
-        for (service, uid) in UIDS {
-            let below = format!("{service}/");
+        for program in TABLE {
+            let below = format!("{}/", program.name);
             for file in &files {
-                assert_eq!(file.path.starts_with(&below), file.owner == uid, "{file:?}");
+                assert_eq!(file.path.starts_with(&below), file.owner == program.uid, "{file:?}");
             }
         }
         assert_eq!(files.iter().filter(|file| file.owner == ROOT).count(), 2);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use contracts::services::{Border, Call, Program, TABLE};
 use k8s_openapi::{
     ByteString,
     api::{core::v1::Pod, networking::v1::NetworkPolicy},
@@ -9,7 +10,7 @@ use k8s_openapi::{
 };
 use serde_json::{Value, json};
 
-use super::{Overlay, objects, pods, root};
+use super::{Overlay, objects, pods, root, table::ROLES};
 use crate::{blueprint::Source, kustomize::Object};
 
 /// Who talks to whom, at which port.
@@ -37,6 +38,31 @@ fn of_compose() -> Edges {
                 edges.insert((name.clone(), "postgres".into(), 5432));
             }
             edges.extend(targets(value).into_iter().map(|(host, port)| (name.clone(), host, port)));
+        }
+    }
+    edges
+}
+
+/// Returns whom each program calls, as the table says: all of them where people develop, with the databases; elsewhere those
+/// of the environment's own that are there.
+fn of_table(development: bool) -> Edges {
+    let edge = |program: &Program, to: &str, port| {
+        let job = if program.is_service() { program.name } else { ROLES };
+        (job.to_owned(), to.to_owned(), port)
+    };
+    let mut edges = Edges::new();
+    for program in TABLE.iter().filter(|program| development || !program.development_only) {
+        let is_there = |call: &&Call| {
+            development || !Program::named(call.to).is_some_and(|called| called.development_only)
+        };
+        let calls = program.calls.iter().filter(is_there);
+        edges.extend(calls.map(|call| edge(program, call.to, call.port)));
+        if development && program.is_service() {
+            edges.insert(edge(program, "redis", 6379));
+        }
+        if development {
+            // What makes the roles goes there, too.
+            edges.insert(edge(program, "postgres", 5432));
         }
     }
     edges
@@ -97,7 +123,7 @@ fn is_selected(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> b
     equal && within
 }
 
-struct Policies(Vec<NetworkPolicy>);
+pub(super) struct Policies(Vec<NetworkPolicy>);
 
 impl Policies {
     fn of(objects: &[Object]) -> Self {
@@ -180,18 +206,14 @@ fn of_policies(objects: &[Object]) -> Edges {
 fn who_may_talk_is_who_does() {
     let local = objects(Overlay::Local);
     let settings = of_settings(&local);
-    assert!(settings.len() > 20, "{settings:?}");
-    assert_eq!(settings, of_compose(), "as in containers");
+    assert_eq!(of_compose(), of_table(true), "in containers, as the table says");
+    assert_eq!(settings, of_table(true), "in pods, as the table says");
     assert_eq!(of_policies(&local), settings, "as the policies allow");
 }
 
 #[test]
 fn elsewhere_the_same_is_allowed_but_for_what_is_not_there() {
-    let missing = ["postgres", "redis", "market-sim"];
-    let expected: Edges = of_compose()
-        .into_iter()
-        .filter(|(from, to, _)| !missing.iter().any(|name| from == name || to == name))
-        .collect();
+    let expected = of_table(false);
     for overlay in [Overlay::Staging, Overlay::Production] {
         assert_eq!(of_policies(&objects(overlay)), expected, "{overlay:?}");
     }
@@ -229,14 +251,38 @@ fn who_leaves_the_house_and_for_where() {
 }
 
 #[test]
-fn guests_reach_the_gateway_and_nobody_else() {
+fn only_who_has_a_border_with_the_world_is_reached_from_it_or_reaches_it() {
+    let of_table = |border| -> BTreeSet<&str> {
+        let programs = TABLE.iter().filter(|program| program.border == Some(border));
+        programs.map(|program| program.name).collect()
+    };
     for overlay in super::OVERLAYS {
-        let policies = Policies::of(&objects(overlay));
-        let open = policies.0.iter().filter(|policy| {
-            let spec = policy.spec.as_ref().unwrap();
-            spec.ingress.iter().flatten().any(|rule| rule.from.is_none())
-        });
-        let open: Vec<_> = open.map(|policy| policy.metadata.name.as_deref().unwrap()).collect();
-        assert_eq!(open, ["gateway"], "{overlay:?}");
+        let objects = objects(overlay);
+        let policies = Policies::of(&objects);
+        let (mut reached, mut reaching) = (BTreeSet::new(), BTreeSet::new());
+        for (object, template) in pods(&objects) {
+            let pod: Pod = serde_json::from_value(template.clone()).unwrap();
+            let labels = pod.metadata.labels.unwrap();
+            let specs = |direction| {
+                policies
+                    .for_pod(&labels, direction)
+                    .into_iter()
+                    .map(|one| one.spec.clone().unwrap())
+            };
+            let mut enters = specs("Ingress").flat_map(|spec| spec.ingress.unwrap_or_default());
+            if enters.any(|rule| rule.from.is_none()) {
+                reached.insert(object.name());
+            }
+            let leaves = specs("Egress").flat_map(|spec| spec.egress.unwrap_or_default());
+            let mut peers = leaves.flat_map(|rule| rule.to.unwrap_or_default());
+            if peers.any(|peer| peer.ip_block.is_some_and(|block| block.cidr == "0.0.0.0/0")) {
+                reaching.insert(object.name());
+            }
+        }
+        assert_eq!(reached, of_table(Border::In), "{overlay:?}");
+        // Where the simulated market is, no other one is needed.
+        let farmers =
+            if overlay == Overlay::Local { BTreeSet::new() } else { of_table(Border::Out) };
+        assert_eq!(reaching, farmers, "{overlay:?}");
     }
 }

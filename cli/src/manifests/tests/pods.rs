@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use contracts::services::{ALL, MARKET_SIM, UIDS};
+use contracts::services::{Program, TABLE};
 use serde_json::{Value, json};
 
-use super::{OVERLAYS, Overlay, objects, pods};
+use super::{OVERLAYS, Overlay, objects, pods, table::program_of};
 
 fn containers(template: &Value) -> Vec<&Value> {
     let list = |name: &str| template["spec"][name].as_array().into_iter().flatten();
@@ -29,9 +29,8 @@ fn every_pod_can_do_nothing_but_its_work() {
             let context = &pod["securityContext"];
             assert_eq!(context["runAsNonRoot"], true, "{name}");
             assert_eq!(context["seccompProfile"], json!({ "type": "RuntimeDefault" }), "{name}");
-            let service = if name == "roles" { "bootstrap" } else { name };
             // The images of others have a user of their own.
-            let user = UIDS.iter().find(|(one, _)| *one == service).map_or(999, |(_, uid)| *uid);
+            let user = program_of(name).map_or(999, |program| program.uid);
             for id in ["runAsUser", "runAsGroup", "fsGroup"] {
                 assert_eq!(context[id], user, "{name}");
             }
@@ -60,8 +59,10 @@ fn every_service_is_there_and_asked_how_it_is_and_replaced_without_a_gap() {
             .filter(|one| one.kind() == "Deployment" && one.name() != "redis")
             .map(|one| one.name())
             .collect();
-        let wanted =
-            ALL.into_iter().filter(|name| overlay == Overlay::Local || *name != MARKET_SIM);
+        let is_wanted = |program: &&Program| {
+            program.is_service() && (overlay == Overlay::Local || !program.development_only)
+        };
+        let wanted = TABLE.iter().filter(is_wanted).map(|program| program.name);
         assert_eq!(deployments, wanted.collect(), "{overlay:?}");
         for object in objects.iter().filter(|one| deployments.contains(one.name())) {
             if object.kind() != "Deployment" {

@@ -85,6 +85,8 @@ fn of_thing(project: &str, kind: &str, key: &str, spec: &Spec) -> HashMap<String
 
 #[cfg(test)]
 mod tests {
+    use contracts::services::KITCHEN;
+
     use super::*;
     use crate::blueprint::Service;
 
@@ -92,13 +94,13 @@ mod tests {
     fn docker_compose_lists_our_containers() {
         let spec = Spec::of(&Service { image: "i".into(), ..Service::default() });
         let origin = Origin { folder: "/f".into(), file: "/f/compose.yaml".into() };
-        let labels = of_container("house", ("kitchen", 2), &spec, [].into_iter(), &origin);
+        let labels = of_container("house", (KITCHEN, 2), &spec, [].into_iter(), &origin);
         // Its filter, from pkg/compose/containers.go.
         assert_eq!(labels["com.docker.compose.project"], "house");
         assert!(!labels["com.docker.compose.config-hash"].is_empty());
         assert_eq!(labels["com.docker.compose.oneoff"], "False");
         // What it reads of each.
-        assert_eq!(labels["com.docker.compose.service"], "kitchen");
+        assert_eq!(labels["com.docker.compose.service"], KITCHEN);
         assert_eq!(labels["com.docker.compose.container-number"].parse(), Ok(2));
     }
 }

@@ -21,7 +21,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{GATEWAY, GATEWAY_PORT};
+use super::{GATEWAY, HTTP_PORT};
 use crate::{
     background::{self, FirstWord},
     error::{CliError, Result},
@@ -107,7 +107,7 @@ impl Way {
                 sleep(LOOK_EVERY).await;
                 continue;
             };
-            match self.cluster.connect_to(&self.namespace, pod, GATEWAY_PORT).await {
+            match self.cluster.connect_to(&self.namespace, pod, HTTP_PORT).await {
                 Ok(mut stream) => {
                     // How it ends is for the two to say: a connection that breaks is tried again by who asked.
                     let _ended = copy_bidirectional(&mut guest, &mut stream).await;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
-use contracts::services;
+use contracts::services::TABLE;
 use futures_util::future::try_join_all;
 use serde_json::Value;
 
@@ -250,9 +250,9 @@ fn is_of_here(name: &str) -> bool {
     name.starts_with(&repository("")) && !name.contains('/')
 }
 
-/// Returns the services that have images of ours.
+/// Returns the programs that have images of ours.
 fn built() -> Vec<String> {
-    services::ALL.into_iter().chain([services::BOOTSTRAP]).map(ToOwned::to_owned).collect()
+    TABLE.iter().map(|program| program.name.to_owned()).collect()
 }
 
 /// Returns the names of all images.
@@ -270,6 +270,7 @@ fn of_object(object: &Object) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use contracts::services::KITCHEN;
     use serde_json::json;
 
     use super::*;
@@ -287,7 +288,7 @@ mod tests {
             (0, Object::from_value(value).unwrap())
         };
         let wanted = Wanted::of(vec![
-            deployment("kitchen", "chefcito-kitchen:c-111111111111"),
+            deployment(KITCHEN, "chefcito-kitchen:c-111111111111"),
             deployment("redis", "redis:7.4.5"),
         ]);
         let names: Vec<String> = named(&wanted).into_iter().collect();

@@ -54,22 +54,23 @@ pub(super) fn blame(
 
 #[cfg(test)]
 mod tests {
+    use contracts::services::{BOARD, KITCHEN, ORDERS};
+
     use super::*;
 
     #[test]
     fn who_lacks_something_to_mount_is_blamed_and_nobody_else() {
         let not_yet = || Verdict::NotYet("0 of 1 pods are ready".into());
         let mut verdicts: BTreeMap<Id, Verdict> = [
-            (Id::new("Deployment", "board"), not_yet()),
-            (Id::new("Deployment", "kitchen"), not_yet()),
-            (Id::new("Deployment", "orders"), Verdict::Done),
+            (Id::new("Deployment", BOARD), not_yet()),
+            (Id::new("Deployment", KITCHEN), not_yet()),
+            (Id::new("Deployment", ORDERS), Verdict::Done),
         ]
         .into();
         let text = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
-        let unmade =
-            text(&[("board-1", "board"), ("kitchen-1", "kitchen"), ("orders-1", "orders")]);
+        let unmade = text(&[("board-1", BOARD), ("kitchen-1", KITCHEN), ("orders-1", ORDERS)]);
         let message = "secret \"secrets\" not found";
         let lacking = text(&[("kitchen-1", message), ("orders-1", message), ("gone-1", message)]);
         blame(&mut verdicts, &unmade, &lacking);
@@ -80,6 +81,6 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(stuck, [("kitchen", Some("kitchen-1"))]);
+        assert_eq!(stuck, [(KITCHEN, Some("kitchen-1"))]);
     }
 }

@@ -157,6 +157,7 @@ pub(super) fn is_data(object: &Object) -> bool {
 mod tests {
     use std::slice::from_ref;
 
+    use contracts::services::{BOARD, KITCHEN};
     use serde_json::{Value, json};
 
     use super::*;
@@ -180,15 +181,15 @@ mod tests {
 
     #[test]
     fn what_is_as_it_should_be_is_left_alone() {
-        let kitchen = object("Deployment", "kitchen", json!({"replicas": 1}));
+        let kitchen = object("Deployment", KITCHEN, json!({"replicas": 1}));
         let told = told(from_ref(&kitchen), from_ref(&kitchen), vec![becomes(&kitchen)]);
         assert_eq!(told, Vec::<String>::new());
     }
 
     #[test]
     fn what_differs_is_changed_and_said_field_by_field() {
-        let is = object("Deployment", "kitchen", json!({"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}));
-        let new = object("Deployment", "kitchen", json!({"a": 2, "b": 2, "c": 2, "d": 2, "e": 2}));
+        let is = object("Deployment", KITCHEN, json!({"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}));
+        let new = object("Deployment", KITCHEN, json!({"a": 2, "b": 2, "c": 2, "d": 2, "e": 2}));
         assert_eq!(
             told(from_ref(&new), &[is], vec![becomes(&new)]),
             [
@@ -201,7 +202,7 @@ mod tests {
     #[test]
     fn what_is_new_is_made_what_can_t_change_is_replaced_and_what_is_too_much_goes() {
         let roles = object("Job", "roles", json!({}));
-        let board = object("Deployment", "board", json!({}));
+        let board = object("Deployment", BOARD, json!({}));
         let old = object("ConfigMap", "house-1", json!({}));
         let data = object("PersistentVolumeClaim", "data-postgres-0", json!({}));
         let observed = [roles.clone(), old, data];

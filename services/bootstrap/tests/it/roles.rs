@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contracts::services::ALL;
+use contracts::services::{ALL, KITCHEN, ORDERS};
 use test_support::{TestAuthority, TestServer, server};
 use tokio_postgres::NoTls;
 
@@ -107,12 +107,12 @@ async fn again_and_at_once_is_as_once_and_a_changed_password_is_set() {
         done(&child.wait_with_output().unwrap());
     }
     let keep = "CREATE TABLE orders.kept (text TEXT)";
-    assert_eq!(as_role(&server, "orders", &password("orders", "1"), keep).await, Ok(()));
+    assert_eq!(as_role(&server, ORDERS, &password(ORDERS, "1"), keep).await, Ok(()));
     done(&roles(&server, &passwords("2")).output().unwrap());
     let look = "SELECT * FROM orders.kept";
-    assert_eq!(as_role(&server, "orders", &password("orders", "2"), look).await, Ok(()));
+    assert_eq!(as_role(&server, ORDERS, &password(ORDERS, "2"), look).await, Ok(()));
     let wrong_password = Err("28P01".to_owned());
-    assert_eq!(as_role(&server, "orders", &password("orders", "1"), look).await, wrong_password);
+    assert_eq!(as_role(&server, ORDERS, &password(ORDERS, "1"), look).await, wrong_password);
 }
 
 #[test]
@@ -177,7 +177,7 @@ async fn who_may_make_roles_and_databases_need_not_be_a_superuser() {
             let mine = format!("CREATE TABLE \"{service}\".mine{suffix} (text TEXT)");
             let own = password(service, suffix);
             assert_eq!(as_role(&server, service, &own, &mine).await, Ok(()));
-            let theirs = if service == "orders" { "kitchen" } else { "orders" };
+            let theirs = if service == ORDERS { KITCHEN } else { ORDERS };
             let theirs = format!("CREATE TABLE {theirs}.theirs (text TEXT)");
             assert_eq!(as_role(&server, service, &own, &theirs).await, Err("42501".into()));
         }

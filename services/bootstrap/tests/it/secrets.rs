@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use contracts::services::{ALL, UIDS};
+use contracts::services::{ALL, BOOTSTRAP, GATEWAY, Program, TABLE};
 use test_support::lacking;
 
 use crate::command::{bootstrap, run_as, secrets, stderr};
@@ -55,7 +55,7 @@ fn all_files(folder: &Path) -> BTreeMap<PathBuf, (u32, u32, String)> {
 fn each_service_can_read_its_own_secrets_and_no_other() {
     let Some(folder) = volume() else { return };
     make(folder.path());
-    for (reader, uid) in UIDS {
+    for Program { name: reader, uid, .. } in TABLE {
         for service in ALL {
             for name in ["database.url", "service.token"] {
                 let read = run_as(uid, "cat", &folder.path().join(service).join(name));
@@ -72,10 +72,11 @@ fn each_service_can_read_its_own_secrets_and_no_other() {
         let listed = run_as(uid, "ls", &folder.path().join("postgres"));
         assert!(!listed.status.success(), "{reader} sees what there is of others");
     }
-    let read = run_as(10_000, "cat", &folder.path().join("bootstrap/admin-database.url"));
+    let uid = |name| Program::named(name).unwrap().uid;
+    let read = run_as(uid(BOOTSTRAP), "cat", &folder.path().join("bootstrap/admin-database.url"));
     let url = String::from_utf8(read.stdout).unwrap();
     assert!(url.starts_with("postgres://postgres:") && url.ends_with("@postgres:5432/postgres\n"));
-    let key = run_as(10_001, "cat", &folder.path().join("gateway/admin.key"));
+    let key = run_as(uid(GATEWAY), "cat", &folder.path().join("gateway/admin.key"));
     assert!(String::from_utf8(key.stdout).unwrap().starts_with("cfk_local_"));
 }
 
@@ -88,7 +89,7 @@ fn again_nothing_is_made_and_what_was_lost_comes_back_as_it_was() {
     assert_eq!(all_files(folder.path()), before);
 
     fs::remove_file(folder.path().join("orders/database.url")).unwrap();
-    fs::remove_dir_all(folder.path().join("gateway")).unwrap();
+    fs::remove_dir_all(folder.path().join(GATEWAY)).unwrap();
     fs::write(folder.path().join("board/service.token"), "cut off").unwrap();
     let kitchen = folder.path().join("kitchen/service.token");
     fs::set_permissions(kitchen, fs::Permissions::from_mode(0o444)).unwrap();

@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::{TestAuthority, TestRedis, TestServer, redis, redis_with_tls, server};
-use contracts::services::{ALL, BOARD, GATEWAY, INVENTORY, KITCHEN, MARKET, MARKET_SIM, ORDERS};
+use contracts::services::{ALL, Call, GATEWAY, GRPC_PORT, KITCHEN, MARKET, MARKET_SIM, Program};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -157,23 +157,15 @@ impl ProcessCluster {
             .env("CHEFCITO_REDIS_URL", self.redis_url())
             .env("CHEFCITO_SERVICE_TOKEN", TOKEN);
         self.trust(&mut command);
+        for call in Program::named(service).unwrap().calls {
+            command.env(call.variable, self.urls(call));
+        }
         match service {
             GATEWAY => {
-                command
-                    .env("CHEFCITO_KEY_PEPPER", PEPPER)
-                    .env("CHEFCITO_ADMIN_KEY", ADMIN_KEY)
-                    .env("CHEFCITO_ORDERS_URL", self.urls(ORDERS))
-                    .env("CHEFCITO_KITCHEN_URL", self.urls(KITCHEN))
-                    .env("CHEFCITO_INVENTORY_URL", self.urls(INVENTORY))
-                    .env("CHEFCITO_MARKET_SERVICE_URL", self.urls(MARKET))
-                    .env("CHEFCITO_BOARD_URL", self.urls(BOARD))
-                    .env("CHEFCITO_MARKET_SIM_URL", self.urls(MARKET_SIM));
+                command.env("CHEFCITO_KEY_PEPPER", PEPPER).env("CHEFCITO_ADMIN_KEY", ADMIN_KEY);
             }
             KITCHEN => {
                 command.env("CHEFCITO_COOKING_TIME", "0s");
-            }
-            INVENTORY => {
-                command.env("CHEFCITO_MARKET_ADDRESS", self.urls_at(MARKET, |one| one.grpc_port));
             }
             MARKET => {
                 // A market is one address: the first simulated market that is there is as good as another.
@@ -218,12 +210,10 @@ impl ProcessCluster {
         }
     }
 
-    fn urls(&self, service: &str) -> String {
-        self.urls_at(service, |one| one.port)
-    }
-
-    fn urls_at(&self, service: &str, port: impl Fn(&Process) -> u16) -> String {
-        let replicas = self.processes.iter().filter(|one| one.service == service);
+    /// Returns the URLs of all replicas that answer a call.
+    fn urls(&self, call: &Call) -> String {
+        let replicas = self.processes.iter().filter(|one| one.service == call.to);
+        let port = |one: &Process| if call.port == GRPC_PORT { one.grpc_port } else { one.port };
         let urls: Vec<String> =
             replicas.map(|one| format!("http://127.0.0.1:{}", port(one))).collect();
         urls.join(",")

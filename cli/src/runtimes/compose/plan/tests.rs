@@ -3,6 +3,8 @@ use std::{
     num::NonZeroU32,
 };
 
+use contracts::services::KITCHEN;
+
 use super::*;
 use crate::{
     blueprint::Source,
@@ -168,7 +170,7 @@ fn a_changed_network_takes_its_containers_with_it_and_a_changed_volume_stays() {
 
 #[test]
 fn replicas_come_and_go() {
-    let scaled = Settings { replicas: BTreeMap::from([("kitchen".into(), 3)]), ..settings() };
+    let scaled = Settings { replicas: BTreeMap::from([(KITCHEN.into(), 3)]), ..settings() };
     let three = laid_out(FILE, None, &scaled, &images());
     insta::assert_snapshot!(told(&three, &carried_out(&wanted())), @r"
     create house-kitchen-2

@@ -1,3 +1,4 @@
+use contracts::services::KITCHEN;
 use serde_json::{Value, json};
 
 use super::*;
@@ -10,7 +11,7 @@ fn parse<T: serde::de::DeserializeOwned>(value: Value) -> T {
 fn deployment(generation: i64, status: Value) -> Deployment {
     let template = json!({"metadata": {"labels": {"made": "new"}}});
     parse(json!({
-        "metadata": {"name": "kitchen", "uid": "d", "generation": generation},
+        "metadata": {"name": KITCHEN, "uid": "d", "generation": generation},
         "spec": {"replicas": 2, "selector": {}, "template": template},
         "status": status,
     }))
@@ -19,8 +20,7 @@ fn deployment(generation: i64, status: Value) -> Deployment {
 /// A set of replicas that was made of a template.
 fn set(made: &str) -> ReplicaSet {
     let labels = json!({"made": made, "pod-template-hash": "1"});
-    let owner =
-        json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "kitchen", "uid": "d"});
+    let owner = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": KITCHEN, "uid": "d"});
     parse(json!({
         "metadata": {"name": made, "uid": made, "ownerReferences": [owner]},
         "spec": {"selector": {}, "template": {"metadata": {"labels": labels}}},
@@ -39,7 +39,7 @@ fn pod(owner: &str, status: Value) -> Pod {
 
 fn container(state: Value, restarts: i32) -> Value {
     json!({"containerStatuses": [{
-        "name": "kitchen", "image": "chefcito-kitchen:c-1", "imageID": "", "ready": false,
+        "name": KITCHEN, "image": "chefcito-kitchen:c-1", "imageID": "", "ready": false,
         "restartCount": restarts, "state": state,
     }]})
 }

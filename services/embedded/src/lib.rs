@@ -1,7 +1,11 @@
 //! All services in one process: the embedded runtime, and the stage for stories. The only crate that knows them all.
 //!
-//! Only the gateway and the simulated market listen: the gateway calls the services' routers, the inventory calls the market's gRPC
-//! service, and events go from outbox to inbox through memory.
+//! Guarantees: the services are those of `contracts::services` and run the same code as in processes of their own; an
+//! environment that can't be opened leaves nothing running. Only the gateway and the simulated market listen: the gateway
+//! calls the services' routers, the inventory calls the market's gRPC service, and events go from outbox to inbox through
+//! memory.
+//!
+//! Does not know: what a service does; containers, clusters, and the CLI that starts it.
 
 use std::{
     fmt, io,
@@ -12,11 +16,12 @@ use std::{
 };
 
 use axum::Router;
+use backends::{Backend, Backends};
 use board::Board;
 use contracts::{market::market_server::MarketServer, services};
 use events::Bus;
 pub use events::Faults;
-use gateway::{Backend, Backends, Gateway};
+use gateway::Gateway;
 use inventory::{GrpcMarket, Inventory};
 use kitchen::Kitchen;
 use market::Market;
@@ -324,14 +329,20 @@ async fn open_services(
         },
     )?;
     let (market, market_sim, market_sim_address, inventory) = buying;
-    let backends = Backends {
-        orders: Backend::in_process(orders.router()),
-        kitchen: Backend::in_process(kitchen.router()),
-        inventory: Backend::in_process(inventory.router()),
-        market: Backend::in_process(market.router()),
-        board: Backend::in_process(board.router()),
-        market_sim: market_sim.as_ref().map(|market_sim| Backend::in_process(market_sim.router())),
-    };
+    let routers = [
+        (services::ORDERS, orders.router()),
+        (services::KITCHEN, kitchen.router()),
+        (services::INVENTORY, inventory.router()),
+        (services::MARKET, market.router()),
+        (services::BOARD, board.router()),
+    ];
+    let market_sim = market_sim.map(|market_sim| (services::MARKET_SIM, market_sim.router()));
+    // The gateway refuses to open without one that the table of services has.
+    let backends: Backends = routers
+        .into_iter()
+        .chain(market_sim)
+        .map(|(name, router)| (name, Backend::in_process(router)))
+        .collect();
     let gateway_config = gateway::Config {
         key_pepper: config.key_pepper.clone(),
         admin_key: (!config.admin_key.is_empty()).then(|| config.admin_key.clone()),

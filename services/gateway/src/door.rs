@@ -13,13 +13,20 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use backends::{Backends, DEADLINE, Repeatable, with_whole_body};
 use contracts::services::GATEWAY;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
 use service::idempotency::{CALLER, IDEMPOTENCY_KEY};
-use service::{Service, http::Peer, metrics::Metrics, problem::Problem, token::SERVICE_TOKEN};
+use service::{
+    Service,
+    http::{BODY_WAIT_MAX, Peer, REQUEST_MAX},
+    metrics::Metrics,
+    problem::Problem,
+    token::SERVICE_TOKEN,
+};
 use tokio::{
     sync::{Mutex, Semaphore},
     time::{sleep_until, timeout},
@@ -27,12 +34,10 @@ use tokio::{
 use tracing::info;
 
 use crate::{
-    backend::{Repeatable, with_whole_body},
     keys::{Holder, KeyRing},
     limits::{Addresses, Rate},
     own,
     routes::{Access, Route, Target},
-    services::Services,
     store,
     trace::{TRACEPARENT, Tracer},
 };
@@ -40,7 +45,12 @@ use crate::{
 /// How often keys that nobody heard of let the keys be read again at the most.
 const NEWS_EVERY: Duration = Duration::from_millis(100);
 /// How long a key that nobody heard of waits for that.
-pub(crate) const NEWS_WAIT_MAX: Duration = Duration::from_millis(500);
+const NEWS_WAIT_MAX: Duration = Duration::from_millis(500);
+// A guest's whole request outlasts the service's answer, even if its body comes at the last moment and its key is looked up.
+const _: () = assert!(
+    BODY_WAIT_MAX.as_millis() + NEWS_WAIT_MAX.as_millis() + DEADLINE.as_millis()
+        < REQUEST_MAX.as_millis()
+);
 /// The largest body, in bytes; as `service::http::Limits` has it. One that says that it is larger is not even read.
 const BODY_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -49,7 +59,7 @@ const BODY_BYTES_MAX: u64 = 1024 * 1024;
 pub(crate) struct Door {
     pub(crate) routes: Vec<Route>,
     pub(crate) paths: matchit::Router<Vec<usize>>,
-    pub(crate) services: Services,
+    pub(crate) services: Backends,
     pub(crate) service: Service,
     pub(crate) keys: KeyRing,
     /// Who learns keys holds it, so that what was read earlier is not taken for what is true later. When that was last.

@@ -1,10 +1,12 @@
 //! The one public door of the environment: who asks, what they may, and who answers.
 //!
-//! [`Gateway::router`] has one way for every request: found in the table of `routes`, let in by `door`, answered by a
-//! [`Backend`] or by the gateway's `own`. Stories, status and the audit are put together from all services.
+//! Guarantees: [`Gateway::router`] has one way for every request: found in the table of `routes`, let in by `door`, answered
+//! by a [`Backend`] or by the gateway's `own`. What is not in the table is denied; a key is kept as a hash, and once revoked
+//! stays so; what one key or address may ask is bounded. Stories, status and the audit are put together from all services.
+//!
+//! Does not know: what an answer of a service means, where services are (`backends`), what must hold across them (`audit`).
+//! It reads and writes no events.
 
-mod audit;
-mod backend;
 mod commands;
 mod door;
 mod keys;
@@ -13,7 +15,6 @@ mod openapi;
 mod own;
 mod queries;
 mod routes;
-mod services;
 mod store;
 mod trace;
 
@@ -28,7 +29,11 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use contracts::{api::gateway::Role, services::GATEWAY};
+use backends::{Backend, Backends};
+use contracts::{
+    api::gateway::Role,
+    services::{GATEWAY, MARKET_SIM},
+};
 use service::{
     Pace, ServiceContext,
     config::{self, ConfigError},
@@ -37,17 +42,14 @@ use service::{
 use tokio::sync::{Mutex, Notify, Semaphore};
 use tracing::warn;
 
-pub use backend::{Backend, BackendError};
 pub use keys::new_key;
 pub use limits::{ParseRateError, Rate};
-pub use services::{Backends, BackendsError};
 pub use trace::{ParseTraceRatioError, TraceRatio};
 
 use crate::{
     door::{Door, Figures},
     keys::{KeyRing, KeyText},
     limits::Addresses,
-    services::Services,
     trace::Tracer,
 };
 
@@ -162,6 +164,12 @@ pub enum OpenError {
     /// The keys can't be read or saved.
     #[error("can't read the keys")]
     Keys(#[from] StoreError),
+    /// It was not given a service that it calls in every environment.
+    #[error("there is no way to the service {service}")]
+    NoBackend {
+        /// The service.
+        service: &'static str,
+    },
     /// The first admin key is none.
     #[error(
         "the admin key should be like cfk_local_…, with a secret of 32 to 128 letters and digits"
@@ -179,12 +187,15 @@ impl Gateway {
     /// Opens the gateway in front of these services.
     ///
     /// # Errors
-    /// [`OpenError`] if its database can't be opened, or the admin key is none.
+    /// [`OpenError`] if its database can't be opened, the admin key is none, or a service is missing.
     pub async fn open(
         context: &ServiceContext,
         config: Config,
         backends: Backends,
     ) -> Result<Self, OpenError> {
+        if let Some(service) = backends.missing(GATEWAY) {
+            return Err(OpenError::NoBackend { service });
+        }
         let keys = KeyRing::new(&config.key_pepper);
         let now = context.clock.now();
         let first = match &config.admin_key {
@@ -210,13 +221,13 @@ impl Gateway {
                 );
             }
         }
-        let routes = routes::table(backends.market_sim.is_some());
+        let routes = routes::table(backends.get(MARKET_SIM).is_some());
         let own = Backend::in_process(service.router());
         let door = Arc::new(Door {
             paths: door::paths_of(&routes),
             openapi: openapi::document(&routes, context.retention).to_json().unwrap_or_default(),
             routes,
-            services: Services::new(own, backends),
+            services: backends.with(GATEWAY, own),
             keys,
             learning: Mutex::new(Instant::now()),
             rate: config.rate,

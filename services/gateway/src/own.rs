@@ -5,6 +5,7 @@ use axum::{
     http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use backends::LIST_WAIT_MAX;
 use contracts::{
     OrderId,
     api::{
@@ -22,7 +23,6 @@ use crate::{
     door::Door,
     queries::{self, story},
     routes::Own,
-    services::LIST_WAIT_MAX,
 };
 
 const GREETING: &str = "\
@@ -76,7 +76,7 @@ pub(crate) async fn answer(
         }
         (Own::AuditLedger, _) => {
             let ledger: Ledger = body(request).await?;
-            queries::audit_ledger(&door.services, ledger).await.map(json)
+            audit::ledger::check(&door.services, ledger).await.map(json)
         }
         (Own::ListDeadLetters, _) => Ok(json(list_dead_letters(door).await)),
         (Own::ReplayDeadLetter, [service, id]) => {

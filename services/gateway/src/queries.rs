@@ -3,10 +3,10 @@
 pub(crate) mod status;
 pub(crate) mod story;
 
-use contracts::api::audit::{AuditReport, Ledger};
+use contracts::api::audit::AuditReport;
 use service::problem::Problem;
 
-use crate::{audit, door::Door, services::Services};
+use crate::door::Door;
 
 /// Checks what must always hold, one audit at a time.
 ///
@@ -20,16 +20,5 @@ pub(crate) async fn audit(door: &Door, live: bool) -> Result<AuditReport, Proble
             "It reads everything, so there is one at a time. Try again when it is done.",
         ));
     };
-    Ok(audit::run(&door.services, live).await?)
-}
-
-/// Checks that every order which a client was told is accepted exists.
-///
-/// # Errors
-/// 422 if there are too many, 503 if the orders service could not be asked.
-pub(crate) async fn audit_ledger(
-    services: &Services,
-    ledger: Ledger,
-) -> Result<AuditReport, Problem> {
-    audit::ledger::check(services, ledger).await
+    Ok(::audit::run(&door.services, live).await?)
 }

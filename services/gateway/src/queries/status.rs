@@ -2,16 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use backends::{Backend, STATUS_WAIT_MAX, Unanswered};
 use contracts::{
     api::{board::Summary, gateway::Status, service::ServiceStatus},
     services::BOARD,
 };
 
-use crate::{
-    backend::{Backend, Unanswered},
-    door::Door,
-    services::STATUS_WAIT_MAX,
-};
+use crate::door::Door;
 
 /// Returns how every service is, and the board's summary.
 pub(crate) async fn status(door: &Door) -> Status {

@@ -1,5 +1,6 @@
 //! One order, from the outboxes of all who tell of orders.
 
+use backends::{Backends, LIST_WAIT_MAX};
 use contracts::{
     OrderId,
     api::{
@@ -15,13 +16,11 @@ use contracts::{
 };
 use service::problem::Problem;
 
-use crate::services::{LIST_WAIT_MAX, Services, is_not_found};
-
 /// Tells what happened to an order.
 ///
 /// # Errors
 /// 404 if there is no such order, 503 if nobody who knows could be asked.
-pub(crate) async fn tell_story(services: &Services, order: OrderId) -> Result<Story, Problem> {
+pub(crate) async fn tell_story(services: &Backends, order: OrderId) -> Result<Story, Problem> {
     let path = format!("/internal/events?subject={order}");
     let path = path.as_str();
     let asked = services.ask_all(async |service, backend| {
@@ -54,11 +53,11 @@ fn tells_of_orders(service: &str) -> bool {
 }
 
 /// Makes sure that there is such an order, although nothing is told of it any more.
-async fn make_sure_of(services: &Services, order: OrderId) -> Result<(), Problem> {
+async fn make_sure_of(services: &Backends, order: OrderId) -> Result<(), Problem> {
     let Some(orders) = services.get(ORDERS) else { return Err(Problem::internal()) };
     match orders.get::<Order>(&format!("/v1/orders/{order}"), LIST_WAIT_MAX).await {
         Ok(_) => Ok(()),
-        Err(error) if is_not_found(&error) => {
+        Err(error) if error.is_not_found() => {
             Err(Problem::not_found(format!("There is no order {order}.")))
         }
         Err(_) => Err(Problem::unavailable("The orders service can't be asked.")),

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use axum::http::{Method, StatusCode, header};
-use contracts::api::gateway::Role;
+use contracts::{
+    api::gateway::Role,
+    services::{BOARD, INVENTORY, KITCHEN, MARKET_SIM, ORDERS},
+};
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, echoes};
@@ -17,19 +20,19 @@ const ROUTES: [(&str, &str, Option<Role>, &str); 27] = [
     ("GET", "/ready", None, "gateway"),
     ("GET", "/metrics", Some(Role::Viewer), "gateway"),
     ("GET", "/openapi.json", None, "gateway"),
-    ("GET", "/v1/orders", Some(Role::Viewer), "orders"),
-    ("POST", "/v1/orders", Some(Role::Manager), "orders"),
-    ("GET", "/v1/orders/{id}", Some(Role::Viewer), "orders"),
-    ("POST", "/v1/orders/states", Some(Role::Viewer), "orders"),
-    ("POST", "/v1/orders/{id}/cancel", Some(Role::Manager), "orders"),
+    ("GET", "/v1/orders", Some(Role::Viewer), ORDERS),
+    ("POST", "/v1/orders", Some(Role::Manager), ORDERS),
+    ("GET", "/v1/orders/{id}", Some(Role::Viewer), ORDERS),
+    ("POST", "/v1/orders/states", Some(Role::Viewer), ORDERS),
+    ("POST", "/v1/orders/{id}/cancel", Some(Role::Manager), ORDERS),
     ("GET", "/v1/orders/{id}/story", Some(Role::Viewer), "gateway"),
-    ("GET", "/v1/recipes", Some(Role::Viewer), "kitchen"),
-    ("PUT", "/v1/recipes", Some(Role::Manager), "kitchen"),
-    ("GET", "/v1/stock", Some(Role::Viewer), "inventory"),
-    ("PUT", "/v1/stock", Some(Role::Manager), "inventory"),
-    ("POST", "/v1/stock/adjustments", Some(Role::Manager), "inventory"),
-    ("GET", "/v1/purchases", Some(Role::Viewer), "inventory"),
-    ("GET", "/v1/summary", Some(Role::Viewer), "board"),
+    ("GET", "/v1/recipes", Some(Role::Viewer), KITCHEN),
+    ("PUT", "/v1/recipes", Some(Role::Manager), KITCHEN),
+    ("GET", "/v1/stock", Some(Role::Viewer), INVENTORY),
+    ("PUT", "/v1/stock", Some(Role::Manager), INVENTORY),
+    ("POST", "/v1/stock/adjustments", Some(Role::Manager), INVENTORY),
+    ("GET", "/v1/purchases", Some(Role::Viewer), INVENTORY),
+    ("GET", "/v1/summary", Some(Role::Viewer), BOARD),
     ("GET", "/v1/status", Some(Role::Viewer), "gateway"),
     ("GET", "/v1/audit", Some(Role::Manager), "gateway"),
     ("POST", "/v1/audit/ledger", Some(Role::Viewer), "gateway"),
@@ -37,17 +40,17 @@ const ROUTES: [(&str, &str, Option<Role>, &str); 27] = [
     ("POST", "/v1/keys", Some(Role::Admin), "gateway"),
     ("DELETE", "/v1/keys/{id}", Some(Role::Admin), "gateway"),
     ("GET", "/v1/dead-letters", Some(Role::Admin), "gateway"),
-    ("POST", "/v1/dead-letters/{service}/{id}/replay", Some(Role::Admin), "kitchen"),
-    ("DELETE", "/v1/dead-letters/{service}/{id}", Some(Role::Admin), "kitchen"),
+    ("POST", "/v1/dead-letters/{service}/{id}/replay", Some(Role::Admin), KITCHEN),
+    ("DELETE", "/v1/dead-letters/{service}/{id}", Some(Role::Admin), KITCHEN),
 ];
-const MARKET_SIM: [(&str, &str, Option<Role>, &str); 3] = [
-    ("GET", "/v1/market", Some(Role::Admin), "market-sim"),
-    ("PUT", "/v1/market", Some(Role::Admin), "market-sim"),
-    ("DELETE", "/v1/market", Some(Role::Admin), "market-sim"),
+const MARKET_SIM_ROUTES: [(&str, &str, Option<Role>, &str); 3] = [
+    ("GET", "/v1/market", Some(Role::Admin), MARKET_SIM),
+    ("PUT", "/v1/market", Some(Role::Admin), MARKET_SIM),
+    ("DELETE", "/v1/market", Some(Role::Admin), MARKET_SIM),
 ];
 
 fn filled(path: &str) -> String {
-    path.replace("{service}", "kitchen").replace("{id}", ID)
+    path.replace("{service}", KITCHEN).replace("{id}", ID)
 }
 
 #[tokio::test]
@@ -60,7 +63,7 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
     let mut forged = admin.clone();
     forged.replace_range(forged.len() - 1.., if admin.ends_with('0') { "1" } else { "0" });
 
-    for (method, path, needed, service) in ROUTES.into_iter().chain(MARKET_SIM) {
+    for (method, path, needed, service) in ROUTES.into_iter().chain(MARKET_SIM_ROUTES) {
         let method: Method = method.parse().unwrap();
         let path = filled(path);
         for key in [None, Some(&stranger), Some(&forged)] {
@@ -93,8 +96,7 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
 #[tokio::test]
 async fn the_document_names_exactly_these_routes() {
     for has_market_sim in [true, false] {
-        let mut backends = echoes();
-        backends.market_sim = backends.market_sim.filter(|_| has_market_sim);
+        let backends = if has_market_sim { echoes() } else { echoes().without(MARKET_SIM) };
         let stage = Stage::with(backends).await;
         let document: Value =
             stage.ask(Method::GET, "/openapi.json", None, Value::Null).await.json();
@@ -107,7 +109,7 @@ async fn the_document_names_exactly_these_routes() {
                 methods.map(move |method| format!("{} {path}", method.to_uppercase()))
             })
             .collect();
-        let market_sim = MARKET_SIM.into_iter().filter(|_| has_market_sim);
+        let market_sim = MARKET_SIM_ROUTES.into_iter().filter(|_| has_market_sim);
         let known = ROUTES.into_iter().chain(market_sim);
         let known: BTreeSet<String> =
             known.map(|(method, path, ..)| format!("{method} {path}")).collect();
@@ -118,9 +120,7 @@ async fn the_document_names_exactly_these_routes() {
 
 #[tokio::test]
 async fn what_is_not_in_the_table_is_not_there_and_strangers_do_not_even_learn_that() {
-    let mut backends = echoes();
-    backends.market_sim = None;
-    let stage = Stage::with(backends).await;
+    let stage = Stage::with(echoes().without(MARKET_SIM)).await;
     for path in [
         "/internal/status",
         "/internal/events?subject=1",
@@ -165,7 +165,7 @@ async fn a_dead_letter_is_passed_to_the_service_that_has_it() {
     assert_eq!(echoed["path"], format!("/internal/dead-letters/{ID}/replay"));
     let path = format!("/v1/dead-letters/orders/{ID}");
     let echoed: Value = stage.ask(Method::DELETE, &path, admin, Value::Null).await.json();
-    assert_eq!((&echoed["service"], &echoed["method"]), (&json!("orders"), &json!("DELETE")));
+    assert_eq!((&echoed["service"], &echoed["method"]), (&json!(ORDERS), &json!("DELETE")));
     let path = format!("/v1/dead-letters/bakery/{ID}");
     assert_eq!(stage.ask(Method::DELETE, &path, admin, Value::Null).await.status, 404);
     let path = "/v1/dead-letters/orders/..%2fstatus";

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
+use backends::Backend;
 use contracts::{
     Ingredient, OrderId, PurchaseId,
     api::{
         audit::{AuditReport, InboxFact, PurchaseFact, TicketFact},
         orders::OrderStatus,
     },
+    services::{BOARD, INVENTORY, KITCHEN, MARKET, MARKET_SIM, ORDERS},
 };
-use gateway::Backends;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -120,10 +121,10 @@ const MUTATIONS: [Mutation; 41] = [
         world.orders.retain(|fact| fact.order != lost);
     }),
     always("orders.balance", "an order is delivered and cancelled", |world| {
-        extra(world, "orders", "order.cancelled", OrderStatus::Delivered);
+        extra(world, ORDERS, "order.cancelled", OrderStatus::Delivered);
     }),
     always("orders.balance", "an order is rejected and delivered", |world| {
-        extra(world, "orders", "order.rejected", OrderStatus::Delivered);
+        extra(world, ORDERS, "order.rejected", OrderStatus::Delivered);
     }),
     always("orders.tickets", "a delivered order has no ticket", |world| {
         let order = first(world, OrderStatus::Delivered);
@@ -136,7 +137,7 @@ const MUTATIONS: [Mutation; 41] = [
     always("orders.tickets", "a rejected order has a ticket that is cancelled", |world| {
         let order = first(world, OrderStatus::Cancelled);
         world.order(order).status = OrderStatus::Rejected;
-        for fact in world.outboxes.get_mut("orders").unwrap() {
+        for fact in world.outboxes.get_mut(ORDERS).unwrap() {
             if fact.subject == order.to_string() && fact.name == "order.cancelled" {
                 fact.name = "order.rejected".into();
                 let id = fact.id;
@@ -159,11 +160,11 @@ const MUTATIONS: [Mutation; 41] = [
         world.prepare(order);
     }),
     always("dishes.once", "a dish is prepared twice", |world| {
-        extra(world, "kitchen", "dish.prepared", OrderStatus::Delivered);
+        extra(world, KITCHEN, "dish.prepared", OrderStatus::Delivered);
     }),
     always("dishes.once", "an order is delivered twice", |world| {
         let order = first(world, OrderStatus::Delivered).to_string();
-        world.tell("orders", "order.delivered", &order);
+        world.tell(ORDERS, "order.delivered", &order);
         // The board counts dishes by the orders.
         *world.counters.get_mut("dish:pizza").unwrap() -= 1;
     }),
@@ -223,7 +224,7 @@ const MUTATIONS: [Mutation; 41] = [
             shelf.released -= pieces;
             shelf.on_hand -= pieces;
         }
-        let outbox = world.outboxes.get_mut("inventory").unwrap();
+        let outbox = world.outboxes.get_mut(INVENTORY).unwrap();
         let place = outbox
             .iter()
             .position(|fact| fact.subject == order && fact.name == "ingredients.released")
@@ -291,26 +292,22 @@ const MUTATIONS: [Mutation; 41] = [
         world.untell("ingredient.purchased");
     }),
     always("events.outbox", "cooking started twice", |world| {
-        extra(world, "kitchen", "cooking.started", OrderStatus::Delivered);
+        extra(world, KITCHEN, "cooking.started", OrderStatus::Delivered);
     }),
     when_quiet("events.outbox", "a dish is told to be cancelled and is not", |world| {
-        extra(world, "kitchen", "dish.cancelled", OrderStatus::Delivered);
+        extra(world, KITCHEN, "dish.cancelled", OrderStatus::Delivered);
     }),
     always("events.inbox", "a reader never heard of a published event", |world| {
-        world.inboxes.get_mut("kitchen").unwrap().remove(0);
+        world.inboxes.get_mut(KITCHEN).unwrap().remove(0);
     }),
     always("events.inbox", "somebody acted on an event that nobody wrote", |world| {
         let id = Uuid::from_u128(world.outboxes["orders"][0].id.as_u128() - 1);
-        world
-            .inboxes
-            .get_mut("kitchen")
-            .unwrap()
-            .push(InboxFact { id, name: "order.placed".into() });
+        world.inboxes.get_mut(KITCHEN).unwrap().push(InboxFact { id, name: "order.placed".into() });
     }),
     always("events.inbox", "somebody acted on an event that is not theirs", |world| {
         let fact = world.outboxes["orders"].iter().find(|fact| fact.name == "order.delivered");
         let fact = InboxFact { id: fact.unwrap().id, name: "order.delivered".into() };
-        world.inboxes.get_mut("kitchen").unwrap().push(fact);
+        world.inboxes.get_mut(KITCHEN).unwrap().push(fact);
     }),
     always("board.aggregates", "the board counted a delivery that was none", |world| {
         *world.counters.get_mut("dish:pizza").unwrap() += 1;
@@ -319,7 +316,7 @@ const MUTATIONS: [Mutation; 41] = [
         *world.counters.get_mut("ingredients.reserved").unwrap() -= 1;
     }),
     always("storage.check", "a page of a database is torn", |world| {
-        world.storage.insert("kitchen", vec!["page 7 is never used".into()]);
+        world.storage.insert(KITCHEN, vec!["page 7 is never used".into()]);
     }),
 ];
 
@@ -346,7 +343,7 @@ async fn each_breach_turns_exactly_its_invariant_red() {
 #[tokio::test]
 async fn what_waits_and_what_was_set_aside_is_seen() {
     let (stage, world) = stage_of(World::busy_day(1)).await;
-    for service in ["orders", "board"] {
+    for service in [ORDERS, BOARD] {
         lock(&world).statuses.get_mut(service).unwrap().unpublished = 1;
         assert_eq!(broken(&audit(&stage, false).await), ["quiet.outboxes"]);
         assert!(audit(&stage, true).await.passed);
@@ -365,7 +362,7 @@ async fn what_waits_and_what_was_set_aside_is_seen() {
 async fn without_a_market_sim_nobody_is_asked_what_was_sold() {
     let world = Shared::new(World::busy_day(1).into());
     lock(&world).sales.clear();
-    let stage = Stage::with(Backends { market_sim: None, ..services(&world) }).await;
+    let stage = Stage::with(services(&world).without(MARKET_SIM)).await;
     let report = audit(&stage, false).await;
     assert!(report.passed, "{report:#?}");
     let sold =
@@ -381,8 +378,8 @@ async fn without_a_market_sim_nobody_is_asked_what_was_sold() {
 async fn an_audit_that_can_t_be_done_says_who_did_not_answer() {
     let world = Shared::new(World::busy_day(1).into());
     let silent = axum::Router::new().fallback(async || StatusCode::INTERNAL_SERVER_ERROR);
-    let market = gateway::Backend::in_process(silent);
-    let stage = Stage::with(Backends { market, ..services(&world) }).await;
+    let market = Backend::in_process(silent);
+    let stage = Stage::with(services(&world).with(MARKET, market)).await;
     let got = stage.get("/v1/audit").await;
     assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
     let detail = got.problem().detail.unwrap();
@@ -399,8 +396,8 @@ async fn there_is_one_audit_at_a_time() {
         closed.notified().await;
         StatusCode::INTERNAL_SERVER_ERROR
     });
-    let board = gateway::Backend::in_process(slow);
-    let stage = Stage::with(Backends { board, ..services(&world) }).await;
+    let board = Backend::in_process(slow);
+    let stage = Stage::with(services(&world).with(BOARD, board)).await;
     let second = async {
         let got = stage.get("/v1/audit").await;
         gate.notify_one();

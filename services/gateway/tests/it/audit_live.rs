@@ -1,6 +1,10 @@
 //! An audit while the environment works: what is in flight breaks nothing, what is impossible still does.
 
-use contracts::{Ingredient, api::orders::OrderStatus};
+use contracts::{
+    Ingredient,
+    api::orders::OrderStatus,
+    services::{KITCHEN, ORDERS},
+};
 
 use crate::{
     audit::{audit, broken, stage_of},
@@ -46,22 +50,22 @@ async fn orders_at_every_step_are_allowed_while_the_environment_works() {
         |world| {
             let order = world.place();
             world.order(order).status = OrderStatus::Cancelling;
-            world.tell("orders", "order.cancellation_requested", &order.to_string());
+            world.tell(ORDERS, "order.cancellation_requested", &order.to_string());
         },
         |world| {
             let order = world.place();
             world.open_ticket(order);
             world.wait(order);
             world.order(order).status = OrderStatus::Cancelling;
-            world.tell("orders", "order.cancellation_requested", &order.to_string());
+            world.tell(ORDERS, "order.cancellation_requested", &order.to_string());
             world.set_ticket(order, "cancelled");
-            world.tell("kitchen", "dish.cancelled", &order.to_string());
+            world.tell(KITCHEN, "dish.cancelled", &order.to_string());
         },
         |world| {
             // Announced, and nobody has heard of it yet.
             let order = world.place();
             world.open_ticket(order);
-            world.announce("orders", "order.cancellation_requested", &order.to_string());
+            world.announce(ORDERS, "order.cancellation_requested", &order.to_string());
         },
     ];
     for (number, steps) in stages.into_iter().enumerate() {

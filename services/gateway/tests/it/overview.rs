@@ -1,12 +1,13 @@
 //! How the environment is.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use axum::{
     Router,
     http::{Method, StatusCode},
     routing::get,
 };
+use backends::{Backend, Backends};
 use contracts::{
     Timestamp,
     api::{
@@ -14,8 +15,8 @@ use contracts::{
         gateway::{DeadLetters, Status},
         service::{DeadLetter, ServiceDeadLetters, ServiceStatus},
     },
+    services::{ALL, BOARD, INVENTORY, KITCHEN, MARKET, MARKET_SIM, ORDERS},
 };
-use gateway::{Backend, Backends};
 use serde_json::Value;
 use store::{Location, tls::Trust};
 
@@ -47,7 +48,7 @@ fn ready() -> ServiceStatus {
 
 fn all(status: &ServiceStatus) -> Backends {
     let of = |name| Backend::in_process(service(name, status.clone()));
-    Backends { market_sim: None, ..crate::stage::all(of) }
+    crate::stage::all(of).without(MARKET_SIM)
 }
 
 #[tokio::test]
@@ -55,8 +56,9 @@ async fn an_environment_in_which_nothing_moves_is_ready_and_quiet() {
     let stage = Stage::with(all(&ready())).await;
     let status: Status = stage.get("/v1/status").await.json();
     assert!(status.ready && status.quiet, "{status:?}");
-    let names: Vec<&str> = status.services.keys().map(String::as_str).collect();
-    assert_eq!(names, ["board", "gateway", "inventory", "kitchen", "market", "orders"]);
+    let names: BTreeSet<&str> = status.services.keys().map(String::as_str).collect();
+    let expected = ALL.into_iter().filter(|name| *name != MARKET_SIM);
+    assert_eq!(names, expected.collect());
     assert_eq!(status.services["gateway"].engine, "sqlite");
     assert_eq!(status.summary.unwrap().placed, 7);
     assert_eq!(stage.ask(Method::GET, "/ready", None, Value::Null).await.text(), "ready");
@@ -71,8 +73,8 @@ async fn work_under_way_in_one_service_is_not_quiet() {
         ServiceStatus { open: 1, ..ready() },
     ];
     for busy in busy {
-        let kitchen = Backend::in_process(service("kitchen", busy));
-        let stage = Stage::with(Backends { kitchen, ..all(&ready()) }).await;
+        let kitchen = Backend::in_process(service(KITCHEN, busy));
+        let stage = Stage::with(all(&ready()).with(KITCHEN, kitchen)).await;
         let status: Status = stage.get("/v1/status").await.json();
         assert!(status.ready && !status.quiet);
         stage.close().await;
@@ -85,21 +87,21 @@ async fn a_service_that_does_not_answer_in_time_is_not_ready_and_the_others_are_
         tokio::time::sleep(Duration::from_secs(60)).await;
         StatusCode::OK
     });
-    let stage = Stage::with(Backends { market: Backend::in_process(stuck), ..all(&ready()) }).await;
+    let stage = Stage::with(all(&ready()).with(MARKET, Backend::in_process(stuck))).await;
     let status: Status = stage.get("/v1/status").await.json();
     assert!(!status.ready && !status.quiet);
-    let reason = status.services["market"].reason.as_deref();
+    let reason = status.services[MARKET].reason.as_deref();
     assert_eq!(reason, Some("it did not answer within 1000 ms"));
-    assert!(status.services["orders"].ready);
+    assert!(status.services[ORDERS].ready);
     stage.close().await;
 }
 
 #[tokio::test]
 async fn a_board_that_is_away_does_not_keep_the_gateway_from_taking_orders() {
-    let away = Backend::remote("board", "http://127.0.0.1:1", None).unwrap();
-    let stage = Stage::with(Backends { board: away, ..crate::stage::echoes() }).await;
+    let away = Backend::remote(BOARD, "http://127.0.0.1:1", None).unwrap();
+    let stage = Stage::with(crate::stage::echoes().with(BOARD, away)).await;
     let status: Status = stage.get("/v1/status").await.json();
-    assert!(!status.ready && !status.services["board"].ready);
+    assert!(!status.ready && !status.services[BOARD].ready);
     let got = stage.ask(Method::GET, "/ready", None, Value::Null).await;
     assert_eq!((got.status, got.text()), (StatusCode::OK, "ready"));
     let order = serde_json::json!({});
@@ -136,14 +138,14 @@ async fn a_gateway_without_its_database_is_not_ready_and_tells_strangers_no_caus
 #[tokio::test]
 async fn dead_letters_of_all_services_are_one_list() {
     let away = Router::new().fallback(async || StatusCode::INTERNAL_SERVER_ERROR);
-    let stage = Stage::with(Backends { market: Backend::in_process(away), ..all(&ready()) }).await;
+    let stage = Stage::with(all(&ready()).with(MARKET, Backend::in_process(away))).await;
     let letters: DeadLetters = stage.get("/v1/dead-letters").await.json();
     let mut services: Vec<&str> =
         letters.dead_letters.iter().map(|letter| letter.service.as_str()).collect();
     assert!(letters.dead_letters.is_sorted_by_key(|letter| letter.failed_at));
     services.sort_unstable();
-    assert_eq!(services, ["board", "inventory", "kitchen", "orders"]);
-    assert_eq!(letters.missing, ["market"]);
+    assert_eq!(services, [BOARD, INVENTORY, KITCHEN, ORDERS]);
+    assert_eq!(letters.missing, [MARKET]);
     stage.close().await;
 }
 

@@ -15,7 +15,8 @@ use axum::{
     http::{Method, StatusCode, header},
     routing::get,
 };
-use gateway::{Backend, Backends};
+use backends::{Backend, Backends};
+use contracts::services::ORDERS;
 use serde_json::{Value, json};
 use service::{ServiceContext, http::Limits, token::ServiceToken};
 use store::{Clock, Durability, Location};
@@ -44,21 +45,18 @@ impl ProcessCluster {
         let context = ServiceContext::new(location, events::in_process(), Clock::System);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        context.serve(listener, "orders", router, Limits::default());
+        context.serve(listener, ORDERS, router, Limits::default());
         Self { context, url, _folder: folder }
     }
 
     fn backends(&self) -> Backends {
-        Backends {
-            orders: Backend::remote("orders", &self.url, Some(token())).unwrap(),
-            ..echoes()
-        }
+        echoes().with(ORDERS, Backend::remote(ORDERS, &self.url, Some(token())).unwrap())
     }
 }
 
 #[tokio::test]
 async fn a_service_apart_answers_as_one_in_the_environment() {
-    let apart = ProcessCluster::serve(echo("orders")).await;
+    let apart = ProcessCluster::serve(echo(ORDERS)).await;
     let far = Stage::with(apart.backends()).await;
     let near = Stage::open().await;
     let asked = [
@@ -99,7 +97,7 @@ async fn a_service_that_panics_is_asked_once_and_is_not_thought_away() {
         count.fetch_add(1, Ordering::Relaxed);
         panic!("a handler stumbles");
     };
-    let router = Router::new().route("/v1/orders", get(stumbles)).fallback_service(echo("orders"));
+    let router = Router::new().route("/v1/orders", get(stumbles)).fallback_service(echo(ORDERS));
     let apart = ProcessCluster::serve(router).await;
     let stage = Stage::with(apart.backends()).await;
     let got = stage.get("/v1/orders").await;
@@ -113,7 +111,7 @@ async fn a_service_that_panics_is_asked_once_and_is_not_thought_away() {
 
 #[tokio::test]
 async fn what_is_between_neighbours_goes_no_further() {
-    let apart = ProcessCluster::serve(echo("orders")).await;
+    let apart = ProcessCluster::serve(echo(ORDERS)).await;
     let stage = Stage::with(apart.backends()).await;
     let request = Request::builder()
         .uri("/v1/orders")
@@ -143,10 +141,10 @@ async fn a_slow_service_is_a_504_wherever_it_is() {
     };
     let apart = ProcessCluster::serve(stuck()).await;
     let backends =
-        [Backend::in_process(stuck()), Backend::remote("orders", &apart.url, None).unwrap()];
+        [Backend::in_process(stuck()), Backend::remote(ORDERS, &apart.url, None).unwrap()];
     for backend in backends {
         let orders = backend.with_deadline(Duration::from_millis(50));
-        let stage = Stage::with(Backends { orders, ..echoes() }).await;
+        let stage = Stage::with(echoes().with(ORDERS, orders)).await;
         let got = stage.get("/v1/orders").await;
         assert_eq!(got.status, StatusCode::GATEWAY_TIMEOUT);
         assert_eq!(got.problem().kind, "/problems/late");
@@ -156,7 +154,7 @@ async fn a_slow_service_is_a_504_wherever_it_is() {
 
 #[tokio::test]
 async fn a_service_that_is_not_there_is_a_503_and_is_found_again() {
-    let apart = ProcessCluster::serve(echo("orders")).await;
+    let apart = ProcessCluster::serve(echo(ORDERS)).await;
     let stage = Stage::with(apart.backends()).await;
     assert_eq!(stage.get("/v1/orders").await.status, StatusCode::OK);
     let address = apart.url.strip_prefix("http://").unwrap().to_owned();
@@ -167,7 +165,7 @@ async fn a_service_that_is_not_there_is_a_503_and_is_found_again() {
     assert!(!got.problem().detail.unwrap().contains("127.0.0.1"), "an answer leaks nothing");
 
     let listener = TcpListener::bind(&address).await.unwrap();
-    let server = tokio::spawn(async move { axum::serve(listener, echo("orders")).await });
+    let server = tokio::spawn(async move { axum::serve(listener, echo(ORDERS)).await });
     assert_eq!(stage.get("/v1/orders").await.status, StatusCode::OK);
     server.abort();
     stage.close().await;
@@ -175,7 +173,7 @@ async fn a_service_that_is_not_there_is_a_503_and_is_found_again() {
 
 #[tokio::test]
 async fn a_body_that_grows_too_large_on_the_way_is_a_413() {
-    let apart = ProcessCluster::serve(echo("orders")).await;
+    let apart = ProcessCluster::serve(echo(ORDERS)).await;
     let stage = Stage::with(apart.backends()).await;
     let pieces = (0..20).map(|_| Ok::<_, std::io::Error>(bytes::Bytes::from(vec![b' '; 100_000])));
     let request = Request::builder()
@@ -192,7 +190,7 @@ async fn a_body_that_grows_too_large_on_the_way_is_a_413() {
 
 #[tokio::test]
 async fn more_headers_than_a_service_takes_are_told_at_once_and_harm_nobody_else() {
-    let apart = ProcessCluster::serve(echo("orders")).await;
+    let apart = ProcessCluster::serve(echo(ORDERS)).await;
     let stage = Stage::with(apart.backends()).await;
     // As many as the gateway takes; it adds some of its own.
     let mut request = Request::builder()
@@ -213,7 +211,7 @@ async fn more_headers_than_a_service_takes_are_told_at_once_and_harm_nobody_else
 fn only_the_plain_address_of_a_service_is_one() {
     for bad in [
         "",
-        "orders",
+        ORDERS,
         "orders:8080",
         "https://orders",
         "http://",
@@ -222,8 +220,8 @@ fn only_the_plain_address_of_a_service_is_one() {
         "http://orders,",
         "http://orders,https://orders",
     ] {
-        assert!(Backend::remote("orders", bad, None).is_err(), "{bad}");
+        assert!(Backend::remote(ORDERS, bad, None).is_err(), "{bad}");
     }
-    assert!(Backend::remote("orders", "http://orders:8080/", Some(token())).is_ok());
-    assert!(Backend::remote("orders", "http://one:8080, http://two:8080", None).is_ok());
+    assert!(Backend::remote(ORDERS, "http://orders:8080/", Some(token())).is_ok());
+    assert!(Backend::remote(ORDERS, "http://one:8080, http://two:8080", None).is_ok());
 }

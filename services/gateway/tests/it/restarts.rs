@@ -15,8 +15,8 @@ use axum::{
     http::{Method, StatusCode},
     response::IntoResponse as _,
 };
-use contracts::api::gateway::Status;
-use gateway::{Backend, Backends};
+use backends::Backend;
+use contracts::{api::gateway::Status, services::ORDERS};
 use serde_json::{Value, json};
 use service::{
     ServiceContext,
@@ -45,11 +45,10 @@ impl Replica {
     async fn open() -> Self {
         let answered = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&answered);
-        let router =
-            echo("orders").layer(axum::middleware::map_request(move |request: Request| {
-                count.fetch_add(1, Ordering::Relaxed);
-                async move { request }
-            }));
+        let router = echo(ORDERS).layer(axum::middleware::map_request(move |request: Request| {
+            count.fetch_add(1, Ordering::Relaxed);
+            async move { request }
+        }));
         let address = ([127, 0, 0, 1], 0).into();
         let mut replica = Self { context: None, address, answered, router };
         replica.serve().await;
@@ -62,7 +61,7 @@ impl Replica {
         let context = ServiceContext::new(location, events::in_process(), Clock::System);
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.address = listener.local_addr().unwrap();
-        context.serve(listener, "orders", self.router.clone(), Limits::default());
+        context.serve(listener, ORDERS, self.router.clone(), Limits::default());
         self.context = Some(context);
     }
 
@@ -81,8 +80,8 @@ impl Replica {
 
 /// Returns a gateway before these orders services.
 async fn before(urls: &str) -> Arc<Stage> {
-    let orders = Backend::remote("orders", urls, None).unwrap();
-    Arc::new(Stage::with(Backends { orders, ..echoes() }).await)
+    let orders = Backend::remote(ORDERS, urls, None).unwrap();
+    Arc::new(Stage::with(echoes().with(ORDERS, orders)).await)
 }
 
 /// Guests who ask and order without a pause, until they are told to stop; each answer must be a good one.
@@ -251,7 +250,7 @@ async fn one_that_stays_away_is_waited_for_once_and_its_status_is_known_at_once(
         let began = Instant::now();
         let status: Status = stage.get("/v1/status").await.json();
         fastest = fastest.min(began.elapsed());
-        assert_eq!(status.services["orders"].reason.as_deref(), Some("it can't be reached"));
+        assert_eq!(status.services[ORDERS].reason.as_deref(), Some("it can't be reached"));
     }
     assert!(fastest < Duration::from_millis(50), "{fastest:?}");
     orders.serve().await;

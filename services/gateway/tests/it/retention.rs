@@ -1,11 +1,12 @@
 //! An audit of an environment that no longer keeps its old events.
 
+use backends::Backend;
 use contracts::{
     Ingredient, OrderId,
     api::{gateway::Story, orders::OrderStatus},
     events::{DishPrepared, Envelope},
+    services::{BOARD, INVENTORY, KITCHEN, ORDERS},
 };
-use gateway::{Backend, Backends};
 
 use crate::{
     audit::{audit, broken, stage_of},
@@ -18,7 +19,7 @@ use crate::{
 fn second_evening() -> World {
     let mut world = World::busy_day(3);
     world.forget();
-    world.tell("kitchen", "menu.changed", "menu");
+    world.tell(KITCHEN, "menu.changed", "menu");
     for _ in 0..2 {
         world.deliver(true);
         world.cancel("released");
@@ -55,7 +56,7 @@ async fn each_count_that_is_off_by_one_turns_exactly_one_invariant_red() {
     let mut tried = 0;
     for name in ["order.placed", "order.delivered", "ingredient.purchased", "dish.cancelled"] {
         for by in [-1, 1] {
-            for service in ["orders", "kitchen", "inventory", "board"] {
+            for service in [ORDERS, KITCHEN, INVENTORY, BOARD] {
                 for is_outbox in [true, false] {
                     let mut world = second_evening();
                     let sides = if is_outbox { &mut world.gone_out } else { &mut world.gone_in };
@@ -85,16 +86,16 @@ async fn what_is_broken_beyond_the_horizon_and_what_counts_can_tell_is_still_see
     type Mutation = (&'static str, fn(&mut World));
     let mutations: [Mutation; 6] = [
         ("events.inbox", |world| {
-            world.inboxes.get_mut("kitchen").unwrap().pop();
+            world.inboxes.get_mut(KITCHEN).unwrap().pop();
         }),
         ("events.outbox", |world| {
             let order = world.deliver(false).to_string();
-            world.tell("kitchen", "cooking.started", &order);
+            world.tell(KITCHEN, "cooking.started", &order);
         }),
         ("dishes.once", |world| {
             let first = world.orders[0].order.to_string();
             for _ in 0..2 {
-                world.tell("kitchen", "dish.prepared", &first);
+                world.tell(KITCHEN, "dish.prepared", &first);
             }
         }),
         ("board.aggregates", |world| {
@@ -145,17 +146,15 @@ async fn events_that_go_while_the_audit_reads_break_nothing() {
 async fn a_story_without_its_beginning_says_so() {
     let order = OrderId::new();
     let prepared = Envelope::new(
-        "kitchen",
+        KITCHEN,
         &DishPrepared { order, dish: "pizza".into() },
         contracts::Timestamp::now(),
         None,
     );
-    let backends = Backends {
-        orders: Backend::in_process(tells(Vec::new())),
-        kitchen: Backend::in_process(tells(vec![prepared])),
-        inventory: Backend::in_process(tells(Vec::new())),
-        ..echoes()
-    };
+    let backends = echoes()
+        .with(ORDERS, Backend::in_process(tells(Vec::new())))
+        .with(KITCHEN, Backend::in_process(tells(vec![prepared])))
+        .with(INVENTORY, Backend::in_process(tells(Vec::new())));
     let stage = Stage::with(backends).await;
     let story: Story = stage.get(&format!("/v1/orders/{order}/story")).await.json();
     assert!(!story.complete && story.events.len() == 1);

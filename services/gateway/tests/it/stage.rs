@@ -9,11 +9,15 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header},
     response::Response,
 };
-use contracts::api::{
-    Problem,
-    gateway::{AddKey, AddedKey, Role},
+use backends::{Backend, Backends};
+use contracts::{
+    api::{
+        Problem,
+        gateway::{AddKey, AddedKey, Role},
+    },
+    services::{ALL, GATEWAY},
 };
-use gateway::{Backend, Backends, Config, Gateway};
+use gateway::{Config, Gateway};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -90,14 +94,8 @@ pub(crate) fn echoes() -> Backends {
 
 /// Returns all services, each as it is told.
 pub(crate) fn all(of: impl Fn(&'static str) -> Backend) -> Backends {
-    Backends {
-        orders: of("orders"),
-        kitchen: of("kitchen"),
-        inventory: of("inventory"),
-        market: of("market"),
-        board: of("board"),
-        market_sim: Some(of("market-sim")),
-    }
+    let behind = ALL.into_iter().filter(|service| *service != GATEWAY);
+    behind.map(|service| (service, of(service))).collect()
 }
 
 pub(crate) fn config(admin: &str) -> Config {

@@ -7,6 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use backends::Backends;
+use contracts::services::{self, Call, GATEWAY, MARKET_SIM};
+use gateway::{Gateway, OpenError};
+use service::ServiceContext;
+use store::{Clock, Durability, Location};
+
+use crate::stage::{config, echoes};
+
 /// How long anything here may take on a busy machine.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 const TOKEN: &str = "a-token-for-tests";
@@ -26,10 +34,15 @@ fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command.env("CHEFCITO_SERVICE_TOKEN", TOKEN).env("CHEFCITO_KEY_PEPPER", PEPPER);
-    for service in ["ORDERS", "KITCHEN", "INVENTORY", "MARKET_SERVICE", "BOARD"] {
-        command.env(format!("CHEFCITO_{service}_URL"), "http://127.0.0.1:1");
-    }
+    command.envs(variables().map(|variable| (variable, "http://127.0.0.1:1")));
     command
+}
+
+/// Returns the variables with the services that there are in every environment.
+fn variables() -> impl Iterator<Item = &'static str> {
+    let is_needed = |call: &&Call| !services::Program::named(call.to).unwrap().development_only;
+    let calls = services::Program::named(GATEWAY).unwrap().calls;
+    calls.iter().filter(is_needed).map(|call| call.variable)
 }
 
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -65,6 +78,41 @@ fn a_gateway_does_not_start_without_its_secrets() {
         assert_eq!(status.code(), Some(1), "{secret} {value:?}: {told}");
         assert!(told.contains(why), "{secret} {value:?}: {told}");
     }
+}
+
+#[test]
+fn a_gateway_does_not_start_without_a_way_to_a_service_that_is_in_every_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(variables().count() > 0);
+    for variable in variables() {
+        let mut command = program();
+        command.env("CHEFCITO_DATA", folder.path()).env_remove(variable);
+        let mut started = Program(command.spawn().unwrap());
+        let status = until(variable, || started.0.try_wait().unwrap());
+        let mut told = String::new();
+        started.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        assert_eq!(status.code(), Some(1), "{variable}: {told}");
+        assert!(told.contains(&format!("{variable} is not set")), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_in_this_process_opens_with_all_services_of_the_table_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let location =
+        Location::Folder { folder: folder.path().to_owned(), durability: Durability::Process };
+    let context = ServiceContext::new(location, events::in_process(), Clock::System);
+    let admin = gateway::new_key().unwrap();
+    let open = async |backends: Backends| Gateway::open(&context, config(&admin), backends).await;
+    let all = echoes();
+    for (name, _) in all.iter().filter(|(name, _)| *name != MARKET_SIM) {
+        match open(echoes().without(name)).await {
+            Err(OpenError::NoBackend { service }) => assert_eq!(service, name),
+            other => panic!("without {name}: {other:?}"),
+        }
+    }
+    open(echoes().without(MARKET_SIM)).await.unwrap();
+    context.close().await;
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One order, told by all who know something of it.
 
 use axum::{Router, extract::Query, http::StatusCode, routing::get};
+use backends::Backend;
 use contracts::{
     OrderId, Timestamp,
     api::{
@@ -9,8 +10,8 @@ use contracts::{
         service::Events,
     },
     events::{CookingStarted, DishPrepared, Envelope, OrderDelivered, OrderPlaced},
+    services::{INVENTORY, KITCHEN, ORDERS},
 };
-use gateway::{Backend, Backends};
 use serde::Deserialize;
 use service::problem::Problem;
 
@@ -37,7 +38,7 @@ fn at(micros: i64) -> Timestamp {
 
 fn placed(order: OrderId, micros: i64) -> Envelope {
     let placed = OrderPlaced { order, number: 1, dish: None, placed_at: at(micros) };
-    Envelope::new("orders", &placed, at(micros), Some("00-a-b-01".into()))
+    Envelope::new(ORDERS, &placed, at(micros), Some("00-a-b-01".into()))
 }
 
 fn told(story: &Story) -> Vec<(&str, &str)> {
@@ -51,31 +52,29 @@ async fn a_story_is_told_in_the_order_in_which_it_happened() {
         OrderDelivered { order, dish: "pizza".into(), placed_at: at(0), delivered_at: at(30) };
     // The last two happen in the same microsecond: then as an order meets them.
     let from_orders =
-        vec![placed(order, 0), placed(other, 5), Envelope::new("orders", &delivered, at(30), None)];
+        vec![placed(order, 0), placed(other, 5), Envelope::new(ORDERS, &delivered, at(30), None)];
     let from_kitchen = vec![
         Envelope::new(
-            "kitchen",
+            KITCHEN,
             &CookingStarted { order, dish: "pizza".into(), stove: 1 },
             at(10),
             None,
         ),
-        Envelope::new("kitchen", &DishPrepared { order, dish: "pizza".into() }, at(30), None),
+        Envelope::new(KITCHEN, &DishPrepared { order, dish: "pizza".into() }, at(30), None),
     ];
-    let backends = Backends {
-        orders: Backend::in_process(tells(from_orders)),
-        kitchen: Backend::in_process(tells(from_kitchen)),
-        inventory: Backend::in_process(tells(Vec::new())),
-        ..echoes()
-    };
+    let backends = echoes()
+        .with(ORDERS, Backend::in_process(tells(from_orders)))
+        .with(KITCHEN, Backend::in_process(tells(from_kitchen)))
+        .with(INVENTORY, Backend::in_process(tells(Vec::new())));
     let stage = Stage::with(backends).await;
     let story: Story = stage.get(&format!("/v1/orders/{order}/story")).await.json();
     assert_eq!(
         told(&story),
         [
-            ("orders", "order.placed"),
-            ("kitchen", "cooking.started"),
-            ("kitchen", "dish.prepared"),
-            ("orders", "order.delivered"),
+            (ORDERS, "order.placed"),
+            (KITCHEN, "cooking.started"),
+            (KITCHEN, "dish.prepared"),
+            (ORDERS, "order.delivered"),
         ]
     );
     assert_eq!(story.events[0].version, 1);
@@ -89,16 +88,14 @@ async fn a_story_is_told_in_the_order_in_which_it_happened() {
 async fn a_service_that_does_not_answer_is_missing_in_the_story() {
     let order = OrderId::new();
     let away = Router::new().fallback(async || Problem::unavailable("away"));
-    let backends = Backends {
-        orders: Backend::in_process(tells(vec![placed(order, 0)])),
-        kitchen: Backend::in_process(away),
-        inventory: Backend::in_process(tells(Vec::new())),
-        ..echoes()
-    };
+    let backends = echoes()
+        .with(ORDERS, Backend::in_process(tells(vec![placed(order, 0)])))
+        .with(KITCHEN, Backend::in_process(away))
+        .with(INVENTORY, Backend::in_process(tells(Vec::new())));
     let stage = Stage::with(backends).await;
     let story: Story = stage.get(&format!("/v1/orders/{order}/story")).await.json();
-    assert_eq!(told(&story), [("orders", "order.placed")]);
-    assert_eq!(story.missing, ["kitchen"]);
+    assert_eq!(told(&story), [(ORDERS, "order.placed")]);
+    assert_eq!(story.missing, [KITCHEN]);
     stage.close().await;
 }
 
@@ -120,12 +117,10 @@ async fn an_order_that_nobody_knows_has_no_story_and_one_of_long_ago_an_empty_on
             (id == known).then_some(axum::Json(order)).ok_or(Problem::not_found("none"))
         }),
     );
-    let backends = Backends {
-        orders: Backend::in_process(orders),
-        kitchen: Backend::in_process(tells(Vec::new())),
-        inventory: Backend::in_process(tells(Vec::new())),
-        ..echoes()
-    };
+    let backends = echoes()
+        .with(ORDERS, Backend::in_process(orders))
+        .with(KITCHEN, Backend::in_process(tells(Vec::new())))
+        .with(INVENTORY, Backend::in_process(tells(Vec::new())));
     let stage = Stage::with(backends).await;
     let got = stage.get(&format!("/v1/orders/{}/story", OrderId::new())).await;
     assert_eq!(got.status, StatusCode::NOT_FOUND);

@@ -19,6 +19,7 @@ use contracts::{
         service::ServiceStatus,
     },
     events::catalogue::readers_of,
+    services::{ALL, BOARD, INVENTORY, KITCHEN, ORDERS},
 };
 use uuid::Uuid;
 
@@ -71,10 +72,9 @@ impl World {
             missing: 0,
         };
         let ready = ServiceStatus { ready: true, ..ServiceStatus::default() };
-        let services = ["orders", "kitchen", "inventory", "market", "market-sim", "board"];
         Self {
             stock: Ingredient::ALL.into_iter().map(shelf).collect(),
-            statuses: services.into_iter().map(|service| (service, ready.clone())).collect(),
+            statuses: ALL.into_iter().map(|service| (service, ready.clone())).collect(),
             ..Self::default()
         }
     }
@@ -82,7 +82,7 @@ impl World {
     /// Returns an environment in which every way of an order was gone, each as often.
     pub(crate) fn busy_day(times: usize) -> Self {
         let mut world = Self::open();
-        world.tell("kitchen", "menu.changed", "menu");
+        world.tell(KITCHEN, "menu.changed", "menu");
         for _ in 0..times {
             world.deliver(false);
             world.deliver(true);
@@ -116,7 +116,7 @@ impl World {
     pub(crate) fn hear(&mut self, id: Uuid, name: &str) {
         for reader in readers_of(name) {
             self.inboxes.entry(reader).or_default().push(InboxFact { id, name: name.into() });
-            if *reader == "board" {
+            if *reader == BOARD {
                 *self.counters.entry(name.to_owned()).or_default() += 1;
                 if name == "order.delivered" {
                     *self.counters.entry("delivery_us:196608".into()).or_default() += 1;
@@ -135,14 +135,14 @@ impl World {
     pub(crate) fn place(&mut self) -> OrderId {
         let order = OrderId::new();
         self.orders.push(OrderFact { order, status: OrderStatus::Placed, dish: None });
-        self.tell("orders", "order.placed", &order.to_string());
+        self.tell(ORDERS, "order.placed", &order.to_string());
         order
     }
 
     pub(crate) fn open_ticket(&mut self, order: OrderId) {
         let (status, dish) = ("requested".to_owned(), "pizza".to_owned());
         self.tickets.push(TicketFact { order, status, dish, needs: needs() });
-        self.tell("kitchen", "ingredients.requested", &order.to_string());
+        self.tell(KITCHEN, "ingredients.requested", &order.to_string());
     }
 
     pub(crate) fn reserve(&mut self, order: OrderId) {
@@ -151,22 +151,22 @@ impl World {
             shelf.reserved += pieces;
             shelf.on_hand -= pieces;
         });
-        self.tell("inventory", "ingredients.reserved", &order.to_string());
+        self.tell(INVENTORY, "ingredients.reserved", &order.to_string());
     }
 
     pub(crate) fn wait(&mut self, order: OrderId) {
         self.set_reservation(order, "waiting", needs());
-        self.tell("inventory", "ingredients.awaited", &order.to_string());
+        self.tell(INVENTORY, "ingredients.awaited", &order.to_string());
     }
 
     pub(crate) fn cook(&mut self, order: OrderId) {
         self.set_ticket(order, "cooking");
-        self.tell("kitchen", "cooking.started", &order.to_string());
+        self.tell(KITCHEN, "cooking.started", &order.to_string());
     }
 
     pub(crate) fn prepare(&mut self, order: OrderId) {
         self.set_ticket(order, "prepared");
-        self.tell("kitchen", "dish.prepared", &order.to_string());
+        self.tell(KITCHEN, "dish.prepared", &order.to_string());
     }
 
     pub(crate) fn serve(&mut self, order: OrderId) {
@@ -176,7 +176,7 @@ impl World {
 
     pub(crate) fn end(&mut self, order: OrderId, status: OrderStatus, event: &str) {
         self.order(order).status = status;
-        self.tell("orders", event, &order.to_string());
+        self.tell(ORDERS, event, &order.to_string());
     }
 
     pub(crate) fn deliver(&mut self, after_waiting: bool) -> OrderId {
@@ -205,14 +205,14 @@ impl World {
             _ => {}
         }
         self.order(order).status = OrderStatus::Cancelling;
-        self.tell("orders", "order.cancellation_requested", &subject);
+        self.tell(ORDERS, "order.cancellation_requested", &subject);
         if how == "tombstone" {
             let (status, dish) = ("cancelled".to_owned(), String::new());
             self.tickets.push(TicketFact { order, status, dish, needs: Quantities::new() });
         } else {
             self.set_ticket(order, "cancelled");
         }
-        self.tell("kitchen", "dish.cancelled", &subject);
+        self.tell(KITCHEN, "dish.cancelled", &subject);
         let needs = if how == "tombstone" { Quantities::new() } else { needs() };
         self.set_reservation(order, how, needs);
         if how == "released" {
@@ -221,7 +221,7 @@ impl World {
                 shelf.on_hand += pieces;
             });
         }
-        self.tell("inventory", "ingredients.released", &subject);
+        self.tell(INVENTORY, "ingredients.released", &subject);
         self.end(order, OrderStatus::Cancelled, "order.cancelled");
         order
     }
@@ -229,8 +229,8 @@ impl World {
     pub(crate) fn refuse_cancellation(&mut self) -> OrderId {
         let order = self.deliver(false);
         for _ in 0..2 {
-            self.tell("orders", "order.cancellation_requested", &order.to_string());
-            self.tell("kitchen", "cancellation.refused", &order.to_string());
+            self.tell(ORDERS, "order.cancellation_requested", &order.to_string());
+            self.tell(KITCHEN, "cancellation.refused", &order.to_string());
         }
         order
     }
@@ -239,7 +239,7 @@ impl World {
         let order = self.place();
         let (status, dish) = ("refused".to_owned(), String::new());
         self.tickets.push(TicketFact { order, status, dish, needs: Quantities::new() });
-        self.tell("kitchen", "dish.refused", &order.to_string());
+        self.tell(KITCHEN, "dish.refused", &order.to_string());
         self.end(order, OrderStatus::Rejected, "order.rejected");
         order
     }
@@ -255,7 +255,7 @@ impl World {
             shelf.bought += quantity;
             shelf.on_hand += quantity;
             *self.counters.entry(format!("bought:{ingredient}")).or_default() += quantity;
-            self.tell("inventory", "ingredient.purchased", ingredient.name());
+            self.tell(INVENTORY, "ingredient.purchased", ingredient.name());
         }
     }
 

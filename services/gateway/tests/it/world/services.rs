@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use axum::{Router, extract::Query, routing::get};
-use contracts::api::{
-    audit::{
-        Counters, Facts, FactsQuery, InboxFact, OrderFact, OutboxFact, PurchaseFact,
-        ReservationFact, RetentionQuery, StorageCheck, TicketFact,
+use backends::{Backend, Backends};
+use contracts::{
+    api::{
+        audit::{
+            Counters, Facts, FactsQuery, InboxFact, OrderFact, OutboxFact, PurchaseFact,
+            ReservationFact, RetentionQuery, StorageCheck, TicketFact,
+        },
+        inventory::Stock,
+        orders::{AskStates, Order, OrderStates},
     },
-    inventory::Stock,
-    orders::{AskStates, Order, OrderStates},
+    services::{INVENTORY, KITCHEN, MARKET, MARKET_SIM, ORDERS},
 };
-use gateway::{Backend, Backends};
 use serde::Serialize;
 
 use super::{Shared, World, lock};
@@ -88,7 +91,7 @@ fn tells(world: &Shared, service: &'static str) -> Router {
         )
         .route("/internal/status", answer!(|world: &World| world.statuses[service].clone()));
     match service {
-        "orders" => {
+        ORDERS => {
             let shared = Arc::clone(world);
             let states = async move |service::http::Json(asked): service::http::Json<AskStates>| {
                 let world = lock(&shared);
@@ -113,13 +116,13 @@ fn tells(world: &Shared, service: &'static str) -> Router {
                 )
                 .route("/v1/orders/states", axum::routing::post(states))
         }
-        "kitchen" => router.route(
+        KITCHEN => router.route(
             "/internal/facts/tickets",
             facts!(|world: &World| world.tickets.clone(), |fact: &TicketFact| fact
                 .order
                 .to_string()),
         ),
-        "inventory" => router
+        INVENTORY => router
             .route(
                 "/internal/facts/reservations",
                 facts!(|world: &World| world.reservations.clone(), |fact: &ReservationFact| fact
@@ -134,11 +137,11 @@ fn tells(world: &Shared, service: &'static str) -> Router {
                 "/internal/facts/stock",
                 answer!(|world: &World| Stock { stock: world.stock.clone(), waiting_orders: 0 }),
             ),
-        "market" => router.route(
+        MARKET => router.route(
             "/internal/facts/receipts",
             facts!(|world: &World| world.receipts.clone(), purchase),
         ),
-        "market-sim" => router
+        MARKET_SIM => router
             .route("/internal/facts/sales", facts!(|world: &World| world.sales.clone(), purchase)),
         _ => router.route(
             "/internal/facts/counters",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use backends::{Backends, LIST_WAIT_MAX};
 use contracts::{
     Ingredient, Quantities,
     api::{
@@ -12,20 +13,19 @@ use contracts::{
     services::{INVENTORY, MARKET, MARKET_SIM},
 };
 
-use super::{
+use crate::{
     AuditError,
     finding::Finding,
     kept::Counts,
     orders::Sums,
     source::{Source, least},
 };
-use crate::services::{LIST_WAIT_MAX, Services};
 
 /// How many receipts that seem to have no purchase are looked at again while the environment works.
 const SUSPECTS_MAX: usize = 1_000;
 
 /// The shelves at one moment.
-pub(super) async fn shelves(services: &Services) -> Result<Vec<Shelf>, AuditError> {
+pub(crate) async fn shelves(services: &Backends) -> Result<Vec<Shelf>, AuditError> {
     let Some(inventory) = services.get(INVENTORY) else { return Ok(Vec::new()) };
     let stock: Stock = inventory
         .get("/internal/facts/stock", LIST_WAIT_MAX)
@@ -35,7 +35,7 @@ pub(super) async fn shelves(services: &Services) -> Result<Vec<Shelf>, AuditErro
 }
 
 /// Checks that the shelves hold what came and did not go. The shelves were read before the orders.
-pub(super) fn conserve(shelves: &[Shelf], sums: &Sums, live: bool) -> Finding {
+pub(crate) fn conserve(shelves: &[Shelf], sums: &Sums, live: bool) -> Finding {
     let mut finding = Finding::new(
         "stock.conservation",
         "For every ingredient, opening + adjustments + bought − reserved + released = on hand, never below 0.",
@@ -73,10 +73,10 @@ const fn fits(counter: i64, counted: i64, live: bool) -> bool {
 
 /// What the purchases say, and what they add up to.
 #[derive(Debug)]
-pub(super) struct Purchases {
-    pub(super) receipts: Finding,
-    pub(super) sold: Finding,
-    pub(super) bought: Quantities,
+pub(crate) struct Purchases {
+    pub(crate) receipts: Finding,
+    pub(crate) sold: Finding,
+    pub(crate) bought: Quantities,
     /// How many purchases brought something.
     filled: BTreeMap<Ingredient, i64>,
 }
@@ -93,8 +93,8 @@ struct Picture {
 ///
 /// # Errors
 /// [`AuditError`] if a service did not tell its facts.
-pub(super) async fn check(
-    services: &Services,
+pub(crate) async fn check(
+    services: &Backends,
     shelves: &[Shelf],
     live: bool,
 ) -> Result<Purchases, AuditError> {
@@ -254,7 +254,7 @@ impl Purchases {
     }
 
     /// Checks, where old events are only counted, that as many purchases were told as brought something.
-    pub(super) fn check_told_in_all(
+    pub(crate) fn check_told_in_all(
         &self,
         sums: &Sums,
         counts: &Counts,
@@ -274,7 +274,7 @@ impl Purchases {
     }
 
     /// Checks that each purchase that brought something was told once. The events were read after the purchases.
-    pub(super) fn check_told(&self, sums: &Sums, outbox: &mut Finding, live: bool) {
+    pub(crate) fn check_told(&self, sums: &Sums, outbox: &mut Finding, live: bool) {
         for ingredient in Ingredient::ALL {
             let told = (ingredient.name().to_owned(), IngredientPurchased::NAME.to_owned());
             let told = sums.told_else.get(&told).copied().unwrap_or(0);

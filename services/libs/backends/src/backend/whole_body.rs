@@ -10,7 +10,10 @@ use service::{http::unreadable_body, problem::Problem};
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Returns the request with its whole body in memory.
-pub(crate) async fn with_whole_body(request: Request) -> Result<Request, Problem> {
+///
+/// # Errors
+/// A problem if the body is too large, comes too slowly or not at all.
+pub async fn with_whole_body(request: Request) -> Result<Request, Problem> {
     if request.body().is_end_stream() {
         return Ok(request);
     }

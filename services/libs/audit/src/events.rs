@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use backends::Backends;
 use contracts::{
     api::audit::{InboxFact, OutboxFact},
     events::catalogue::{CATALOGUE, readers_of},
 };
 use futures_util::future::try_join_all;
 
-use super::{
+use crate::{
     AuditError,
     finding::Finding,
     kept::{Counts, Horizon},
     source::{Source, least},
 };
-use crate::services::Services;
 
 /// How many events that nobody seems to have written are looked at again while the environment works.
 const SUSPECTS_MAX: usize = 1_000;
@@ -32,8 +32,8 @@ struct Picture {
 ///
 /// # Errors
 /// [`AuditError`] if a service did not tell its facts.
-pub(super) async fn check(
-    services: &Services,
+pub(crate) async fn check(
+    services: &Backends,
     horizon: Horizon,
     live: bool,
 ) -> Result<(Finding, Counts), AuditError> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use backends::{Backends, LIST_WAIT_MAX};
 use contracts::{
     Quantities,
     api::audit::Counters,
@@ -9,11 +10,10 @@ use contracts::{
     services::BOARD,
 };
 
-use super::{AuditError, finding::Finding, kept::Counts, orders::Sums};
-use crate::services::{LIST_WAIT_MAX, Services};
+use crate::{AuditError, finding::Finding, kept::Counts, orders::Sums};
 
 /// Returns the board's counters, as stored.
-pub(super) async fn counters(services: &Services) -> Result<Counters, AuditError> {
+pub(crate) async fn counters(services: &Backends) -> Result<Counters, AuditError> {
     let Some(board) = services.get(BOARD) else { return Ok(Counters::default()) };
     board
         .get("/internal/facts/counters", LIST_WAIT_MAX)
@@ -22,7 +22,7 @@ pub(super) async fn counters(services: &Services) -> Result<Counters, AuditError
 }
 
 /// Checks the counters, which were read before all else, against what is rebuilt.
-pub(super) fn check(
+pub(crate) fn check(
     Counters { counters }: &Counters,
     sums: &Sums,
     counts: &Counts,

@@ -1,4 +1,4 @@
-//! A service behind the gateway: in this process, or at an address. Either way it is called alike.
+//! A service: in this process, or at an address. Either way it is called alike.
 
 use std::{
     error::Error,
@@ -19,29 +19,17 @@ use axum::{
 };
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
-use service::{
-    http::{self, BODY_WAIT_MAX, REQUEST_MAX},
-    problem::Problem,
-    token::ServiceToken,
-};
+use service::{http, problem::Problem, token::ServiceToken};
 
-mod body;
 mod remote;
 mod replicas;
+pub(crate) mod whole_body;
 
-pub(crate) use body::with_whole_body;
 use remote::Remote;
 
-use crate::door::NEWS_WAIT_MAX;
-
 /// How long a service may take to answer, unless another deadline is given.
-const DEADLINE: Duration = Duration::from_secs(18);
-// A guest's whole request outlasts the service's answer, even if its body comes at the last moment and its key is looked up.
-const _: () = assert!(
-    BODY_WAIT_MAX.as_millis() + NEWS_WAIT_MAX.as_millis() + DEADLINE.as_millis()
-        < REQUEST_MAX.as_millis()
-);
-/// The largest answer that the gateway itself reads, in bytes: a page of 2,000 facts has some 300 kB, the events of one
+pub const DEADLINE: Duration = Duration::from_secs(18);
+/// The largest answer that is read here, in bytes: a page of 2,000 facts has some 300 kB, the events of one
 /// subject, 10,000 at the most, some 5 MB.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long it is waited for a service that was away when it was last called, where only how it is shall be told.
@@ -50,9 +38,9 @@ const LOOK_WAIT_MAX: Duration = Duration::from_millis(30);
 /// Among a request's extensions: it may be sent again although it may have been done already. So may what HTTP itself says
 /// is the same twice as once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Repeatable;
+pub struct Repeatable;
 
-/// A service behind the gateway. Clones are the same.
+/// A service. Clones are the same.
 #[derive(Clone)]
 pub struct Backend {
     way: Way,
@@ -87,17 +75,38 @@ pub enum BackendError {
     },
 }
 
-/// Why the gateway did not get an answer that it can use.
+/// Why there is no answer that can be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unanswered {
+pub enum Unanswered {
+    /// The service took too long.
     #[error("it did not answer within {} ms", waited.as_millis())]
-    Late { waited: Duration },
+    Late {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// No replica of the service can be reached.
     #[error("it can't be reached")]
     Away,
+    /// The service answered, but not what was asked for.
     #[error("it answered {status}")]
-    Refused { status: StatusCode },
+    Refused {
+        /// What it answered.
+        status: StatusCode,
+    },
+    /// The answer is not of the form that was asked for.
     #[error("its answer can't be read")]
-    Unreadable { source: Box<dyn Error + Send + Sync> },
+    Unreadable {
+        /// What is wrong with it.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl Unanswered {
+    /// Returns whether the service has no such thing, rather than no answer.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status } if *status == StatusCode::NOT_FOUND)
+    }
 }
 
 impl Backend {
@@ -108,7 +117,7 @@ impl Backend {
     }
 
     /// Returns the service of this name that listens at `urls`, which have no path: `http://orders:8080`, or several
-    /// behind commas. All addresses that they mean are replicas. The token says that it is the gateway that calls. Nothing
+    /// behind commas. All addresses that they mean are replicas. The token says that it is a service that calls. Nothing
     /// is called yet.
     ///
     /// # Errors
@@ -131,7 +140,8 @@ impl Backend {
     }
 
     /// Returns whether requests can get lost on the way, so that they should be such that they can be sent again.
-    pub(crate) const fn is_remote(&self) -> bool {
+    #[must_use]
+    pub const fn is_remote(&self) -> bool {
         matches!(self.way, Way::Remote(_))
     }
 
@@ -156,8 +166,11 @@ impl Backend {
         }
     }
 
-    /// Asks the service something of the gateway's own.
-    pub(crate) async fn get<T: DeserializeOwned>(
+    /// Asks the service something of the caller's own.
+    ///
+    /// # Errors
+    /// [`Unanswered`] if there is no answer within `deadline`, or not one of that form.
+    pub async fn get<T: DeserializeOwned>(
         &self,
         path_and_query: &str,
         deadline: Duration,
@@ -165,8 +178,11 @@ impl Backend {
         self.ask(Method::GET, path_and_query, Bytes::new(), deadline).await
     }
 
-    /// Asks the service something of the gateway's own, by any method.
-    pub(crate) async fn ask<T: DeserializeOwned>(
+    /// Asks the service something of the caller's own, by any method: it must not change anything.
+    ///
+    /// # Errors
+    /// [`Unanswered`] if there is no answer within `deadline`, or not one of that form.
+    pub async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         path_and_query: &str,
@@ -175,7 +191,6 @@ impl Backend {
     ) -> Result<T, Unanswered> {
         let began = Instant::now();
         let mut request = request(method, path_and_query, body)?;
-        // The gateway itself only asks.
         request.extensions_mut().insert(Repeatable);
         let response = self.call_within(deadline, request).await;
         if response.status() == StatusCode::GATEWAY_TIMEOUT {
@@ -185,7 +200,10 @@ impl Backend {
     }
 
     /// Asks the service how it is, without waiting for one that is away.
-    pub(crate) async fn look<T: DeserializeOwned + Send + 'static>(
+    ///
+    /// # Errors
+    /// [`Unanswered`] if there is no answer within `deadline`, or not one of that form.
+    pub async fn look<T: DeserializeOwned + Send + 'static>(
         &self,
         path_and_query: &str,
         deadline: Duration,

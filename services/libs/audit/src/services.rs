@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use backends::{Backends, LIST_WAIT_MAX};
 use contracts::api::{audit::StorageCheck, service::ServiceStatus};
 
-use super::{AuditError, finding::Finding};
-use crate::services::{LIST_WAIT_MAX, Services};
+use crate::{AuditError, finding::Finding};
 
 /// How long a storage may check itself: it reads all of it.
 const STORAGE_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -14,7 +14,7 @@ const STORAGE_WAIT_MAX: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// [`AuditError`] if a service did not answer and no other one's storage is damaged.
-pub(super) async fn check_storage(services: &Services) -> Result<Finding, AuditError> {
+pub(crate) async fn check_storage(services: &Backends) -> Result<Finding, AuditError> {
     let checks = services.ask_all(|_, backend| {
         backend.get::<StorageCheck>("/internal/facts/storage", STORAGE_WAIT_MAX)
     });
@@ -44,7 +44,7 @@ pub(super) async fn check_storage(services: &Services) -> Result<Finding, AuditE
 ///
 /// # Errors
 /// [`AuditError`] if a service did not answer.
-pub(super) async fn check(services: &Services, live: bool) -> Result<[Finding; 2], AuditError> {
+pub(crate) async fn check(services: &Backends, live: bool) -> Result<[Finding; 2], AuditError> {
     let statuses = services
         .ask_all(|_, backend| backend.get::<ServiceStatus>("/internal/status", LIST_WAIT_MAX))
         .await;

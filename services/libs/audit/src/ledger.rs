@@ -6,6 +6,7 @@ use axum::{
     body::Bytes,
     http::{Method, StatusCode},
 };
+use backends::{Backends, LIST_WAIT_MAX};
 use contracts::{
     OrderId,
     api::{
@@ -16,14 +17,13 @@ use contracts::{
 };
 use service::problem::Problem;
 
-use super::{AuditError, finding::Finding, report};
-use crate::services::{LIST_WAIT_MAX, Services};
+use crate::{AuditError, finding::Finding, report};
 
 /// Checks that every order of a ledger exists.
 ///
 /// # Errors
 /// 422 if there are too many, 503 if the orders service could not be asked.
-pub(crate) async fn check(services: &Services, ledger: Ledger) -> Result<AuditReport, Problem> {
+pub async fn check(services: &Backends, ledger: Ledger) -> Result<AuditReport, Problem> {
     if ledger.ids.len() > ORDERS_PER_REQUEST_MAX {
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,

@@ -1,4 +1,10 @@
 //! What must always hold, checked across services: sorted pages of facts, merged with bounded memory.
+//!
+//! Guarantees: every invariant is in the report, with what it expected, what it found and samples of what breaks it; an audit of
+//! an environment at rest finds every breach, a `live` one no false breach; a service that does not tell its facts is an error,
+//! never a pass; memory does not grow with the number of orders.
+//!
+//! Does not know: who may ask, how often, and what else is asked: the gateway does. It reads facts over HTTP and no database.
 
 mod board;
 mod events;
@@ -6,11 +12,12 @@ mod finding;
 mod judgement;
 mod kept;
 mod larder;
-pub(crate) mod ledger;
+pub mod ledger;
 mod orders;
 mod services;
 mod source;
 
+use backends::{Backends, Unanswered};
 use contracts::api::audit::{AuditReport, Invariant};
 use service::problem::Problem;
 
@@ -18,17 +25,28 @@ use self::{
     finding::Finding,
     kept::{Horizon, SLACKS},
 };
-use crate::{backend::Unanswered, services::Services};
 
 /// An audit that could not be done.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AuditError {
+pub enum AuditError {
     /// A service did not tell its facts.
     #[error("{service} did not tell its {facts}: {source}")]
-    Unanswered { service: &'static str, facts: &'static str, source: Unanswered },
+    Unanswered {
+        /// The service.
+        service: &'static str,
+        /// What it was asked for.
+        facts: &'static str,
+        /// Why there is no answer.
+        source: Unanswered,
+    },
     /// Its facts are not in the order of their keys, so that they can't be merged.
     #[error("{service} told its {facts} out of order")]
-    Unsorted { service: &'static str, facts: &'static str },
+    Unsorted {
+        /// The service.
+        service: &'static str,
+        /// What it told.
+        facts: &'static str,
+    },
     /// Events were removed faster than they could be read.
     #[error("old events are being removed: ask again when that is done")]
     Removing,
@@ -48,7 +66,7 @@ impl From<AuditError> for Problem {
 ///
 /// # Errors
 /// [`AuditError`] if a service did not tell its facts.
-pub(crate) async fn run(services: &Services, live: bool) -> Result<AuditReport, AuditError> {
+pub async fn run(services: &Backends, live: bool) -> Result<AuditReport, AuditError> {
     let storage = match services::check_storage(services).await {
         Ok(storage) if !storage.holds() => return Ok(report(vec![storage.done()], live)),
         // Who can't be asked is found again below, with what could not be known.
@@ -66,7 +84,7 @@ pub(crate) async fn run(services: &Services, live: bool) -> Result<AuditReport, 
 }
 
 async fn check(
-    services: &Services,
+    services: &Backends,
     horizon: Horizon,
     live: bool,
 ) -> Result<AuditReport, AuditError> {

@@ -21,19 +21,19 @@ use contracts::{
 
 /// All that is said of one order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Picture {
-    pub(super) order: Option<OrderFact>,
-    pub(super) ticket: Option<TicketFact>,
-    pub(super) reservation: Option<ReservationFact>,
+pub(crate) struct Picture {
+    pub(crate) order: Option<OrderFact>,
+    pub(crate) ticket: Option<TicketFact>,
+    pub(crate) reservation: Option<ReservationFact>,
     /// How many events of each name were told about it.
-    pub(super) told: BTreeMap<String, i64>,
+    pub(crate) told: BTreeMap<String, i64>,
     /// Whether it is so old that more may have been told about it.
-    pub(super) is_old: bool,
+    pub(crate) is_old: bool,
 }
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
+pub(crate) enum Rule {
     /// Accepted is what ended and what is in flight; nothing ends twice.
     Balance,
     /// An order has a ticket, and they agree.
@@ -48,7 +48,7 @@ pub(super) enum Rule {
 
 /// How often an event is to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Times {
+pub(crate) enum Times {
     Never,
     Once,
     /// Once or not at all.
@@ -59,7 +59,7 @@ pub(super) enum Times {
 
 impl Times {
     /// Returns how many of `found` should be there, and how many count. Of what is old some may be gone.
-    pub(super) fn of(self, found: i64, is_old: bool) -> (i64, i64) {
+    pub(crate) fn of(self, found: i64, is_old: bool) -> (i64, i64) {
         let (expected, found) = match self {
             Self::Never => (0, found),
             Self::Once => (1, found),
@@ -71,12 +71,12 @@ impl Times {
 }
 
 impl Picture {
-    pub(super) fn times_told<E: Event>(&self) -> i64 {
+    pub(crate) fn times_told<E: Event>(&self) -> i64 {
         self.told.get(E::NAME).copied().unwrap_or(0)
     }
 
     /// Returns what is broken about an order that nobody took.
-    pub(super) fn judge_orphan(&self) -> (Rule, &'static str) {
+    pub(crate) fn judge_orphan(&self) -> (Rule, &'static str) {
         match self.times_told::<OrderPlaced>() {
             0 => (Rule::Tickets, "has a ticket, a reservation or events, but no order was taken"),
             _ => (Rule::Balance, "was accepted, and is lost"),
@@ -84,7 +84,7 @@ impl Picture {
     }
 
     /// Returns what is broken about an order that was taken. `live` allows what is in flight.
-    pub(super) fn judge(&self, order: &OrderFact, live: bool) -> Vec<(Rule, String)> {
+    pub(crate) fn judge(&self, order: &OrderFact, live: bool) -> Vec<(Rule, String)> {
         let mut broken = Vec::new();
         let mut breach = |rule, what: &str| broken.push((rule, what.to_owned()));
         if self.ends_told() > 1 {
@@ -128,7 +128,7 @@ impl Picture {
     }
 
     /// Returns how many different ends were told.
-    pub(super) fn ends_told(&self) -> usize {
+    pub(crate) fn ends_told(&self) -> usize {
         let ends = [
             self.times_told::<OrderDelivered>(),
             self.times_told::<OrderCancelled>(),
@@ -138,7 +138,7 @@ impl Picture {
     }
 
     /// Returns which events each change of this order owes: the name, how often it should be there, how often it is.
-    pub(super) fn owed(&self, order: &OrderFact) -> Vec<(&'static str, Times, i64)> {
+    pub(crate) fn owed(&self, order: &OrderFact) -> Vec<(&'static str, Times, i64)> {
         let mut owed = Owed { picture: self, list: Vec::with_capacity(12) };
         owed.event::<OrderPlaced>(Times::Once);
         if self.ends_told() <= 1 {
@@ -238,6 +238,6 @@ fn wrong_use(
 }
 
 /// Returns how many pieces that is together.
-pub(super) fn sum(quantities: &Quantities) -> i64 {
+pub(crate) fn sum(quantities: &Quantities) -> i64 {
     quantities.values().sum()
 }

@@ -6,7 +6,7 @@ use contracts::api::audit::{Invariant, SAMPLES_MAX};
 
 /// One invariant, half checked.
 #[derive(Clone, Debug)]
-pub(super) struct Finding {
+pub(crate) struct Finding {
     name: &'static str,
     rule: &'static str,
     expected: i64,
@@ -17,18 +17,18 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    pub(super) const fn new(name: &'static str, rule: &'static str) -> Self {
+    pub(crate) const fn new(name: &'static str, rule: &'static str) -> Self {
         Self { name, rule, expected: 0, found: 0, breaches: 0, samples: Vec::new(), note: None }
     }
 
     /// Adds to what there should be and what there is. Figures that differ are no breach by themselves.
-    pub(super) const fn count(&mut self, expected: i64, found: i64) {
+    pub(crate) const fn count(&mut self, expected: i64, found: i64) {
         self.expected = self.expected.saturating_add(expected);
         self.found = self.found.saturating_add(found);
     }
 
     /// Notes that something is not as it must be.
-    pub(super) fn breach(&mut self, sample: impl Display) {
+    pub(crate) fn breach(&mut self, sample: impl Display) {
         self.breaches += 1;
         if self.samples.len() < SAMPLES_MAX {
             self.samples.push(sample.to_string());
@@ -36,7 +36,7 @@ impl Finding {
     }
 
     /// Adds figures, and notes a breach if they differ.
-    pub(super) fn compare(&mut self, expected: i64, found: i64, sample: impl Display) {
+    pub(crate) fn compare(&mut self, expected: i64, found: i64, sample: impl Display) {
         self.count(expected, found);
         if expected != found {
             self.breach(sample);
@@ -44,16 +44,16 @@ impl Finding {
     }
 
     /// Returns whether everything is as it must be so far.
-    pub(super) const fn holds(&self) -> bool {
+    pub(crate) const fn holds(&self) -> bool {
         self.breaches == 0
     }
 
     /// Says something worth knowing beside the figures.
-    pub(super) fn note(&mut self, note: impl Into<String>) {
+    pub(crate) fn note(&mut self, note: impl Into<String>) {
         self.note = Some(note.into());
     }
 
-    pub(super) fn done(self) -> Invariant {
+    pub(crate) fn done(self) -> Invariant {
         Invariant {
             name: self.name.to_owned(),
             rule: self.rule.to_owned(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use backends::Backends;
 use contracts::{
     OrderId, Quantities,
     api::{
@@ -16,27 +17,26 @@ use contracts::{
 };
 use futures_util::future::try_join_all;
 
-use super::{
+use crate::{
     AuditError,
     finding::Finding,
     judgement::{Picture, Rule, Times, sum},
     kept::{Counts, Horizon},
     source::{Source, least},
 };
-use crate::services::Services;
 
 /// How many orders that seem to be lost are looked at again while the environment works.
 const SUSPECTS_MAX: usize = 1_000;
 
 /// What the orders say, and what they add up to.
 #[derive(Debug)]
-pub(super) struct Orders {
-    pub(super) balance: Finding,
-    pub(super) tickets: Finding,
-    pub(super) dishes: Finding,
-    pub(super) used: Finding,
-    pub(super) outbox: Finding,
-    pub(super) sums: Sums,
+pub(crate) struct Orders {
+    pub(crate) balance: Finding,
+    pub(crate) tickets: Finding,
+    pub(crate) dishes: Finding,
+    pub(crate) used: Finding,
+    pub(crate) outbox: Finding,
+    pub(crate) sums: Sums,
     /// How many were told to be accepted and are not there.
     lost: i64,
     /// How many are so old that what was told about them is not all kept.
@@ -45,17 +45,17 @@ pub(super) struct Orders {
 
 /// What the orders add up to.
 #[derive(Debug, Default)]
-pub(super) struct Sums {
+pub(crate) struct Sums {
     by_status: BTreeMap<OrderStatus, i64>,
     /// Delivered orders, by dish.
-    pub(super) dishes: BTreeMap<String, i64>,
+    pub(crate) dishes: BTreeMap<String, i64>,
     /// What was ever set aside, and what came back.
-    pub(super) reserved: Quantities,
-    pub(super) released: Quantities,
+    pub(crate) reserved: Quantities,
+    pub(crate) released: Quantities,
     /// Events beyond the horizon, by name.
     told: BTreeMap<String, i64>,
     /// Events about what is no order, by subject and name.
-    pub(super) told_else: BTreeMap<(String, String), i64>,
+    pub(crate) told_else: BTreeMap<(String, String), i64>,
 }
 
 struct Sources {
@@ -66,7 +66,7 @@ struct Sources {
 }
 
 impl Sources {
-    fn of(services: &Services, horizon: Horizon) -> Option<Self> {
+    fn of(services: &Backends, horizon: Horizon) -> Option<Self> {
         let told = |service| {
             let key = |fact: &SubjectFact| fact.subject.clone();
             Some(Source::of(services, service, "subjects", key)?.counting_beyond(horizon))
@@ -139,8 +139,8 @@ impl Sources {
 ///
 /// # Errors
 /// [`AuditError`] if a service did not tell its facts.
-pub(super) async fn check(
-    services: &Services,
+pub(crate) async fn check(
+    services: &Backends,
     horizon: Horizon,
     live: bool,
 ) -> Result<Orders, AuditError> {
@@ -248,7 +248,7 @@ impl Orders {
 
     /// Compares how many orders there are with how many were told of, those up to the horizon included. The orders were read
     /// before the events.
-    pub(super) fn check_totals(&mut self, counts: &Counts, live: bool) {
+    pub(crate) fn check_totals(&mut self, counts: &Counts, live: bool) {
         let of = |status| self.sums.by_status.get(&status).copied().unwrap_or(0);
         let all: i64 = self.sums.by_status.values().sum();
         let owed = [
@@ -319,7 +319,7 @@ impl Sums {
     }
 
     /// Returns how many events of this name were told beyond the horizon.
-    pub(super) fn told(&self, name: &str) -> i64 {
+    pub(crate) fn told(&self, name: &str) -> i64 {
         self.told.get(name).copied().unwrap_or(0)
     }
 

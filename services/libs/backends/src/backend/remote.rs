@@ -30,8 +30,8 @@ use tracing::warn;
 
 use super::{
     Repeatable,
-    body::read_whole,
     replicas::{Chosen, Replicas},
+    whole_body::read_whole,
 };
 
 /// How long it may take to reach a replica: it is in the same engine or cluster, and where it was nobody may answer.

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use backends::Backends;
 use contracts::{
     api::audit::RetentionFact,
     events::catalogue::{CATALOGUE, readers_of},
@@ -10,12 +11,11 @@ use contracts::{
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
-use super::{AuditError, finding::Finding};
-use crate::services::Services;
+use crate::{AuditError, finding::Finding};
 
 /// How far above what was removed the horizon is laid, one attempt after another: what is removed during an audit must
 /// stay below it.
-pub(super) const SLACKS: [Duration; 3] =
+pub(crate) const SLACKS: [Duration; 3] =
     [Duration::ZERO, Duration::from_secs(60 * 60), Duration::from_secs(24 * 60 * 60)];
 /// How long a service may count: inboxes remember an hour more than is removed.
 const COUNT_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -24,14 +24,14 @@ const BITS_BEHIND_MS: u32 = 80;
 
 /// The id up to which events may have been removed from an outbox or an inbox; none if none ever was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Horizon(Option<Uuid>);
+pub(crate) struct Horizon(Option<Uuid>);
 
 impl Horizon {
     /// Lays the horizon this far above the last event that any service removed.
     ///
     /// # Errors
     /// [`AuditError`] if a service did not tell.
-    pub(super) async fn lay(services: &Services, slack: Duration) -> Result<Self, AuditError> {
+    pub(crate) async fn lay(services: &Backends, slack: Duration) -> Result<Self, AuditError> {
         let slack = slack.as_millis() << BITS_BEHIND_MS;
         let last = last_removed(services).await?;
         Ok(Self(last.map(|id| Uuid::from_u128(id.as_u128().saturating_add(slack)))))
@@ -41,21 +41,21 @@ impl Horizon {
     ///
     /// # Errors
     /// [`AuditError`] if a service did not tell.
-    pub(super) async fn holds(self, services: &Services) -> Result<bool, AuditError> {
+    pub(crate) async fn holds(self, services: &Backends) -> Result<bool, AuditError> {
         Ok(last_removed(services).await? <= self.0)
     }
 
-    pub(super) const fn id(self) -> Option<Uuid> {
+    pub(crate) const fn id(self) -> Option<Uuid> {
         self.0
     }
 
     /// Returns whether the events about what has this key may have been removed: it is a UUIDv7 older than the horizon.
-    pub(super) fn covers(self, key: &str) -> bool {
+    pub(crate) fn covers(self, key: &str) -> bool {
         self.0.is_some_and(|horizon| key.parse::<Uuid>().is_ok_and(|id| id <= horizon))
     }
 }
 
-async fn last_removed(services: &Services) -> Result<Option<Uuid>, AuditError> {
+async fn last_removed(services: &Backends) -> Result<Option<Uuid>, AuditError> {
     let facts = ask(services, "/internal/facts/retention").await?;
     let horizons = facts.iter().flat_map(|(_, fact)| [fact.outbox.horizon, fact.inbox.horizon]);
     Ok(horizons.max().flatten())
@@ -63,7 +63,7 @@ async fn last_removed(services: &Services) -> Result<Option<Uuid>, AuditError> {
 
 /// Asks everyone who writes or reads events.
 async fn ask(
-    services: &Services,
+    services: &Backends,
     path: &str,
 ) -> Result<Vec<(&'static str, RetentionFact)>, AuditError> {
     let named = |service: &str| {
@@ -80,7 +80,7 @@ async fn ask(
 
 /// How many events there were up to the horizon, removed or not.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     /// By name, as their writers say.
     written: BTreeMap<String, i64>,
     /// By reader and name, as those who acted on them say.
@@ -95,8 +95,8 @@ impl Counts {
     ///
     /// # Errors
     /// [`AuditError`] if a service did not tell.
-    pub(super) async fn check(
-        services: &Services,
+    pub(crate) async fn check(
+        services: &Backends,
         horizon: Horizon,
         finding: &mut Finding,
         live: bool,
@@ -117,7 +117,7 @@ impl Counts {
     }
 
     /// Says how many are no longer kept, if any.
-    pub(super) fn note(&self) -> Option<String> {
+    pub(crate) fn note(&self) -> Option<String> {
         (self.removed > 0)
             .then(|| format!("{} events are no longer kept, only counted", self.removed))
     }
@@ -173,7 +173,7 @@ impl Counts {
 
     /// Returns how many there were, as the writer and then as each of these readers says. That they agree is checked once,
     /// by [`Counts::check`]; what is compared with them may go by either.
-    pub(super) fn told(&self, name: &str, readers: &[&'static str]) -> Vec<i64> {
+    pub(crate) fn told(&self, name: &str, readers: &[&'static str]) -> Vec<i64> {
         let written = self.written.get(name).copied().unwrap_or(0);
         let acted_on = readers.iter().map(|reader| self.acted_on_by(reader, name));
         std::iter::once(written).chain(acted_on).collect()

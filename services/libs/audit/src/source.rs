@@ -2,19 +2,19 @@
 
 use std::collections::VecDeque;
 
+use backends::{Backend, Backends};
 use contracts::api::audit::{FACTS_PER_PAGE_MAX, Facts};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{AuditError, kept::Horizon};
-use crate::{backend::Backend, services::Services};
+use crate::{AuditError, kept::Horizon};
 
 /// How long a service may take for one page. Behind it waits whoever asked for the audit.
 const PAGE_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Facts of one kind, in the order of their keys.
 #[derive(Debug)]
-pub(super) struct Source<T> {
+pub(crate) struct Source<T> {
     service: &'static str,
     facts: &'static str,
     backend: Backend,
@@ -32,8 +32,8 @@ pub(super) struct Source<T> {
 
 impl<T: DeserializeOwned> Source<T> {
     /// Returns the facts of a service; none, if there is no such service.
-    pub(super) fn of(
-        services: &Services,
+    pub(crate) fn of(
+        services: &Backends,
         service: &'static str,
         facts: &'static str,
         key: fn(&T) -> String,
@@ -52,20 +52,20 @@ impl<T: DeserializeOwned> Source<T> {
     }
 
     /// Leaves out the events up to the horizon: the keys are their ids.
-    pub(super) fn beyond(mut self, horizon: Horizon) -> Self {
+    pub(crate) fn beyond(mut self, horizon: Horizon) -> Self {
         self.read_to = horizon.id().map_or_else(String::new, |id| id.to_string());
         self.taken_to.clone_from(&self.read_to);
         self
     }
 
     /// Lets the service count only events above the horizon.
-    pub(super) const fn counting_beyond(mut self, horizon: Horizon) -> Self {
+    pub(crate) const fn counting_beyond(mut self, horizon: Horizon) -> Self {
         self.above = horizon.id();
         self
     }
 
     /// Reads the next page, if none is at hand.
-    pub(super) async fn fill(&mut self) -> Result<(), AuditError> {
+    pub(crate) async fn fill(&mut self) -> Result<(), AuditError> {
         if self.complete || !self.page.is_empty() {
             return Ok(());
         }
@@ -83,24 +83,24 @@ impl<T: DeserializeOwned> Source<T> {
     }
 
     /// Forgets what was read and not taken, to read it anew: it may have changed.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.page.clear();
         self.read_to.clone_from(&self.taken_to);
         self.complete = false;
     }
 
     /// Returns up to which key all is at hand; `None` if that is everything.
-    pub(super) fn reach(&self) -> Option<&str> {
+    pub(crate) fn reach(&self) -> Option<&str> {
         (!self.complete).then_some(self.read_to.as_str())
     }
 
     /// Returns the last key that there was when the last page was read; `None` before that.
-    pub(super) fn end(&self) -> Option<&str> {
+    pub(crate) fn end(&self) -> Option<&str> {
         self.complete.then_some(self.read_to.as_str())
     }
 
     /// Takes what has a key up to `bound`; everything, if there is none.
-    pub(super) fn take_until(&mut self, bound: Option<&str>) -> impl Iterator<Item = (String, T)> {
+    pub(crate) fn take_until(&mut self, bound: Option<&str>) -> impl Iterator<Item = (String, T)> {
         let inside = |(key, _): &(String, T)| bound.is_none_or(|bound| key.as_str() <= bound);
         let taken = self.page.iter().position(|entry| !inside(entry)).unwrap_or(self.page.len());
         self.taken_to = bound.unwrap_or(&self.read_to).to_owned();
@@ -108,7 +108,7 @@ impl<T: DeserializeOwned> Source<T> {
     }
 
     /// Returns whether there is a fact with this key, which is a UUID, now.
-    pub(super) async fn has(&self, key: &str) -> Result<bool, AuditError> {
+    pub(crate) async fn has(&self, key: &str) -> Result<bool, AuditError> {
         let Ok(uuid) = key.parse::<Uuid>() else { return Ok(false) };
         let before = Uuid::from_u128(uuid.as_u128().saturating_sub(1)).to_string();
         let found = self.ask(&before, 1).await?;
@@ -126,6 +126,6 @@ impl<T: DeserializeOwned> Source<T> {
 }
 
 /// Returns the least of these; `None` is more than any.
-pub(super) fn least<'a>(reaches: impl IntoIterator<Item = Option<&'a str>>) -> Option<String> {
+pub(crate) fn least<'a>(reaches: impl IntoIterator<Item = Option<&'a str>>) -> Option<String> {
     reaches.into_iter().flatten().min().map(str::to_owned)
 }

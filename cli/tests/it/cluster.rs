@@ -2,6 +2,7 @@
 
 use std::{fs, net::SocketAddr, time::Instant};
 
+use contracts::services::KITCHEN;
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
@@ -206,7 +207,7 @@ fn everything_that_makes_pods_comes_to_its_end() {
     let Some(cluster) = Cluster::open("makers") else { return };
     cluster.ask(async |client| {
         cluster.make_namespace(&client).await;
-        cluster.apply(&client, deployment("kitchen", 2)).await;
+        cluster.apply(&client, deployment(KITCHEN, 2)).await;
         let set = json!({
             "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "store"},
             "spec": {
@@ -227,7 +228,7 @@ fn everything_that_makes_pods_comes_to_its_end() {
         let sets = Api::<StatefulSet>::namespaced(client.clone(), &cluster.name);
         let jobs = Api::<Job>::namespaced(client.clone(), &cluster.name);
         let ready = |replicas: Option<i32>| replicas == Some(2);
-        wait_for(&deployments, "kitchen", |is| ready(is.status.as_ref().unwrap().ready_replicas))
+        wait_for(&deployments, KITCHEN, |is| ready(is.status.as_ref().unwrap().ready_replicas))
             .await;
         wait_for(&sets, "store", |is| ready(is.status.as_ref().unwrap().ready_replicas)).await;
         wait_for(&jobs, "bootstrap", |is| is.status.as_ref().unwrap().succeeded == Some(1)).await;
@@ -256,7 +257,7 @@ fn what_a_test_wants_becomes_of_pods() {
     let wanted = [
         ("unready", Pods::Unready, "Running", "Unhealthy"),
         ("imageless", Pods::without_image("nowhere/none:1"), "Pending", "BackOff"),
-        ("secretless", Pods::without_secret("kitchen"), "Pending", "Failed"),
+        ("secretless", Pods::without_secret(KITCHEN), "Pending", "Failed"),
         ("crashing", Pods::Crashing { exit_code: 7, restarts: 3 }, "Running", "BackOff"),
         ("homeless", unschedulable(), "Pending", "FailedScheduling"),
     ];

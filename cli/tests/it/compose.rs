@@ -2,16 +2,13 @@
 
 use std::{fs, net::TcpListener, thread::sleep, time::Duration};
 
+use contracts::services::{ALL, GATEWAY, KITCHEN, ORDERS};
 use serde_json::Value;
 
 use crate::{
     checkout::docker,
     chefcito::{Home, Ran, kill},
 };
-
-/// Every service.
-const SERVICES: [&str; 7] =
-    ["gateway", "orders", "kitchen", "inventory", "market", "market-sim", "board"];
 
 /// An environment of a name of its own on the engine.
 struct House {
@@ -100,8 +97,8 @@ fn up_again_changes_nothing_and_a_changed_line_replaces_one_service() {
         .output()
         .unwrap();
     let plan = String::from_utf8(plan.stdout).unwrap();
-    assert!(plan.contains("kitchen") && plan.contains("CHEFCITO_STOVES"), "{plan}");
-    assert!(!plan.contains("orders"), "{plan}");
+    assert!(plan.contains(KITCHEN) && plan.contains("CHEFCITO_STOVES"), "{plan}");
+    assert!(!plan.contains(ORDERS), "{plan}");
     let changed = house.home.command(&up).current_dir(&checkout).output().unwrap();
     assert_eq!(changed.status.code(), Some(0), "{}", String::from_utf8_lossy(&changed.stderr));
     let second = house.containers();
@@ -111,13 +108,13 @@ fn up_again_changes_nothing_and_a_changed_line_replaces_one_service() {
         .filter(|(before, after)| before != after)
         .map(|((service, _), _)| service)
         .collect();
-    assert_eq!(replaced, ["kitchen"]);
+    assert_eq!(replaced, [KITCHEN]);
 }
 
 #[test]
 fn a_part_of_it_has_what_it_needs_and_no_address() {
     let Some(house) = House::name("part") else { return };
-    let part = ["up", "kitchen", "--runtime", "compose", "--port", "0", "--timeout", "180s"];
+    let part = ["up", KITCHEN, "--runtime", "compose", "--port", "0", "--timeout", "180s"];
     let ran = house.must(&part);
     assert_eq!(ran.stdout, "", "nobody listens: {ran}");
     assert!(ran.stderr.contains("No gateway is among it"), "{ran}");
@@ -125,11 +122,8 @@ fn a_part_of_it_has_what_it_needs_and_no_address() {
         house.containers().into_iter().map(|(service, _)| service).collect()
     };
     let needed = services(&house);
-    assert!(
-        needed.contains(&"kitchen".into()) && needed.contains(&"postgres".into()),
-        "{needed:?}"
-    );
-    assert!(!needed.contains(&"gateway".into()), "{needed:?}");
+    assert!(needed.contains(&KITCHEN.into()) && needed.contains(&"postgres".into()), "{needed:?}");
+    assert!(!needed.contains(&GATEWAY.into()), "{needed:?}");
     let again = house.must(&part);
     assert!(again.stderr.contains("nothing to change") && again.stdout.is_empty(), "{again}");
     let ordered = house.run(&["order"]);
@@ -149,7 +143,7 @@ fn a_part_of_it_has_what_it_needs_and_no_address() {
 #[test]
 fn services_are_bound_hand_and_foot() {
     let Some(house) = House::open("bound") else { return };
-    for service in SERVICES {
+    for service in ALL {
         let inspected: Value =
             serde_json::from_str(&docker(&["inspect", &house.container(service)])).unwrap();
         let (config, host) = (&inspected[0]["Config"], &inspected[0]["HostConfig"]);
@@ -166,7 +160,7 @@ fn services_are_bound_hand_and_foot() {
         for binding in ports.values() {
             assert_eq!(binding[0]["HostIp"], "127.0.0.1", "{service}");
         }
-        assert_eq!(ports.len(), usize::from(service == "gateway"), "{service}");
+        assert_eq!(ports.len(), usize::from(service == GATEWAY), "{service}");
     }
 }
 
@@ -228,9 +222,8 @@ fn an_interrupted_up_leaves_nothing_and_the_next_one_finishes() {
 fn single_services_are_scaled_restarted_and_entered() {
     let Some(house) = House::open("single") else { return };
     house.must(&["scale", "kitchen=3"]);
-    let kitchens = |house: &House| {
-        house.containers().iter().filter(|(service, _)| service == "kitchen").count()
-    };
+    let kitchens =
+        |house: &House| house.containers().iter().filter(|(service, _)| service == KITCHEN).count();
     assert_eq!(kitchens(&house), 3);
     // It is remembered, and can be taken back.
     house.must(&house.up());
@@ -245,18 +238,18 @@ fn single_services_are_scaled_restarted_and_entered() {
         assert!(refused.stderr.contains("there can only be one of it"), "{refused}");
     }
 
-    let version = house.must(&["exec", "orders", "--", "/orders", "--version"]);
+    let version = house.must(&["exec", ORDERS, "--", "/orders", "--version"]);
     assert_eq!(version.stdout, concat!("orders ", env!("CARGO_PKG_VERSION"), "\n"));
-    assert_eq!(house.run(&["exec", "orders", "--", "/orders", "--nonsense"]).code, Some(2));
+    assert_eq!(house.run(&["exec", ORDERS, "--", "/orders", "--nonsense"]).code, Some(2));
     // Engines do not agree which of the two it is.
-    let nothing = house.run(&["exec", "orders", "--", "/nothing"]);
+    let nothing = house.run(&["exec", ORDERS, "--", "/nothing"]);
     assert!(matches!(nothing.code, Some(126 | 127)), "{nothing}");
 
-    let orders = house.container("orders");
+    let orders = house.container(ORDERS);
     let started = |id: &str| docker(&["inspect", "--format", "{{.State.StartedAt}}", id]);
     let before = started(&orders);
-    house.must(&["restart", "orders"]);
-    assert_ne!(started(&house.container("orders")), before);
+    house.must(&["restart", ORDERS]);
+    assert_ne!(started(&house.container(ORDERS)), before);
 }
 
 #[test]

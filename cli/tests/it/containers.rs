@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use contracts::services::{GATEWAY, KITCHEN};
 use futures_util::{AsyncBufReadExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -48,8 +49,8 @@ async fn lines(pods: &Api<Pod>, pod: &str, asked: &LogParams) -> Vec<String> {
 async fn a_log_is_followed_until_its_container_starts_again_or_it_rotates() {
     let Some(cluster) = Cluster::open("followed") else { return };
     let client = cluster.client(OWNER).await;
-    cluster.new_pods_say("kitchen", &["opens"]);
-    let kitchen = run(&cluster, &client, "kitchen").await;
+    cluster.new_pods_say(KITCHEN, &["opens"]);
+    let kitchen = run(&cluster, &client, KITCHEN).await;
     let pods = Api::<Pod>::namespaced(client, &cluster.name);
 
     let follow = LogParams { follow: true, ..Default::default() };
@@ -84,14 +85,14 @@ async fn a_log_is_followed_until_its_container_starts_again_or_it_rotates() {
 async fn what_never_ran_says_nothing_and_what_crashed_its_last_words() {
     let Some(cluster) = Cluster::open("words") else { return };
     let client = cluster.client(OWNER).await;
-    cluster.new_pods_become("kitchen", Pods::without_image("kitchen:none"));
-    cluster.new_pods_say("kitchen", &["no stove"]);
-    let kitchen = run(&cluster, &client, "kitchen").await;
+    cluster.new_pods_become(KITCHEN, Pods::without_image("kitchen:none"));
+    cluster.new_pods_say(KITCHEN, &["no stove"]);
+    let kitchen = run(&cluster, &client, KITCHEN).await;
     let pods = Api::<Pod>::namespaced(client, &cluster.name);
     let refused = pods.logs(&kitchen, &LogParams::default()).await.unwrap_err().to_string();
     assert!(refused.contains("is waiting to start: trying and failing to pull image"), "{refused}");
 
-    cluster.pods_become("kitchen", Pods::Crashing { exit_code: 1, restarts: 2 }).await;
+    cluster.pods_become(KITCHEN, Pods::Crashing { exit_code: 1, restarts: 2 }).await;
     let previous = LogParams { previous: true, tail_lines: Some(1), ..Default::default() };
     assert_eq!(lines(&pods, &kitchen, &previous).await, ["no stove"]);
 }
@@ -123,7 +124,7 @@ async fn exec(pods: &Api<Pod>, pod: &str, program: &[&str], input: &str) -> (Str
 async fn a_program_runs_in_a_container() {
     let Some(cluster) = Cluster::open("program") else { return };
     let client = cluster.client(OWNER).await;
-    let kitchen = run(&cluster, &client, "kitchen").await;
+    let kitchen = run(&cluster, &client, KITCHEN).await;
     let pods = Api::<Pod>::namespaced(client, &cluster.name);
     let repeat = exec(&pods, &kitchen, &["cat"], "salad").await;
     assert_eq!(repeat, ("saladSuccess".into(), String::new(), 0));
@@ -137,7 +138,7 @@ async fn a_program_runs_in_a_container() {
 async fn bytes_pass_to_what_is_behind_a_port_until_the_pod_ends() {
     let Some(cluster) = Cluster::open("passed") else { return };
     let client = cluster.client(OWNER).await;
-    let gateway = run(&cluster, &client, "gateway").await;
+    let gateway = run(&cluster, &client, GATEWAY).await;
     let pods = Api::<Pod>::namespaced(client, &cluster.name);
 
     let mut refused = pods.portforward(&gateway, &[7373]).await.unwrap();
@@ -154,7 +155,7 @@ async fn bytes_pass_to_what_is_behind_a_port_until_the_pod_ends() {
             });
         }
     });
-    cluster.put_behind(&cluster.name, "gateway", address);
+    cluster.put_behind(&cluster.name, GATEWAY, address);
     let mut passed = pods.portforward(&gateway, &[7373]).await.unwrap();
     let mut stream = passed.take_stream(7373).unwrap();
     let sent = vec![b'!'; 1 << 20];

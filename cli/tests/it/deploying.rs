@@ -4,6 +4,7 @@ mod others;
 
 use std::{fs, path::Path, process::Command};
 
+use contracts::services::KITCHEN;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use kube::{Api, api::ListParams};
 
@@ -79,7 +80,7 @@ impl Staging {
         let name = self.cluster.name.as_str();
         self.cluster.ask(async |client| {
             let all: Api<Deployment> = Api::namespaced(client.clone(), name);
-            let kitchen = all.get("kitchen").await.unwrap().spec.unwrap().template.spec.unwrap();
+            let kitchen = all.get(KITCHEN).await.unwrap().spec.unwrap().template.spec.unwrap();
             let maps: Api<ConfigMap> = Api::namespaced(client, name);
             let maps = maps.list(&ListParams::default()).await.unwrap().items;
             let mut maps: Vec<String> =
@@ -120,7 +121,7 @@ fn a_deployment_that_does_not_come_up_is_rolled_back() {
     let Some(staging) = Staging::open("rollback") else { return };
     staging.must(&["--tag", "1.0.0"]);
     let before = staging.state();
-    staging.cluster.new_pods_become("kitchen", Pods::without_image("chefcito-kitchen:1.0.1"));
+    staging.cluster.new_pods_become(KITCHEN, Pods::without_image("chefcito-kitchen:1.0.1"));
     staging.change("base/kustomization.yaml", "CHEFCITO_STOVES=8", "CHEFCITO_STOVES=9");
     let failed = staging.deploy(&["--tag", "1.0.1"]);
     assert_eq!(failed.code, Some(1), "{failed}");
@@ -132,7 +133,7 @@ fn a_deployment_that_does_not_come_up_is_rolled_back() {
         assert!(failed.stderr.contains(told), "`{told}`: {failed}");
     }
     assert_eq!(staging.state(), before, "settings that only the new pods had are gone, too");
-    staging.cluster.new_pods_become("kitchen", Pods::Ready);
+    staging.cluster.new_pods_become(KITCHEN, Pods::Ready);
     let again = staging.must(&["--tag", "1.0.1"]);
     assert!(again.stderr.contains("Deployed in"), "{again}");
 }
@@ -142,7 +143,7 @@ fn an_interrupted_deployment_is_rolled_back() {
     let Some(staging) = Staging::open("cut") else { return };
     staging.must(&["--tag", "1.0.0"]);
     let before = staging.state();
-    staging.cluster.new_pods_become("kitchen", Pods::Unready);
+    staging.cluster.new_pods_become(KITCHEN, Pods::Unready);
     let args = staging.args(&["--tag", "1.0.1"]);
     let child = staging.cluster.home.start(&args);
     wait_until("it is applied", || staging.state() != before);

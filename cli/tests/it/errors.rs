@@ -2,6 +2,8 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
 
+use contracts::services::KITCHEN;
+
 use crate::chefcito::Home;
 
 #[test]
@@ -51,7 +53,7 @@ fn usage_errors_are_exit_code_2() {
     stderr: For more information, try '--help'.
     exit code 2
     ");
-    insta::assert_snapshot!(home.run(&["up", "kitchen"]), @r"
+    insta::assert_snapshot!(home.run(&["up", KITCHEN]), @r"
     $ chefcito up kitchen
     stderr: error: single services can only be brought up with containers
     stderr: 

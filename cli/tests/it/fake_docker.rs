@@ -8,6 +8,7 @@ use std::{
     thread,
 };
 
+use contracts::services::TABLE;
 use tempfile::TempDir;
 
 use crate::chefcito::{Home, Ran};
@@ -124,9 +125,7 @@ fn of_an_empty_engine(line: &str) -> Says {
 
 /// All images of the house, so that none has to be made.
 fn images() -> String {
-    let ours =
-        ["bootstrap", "gateway", "orders", "kitchen", "inventory", "market", "market-sim", "board"];
-    let ours = ours.map(|service| format!("chefcito-{service}:elsewhere"));
+    let ours = TABLE.map(|program| format!("chefcito-{}:elsewhere", program.name));
     let names = ours.into_iter().chain(["postgres:17.6".into(), "redis:7.4.5".into()]);
     let images: Vec<String> = names
         .map(|name| {

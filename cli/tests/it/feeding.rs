@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use contracts::services::KITCHEN;
+
 use crate::chefcito::Home;
 
 #[test]
@@ -123,7 +125,7 @@ fn dead_letters_are_none_in_a_healthy_house() {
     assert_eq!(home.must(&["dead-letters", "list"]).stderr, "There are no dead letters\n");
     assert_eq!(home.must(&["dead-letters", "replay", "--all"]).stderr, "Replayed 0 dead letters\n");
     let id = "0192f3c4-5a6b-7c8d-9e0f-112233445566";
-    assert_eq!(home.run(&["dead-letters", "drop", "kitchen", id]).code, Some(1));
+    assert_eq!(home.run(&["dead-letters", "drop", KITCHEN, id]).code, Some(1));
     assert_eq!(home.run(&["dead-letters", "drop", "cellar", id]).code, Some(2));
-    assert_eq!(home.run(&["dead-letters", "drop", "kitchen"]).code, Some(2));
+    assert_eq!(home.run(&["dead-letters", "drop", KITCHEN]).code, Some(2));
 }

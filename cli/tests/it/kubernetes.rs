@@ -1,5 +1,6 @@
 //! The restaurant on a real API server: up, changed, down; and what is others' stays theirs.
 
+use contracts::services::{BOARD, KITCHEN, ORDERS};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service},
@@ -75,7 +76,7 @@ fn a_house_on_a_cluster_lives_as_any_other() {
 
     let scaled = it.must(&["scale", "kitchen=3"]);
     assert!(scaled.stderr.contains("There are now 3 of kitchen"), "{scaled}");
-    assert_eq!(it.cluster.pods_of("kitchen").len(), 3);
+    assert_eq!(it.cluster.pods_of(KITCHEN).len(), 3);
     for store in ["postgres=2", "redis=2"] {
         let refused = it.run(&["scale", "kitchen=2", store]);
         assert_eq!(refused.code, Some(1), "{refused}");
@@ -85,17 +86,17 @@ fn a_house_on_a_cluster_lives_as_any_other() {
         );
     }
     it.must(&["scale", "postgres=1"]);
-    assert_eq!(it.cluster.pods_of("kitchen").len(), 3);
-    let before = it.cluster.pods_of("orders");
-    it.must(&["restart", "orders"]);
-    assert_ne!(it.cluster.pods_of("orders"), before);
+    assert_eq!(it.cluster.pods_of(KITCHEN).len(), 3);
+    let before = it.cluster.pods_of(ORDERS);
+    it.must(&["restart", ORDERS]);
+    assert_ne!(it.cluster.pods_of(ORDERS), before);
     let again = it.must(&[&UP[..], &["--stoves", "3"]].concat());
     assert!(again.stderr.contains("Already up"), "what was scaled and restarted stays so: {again}");
 
     it.must(&["stop"]);
-    wait_until("all pods end", || it.cluster.pods_of("kitchen").is_empty());
+    wait_until("all pods end", || it.cluster.pods_of(KITCHEN).is_empty());
     it.must(&["start"]);
-    assert_eq!(it.cluster.pods_of("kitchen").len(), 3);
+    assert_eq!(it.cluster.pods_of(KITCHEN).len(), 3);
 
     let down = it.must(&["down"]);
     assert!(down.stderr.contains("Its data stay in the cluster `owner`"), "{down}");
@@ -134,7 +135,7 @@ fn the_cluster_that_was_named_once_is_remembered() {
 #[test]
 fn fields_that_somebody_else_has_set_are_theirs_until_taken_over() {
     let Some(it) = Restaurant::open("fields") else { return };
-    patch(&it.cluster, "kitchen", json!({"spec": {"replicas": 5}}));
+    patch(&it.cluster, KITCHEN, json!({"spec": {"replicas": 5}}));
     let refused = it.run(&UP);
     assert_eq!(refused.code, Some(1), "{refused}");
     assert!(
@@ -196,9 +197,9 @@ fn object_of(name: &str) -> Namespace {
 
 /// Brings it up, and interrupts that when its pods are made.
 fn interrupt_up(it: &Restaurant) -> Ran {
-    it.cluster.new_pods_become("board", crate::api_server::Pods::Unready);
+    it.cluster.new_pods_become(BOARD, crate::api_server::Pods::Unready);
     let child = it.start(&UP);
-    wait_until("its pods are made", || !it.cluster.pods_of("board").is_empty());
+    wait_until("its pods are made", || !it.cluster.pods_of(BOARD).is_empty());
     kill("-INT", i32::try_from(child.id()).unwrap());
     let ran = it.cluster.home.finish(&UP, child);
     assert_eq!(ran.code, Some(130), "{ran}");

@@ -4,6 +4,7 @@ mod connecting;
 
 use std::{fs, net::TcpListener, time::Instant};
 
+use contracts::services::{BOARD, KITCHEN};
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
 use kube::{
     Api,
@@ -42,7 +43,7 @@ fn who_may_not_is_told_what() {
 #[test]
 fn a_rollout_that_can_t_come_right_ends_at_once_with_the_reason() {
     let Some(it) = Restaurant::prepare("rollout") else { return };
-    it.cluster.new_pods_say("kitchen", &["the stove is cold", "giving up"]);
+    it.cluster.new_pods_say(KITCHEN, &["the stove is cold", "giving up"]);
     let crash = Pods::Crashing { exit_code: 101, restarts: 3 };
     let waiting = |reason, message: &str| Pods::Waiting { reason, message: message.to_owned() };
     let cases = [
@@ -60,7 +61,7 @@ fn a_rollout_that_can_t_come_right_ends_at_once_with_the_reason() {
         (crash, &["it ended 4 times, the last time with exit code 101", "giving up"]),
     ];
     for (pods, words) in cases {
-        it.cluster.new_pods_become("kitchen", pods);
+        it.cluster.new_pods_become(KITCHEN, pods);
         // Each time another stove, so that there are new pods.
         let stoves = (words.len() + words[0].len()).to_string();
         let began = Instant::now();
@@ -70,7 +71,7 @@ fn a_rollout_that_can_t_come_right_ends_at_once_with_the_reason() {
         told(&ran, 1, words);
         assert!(began.elapsed().as_secs() < 60, "it waited: {ran}");
     }
-    it.cluster.new_pods_become("kitchen", Pods::Ready);
+    it.cluster.new_pods_become(KITCHEN, Pods::Ready);
     it.must(&[&UP[..], &["--port", "0"]].concat());
 }
 
@@ -79,7 +80,7 @@ fn what_was_mended_outside_of_the_manifests_is_tried_again_at_once() {
     let Some(it) = Restaurant::prepare("mended") else { return };
     let up = [&UP[..], &["--port", "0", "--timeout", "5m"]].concat();
     let cases = [
-        ("kitchen", Pods::without_image("chefcito-kitchen:c-1"), "deployment/kitchen"),
+        (KITCHEN, Pods::without_image("chefcito-kitchen:c-1"), "deployment/kitchen"),
         ("postgres", Pods::without_image("postgres:17.6"), "statefulset/postgres"),
         ("roles", Pods::Crashing { exit_code: 1, restarts: 0 }, "job/roles"),
     ];
@@ -101,7 +102,7 @@ fn what_was_mended_outside_of_the_manifests_is_tried_again_at_once() {
 fn a_pod_that_no_node_takes_is_waited_for_a_while() {
     let Some(it) = Restaurant::prepare("unschedulable") else { return };
     let message = "0/1 nodes are available: 1 Insufficient memory.".to_owned();
-    it.cluster.new_pods_become("board", Pods::Unschedulable { message });
+    it.cluster.new_pods_become(BOARD, Pods::Unschedulable { message });
     let ran = it.run(&[&UP[..], &["--port", "0", "--timeout", "5m"]].concat());
     told(
         &ran,
@@ -113,7 +114,7 @@ fn a_pod_that_no_node_takes_is_waited_for_a_while() {
 #[test]
 fn a_pod_that_is_never_ready_is_named_when_time_is_up() {
     let Some(it) = Restaurant::prepare("unready") else { return };
-    it.cluster.new_pods_become("board", Pods::Unready);
+    it.cluster.new_pods_become(BOARD, Pods::Unready);
     let ran = it.run(&[&UP[..], &["--port", "0", "--timeout", "8s"]].concat());
     told(&ran, 4, &["not ready within 8s", "deployment/board (0 of 1 pods are ready)"]);
 }
@@ -172,7 +173,7 @@ fn what_is_asked_for_together_must_fit() {
     for wrong in [
         &["up", "--context", "far"][..],
         &["up", "--runtime", "compose", "--node-image", "x"],
-        &["up", "--runtime", "kubernetes", "--context", "far", "kitchen"],
+        &["up", "--runtime", "kubernetes", "--context", "far", KITCHEN],
         &["up", "--runtime", "kubernetes", "--database-url", "postgres://db"],
         &["deploy", "--env", "staging"],
         &["deploy", "--env", "moon", "--context", "far"],

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use contracts::services::{KITCHEN, ORDERS};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::DeleteParams};
@@ -33,7 +34,7 @@ fn pod(it: &Restaurant, service: &str) -> String {
 #[test]
 fn lines_of_all_pods_are_told_in_the_order_of_time() {
     let Some(it) = Restaurant::open("lines") else { return };
-    let (kitchen, orders, redis) = (pod(&it, "kitchen"), pod(&it, "orders"), pod(&it, "redis"));
+    let (kitchen, orders, redis) = (pod(&it, KITCHEN), pod(&it, ORDERS), pod(&it, "redis"));
     let says = |pod: &str, second: &str, line: &str| it.cluster.pod_says(pod, at(second), line);
     says(&kitchen, "01.5", r#"{"level":"INFO","message":"Lit the stoves","stoves":8}"#);
     says(&kitchen, "04", "thread 'main' panicked at the oven:");
@@ -61,9 +62,9 @@ fn lines_of_all_pods_are_told_in_the_order_of_time() {
     let chosen = |args: &[&str]| it.must(&[&["logs"], args].concat()).stdout;
     assert_eq!(chosen(&["--tail", "2"]), last(&all.stdout, 2));
     assert_eq!(chosen(&["--since", "2030-01-31T12:00:05.5Z"]), last(&all.stdout, 1));
-    assert_eq!(chosen(&["orders", "--level", "warn"]).lines().count(), 1);
+    assert_eq!(chosen(&[ORDERS, "--level", "warn"]).lines().count(), 1);
     assert_eq!(chosen(&["--order", "0192f3c4-5a6b-7c8d-9e0f-112233445566"]).lines().count(), 1);
-    let json = chosen(&["kitchen", "--tail", "1", "--json"]);
+    let json = chosen(&[KITCHEN, "--tail", "1", "--json"]);
     insta::assert_snapshot!(json.trim(), @r#"{"schema_version":1,"time":"2030-01-31T12:00:06.250000Z","level":"INFO","service":"kitchen","message":"Lit the stoves again"}"#);
 
     let unknown = it.run(&["logs", "tea"]);
@@ -95,14 +96,14 @@ impl Counting {
 
     fn open(story: &str) -> Option<Restaurant> {
         let it = Restaurant::prepare(story)?;
-        it.cluster.new_pods_say("kitchen", &["opens"]);
+        it.cluster.new_pods_say(KITCHEN, &["opens"]);
         it.must(&[&UP[..], &["--port", "0"]].concat());
         Some(it)
     }
 
     fn listen(it: Restaurant) -> Self {
         let heard = it.cluster.home.path().join("heard.txt");
-        let args = ["logs", "-f", "kitchen", "--tail", "1", "--name", &it.cluster.name];
+        let args = ["logs", "-f", KITCHEN, "--tail", "1", "--name", &it.cluster.name];
         let mut command = it.cluster.home.command(&args);
         let file = File::create(&heard).unwrap();
         command.stderr(file.try_clone().unwrap());
@@ -157,7 +158,7 @@ impl Drop for Counting {
 #[test]
 fn lines_are_followed_through_restarts_and_rotation_each_once() {
     let Some(mut counting) = Counting::begin("followed") else { return };
-    let kitchen = pod(&counting.it, "kitchen");
+    let kitchen = pod(&counting.it, KITCHEN);
     for _ in 0..3 {
         counting.count(&kitchen, 5);
         let cluster = &counting.it.cluster;
@@ -174,7 +175,7 @@ fn lines_are_followed_through_restarts_and_rotation_each_once() {
 #[test]
 fn lines_are_followed_into_other_pods_each_once() {
     let Some(mut counting) = Counting::begin("replaced") else { return };
-    let kitchen = pod(&counting.it, "kitchen");
+    let kitchen = pod(&counting.it, KITCHEN);
     counting.count(&kitchen, 5);
     let name = counting.it.cluster.name.clone();
     counting.it.cluster.ask(async |client| {
@@ -182,14 +183,14 @@ fn lines_are_followed_into_other_pods_each_once() {
         pods.delete(&kitchen, &DeleteParams::default()).await.unwrap();
     });
     counting.hears("ERROR opens", 2);
-    let next = pod(&counting.it, "kitchen");
+    let next = pod(&counting.it, KITCHEN);
     assert_ne!(next, kitchen);
     counting.count(&next, 5);
     counting.has_heard_each_once();
 
     counting.it.must(&["scale", "kitchen=2"]);
     counting.hears("ERROR opens", 3);
-    for kitchen in counting.it.cluster.pods_of("kitchen") {
+    for kitchen in counting.it.cluster.pods_of(KITCHEN) {
         counting.count(&kitchen, 1);
         let line = format!("ERROR number {}. pod={kitchen}\n", counting.said);
         // It is said which of the two it was.
@@ -218,7 +219,7 @@ fn lines_are_told_that_came_while_the_cluster_was_away() {
     fs::write(&kubeconfig, format!("{before}https://127.0.0.1:{}'{after}", road.port)).unwrap();
 
     let mut counting = Counting::listen(it);
-    let kitchen = pod(&counting.it, "kitchen");
+    let kitchen = pod(&counting.it, KITCHEN);
     for _ in 0..3 {
         counting.count(&kitchen, 5);
         road.cut();
@@ -235,9 +236,9 @@ fn lines_are_told_that_came_while_the_cluster_was_away() {
 fn what_never_ran_has_no_lines_and_hides_none() {
     let Some(it) = Restaurant::open("silent") else { return };
     it.cluster.ask(async |_| {
-        it.cluster.pods_become("kitchen", Pods::without_image("kitchen:none")).await;
+        it.cluster.pods_become(KITCHEN, Pods::without_image("kitchen:none")).await;
     });
-    it.cluster.pod_says(&pod(&it, "orders"), at("01"), r#"{"level":"INFO","message":"Placed"}"#);
+    it.cluster.pod_says(&pod(&it, ORDERS), at("01"), r#"{"level":"INFO","message":"Placed"}"#);
     let told = it.must(&["logs"]).stdout;
     assert!(told.ends_with("orders    INFO  Placed\n"), "{told}");
 }
@@ -254,7 +255,7 @@ fn a_house_in_the_foreground_shows_its_lines_and_stops_with_them() {
         wait_until(text, || fs::read_to_string(&heard).unwrap().contains(text));
     };
     says("Up in ");
-    let kitchen = pod(&it, "kitchen");
+    let kitchen = pod(&it, KITCHEN);
     wait_until("a line is shown", || {
         // Whether it listens already can only be told by what it hears.
         it.cluster.pod_says(&kitchen, Timestamp::now(), "it is warm");

@@ -1,13 +1,13 @@
 //! How pods are, on a real API server, and what is asked through the door of a gateway among them.
 
+use contracts::services::{ALL, GATEWAY, KITCHEN};
 use serde_json::Value;
 
 use crate::{api_server::Pods, chefcito::wait_until, restaurant::Restaurant};
 
 /// Returns a text in which no pod has its random name.
 fn plain(text: &str, it: &Restaurant) -> String {
-    let services =
-        ["board", "gateway", "inventory", "kitchen", "market", "orders", "market-sim", "redis"];
+    let services = ALL.into_iter().chain(["redis"]);
     let mut text = text.to_owned();
     for service in services {
         for pod in it.cluster.pods_of(service) {
@@ -30,25 +30,25 @@ fn status_shows_pods_and_what_is_wrong_with_them() {
     let well = it.must(&["status"]).stdout;
     assert!(well.contains("NAME is ready at http://127.0.0.1:"), "{well}");
     let well = plain(&well, &it);
-    let kitchen = rows(&well, "kitchen");
+    let kitchen = rows(&well, KITCHEN);
     assert_eq!(kitchen.len(), 1, "{well}");
     assert_eq!(kitchen[0][..5], ["kitchen-1", "running", "ready", "0", "up to 128 MiB"], "{well}");
     assert_eq!(kitchen[0][5], "player", "its node: {well}");
 
     it.cluster.ask(async |_| {
         let crashing = Pods::Crashing { exit_code: 1, restarts: 3 };
-        it.cluster.pods_become("kitchen", crashing).await;
+        it.cluster.pods_become(KITCHEN, crashing).await;
     });
     let ill = it.run(&["status"]);
     assert_eq!(ill.code, Some(1), "{ill}");
     assert!(ill.stderr.contains("kitchen (waiting (CrashLoopBackOff))"), "{ill}");
     let text = plain(&ill.stdout, &it);
-    let kitchen = rows(&text, "kitchen");
+    let kitchen = rows(&text, KITCHEN);
     assert_eq!(kitchen[0][..4], ["kitchen-1", "waiting (CrashLoopBackOff)", "not ready", "3"]);
 
     it.cluster.ask(async |_| {
         let gone = Pods::without_image("gateway:none");
-        it.cluster.pods_become("gateway", gone).await;
+        it.cluster.pods_become(GATEWAY, gone).await;
     });
     let shut = it.run(&["status", "--json"]);
     assert_eq!(shut.code, Some(1), "{shut}");
@@ -57,7 +57,7 @@ fn status_shows_pods_and_what_is_wrong_with_them() {
     assert_eq!(told["ready"], false);
     assert_eq!(told["cluster"], "owner");
     let pods = told["pods"].as_array().unwrap();
-    let gateway = pods.iter().find(|pod| pod["service"] == "gateway").unwrap();
+    let gateway = pods.iter().find(|pod| pod["service"] == GATEWAY).unwrap();
     assert_eq!(gateway["ready"], false);
     assert_eq!(gateway["memory_bytes"], Value::Null, "nothing is measured here");
 
@@ -87,16 +87,16 @@ fn every_question_goes_through_the_door() {
 #[test]
 fn a_program_in_a_pod_ends_with_its_own_code() {
     let Some(it) = Restaurant::open("program-code") else { return };
-    let three = it.run(&["exec", "kitchen", "--", "sh", "-c", "echo hot; echo smoke >&2; exit 3"]);
+    let three = it.run(&["exec", KITCHEN, "--", "sh", "-c", "echo hot; echo smoke >&2; exit 3"]);
     assert_eq!(
         (three.code, three.stdout.as_str(), three.stderr.as_str()),
         (Some(3), "hot\n", "smoke\n")
     );
-    assert_eq!(it.run(&["exec", "kitchen", "--", "true"]).code, Some(0));
-    assert_eq!(it.run(&["exec", "kitchen", "--", "/nowhere/oven"]).code, Some(127));
+    assert_eq!(it.run(&["exec", KITCHEN, "--", "true"]).code, Some(0));
+    assert_eq!(it.run(&["exec", KITCHEN, "--", "/nowhere/oven"]).code, Some(127));
     let unknown = it.run(&["exec", "tea", "--", "true"]);
     assert_eq!(unknown.code, Some(1));
     assert!(unknown.stderr.contains("`NAME` has no service `tea`"), "{unknown}");
-    let third = it.run(&["exec", "kitchen", "--index", "3", "--", "true"]);
+    let third = it.run(&["exec", KITCHEN, "--index", "3", "--", "true"]);
     assert_eq!(third.code, Some(3), "{third}");
 }

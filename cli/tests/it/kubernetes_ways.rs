@@ -2,6 +2,7 @@
 
 use std::net::{TcpListener, TcpStream};
 
+use contracts::services::GATEWAY;
 use k8s_openapi::{
     api::{
         core::v1::{Namespace, Pod},
@@ -23,7 +24,7 @@ fn the_way_to_the_gateway_outlives_its_pods_and_itself() {
     let Some(it) = Restaurant::open("way") else { return };
     let guests = it.start(&["order", "--count", "200", "--rate", "100"]);
     for _ in 0..3 {
-        let pods = it.cluster.pods_of("gateway");
+        let pods = it.cluster.pods_of(GATEWAY);
         it.cluster.ask(async |client| {
             let all: Api<Pod> = Api::namespaced(client, &it.cluster.name);
             for pod in &pods {
@@ -31,7 +32,7 @@ fn the_way_to_the_gateway_outlives_its_pods_and_itself() {
             }
         });
         wait_until("another pod is there", || {
-            it.cluster.pods_of("gateway").iter().any(|pod| !pods.contains(pod))
+            it.cluster.pods_of(GATEWAY).iter().any(|pod| !pods.contains(pod))
         });
     }
     let ran = it.cluster.home.finish(&["order"], guests);
@@ -95,7 +96,7 @@ fn what_leads_to_a_former_cluster_of_the_same_address_is_ended() {
 fn a_first_up_that_is_interrupted_ends_the_way_to_the_gateway() {
     let Some(it) = Restaurant::prepare("way-ended") else { return };
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    it.cluster.put_behind(&it.cluster.name, "gateway", nobody);
+    it.cluster.put_behind(&it.cluster.name, GATEWAY, nobody);
     let child = it.start(&UP);
     let log = it.folder().join("logs/forward.log");
     let port = || {

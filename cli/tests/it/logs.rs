@@ -8,6 +8,8 @@ use std::{
     thread,
 };
 
+use contracts::services::{KITCHEN, ORDERS};
+
 use crate::chefcito::{Home, PATIENCE};
 
 fn line(second: u32, level: &str, service: &str, message: &str) -> String {
@@ -33,13 +35,13 @@ fn append(home: &Home, file: &str, lines: &[String]) {
 fn a_day_in_the_kitchen() -> Home {
     let home = Home::new();
     let order = r#","order_id":"0192f3c4-5a6b-7c8d-9e0f-112233445566","dish":"pizza"}"#;
-    let placed = line(2, "INFO", "orders", "Placed").replace('}', order);
-    append(&home, "orders.log", &[placed, line(6, "INFO", "orders", "Delivered")]);
-    append(&home, "kitchen.log.1", &[line(1, "DEBUG", "kitchen", "Lit the stoves")]);
+    let placed = line(2, "INFO", ORDERS, "Placed").replace('}', order);
+    append(&home, "orders.log", &[placed, line(6, "INFO", ORDERS, "Delivered")]);
+    append(&home, "kitchen.log.1", &[line(1, "DEBUG", KITCHEN, "Lit the stoves")]);
     append(
         &home,
         "kitchen.log",
-        &[line(3, "INFO", "kitchen", "Cooking"), line(5, "WARN", "kitchen", "Smoke")],
+        &[line(3, "INFO", KITCHEN, "Cooking"), line(5, "WARN", KITCHEN, "Smoke")],
     );
     append(&home, "house.log", &["thread 'main' panicked at the oven:".into(), "too hot".into()]);
     home
@@ -72,7 +74,7 @@ fn lines_are_chosen() {
     let home = a_day_in_the_kitchen();
     let chosen = |args: &str| {
         let args: Vec<&str> =
-            ["logs", "kitchen", "orders"].into_iter().chain(args.split(' ')).collect();
+            ["logs", KITCHEN, ORDERS].into_iter().chain(args.split(' ')).collect();
         let stdout = home.must(&args).stdout;
         stdout
             .lines()
@@ -95,7 +97,7 @@ fn lines_are_chosen() {
 #[test]
 fn json_lines_carry_their_version() {
     let home = a_day_in_the_kitchen();
-    insta::assert_snapshot!(home.must(&["logs", "orders", "--json"]).stdout, @r#"
+    insta::assert_snapshot!(home.must(&["logs", ORDERS, "--json"]).stdout, @r#"
     {"schema_version":1,"time":"2026-01-31T12:00:02.000000Z","level":"INFO","service":"orders","message":"Placed","order_id":"0192f3c4-5a6b-7c8d-9e0f-112233445566","dish":"pizza"}
     {"schema_version":1,"time":"2026-01-31T12:00:06.000000Z","level":"INFO","service":"orders","message":"Delivered"}
     "#);
@@ -107,7 +109,7 @@ fn how_many_are_left_out_is_said() {
     append(
         &home,
         "kitchen.log",
-        &(0..201).map(|n| line(n, "INFO", "kitchen", "Cooking")).collect::<Vec<_>>(),
+        &(0..201).map(|n| line(n, "INFO", KITCHEN, "Cooking")).collect::<Vec<_>>(),
     );
     let ran = home.must(&["logs"]);
     assert_eq!(ran.stdout.lines().count(), 200);
@@ -118,7 +120,7 @@ fn how_many_are_left_out_is_said() {
 fn a_reader_that_leaves_ends_it_quietly() {
     let home = Home::new();
     let lines: Vec<String> =
-        (0..5000).map(|n| line(n % 3600, "INFO", "kitchen", "Cooking")).collect();
+        (0..5000).map(|n| line(n % 3600, "INFO", KITCHEN, "Cooking")).collect();
     append(&home, "kitchen.log", &lines);
     let args = ["logs", "--tail", "all"];
     let mut child = home.start(&args);
@@ -161,30 +163,30 @@ impl Drop for Following {
 #[test]
 fn following_survives_rotation_truncation_and_new_files() {
     let home = Home::new();
-    append(&home, "kitchen.log", &[line(1, "INFO", "kitchen", "one")]);
+    append(&home, "kitchen.log", &[line(1, "INFO", KITCHEN, "one")]);
     let following = Following::begin(&home, &[]);
     assert_eq!(following.next(), "one");
 
-    append(&home, "kitchen.log", &[line(2, "INFO", "kitchen", "two")]);
+    append(&home, "kitchen.log", &[line(2, "INFO", KITCHEN, "two")]);
     assert_eq!(following.next(), "two");
 
     // Rotated right after a line was written to the old file.
-    append(&home, "kitchen.log", &[line(3, "INFO", "kitchen", "three")]);
+    append(&home, "kitchen.log", &[line(3, "INFO", KITCHEN, "three")]);
     fs::rename(folder(&home).join("kitchen.log"), folder(&home).join("kitchen.log.1")).unwrap();
-    append(&home, "kitchen.log", &[line(4, "INFO", "kitchen", "four")]);
+    append(&home, "kitchen.log", &[line(4, "INFO", KITCHEN, "four")]);
     assert_eq!([following.next(), following.next()], ["three", "four"]);
 
     File::create(folder(&home).join("kitchen.log")).unwrap();
-    append(&home, "orders.log", &[line(5, "INFO", "orders", "five")]);
+    append(&home, "orders.log", &[line(5, "INFO", ORDERS, "five")]);
     assert_eq!(following.next(), "five");
-    append(&home, "kitchen.log", &[line(6, "INFO", "kitchen", "six")]);
+    append(&home, "kitchen.log", &[line(6, "INFO", KITCHEN, "six")]);
     assert_eq!(following.next(), "six");
 
     // Half a line is none.
     let mut file = OpenOptions::new().append(true).open(folder(&home).join("orders.log")).unwrap();
-    let whole = line(7, "INFO", "orders", "seven") + "\n";
+    let whole = line(7, "INFO", ORDERS, "seven") + "\n";
     file.write_all(&whole.as_bytes()[..20]).unwrap();
-    append(&home, "kitchen.log", &[line(8, "INFO", "kitchen", "eight")]);
+    append(&home, "kitchen.log", &[line(8, "INFO", KITCHEN, "eight")]);
     assert_eq!(following.next(), "eight");
     file.write_all(&whole.as_bytes()[20..]).unwrap();
     assert_eq!(following.next(), "seven");
@@ -196,7 +198,7 @@ fn following_many_rotations_loses_no_line_and_shows_none_twice() {
     const LINES: u32 = 3_600;
     const ROTATE_EVERY: u32 = 1_000;
     let home = Home::new();
-    append(&home, "orders.log", &[line(0, "INFO", "orders", "begin")]);
+    append(&home, "orders.log", &[line(0, "INFO", ORDERS, "begin")]);
     let following = Following::begin(&home, &[]);
     let name = |age: u32| {
         folder(&home).join(if age == 0 {
@@ -212,7 +214,7 @@ fn following_many_rotations_loses_no_line_and_shows_none_twice() {
                 let _ = fs::rename(name(age), name(age + 1));
             }
         }
-        append(&home, "kitchen.log", &[line(n % 3600, "INFO", "kitchen", &n.to_string())]);
+        append(&home, "kitchen.log", &[line(n % 3600, "INFO", KITCHEN, &n.to_string())]);
     }
     for n in 0..LINES {
         assert_eq!(following.next(), n.to_string());

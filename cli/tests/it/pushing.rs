@@ -2,6 +2,7 @@
 
 use std::{fs, process::Command};
 
+use contracts::services::KITCHEN;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 
@@ -54,7 +55,7 @@ fn a_cluster_pulls_what_was_pushed_by_its_digest() {
     assert!(first.stderr.contains(&format!("Pushed 8 of 8 images to {to} in ")), "{first}");
     assert!(!first.stderr.contains("warning"), "{first}");
     assert_eq!(registry.repositories("chefcito").len(), IMAGES);
-    let kitchen = image_of(&it, "kitchen");
+    let kitchen = image_of(&it, KITCHEN);
     assert!(kitchen.starts_with(&format!("{to}/chefcito-kitchen@sha256:")), "{kitchen}");
     let lent = docker(&["images", "--quiet", &format!("{to}/chefcito-kitchen")]);
     assert_eq!(lent, "", "the engine keeps no name of it");
@@ -67,7 +68,7 @@ fn a_cluster_pulls_what_was_pushed_by_its_digest() {
     assert!(plan.stdout.starts_with(&format!("push chefcito-kitchen to {to}\n")), "{plan}");
     let mended = up(&it, &[]);
     assert!(mended.stderr.contains("Pushed 1 of 8 images"), "{mended}");
-    assert_eq!(image_of(&it, "kitchen"), kitchen, "the same image has the same digest");
+    assert_eq!(image_of(&it, KITCHEN), kitchen, "the same image has the same digest");
 }
 
 #[test]

@@ -21,6 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use contracts::services::{ALL, GATEWAY, ORDERS};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api, Client, Config,
@@ -38,9 +39,6 @@ use crate::{
 const CONTEXT: &str = "CHEFCITO_TEST_CONTEXT";
 /// The image of the node of a kind cluster.
 const KIND_IMAGE: &str = "CHEFCITO_TEST_KIND_IMAGE";
-/// Every service of ours that runs in pods.
-const SERVICES: [&str; 7] =
-    ["gateway", "orders", "kitchen", "inventory", "market", "market-sim", "board"];
 /// What they keep their data in, and what carries their events.
 const DATABASES: [&str; 2] = ["postgres", "redis"];
 /// How long what is made from nothing may take: a node has to start, and images of others are pulled.
@@ -259,12 +257,12 @@ fn a_real_cluster_serves_as_any_other_runtime() {
     let status: Value = serde_json::from_str(&it.must(&["status", "--json"]).stdout).unwrap();
     assert_eq!(status["ready"], true, "{status}");
     let logs = it.must(&["logs", "--tail", "all"]);
-    for service in SERVICES {
+    for service in ALL {
         assert!(logs.stdout.contains(service), "{service} says nothing: {logs}");
     }
-    let version = it.must(&["exec", "orders", "--", "/orders", "--version"]);
+    let version = it.must(&["exec", ORDERS, "--", "/orders", "--version"]);
     assert!(version.stdout.starts_with("orders "), "{version}");
-    assert_eq!(it.run(&["exec", "orders", "--", "/orders", "--no-such"]).code, Some(2));
+    assert_eq!(it.run(&["exec", ORDERS, "--", "/orders", "--no-such"]).code, Some(2));
     it.must(&["scale", "kitchen=2"]);
     it.must(&["stop"]);
     it.must(&["start"]);
@@ -275,14 +273,14 @@ fn a_real_cluster_serves_as_any_other_runtime() {
     assert!(one_changed.stderr.contains("Up in"), "{one_changed}");
 
     let ordering = it.order(30, Duration::from_secs(90));
-    for service in SERVICES.iter().chain(&DATABASES) {
+    for service in ALL.iter().chain(&DATABASES) {
         it.delete_pods(service);
         std::thread::sleep(Duration::from_secs(8));
     }
     it.is_whole(ordering);
 
     let ordering = it.order(200, Duration::from_secs(60));
-    for service in SERVICES {
+    for service in ALL {
         it.must(&["restart", service]);
     }
     let figures = it.is_whole(ordering);
@@ -301,7 +299,7 @@ fn orders_come_through_while_the_pod_that_they_come_by_is_deleted() {
     it.up(&["--port", "0"]);
     let ordering = it.order(10, Duration::from_secs(5));
     std::thread::sleep(Duration::from_secs(1));
-    it.delete_pods("gateway");
+    it.delete_pods(GATEWAY);
     it.is_whole(ordering);
 }
 

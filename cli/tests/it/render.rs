@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use contracts::services::MARKET_SIM;
 use serde_json::Value;
 
 use crate::chefcito::Home;
@@ -23,7 +24,7 @@ fn without_a_checkout_what_is_built_in_is_printed() {
     let mut order = kinds(&ran.stdout);
     order.dedup();
     insta::assert_snapshot!(order.join(" "), @"Namespace NetworkPolicy ConfigMap Service Job Deployment HorizontalPodAutoscaler PodDisruptionBudget Ingress");
-    assert!(!ran.stdout.contains("market-sim"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains(MARKET_SIM), "{}", ran.stdout);
     assert!(!home.state().exists(), "nothing is made");
 }
 

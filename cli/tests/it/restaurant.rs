@@ -3,6 +3,8 @@
 
 use std::{fs, net::SocketAddr, path::PathBuf, process::Child};
 
+use contracts::services::GATEWAY;
+
 use crate::{chefcito::Ran, cluster::Cluster};
 
 /// The environment of the house.
@@ -45,7 +47,7 @@ impl Restaurant {
         let secrets = self.cluster.home.state().join(name).join("secrets");
         fs::create_dir_all(&secrets).unwrap();
         fs::write(secrets.join("secrets.env"), &self.secrets).unwrap();
-        self.cluster.put_behind(name, "gateway", self.address);
+        self.cluster.put_behind(name, GATEWAY, self.address);
     }
 
     /// Prepares one, and brings it up.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use contracts::services::{BOARD, KITCHEN};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::Service,
@@ -103,7 +104,7 @@ impl Staging {
     /// Deploys what does not become ready, does something meanwhile, and interrupts it.
     fn is_interrupted(&self, more: &[&str], meanwhile: impl FnOnce()) {
         let before = self.kitchen();
-        self.cluster.new_pods_become("kitchen", Pods::Unready);
+        self.cluster.new_pods_become(KITCHEN, Pods::Unready);
         let args = self.args(more);
         let child = self.cluster.home.start(&args);
         wait_until("it is applied", || self.kitchen() != before);
@@ -112,14 +113,14 @@ impl Staging {
         let ran = self.cluster.home.finish(&args, child);
         assert_eq!(ran.code, Some(143), "{ran}");
         assert!(ran.stderr.contains("is what it was before"), "{ran}");
-        self.cluster.new_pods_become("kitchen", Pods::Ready);
+        self.cluster.new_pods_become(KITCHEN, Pods::Ready);
     }
 
     /// The image of the kitchen, if there is one.
     fn kitchen(&self) -> Option<String> {
         self.cluster.ask(async |client| {
             let all: Api<Deployment> = Api::namespaced(client, &self.cluster.name);
-            let kitchen = all.get_opt("kitchen").await.unwrap()?.spec?.template.spec?;
+            let kitchen = all.get_opt(KITCHEN).await.unwrap()?.spec?.template.spec?;
             kitchen.containers[0].image.clone()
         })
     }
@@ -137,13 +138,13 @@ fn what_was_brought_up_by_others_is_never_rolled_back_to_nothing() {
     assert!(refused.stderr.contains(told), "{refused}");
     assert_eq!(staging.all(), before, "nothing was begun");
 
-    staging.cluster.new_pods_become("kitchen", Pods::without_image("chefcito-kitchen:1.0.1"));
+    staging.cluster.new_pods_become(KITCHEN, Pods::without_image("chefcito-kitchen:1.0.1"));
     let failed = staging.deploy(&["--tag", "1.0.1", "--force-conflicts"]);
     assert_eq!(failed.code, Some(1), "{failed}");
     assert!(failed.stderr.contains("is what it was before"), "{failed}");
     assert_eq!(staging.all(), before);
 
-    staging.cluster.new_pods_become("kitchen", Pods::Ready);
+    staging.cluster.new_pods_become(KITCHEN, Pods::Ready);
     staging.must(&["--tag", "1.0.1", "--force-conflicts"]);
     assert_eq!(staging.kitchen().as_deref(), Some("chefcito-kitchen:1.0.1"));
 }
@@ -153,7 +154,7 @@ fn what_is_not_of_these_manifests_is_not_made_over() {
     let Some(staging) = Staging::open("in-the-way") else { return };
     staging.cluster.ask(async |client| {
         staging.cluster.make_namespace(&client).await;
-        staging.cluster.apply(&client, deployment("kitchen", 1)).await;
+        staging.cluster.apply(&client, deployment(KITCHEN, 1)).await;
     });
     let before = staging.all();
     for more in [&[][..], &["--force-conflicts"], &["--dry-run"]] {
@@ -172,9 +173,9 @@ fn what_others_made_in_place_of_what_was_deployed_stays() {
     staging.is_interrupted(&["--tag", "1.0.0"], || {
         staging.cluster.ask(async |client| {
             let all: Api<Service> = Api::namespaced(client, &staging.cluster.name);
-            all.delete("board", &DeleteParams::default()).await.unwrap();
+            all.delete(BOARD, &DeleteParams::default()).await.unwrap();
             let theirs = json!({
-                "metadata": {"name": "board", "labels": {"of": "others"}},
+                "metadata": {"name": BOARD, "labels": {"of": "others"}},
                 "spec": {"ports": [{"port": 80, "protocol": "TCP"}]},
             });
             let theirs = serde_json::from_value(theirs).unwrap();
@@ -192,12 +193,12 @@ fn what_others_made_in_place_of_what_was_deployed_stays() {
 fn how_many_there_are_is_left_to_whoever_says_it() {
     let Some(staging) = Staging::open("scaled") else { return };
     staging.must(&["--tag", "1.0.0"]);
-    staging.is_scaled("kitchen", 3);
-    staging.is_interrupted(&["--tag", "1.0.1"], || staging.is_scaled("kitchen", 4));
+    staging.is_scaled(KITCHEN, 3);
+    staging.is_interrupted(&["--tag", "1.0.1"], || staging.is_scaled(KITCHEN, 4));
     assert_eq!(staging.kitchen().as_deref(), Some("chefcito-kitchen:1.0.0"));
-    assert_eq!(staging.replicas("kitchen"), 4, "a rollback is about what was deployed");
+    assert_eq!(staging.replicas(KITCHEN), 4, "a rollback is about what was deployed");
     staging.must(&["--tag", "1.0.2"]);
-    assert_eq!(staging.replicas("kitchen"), 4, "and has taken nothing over");
+    assert_eq!(staging.replicas(KITCHEN), 4, "and has taken nothing over");
 }
 
 /// What whoever deploys must be allowed to do, in the namespace and nowhere else.
@@ -242,7 +243,7 @@ fn whoever_deploys_need_not_see_secrets() {
     let first = staging.deploy_by(GUEST, &["--tag", "1.0.0"]);
     assert_eq!(first.code, Some(0), "{first}");
     let before = staging.all();
-    staging.cluster.new_pods_become("kitchen", Pods::without_image("chefcito-kitchen:1.0.1"));
+    staging.cluster.new_pods_become(KITCHEN, Pods::without_image("chefcito-kitchen:1.0.1"));
     let failed = staging.deploy_by(GUEST, &["--tag", "1.0.1"]);
     assert!(failed.stderr.contains("is what it was before"), "{failed}");
     assert_eq!(staging.all(), before);

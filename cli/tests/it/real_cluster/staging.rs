@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use contracts::services::ALL;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Namespace, Secret},
@@ -17,7 +18,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Real, SERVICES};
+use super::Real;
 
 /// The namespace of the manifests of staging.
 const STAGING: &str = "chefcito-staging";
@@ -84,7 +85,7 @@ async fn lay_the_ground(client: Client, it: &Real) -> bool {
     }
     let post = PostParams::default();
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &it.name);
-    for service in SERVICES {
+    for service in ALL {
         let none = Patch::Merge(json!({"spec": {"replicas": 0}}));
         deployments.patch(service, &Default::default(), &none).await.unwrap();
     }

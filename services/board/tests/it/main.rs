@@ -13,6 +13,7 @@ use contracts::{
         IngredientPurchased, IngredientsAwaited, IngredientsReserved, OrderCancelled,
         OrderDelivered, OrderPlaced,
     },
+    services::{INVENTORY, KITCHEN, ORDERS},
 };
 use events::{Announce as _, Faults, outbox};
 use http_body_util::BodyExt as _;
@@ -27,9 +28,9 @@ const NOTHING: Migrations = Migrations { owner: "twin", steps: &[] };
 async fn evening(location: Location, faults: Faults) -> Summary {
     let context = ServiceContext::new(location, events::in_process_with(faults), Clock::System);
     let board = Board::open(&context).await.unwrap();
-    let orders = context.open("orders", NOTHING).await.unwrap();
-    let inventory = context.open("inventory", NOTHING).await.unwrap();
-    let mut kitchen = context.open("kitchen", NOTHING).await.unwrap();
+    let orders = context.open(ORDERS, NOTHING).await.unwrap();
+    let inventory = context.open(INVENTORY, NOTHING).await.unwrap();
+    let mut kitchen = context.open(KITCHEN, NOTHING).await.unwrap();
     kitchen.consume(|_, _, _| Ok(()));
 
     let guests: Vec<OrderId> = (0..30).map(|_| OrderId::new()).collect();

@@ -3,6 +3,7 @@
 use std::{fs::OpenOptions, os::unix::fs::FileExt as _};
 
 use axum::http::StatusCode;
+use contracts::services::ORDERS;
 use serde_json::Value;
 use service::ServiceContext;
 use store::{Clock, Durability, Location, Migrations};
@@ -23,7 +24,7 @@ async fn a_damaged_table_of_orders_fails_the_storage_check_and_nothing_else() {
     let folder = ground.config().data;
     let location = Location::Folder { folder: folder.clone(), durability: Durability::Process };
     let context = ServiceContext::new(location, events::in_process(), Clock::System);
-    let twin = context.open("orders", Migrations { owner: "twin", steps: &[] }).await.unwrap();
+    let twin = context.open(ORDERS, Migrations { owner: "twin", steps: &[] }).await.unwrap();
     let root = twin.database().read(|tx| tx.query_one(ROOT, &[], |row| row.get::<i64>(0))).await;
     context.close().await;
     let at = (root.unwrap().unwrap() - 1) * i64::try_from(PAGE_BYTES).unwrap();

@@ -374,6 +374,7 @@ mod tests {
     use contracts::{
         OrderId, Timestamp,
         events::{CancellationRequested, Envelope, OrderCancelled},
+        services::ORDERS,
     };
 
     use super::in_runs;
@@ -382,10 +383,10 @@ mod tests {
     fn runs_are_few_and_keep_each_subject_in_order() {
         let (first, second) = (OrderId::new(), OrderId::new());
         let requested = |order| {
-            Envelope::new("orders", &CancellationRequested { order }, Timestamp::default(), None)
+            Envelope::new(ORDERS, &CancellationRequested { order }, Timestamp::default(), None)
         };
         let cancelled =
-            |order| Envelope::new("orders", &OrderCancelled { order }, Timestamp::default(), None);
+            |order| Envelope::new(ORDERS, &OrderCancelled { order }, Timestamp::default(), None);
         let events = [
             requested(first),
             cancelled(first),

@@ -155,6 +155,8 @@ pub(super) fn unreadable(value: &Value) -> ParsingError {
 
 #[cfg(test)]
 mod tests {
+    use contracts::services::{BOARD, KITCHEN, ORDERS};
+
     use super::{Group, Id, Shard, StreamSnapshot};
 
     fn group(name: &str, handed_out: &str, first_pending: Option<&str>) -> Group {
@@ -175,22 +177,21 @@ mod tests {
 
     #[test]
     fn the_slowest_group_decides_and_a_missing_one_has_nothing() {
-        let look = look(vec![group("kitchen", "9-0", None), group("board", "9-0", Some("5-1"))]);
+        let look = look(vec![group(KITCHEN, "9-0", None), group(BOARD, "9-0", Some("5-1"))]);
         let context = |groups: &[&str]| look.shards[0].context(groups).to_string();
-        assert_eq!(context(&["kitchen"]), "9-1");
-        assert_eq!(context(&["kitchen", "board"]), "5-1");
-        assert_eq!(context(&["kitchen", "orders"]), "0-0");
+        assert_eq!(context(&[KITCHEN]), "9-1");
+        assert_eq!(context(&[KITCHEN, BOARD]), "5-1");
+        assert_eq!(context(&[KITCHEN, ORDERS]), "0-0");
     }
 
     #[test]
     fn only_what_absent_groups_need_is_cut_off() {
-        let groups = vec![group("kitchen", "7-0", None), group("board", "3-0", None)];
+        let groups = vec![group(KITCHEN, "7-0", None), group(BOARD, "3-0", None)];
         let mut look = look(groups);
-        let cut =
-            |look: &StreamSnapshot| look.cut(0, &["kitchen", "board"]).map(|id| id.to_string());
-        look.alive = vec!["kitchen"];
+        let cut = |look: &StreamSnapshot| look.cut(0, &[KITCHEN, BOARD]).map(|id| id.to_string());
+        look.alive = vec![KITCHEN];
         assert_eq!(cut(&look).as_deref(), Some("7-1"));
-        look.alive = vec!["kitchen", "board"];
+        look.alive = vec![KITCHEN, BOARD];
         assert_eq!(cut(&look), None);
         look.alive = Vec::new();
         assert_eq!(cut(&look).as_deref(), Some("9-1"));
@@ -201,10 +202,10 @@ mod tests {
     fn what_is_handed_out_is_not_acknowledged() {
         let mut ends = [Id::ZERO; 8];
         ends[0] = "9-0".parse().unwrap();
-        let done = look(vec![group("kitchen", "9-0", None)]);
-        assert!(done.is_acknowledged(&ends, &["kitchen"]));
-        let pending = look(vec![group("kitchen", "9-0", Some("9-0"))]);
-        assert!(!pending.is_acknowledged(&ends, &["kitchen"]));
-        assert!(pending.is_acknowledged(&[Id::ZERO; 8], &["kitchen"]), "nothing is asked for");
+        let done = look(vec![group(KITCHEN, "9-0", None)]);
+        assert!(done.is_acknowledged(&ends, &[KITCHEN]));
+        let pending = look(vec![group(KITCHEN, "9-0", Some("9-0"))]);
+        assert!(!pending.is_acknowledged(&ends, &[KITCHEN]));
+        assert!(pending.is_acknowledged(&[Id::ZERO; 8], &[KITCHEN]), "nothing is asked for");
     }
 }

@@ -4,6 +4,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
+use contracts::services::ORDERS;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use service::ServiceContext;
 use store::{Clock, Durability, Location, Migrations, StoreError, Tx, params};
@@ -25,7 +26,7 @@ async fn a_file_that_may_not_grow_is_an_error_and_the_process_lives() {
     let location =
         Location::Folder { folder: folder.path().to_owned(), durability: Durability::Process };
     let context = ServiceContext::new(location, events::in_process(), Clock::System);
-    let service = context.open("orders", NOTEBOOK).await.unwrap();
+    let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     let ready = async || {
         let request = Request::get("/ready").body(Body::empty()).unwrap();
         service.router().oneshot(request).await.unwrap().status()

@@ -23,6 +23,7 @@ use contracts::{
         BuyRequest, BuyResponse, buy_response::Outcome, market_client::MarketClient,
         market_server::MarketServer,
     },
+    services::MARKET_SIM,
 };
 use http_body_util::BodyExt as _;
 use market::{Config, Market};
@@ -165,7 +166,7 @@ impl Farmers {
         let router = market_sim.router();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        context.serve(listener, "market-sim", router.clone(), Limits::default());
+        context.serve(listener, MARKET_SIM, router.clone(), Limits::default());
         let farmers = Self { context, router, address, _folder: folder };
         farmers.tell(json!({"delay_ms": 0})).await;
         farmers

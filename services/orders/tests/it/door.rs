@@ -10,6 +10,7 @@ use axum::{
 use contracts::{
     OrderId,
     events::{Event, MenuChanged},
+    services::{BOARD, INVENTORY, KITCHEN},
 };
 use events::{Announce as _, outbox};
 use http_body_util::BodyExt as _;
@@ -55,9 +56,9 @@ impl Door {
         let context = ServiceContext::new(location, events::in_process(), Clock::System);
         let orders = Orders::open(&context).await.unwrap();
         let kitchen =
-            context.open("kitchen", Migrations { owner: "kitchen", steps: &[] }).await.unwrap();
+            context.open(KITCHEN, Migrations { owner: KITCHEN, steps: &[] }).await.unwrap();
         // An event is published when every reader has it; these read what the kitchen tells, too.
-        for reader in ["board", "inventory"] {
+        for reader in [BOARD, INVENTORY] {
             let nothing = Migrations { owner: "twin", steps: &[] };
             context.open(reader, nothing).await.unwrap().consume(|_, _, _| Ok(()));
         }

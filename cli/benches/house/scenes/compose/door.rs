@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chefcito::load::Plan;
+use contracts::services::{BOARD, KITCHEN};
 
 use super::{
     super::{closed, note_trouble},
@@ -24,7 +25,7 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
     let house = open_full().await?;
     house.rest().await?;
     let containers = Containers::of(house.name()).await?;
-    let (kitchen, board) = (containers.one("kitchen").await?, containers.one("board").await?);
+    let (kitchen, board) = (containers.one(KITCHEN).await?, containers.one(BOARD).await?);
     // Who is held still can't say where it is.
     let target = house.target().await?;
     containers.pause(&kitchen).await?;

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contracts::OrderId;
+use contracts::{
+    OrderId,
+    services::{BOARD, KITCHEN, ORDERS},
+};
 use events::{dead_letters, outbox};
 use service::ServiceContext;
 use store::{Database, StoreError};
@@ -27,10 +30,10 @@ struct Town {
 
 impl Town {
     async fn open(context: &ServiceContext) -> Self {
-        let orders = context.open("orders", NOTEBOOK).await.unwrap();
-        let mut kitchen = context.open("kitchen", NOTEBOOK).await.unwrap();
+        let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
+        let mut kitchen = context.open(KITCHEN, NOTEBOOK).await.unwrap();
         kitchen.consume(note_events);
-        let mut board = context.open("board", NOTEBOOK).await.unwrap();
+        let mut board = context.open(BOARD, NOTEBOOK).await.unwrap();
         board.consume(note_events);
         Self {
             orders: orders.database().clone(),
@@ -124,7 +127,7 @@ async fn what_a_crash_left_unpublished_is_offered_again() {
         for ground in TestStore::all() {
             let context = ground.context(line.bus());
             // Nobody reads, so nothing can be published.
-            let orders = context.open("orders", NOTEBOOK).await.unwrap();
+            let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
             announce(orders.database(), ids(20)).await.unwrap();
             context.close().await;
 
@@ -142,8 +145,8 @@ async fn what_a_crash_left_unpublished_is_offered_again() {
 async fn a_slow_reader_holds_back_the_relay_and_not_the_writer_and_nothing_is_lost() {
     let ground = &TestStore::all()[0];
     let context = ground.context(events::in_process());
-    let orders = context.open("orders", NOTEBOOK).await.unwrap();
-    let mut board = context.open("board", NOTEBOOK).await.unwrap();
+    let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
+    let mut board = context.open(BOARD, NOTEBOOK).await.unwrap();
     board.consume(note_events);
     // The kitchen is not there yet: three times what may be in flight goes into the outbox all the same.
     let all = 3 * outbox::IN_FLIGHT_MAX;
@@ -160,7 +163,7 @@ async fn a_slow_reader_holds_back_the_relay_and_not_the_writer_and_nothing_is_lo
     );
     assert_eq!(unpublished(orders.database()).await, i64::try_from(all).unwrap());
 
-    let mut kitchen = context.open("kitchen", NOTEBOOK).await.unwrap();
+    let mut kitchen = context.open(KITCHEN, NOTEBOOK).await.unwrap();
     kitchen.consume(note_events);
     eventually("every event is published", || async { unpublished(orders.database()).await == 0 })
         .await;
@@ -175,11 +178,11 @@ async fn a_slow_reader_holds_back_the_relay_and_not_the_writer_and_nothing_is_lo
 async fn poison_is_set_aside_and_can_be_replayed() {
     for (ground, line) in everywhere() {
         let context = ground.context(line.bus());
-        let orders = context.open("orders", NOTEBOOK).await.unwrap();
+        let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let poison = OrderId::new();
         let antidote = Arc::new(AtomicBool::new(false));
         let found = Arc::clone(&antidote);
-        let mut kitchen = context.open("kitchen", NOTEBOOK).await.unwrap();
+        let mut kitchen = context.open(KITCHEN, NOTEBOOK).await.unwrap();
         kitchen.consume(move |tx, name, events| {
             if !found.load(Ordering::SeqCst)
                 && events.iter().any(|event| event.subject == poison.to_string())
@@ -188,7 +191,7 @@ async fn poison_is_set_aside_and_can_be_replayed() {
             }
             note_events(tx, name, events)
         });
-        let mut board = context.open("board", NOTEBOOK).await.unwrap();
+        let mut board = context.open(BOARD, NOTEBOOK).await.unwrap();
         board.consume(note_events);
 
         let mut served = ids(40);
@@ -228,7 +231,7 @@ async fn a_dead_letter_that_two_replicas_replay_at_once_is_acted_on_once() {
         let acting = Arc::new(AtomicUsize::new(0));
         let mut kitchens = Vec::new();
         for context in &floors {
-            let mut kitchen = context.open("kitchen", NOTEBOOK).await.unwrap();
+            let mut kitchen = context.open(KITCHEN, NOTEBOOK).await.unwrap();
             let (is_poison, acting) = (Arc::clone(&is_poison), Arc::clone(&acting));
             kitchen.consume(move |tx, name, events| {
                 if is_poison.load(Ordering::SeqCst) {
@@ -243,7 +246,7 @@ async fn a_dead_letter_that_two_replicas_replay_at_once_is_acted_on_once() {
             });
             kitchens.push(kitchen);
         }
-        let orders = floors[0].open("orders", NOTEBOOK).await.unwrap();
+        let orders = floors[0].open(ORDERS, NOTEBOOK).await.unwrap();
         announce(orders.database(), ids(1)).await.unwrap();
         let count = || async { kitchens[0].database().read(dead_letters::count).await.unwrap() };
         eventually("the event is set aside", || async { count().await == 1 }).await;
@@ -269,10 +272,10 @@ async fn post(service: &service::Service, path: &str) -> u16 {
 async fn a_database_that_is_away_for_a_while_loses_and_doubles_nothing() {
     for (ground, line) in everywhere() {
         let context = ground.context(line.bus());
-        let orders = context.open("orders", NOTEBOOK).await.unwrap();
+        let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let failures = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&failures);
-        let mut kitchen = context.open("kitchen", NOTEBOOK).await.unwrap();
+        let mut kitchen = context.open(KITCHEN, NOTEBOOK).await.unwrap();
         kitchen.consume(move |tx, name, events| {
             note_events(tx, name, events)?;
             if counted.fetch_add(1, Ordering::SeqCst) < 3 {
@@ -280,7 +283,7 @@ async fn a_database_that_is_away_for_a_while_loses_and_doubles_nothing() {
             }
             Ok(())
         });
-        let mut board = context.open("board", NOTEBOOK).await.unwrap();
+        let mut board = context.open(BOARD, NOTEBOOK).await.unwrap();
         board.consume(note_events);
         announce(orders.database(), ids(10)).await.unwrap();
         eventually("every event is published", || async {

@@ -9,6 +9,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
+use contracts::services::ORDERS;
 use service::Service;
 use store::{Database, StoreError, Tx};
 use test_support::postgres;
@@ -52,7 +53,7 @@ async fn get(service: &Service, path: &str) -> StatusCode {
 async fn reads_whose_callers_have_gone_are_cancelled_and_leave_no_connections_behind() {
     let Some(ground) = postgres().map(TestStore::Postgres) else { return };
     let context = ground.context(events::in_process());
-    let service = context.open("orders", NOTEBOOK).await.unwrap();
+    let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     let database = service.database();
     for _ in 0..50 {
         let slow = database.read(|tx| {
@@ -75,7 +76,7 @@ async fn a_read_on_a_connection_that_the_server_has_ended_is_asked_again() {
          WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let Some(ground) = postgres().map(TestStore::Postgres) else { return };
     let context = ground.context(events::in_process());
-    let service = context.open("orders", NOTEBOOK).await.unwrap();
+    let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     let database = service.database();
     let question = |tx: &mut Tx<'_>| tx.query("SELECT 1", &[], |row| row.get::<i64>(0));
     for _ in 0..3 {
@@ -104,7 +105,7 @@ async fn a_write_on_a_connection_that_the_server_has_ended_is_done_again() {
     const RAISE: &str = "UPDATE totals SET value = value + 1 WHERE name = 'all'";
     let Some(ground) = postgres().map(TestStore::Postgres) else { return };
     let context = ground.context(events::in_process());
-    let service = context.open("orders", NOTEBOOK).await.unwrap();
+    let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     let database = service.database();
     for _ in 0..3 {
         database.write(|tx| tx.execute(RAISE, &[])).await.unwrap();
@@ -121,7 +122,7 @@ async fn a_write_on_a_connection_that_the_server_has_ended_is_done_again() {
 async fn a_service_is_ready_however_many_slow_reads_are_before_it() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let (releases, held): (Vec<_>, Vec<_>) =
             (0..16).map(|_| occupy(service.database())).unzip();
         // Lets each of them come to its wait.
@@ -139,7 +140,7 @@ async fn a_service_is_ready_however_many_slow_reads_are_before_it() {
 async fn more_reads_than_may_wait_are_refused_at_once() {
     let ground = &TestStore::all()[0];
     let context = ground.context(events::in_process());
-    let service = context.open("orders", NOTEBOOK).await.unwrap();
+    let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     let (releases, held): (Vec<_>, Vec<_>) = (0..2_048).map(|_| occupy(service.database())).unzip();
     eventually("all readers are busy and some reads are refused", || async {
         context.metrics.text().contains("chefcito_reader_connections{service=\"orders\"} 4")
@@ -173,7 +174,7 @@ async fn more_reads_than_may_wait_are_refused_at_once() {
 async fn more_changes_than_may_wait_are_refused_at_once() {
     let ground = &TestStore::all()[0];
     let context = ground.context(events::in_process());
-    let service = context.open("orders", NOTEBOOK).await.unwrap();
+    let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     let database = service.database();
     let (release, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
@@ -213,7 +214,7 @@ async fn more_changes_than_may_wait_are_refused_at_once() {
 async fn a_question_that_panics_takes_no_reader_with_it() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         for _ in 0..8 {
             let asked = service.database().read(|_| -> Result<(), StoreError> { panic!("a bug") });
             assert!(matches!(asked.await, Err(StoreError::Rejected(_))));

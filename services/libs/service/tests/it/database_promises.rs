@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use contracts::OrderId;
+use contracts::{OrderId, services::ORDERS};
 use events::{Announce as _, consumer, dead_letters, deferred, facts, outbox, retention};
 use service::idempotency;
 use store::{
@@ -35,7 +35,7 @@ fn raise(tx: &mut Tx<'_>, steps: &[i64]) -> Result<Vec<i64>, StoreError> {
 async fn what_postgresql_refuses_is_told_in_one_line() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let refused = service.database().write(|tx| {
             tx.execute("INSERT INTO totals (name, value) VALUES ('all', 1)", &[]).map(|_| ())
         });
@@ -70,7 +70,7 @@ async fn every_statement_of_the_libraries_is_understood() {
     .concat();
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let (statements, many) = (statements.clone(), many.clone());
         let prepare = move |tx: &mut Tx<'_>| {
             statements.iter().try_for_each(|sql| tx.prepare(sql))?;
@@ -87,7 +87,7 @@ async fn no_statement_of_the_chassis_reads_a_whole_table_that_grows() {
     const SMALL: [&str; 4] = ["broker", "horizons", "removed", "unpublished"];
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let found = service.database().read(|tx| {
             let statements = [
                 outbox::STATEMENTS.as_slice(),
@@ -107,7 +107,7 @@ async fn no_statement_of_the_chassis_reads_a_whole_table_that_grows() {
 async fn what_waits_at_a_form_is_one_batch() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let batches = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&batches);
         let form = service.database().batch_queue(move |tx, steps: &[i64]| {
@@ -133,7 +133,7 @@ async fn what_waits_at_a_form_is_one_batch() {
 async fn one_bad_piece_is_refused_and_the_others_of_its_batch_are_saved() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let form = service.database().batch_queue(raise);
         // −1,000 would bring the total below zero, which a constraint forbids.
         let guests: Vec<_> = (0..50)
@@ -159,7 +159,7 @@ async fn one_bad_piece_is_refused_and_the_others_of_its_batch_are_saved() {
 async fn what_others_are_in_the_way_of_is_decided_again_and_harms_nobody_else() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let form = service.database().batch_queue(raise);
         let in_the_way = |times: usize| {
             let (left, database) = (AtomicUsize::new(times), service.database().clone());
@@ -195,7 +195,7 @@ async fn what_others_are_in_the_way_of_is_decided_again_and_harms_nobody_else() 
 async fn a_bug_in_one_piece_does_not_end_the_writer() {
     let ground = &TestStore::all()[0];
     let context = ground.context(events::in_process());
-    let service = context.open("orders", NOTEBOOK).await.unwrap();
+    let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     let outcome = service.database().write(|_| -> Result<(), StoreError> { panic!("a bug") }).await;
     assert!(matches!(outcome, Err(StoreError::Rejected(why)) if why.contains("a bug")));
     service.database().write(|tx| raise(tx, &[1])).await.unwrap();
@@ -207,7 +207,7 @@ async fn a_bug_in_one_piece_does_not_end_the_writer() {
 async fn a_change_and_its_event_are_both_saved_or_neither() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let refused = service
             .database()
             .write(|tx| {
@@ -228,7 +228,7 @@ async fn a_change_and_its_event_are_both_saved_or_neither() {
 async fn too_many_at_the_door_are_turned_away_at_once() {
     let ground = &TestStore::all()[0];
     let context = ground.context(events::in_process());
-    let service = context.open("orders", NOTEBOOK).await.unwrap();
+    let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     let (release, held) = std::sync::mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
     let database = service.database().clone();
@@ -271,7 +271,7 @@ async fn too_many_at_the_door_are_turned_away_at_once() {
 async fn closing_finishes_what_waits_and_reopening_finds_it() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         announce(service.database(), vec![OrderId::new()]).await.unwrap();
         service.database().write(|tx| raise(tx, &[7])).await.unwrap();
         context.close().await;
@@ -279,7 +279,7 @@ async fn closing_finishes_what_waits_and_reopening_finds_it() {
         assert!(matches!(late, Err(StoreError::Closed)));
 
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         assert_eq!(
             (total(service.database()).await, unpublished(service.database()).await),
             (7, 1)
@@ -292,7 +292,7 @@ async fn closing_finishes_what_waits_and_reopening_finds_it() {
 async fn a_reader_can_not_write() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let refused = service.database().read(|tx| raise(tx, &[1])).await;
         assert!(refused.is_err(), "a question changed something");
         assert_eq!(total(service.database()).await, 0);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use axum::{Router, routing::post};
+use contracts::services::GATEWAY;
 use service::{
     ServiceContext,
     http::{Json, Limits, no_such_route},
@@ -44,7 +45,7 @@ async fn open_door(context: &ServiceContext, limits: Limits) -> std::net::Socket
         .fallback(no_such_route);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    context.serve(listener, "gateway", router, limits);
+    context.serve(listener, GATEWAY, router, limits);
     address
 }
 
@@ -163,7 +164,7 @@ async fn a_list_is_not_taken_for_the_fields_of_an_object() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/wish", post(wish));
-    context.serve(listener, "gateway", router, Limits::default());
+    context.serve(listener, GATEWAY, router, Limits::default());
     for list in ["[]", r#" ["pizza"]"#] {
         let answer = talk(address, &post_request("/wish", list)).await;
         assert!(answer.starts_with("HTTP/1.1 422"), "{list} → {answer}");

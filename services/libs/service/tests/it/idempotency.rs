@@ -15,7 +15,7 @@ use axum::{
     http::{Request, StatusCode},
     response::IntoResponse as _,
 };
-use contracts::Timestamp;
+use contracts::{Timestamp, services::ORDERS};
 use events::retention::RETENTION;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -94,7 +94,7 @@ async fn a_repeat_changes_nothing_and_gets_the_first_response_also_after_a_resta
     for ground in TestStore::all() {
         for is_restarted in [false, true] {
             let context = ground.context(events::in_process());
-            let service = context.open("orders", NOTEBOOK).await.unwrap();
+            let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
             let form = steps(&service, "raise");
             let first = told(201, is_restarted, r#"{"value":5}"#);
             assert_eq!(send(&form, "alice", "k", r#"{"by":5}"#).await, first);
@@ -110,7 +110,7 @@ async fn a_repeat_changes_nothing_and_gets_the_first_response_also_after_a_resta
 async fn caller_key_and_operation_tell_requests_apart() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let (raise, lift) = (steps(&service, "raise"), steps(&service, "lift"));
         for (form, caller, key) in [
             (&raise, "a", "b"),
@@ -137,7 +137,7 @@ async fn caller_key_and_operation_tell_requests_apart() {
 async fn in_one_batch_a_key_is_new_once_unless_its_first_request_is_refused() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let form = steps(&service, "raise");
         let (release, released) = mpsc::channel::<()>();
         let (begun, begins) = mpsc::channel();
@@ -185,8 +185,8 @@ async fn in_one_batch_a_key_is_new_once_unless_its_first_request_is_refused() {
 async fn two_replicas_that_are_sent_the_same_key_at_once_change_something_once() {
     let Some(ground) = test_support::postgres().map(TestStore::Postgres) else { return };
     let floors = [ground.context(events::in_process()), ground.context(events::in_process())];
-    let first = floors[0].open("orders", NOTEBOOK).await.unwrap();
-    let second = floors[1].open("orders", NOTEBOOK).await.unwrap();
+    let first = floors[0].open(ORDERS, NOTEBOOK).await.unwrap();
+    let second = floors[1].open(ORDERS, NOTEBOOK).await.unwrap();
     let forms = [steps(&first, "raise"), steps(&second, "raise")];
     for round in 0..20 {
         let key = format!("k{round}");
@@ -215,7 +215,7 @@ async fn a_repeat_finds_what_was_saved_by_a_commit_whose_answer_was_lost() {
         events::in_process(),
         Clock::System,
     );
-    let service = context.open("orders", NOTEBOOK).await.unwrap();
+    let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     let form = steps(&service, "raise");
     assert_eq!(send(&form, "alice", "before", r#"{"by":1}"#).await.0, 201);
     loses_next.store(true, Ordering::SeqCst);
@@ -267,7 +267,7 @@ async fn responses_are_kept_for_the_retention_and_then_removed_in_batches() {
     for ground in TestStore::all() {
         let clock = Clock::fixed(Timestamp::now());
         let context = ServiceContext::new(ground.location(), events::in_process(), clock.clone());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let form = steps(&service, "raise");
         let old: i64 = REMOVED_AT_ONCE_MAX + 5;
         join_all((0..old).map(|key| {

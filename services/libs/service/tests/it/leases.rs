@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contracts::Timestamp;
+use contracts::{Timestamp, services::KITCHEN};
 use store::{
     Database, StoreError,
     leases::{Family, Lease, check_all, release, take},
@@ -16,7 +16,7 @@ const STOVES: Family = Family { first: "stoves", end: "stovet" };
 async fn on_each_engine(story: impl AsyncFn(&Database)) {
     for store in TestStore::all() {
         let context = store.context(events::in_process());
-        let service = context.open("kitchen", NOTEBOOK).await.unwrap();
+        let service = context.open(KITCHEN, NOTEBOOK).await.unwrap();
         story(service.database()).await;
         context.close().await;
     }

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use contracts::services::ORDERS;
 use store::{Database, Many, StoreError, Tx, params};
 
 use crate::stage::{NOTEBOOK, TestStore};
@@ -58,7 +59,7 @@ async fn totals(database: &Database, names: &'static [&'static str]) -> Vec<(Str
 async fn each_row_is_told_whether_it_changed_something() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let database = service.database();
         let opened = change(
             database,
@@ -82,7 +83,7 @@ async fn each_row_is_told_whether_it_changed_something() {
 async fn rows_are_added_up_and_one_that_is_refused_takes_all_back() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let add = |steps: Steps| {
             service.database().write(move |tx| {
                 tx.execute_all(&ADD, steps.iter().map(|(name, step)| params![name, step]))
@@ -107,7 +108,7 @@ async fn two_writers_with_the_same_rows_the_other_way_round_never_wait_in_a_circ
     let attempts = Arc::new(AtomicUsize::new(0));
     let mut rounds = Vec::new();
     for (at, context) in floors.iter().enumerate() {
-        let service = context.open("orders", NOTEBOOK).await.unwrap();
+        let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let steps: Steps = NAMES.map(|name| (name, Some(1))).into();
         let steps = if at == 0 { steps } else { steps.into_iter().rev().collect() };
         change(service.database(), OPEN, steps.clone()).await.unwrap();

@@ -1,5 +1,6 @@
 //! What exists twice, for one row and for many, does the same.
 
+use contracts::services::ORDERS;
 use events::consumer;
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 use store::{Many, timers};
@@ -32,8 +33,8 @@ fn statements_for_many_rows_do_on_both_engines_what_they_do_row_by_row() {
                     sqlite.context(events::in_process()),
                     postgresql.context(events::in_process()),
                 ];
-                let one = floors[0].open("orders", NOTEBOOK).await.unwrap();
-                let other = floors[1].open("orders", NOTEBOOK).await.unwrap();
+                let one = floors[0].open(ORDERS, NOTEBOOK).await.unwrap();
+                let other = floors[1].open(ORDERS, NOTEBOOK).await.unwrap();
                 let databases = [one.database(), other.database()];
                 let compared = compare(databases, &PAIRS, &["inbox", "timers"], &steps).await;
                 for context in &floors {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use contracts::OrderId;
+use contracts::{OrderId, services::ORDERS};
 use redis_bus::Settings;
 use service::Service;
 use test_support::{TestRedis, redis};
@@ -115,7 +115,7 @@ async fn a_stream_that_is_lost_before_anybody_read_it_is_sent_again() {
     for is_noticed_by_the_writer in [true, false] {
         let Some(redis) = redis() else { return };
         let context = ground.context(redis_bus::open(Settings::new(redis.url())).unwrap());
-        let orders = context.open("orders", NOTEBOOK).await.unwrap();
+        let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
         announce(orders.database(), vec![OrderId::new()]).await.unwrap();
         added(&redis, 1).await;
         let streams: Vec<String> = redis.ask(&["KEYS", "chefcito.events.*"]).unwrap();

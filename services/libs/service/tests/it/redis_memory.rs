@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use contracts::{OrderId, events::OrderDelivered};
+use contracts::{
+    OrderId,
+    events::OrderDelivered,
+    services::{BOARD, INVENTORY, KITCHEN, ORDERS},
+};
 use events::Announce as _;
 use redis_bus::Settings;
 use service::{Service, ServiceContext};
@@ -62,10 +66,10 @@ async fn what_all_readers_have_acknowledged_is_removed() {
     let ground = &TestStore::all()[0];
     let Some(redis) = redis() else { return };
     let context = context(ground, &redis);
-    let mut orders = context.open("orders", NOTEBOOK).await.unwrap();
+    let mut orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
     orders.consume(note_events);
     let mut readers = Vec::new();
-    for name in ["kitchen", "inventory", "board"] {
+    for name in [KITCHEN, INVENTORY, BOARD] {
         readers.push(reader(&context, name).await);
     }
     announce_many(orders.database(), &subjects(), 20).await;
@@ -86,9 +90,9 @@ async fn a_reader_that_was_away_for_too_long_gets_everything_when_it_is_back() {
     for ground in TestStore::all() {
         let Some(redis) = redis() else { return };
         let (environment, elsewhere) = (context(&ground, &redis), context(&ground, &redis));
-        let orders = environment.open("orders", NOTEBOOK).await.unwrap();
-        let kitchen = reader(&environment, "kitchen").await;
-        let board = reader(&elsewhere, "board").await;
+        let orders = environment.open(ORDERS, NOTEBOOK).await.unwrap();
+        let kitchen = reader(&environment, KITCHEN).await;
+        let board = reader(&elsewhere, BOARD).await;
         let subjects = subjects();
         announce_many(orders.database(), &subjects, 3).await;
         all_published(&orders).await;
@@ -114,9 +118,9 @@ async fn a_reader_that_was_away_for_too_long_gets_everything_when_it_is_back() {
         assert_eq!(unpublished(orders.database()).await, 5 * 20 * 200);
 
         let elsewhere = context(&ground, &redis);
-        let board = reader(&elsewhere, "board").await;
+        let board = reader(&elsewhere, BOARD).await;
         all_published(&orders).await;
-        for (who, reader) in [("kitchen", &kitchen), ("board", &board)] {
+        for (who, reader) in [(KITCHEN, &kitchen), (BOARD, &board)] {
             assert_heard(orders.database(), reader.database(), who).await;
         }
         elsewhere.close().await;
@@ -129,16 +133,16 @@ async fn a_reader_that_was_never_there_gets_everything_when_it_comes() {
     let ground = &TestStore::all()[0];
     let Some(redis) = redis() else { return };
     let context = context(ground, &redis);
-    let orders = context.open("orders", NOTEBOOK).await.unwrap();
-    let kitchen = reader(&context, "kitchen").await;
+    let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
+    let kitchen = reader(&context, KITCHEN).await;
     announce_many(orders.database(), &subjects(), 60).await;
     eventually("something was cut off", || async {
         redis.ask::<i64>(&["HLEN", "chefcito.cut"]).unwrap() > 0
     })
     .await;
-    let board = reader(&context, "board").await;
+    let board = reader(&context, BOARD).await;
     all_published(&orders).await;
-    for (who, reader) in [("kitchen", &kitchen), ("board", &board)] {
+    for (who, reader) in [(KITCHEN, &kitchen), (BOARD, &board)] {
         assert_heard(orders.database(), reader.database(), who).await;
     }
     context.close().await;
@@ -149,9 +153,9 @@ async fn a_slow_reader_holds_back_the_relay_and_not_the_writer() {
     let ground = &TestStore::all()[0];
     let Some(redis) = redis() else { return };
     let context = context(ground, &redis);
-    let orders = context.open("orders", NOTEBOOK).await.unwrap();
-    let kitchen = reader(&context, "kitchen").await;
-    let mut board = context.open("board", NOTEBOOK).await.unwrap();
+    let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
+    let kitchen = reader(&context, KITCHEN).await;
+    let mut board = context.open(BOARD, NOTEBOOK).await.unwrap();
     let stuck = Arc::new(AtomicBool::new(true));
     let is_stuck = Arc::clone(&stuck);
     board.consume(move |tx, name, events| {
@@ -175,7 +179,7 @@ async fn a_slow_reader_holds_back_the_relay_and_not_the_writer() {
 
     stuck.store(false, Ordering::SeqCst);
     all_published(&orders).await;
-    for (who, reader) in [("kitchen", &kitchen), ("board", &board)] {
+    for (who, reader) in [(KITCHEN, &kitchen), (BOARD, &board)] {
         assert_heard(orders.database(), reader.database(), who).await;
     }
     context.close().await;
@@ -194,9 +198,9 @@ async fn events_that_a_reader_does_not_read_are_passed_over() {
     let ground = &TestStore::all()[0];
     let Some(redis) = redis() else { return };
     let context = context(ground, &redis);
-    let orders = context.open("orders", NOTEBOOK).await.unwrap();
-    let kitchen = reader(&context, "kitchen").await;
-    let board = reader(&context, "board").await;
+    let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
+    let kitchen = reader(&context, KITCHEN).await;
+    let board = reader(&context, BOARD).await;
     for _ in 0..10 {
         orders
             .database()

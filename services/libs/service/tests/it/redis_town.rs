@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use contracts::{OrderId, events::CancellationRequested};
+use contracts::{
+    OrderId,
+    events::CancellationRequested,
+    services::{BOARD, KITCHEN, ORDERS},
+};
 use events::Announce as _;
 use redis_bus::Settings;
 use service::{Service, ServiceContext};
@@ -35,10 +39,10 @@ impl Town {
     }
 
     pub(crate) async fn open_on(context: ServiceContext) -> Self {
-        let orders = context.open("orders", NOTEBOOK).await.unwrap();
-        let mut kitchen = context.open("kitchen", NOTEBOOK).await.unwrap();
+        let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
+        let mut kitchen = context.open(KITCHEN, NOTEBOOK).await.unwrap();
         kitchen.consume(note_events);
-        let mut board = context.open("board", NOTEBOOK).await.unwrap();
+        let mut board = context.open(BOARD, NOTEBOOK).await.unwrap();
         board.consume(note_events);
         Self { context, orders, kitchen, board }
     }
@@ -48,7 +52,7 @@ impl Town {
             unpublished(self.orders.database()).await == 0
         })
         .await;
-        for (who, reader) in [("kitchen", &self.kitchen), ("board", &self.board)] {
+        for (who, reader) in [(KITCHEN, &self.kitchen), (BOARD, &self.board)] {
             assert_heard(self.orders.database(), reader.database(), who).await;
         }
     }

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use contracts::services::ORDERS;
 use service::Service;
 use store::{StoreError, Tx, params};
 
@@ -20,7 +21,7 @@ fn postgres() -> Option<TestStore> {
 async fn replicas_that_start_at_once_migrate_once() {
     let Some(ground) = postgres() else { return };
     let floors: Vec<_> = (0..4).map(|_| ground.context(events::in_process())).collect();
-    let opened = floors.iter().map(|context| context.open("orders", NOTEBOOK));
+    let opened = floors.iter().map(|context| context.open(ORDERS, NOTEBOOK));
     for service in futures_util::future::join_all(opened).await {
         service.unwrap();
     }
@@ -33,8 +34,8 @@ async fn replicas_that_start_at_once_migrate_once() {
 async fn two_writers_lose_no_change_of_a_row_that_both_change() {
     let Some(ground) = postgres() else { return };
     let floors = [ground.context(events::in_process()), ground.context(events::in_process())];
-    let first = floors[0].open("orders", NOTEBOOK).await.unwrap();
-    let second = floors[1].open("orders", NOTEBOOK).await.unwrap();
+    let first = floors[0].open(ORDERS, NOTEBOOK).await.unwrap();
+    let second = floors[1].open(ORDERS, NOTEBOOK).await.unwrap();
     let forms = [&first, &second].map(|service| {
         service.database().batch_queue(|tx, steps: &[i64]| -> Result<Vec<()>, StoreError> {
             steps.iter().map(|step| tx.execute(RAISE, &params![*step]).map(|_| ())).collect()
@@ -66,7 +67,7 @@ async fn two_writers_lose_no_change_of_a_row_that_both_change() {
 async fn a_connection_that_is_cut_is_made_anew() {
     let Some(ground) = postgres() else { return };
     let context = ground.context(events::in_process());
-    let service = context.open("orders", NOTEBOOK).await.unwrap();
+    let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     let raise = || service.database().write(|tx| tx.execute(RAISE, &params![1_i64]));
     raise().await.unwrap();
     // It cuts its own connection, as an administrator or a fail-over would.
@@ -88,7 +89,7 @@ async fn a_connection_that_is_cut_is_made_anew() {
 async fn nothing_is_changed_outside_of_a_transaction() {
     let Some(ground) = postgres() else { return };
     let context = ground.context(events::in_process());
-    let service = context.open("orders", NOTEBOOK).await.unwrap();
+    let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     // As if it could not have begun.
     let outside = service.database().write(|tx| {
         tx.execute("COMMIT", &[])?;
@@ -109,8 +110,8 @@ async fn two_writers_that_wait_for_each_other_both_get_through() {
     const RAISE_OWN: &str = "UPDATE totals SET value = value + 1 WHERE name = ?1";
     let Some(ground) = postgres() else { return };
     let floors = [ground.context(events::in_process()), ground.context(events::in_process())];
-    let first = floors[0].open("orders", NOTEBOOK).await.unwrap();
-    let second = floors[1].open("orders", NOTEBOOK).await.unwrap();
+    let first = floors[0].open(ORDERS, NOTEBOOK).await.unwrap();
+    let second = floors[1].open(ORDERS, NOTEBOOK).await.unwrap();
     let add = "INSERT INTO totals (name, value) VALUES ('other', 0)";
     first.database().write(move |tx| tx.execute(add, &[])).await.unwrap();
     // Each has one row when it wants the other's, the first time.

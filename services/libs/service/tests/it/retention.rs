@@ -6,6 +6,7 @@ use contracts::{
     OrderId, Timestamp,
     api::audit::{RetentionFact, RetentionQuery, RetentionSide},
     events::{CancellationRequested, Event},
+    services::{BOARD, INVENTORY, KITCHEN, ORDERS},
 };
 use events::retention::{self, INBOX_MARGIN, RETENTION};
 use service::{Pace, Service, ServiceContext};
@@ -50,10 +51,10 @@ async fn what_is_old_goes_in_batches_and_the_inbox_after_the_outbox() {
         let context =
             || ServiceContext::new(ground.location(), events::in_process(), clock.clone());
         let environment = context();
-        let orders = environment.open("orders", NOTEBOOK).await.unwrap();
-        let inventory = environment.open("inventory", NOTEBOOK).await.unwrap();
+        let orders = environment.open(ORDERS, NOTEBOOK).await.unwrap();
+        let inventory = environment.open(INVENTORY, NOTEBOOK).await.unwrap();
         let (kitchen, board) =
-            (reader(&environment, "kitchen").await, reader(&environment, "board").await);
+            (reader(&environment, KITCHEN).await, reader(&environment, BOARD).await);
         announce(orders.database(), some_orders(2_300)).await.unwrap();
         eventually("all is published", || async { unpublished(orders.database()).await == 0 })
             .await;
@@ -84,9 +85,9 @@ async fn what_is_old_goes_in_batches_and_the_inbox_after_the_outbox() {
         environment.close().await;
 
         let environment = context();
-        let orders = environment.open("orders", NOTEBOOK).await.unwrap();
+        let orders = environment.open(ORDERS, NOTEBOOK).await.unwrap();
         let (kitchen, board) =
-            (reader(&environment, "kitchen").await, reader(&environment, "board").await);
+            (reader(&environment, KITCHEN).await, reader(&environment, BOARD).await);
         announce(orders.database(), some_orders(1)).await.unwrap();
         eventually("the next one is published", || async {
             unpublished(orders.database()).await == 0
@@ -105,8 +106,8 @@ async fn what_is_not_published_stays_and_so_does_all_behind_it() {
         let clock = Clock::fixed(Timestamp::now());
         let environment =
             ServiceContext::new(ground.location(), events::in_process(), clock.clone());
-        let orders = environment.open("orders", NOTEBOOK).await.unwrap();
-        let board = reader(&environment, "board").await;
+        let orders = environment.open(ORDERS, NOTEBOOK).await.unwrap();
+        let board = reader(&environment, BOARD).await;
         announce(orders.database(), some_orders(10)).await.unwrap();
         eventually("the board has read it", || async { noted(board.database()).await.len() == 10 })
             .await;
@@ -118,8 +119,8 @@ async fn what_is_not_published_stays_and_so_does_all_behind_it() {
         // The other writers are in processes of their own, for all that is known here.
         assert_eq!(figures(&facts(&board).await.inbox), (0, 10));
 
-        let inventory = environment.open("inventory", NOTEBOOK).await.unwrap();
-        let kitchen = environment.open("kitchen", NOTEBOOK).await.unwrap();
+        let inventory = environment.open(INVENTORY, NOTEBOOK).await.unwrap();
+        let kitchen = environment.open(KITCHEN, NOTEBOOK).await.unwrap();
         for service in [&inventory, &kitchen, &orders, &board] {
             look_until_idle(service).await;
         }
@@ -148,9 +149,9 @@ async fn two_processes_that_remove_at_once_count_each_event_once() {
         let context =
             || ServiceContext::new(ground.location(), events::in_process(), clock.clone());
         let (first, second) = (context(), context());
-        let orders = first.open("orders", NOTEBOOK).await.unwrap();
-        let _readers = (reader(&first, "kitchen").await, reader(&first, "board").await);
-        let other = second.open("orders", NOTEBOOK).await.unwrap();
+        let orders = first.open(ORDERS, NOTEBOOK).await.unwrap();
+        let _readers = (reader(&first, KITCHEN).await, reader(&first, BOARD).await);
+        let other = second.open(ORDERS, NOTEBOOK).await.unwrap();
         announce(orders.database(), some_orders(3_001)).await.unwrap();
         eventually("all is published", || async { unpublished(orders.database()).await == 0 })
             .await;

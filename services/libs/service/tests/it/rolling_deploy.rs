@@ -9,6 +9,7 @@ use contracts::{
         CancellationRequested, OrderDelivered,
         catalogue::{CATALOGUE, Catalogue, Entry},
     },
+    services::{BOARD, ORDERS},
 };
 use events::{dead_letters, deferred};
 use redis_bus::Settings;
@@ -25,7 +26,7 @@ fn older() -> Catalogue {
 }
 
 async fn board(context: &ServiceContext) -> Service {
-    let mut board = context.open("board", NOTEBOOK).await.unwrap();
+    let mut board = context.open(BOARD, NOTEBOOK).await.unwrap();
     board.consume(note_events);
     board
 }
@@ -63,7 +64,7 @@ async fn all_heard(orders: &Service, board: &Service) {
             >= count(orders, "SELECT COUNT(*) FROM outbox").await
     })
     .await;
-    assert_heard(orders.database(), board.database(), "board").await;
+    assert_heard(orders.database(), board.database(), BOARD).await;
     assert_eq!(deferred(board).await, 0);
 }
 
@@ -75,7 +76,7 @@ fn context(ground: &TestStore, redis: &TestRedis) -> ServiceContext {
 async fn a_rolling_deploy_and_its_way_back_lose_nothing_and_keep_subjects_in_order() {
     let Some((ground, redis)) = postgres().map(TestStore::Postgres).zip(redis()) else { return };
     let writer = context(&ground, &redis);
-    let orders = writer.open("orders", NOTEBOOK).await.unwrap();
+    let orders = writer.open(ORDERS, NOTEBOOK).await.unwrap();
     let first = context(&ground, &redis).with_catalogue(older());
     let old_board = board(&first).await;
     let subjects: Vec<OrderId> = (0..20).map(|_| OrderId::new()).collect();
@@ -125,7 +126,7 @@ async fn a_rolling_deploy_and_its_way_back_lose_nothing_and_keep_subjects_in_ord
 async fn an_older_writer_publishes_what_a_newer_one_wrote() {
     let Some((ground, redis)) = postgres().map(TestStore::Postgres).zip(redis()) else { return };
     let writer = context(&ground, &redis);
-    let orders = writer.open("orders", NOTEBOOK).await.unwrap();
+    let orders = writer.open(ORDERS, NOTEBOOK).await.unwrap();
     write_unknown(orders.database()).await;
     let reader = context(&ground, &redis);
     let board = board(&reader).await;
@@ -138,7 +139,7 @@ async fn an_older_writer_publishes_what_a_newer_one_wrote() {
 async fn an_older_version_of_all_services_keeps_what_a_newer_one_left_in_an_outbox() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let orders = context.open("orders", NOTEBOOK).await.unwrap();
+        let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
         write_unknown(orders.database()).await;
         let board = board(&context).await;
         let keeps = || async { deferred(&board).await == 1 };
@@ -168,7 +169,7 @@ async fn without_a_newer_version_a_subject_goes_on_after_a_while_and_the_event_i
                 .with_catalogue(catalogue)
         };
         let context = open(older());
-        let orders = context.open("orders", NOTEBOOK).await.unwrap();
+        let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
         let board = board(&context).await;
         let order = OrderId::new();
         tell(orders.database(), &[order]).await;

@@ -10,6 +10,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{Request, StatusCode},
 };
+use contracts::services::ORDERS;
 use service::{Service, ServiceContext};
 use store::{Clock, Durability, Location, StoreError, Tx, chain, params};
 use tower::ServiceExt as _;
@@ -58,7 +59,7 @@ async fn a_service_with_a_damaged_table_is_not_ready_and_its_storage_check_fails
         "SELECT name, rootpage FROM sqlite_master WHERE rootpage > 0 ORDER BY rootpage";
     let folder = tempfile::tempdir().unwrap();
     let context = context_in(folder.path());
-    let service = context.open("orders", NOTEBOOK).await.unwrap();
+    let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     service.database().write(note_many).await.unwrap();
     let read = |row: &store::Row<'_>| Ok((row.get(0)?, row.get(1)?));
     let tables: Vec<(String, i64)> =
@@ -75,7 +76,7 @@ async fn a_service_with_a_damaged_table_is_not_ready_and_its_storage_check_fails
         file.write_all_at(&[0xA5; PAGE_BYTES as usize], at).unwrap();
 
         let context = context_in(copied.path());
-        match context.open("orders", NOTEBOOK).await {
+        match context.open(ORDERS, NOTEBOOK).await {
             Ok(service) => {
                 eventually_unready(&service, "storage is damaged: ").await;
                 let problems = service.database().check_storage().await.unwrap();
@@ -94,7 +95,7 @@ async fn a_service_with_a_damaged_table_is_not_ready_and_its_storage_check_fails
 async fn a_service_is_not_ready_while_its_disk_is_full_and_ready_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let context = context_in(folder.path());
-    let service = context.open("orders", NOTEBOOK).await.unwrap();
+    let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     let database = service.database();
     let limit = async |sql: &'static str| {
         let limited = database.write(move |tx| tx.query(sql, &[], |row| row.get::<i64>(0)));
@@ -120,7 +121,7 @@ async fn a_service_whose_files_were_deleted_acknowledges_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let context = context_in(&state);
-    let service = context.open("orders", NOTEBOOK).await.unwrap();
+    let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     service.database().write(note_many).await.unwrap();
 
     fs::remove_dir_all(&state).unwrap();
@@ -131,7 +132,7 @@ async fn a_service_whose_files_were_deleted_acknowledges_nothing() {
     // A folder of the same name that somebody makes is not the one that the service has open.
     fs::create_dir(&state).unwrap();
     let other = context_in(&state);
-    other.open("orders", NOTEBOOK).await.unwrap();
+    other.open(ORDERS, NOTEBOOK).await.unwrap();
     let refused = service.database().write(note_many).await;
     assert!(matches!(&refused, Err(why) if why.to_string().contains("replaced")), "{refused:?}");
     other.close().await;

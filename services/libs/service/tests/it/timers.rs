@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use contracts::Timestamp;
+use contracts::{Timestamp, services::KITCHEN};
 use service::{Pace, ServiceContext};
 use store::{Clock, timers};
 
@@ -19,7 +19,7 @@ async fn a_timer_is_due_at_its_time_and_completed_once() {
     for ground in TestStore::all() {
         let clock = Clock::fixed(Timestamp::from_micros(1_000_000));
         let context = ServiceContext::new(ground.location(), events::in_process(), clock.clone());
-        let service = context.open("kitchen", NOTEBOOK).await.unwrap();
+        let service = context.open(KITCHEN, NOTEBOOK).await.unwrap();
         let due = || {
             service.database().read(|tx| {
                 let now = tx.now();
@@ -53,7 +53,7 @@ async fn a_timer_is_due_at_its_time_and_completed_once() {
 async fn a_worker_is_woken_by_its_signal_and_by_its_timer() {
     let ground = &TestStore::all()[0];
     let context = ground.context(events::in_process());
-    let service = context.open("kitchen", NOTEBOOK).await.unwrap();
+    let service = context.open(KITCHEN, NOTEBOOK).await.unwrap();
     let runs = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let signal = std::sync::Arc::new(tokio::sync::Notify::new());
     let counted = runs.clone();
@@ -93,7 +93,7 @@ async fn a_worker_is_woken_by_its_signal_and_by_its_timer() {
 async fn a_worker_that_panics_is_called_again() {
     for ground in TestStore::all() {
         let context = ground.context(events::in_process());
-        let service = context.open("kitchen", NOTEBOOK).await.unwrap();
+        let service = context.open(KITCHEN, NOTEBOOK).await.unwrap();
         let calls = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&calls);
         service.work("stumbler", Arc::default(), Duration::from_secs(3_600), move || {

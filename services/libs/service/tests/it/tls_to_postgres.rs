@@ -1,6 +1,6 @@
 //! TLS to PostgreSQL: where the URL asks for it, it is spoken with whoever proves to be the one that is meant, and with nobody else.
 
-use contracts::OrderId;
+use contracts::{OrderId, services::ORDERS};
 use service::ServiceContext;
 use store::{Clock, ConnectError, Database, Location, OpenError, Server, StoreError, tls::Trust};
 use test_support::{TestAuthority, TestServer, server};
@@ -24,7 +24,7 @@ fn url(server: &TestServer, host: &str, query: &str) -> String {
 async fn opened(url: String, trust: Trust) -> Result<(ServiceContext, Database), OpenError> {
     let location = Location::Postgres { url, trust, schema_prefix: String::new() };
     let context = ServiceContext::new(location, events::in_process(), Clock::System);
-    let service = context.open("orders", NOTEBOOK).await?;
+    let service = context.open(ORDERS, NOTEBOOK).await?;
     Ok((context, service.database().clone()))
 }
 

@@ -1,15 +1,24 @@
-"""Checks what we depend on against `.deny.toml`: licences, banned crates, sources.
+"""Checks what we depend on against `.deny.toml`: licences, banned crates, sources. It reads the same file as cargo-deny, which
+says more but takes longer to build than everything else here.
 
-It reads the same file as cargo-deny, which says more but takes longer to build than everything else here.
+Checks our own crates, too: which may depend on which, that none is too large to be known by one reader, and that each says what
+it guarantees and what it does not know.
 """
 
 import json
+import pathlib
 import re
 import subprocess
 import sys
 import tomllib
 
 WORDS = re.compile(r"\(|\)|\bAND\b|\bOR\b|[\w.+-]+(?: WITH [\w.+-]+)?")
+# The most lines of Rust that a crate below `services` has in `src`.
+CRATE_LINES_MAX = 4500
+# Above all services: it may depend on each of them.
+ABOVE_ALL = "embedded"
+# What only tests depend on.
+TEST_ONLY = {"simulation", "test-support"}
 
 
 def allowed(expression: str, licences: set[str]) -> bool:
@@ -17,6 +26,31 @@ def allowed(expression: str, licences: set[str]) -> bool:
     words = WORDS.findall(expression.replace("/", " OR "))
     truth = " ".join({"AND": "and", "OR": "or", "(": "(", ")": ")"}.get(word, str(word in licences)) for word in words)
     return bool(words) and eval(truth, {"__builtins__": {}})  # only True, False, and, or and parentheses are in it
+
+
+def crates(packages: list[dict]) -> list[str]:
+    """Returns what is wrong with our crates below `services`, whose folder says whether one is a library or a service."""
+    root, problems = pathlib.Path.cwd() / "services", []
+    folders = {package["name"]: pathlib.Path(package["manifest_path"]).parent for package in packages}
+    folders = {name: folder for name, folder in folders.items() if root in folder.parents}
+    services = {name for name, folder in folders.items() if folder.parent == root}
+    for package in (package for package in packages if package["name"] in folders):
+        name, folder = package["name"], folders[package["name"]]
+        # What tests use may be more: cargo itself refuses cycles of all else.
+        used = {one["name"] for one in package["dependencies"] if one["kind"] is None}
+        for other in sorted(used & services) if name not in {ABOVE_ALL, *TEST_ONLY} else []:
+            problems.append(f"{name} depends on the service {other}: only {ABOVE_ALL} may")
+        for other in sorted(used & TEST_ONLY) if name not in TEST_ONLY else []:
+            problems.append(f"{name} depends on {other}, which is for tests")
+        files = [file.read_text() for file in (folder / "src").rglob("*.rs")]
+        lines = sum(text.count("\n") for text in files)
+        if lines > CRATE_LINES_MAX:
+            problems.append(f"{name} has {lines} lines, more than {CRATE_LINES_MAX}")
+        begin = "".join((folder / "src/lib.rs").read_text().splitlines(keepends=True)[:10])
+        for what in ["Guarantees", "not know"]:
+            if what not in begin:
+                problems.append(f"{name}: the first ten lines of its lib.rs should say `{what}`")
+    return problems
 
 
 def main() -> int:
@@ -42,6 +76,7 @@ def main() -> int:
         licence = package["license"] or ""
         if not allowed(licence, licences | exceptions.get(package["name"], set())):
             problems.append(f"{name} has the licence `{licence}`, which is not allowed")
+    problems += crates(packages)
     for problem in problems:
         print(problem)
     print(f"{len(packages)} packages looked at, {len(problems)} problems")

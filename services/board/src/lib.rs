@@ -2,7 +2,10 @@
 //!
 //! In: every event about orders, ingredients and dishes. Out: nothing.
 //!
-//! Aggregates are sums, so that they are the same in whatever order events of different services arrive.
+//! Guarantees: aggregates are sums, so that they are the same in whatever order events of different services arrive; each
+//! event counts once.
+//!
+//! Does not know: the state of any order, and no other service: what it shows, it was told.
 
 use std::time::Duration;
 

@@ -1,9 +1,11 @@
 //! Makes what the services of an environment find when they start, and then ends: `secrets FOLDER` makes the files that each
 //! of them reads, `env` prints the same for a Secret on Kubernetes, `roles` makes its role and its schema in PostgreSQL.
 //!
-//! `secrets` and `roles` make what should be there of what is there: run again, at once, or after they were killed at any
-//! moment, the outcome is the same. Everything secret derives from one seed, so that a file that was lost comes back as it
-//! was.
+//! Guarantees: `secrets` and `roles` make what should be there of what is there: run again, at once, or after they were
+//! killed at any moment, the outcome is the same. Everything secret derives from one seed, so that a file that was lost
+//! comes back as it was. Each service can read its own secrets and its own schema, and no other.
+//!
+//! Does not know: tables, events and what a service does; which services there are is in `contracts::services`.
 
 mod arguments;
 mod folder;

@@ -3,8 +3,10 @@
 //! In: `ingredients.requested`, `dish.cancelled`. Out: `ingredients.reserved`, `ingredients.awaited`,
 //! `ingredients.released`, `ingredient.purchased`.
 //!
-//! An order gets all that it needs or waits, in arrival order. What those who wait are short of is bought at the farmers'
-//! [`Market`], for as long as it takes.
+//! Guarantees: an order gets all that it needs or waits, in arrival order; stock is never below 0; what those who wait are
+//! short of is bought at the farmers' [`Market`], for as long as it takes, and what came is booked once.
+//!
+//! Does not know: dishes and recipes, guests, where the market buys (any [`Market`] will do).
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 

@@ -1,12 +1,12 @@
-//! Picks the recipe, asks for ingredients, cooks.
+//! Picks the recipe, asks for ingredients, cooks. In: `order.placed`, `ingredients.reserved`, `order.cancellation_requested`.
+//! Out: `menu.changed`, `ingredients.requested`, `dish.refused`, `cooking.started`, `dish.prepared`, `dish.cancelled`,
+//! `cancellation.refused`.
 //!
-//! - In: `order.placed`, `ingredients.reserved`, `order.cancellation_requested`.
-//! - Out: `menu.changed`, `ingredients.requested`, `dish.refused`, `cooking.started`, `dish.prepared`, `dish.cancelled`,
-//!   `cancellation.refused`.
+//! Guarantees: each order has one ticket: requested → reserved → cooking → prepared, or it ends as cancelled or refused. Stoves and
+//! cooking times are rows, and a *turn* moves dishes through them; `domain::turn` decides it, `commands::cook` saves it. A
+//! stove cooks one dish at a time. The kitchen alone decides whether a dish can still be cancelled.
 //!
-//! Each order has a ticket: requested → reserved → cooking → prepared, or it ends as cancelled or refused. Stoves and
-//! cooking times are rows, and a *turn* moves dishes through them; `domain::turn` decides it, `commands::cook` saves it.
-//! The kitchen alone decides whether a dish can still be cancelled.
+//! Does not know: stock, purchases, and where an order is.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,10 @@
 //! A stand-in for the farmers' market, for development only: it speaks the market's public contract, keeps its sales, and
 //! can be told what to be, also while it runs.
 //!
-//! No events come in or go out: the simulated market is outside the environment.
+//! Guarantees: what happens to a call and what it sells are drawn from a seed and the call's number; a purchase asked again
+//! by its key is answered as before and sold once.
+//!
+//! Does not know: the environment that buys. No events come in or go out: it is outside.
 
 use std::sync::Arc;
 

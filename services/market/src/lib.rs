@@ -1,8 +1,10 @@
 //! The gRPC adapter in front of the farmers' market outside; the only service that reaches it.
 //!
-//! No events come in or go out: the inventory asks, by `contracts::market`, in process or over HTTP/2. What is going to be
-//! bought is saved before the farmers are called, and what they sold before the buyer is told, so that nothing that was
-//! sold is lost, and where the farmers know purchases by their keys, nothing is sold twice.
+//! Guarantees: what is going to be bought is saved before the farmers are called, and what they sold before the buyer is
+//! told, so that nothing that was sold is lost, and where the farmers know purchases by their keys, nothing is sold twice.
+//!
+//! Does not know: orders, stock, why something is bought. No events come in or go out: the inventory asks, by
+//! `contracts::market`, in process or over HTTP/2.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -2,6 +2,11 @@
 //!
 //! In: `menu.changed`, `cooking.started`, `dish.prepared`, `dish.cancelled`, `cancellation.refused`, `dish.refused`.
 //! Out: `order.placed`, `order.cancellation_requested`, `order.delivered`, `order.cancelled`, `order.rejected`.
+//!
+//! Guarantees: an order that was accepted is found from then on and reaches one final status, once; a request sent again
+//! under its key places no second order.
+//!
+//! Does not know: recipes, ingredients, stoves: of the menu only the names.
 
 use ::store::{BATCH_ROWS_MAX, BatchQueue, Migrations, OpenError, StoreError};
 use axum::{Router, http::StatusCode};

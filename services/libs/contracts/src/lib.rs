@@ -1,8 +1,11 @@
 //! The published language of the environment: what services say to each other and to the world. Words only, no logic but how strictly
 //! they are read: [`json`].
 //!
-//! [`events`] are what happened, for ever in the shape in which they were published; [`api`] is what is asked and
-//! answered at the door; [`services`] are who says it; [`market`] is generated from the market's proto.
+//! Guarantees: [`events`] are what happened, for ever readable in the shape in which they were published; [`api`] is what is
+//! asked and answered at the door; [`services`] is the one table of those who say it; [`market`] is generated from the
+//! market's proto.
+//!
+//! Does not know: databases, HTTP servers and clients, and how any service does what it says.
 
 pub mod api;
 pub mod events;

@@ -4,7 +4,7 @@
 //! fails again. Linux only: [`machine`] overrides functions of the C library. One process runs one seed, because UUIDv7's
 //! counter and other thread-local state of libraries would leak from one seed into the next.
 //!
-//! Deliberately knows nothing of PostgreSQL, Redis, sockets, threads and the loss of power. See `README.md`.
+//! Does not know: PostgreSQL, Redis, sockets, threads and the loss of power, deliberately. See `README.md`.
 
 mod clients;
 pub mod history;

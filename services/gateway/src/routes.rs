@@ -272,3 +272,28 @@ fn manager(
 ) -> Route {
     Route::new(method, path, name, Access::Needs(Role::Manager), target, summary)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use contracts::services::{GATEWAY, Program};
+
+    use super::*;
+
+    #[test]
+    fn requests_go_only_to_services_that_the_table_lets_the_gateway_call() {
+        let calls: BTreeSet<&str> =
+            Program::named(GATEWAY).unwrap().calls.iter().map(|call| call.to).collect();
+        for route in table(true) {
+            if let Target::Service(service) = route.target {
+                assert!(
+                    calls.contains(service),
+                    "{} {} goes to {service}",
+                    route.method,
+                    route.path
+                );
+            }
+        }
+    }
+}

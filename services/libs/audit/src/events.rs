@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use backends::Backends;
 use contracts::{
     api::audit::{InboxFact, OutboxFact},
-    events::catalogue::{CATALOGUE, readers_of},
+    events::catalogue::readers_of,
+    services::TABLE,
 };
 use futures_util::future::try_join_all;
 
@@ -41,21 +42,21 @@ pub(crate) async fn check(
         "events.inbox",
         "Each event was acted on once by each service that reads it, and by no other.",
     );
-    let mut outboxes: Vec<Source<OutboxFact>> = distinct(|entry| vec![entry.writer])
-        .into_iter()
-        .filter_map(|service| {
+    let writers = TABLE.iter().filter(|program| program.writes().next().is_some());
+    let mut outboxes: Vec<Source<OutboxFact>> = writers
+        .filter_map(|writer| {
             let key = |fact: &OutboxFact| fact.id.to_string();
-            Some(Source::of(services, service, "outbox", key)?.beyond(horizon))
+            Some(Source::of(services, writer.name, "outbox", key)?.beyond(horizon))
         })
         .collect();
-    let mut inboxes: Vec<(&'static str, Source<InboxFact>)> =
-        distinct(|entry| entry.readers.to_vec())
-            .into_iter()
-            .filter_map(|service| {
-                let key = |fact: &InboxFact| fact.id.to_string();
-                Some((service, Source::of(services, service, "inbox", key)?.beyond(horizon)))
-            })
-            .collect();
+    let readers = TABLE.iter().filter(|program| program.reads().next().is_some());
+    let mut inboxes: Vec<(&'static str, Source<InboxFact>)> = readers
+        .filter_map(|reader| {
+            let key = |fact: &InboxFact| fact.id.to_string();
+            let inbox = Source::of(services, reader.name, "inbox", key)?.beyond(horizon);
+            Some((reader.name, inbox))
+        })
+        .collect();
     let mut suspects = Vec::new();
     loop {
         // One after another, because an inbox must be read after the outboxes while the environment works.
@@ -140,14 +141,4 @@ fn judge(
 fn unwritten(key: &str, picture: &Picture) -> String {
     let who: Vec<&str> = picture.read.iter().map(|(service, _)| *service).collect();
     format!("{key}: {} acted on it, but nobody wrote it", who.join(", "))
-}
-
-/// Returns the services that some entries of the catalogue name, each once.
-fn distinct(
-    named: impl Fn(&contracts::events::catalogue::Entry) -> Vec<&'static str>,
-) -> Vec<&'static str> {
-    let mut services: Vec<&'static str> = CATALOGUE.iter().flat_map(named).collect();
-    services.sort_unstable();
-    services.dedup();
-    services
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use backends::Backends;
 use contracts::{
     api::audit::RetentionFact,
-    events::catalogue::{CATALOGUE, readers_of},
+    events::catalogue::{is_reader, is_writer, readers_of},
 };
 use futures_util::future::try_join_all;
 use uuid::Uuid;
@@ -66,10 +66,7 @@ async fn ask(
     services: &Backends,
     path: &str,
 ) -> Result<Vec<(&'static str, RetentionFact)>, AuditError> {
-    let named = |service: &str| {
-        CATALOGUE.iter().any(|entry| entry.writer == service || entry.readers.contains(&service))
-    };
-    let asked = services.iter().filter(|(service, _)| named(service));
+    let asked = services.iter().filter(|(service, _)| is_writer(service) || is_reader(service));
     try_join_all(asked.map(async |(service, backend)| {
         let fact = backend.get::<RetentionFact>(path, COUNT_WAIT_MAX).await;
         let facts = "retention";

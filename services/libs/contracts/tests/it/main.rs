@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod published;
+mod services;
 mod shapes;
 mod texts;
 mod unreadable;

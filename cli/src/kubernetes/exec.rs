@@ -1,5 +1,7 @@
 //! Programs run in pods that run already.
 
+use std::{pin::pin, time::Duration};
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
@@ -11,6 +13,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt},
     signal::unix::{SignalKind, signal},
     sync::mpsc,
+    time::timeout,
 };
 
 use super::{Cluster, errors::ClusterError};
@@ -23,6 +26,8 @@ use crate::{
 const HEARD_MAX: usize = 64;
 /// How large a piece is, in bytes.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
+/// How long what a program said before its end may take from the connection to here.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(2);
 /// The cause by which a program's exit code is told.
 const EXIT_CODE: &str = "ExitCode";
 
@@ -66,12 +71,33 @@ impl Cluster {
         drop(sender);
         let speaking = process.stdin().map(|stdin| tokio::spawn(speak(stdin)));
         let resizing = program.tty.then(|| follow_size(&mut process)).flatten();
-        while let Some(said) = heard.recv().await {
+        let status = process.take_status();
+        let mut ending = pin!(async {
+            match status {
+                Some(status) => status.await,
+                None => None,
+            }
+        });
+        let mut ended = None;
+        loop {
+            let said = match &ended {
+                None => tokio::select! {
+                    biased;
+                    said = heard.recv() => said,
+                    status = &mut ending => {
+                        ended = Some(status);
+                        continue;
+                    }
+                },
+                // The cluster tells the end behind all that the program said, and need not close the connection.
+                Some(_) => timeout(LAST_WORDS_MAX, heard.recv()).await.unwrap_or(None),
+            };
+            let Some(said) = said else { break };
             tell(said)?;
         }
-        let status = match process.take_status() {
-            Some(status) => status.await,
-            None => None,
+        let status = match ended {
+            Some(status) => status,
+            None => ending.await,
         };
         speaking.inspect(|task| task.abort());
         resizing.inspect(|task| task.abort());

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead as _, BufReader, Write as _},
     net::TcpStream,
     process::{Child, Command},
     thread::sleep,
@@ -124,16 +124,22 @@ impl Victim {
         docker(&["unpause", &container]).unwrap();
     }
 
-    /// Says something to Redis, from this machine: containers of a bridge can be reached from it.
-    fn tell_redis(&self, words: &str) {
+    /// Connects to Redis, from this machine: containers of a bridge can be reached from it.
+    fn redis(&self) -> Redis {
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
         let address = docker(&["inspect", "--format", format, &self.container("redis")]).unwrap();
-        let mut stream = TcpStream::connect((address.trim(), 6379)).unwrap();
+        let stream = TcpStream::connect((address.trim(), 6379)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "{words}\r\n").unwrap();
-        let mut answer = [0; 5];
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"+OK\r\n");
+        Redis(BufReader::new(stream))
+    }
+
+    /// Returns the password of Redis, as Redis itself reads it.
+    fn password(&self) -> String {
+        let container = self.container("redis");
+        let read = ["exec", "--user", "999", &container, "cat", "/secrets/redis/users.acl"];
+        let users = docker(&read).unwrap();
+        let password = users.split_whitespace().find_map(|word| word.strip_prefix('>'));
+        password.unwrap_or_else(|| panic!("{users}")).to_owned()
     }
 
     /// Orders until one is accepted; returns how long that took.
@@ -170,6 +176,19 @@ impl Victim {
             self.must(&["audit", "--timeout", "120s", "--json", "--ledger", &ordering.ledger]);
         assert_eq!((&json(&audit)["passed"], &json(&audit)["quiet"]), (&true.into(), &true.into()));
         assert_eq!(self.must(&["dead-letters", "list"]).stderr, "There are no dead letters\n");
+    }
+}
+
+/// A connection to Redis.
+struct Redis(BufReader<TcpStream>);
+
+impl Redis {
+    /// Says something; returns the first line of what Redis answers.
+    fn ask(&mut self, words: &str) -> String {
+        write!(self.0.get_mut(), "{words}\r\n").unwrap();
+        let mut answer = String::new();
+        self.0.read_line(&mut answer).unwrap();
+        answer.trim_end().to_owned()
     }
 }
 
@@ -215,9 +234,21 @@ fn every_part_is_killed_and_held_still_and_nothing_is_lost() {
 fn a_redis_that_forgets_everything_loses_nothing() {
     let Some(victim) = Victim::open("flushed") else { return };
     let ordering = victim.order_for(Duration::from_secs(20));
+    let mut redis = victim.redis();
+    assert_eq!(redis.ask("PING"), "-NOAUTH Authentication required.", "it asks for its password");
+    assert_eq!(redis.ask(&format!("AUTH {}", victim.password())), "+OK");
+    let refused = redis.ask("FLUSHALL");
+    assert!(refused.starts_with("-NOPERM"), "the services may not empty it at once: {refused}");
+    // All that the bus keeps, in one command.
+    let streams = (0..8).map(|shard| format!("events.{{{shard}}}"));
+    let alive = BEHIND_THE_DOOR.into_iter().map(|service| format!("alive.{service}"));
+    let others = ["incarnation", "groups", "filled", "cut", "published", "alive.gateway"];
+    let all = streams.chain(alive).chain(others.map(str::to_owned));
+    let all: String = all.map(|key| format!(" chefcito.{key}")).collect();
     for _ in 0..6 {
         sleep(Duration::from_secs(2));
-        victim.tell_redis("FLUSHALL");
+        let removed = redis.ask(&format!("DEL{all}"));
+        assert!(removed.starts_with(':') && removed != ":0", "{removed}");
     }
     victim.is_whole(ordering);
 }

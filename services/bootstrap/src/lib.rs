@@ -76,6 +76,16 @@ pub fn new_env() -> Result<String, Failure> {
     Ok(lines.map(|(name, value)| format!("{name}={value}\n")).collect())
 }
 
+/// Adds what another version made otherwise to the secrets of an environment on Kubernetes, as [`new_env`] prints them: the account
+/// at Redis. The others stay as they are.
+///
+/// # Errors
+/// If the system has no randomness to give.
+pub fn completed_env(lines: &str) -> Result<String, Failure> {
+    let seed = Seed::new().map_err(|error| format!("can't make a seed: {error}"))?;
+    Ok(secrets::completed(lines, &seed))
+}
+
 fn make_secrets(folder: &Path) -> Result<(), Failure> {
     let made = folder::keep(folder, &Places::from_environment()?)?;
     match made {

@@ -1,6 +1,6 @@
 //! Which secrets there are, whose they are, and how each comes from the seed. Plain functions; `folder` acts.
 
-use std::{fmt, fmt::Write as _};
+use std::{collections::BTreeMap, fmt, fmt::Write as _};
 
 use contracts::services::{ALL, BOOTSTRAP, GATEWAY, Program};
 use serde_json::{Map, Value};
@@ -10,6 +10,10 @@ use service::config::{self, ConfigError};
 const CONTEXT: &str = "chefcito bootstrap 2026 secrets of one environment";
 /// Who owns what only root reads.
 const ROOT: u32 = 0;
+/// Where Redis is, as the manifests have it; an environment with another writes its own URL.
+const REDIS_ADDRESS: &str = "redis:6379";
+/// As which user Redis runs in its image.
+const REDIS: u32 = 999;
 
 /// What all secrets of an environment derive from.
 #[derive(Clone, PartialEq, Eq)]
@@ -152,12 +156,15 @@ pub(crate) fn files(seed: &Seed, places: &Places) -> Vec<SecretFile> {
         // As psql reads it: for a look into the databases.
         file("postgres/pgpass", ROOT, format!("*:*:*:postgres:{postgres}")),
     ];
+    let redis = redis_password(seed);
+    files.push(file("redis/users.acl", REDIS, redis_bus::account(&redis)));
     let mut passwords = Map::new();
     for service in ALL {
         let password = seed.secret(&format!("password of {service}"));
         let url = format!("postgres://{service}:{password}@{address}/{database}{query}");
         let owner = uid_of(service);
         files.push(file(&format!("{service}/database.url"), owner, url));
+        files.push(file(&format!("{service}/redis.url"), owner, redis_url(&redis)));
         files.push(file(&format!("{service}/service.token"), owner, seed.secret("service token")));
         passwords.insert(service.into(), Value::String(password));
     }
@@ -172,6 +179,10 @@ pub(crate) fn files(seed: &Seed, places: &Places) -> Vec<SecretFile> {
     files
 }
 
+/// The names that what belongs to Redis' account has on Kubernetes.
+const REDIS_USERS: &str = "redis-users";
+const REDIS_URL: &str = "redis-url";
+
 /// Returns the secrets of an environment by the names that they have in its Secret on Kubernetes: the same values as in
 /// [`files()`], each once.
 #[must_use]
@@ -183,6 +194,7 @@ pub(crate) fn variables(seed: &Seed, places: &Places) -> Vec<(String, String)> {
             let variable = match (owner, name) {
                 ("postgres", "password") => "postgres-password".into(),
                 ("postgres", _) => return None,
+                ("redis", _) => REDIS_USERS.into(),
                 (_, "roles.json") => "role-passwords".into(),
                 (service, "database.url") => format!("{service}-database-url"),
                 (_, name) => name.replace('.', "-"),
@@ -193,6 +205,32 @@ pub(crate) fn variables(seed: &Seed, places: &Places) -> Vec<(String, String)> {
     variables.sort();
     variables.dedup();
     variables
+}
+
+/// Returns the secrets of an environment, one `NAME=value` a line, with an account at Redis: one that was made before Redis had a
+/// password gets one, and the account of another version gets the commands that this one needs. The others stay as they are.
+#[must_use]
+pub(crate) fn completed(lines: &str, seed: &Seed) -> String {
+    let mut all: BTreeMap<&str, String> = lines
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name, value.to_owned()))
+        .collect();
+    let url = all.entry(REDIS_URL).or_insert_with(|| redis_url(&redis_password(seed)));
+    let account = url.strip_prefix("redis://default:").and_then(|rest| rest.split_once('@'));
+    if let Some((password, _)) = account {
+        let users = redis_bus::account(password);
+        all.insert(REDIS_USERS, users);
+    }
+    all.into_iter().map(|(name, value)| format!("{name}={value}\n")).collect()
+}
+
+fn redis_password(seed: &Seed) -> String {
+    seed.secret("password of redis")
+}
+
+fn redis_url(password: &str) -> String {
+    format!("redis://default:{password}@{REDIS_ADDRESS}")
 }
 
 fn file(path: &str, owner: u32, secret: String) -> SecretFile {
@@ -232,13 +270,15 @@ mod tests {
     fn what_a_seed_gives_is_so_for_ever() {
         let files = files(&seed(0), &Places::default());
         let text = |path: &str| files.iter().find(|file| file.path == path).unwrap().text.clone();
+        let others = files.iter().filter(|file| !file.path.contains("redis"));
+        let texts: String = others.map(|file| file.text.as_str()).collect();
         assert_eq!(
-            blake3::hash(
-                files.iter().map(|file| file.text.as_str()).collect::<String>().as_bytes()
-            )
-            .to_hex()
-            .as_str(),
+            blake3::hash(texts.as_bytes()).to_hex().as_str(),
             "277091b13c632be41ad75394c78fb2165d5ad9a131f2f7e1dddecc5c82c47846"
+        );
+        assert_eq!(
+            text("orders/redis.url"),
+            "redis://default:ea8bc4a1d970c259c2f4d270d243d390301c4de0d9367d98a202d8cf7c56d546@redis:6379\n"
         );
         assert!(text("gateway/admin.key").starts_with("cfk_local_"));
         assert_eq!(text("orders/service.token"), text("board/service.token"));
@@ -263,11 +303,46 @@ mod tests {
                 "market-sim-database-url",
                 "orders-database-url",
                 "postgres-password",
+                "redis-url",
+                "redis-users",
                 "role-passwords",
                 "service-token",
             ]
         );
         assert!(variables.iter().all(|(_, value)| !value.is_empty() && !value.contains('\n')));
+    }
+
+    #[test]
+    fn what_was_made_before_redis_had_a_password_gets_its_account_and_keeps_the_rest() {
+        let new = |seed| -> String {
+            let all = variables(&seed, &Places::default()).into_iter();
+            all.map(|(name, value)| format!("{name}={value}\n")).collect()
+        };
+        let only = |text: &str, is_meant: fn(&str) -> bool| -> String {
+            text.lines().filter(|line| is_meant(line)).map(|line| format!("{line}\n")).collect()
+        };
+        let (ours, theirs) = (new(seed(1)), new(seed(2)));
+        assert_eq!(completed(&ours, &seed(2)), ours);
+        let without_users = only(&ours, |line| !line.starts_with("redis-users"));
+        assert_eq!(completed(&without_users, &seed(2)), ours, "the password is in the URL");
+        let old = only(&ours, |line| !line.starts_with("redis-"));
+        let given = completed(&old, &seed(2));
+        assert_eq!(only(&given, |line| !line.starts_with("redis-")), old);
+        assert_eq!(
+            only(&given, |line| line.starts_with("redis-")),
+            only(&theirs, |line| line.starts_with("redis-"))
+        );
+    }
+
+    #[test]
+    fn redis_asks_for_the_password_that_the_services_have() {
+        let files = files(&seed(1), &Places::default());
+        let text = |path: &str| files.iter().find(|file| file.path == path).unwrap().text.clone();
+        let url = text("orders/redis.url");
+        let password = url.strip_prefix("redis://default:").unwrap();
+        let password = password.strip_suffix("@redis:6379\n").unwrap();
+        assert!(text("redis/users.acl").starts_with(&format!("user default on >{password} ")));
+        assert!(ALL.iter().all(|service| text(&format!("{service}/redis.url")) == url));
     }
 
     #[test]

@@ -34,9 +34,12 @@ fn of_compose() -> Edges {
     for (name, service) in &blueprint.services {
         for (variable, value) in &service.environment {
             // What is in the file of a secret is told by its name.
-            if variable.ends_with("DATABASE_URL_FILE") {
-                edges.insert((name.clone(), "postgres".into(), 5432));
-            }
+            let of_secret = match variable.as_str() {
+                name if name.ends_with("REDIS_URL_FILE") => Some(("redis", 6379)),
+                name if name.ends_with("DATABASE_URL_FILE") => Some(("postgres", 5432)),
+                _ => None,
+            };
+            edges.extend(of_secret.map(|(host, port)| (name.clone(), host.into(), port)));
             edges.extend(targets(value).into_iter().map(|(host, port)| (name.clone(), host, port)));
         }
     }

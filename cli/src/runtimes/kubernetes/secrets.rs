@@ -23,21 +23,11 @@ const NAME: &str = "secrets-";
 /// [`CliError::Io`] if they can't be kept.
 pub(super) fn of(site: &Site<'_>, observed: &[Object]) -> Result<String> {
     let path = site.environment.cluster_secrets_file();
-    let text = match fs::read_to_string(&path) {
-        Ok(text) if admin_key(&text).is_some() => text,
-        _ => {
-            let text = match observed.iter().find_map(in_cluster) {
-                Some(text) => text,
-                None => bootstrap::new_env().map_err(|error| CliError::Failed {
-                    what: "cannot make secrets".into(),
-                    hint: String::new(),
-                    source: Some(error),
-                })?,
-            };
-            write_private(&path, text.as_bytes())?;
-            text
-        }
-    };
+    let kept = fs::read_to_string(&path).ok().filter(|text| admin_key(text).is_some());
+    let text = whole(kept.clone(), observed)?;
+    if kept.as_ref() != Some(&text) {
+        write_private(&path, text.as_bytes())?;
+    }
     let key = admin_key(&text).unwrap_or_default();
     if site.environment.admin_key().ok().as_deref() != Some(key) {
         write_private(&site.environment.admin_key_file(), format!("{key}\n").as_bytes())?;
@@ -50,13 +40,20 @@ pub(super) fn of(site: &Site<'_>, observed: &[Object]) -> Result<String> {
 /// # Errors
 /// [`CliError::Failed`] if the system has no randomness to give.
 pub(super) fn to_look(site: &Site<'_>, observed: &[Object]) -> Result<String> {
-    if let Ok(text) = fs::read_to_string(site.environment.cluster_secrets_file()) {
-        return Ok(text);
-    }
-    match observed.iter().find_map(in_cluster) {
-        Some(text) => Ok(text),
-        None => bootstrap::new_env().map_err(|error| CliError::failed(error.to_string())),
-    }
+    whole(fs::read_to_string(site.environment.cluster_secrets_file()).ok(), observed)
+}
+
+/// Returns the secrets that are kept, else those in the cluster, else new ones, with what an earlier version did not make.
+fn whole(kept: Option<String>, observed: &[Object]) -> Result<String> {
+    let made = match kept.or_else(|| observed.iter().find_map(in_cluster)) {
+        Some(text) => bootstrap::completed_env(&text),
+        None => bootstrap::new_env(),
+    };
+    made.map_err(|error| CliError::Failed {
+        what: "cannot make secrets".into(),
+        hint: String::new(),
+        source: Some(error),
+    })
 }
 
 fn admin_key(text: &str) -> Option<&str> {
@@ -101,5 +98,14 @@ mod tests {
         assert_eq!(text, "admin-key=cfk_1\nservice-token=token\n");
         assert_eq!(admin_key(&text), Some("cfk_1"));
         assert_eq!(in_cluster(&secret("others")), None);
+    }
+
+    #[test]
+    fn secrets_that_an_earlier_version_kept_get_what_they_lack() {
+        let whole = whole(Some("admin-key=cfk_1\n".into()), &[]).unwrap();
+        assert_eq!(admin_key(&whole), Some("cfk_1"));
+        for name in ["redis-url=", "redis-users="] {
+            assert!(whole.lines().any(|line| line.starts_with(name)), "{whole}");
+        }
     }
 }

@@ -103,12 +103,17 @@ async fn lay_the_ground(client: Client, it: &Real) -> bool {
     namespaces.create(&post, &serde_json::from_value(place).unwrap()).await.unwrap();
     let secrets = it.home.state().join(&it.name).join("secrets/secrets.env");
     let secrets = fs::read_to_string(secrets).unwrap();
-    let mut data: BTreeMap<&str, String> = secrets
+    let elsewhere = |value: &str| {
+        let at = |value: String, name| {
+            value.replace(&format!("@{name}:"), &format!("@{name}.{}:", it.name))
+        };
+        at(at(value.to_owned(), "postgres"), "redis")
+    };
+    let data: BTreeMap<&str, String> = secrets
         .lines()
         .filter_map(|line| line.split_once('='))
-        .map(|(key, value)| (key, value.replace("@postgres:", &format!("@postgres.{}:", it.name))))
+        .map(|(key, value)| (key, elsewhere(value)))
         .collect();
-    data.insert("redis-url", format!("redis://redis.{}:6379", it.name));
     let secret = json!({"metadata": {"name": "secrets"}, "stringData": data});
     let all: Api<Secret> = Api::namespaced(client, STAGING);
     all.create(&post, &serde_json::from_value(secret).unwrap()).await.unwrap();

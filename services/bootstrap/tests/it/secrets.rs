@@ -57,7 +57,7 @@ fn each_service_can_read_its_own_secrets_and_no_other() {
     make(folder.path());
     for Program { name: reader, uid, .. } in TABLE {
         for service in ALL {
-            for name in ["database.url", "service.token"] {
+            for name in ["database.url", "redis.url", "service.token"] {
                 let read = run_as(uid, "cat", &folder.path().join(service).join(name));
                 assert_eq!(
                     read.status.success(),
@@ -66,8 +66,9 @@ fn each_service_can_read_its_own_secrets_and_no_other() {
                 );
             }
         }
-        for of_root in ["seed", "made", "postgres/password", "postgres/pgpass"] {
-            assert!(!run_as(uid, "cat", &folder.path().join(of_root)).status.success());
+        for of_others in ["seed", "made", "postgres/password", "postgres/pgpass", "redis/users.acl"]
+        {
+            assert!(!run_as(uid, "cat", &folder.path().join(of_others)).status.success());
         }
         let listed = run_as(uid, "ls", &folder.path().join("postgres"));
         assert!(!listed.status.success(), "{reader} sees what there is of others");
@@ -83,7 +84,7 @@ fn each_service_can_read_its_own_secrets_and_no_other() {
 #[test]
 fn again_nothing_is_made_and_what_was_lost_comes_back_as_it_was() {
     let Some(folder) = volume() else { return };
-    assert_eq!(make(folder.path()), format!("Made 20 secrets in {}\n", folder.path().display()));
+    assert_eq!(make(folder.path()), format!("Made 28 secrets in {}\n", folder.path().display()));
     let before = all_files(folder.path());
     assert_eq!(make(folder.path()), "All secrets are there\n");
     assert_eq!(all_files(folder.path()), before);
@@ -93,7 +94,7 @@ fn again_nothing_is_made_and_what_was_lost_comes_back_as_it_was() {
     fs::write(folder.path().join("board/service.token"), "cut off").unwrap();
     let kitchen = folder.path().join("kitchen/service.token");
     fs::set_permissions(kitchen, fs::Permissions::from_mode(0o444)).unwrap();
-    assert!(make(folder.path()).starts_with("Made 7 secrets"));
+    assert!(make(folder.path()).starts_with("Made 8 secrets"));
     assert_eq!(all_files(folder.path()), before);
 
     fs::remove_file(folder.path().join("made")).unwrap();
@@ -110,7 +111,7 @@ fn another_address_is_written_into_the_urls_and_nothing_else_changes() {
         secrets(folder.path()).env("CHEFCITO_POSTGRES_ADDRESS", "database:6543").output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     for (path, file) in all_files(folder.path()) {
-        let others = path.extension().is_none_or(|extension| extension != "url");
+        let others = !path.ends_with("database.url") && !path.ends_with("admin-database.url");
         assert_eq!(before[&path] == file, others && !path.ends_with("made"), "{path:?}");
         assert_eq!(file.2.contains("@database:6543/"), !others, "{path:?}");
     }

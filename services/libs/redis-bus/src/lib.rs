@@ -34,6 +34,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+mod account;
 mod address;
 mod answer;
 mod control;
@@ -49,6 +50,8 @@ mod refusal;
 mod scripts;
 mod snapshot;
 mod stream;
+
+pub use account::account;
 
 use address::Address;
 use control::ControlConnection;
@@ -203,13 +206,12 @@ impl RedisBus {
     fn note_failure(&self, who: &'static str, error: &::redis::RedisError) {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         let (what, why) = refusal::describe(error);
-        match troubles.get_mut(who) {
-            Some(trouble) => (trouble.what, trouble.why) = (what, why),
-            None => {
-                warn!("Redis {what} for the {who}: {why}");
-                troubles.insert(who, Trouble { since: Timestamp::now(), what, why });
-            }
+        let before = troubles.get(who);
+        if before.is_none_or(|trouble| trouble.what != what) {
+            warn!("Redis {what} for the {who}: {why}");
         }
+        let since = before.map_or_else(Timestamp::now, |trouble| trouble.since);
+        troubles.insert(who, Trouble { since, what, why });
     }
 
     /// Notes that someone works with Redis.

@@ -102,13 +102,28 @@ pub struct TestRedis {
     tls_port: Option<u16>,
 }
 
+/// The file of its users: the account that the bus has in containers, too, and one that may do everything.
+const USERS: &str = "users.acl";
+const PASSWORD: &str = "password-of-the-bus";
 const CERTIFICATE: &str = "server.crt";
 const KEY: &str = "server.key";
 
 impl TestRedis {
-    /// Returns its address.
+    /// Returns its address, with the account of the bus.
     #[must_use]
     pub fn url(&self) -> String {
+        self.url_with(PASSWORD)
+    }
+
+    /// Returns its address, with the account of the bus and this password.
+    #[must_use]
+    pub fn url_with(&self, password: &str) -> String {
+        format!("redis://default:{password}@127.0.0.1:{}", self.port)
+    }
+
+    /// Returns its address, with no account.
+    #[must_use]
+    pub fn url_without_account(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
@@ -118,7 +133,10 @@ impl TestRedis {
     /// If it was started without.
     #[must_use]
     pub fn tls_url(&self, host: &str) -> String {
-        format!("rediss://{host}:{}", self.tls_port.expect("it was started with TLS"))
+        format!(
+            "rediss://default:{PASSWORD}@{host}:{}",
+            self.tls_port.expect("it was started with TLS")
+        )
     }
 
     /// Kills it; what it knew is lost.
@@ -163,7 +181,7 @@ impl TestRedis {
             }
             let mut server = server
                 .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
-                .args(["--save", "", "--appendonly", "no"])
+                .args(["--save", "", "--appendonly", "no", "--aclfile", USERS])
                 .current_dir(&self.folder)
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
@@ -187,12 +205,12 @@ impl TestRedis {
         }
     }
 
-    /// Asks it something: a command with its arguments.
+    /// Asks it something that only its administrator may: a command with its arguments.
     ///
     /// # Errors
     /// If it does not answer, or with something else.
     pub fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {
-        let client = redis::Client::open(self.url())?;
+        let client = redis::Client::open(format!("redis://admin:admin@127.0.0.1:{}", self.port))?;
         let mut connection = client.get_connection_with_timeout(Duration::from_secs(1))?;
         let (name, arguments) = command.split_first().expect("a command has a name");
         redis::cmd(name).arg(arguments).query(&mut connection)
@@ -247,6 +265,8 @@ fn stopped_redis() -> Option<TestRedis> {
     }
     let folder = env::temp_dir().join(format!("chefcito-redis-{}", Uuid::now_v7().simple()));
     fs::create_dir(&folder).expect("a folder can be made");
+    let users = format!("{}\nuser admin on >admin ~* &* +@all\n", redis_bus::account(PASSWORD));
+    fs::write(folder.join(USERS), users).expect("a file can be written");
     Some(TestRedis { port: free_port(), folder, server: None, tls_port: None })
 }
 

@@ -27,6 +27,9 @@ const ADMIN_KEY: &str = "cfk_local_0123456789abcdefghijklmnopqrstuvwxyz012345678
 /// How long a process may take to end.
 const END_MAX: Duration = Duration::from_secs(30);
 
+/// The file with the URL of Redis, as containers have it.
+const REDIS_URL: &str = "redis.url";
+
 /// An environment of processes. All of it ends with this.
 #[derive(Debug)]
 pub struct ProcessCluster {
@@ -96,6 +99,7 @@ impl ProcessCluster {
             settings: settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
             certificates,
         };
+        fs::write(apart.folder.path().join(REDIS_URL), apart.redis_url() + "\n").unwrap();
         // All at once and roles last, as it may happen: who misses something waits.
         for service in ALL {
             apart.start_service(service);
@@ -154,7 +158,7 @@ impl ProcessCluster {
             .stderr(log)
             .env("CHEFCITO_LISTEN", format!("127.0.0.1:{}", process.port))
             .env("CHEFCITO_DATABASE_URL", self.database_url(service))
-            .env("CHEFCITO_REDIS_URL", self.redis_url())
+            .env(concat!("CHEFCITO_REDIS_URL", "_FILE"), self.folder.path().join(REDIS_URL))
             .env("CHEFCITO_SERVICE_TOKEN", TOKEN);
         self.trust(&mut command);
         for call in Program::named(service).unwrap().calls {

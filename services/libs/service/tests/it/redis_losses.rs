@@ -188,6 +188,45 @@ async fn a_redis_that_refuses_writes_is_said_to_and_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_is_wrong_or_missing_is_told_in_words() {
+    let Some(redis) = redis() else { return };
+    let ground = &TestStore::all()[0];
+    for (url, told) in [
+        (redis.url_with("another"), "Redis refuses the password since"),
+        (redis.url_without_account(), "Redis refuses connections since"),
+    ] {
+        let context = ground.context(redis_bus::open(Settings::new(url)).unwrap());
+        let town = Town::open_on(context).await;
+        announce(town.orders.database(), vec![OrderId::new()]).await.unwrap();
+        eventually("the refusal is told in words", || async {
+            let status = status(&town.orders).await;
+            let reason = status["reason"].as_str().unwrap_or_default();
+            reason.starts_with(&format!("degraded: {told}")) && reason.contains("address")
+        })
+        .await;
+        assert_eq!(length(&redis), 0, "nothing goes to a Redis that refuses");
+        town.context.close().await;
+    }
+}
+
+#[test]
+fn a_redis_with_the_account_of_the_bus_refuses_strangers_and_what_the_bus_does_not_need() {
+    let Some(server) = redis() else { return };
+    let ask = |url: String, command: &str| {
+        let mut connection = redis::Client::open(url).unwrap().get_connection()?;
+        redis::cmd(command).query::<String>(&mut connection)
+    };
+    let refused = ask(server.url_without_account(), "PING").unwrap_err();
+    assert_eq!(refused.code(), Some("NOAUTH"), "{refused}");
+    assert!(ask(server.url_with("another"), "PING").is_err());
+    assert_eq!(ask(server.url(), "PING").unwrap(), "PONG");
+    for command in ["FLUSHALL", "SHUTDOWN", "SAVE", "MONITOR"] {
+        let refused = ask(server.url(), command).unwrap_err();
+        assert_eq!(refused.code(), Some("NOPERM"), "{command}: {refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_has_nothing_to_do_leaves_redis_in_peace() {
     let ground = &TestStore::all()[0];
     let Some(redis) = redis() else { return };

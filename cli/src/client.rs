@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use contracts::api::Problem;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header, response::Parts};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
@@ -71,6 +71,8 @@ pub(crate) enum ClientError {
     Refused {
         /// What it said.
         problem: Problem,
+        /// How many seconds to wait before the same is asked again, if it said so.
+        retry_after_s: Option<u64>,
     },
     /// It answered something that is not of its API.
     #[error("the house answered `{request}` with something that this chefcito can't read")]
@@ -210,17 +212,19 @@ impl Client {
     /// Returns the body of a good answer.
     async fn answer(&self, ask: &Ask<'_>, body: Bytes) -> Result<Bytes, ClientError> {
         let request = self.request(ask, body)?;
-        let (status, body) = tokio::time::timeout(self.wait, self.exchange(ask, request))
+        let (head, body) = tokio::time::timeout(self.wait, self.exchange(ask, request))
             .await
             .map_err(|_| ClientError::Late {
-            address: self.address,
-            request: ask.to_string(),
-            waited: self.wait,
-        })??;
-        if status.is_success() {
+                address: self.address,
+                request: ask.to_string(),
+                waited: self.wait,
+            })??;
+        if head.status.is_success() {
             Ok(body)
         } else {
-            Err(ClientError::Refused { problem: problem(status, &body) })
+            let retry_after_s = head.headers.get(header::RETRY_AFTER);
+            let retry_after_s = retry_after_s.and_then(|value| value.to_str().ok()?.parse().ok());
+            Err(ClientError::Refused { problem: problem(head.status, &body), retry_after_s })
         }
     }
 
@@ -228,7 +232,7 @@ impl Client {
         &self,
         ask: &Ask<'_>,
         request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, Bytes), ClientError> {
+    ) -> Result<(Parts, Bytes), ClientError> {
         let hung_up = |source| ClientError::HungUp {
             address: self.address,
             request: ask.to_string(),
@@ -239,10 +243,9 @@ impl Client {
                 true => ClientError::NobodyThere { address: self.address, source },
                 false => hung_up(source.into()),
             })?;
-        let status = answer.status();
-        let body =
-            Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(hung_up)?;
-        Ok((status, body.to_bytes()))
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(hung_up)?;
+        Ok((head, body.to_bytes()))
     }
 
     fn request(&self, ask: &Ask<'_>, body: Bytes) -> Result<Request<Full<Bytes>>, ClientError> {
@@ -309,10 +312,12 @@ impl From<ClientError> for CliError {
             ClientError::NobodyThere { address, source } => {
                 Self::Unreachable { address, source: source.into() }
             }
-            ClientError::Refused { problem } => Self::Problem {
+            ClientError::Refused { problem, retry_after_s } => Self::Problem {
+                kind: problem.kind,
                 status: problem.status,
                 title: problem.title,
                 detail: problem.detail,
+                retry_after_s,
             },
             error @ ClientError::Late { .. } => Self::Failed {
                 what: error.to_string(),

@@ -139,12 +139,16 @@ pub(crate) enum CliError {
     /// The gateway refused, with an RFC 9457 problem.
     #[error("{title} ({status}){}", detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default())]
     Problem {
+        /// Names the kind of problem: `/problems/busy`.
+        kind: String,
         /// The HTTP status.
         status: u16,
         /// The kind of problem in a few words.
         title: String,
         /// What is wrong with this very request.
         detail: Option<String>,
+        /// How many seconds to wait before the same is asked again, if the gateway said so.
+        retry_after_s: Option<u64>,
     },
     /// A service is not ready.
     #[error("not ready: {}", services.join(", "))]
@@ -335,11 +339,25 @@ impl CliError {
             Self::Unreachable { .. } => {
                 Some("look at `chefcito status` and `chefcito logs`".into())
             }
-            Self::Problem { status, .. } => match status {
-                401 | 403 => Some("`chefcito keys list` shows what each key allows".into()),
-                429 | 503 => Some("the house is busy: try again in a moment".into()),
-                _ => None,
-            },
+            Self::Problem { kind, status, retry_after_s, .. } => {
+                let wait = retry_after_s
+                    .map_or_else(|| "wait a moment".into(), |seconds| format!("wait {seconds} s"));
+                match (status, kind.as_str()) {
+                    (401 | 403, _) => {
+                        Some("`chefcito keys list` shows what each key allows".into())
+                    }
+                    (429, _) => Some(format!(
+                        "{wait}, then ask less often: CHEFCITO_RATE_LIMIT at `up` is how often each key may ask"
+                    )),
+                    (503, "/problems/busy") => {
+                        Some(format!("{wait}, then ask for the same again, or for less at a time"))
+                    }
+                    (503, _) => Some(format!(
+                        "{wait}, then ask for the same again; `chefcito status` shows which service is not ready, and why"
+                    )),
+                    _ => None,
+                }
+            }
             Self::Unready { .. } => Some("look at `chefcito logs --level warn`".into()),
             Self::Undelivered { example: Some(order), .. } => {
                 Some(format!("look at `chefcito story {order}`"))

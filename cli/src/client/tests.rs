@@ -55,6 +55,28 @@ async fn a_problem_is_told_in_its_own_words() {
 }
 
 #[tokio::test]
+async fn whoever_is_refused_for_a_while_is_told_why_and_how_long_to_wait() {
+    let hint = async |answer| {
+        let client = door(answer).await;
+        CliError::from(client.get::<Value>("/v1/stock").await.unwrap_err()).hint().unwrap()
+    };
+    insta::assert_snapshot!(
+        hint("HTTP/1.1 429 x\r\nretry-after: 7\r\nconnection: close\r\n\r\n").await,
+        @"wait 7 s, then ask less often: CHEFCITO_RATE_LIMIT at `up` is how often each key may ask"
+    );
+    insta::assert_snapshot!(
+        hint("HTTP/1.1 503 x\r\nretry-after: 1\r\nconnection: close\r\n\r\n{\"type\":\"/problems/busy\",\
+              \"title\":\"Too much waits already\",\"status\":503}").await,
+        @"wait 1 s, then ask for the same again, or for less at a time"
+    );
+    insta::assert_snapshot!(
+        hint("HTTP/1.1 503 x\r\nconnection: close\r\n\r\n{\"type\":\"/problems/unavailable\",\
+              \"title\":\"The service can't answer now\",\"status\":503}").await,
+        @"wait a moment, then ask for the same again; `chefcito status` shows which service is not ready, and why"
+    );
+}
+
+#[tokio::test]
 async fn what_is_no_problem_document_is_told_by_its_status() {
     insta::assert_snapshot!(
         refused("HTTP/1.1 502 x\r\nconnection: close\r\n\r\n<h1>Bad</h1>").await,

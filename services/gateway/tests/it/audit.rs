@@ -385,6 +385,18 @@ async fn an_audit_that_can_t_be_done_says_who_did_not_answer() {
     let detail = got.problem().detail.unwrap();
     assert!(detail.contains("market did not tell its receipts"), "{detail}");
     stage.close().await;
+
+    let silent = axum::Router::new()
+        .fallback(async || service::problem::Problem::unavailable("Its disk is full. Wait."));
+    let market = gateway::Backend::in_process(silent);
+    let stage = Stage::with(Backends { market, ..services(&world) }).await;
+    let detail = stage.get("/v1/audit").await.problem().detail.unwrap();
+    assert_eq!(
+        detail,
+        "The audit could not be done: market did not tell its receipts: it answered 503 Service Unavailable: \
+         Its disk is full. Wait. Ask again when every service is ready."
+    );
+    stage.close().await;
 }
 
 #[tokio::test]

@@ -48,13 +48,15 @@ pub enum AuditError {
         facts: &'static str,
     },
     /// Events were removed faster than they could be read.
-    #[error("old events are being removed: ask again when that is done")]
+    #[error("old events are being removed, faster than they can be read")]
     Removing,
 }
 
 impl From<AuditError> for Problem {
     fn from(error: AuditError) -> Self {
-        Self::unavailable(format!("The audit could not be done: {error}."))
+        Self::unavailable(format!(
+            "The audit could not be done: {error}. Ask again when every service is ready."
+        ))
     }
 }
 

@@ -17,6 +17,7 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use contracts::api;
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 use service::{http, problem::Problem, token::ServiceToken};
@@ -88,10 +89,12 @@ pub enum Unanswered {
     #[error("it can't be reached")]
     Away,
     /// The service answered, but not what was asked for.
-    #[error("it answered {status}")]
+    #[error("it answered {status}{}", detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default())]
     Refused {
         /// What it answered.
         status: StatusCode,
+        /// Why, as it said it, without a full stop.
+        detail: Option<String>,
     },
     /// The answer is not of the form that was asked for.
     #[error("its answer can't be read")]
@@ -105,7 +108,7 @@ impl Unanswered {
     /// Returns whether the service has no such thing, rather than no answer.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { status } if *status == StatusCode::NOT_FOUND)
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 }
 
@@ -255,14 +258,17 @@ async fn read<T: DeserializeOwned>(
     began: Instant,
 ) -> Result<T, Unanswered> {
     let status = response.status();
-    if !status.is_success() {
-        return Err(Unanswered::Refused { status });
-    }
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
     let body = tokio::time::timeout(deadline.saturating_sub(began.elapsed()), body)
         .await
         .map_err(|_| Unanswered::Late { waited: deadline })?
-        .map_err(|source| Unanswered::Unreadable { source })?;
-    serde_json::from_slice(&body.to_bytes())
-        .map_err(|error| Unanswered::Unreadable { source: error.into() })
+        .map_err(|source| Unanswered::Unreadable { source })?
+        .to_bytes();
+    if !status.is_success() {
+        let said: Option<api::Problem> = serde_json::from_slice(&body).ok();
+        let detail = said.and_then(|said| said.detail);
+        let detail = detail.map(|detail| detail.trim_end_matches('.').to_owned());
+        return Err(Unanswered::Refused { status, detail });
+    }
+    serde_json::from_slice(&body).map_err(|error| Unanswered::Unreadable { source: error.into() })
 }

@@ -114,6 +114,14 @@ impl Problem {
             .retry_after(Duration::from_secs(1))
     }
 
+    /// So much is being done or waits to be done that there is no room for this request. Nothing was done.
+    #[must_use]
+    pub fn busy(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The service has too much to do")
+            .detail(detail)
+            .retry_after(Duration::from_secs(1))
+    }
+
     /// The service can't do its work yet, or any more. Probes read this without a key, so it names no cause.
     #[must_use]
     pub fn not_ready() -> Self {
@@ -137,7 +145,7 @@ impl From<StoreError> for Problem {
                 Self::internal()
             }
             StoreError::Busy { .. } => {
-                Self::unavailable("Too many requests wait already. Try again.")
+                Self::busy("Too many requests wait already. Nothing was saved; try again.")
             }
             StoreError::Unknown(_) => Self::unavailable(
                 "The connection to the database was lost while saving. Repeat the request with its Idempotency-Key.",

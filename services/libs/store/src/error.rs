@@ -1,6 +1,6 @@
 //! The two kinds of failure, told apart.
 
-use std::{error::Error, fmt::Write as _, sync::Arc};
+use std::{error::Error, fmt::Write as _, io, sync::Arc};
 
 use tokio_postgres::error::SqlState;
 
@@ -108,9 +108,35 @@ impl From<refinery::Error> for StoreError {
     }
 }
 
+/// What an operator can do about what PostgreSQL refuses, by its code.
+const REMEDIES: [(&SqlState, &str); 8] = [
+    (
+        &SqlState::READ_ONLY_SQL_TRANSACTION,
+        "it is a read-only replica: use the address of the primary",
+    ),
+    (&SqlState::DISK_FULL, "make room on the disk of PostgreSQL"),
+    (&SqlState::TOO_MANY_CONNECTIONS, "raise max_connections of PostgreSQL, or run fewer replicas"),
+    (&SqlState::CANNOT_CONNECT_NOW, "PostgreSQL is starting or stopping: wait for it"),
+    (&SqlState::ADMIN_SHUTDOWN, "PostgreSQL is stopping: start it again"),
+    (&SqlState::INVALID_PASSWORD, "correct the password in the URL of PostgreSQL"),
+    (&SqlState::INVALID_AUTHORIZATION_SPECIFICATION, "`bootstrap roles` makes the role"),
+    (&SqlState::INVALID_CATALOG_NAME, "`bootstrap roles` makes the database"),
+];
+
+/// Returns what PostgreSQL said, or what became of the connection to it, in one line, with what to try.
+pub(crate) fn told(error: &tokio_postgres::Error) -> String {
+    let text = chain(error);
+    let is_lost = error.is_closed() || error.source().is_some_and(|cause| cause.is::<io::Error>());
+    let remedy = match error.code() {
+        Some(code) => REMEDIES.iter().find(|(of, _)| *of == code).map(|(_, remedy)| *remedy),
+        None => is_lost.then_some("see whether PostgreSQL runs and its URL is right"),
+    };
+    remedy.map_or_else(|| text.clone(), |remedy| format!("{text}; {remedy}"))
+}
+
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
-        let text = chain(&error);
+        let text = told(&error);
         // Class 40, transaction rollback: deadlocks and serialization failures.
         if error.code().is_some_and(|code| code.code().starts_with("40")) {
             return Self::conflict(text);

@@ -9,7 +9,7 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{StoreError, chain};
+use super::{StoreError, chain, error};
 use crate::tls::{self, Trust};
 
 /// How long a connection may take to be made.
@@ -47,10 +47,14 @@ impl fmt::Debug for Server {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Nobody answered in time.
-    #[error("no answer within {CONNECT_MAX:?}")]
+    #[error(
+        "PostgreSQL did not answer within {CONNECT_MAX:?}; see whether it runs and its URL is right"
+    )]
     Silent,
     /// Nobody told in time where the server is.
-    #[error("no answer within {RESOLVE_MAX:?} to where `{host}` is")]
+    #[error(
+        "no name server said within {RESOLVE_MAX:?} where `{host}` is; see whether it is the host of PostgreSQL"
+    )]
     Unresolved {
         /// The host.
         host: String,
@@ -71,7 +75,10 @@ pub enum ConnectError {
 impl From<ConnectError> for StoreError {
     fn from(error: ConnectError) -> Self {
         // Whatever it is: it is not the fault of a piece of work.
-        Self::engine(chain(&error))
+        Self::engine(match &error {
+            ConnectError::Postgres(error) => error::told(error),
+            other => chain(other),
+        })
     }
 }
 

@@ -133,7 +133,7 @@ impl Remote {
             let may_repeat = nothing_done || forwarded.is_repeatable;
             if !may_repeat || since.elapsed() + pause > AWAY_MAX {
                 warn!(service = self.service, "No answer of {}: {why}", self.authority);
-                return Err(no_answer(nothing_done));
+                return Err(no_answer(self.service, nothing_done));
             }
             // Another replica may be there at once.
             if self.is_away() {
@@ -148,8 +148,8 @@ impl Remote {
     pub(super) async fn call_once(&self, request: Request) -> Result<Response, Problem> {
         match self.send(&self.forwarded(request).await?).await {
             Outcome::Answered(response) => Ok(response),
-            Outcome::NothingDone(_) => Err(no_answer(true)),
-            Outcome::HungUp(_) => Err(no_answer(false)),
+            Outcome::NothingDone(_) => Err(no_answer(self.service, true)),
+            Outcome::HungUp(_) => Err(no_answer(self.service, false)),
         }
     }
 
@@ -232,11 +232,11 @@ fn is_of_a_service<B>(response: &Response<B>) -> bool {
     }
 }
 
-fn no_answer(nothing_done: bool) -> Problem {
+fn no_answer(service: &str, nothing_done: bool) -> Problem {
     Problem::unavailable(if nothing_done {
-        "A service behind the gateway can't be reached. Nothing was done; try again."
+        format!("The service `{service}` can't be reached. Nothing was done; try again.")
     } else {
-        "A service behind the gateway hung up. Repeat the request with its Idempotency-Key."
+        format!("The service `{service}` hung up. Repeat the request with its Idempotency-Key.")
     })
 }
 

@@ -9,8 +9,8 @@ use contracts::{OrderId, services::ORDERS};
 use events::{Announce as _, consumer, dead_letters, deferred, facts, outbox, retention};
 use service::idempotency;
 use store::{
-    Clock, Database, Execution, Migrations, NoHook, OpenError, StoreError, Tx, leases, params,
-    timers,
+    Clock, Database, Execution, Migrations, NoHook, OpenError, Server, StoreError, Tx, leases,
+    params, timers, tls::Trust,
 };
 
 use crate::stage::{NOTEBOOK, TestStore, announce, eventually, unpublished};
@@ -43,6 +43,22 @@ async fn what_postgresql_refuses_is_told_in_one_line() {
         assert!(!told.contains('\n') && !told.contains("DETAIL"), "{told}");
         context.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_postgresql_that_is_away_or_takes_no_writes_is_told_with_what_to_try() {
+    let server = |url: &str| Server::read(url, "test", &Trust::default()).unwrap();
+    let away = server("postgres://nobody@127.0.0.1:1/none").connect().await.map(drop).unwrap_err();
+    let told = StoreError::from(away).to_string();
+    assert!(told.contains("refused") && told.contains("see whether PostgreSQL runs"), "{told}");
+
+    let Some(database) = test_support::postgres() else { return };
+    let client = server(database.url()).connect().await.unwrap();
+    client.batch_execute("SET default_transaction_read_only = on").await.unwrap();
+    let refused = client.batch_execute("CREATE TABLE notes (note TEXT)").await.unwrap_err();
+    let told = StoreError::from(refused);
+    assert!(matches!(told, StoreError::Engine(_)), "{told}");
+    assert!(told.to_string().ends_with("use the address of the primary"), "{told}");
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! The HTTP edge: a server with limits that ends gracefully, and extractors whose refusals are [`Problem`]s.
 
 mod addresses;
+mod bodies;
+mod incoming_body;
 mod lingering;
-mod slow_body;
 mod slow_reader;
 
 use std::{
@@ -44,12 +45,13 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 use tracing::{debug, warn};
 
-pub use self::addresses::network_of;
 use self::{
     addresses::Addresses,
+    bodies::{Bodies, BodiesFull, Reservation},
+    incoming_body::{BodyLate, bounded},
     lingering::Lingering,
-    slow_body::{BodyLate, timed},
 };
+pub use self::{addresses::network_of, bodies::BODIES_BYTES_MAX};
 use crate::{
     metrics::Metrics,
     problem::{PROBLEM_TYPE, Problem},
@@ -76,6 +78,8 @@ pub const REQUEST_MAX: Duration = Duration::from_secs(30);
 pub struct Limits {
     /// The largest body, in bytes.
     pub body_bytes_max: usize,
+    /// How many bytes all bodies may have that are being received or answered; one that finds no room is answered 503.
+    pub bodies_bytes_max: usize,
     /// How long a client may take to send the head of a request; also how long a connection may be idle.
     pub head_wait_max: Duration,
     /// How long the body of a request may take to arrive. It is the client that is late then: 408.
@@ -100,6 +104,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes_max: 1024 * 1024,
+            bodies_bytes_max: BODIES_BYTES_MAX,
             head_wait_max: Duration::from_secs(30),
             body_wait_max: BODY_WAIT_MAX,
             request_max: REQUEST_MAX,
@@ -134,6 +139,9 @@ fn connections_affordable() -> usize {
 pub struct Peer(pub SocketAddr);
 
 /// Serves until it is told to stop, then lets what is under way end.
+///
+/// # Panics
+/// If the largest body would never find room.
 pub async fn serve(
     listener: TcpListener,
     service: &'static str,
@@ -142,6 +150,9 @@ pub async fn serve(
     metrics: Metrics,
     stop: CancellationToken,
 ) {
+    assert!(limits.body_bytes_max <= limits.bodies_bytes_max, "the largest body never finds room");
+    let (held, refused) = (metrics.bodies_bytes(service), metrics.bodies_refused(service));
+    let bodies = Bodies::new(limits.bodies_bytes_max, held, refused);
     let router = router.layer(DefaultBodyLimit::max(limits.body_bytes_max)).with_state(());
     let one_too_many = one_too_many();
     let addresses = Addresses::new(limits.connections_per_address_max);
@@ -174,10 +185,14 @@ pub async fn serve(
             let _best_effort = stream.try_write(one_too_many.as_bytes());
             continue;
         };
-        let (router, metrics) = (router.clone(), metrics.clone());
+        let (router, metrics, bodies) = (router.clone(), metrics.clone(), bodies.clone());
         let answer = service_fn(move |request: hyper::Request<Incoming>| {
             let (router, metrics) = (router.clone(), metrics.clone());
-            answer(service, router, metrics, request.map(Body::new), peer, limits)
+            // One that says that it is larger is refused when that much of it has come.
+            let said = request.body().size_hint().upper().unwrap_or(u64::MAX);
+            let bytes_max = limits.body_bytes_max.min(usize::try_from(said).unwrap_or(usize::MAX));
+            let room = bodies.room_for(bytes_max);
+            answer(service, router, metrics, request.map(Body::new), room, peer, limits)
         });
         let stream = TokioIo::new(Lingering::new(stream, limits.write_wait_max));
         let connection = graceful.watch(builder.serve_connection(stream, answer));
@@ -222,6 +237,7 @@ async fn answer(
     router: Router,
     metrics: Metrics,
     mut request: Request,
+    room: Reservation,
     peer: SocketAddr,
     limits: Limits,
 ) -> Result<Response, Infallible> {
@@ -230,7 +246,7 @@ async fn answer(
     let is_large = request.body().size_hint().upper().is_none_or(|bytes| bytes > DRAINED_MAX);
     request.extensions_mut().insert(Peer(peer));
     let body_until = tokio::time::Instant::now() + limits.body_wait_max;
-    let request = request.map(|body| timed(body, body_until));
+    let request = request.map(|body| bounded(body, body_until, room.clone()));
     let request_max = match limits.long_request {
         Some((path, long)) if request.uri().path() == path => long,
         _ => limits.request_max,
@@ -243,6 +259,7 @@ async fn answer(
         response.headers_mut().insert(header::DATE, date);
     }
     metrics.answered(service, &method, response.status(), started.elapsed());
+    drop(room);
     if is_large && !response.status().is_success() {
         // What nobody has read stands before the next request, and hyper closes the connection without having said so.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -304,12 +321,17 @@ pub(crate) async fn read_body(request: Request) -> Result<Bytes, Problem> {
     body.map_err(|error| unreadable_body(&error))
 }
 
-/// Returns the answer to a request whose body can't be read, by the causes of the error: 413, 408, or 400.
+/// Returns the answer to a request whose body can't be read, by the causes of the error: 413, 503, 408, or 400.
 #[must_use]
 pub fn unreadable_body(error: &(dyn Error + 'static)) -> Problem {
     let mut causes = std::iter::successors(Some(error), |&error| error.source());
     if causes.clone().any(|cause| cause.is::<LengthLimitError>()) {
         return Problem::too_large();
+    }
+    if causes.clone().any(|cause| cause.is::<BodiesFull>()) {
+        return Problem::busy(
+            "The bodies of other requests leave no room for this one. Nothing was done; try again, or send less at a time.",
+        );
     }
     if causes.any(|cause| cause.is::<BodyLate>()) {
         return Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The body took too long")

@@ -12,7 +12,7 @@ use axum::{
 };
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 use store::ServiceLabels;
@@ -30,6 +30,8 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     seconds: Family<ServiceLabels, Histogram, fn() -> Histogram>,
     connections_refused: Family<ServiceLabels, Counter>,
+    bodies_bytes: Family<ServiceLabels, Gauge>,
+    bodies_refused: Family<ServiceLabels, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -59,7 +61,26 @@ impl Default for Metrics {
             "Connections closed because their address had too many",
             connections_refused.clone(),
         );
-        Self { registry: Arc::new(Mutex::new(registry)), requests, seconds, connections_refused }
+        let bodies_bytes = Family::default();
+        registry.register(
+            "http_bodies_bytes",
+            "Room that bodies of requests have reserved, in bytes",
+            bodies_bytes.clone(),
+        );
+        let bodies_refused = Family::default();
+        registry.register(
+            "http_bodies_refused",
+            "Requests answered 503 because there was no room for their body",
+            bodies_refused.clone(),
+        );
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            requests,
+            seconds,
+            connections_refused,
+            bodies_bytes,
+            bodies_refused,
+        }
     }
 }
 
@@ -81,6 +102,16 @@ impl Metrics {
     /// Counts a connection that was one too many of its address.
     pub(crate) fn connection_refused(&self, service: &'static str) {
         self.connections_refused.get_or_create(&ServiceLabels { service }).inc();
+    }
+
+    /// Returns how many bytes of room the bodies of a server's requests have reserved.
+    pub(crate) fn bodies_bytes(&self, service: &'static str) -> Gauge {
+        self.bodies_bytes.get_or_create_owned(&ServiceLabels { service })
+    }
+
+    /// Returns how many requests of a server found no room for their body.
+    pub(crate) fn bodies_refused(&self, service: &'static str) -> Counter {
+        self.bodies_refused.get_or_create_owned(&ServiceLabels { service })
     }
 
     /// Lets a service add figures of its own.

@@ -323,3 +323,59 @@ async fn one_address_does_not_take_all_connections() {
     .await;
     context.close().await;
 }
+
+#[tokio::test]
+async fn bodies_that_find_no_room_are_refused_at_once_and_small_ones_are_not() {
+    const BODY: usize = 10_000;
+    let ground = &TestStore::all()[0];
+    let context = ground.context(events::in_process());
+    let limits =
+        Limits { body_bytes_max: BODY, bodies_bytes_max: 2 * BODY + 5_000, ..Limits::default() };
+    let address = open_door(&context, limits).await;
+    let body = format!("{{}}{}", " ".repeat(BODY - 2));
+    let figures = |bytes: usize, refused: usize| {
+        let text = context.metrics.text();
+        text.contains(&format!("chefcito_http_bodies_bytes{{service=\"gateway\"}} {bytes}\n"))
+            && text.contains(&format!(
+                "chefcito_http_bodies_refused_total{{service=\"gateway\"}} {refused}\n"
+            ))
+    };
+    eventually("the door is open", || async { figures(0, 0) }).await;
+
+    let mut receiving = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = post_request("/echo", &body);
+        let (now, later) = request.split_at(request.len() - 1);
+        stream.write_all(now.as_bytes()).await.unwrap();
+        receiving.push((stream, later.to_owned()));
+    }
+    eventually("two bodies are being received", || async { figures(2 * BODY, 0) }).await;
+    // One that does not say how long it is may be as long as any, once it is not small.
+    let chunked = |body: &str| {
+        let head =
+            "POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n";
+        format!("{head}\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
+    };
+    for request in [post_request("/echo", &body), chunked(&body[..5_000])] {
+        let answer = talk(address, &request).await;
+        assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
+        assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+        assert!(answer.contains("/problems/busy"), "{answer}");
+    }
+    assert!(figures(2 * BODY, 2), "{}", context.metrics.text());
+    let small = &body[..4_000];
+    for small in [post_request("/echo", ""), post_request("/echo", small), chunked(small)] {
+        let answer = talk(address, &small).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    for (stream, later) in receiving {
+        let answer = talk_on(stream, &later).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "who was let in is served: {answer}");
+    }
+    let answer = talk(address, &post_request("/echo", &body)).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "there is room again: {answer}");
+    eventually("all room is free", || async { figures(0, 2) }).await;
+    context.close().await;
+}

@@ -15,7 +15,7 @@ use contracts::{
     api::{audit::Counters, board::Summary},
     services::BOARD,
 };
-use service::{Service, ServiceContext, http::no_such_route, problem::Problem};
+use service::{Service, ServiceContext, problem::Problem};
 
 mod projection;
 mod reactions;
@@ -57,12 +57,11 @@ impl Board {
 
     /// Returns its routes.
     pub fn router(&self) -> Router {
-        Router::new()
+        let own = Router::new()
             .route("/v1/summary", get(summary))
             .route("/internal/facts/counters", get(counters))
-            .with_state(self.clone())
-            .merge(self.service.router())
-            .fallback(no_such_route)
+            .with_state(self.clone());
+        self.service.with_common_routes(own)
     }
 }
 

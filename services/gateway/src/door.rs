@@ -1,6 +1,7 @@
 //! The way of a request: who asks, may they, how much; then on to who answers.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     net::IpAddr,
     sync::Arc,
@@ -15,15 +16,10 @@ use axum::{
 };
 use backends::{Backends, DEADLINE, Repeatable, with_whole_body};
 use contracts::services::GATEWAY;
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
-};
 use service::idempotency::{CALLER, IDEMPOTENCY_KEY};
 use service::{
     Service,
     http::{BODY_WAIT_MAX, Peer, REQUEST_MAX},
-    metrics::Metrics,
     problem::Problem,
     token::SERVICE_TOKEN,
 };
@@ -73,37 +69,7 @@ pub(crate) struct Door {
     pub(crate) openapi: String,
     /// Only one audit at a time: it reads everything.
     pub(crate) audits: Semaphore,
-    pub(crate) figures: Figures,
     pub(crate) tracer: Tracer,
-}
-
-/// What the gateway counts.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Figures {
-    requests: Family<Labels, Counter>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
-    method: &'static str,
-    path: &'static str,
-    status: u16,
-}
-
-impl Figures {
-    pub(crate) fn registered(metrics: &Metrics) -> Self {
-        let figures = Self::default();
-        let requests = figures.requests.clone();
-        metrics.register(|registry| {
-            registry.register("gateway_requests", "Requests answered, by route", requests);
-        });
-        figures
-    }
-
-    fn count(&self, route: Option<&Route>, status: StatusCode) {
-        let (method, path) = route.map_or(("other", "other"), |route| (name_of(route), route.path));
-        self.requests.get_or_create(&Labels { method, path, status: status.as_u16() }).inc();
-    }
 }
 
 fn name_of(route: &Route) -> &'static str {
@@ -170,6 +136,7 @@ impl Door {
 
     /// Answers a request.
     pub(crate) async fn answer(&self, mut request: Request) -> Response {
+        let (began, method) = (Instant::now(), request.method().clone());
         let trace = self.tracer.trace_of(request.headers());
         if self.keys.is_news(request.headers()) {
             self.learn_news().await;
@@ -192,8 +159,10 @@ impl Door {
                 }
             }
         };
+        let metrics = &self.service.context().metrics;
+        let path = route.map(|route| Cow::Borrowed(route.path));
+        metrics.answered(GATEWAY, &method, path, &mut response, began.elapsed());
         let status = response.status();
-        self.figures.count(route, status);
         if let (Some(route), Some(holder)) = (route, holder.as_deref())
             && route.changes
         {

@@ -47,7 +47,7 @@ pub use limits::{ParseRateError, Rate};
 pub use trace::{ParseTraceRatioError, TraceRatio};
 
 use crate::{
-    door::{Door, Figures},
+    door::Door,
     keys::{KeyRing, KeyText},
     limits::Addresses,
     trace::Tracer,
@@ -235,7 +235,6 @@ impl Gateway {
             unauthenticated: Addresses::new(),
             anonymous: Addresses::new(),
             audits: Semaphore::new(1),
-            figures: Figures::registered(&context.metrics),
             tracer: Tracer::new(config.trace_ratio),
             service,
         });

@@ -47,7 +47,7 @@ pub(crate) async fn answer(
         (Own::Greeting, _) => Ok(GREETING.into_response()),
         (Own::Health, _) => Ok("ok".into_response()),
         (Own::Ready, _) => door.service.ready().await.map(IntoResponse::into_response),
-        (Own::Metrics, _) => Ok(door.service.context().metrics.response()),
+        (Own::Metrics, _) => Ok(door.service.context().scrape().await),
         (Own::OpenApi, _) => {
             let kind = [(header::CONTENT_TYPE, "application/json")];
             Ok((kind, door.openapi.clone()).into_response())

@@ -20,7 +20,7 @@ use events::facts;
 use service::idempotency::Keyed;
 use service::{
     facts_page,
-    http::{Json, Query, no_such_route},
+    http::{Json, Query},
     problem::Problem,
 };
 use tracing::info;
@@ -34,16 +34,15 @@ use crate::{
 };
 
 pub(crate) fn router(inventory: &Inventory) -> Router {
-    Router::new()
+    let own = Router::new()
         .route("/v1/stock", get(stock).put(open))
         .route("/v1/stock/adjustments", post(adjust))
         .route("/v1/purchases", get(purchases))
         .route("/internal/facts/stock", get(stock))
         .route("/internal/facts/reservations", get(reservation_facts))
         .route("/internal/facts/purchases", get(purchase_facts))
-        .with_state(inventory.clone())
-        .merge(inventory.service.router())
-        .fallback(no_such_route)
+        .with_state(inventory.clone());
+    inventory.service.with_common_routes(own)
 }
 
 async fn stock(State(inventory): State<Inventory>) -> Result<axum::Json<Stock>, Problem> {

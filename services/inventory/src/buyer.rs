@@ -142,6 +142,7 @@ impl<M: Market> Buyer<M> {
                     .set(restocked.missing.iter().map(|(_, quantity)| quantity).sum());
                 self.follow(&restocked, now);
                 self.ask_what_is_due(now);
+                self.show_breaker(now);
                 Ok(self.next_look(&restocked, now))
             }
             Err(error) => {
@@ -236,9 +237,18 @@ impl<M: Market> Buyer<M> {
                 }
             }
         }
+        self.show_breaker(now);
         for (appetite, sales) in self.appetites.iter_mut().zip(sales) {
             appetite.learn(&sales, now, jitter(), self.config.none_pause_max);
         }
+    }
+
+    fn show_breaker(&self, now: Instant) {
+        self.figures.breaker.set(match self.breaker.gate(now) {
+            Gate::Open => 0,
+            Gate::Trial | Gate::AwaitingTrial => 1,
+            Gate::ShutUntil(_) => 2,
+        });
     }
 
     fn answered(

@@ -14,6 +14,8 @@ pub(crate) struct Figures {
     purchases: Family<Outcome, Counter>,
     /// What those who wait need beyond what is on hand.
     pub(crate) missing: Gauge,
+    /// The state of the circuit breaker before the market: 0 closed, 1 half open, 2 open.
+    pub(crate) breaker: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -25,6 +27,9 @@ impl Figures {
     /// Makes figures that the process shows.
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let figures = Self::default();
+        for outcome in ["none", "sold", "unknown", "failed"] {
+            drop(figures.purchases.get_or_create(&Outcome { outcome }));
+        }
         metrics.register(|registry| {
             registry.register(
                 "inventory_purchases",
@@ -35,6 +40,11 @@ impl Figures {
                 "inventory_missing",
                 "Units that are waited for",
                 figures.missing.clone(),
+            );
+            registry.register(
+                "inventory_breaker_state",
+                "Circuit breaker before the market: 0 closed, 1 half open, 2 open",
+                figures.breaker.clone(),
             );
         });
         figures

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use ::store::{Migrations, OpenError};
 use axum::Router;
 use contracts::services::KITCHEN;
-use service::{Service, ServiceContext, http::no_such_route};
+use service::{Service, ServiceContext};
 use tokio::sync::Notify;
 
 mod api;
@@ -84,6 +84,6 @@ impl Kitchen {
 
     /// Returns its routes.
     pub fn router(&self) -> Router {
-        api::routes(self.service.clone()).merge(self.service.router()).fallback(no_such_route)
+        self.service.with_common_routes(api::routes(self.service.clone()))
     }
 }

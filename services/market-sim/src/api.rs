@@ -40,17 +40,16 @@ use crate::{
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 pub(crate) fn router(market_sim: &MarketSim) -> Router {
-    Router::new()
+    let own = Router::new()
         .route("/v1/market", get(settings).put(set).delete(reset))
         .route("/internal/facts/sales", get(sales_facts))
         .with_state(market_sim.clone())
-        .merge(stall_routes(market_sim))
-        .merge(market_sim.service.router())
-        .fallback(http::no_such_route)
+        .merge(stall_routes(market_sim));
+    market_sim.service.with_common_routes(own)
 }
 
 pub(crate) fn stall(market_sim: &MarketSim) -> Router {
-    stall_routes(market_sim).fallback(http::no_such_route)
+    market_sim.service.counted(stall_routes(market_sim).fallback(http::no_such_route))
 }
 
 fn stall_routes(market_sim: &MarketSim) -> Router {
@@ -86,7 +85,9 @@ async fn buy(
     } else {
         return Err(too_many());
     };
-    match market_sim.sales.submit(Call { key, ingredient }).await? {
+    let answer = market_sim.sales.submit(Call { key, ingredient }).await?;
+    market_sim.metrics.answered(&answer);
+    match answer {
         Answer::Sold(sale, delay) => {
             tokio::time::sleep(delay).await;
             Ok(axum::Json(sale))

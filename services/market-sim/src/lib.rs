@@ -21,6 +21,7 @@ mod anonymous;
 mod api;
 mod commands;
 mod domain;
+mod metrics;
 mod queries;
 mod store;
 
@@ -31,6 +32,7 @@ use commands::{
     sell::{Answer, Call, sell},
 };
 pub use domain::{DELAY_MS_MAX, InvalidSettings, QUANTITY_SOLD_MAX, default_settings};
+use metrics::SaleMetrics;
 pub use store::{MANY, POSTGRESQL_STATEMENTS, STATEMENTS};
 
 const MIGRATIONS: Migrations = Migrations {
@@ -96,6 +98,7 @@ pub struct MarketSim {
     sales: BatchQueue<Call, Answer>,
     token: Option<ServiceToken>,
     anonymous: Arc<AnonymousBuyers>,
+    metrics: SaleMetrics,
 }
 
 impl MarketSim {
@@ -113,7 +116,8 @@ impl MarketSim {
             })
             .await??;
         let sales = service.database().batch_queue(sell);
-        Ok(Self { service, sales, token: config.token, anonymous: Arc::default() })
+        let metrics = SaleMetrics::new(&context.metrics);
+        Ok(Self { service, sales, token: config.token, anonymous: Arc::default(), metrics })
     }
 
     /// Returns whether a request comes from the environment.

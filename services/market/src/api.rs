@@ -6,12 +6,7 @@ use contracts::{
     api::audit::{Facts, FactsQuery, PurchaseFact},
     market::{BuyRequest, BuyResponse, buy_response::Outcome, market_server},
 };
-use service::{
-    facts_page,
-    http::{self, Query},
-    problem::Problem,
-    token::ServiceToken,
-};
+use service::{facts_page, http::Query, problem::Problem, token::ServiceToken};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -20,11 +15,9 @@ use crate::{
 };
 
 pub(crate) fn router(market: &Market) -> Router {
-    Router::new()
-        .route("/internal/facts/receipts", get(receipts))
-        .with_state(market.clone())
-        .merge(market.buyer.service.router())
-        .fallback(http::no_such_route)
+    let own =
+        Router::new().route("/internal/facts/receipts", get(receipts)).with_state(market.clone());
+    market.buyer.service.with_common_routes(own)
 }
 
 async fn receipts(

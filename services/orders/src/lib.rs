@@ -77,9 +77,7 @@ impl Orders {
 
     /// Returns its routes.
     pub fn router(&self) -> Router {
-        api::router(self.clone())
-            .merge(self.service.router())
-            .fallback(service::http::no_such_route)
+        self.service.with_common_routes(api::router(self.clone()))
     }
 
     /// Returns what it is made of, for tests that look behind its routes.

@@ -163,9 +163,9 @@ async fn the_gateway_says_what_it_is_and_counts_what_it_does() {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!(figures.headers["content-type"], kind);
     for line in [
-        r#"chefcito_gateway_requests_total{method="GET",path="/v1/orders/{id}",status="401"} 1"#,
-        r#"chefcito_gateway_requests_total{method="GET",path="/v1/summary",status="200"} 1"#,
-        r#"chefcito_gateway_requests_total{method="other",path="other",status="404"} 1"#,
+        r#"chefcito_http_requests_total{service="gateway",method="GET",route="/v1/orders/{id}",status="401"} 1"#,
+        r#"chefcito_http_requests_total{service="gateway",method="GET",route="/v1/summary",status="200"} 1"#,
+        r#"chefcito_http_requests_total{service="gateway",method="GET",route="other",status="404"} 1"#,
     ] {
         assert!(figures.text().contains(line), "{line} is not in\n{}", figures.text());
     }

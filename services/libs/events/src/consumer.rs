@@ -12,6 +12,7 @@ use crate::{
     announce::Announce as _,
     bus::{Delivery, Guard, Subscription},
     dead_letters, deferred,
+    metrics::{ConsumerMetrics, ReaderMetrics},
 };
 
 /// How often an event that can't be acted on is tried before it is set aside.
@@ -109,6 +110,7 @@ pub struct Consumer {
     catalogue: Catalogue,
     react: Arc<Reaction>,
     pause: Duration,
+    metrics: Arc<ReaderMetrics>,
 }
 
 impl fmt::Debug for Consumer {
@@ -128,10 +130,17 @@ enum Undone {
 }
 
 impl Consumer {
-    /// Makes the consumer of the service whose database this is, which knows the events of a catalogue.
+    /// Makes the consumer of the service whose database this is, which knows the events of a catalogue and counts them in
+    /// the metrics of its process.
     #[must_use]
-    pub fn new(database: Database, catalogue: Catalogue, react: Arc<Reaction>) -> Self {
-        Self { database, catalogue, react, pause: Duration::ZERO }
+    pub fn new(
+        database: Database,
+        catalogue: Catalogue,
+        react: Arc<Reaction>,
+        metrics: &ConsumerMetrics,
+    ) -> Self {
+        let metrics = Arc::new(metrics.of(database.service(), catalogue));
+        Self { database, catalogue, react, pause: Duration::ZERO, metrics }
     }
 
     /// Sets how long events gather after each batch that was not full, for a reader whose own events nobody waits for: it
@@ -157,6 +166,11 @@ impl Consumer {
     /// Returns the database of its service.
     pub(crate) const fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// Returns what it counts.
+    pub(crate) fn metrics(&self) -> &ReaderMetrics {
+        &self.metrics
     }
 
     /// Acts on events, see [`handle`].
@@ -193,13 +207,20 @@ impl Consumer {
             let guard = subscription.guard(&batch);
             let events: Vec<Arc<Envelope>> =
                 batch.iter().map(|delivery| Arc::clone(&delivery.event)).collect();
+            self.metrics.took(&events);
             let done = match self.attempt(events, &guard, &stop).await {
                 Err(Undone::Refused(_)) => self.one_by_one(&batch, &guard, &stop).await,
                 outcome => outcome,
             };
             match done {
-                Ok(()) => subscription.acknowledge(&batch),
-                Err(Undone::Moved) => subscription.give_up(),
+                Ok(()) => {
+                    self.metrics.committed();
+                    subscription.acknowledge(&batch);
+                }
+                Err(Undone::Moved) => {
+                    self.metrics.gave_up();
+                    subscription.give_up();
+                }
                 // Only the end of the service leaves a batch undone: the bus keeps it.
                 Err(Undone::Refused(_) | Undone::Stopped) => break,
             }
@@ -251,6 +272,7 @@ impl Consumer {
         pause: &mut Duration,
         stop: &CancellationToken,
     ) -> Result<(), Undone> {
+        self.metrics.retried();
         warn!(service = self.database.service(), "Waits for its database: {why}");
         tokio::select! {
             () = stop.cancelled() => return Err(Undone::Stopped),
@@ -273,6 +295,7 @@ impl Consumer {
             let mut pause = PIECE_PAUSE;
             while let Err(undone) = self.attempt(vec![Arc::clone(event)], guard, stop).await {
                 let Undone::Refused(why) = undone else { return Err(undone) };
+                self.metrics.failed(event);
                 if attempts == ATTEMPTS_MAX {
                     let service = self.database.service();
                     let (id, subject) = (event.id, event.subject.as_str());

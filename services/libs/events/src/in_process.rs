@@ -204,15 +204,22 @@ impl Work for Turn {
     fn run(&mut self, tx: &mut Tx<'_>, _: Range<usize>) -> Result<(), StoreError> {
         let events: Vec<_> =
             self.batch.iter().map(|delivery| Arc::clone(&delivery.event)).collect();
+        self.consumer.metrics().took(&events);
         self.consumer.handle(tx, &events)
     }
 
     fn settle(&mut self, _: Range<usize>, outcome: Result<(), StoreError>) {
         let name = self.consumer.service();
         if outcome.is_ok() {
+            self.consumer.metrics().committed();
             acknowledge(&self.batch);
             self.bus.end_turn(name);
-        } else if let Some(reader) = self.bus.lock().get_mut(name) {
+            return;
+        }
+        if !matches!(outcome, Err(StoreError::Rejected(_) | StoreError::Closed)) {
+            self.consumer.metrics().retried();
+        }
+        if let Some(reader) = self.bus.lock().get_mut(name) {
             // The task tries again, and event by event if one is refused.
             reader.undone = std::mem::take(&mut self.batch);
             reader.arrived.notify_one();

@@ -29,6 +29,15 @@ impl Figures {
         registry.register("bus_events_unacknowledged", help, unacknowledged);
     }
 
+    /// Shows what a service counts before anything happens.
+    pub(super) fn joined(&self, service: &'static str) {
+        let labels = ServiceLabels { service };
+        for counter in [&self.published, &self.sent_again, &self.reconnected] {
+            drop(counter.get_or_create(&labels));
+        }
+        drop(self.unacknowledged.get_or_create(&labels));
+    }
+
     pub(super) fn published(&self, service: &'static str, count: usize) {
         self.published.get_or_create(&ServiceLabels { service }).inc_by(count as u64);
     }

@@ -245,6 +245,7 @@ impl Bus for RedisBus {
     ) {
         let (offers, offered) = mpsc::unbounded_channel();
         let service = relay.service();
+        self.figures.joined(service);
         let membership =
             Membership::new(database.clone(), &self.place, catalogue::is_writer(service));
         let member = Member { offers, membership: Arc::clone(&membership) };

@@ -11,18 +11,22 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, response::Response};
 use contracts::{
     Timestamp,
     api::service::ServiceStatus,
     events::{Envelope, catalogue::Catalogue},
 };
 use events::{
-    Bus, Consumer, Reaction, Relay, dead_letters, deferred,
+    Bus, Consumer, ConsumerMetrics, Reaction, Relay, dead_letters, deferred,
     outbox::{self, position},
     retention::{self, RETENTION},
 };
 use futures_util::FutureExt as _;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+};
 use store::{
     Clock, Database, DatabaseMetrics, Execution, Location, Migrations, OpenError, StoreError, Tx,
     jittered,
@@ -32,6 +36,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use crate::{
+    backlog::Backlog,
     file_size,
     http::{self, Limits},
     idempotency,
@@ -70,6 +75,15 @@ pub struct ServiceContext {
     stop: CancellationToken,
     tasks: TaskTracker,
     databases: Arc<Mutex<Vec<Database>>>,
+    consumer_metrics: ConsumerMetrics,
+    backlog: Backlog,
+    worker_failures: Family<WorkerLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WorkerLabels {
+    service: &'static str,
+    worker: &'static str,
 }
 
 impl ServiceContext {
@@ -80,7 +94,15 @@ impl ServiceContext {
         metrics.register(|registry| bus.register(registry));
         let databases: Arc<Mutex<Vec<Database>>> = Arc::default();
         let of_databases = DatabaseMetrics(Arc::clone(&databases));
-        metrics.register(|registry| registry.register_collector(Box::new(of_databases)));
+        let consumer_metrics = ConsumerMetrics::new(clock.clone());
+        let (backlog, worker_failures) = (Backlog::default(), Family::default());
+        metrics.register(|registry| {
+            registry.register_collector(Box::new(of_databases));
+            consumer_metrics.register(registry);
+            backlog.register(registry);
+            let help = "Times that a worker failed and tries again";
+            registry.register("worker_failures", help, Family::clone(&worker_failures));
+        });
         Self {
             location,
             bus,
@@ -93,6 +115,9 @@ impl ServiceContext {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             databases,
+            consumer_metrics,
+            backlog,
+            worker_failures,
         }
     }
 
@@ -193,6 +218,14 @@ impl ServiceContext {
             self.metrics.clone(),
             self.stop.clone(),
         ));
+    }
+
+    /// Answers `GET /metrics`. How many events wait is asked of each database before, for up to half a second: what one does
+    /// not answer in time is told as it was last known.
+    pub async fn scrape(&self) -> Response {
+        let databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.backlog.ask(&databases, &*self.bus).await;
+        self.metrics.response()
     }
 
     /// Returns what is cancelled when the context is closed.
@@ -319,8 +352,13 @@ impl Service {
         let react: Arc<Reaction> = Arc::new(react);
         self.react = Some(Arc::clone(&react));
         let catalogue = self.context.catalogue;
-        let consumer =
-            Consumer::new(self.database.clone(), catalogue, Arc::clone(&react)).with_pause(pause);
+        let consumer = Consumer::new(
+            self.database.clone(),
+            catalogue,
+            Arc::clone(&react),
+            &self.context.consumer_metrics,
+        )
+        .with_pause(pause);
         let bus = Arc::clone(&self.context.bus);
         self.context.tasks.spawn(bus.consume(consumer, self.context.stop.clone()));
         let database = self.database.clone();
@@ -346,6 +384,8 @@ impl Service {
     {
         let (name, clock, stop) =
             (self.name, self.context.clock.clone(), self.context.stop.clone());
+        let failures = &self.context.worker_failures;
+        let failures = failures.get_or_create_owned(&WorkerLabels { service: name, worker });
         self.context.tasks.spawn(async move {
             let mut pause = Duration::from_millis(20);
             while !stop.is_cancelled() {
@@ -362,6 +402,7 @@ impl Service {
                     }
                     Err(StoreError::Closed) => return,
                     Err(error) => {
+                        failures.inc();
                         warn!(
                             service = name,
                             worker, "The worker {worker} failed and tries again: {error}"

@@ -155,6 +155,7 @@ pub async fn serve(
     let bodies = Bodies::new(limits.bodies_bytes_max, held, refused);
     let router = router.layer(DefaultBodyLimit::max(limits.body_bytes_max)).with_state(());
     let one_too_many = one_too_many();
+    let connections_refused = metrics.connections_refused(service);
     let addresses = Addresses::new(limits.connections_per_address_max);
     let slots = Arc::new(Semaphore::new(limits.connections_max.min(connections_affordable())));
     let graceful = GracefulShutdown::new();
@@ -180,7 +181,7 @@ pub async fn serve(
             }
         };
         let Some(counted) = addresses.count(peer.ip()) else {
-            metrics.connection_refused(service);
+            connections_refused.inc();
             // As far as the kernel takes it at once: nobody waits for a client that is refused.
             let _best_effort = stream.try_write(one_too_many.as_bytes());
             continue;
@@ -258,7 +259,7 @@ async fn answer(
     if let Some(date) = date_of(Timestamp::now()) {
         response.headers_mut().insert(header::DATE, date);
     }
-    metrics.answered(service, &method, response.status(), started.elapsed());
+    metrics.answered(service, &method, None, &mut response, started.elapsed());
     drop(room);
     if is_large && !response.status().is_success() {
         // What nobody has read stands before the next request, and hyper closes the connection without having said so.

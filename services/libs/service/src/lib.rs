@@ -8,6 +8,7 @@
 //!
 //! Does not know: what any service does.
 
+mod backlog;
 pub mod config;
 mod context;
 mod file_size;

@@ -1,13 +1,17 @@
 //! Figures for Prometheus.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
-    http::{Method, StatusCode, header},
+    Router,
+    extract::{MatchedPath, Request},
+    http::{Method, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use prometheus_client::{
@@ -15,13 +19,12 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
-use store::ServiceLabels;
+use store::{SECONDS, ServiceLabels};
 
 /// The content type of the answer to `GET /metrics`.
 pub const FIGURES_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// The bounds of the buckets for durations, in seconds.
-const SECONDS: [f64; 12] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+/// The route of requests that no route is for, and of those that did not get to one.
+const NO_ROUTE: &str = "other";
 
 /// The figures of a process. Clones are the same.
 #[derive(Clone)]
@@ -44,8 +47,14 @@ impl fmt::Debug for Metrics {
 struct RequestLabels {
     service: &'static str,
     method: &'static str,
-    status: u32,
+    /// The path as the routes have it, such as `/v1/orders/{id}`: paths of clients would be labels without end.
+    route: Cow<'static, str>,
+    status: u16,
 }
+
+/// Marks a response that was counted, and for which service: it may go through the server of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counted(&'static str);
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -85,23 +94,47 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts an answer.
-    pub(crate) fn answered(
+    /// Counts a response of a service, unless it was counted for this service before. `route` is the path as the routes have
+    /// it; `None` if there is no route for the request.
+    pub fn answered(
         &self,
         service: &'static str,
         method: &Method,
-        status: StatusCode,
+        route: Option<Cow<'static, str>>,
+        response: &mut Response,
         took: Duration,
     ) {
-        let labels =
-            RequestLabels { service, method: name_of(method), status: status.as_u16().into() };
-        self.requests.get_or_create(&labels).inc();
+        if response.extensions().get() == Some(&Counted(service)) {
+            return;
+        }
+        response.extensions_mut().insert(Counted(service));
+        let (method, status) = (name_of(method), response.status().as_u16());
+        let route = route.unwrap_or(Cow::Borrowed(NO_ROUTE));
+        self.requests.get_or_create(&RequestLabels { service, method, route, status }).inc();
         self.seconds.get_or_create(&ServiceLabels { service }).observe(took.as_secs_f64());
     }
 
-    /// Counts a connection that was one too many of its address.
-    pub(crate) fn connection_refused(&self, service: &'static str) {
-        self.connections_refused.get_or_create(&ServiceLabels { service }).inc();
+    /// Returns routes whose responses are counted for a service.
+    pub(crate) fn counted(&self, service: &'static str, routes: Router) -> Router {
+        let metrics = self.clone();
+        routes.layer(middleware::from_fn(move |request: Request, next: Next| {
+            let metrics = metrics.clone();
+            async move {
+                let (began, method) = (Instant::now(), request.method().clone());
+                let route = request
+                    .extensions()
+                    .get()
+                    .map(|route: &MatchedPath| Cow::Owned(route.as_str().to_owned()));
+                let mut response = next.run(request).await;
+                metrics.answered(service, &method, route, &mut response, began.elapsed());
+                response
+            }
+        }))
+    }
+
+    /// Returns what counts the connections that were one too many of their address.
+    pub(crate) fn connections_refused(&self, service: &'static str) -> Counter {
+        self.connections_refused.get_or_create_owned(&ServiceLabels { service })
     }
 
     /// Returns how many bytes of room the bodies of a server's requests have reserved.

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::{
     Service,
-    http::{Path, Query},
+    http::{Path, Query, no_such_route},
     problem::Problem,
 };
 
@@ -31,6 +31,17 @@ use crate::{
 const STORY_EVENTS_MAX: i64 = 10_000;
 
 impl Service {
+    /// Returns the routes of a service: its own, those that every service has, and 404 for everything else. Each response is
+    /// counted by its route.
+    pub fn with_common_routes(&self, own: Router) -> Router {
+        self.counted(own.merge(self.router()).fallback(no_such_route))
+    }
+
+    /// Returns routes each of whose responses is counted for this service, by its route.
+    pub fn counted(&self, routes: Router) -> Router {
+        self.context.metrics.counted(self.name, routes)
+    }
+
     /// Returns the routes that every service has: health, readiness, figures, and what the gateway asks below
     /// `/internal`.
     pub fn router(&self) -> Router {
@@ -65,7 +76,7 @@ async fn ready(State(service): State<Service>) -> Result<&'static str, Problem> 
 }
 
 async fn figures(State(service): State<Service>) -> Response {
-    service.context.metrics.response()
+    service.context.scrape().await
 }
 
 async fn status(State(service): State<Service>) -> axum::Json<ServiceStatus> {

@@ -8,7 +8,7 @@ use std::{
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, histogram::Histogram},
 };
 
 use crate::{Database, ServiceLabels};
@@ -25,7 +25,7 @@ impl fmt::Debug for DatabaseMetrics {
 /// A figure of one database.
 type Figure = fn(&Database) -> u64;
 
-const GAUGES: [(&str, &str, Figure); 5] = [
+const GAUGES: [(&str, &str, Figure); 6] = [
     ("writer_waiting_works", "Works that wait for the writer", |database| {
         database.waiting() as u64
     }),
@@ -35,6 +35,9 @@ const GAUGES: [(&str, &str, Figure); 5] = [
     ("reads_waiting", "Reads that wait for a reader", |database| {
         database.inner.readers.waiting() as u64
     }),
+    ("readers_busy", "Connections of the readers that answer a read", |database| {
+        database.inner.readers.busy() as u64
+    }),
     ("reader_connections", "Connections of the readers", |database| {
         database.inner.readers.connections() as u64
     }),
@@ -42,7 +45,29 @@ const GAUGES: [(&str, &str, Figure); 5] = [
         database.trouble().is_some().into()
     }),
 ];
-const COUNTERS: [(&str, &str, Figure); 2] = [
+/// A histogram of one database.
+type Distribution = for<'d> fn(&'d Database) -> &'d Histogram;
+
+const HISTOGRAMS: [(&str, &str, Distribution); 4] = [
+    ("writer_batch_works", "Works in each committed transaction", |database| {
+        &database.inner.queue.metrics.works
+    }),
+    ("writer_batch_pieces", "Pieces of the works in each committed transaction", |database| {
+        &database.inner.queue.metrics.pieces
+    }),
+    ("writer_commit_seconds", "How long the engine took to commit each transaction", |database| {
+        &database.inner.queue.metrics.commit_seconds
+    }),
+    ("read_wait_seconds", "How long reads waited for a reader", |database| {
+        database.inner.readers.wait_seconds()
+    }),
+];
+const COUNTERS: [(&str, &str, Figure); 3] = [
+    (
+        "writer_retries",
+        "Transactions done again after a conflict or a lost connection",
+        |database| database.inner.queue.metrics.retries(),
+    ),
     ("writes_refused", "Writes refused because too much waited", |database| {
         database.inner.queue.refusals()
     }),
@@ -60,6 +85,13 @@ impl Collector for DatabaseMetrics {
                 let value = i64::try_from(figure(database)).unwrap_or(i64::MAX);
                 let labels = ServiceLabels { service: database.service() };
                 ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        for (name, help, distribution) in HISTOGRAMS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+            for database in &databases {
+                let labels = ServiceLabels { service: database.service() };
+                distribution(database).encode(family.encode_family(&labels)?)?;
             }
         }
         for (name, help, figure) in COUNTERS {

@@ -43,7 +43,7 @@ pub use execution::Execution;
 #[cfg(feature = "testing")]
 pub use execution::Steps;
 pub use hook::{AfterCommit, CommitHook, NoHook};
-pub use metrics::ServiceLabels;
+pub use metrics::{SECONDS, ServiceLabels};
 pub use migrations::{Migration, Migrations};
 pub use readers::READS_WAITING_MAX;
 pub use retry::jittered;

@@ -9,9 +9,10 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -21,6 +22,7 @@ use crate::{
     Clock, Execution, StoreError, Tx,
     database::Opened,
     health::Health,
+    metrics::SECONDS,
     postgres::Canceller,
     transaction::{Access, Connection},
 };
@@ -50,6 +52,7 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Pooled>>,
     open: Arc<AtomicUsize>,
     refused: AtomicU64,
+    wait_seconds: Histogram,
 }
 
 impl Readers {
@@ -74,6 +77,7 @@ impl Readers {
             idle: Mutex::default(),
             open: Arc::default(),
             refused: AtomicU64::new(0),
+            wait_seconds: Histogram::new(SECONDS),
         })
     }
 
@@ -102,7 +106,9 @@ impl Readers {
             self.refused.fetch_add(1, Ordering::Relaxed);
             StoreError::Busy { waiting: READS_WAITING_MAX }
         })?;
+        let began = Instant::now();
         let permit = Arc::clone(&self.permits).acquire_owned().await;
+        self.wait_seconds.observe(began.elapsed().as_secs_f64());
         drop(place);
         permit.map_err(|_| StoreError::Closed)
     }
@@ -170,6 +176,16 @@ impl Readers {
     /// Returns how many reads wait for a reader.
     pub(super) fn waiting(&self) -> usize {
         READS_WAITING_MAX.saturating_sub(self.places.available_permits())
+    }
+
+    /// Returns how long reads waited for a reader.
+    pub(super) const fn wait_seconds(&self) -> &Histogram {
+        &self.wait_seconds
+    }
+
+    /// Returns how many connections answer a read.
+    pub(super) fn busy(&self) -> usize {
+        self.connections().saturating_sub(self.idle().len())
     }
 
     /// Returns how many connections the pool has.

@@ -14,6 +14,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use tokio::sync::Notify;
@@ -21,6 +22,7 @@ use tracing::{debug, error, warn};
 
 use crate::{
     Access, AfterCommit, Clock, CommitHook, Connection, Execution, StoreError, Tx, health::Health,
+    metrics::WriterMetrics,
 };
 
 /// How often work is decided at the most when others change the same at the same time.
@@ -60,6 +62,7 @@ pub(crate) struct Queue {
     waiting: AtomicUsize,
     rows: AtomicUsize,
     refused: AtomicU64,
+    pub(crate) metrics: WriterMetrics,
 }
 
 #[derive(Default)]
@@ -240,6 +243,8 @@ impl Writer {
             works.iter_mut().try_for_each(|(work, pieces)| work.run(tx, 0..*pieces))
         }) {
             Ok(saved) => {
+                let pieces = works.iter().map(|(_, pieces)| pieces).sum();
+                self.queue.metrics.committed(works.len(), pieces);
                 for (work, pieces) in works {
                     work.settle(0..*pieces, Ok(()));
                 }
@@ -256,6 +261,7 @@ impl Writer {
                 }
             }
             Err(StoreError::Conflict(_)) => {
+                self.queue.metrics.retried();
                 for (work, pieces) in works {
                     self.alone(work.as_mut(), *pieces);
                 }
@@ -272,6 +278,7 @@ impl Writer {
     fn alone(&mut self, work: &mut dyn Work, pieces: usize) {
         match self.decided_again(|tx, work| work.run(tx, 0..pieces), work) {
             Ok(saved) => {
+                self.queue.metrics.committed(1, pieces);
                 work.settle(0..pieces, Ok(()));
                 Self::hand_over(saved);
             }
@@ -289,6 +296,7 @@ impl Writer {
         for _ in 1..DECISIONS_MAX {
             match self.transaction(|tx| body(tx, work)) {
                 Err(StoreError::Conflict(why)) => {
+                    self.queue.metrics.retried();
                     debug!(service = self.service, "Decides again: {why}");
                 }
                 done => return done,
@@ -305,6 +313,7 @@ impl Writer {
         for piece in 0..pieces {
             match self.decided_again(|tx, work| work.run(tx, piece..piece + 1), work) {
                 Ok(saved) => {
+                    self.queue.metrics.committed(1, 1);
                     work.settle(piece..piece + 1, Ok(()));
                     Self::hand_over(saved);
                 }
@@ -322,6 +331,7 @@ impl Writer {
         let before = self.connection.changes();
         let done = self.connection.ready().and_then(|()| match self.attempt(&mut body) {
             Err(StoreError::Engine(why)) if self.connection.is_lost() => {
+                self.queue.metrics.retried();
                 debug!(service = self.service, "Begins again on a new connection: {why}");
                 self.connection.ready()?;
                 self.attempt(&mut body)
@@ -361,7 +371,9 @@ impl Writer {
         let wakes = std::mem::take(&mut tx.wakes);
         let committed = done.and_then(|after| {
             self.execution.before_commit(self.service)?;
+            let began = Instant::now();
             self.connection.commit()?;
+            self.queue.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
             self.execution.after_commit(self.service)?;
             Ok(Saved { after, wakes })
         });

@@ -9,6 +9,7 @@ mod http_limits;
 mod idempotency;
 mod leases;
 mod many_rows;
+mod metrics;
 mod pairs;
 mod redis_losses;
 mod redis_memory;

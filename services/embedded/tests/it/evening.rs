@@ -133,6 +133,15 @@ impl Evening {
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
+    /// Returns what is there as a text.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let request = Request::get(path).header("authorization", format!("Bearer {ADMIN_KEY}"));
+        let request = request.body(Body::empty()).unwrap();
+        let response = self.environment.router().oneshot(request).await.unwrap();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
     pub(crate) async fn ok(&self, method: &str, path: &str, body: Value) -> Value {
         let (status, answer) = self.ask(method, path, body).await;
         assert!(status.is_success(), "{method} {path}: {status} {answer}");

@@ -10,6 +10,7 @@ mod damage;
 mod evening;
 mod happy_order;
 mod market;
+mod metrics;
 mod openings;
 mod order_of_events;
 mod retention;

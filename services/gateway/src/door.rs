@@ -319,7 +319,6 @@ fn other_method(request: &Request, allowed: &str) -> Response {
 fn log_change(route: &Route, holder: &Holder, status: StatusCode, trace: &HeaderValue) {
     let (method, path, status) = (name_of(route), route.path, status.as_u16());
     info!(
-        service = GATEWAY,
         key = holder.id,
         name = holder.name,
         status,

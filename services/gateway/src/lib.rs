@@ -216,7 +216,6 @@ impl Gateway {
                 .await?;
             if let Some(at) = revoked {
                 warn!(
-                    service = GATEWAY,
                     "The first admin key was revoked at {at} and stays so; another secret makes it another key"
                 );
             }

@@ -101,7 +101,7 @@ impl<M: Market> Buyer<M> {
                 Ok(next) => next,
                 Err(StoreError::Closed) => return,
                 Err(error) => {
-                    warn!(service = self.service.name(), "The buyer tries again: {error}");
+                    warn!("The buyer tries again: {error}");
                     self.adopts = true;
                     Instant::now() + jittered(DATABASE_PAUSE)
                 }
@@ -260,15 +260,13 @@ impl<M: Market> Buyer<M> {
     ) {
         self.figures.answered(answer);
         if answer == Answer::Unknown {
-            let service = self.service.name();
             warn!(
-                service,
                 "Purchase {purchase} of {ingredient} counts zero: nobody can say whether it was sold"
             );
         }
         self.answers.push(Answered { purchase, ingredient, answer });
         if self.breaker.succeeded() {
-            info!(service = self.service.name(), "The market answers again");
+            info!("The market answers again");
             self.service.set_degraded(None);
             for pending in self.pending.values_mut() {
                 if let Turn::AskAt(moment) = &mut pending.turn {
@@ -281,8 +279,7 @@ impl<M: Market> Buyer<M> {
 
     fn failed(&mut self, purchase: PurchaseId, error: &MarketError, now: Instant) {
         self.figures.failed();
-        let service = self.service.name();
-        debug!(service, "Purchase {purchase} will be asked again: {error}");
+        debug!("Purchase {purchase} will be asked again: {error}");
         let pause_max = self.config.failure_pause_max;
         if let Some(pending) = self.pending.get_mut(&purchase) {
             let pause = FAILURE_PAUSE.saturating_mul(1 << pending.failures.min(16)).min(pause_max);
@@ -292,7 +289,6 @@ impl<M: Market> Buyer<M> {
         if self.breaker.failed(now) {
             let failures = self.breaker.failures();
             warn!(
-                service,
                 "Leaves the market alone for a while, because it failed {failures} times in a row: {error}"
             );
             self.service.set_degraded(Some(format!("waits for the market: {error}")));

@@ -39,7 +39,6 @@ pub(crate) fn change_menu(
         let dishes = menu.recipes.iter().map(|recipe| recipe.name.clone()).collect();
         tx.announce(&MenuChanged { version: menu.version, dishes });
         info!(
-            service = contracts::services::KITCHEN,
             "The menu becomes version {}: {} recipes added, {} changed, {} removed",
             menu.version,
             changes.added.len(),

@@ -273,7 +273,7 @@ impl Consumer {
         stop: &CancellationToken,
     ) -> Result<(), Undone> {
         self.metrics.retried();
-        warn!(service = self.database.service(), "Waits for its database: {why}");
+        warn!("Waits for its database: {why}");
         tokio::select! {
             () = stop.cancelled() => return Err(Undone::Stopped),
             () = tokio::time::sleep(jittered(*pause)) => {}
@@ -297,10 +297,8 @@ impl Consumer {
                 let Undone::Refused(why) = undone else { return Err(undone) };
                 self.metrics.failed(event);
                 if attempts == ATTEMPTS_MAX {
-                    let service = self.database.service();
                     let (id, subject) = (event.id, event.subject.as_str());
                     error!(
-                        service,
                         order_id = subject,
                         "Set aside event {id} after {attempts} attempts: {why}"
                     );

@@ -85,8 +85,7 @@ pub(crate) fn defer(
         }
     }
     if !unknown.is_empty() {
-        let service = tx.service();
-        warn!(service, "Deferred events that this version does not know: {unknown:?}");
+        warn!("Deferred events that this version does not know: {unknown:?}");
     }
     Ok(known)
 }
@@ -198,7 +197,7 @@ fn set_aside(
     attempts: i64,
 ) -> Result<Option<Envelope>, StoreError> {
     let Some(event) = take(tx, seq)? else { return Ok(None) };
-    warn!(service = tx.service(), "Set aside event {}: {why}", event.id);
+    warn!("Set aside event {}: {why}", event.id);
     dead_letters::insert(tx, &event, why, attempts)?;
     Ok(Some(event))
 }
@@ -225,10 +224,7 @@ async fn replay_untried(
                     let replayed =
                         database.write(move |tx| dead_letters::replay(tx, &*reaction, id));
                     match replayed.await {
-                        Ok(_) => info!(
-                            service = database.service(),
-                            "Acted on event {id} that an older version did not know"
-                        ),
+                        Ok(_) => info!("Acted on event {id} that an older version did not know"),
                         Err(StoreError::Rejected(why)) => {
                             let noted =
                                 move |tx: &mut Tx<'_>| dead_letters::failed_again(tx, id, &why);

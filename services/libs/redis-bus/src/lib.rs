@@ -28,10 +28,10 @@ use contracts::{
 use events::{Bus, Consumer, Relay, Stored};
 use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
-use store::{Database, tls::Trust};
+use store::{Database, service_span, tls::Trust};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, warn};
 use uuid::Uuid;
 
 mod account;
@@ -252,8 +252,9 @@ impl Bus for RedisBus {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).insert(service, member);
         let (relay, held) = (Arc::clone(relay), membership.held());
         let publisher = Publisher::new(self, relay, database.clone(), offered, held);
-        tasks.spawn(publisher.run(stop.clone()));
-        tasks.spawn(membership.run(stop.clone()));
+        let span = service_span(service);
+        tasks.spawn(publisher.run(stop.clone()).instrument(span.clone()));
+        tasks.spawn(membership.run(stop.clone()).instrument(span));
     }
 
     fn offer(

@@ -140,8 +140,7 @@ impl Membership {
                 Ok(false) => RENEW_EVERY,
                 Err(StoreError::Closed) => return,
                 Err(error) => {
-                    let service = self.database.service();
-                    warn!(service, "Could not renew what it has of the bus: {error}");
+                    warn!("Could not renew what it has of the bus: {error}");
                     RENEW_EVERY
                 }
             };
@@ -161,8 +160,7 @@ impl Membership {
         let owner = self.owner.clone();
         let released = self.database.write_exclusive(move |tx| FAMILY.release(tx, &owner));
         if let Err(error) = released.await {
-            let service = self.database.service();
-            warn!(service, "Could not give back what it has of the bus: {error}");
+            warn!("Could not give back what it has of the bus: {error}");
         }
     }
 
@@ -179,17 +177,16 @@ impl Membership {
         let used = *self.used.borrow();
         // Who takes a lease may wait for another replica that acts under it, and that one for whatever this one has locked.
         let turn = self.database.write_exclusive(move |tx| turn(tx, &me, &used)).await?;
-        let service = self.database.service();
         self.held.send_if_modified(|held| {
             let (relay, shards) = (turn.relay, turn.shards);
             held.until = Some(started + LENGTH);
             if relay != held.relay {
-                info!(service, "{} publishing", if relay { "Begins" } else { "Leaves" });
+                info!("{} publishing", if relay { "Begins" } else { "Leaves" });
             }
             let changed = (relay, shards) != (held.relay, held.shards);
             if shards != held.shards {
                 let names: Vec<usize> = (0..SHARDS).filter(|at| shards[*at].is_some()).collect();
-                info!(service, "Reads the shards {names:?}");
+                info!("Reads the shards {names:?}");
             }
             (held.relay, held.shards) = (relay, shards);
             changed

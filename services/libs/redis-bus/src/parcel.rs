@@ -60,7 +60,7 @@ pub(super) fn unpack(
         Ok(event) => Some(Arc::new(event)),
         Err(why) => {
             // Nothing of ours writes such a thing. It has no id by which it could be set aside.
-            error!(service = reader, "Dropped a `{kind}` that is no event: {why}");
+            error!("Dropped a `{kind}` that is no event: {why}");
             None
         }
     }

@@ -181,7 +181,7 @@ impl ProgressTracker {
         }
         let is_full = !self.see(view, connection).await?.too_large(max).is_empty();
         if is_full && !self.is_full {
-            info!(service = view.relay.service(), "Waits for readers that are slow");
+            info!("Waits for readers that are slow");
         }
         self.is_full = is_full;
         Ok(())
@@ -204,7 +204,7 @@ impl ProgressTracker {
             let identity = view.broker.identity.clone();
             let noted = move |tx: &mut Tx<'_>| position::advance(tx, &identity, position, place);
             view.database.write(noted).await?;
-            debug!(service = view.relay.service(), "Acknowledged up to {position} of {place}");
+            debug!("Acknowledged up to {position} of {place}");
             (self.position, self.handed_over) = (position, place);
         }
         match reached {

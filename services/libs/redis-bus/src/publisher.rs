@@ -161,8 +161,7 @@ impl Publisher {
                     self.bus.figures.reconnected(self.relay.service());
                 }
                 Trouble::Store(error) => {
-                    let service = self.relay.service();
-                    warn!(service, "The publisher waits for its database: {error}");
+                    warn!("The publisher waits for its database: {error}");
                 }
             }
             if started.elapsed() > PAUSE_MAX {
@@ -252,9 +251,9 @@ impl Publisher {
         let identity = broker.identity.clone();
         let (before, now) = self.database.write(move |tx| position::meet(tx, &identity)).await?;
         if before.identity != now.identity && before.identity != position::UNKNOWN {
-            let (service, count) = (self.relay.service(), before.handed_over - now.position);
-            info!(service, "Another Redis, or one that forgot: sends {count} events again");
-            self.bus.figures.sent_again(service, count);
+            let count = before.handed_over - now.position;
+            info!("Another Redis, or one that forgot: sends {count} events again");
+            self.bus.figures.sent_again(self.relay.service(), count);
         }
         self.progress.begin(now.position, now.handed_over);
         self.round = self.relay.begin(now.handed_over);

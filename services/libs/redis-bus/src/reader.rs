@@ -89,7 +89,7 @@ impl Subscription for Reader {
                 Ok(()) => self.pause = PAUSE,
                 Err(error) => {
                     if error.code() == Some("NOGROUP") {
-                        info!(service = self.group, "Redis has lost a group: it is made anew");
+                        info!("Redis has lost a group: it is made anew");
                     } else {
                         self.bus.note_failure(WHO, &error);
                     }
@@ -136,7 +136,7 @@ impl Subscription for Reader {
             && let Err(error) = calls.query_async::<()>(connection).await
         {
             // Then they are delivered once more, and known to the inbox.
-            warn!(service = self.group, "Could not acknowledge the last events: {error}");
+            warn!("Could not acknowledge the last events: {error}");
         }
         self.membership.use_shards([false; SHARDS]);
     }
@@ -264,7 +264,7 @@ impl Reader {
         let (scripts, names) = (&self.bus.scripts, &self.bus.names);
         let arrived = scripts.arrive(&mut connection, names, self.group, &new_life, ALIVE_SECONDS);
         if arrived.await? {
-            warn!(service = self.group, "Redis lacks events: they are sent again");
+            warn!("Redis lacks events: they are sent again");
         }
         self.places = [Place::Left(Id::ZERO); SHARDS];
         self.alive_at = Some(Instant::now());

@@ -29,11 +29,11 @@ use prometheus_client::{
 };
 use store::{
     Clock, Database, DatabaseMetrics, Execution, Location, Migrations, OpenError, StoreError, Tx,
-    jittered,
+    jittered, service_span,
 };
 use tokio::{net::TcpListener, sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::warn;
+use tracing::{Instrument as _, warn};
 
 use crate::{
     backlog::Backlog,
@@ -162,7 +162,7 @@ impl ServiceContext {
         let sets = [events::MIGRATIONS, MIGRATIONS, migrations];
         let database = self
             .startup_retry
-            .wait_for(name, async || {
+            .wait_for(async || {
                 let (clock, hook) = (self.clock.clone(), Arc::clone(&relay) as _);
                 let execution = self.execution.clone();
                 Database::open(name, &self.location, &sets, clock, hook, execution).await
@@ -170,10 +170,11 @@ impl ServiceContext {
             .await?;
         self.databases.lock().unwrap_or_else(PoisonError::into_inner).push(database.clone());
         let changes = if self.bus.is_broker() { position::expect } else { position::forget };
-        let changed = self.startup_retry.wait_for(name, async || database.write(changes).await);
+        let changed = self.startup_retry.wait_for(async || database.write(changes).await);
         changed.await.map_err(|source| OpenError::Store { service: name, source })?;
         Arc::clone(&self.bus).join(&relay, &database, &self.tasks, &self.stop);
-        self.tasks.spawn(Arc::clone(&relay).run(database.clone(), self.stop.clone()));
+        let relayed = Arc::clone(&relay).run(database.clone(), self.stop.clone());
+        self.tasks.spawn(relayed.instrument(service_span(name)));
         let service = Service {
             name,
             database,
@@ -210,14 +211,9 @@ impl ServiceContext {
         router: Router,
         limits: Limits,
     ) {
-        self.tasks.spawn(http::serve(
-            listener,
-            service,
-            router,
-            limits,
-            self.metrics.clone(),
-            self.stop.clone(),
-        ));
+        let served =
+            http::serve(listener, service, router, limits, self.metrics.clone(), self.stop.clone());
+        self.tasks.spawn(served.instrument(service_span(service)));
     }
 
     /// Answers `GET /metrics`. How many events wait is asked of each database before, for up to half a second: what one does
@@ -312,7 +308,7 @@ impl Service {
         &self,
         step: impl AsyncFnMut() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.context.startup_retry.wait_for(self.name, step).await
+        self.context.startup_retry.wait_for(step).await
     }
 
     /// Says how to count the work of the service that is not done yet, for its status.
@@ -360,7 +356,8 @@ impl Service {
         )
         .with_pause(pause);
         let bus = Arc::clone(&self.context.bus);
-        self.context.tasks.spawn(bus.consume(consumer, self.context.stop.clone()));
+        let consumed = bus.consume(consumer, self.context.stop.clone());
+        self.context.tasks.spawn(consumed.instrument(service_span(self.name)));
         let database = self.database.clone();
         self.work("deferred", Arc::default(), deferred::LOOK_EVERY, move || {
             let (database, react) = (database.clone(), Arc::clone(&react));
@@ -386,7 +383,7 @@ impl Service {
             (self.name, self.context.clock.clone(), self.context.stop.clone());
         let failures = &self.context.worker_failures;
         let failures = failures.get_or_create_owned(&WorkerLabels { service: name, worker });
-        self.context.tasks.spawn(async move {
+        let run = async move {
             let mut pause = Duration::from_millis(20);
             while !stop.is_cancelled() {
                 let looked = AssertUnwindSafe(async { run_once().await }).catch_unwind().await;
@@ -403,10 +400,7 @@ impl Service {
                     Err(StoreError::Closed) => return,
                     Err(error) => {
                         failures.inc();
-                        warn!(
-                            service = name,
-                            worker, "The worker {worker} failed and tries again: {error}"
-                        );
+                        warn!(worker, "The worker {worker} failed and tries again: {error}");
                         pause = (pause * 2).min(WORKER_PAUSE_MAX);
                         jittered(pause)
                     }
@@ -417,7 +411,8 @@ impl Service {
                     () = tokio::time::sleep_until(Instant::now() + wait) => {}
                 }
             }
-        });
+        };
+        self.context.tasks.spawn(run.instrument(service_span(name)));
     }
 
     /// Removes a batch of the events, and of the responses for repeated requests, that the service need not keep any more.

@@ -43,7 +43,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, warn};
 
 use self::{
     addresses::Addresses,
@@ -175,7 +175,7 @@ pub async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: others must end first.
-                warn!(service, "Could not accept a connection: {error}");
+                warn!("Could not accept a connection: {error}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
@@ -197,16 +197,17 @@ pub async fn serve(
         });
         let stream = TokioIo::new(Lingering::new(stream, limits.write_wait_max));
         let connection = graceful.watch(builder.serve_connection(stream, answer));
-        tokio::spawn(async move {
+        let connection = async move {
             if let Err(error) = connection.await {
-                debug!(service, "A connection ended: {error}");
+                debug!("A connection ended: {error}");
             }
             drop((slot, counted));
-        });
+        };
+        tokio::spawn(connection.in_current_span());
     }
     drop(listener);
     if tokio::time::timeout(limits.drain_max, graceful.shutdown()).await.is_err() {
-        warn!(service, "Some requests did not end within {:?}", limits.drain_max);
+        warn!("Some requests did not end within {:?}", limits.drain_max);
     }
 }
 

@@ -19,7 +19,8 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
-use store::{SECONDS, ServiceLabels};
+use store::{SECONDS, ServiceLabels, service_span};
+use tracing::Instrument as _;
 
 /// The content type of the answer to `GET /metrics`.
 pub const FIGURES_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -114,18 +115,18 @@ impl Metrics {
         self.seconds.get_or_create(&ServiceLabels { service }).observe(took.as_secs_f64());
     }
 
-    /// Returns routes whose responses are counted for a service.
+    /// Returns routes whose responses are counted for a service, and whose handlers log in its span.
     pub(crate) fn counted(&self, service: &'static str, routes: Router) -> Router {
-        let metrics = self.clone();
+        let (metrics, span) = (self.clone(), service_span(service));
         routes.layer(middleware::from_fn(move |request: Request, next: Next| {
-            let metrics = metrics.clone();
+            let (metrics, span) = (metrics.clone(), span.clone());
             async move {
                 let (began, method) = (Instant::now(), request.method().clone());
                 let route = request
                     .extensions()
                     .get()
                     .map(|route: &MatchedPath| Cow::Owned(route.as_str().to_owned()));
-                let mut response = next.run(request).await;
+                let mut response = next.run(request).instrument(span).await;
                 metrics.answered(service, &method, route, &mut response, began.elapsed());
                 response
             }

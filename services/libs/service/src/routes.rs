@@ -32,7 +32,7 @@ const STORY_EVENTS_MAX: i64 = 10_000;
 
 impl Service {
     /// Returns the routes of a service: its own, those that every service has, and 404 for everything else. Each response is
-    /// counted by its route.
+    /// counted by its route, and what handlers log is the service's.
     pub fn with_common_routes(&self, own: Router) -> Router {
         self.counted(own.merge(self.router()).fallback(no_such_route))
     }

@@ -12,7 +12,7 @@ use std::{
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tracing::info;
+use tracing::{Instrument as _, info};
 
 use crate::{
     ServiceContext,
@@ -22,7 +22,7 @@ use crate::{
     telemetry::{self, Destination},
     token::ServiceToken,
 };
-use store::{Clock, Durability, Location, chain, tls::Trust};
+use store::{Clock, Durability, Location, chain, service_span, tls::Trust};
 
 mod admission;
 mod arguments;
@@ -142,7 +142,7 @@ impl Standalone {
         let callers = if self.for_guests { Callers::Guests } else { Callers::Services(token) };
         http::raise_open_files_max();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let served = runtime.block_on(async {
+        let serving = async {
             let signals = StopSignals::listen()?;
             let startup_retry = match location {
                 Location::Postgres { .. } => StartupRetry::endless(),
@@ -155,7 +155,7 @@ impl Standalone {
             let listener = TcpListener::bind(address)
                 .await
                 .map_err(|error| format!("can't listen at {address}: {error}"))?;
-            info!(service = self.service, "Listens at {}", listener.local_addr()?);
+            info!("Listens at {}", listener.local_addr()?);
             let Self { service, open_below, .. } = self;
             let entrance = AdmissionLayer {
                 service,
@@ -167,7 +167,8 @@ impl Standalone {
             };
             context.serve(listener, self.service, entrance.clone().router(), self.limits);
             self.work(context, signals, open, &entrance, stop_delay).await
-        });
+        };
+        let served = runtime.block_on(serving.instrument(service_span(self.service)));
         // A thread that waits for a database that does not answer is not waited for.
         runtime.shutdown_background();
         served
@@ -184,7 +185,7 @@ impl Standalone {
     ) -> Result<(), Failure> {
         let working = async {
             let _first = entrance.opened.set(open(context.clone()).await?);
-            info!(service = self.service, "Is open");
+            info!("Is open");
             std::future::pending::<Result<(), Failure>>().await
         };
         let ended = tokio::select! {
@@ -193,14 +194,14 @@ impl Standalone {
         };
         // Whoever was never open has nobody to take leave of.
         if ended.is_ok() && entrance.opened.get().is_some() && !stop_delay.is_zero() {
-            info!(service = self.service, "Takes leave for {} ms", stop_delay.as_millis());
+            info!("Takes leave for {} ms", stop_delay.as_millis());
             entrance.is_leaving.store(true, Ordering::Relaxed);
             signals.pause(stop_delay).await;
         }
         let began = Instant::now();
         signals.insist();
         context.close().await;
-        info!(service = self.service, "Has stopped, within {} ms", began.elapsed().as_millis());
+        info!("Has stopped, within {} ms", began.elapsed().as_millis());
         ended
     }
 }

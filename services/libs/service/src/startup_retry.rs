@@ -55,7 +55,6 @@ impl StartupRetry {
     /// Tries until it works or can't come right; without startup_retry, once.
     pub(crate) async fn wait_for<T, E: MayPass>(
         &self,
-        service: &'static str,
         mut attempt: impl AsyncFnMut() -> Result<T, E>,
     ) -> Result<T, E> {
         let mut pause = PAUSE;
@@ -65,14 +64,14 @@ impl StartupRetry {
                     let reason = chain(&error);
                     let mut known = why.lock().unwrap_or_else(PoisonError::into_inner);
                     if known.as_ref() != Some(&reason) {
-                        warn!(service, "Waits until it can be opened: {reason}");
+                        warn!("Waits until it can be opened: {reason}");
                         *known = Some(reason);
                     }
                 }
                 (Ok(done), Some(why)) => {
                     let waited = why.lock().unwrap_or_else(PoisonError::into_inner).take();
                     if waited.is_some() {
-                        info!(service, "Need not wait any more");
+                        info!("Need not wait any more");
                     }
                     return Ok(done);
                 }

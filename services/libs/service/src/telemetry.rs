@@ -4,7 +4,7 @@
 //! the lines is slower, lines are dropped, counted and reported.
 //!
 //! A line reads alone: `{"time", "level", "service", "message", …}` and the fields that the place gave. The service is the
-//! field `service`, or the crate that the line comes from.
+//! field `service`, or the service whose crate the line comes from, or the one whose [span](store::service_span) it is in.
 
 use std::{
     collections::HashMap,
@@ -21,13 +21,17 @@ use prometheus_client::metrics::counter::Counter;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
+    span::{Attributes, Id},
 };
 use tracing_subscriber::{
     Layer,
-    filter::{LevelFilter, ParseError, Targets},
+    filter::{FilterExt as _, LevelFilter, ParseError, Targets, filter_fn},
     layer::{Context, SubscriberExt},
+    registry::LookupSpan,
     util::{SubscriberInitExt, TryInitError},
 };
+
+use store::SERVICE_SPAN;
 
 use crate::metrics::Metrics;
 
@@ -44,6 +48,9 @@ const HELD_BACK_BYTES: usize = 64 * 1024;
 const BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// How long the end of a process waits until its last lines are written: whatever takes them may be blocked for ever.
 const LAST_FLUSH_MAX: Duration = Duration::from_secs(2);
+
+/// The service of lines that are no service's.
+const ENVIRONMENT: &str = "environment";
 
 /// Where lines go.
 #[derive(Clone, Debug)]
@@ -100,11 +107,8 @@ pub fn start(filter: &str, destination: Destination) -> Result<Guard, TelemetryE
             .map_err(|source| TelemetryError::Folder { folder: folder.clone(), source })?;
     }
     let lines = Arc::new(Lines::default());
-    let layer = JsonLines(Arc::clone(&lines));
-    // The libraries below say at `info` what concerns only themselves.
-    let targets = targets.with_targets([("h2", LevelFilter::WARN), ("hyper", LevelFilter::WARN)]);
     tracing_subscriber::registry()
-        .with(layer.with_filter(targets))
+        .with(layer(Arc::clone(&lines), targets))
         .try_init()
         .map_err(|source| TelemetryError::Started { source })?;
     let writer = Writer { lines: Arc::clone(&lines), destination, streams: HashMap::new() };
@@ -138,6 +142,17 @@ impl Drop for Guard {
         let is_left = |buffers: &mut Buffers| buffers.is_urgent || buffers.is_writing;
         drop(self.0.changed.wait_timeout_while(buffers, LAST_FLUSH_MAX, is_left));
     }
+}
+
+/// Returns what makes lines of events. A service's span is seen whatever is filtered: a line needs it, wherever it comes from.
+fn layer<S: Subscriber + for<'s> LookupSpan<'s>>(
+    lines: Arc<Lines>,
+    targets: Targets,
+) -> impl Layer<S> {
+    // The libraries below say at `info` what concerns only themselves.
+    let targets = targets.with_targets([("h2", LevelFilter::WARN), ("hyper", LevelFilter::WARN)]);
+    let spans = filter_fn(|metadata| metadata.is_span() && metadata.name() == SERVICE_SPAN);
+    JsonLines(lines).with_filter(targets.or(spans.with_max_level_hint(LevelFilter::ERROR)))
 }
 
 fn log_panics() {
@@ -291,14 +306,27 @@ fn rotate(path: &Path) {
 
 struct JsonLines(Arc<Lines>);
 
-impl<S: Subscriber> Layer<S> for JsonLines {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let metadata = event.metadata();
-        let mut line = Line {
-            service: service_of(metadata.target()),
-            message: String::new(),
-            fields: String::new(),
+/// The service whose span it is.
+struct OfService(&'static str);
+
+impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for JsonLines {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id).filter(|span| span.name() == SERVICE_SPAN) else {
+            return;
         };
+        let mut fields = Line::default();
+        attributes.record(&mut fields);
+        span.extensions_mut().insert(OfService(fields.service));
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let metadata = event.metadata();
+        let of_span = || {
+            let mut spans = context.event_scope(event)?;
+            spans.find_map(|span| Some(span.extensions().get::<OfService>()?.0))
+        };
+        let service = service_of(metadata.target()).or_else(of_span).unwrap_or(ENVIRONMENT);
+        let mut line = Line { service, ..Line::default() };
         event.record(&mut line);
         let mut text = String::new();
         push_line(&mut text, *metadata.level(), line.service, &line.message, &line.fields);
@@ -314,16 +342,23 @@ fn push_line(text: &mut String, level: Level, service: &str, message: &str, fiel
     text.push_str("}\n");
 }
 
-/// Returns the service that a crate belongs to; what all share is the environment's.
-fn service_of(target: &str) -> &'static str {
+/// Returns the service whose crate it is; none for crates that services share.
+fn service_of(target: &str) -> Option<&'static str> {
     let name = target.split("::").next().unwrap_or(target);
-    services::ALL.into_iter().find(|service| *service == name).unwrap_or("environment")
+    services::ALL.into_iter().find(|service| *service == name)
 }
 
+#[derive(Debug)]
 struct Line {
     service: &'static str,
     message: String,
     fields: String,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { service: ENVIRONMENT, message: String::new(), fields: String::new() }
+    }
 }
 
 impl Line {
@@ -347,7 +382,7 @@ impl Visit for Line {
             "message" => self.message.push_str(value),
             "service" => match services::ALL.into_iter().find(|service| *service == value) {
                 Some(service) => self.service = service,
-                None => self.service = "environment",
+                None => self.service = ENVIRONMENT,
             },
             _ => {
                 self.key(field);
@@ -389,4 +424,75 @@ fn push_json(text: &mut String, value: &str) {
         }
     }
     text.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use store::service_span;
+    use tracing::{debug, info, subscriber::with_default, warn};
+
+    use super::*;
+
+    /// Returns the service and the message of each line that is logged under a filter.
+    fn lines_of(filter: &str, logs: impl FnOnce()) -> Vec<(String, String)> {
+        let lines = Arc::new(Lines::default());
+        let targets = filter.parse().unwrap();
+        with_default(tracing_subscriber::registry().with(layer(Arc::clone(&lines), targets)), logs);
+        let buffers = lines.lock();
+        let mut found: Vec<(String, String)> = buffers
+            .of
+            .values()
+            .flat_map(|buffer| buffer.text.lines())
+            .map(|line| {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                let text = |key: &str| line[key].as_str().unwrap().to_owned();
+                (text("message"), text("service"))
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn a_line_is_of_the_service_whose_span_it_is_in() {
+        let logged = lines_of("info", || {
+            warn!("1 without a span");
+            let kitchen = service_span("kitchen");
+            kitchen.in_scope(|| {
+                warn!("2 in a span");
+                info!(target: "orders::api", "3 of a service's own crate");
+                warn!(service = "board", "4 with a field");
+                service_span("inventory").in_scope(|| warn!("5 in the inner span"));
+                tracing::info_span!("another").in_scope(|| warn!("6 in a span within"));
+                debug!("filtered");
+            });
+            service_span("market-sim").in_scope(|| warn!(target: "market_sim", "7 of market-sim"));
+            service_span("nobody").in_scope(|| warn!("8 of nobody"));
+        });
+        let services: Vec<&str> = logged.iter().map(|(_, service)| service.as_str()).collect();
+        let expected = [
+            "environment",
+            "kitchen",
+            "orders",
+            "board",
+            "inventory",
+            "kitchen",
+            "market-sim",
+            "environment",
+        ];
+        assert_eq!(services, expected, "{logged:?}");
+    }
+
+    #[test]
+    fn a_filter_that_lets_few_lines_through_does_not_hide_whose_they_are() {
+        for filter in ["error", "events=debug"] {
+            let logged = lines_of(filter, || {
+                service_span("kitchen").in_scope(|| {
+                    tracing::error!(target: "events::consumer", "an error");
+                    info!(target: "store", "filtered");
+                });
+            });
+            assert_eq!(logged, [("an error".to_owned(), "kitchen".to_owned())], "{filter}");
+        }
+    }
 }

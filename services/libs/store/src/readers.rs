@@ -17,6 +17,7 @@ use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
 };
+use tracing::Span;
 
 use crate::{
     Clock, Execution, StoreError, Tx,
@@ -24,6 +25,7 @@ use crate::{
     health::Health,
     metrics::SECONDS,
     postgres::Canceller,
+    service_span,
     transaction::{Access, Connection},
 };
 
@@ -42,6 +44,7 @@ const CANCELS_MAX: usize = 300;
 pub(super) struct Readers {
     location: Opened,
     service: &'static str,
+    span: Span,
     clock: Clock,
     health: Arc<Health>,
     execution: Execution,
@@ -68,6 +71,7 @@ impl Readers {
         Arc::new(Self {
             location,
             service,
+            span: service_span(service),
             clock,
             health,
             execution,
@@ -94,7 +98,7 @@ impl Readers {
         let caller = Caller(Arc::default());
         let (readers, query) = (Arc::clone(self), Arc::clone(&caller.0));
         let ask = move || {
-            let answer = readers.answer(&query, &question);
+            let answer = readers.span.in_scope(|| readers.answer(&query, &question));
             drop(permit);
             answer
         };

@@ -267,7 +267,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                warn!(service = self.service, "Saved nothing: {error}");
+                warn!("Saved nothing: {error}");
                 for (work, pieces) in works {
                     work.settle(0..*pieces, Err(error.clone()));
                 }
@@ -297,7 +297,7 @@ impl Writer {
             match self.transaction(|tx| body(tx, work)) {
                 Err(StoreError::Conflict(why)) => {
                     self.queue.metrics.retried();
-                    debug!(service = self.service, "Decides again: {why}");
+                    debug!("Decides again: {why}");
                 }
                 done => return done,
             }
@@ -332,7 +332,7 @@ impl Writer {
         let done = self.connection.ready().and_then(|()| match self.attempt(&mut body) {
             Err(StoreError::Engine(why)) if self.connection.is_lost() => {
                 self.queue.metrics.retried();
-                debug!(service = self.service, "Begins again on a new connection: {why}");
+                debug!("Begins again on a new connection: {why}");
                 self.connection.ready()?;
                 self.attempt(&mut body)
             }
@@ -365,7 +365,7 @@ impl Writer {
             let words = panic.downcast_ref::<String>().map(String::as_str);
             let words =
                 words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
-            error!(service = self.service, "Work panicked: {words}");
+            error!("Work panicked: {words}");
             Err(StoreError::rejected(format!("the work panicked: {words}")))
         });
         let wakes = std::mem::take(&mut tx.wakes);

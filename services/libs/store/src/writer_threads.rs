@@ -15,9 +15,12 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use tracing::error;
+use tracing::{Span, error};
 
-use crate::writer::{Next, Queue, Writer};
+use crate::{
+    service_span,
+    writer::{Next, Queue, Writer},
+};
 
 thread_local! {
     /// The address of the pool whose thread this is; 0 on any other.
@@ -51,6 +54,8 @@ struct State {
 pub(crate) struct Seat {
     pool: WriterThreads,
     queue: Arc<Queue>,
+    /// In which its turns log.
+    span: Span,
     /// Nothing once it has ended. Only the thread that took the seat from the line locks it.
     writer: Mutex<Option<Writer>>,
     ended: Mutex<Option<oneshot::Sender<()>>>,
@@ -85,6 +90,7 @@ impl WriterThreads {
         let seat = Arc::new(Seat {
             pool: self.clone(),
             queue: Arc::clone(&queue),
+            span: service_span(writer.service),
             writer: Mutex::new(Some(writer)),
             ended: Mutex::new(Some(ends)),
         });
@@ -177,9 +183,10 @@ impl Seat {
         let Some(working) = writer.as_mut() else { return false };
         match self.queue.next() {
             Next::Works(works) => {
+                let _in_span = self.span.enter();
                 let done = catch_unwind(AssertUnwindSafe(|| working.gather_and_turn(works)));
                 if done.is_err() {
-                    error!(service = working.service, "The writer panicked and has ended");
+                    error!("The writer panicked and has ended");
                     self.queue.close();
                 }
                 self.queue.stays_in_line()

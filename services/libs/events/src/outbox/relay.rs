@@ -92,16 +92,10 @@ impl CommitHook for Relay {
 impl Relay {
     /// Takes the events of one commit, in order, and what it marked. Called by the writer, so it must not wait.
     fn committed(&self, events: Vec<Stored>, marked: &[i64]) {
-        let service = self.service;
         for Stored { event, .. } in &events {
             let (name, subject) = (event.name(), event.subject.as_str());
             let order = (catalogue::key_of(name) == Some(Key::Order)).then_some(subject);
-            tracing::debug!(
-                service,
-                order_id = order,
-                event = name,
-                "Announced {name} for {subject}"
-            );
+            tracing::debug!(order_id = order, event = name, "Announced {name} for {subject}");
         }
         let places: Vec<i64> = events.iter().map(|stored| stored.seq).collect();
         let mut state = self.lock();

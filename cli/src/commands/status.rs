@@ -19,7 +19,9 @@ use contracts::{
 };
 use serde::Serialize;
 
-use self::tables::{containers_table, orders_table, pods_table, services_table, stock_table};
+use self::tables::{
+    containers_table, orders_table, pods_table, services_table, stock_table, waiting_table,
+};
 use super::connect;
 use crate::{
     client::STATUS_WAIT_MAX,
@@ -287,6 +289,9 @@ fn for_people(report: &Report, output: &Output) -> String {
         let _written = write!(text, ", up for {}", humantime::format_duration(up_for));
     }
     text.push_str(if report.quiet { ", quiet\n\n" } else { ", at work\n\n" });
+    if let Some(waiting) = waiting_table(&report.services, Timestamp::now()) {
+        let _written = writeln!(text, "{waiting}\n");
+    }
     if !report.services.is_empty() {
         let _written = writeln!(text, "{}\n", services_table(&report.services));
     }

@@ -157,6 +157,7 @@ impl Inventory {
         let mut service = context.open(services::INVENTORY, MIGRATIONS).await?;
         let signals = Signals::default();
         service.count_open(queries::count_open);
+        service.list_waiting(queries::list_waiting);
 
         let waking = signals.clone();
         let openings = service

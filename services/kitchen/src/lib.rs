@@ -62,6 +62,7 @@ impl Kitchen {
             .await;
         installed.map_err(|source| OpenError::Store { service: KITCHEN, source })?;
         service.count_open(queries::count_open);
+        service.list_waiting(queries::waiting);
 
         let cook_wakes = Arc::new(Notify::new());
         let a_cook = Cook { cooking_time: config.cooking_time };

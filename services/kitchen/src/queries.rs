@@ -1,9 +1,13 @@
 //! What is asked, without changing anything.
 
 use ::store::{StoreError, Tx};
-use contracts::api::{
-    audit::{FactsQuery, TicketFact},
-    kitchen::{Menu, MenuChanges},
+use contracts::{
+    OrderId,
+    api::{
+        audit::{FactsQuery, TicketFact},
+        kitchen::{Menu, MenuChanges},
+        service::Waiting,
+    },
 };
 use events::facts::page;
 
@@ -39,6 +43,16 @@ pub(crate) fn menu_changes(
 /// [`StoreError`] if the database failed.
 pub(crate) fn count_open(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
     store::count_open(tx)
+}
+
+/// Returns the dishes that wait for a stove, since the first of them was ordered.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub(crate) fn waiting(tx: &mut Tx<'_>) -> Result<Vec<Waiting>, StoreError> {
+    let (count, first) = store::reserved(tx)?;
+    let since = first.and_then(OrderId::made_at);
+    Ok(Waiting::some("dishes", count, since, "a stove").into_iter().collect())
 }
 
 /// Returns a page of tickets, by order.

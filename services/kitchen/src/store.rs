@@ -12,7 +12,7 @@ pub(crate) use self::{
     rail::{COOKING, install, lock_rail, save_turn, stoves},
     tickets::{
         cancel_tickets, count_open, has_work, open_cancelled, open_tickets, reserve_tickets,
-        statuses, ticket_facts, waiting,
+        reserved, statuses, ticket_facts, waiting,
     },
 };
 
@@ -36,13 +36,15 @@ mod tests {
         menu::{LOCK_MENU, MENU_VERSION, RECIPES, REMOVE_RECIPE, SAVE_RECIPE, SET_MENU_VERSION},
         rail::{ADD_STOVE, CHANGE_STOVE, LOCK_RAIL, REMOVE_RETIRED, RETIRE_STOVE, STOVES},
         tickets::{
-            ADVANCE_TICKET, CANCEL_TICKET, COUNT_OPEN, HAS_WORK, OPEN_TICKET, RESERVE_TICKET,
-            STATUS, TICKET_FACTS, WAITING,
+            ADVANCE_TICKET, CANCEL_TICKET, COUNT_OPEN, COUNT_RESERVED, FIRST_RESERVED, HAS_WORK,
+            OPEN_TICKET, RESERVE_TICKET, STATUS, TICKET_FACTS, WAITING,
         },
     };
 
-    const STATEMENTS: [&str; 11] = [
+    const STATEMENTS: [&str; 13] = [
         COUNT_OPEN,
+        COUNT_RESERVED,
+        FIRST_RESERVED,
         HAS_WORK,
         WAITING,
         TICKET_FACTS,

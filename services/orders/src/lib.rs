@@ -63,6 +63,7 @@ impl Orders {
     pub async fn open(context: &ServiceContext) -> Result<Self, OpenError> {
         let mut service = context.open(ORDERS, MIGRATIONS).await?;
         service.count_open(store::count_open);
+        service.list_waiting(store::waiting);
         service.consume(reactions::react);
         let place = IdempotentQueue::new(
             service.database(),

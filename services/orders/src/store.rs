@@ -8,6 +8,7 @@ use contracts::{
     api::{
         audit::{FactsQuery, OrderFact},
         orders::ListOrders,
+        service::Waiting,
     },
 };
 use events::facts;
@@ -55,6 +56,11 @@ const ADVANCE: Many = Many {
 };
 const COUNT_OPEN: &str =
     "SELECT COUNT(*) FROM orders WHERE status IN ('placed', 'cancelling', 'cooking')";
+// The first of each status is the first entry of its part of the index.
+const OLDEST_OPEN: &str = "SELECT placed_at FROM orders WHERE number = (SELECT MIN(number) FROM (
+         SELECT MIN(number) AS number FROM orders WHERE status = 'placed'
+         UNION ALL SELECT MIN(number) FROM orders WHERE status = 'cancelling'
+         UNION ALL SELECT MIN(number) FROM orders WHERE status = 'cooking') AS oldest)";
 const MENU: &str = "SELECT dish FROM menu";
 const RAISE_MENU: &str =
     "UPDATE menu_version SET version = ?1 WHERE name = 'menu' AND version < ?1";
@@ -66,13 +72,14 @@ const ADD_TO_MENU: Many = Many {
 const FACTS: &str = "SELECT id, status, dish FROM orders WHERE id > ?1 ORDER BY id LIMIT ?2";
 
 /// Every statement of this file that both engines run.
-pub const STATEMENTS: [&str; 10] = [
+pub const STATEMENTS: [&str; 11] = [
     TAKE_NUMBERS,
     LIST,
     LIST_BY_STATUS,
     LIST_BY_DISH,
     LIST_BY_BOTH,
     COUNT_OPEN,
+    OLDEST_OPEN,
     MENU,
     RAISE_MENU,
     CLEAR_MENU,
@@ -150,6 +157,12 @@ pub(crate) fn count_open(tx: &mut Tx) -> Result<i64, StoreError> {
     Ok(tx.query_one(COUNT_OPEN, &[], |row| row.get(0))?.unwrap_or(0))
 }
 
+/// Returns the orders that are not delivered yet.
+pub(crate) fn waiting(tx: &mut Tx) -> Result<Vec<Waiting>, StoreError> {
+    let since = tx.query_one(OLDEST_OPEN, &[], |row| row.get(0))?;
+    Ok(Waiting::some("orders", count_open(tx)?, since, "delivery").into_iter().collect())
+}
+
 /// Returns the dishes that can be ordered.
 pub(crate) fn menu(tx: &mut Tx) -> Result<Menu, StoreError> {
     Ok(Menu { dishes: tx.query(MENU, &[], |row| row.get(0))?.into_iter().collect() })
@@ -192,13 +205,15 @@ fn read(row: &Row<'_>) -> Result<Order, StoreError> {
 mod tests {
     use contracts::api::orders::OrderStatus;
 
-    use super::COUNT_OPEN;
+    use super::{COUNT_OPEN, OLDEST_OPEN};
 
     #[test]
     fn open_orders_are_those_that_have_no_end() {
         for status in OrderStatus::ALL {
-            let named = COUNT_OPEN.contains(&format!("'{}'", status.name()));
-            assert_eq!(named, !status.is_end(), "{}", status.name());
+            for statement in [COUNT_OPEN, OLDEST_OPEN] {
+                let named = statement.contains(&format!("'{}'", status.name()));
+                assert_eq!(named, !status.is_end(), "{}: {statement}", status.name());
+            }
         }
     }
 }

@@ -1,10 +1,15 @@
 //! The tables that a person is shown.
 
 use contracts::{
-    api::{board::Summary, inventory::Shelf, service::ServiceStatus},
+    Timestamp,
+    api::{
+        board::Summary,
+        inventory::Shelf,
+        service::{ServiceStatus, Waiting},
+    },
     services,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     output::Table,
@@ -105,6 +110,33 @@ pub(super) fn services_table(told: &BTreeMap<String, ServiceStatus>) -> Table<9>
     table
 }
 
+/// Shows what waits in all services, the longest first; nothing if nothing does.
+pub(super) fn waiting_table(
+    told: &BTreeMap<String, ServiceStatus>,
+    now: Timestamp,
+) -> Option<Table<5>> {
+    let mut all: Vec<(&String, &Waiting)> = told
+        .iter()
+        .flat_map(|(name, service)| service.waiting.iter().map(move |waiting| (name, waiting)))
+        .collect();
+    all.sort_by_key(|(_, waiting)| waiting.since.unwrap_or(Timestamp::MAX));
+    let mut table = Table::new(["waiting", "number", "since", "for", "in"]);
+    for (name, Waiting { what, count, since, awaits }) in &all {
+        let ago = |since| {
+            let ago = Duration::from_secs(now.since(since).as_secs());
+            format!("{} ago", humantime::format_duration(ago))
+        };
+        table.row([
+            what.clone(),
+            count.to_string(),
+            since.map(ago).unwrap_or_default(),
+            awaits.clone(),
+            (*name).clone(),
+        ]);
+    }
+    (!all.is_empty()).then_some(table)
+}
+
 pub(super) fn orders_table(orders: &Summary) -> Table<8> {
     let mut table = Table::new([
         "placed",
@@ -146,4 +178,39 @@ pub(super) fn stock_table(stock: &[Shelf]) -> Table<6> {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_longest_is_shown_first() {
+        let waiting = |what, count, since: Option<i64>, awaits| {
+            let since = since.map(|seconds| Timestamp::from_micros(seconds * 1_000_000));
+            Waiting::some(what, count, since, awaits).unwrap()
+        };
+        let of = |waiting| ServiceStatus { waiting, ..ServiceStatus::default() };
+        let told = BTreeMap::from([
+            ("board".to_owned(), of(vec![waiting("events", 7, None, "this reader")])),
+            (
+                "inventory".to_owned(),
+                of(vec![
+                    waiting("orders", 12, Some(1_000), "3 tomato, 1 lemon"),
+                    waiting("purchases", 2, Some(1_175), "the market"),
+                ]),
+            ),
+            ("kitchen".to_owned(), of(Vec::new())),
+            ("orders".to_owned(), of(vec![waiting("orders", 40, Some(900), "delivery")])),
+        ]);
+        let now = Timestamp::from_micros(1_185_000_000);
+        insta::assert_snapshot!(waiting_table(&told, now).unwrap(), @r"
+        waiting    number       since  for                in
+        orders         40  4m 45s ago  delivery           orders
+        orders         12   3m 5s ago  3 tomato, 1 lemon  inventory
+        purchases       2     10s ago  the market         inventory
+        events          7              this reader        board
+        ");
+        assert!(waiting_table(&BTreeMap::new(), now).is_none());
+    }
 }

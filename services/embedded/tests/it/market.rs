@@ -18,11 +18,29 @@ async fn while_the_market_is_away_guests_wait_and_when_it_is_back_all_are_served
                     && count("delivered") + count("waiting_for_ingredients") == 60
             })
             .await;
+        let waiting = async || {
+            let status = evening.ok("GET", "/v1/status", json!(null)).await;
+            ["orders", "inventory"].map(|service| status["services"][service]["waiting"].clone())
+        };
+        let [at_orders, at_inventory] = waiting().await;
+        let (orders_wait, missing) = (&at_orders[0], &at_inventory[0]);
+        assert_eq!(
+            (&orders_wait["what"], &orders_wait["awaits"]),
+            (&json!("orders"), &json!("delivery"))
+        );
+        assert_eq!(
+            (&missing["what"], &missing["count"]),
+            (&json!("orders"), &orders_wait["count"])
+        );
+        assert!(missing["awaits"].as_str().unwrap().starts_with(char::is_numeric), "{missing}");
+        assert!(missing["since"].is_string() && orders_wait["since"].is_string(), "{missing}");
+        assert_eq!(at_inventory[1]["awaits"], "the market", "{at_inventory}");
         evening.market_sim(json!({"outage": false})).await;
         evening.settle().await;
         for order in orders {
             assert_eq!(evening.status_of(order).await, "delivered");
         }
+        assert_eq!(waiting().await, [json!(null), json!(null)]);
         evening.audit().await;
         evening.close().await;
     }

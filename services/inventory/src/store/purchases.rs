@@ -19,6 +19,8 @@ pub(super) const OPEN_PURCHASES: &str =
     "SELECT id, ingredient, asked_at FROM purchases WHERE status = 'open' ORDER BY id";
 pub(super) const COUNT_OPEN_PURCHASES: &str =
     "SELECT COUNT(*) FROM purchases WHERE status = 'open'";
+pub(super) const OLDEST_OPEN_PURCHASE: &str =
+    "SELECT asked_at FROM purchases WHERE status = 'open' ORDER BY id LIMIT 1";
 pub(super) const ANSWER_PURCHASE: Many = Many {
     each: "UPDATE purchases SET status = ?2, quantity = ?3, answered_at = ?4
          WHERE id = ?1 AND status = 'open'",
@@ -65,6 +67,11 @@ pub(crate) fn open_purchases(tx: &mut Tx<'_>) -> Result<Vec<OpenPurchase>, Store
 /// Counts the purchases that are open.
 pub(crate) fn count_open_purchases(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
     Ok(tx.query_one(COUNT_OPEN_PURCHASES, &[], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// Returns when the oldest purchase that is open was asked for.
+pub(crate) fn oldest_open_purchase(tx: &mut Tx<'_>) -> Result<Option<Timestamp>, StoreError> {
+    tx.query_one(OLDEST_OPEN_PURCHASE, &[], |row| row.get(0))
 }
 
 /// Saves answers; returns for each whether its purchase was open until now.

@@ -27,6 +27,8 @@ pub(super) const WAITING: &str = "SELECT order_id, number, needs FROM reservatio
      ORDER BY number, order_id LIMIT ?3";
 pub(super) const LAST_WAITING: &str =
     "SELECT number FROM reservations WHERE status = 'waiting' ORDER BY number DESC LIMIT 1";
+pub(super) const FIRST_WAITING: &str =
+    "SELECT order_id FROM reservations WHERE status = 'waiting' ORDER BY number, order_id LIMIT 1";
 pub(super) const COUNT_WAITING: &str = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM reservations WHERE status = 'waiting' LIMIT ?1) AS waiting";
 pub(super) const RESERVATION_FACTS: &str = "SELECT order_id, status, needs FROM reservations WHERE order_id > ?1 ORDER BY order_id LIMIT ?2";
 
@@ -130,6 +132,11 @@ pub(crate) fn waiting_after(
 /// Returns the greatest number of those who wait.
 pub(crate) fn last_waiting(tx: &mut Tx<'_>) -> Result<Option<i64>, StoreError> {
     tx.query_one(LAST_WAITING, &[], |row| row.get(0))
+}
+
+/// Returns the order that is the next to get what it needs.
+pub(crate) fn first_waiting(tx: &mut Tx<'_>) -> Result<Option<OrderId>, StoreError> {
+    tx.query_one(FIRST_WAITING, &[], |row| row.get(0))
 }
 
 /// Counts those who wait, up to a limit.

@@ -49,6 +49,10 @@ pub(super) const HAS_WORK: &str =
      AND status IN ('reserved', 'cooking') LIMIT 1";
 pub(super) const WAITING: &str = "SELECT order_id, dish, cooking_time_ms, traceparent FROM tickets
      WHERE status IN ('requested', 'reserved', 'cooking') AND status = 'reserved' ORDER BY number, order_id LIMIT ?1";
+pub(super) const COUNT_RESERVED: &str = "SELECT COUNT(*) FROM tickets
+     WHERE status IN ('requested', 'reserved', 'cooking') AND status = 'reserved'";
+pub(super) const FIRST_RESERVED: &str = "SELECT order_id FROM tickets
+     WHERE status IN ('requested', 'reserved', 'cooking') AND status = 'reserved' ORDER BY number, order_id LIMIT 1";
 pub(super) const TICKET_FACTS: &str = "SELECT order_id, status, dish, needs FROM tickets WHERE order_id > ?1 ORDER BY order_id LIMIT ?2";
 
 impl ToValue for TicketStatus {
@@ -151,6 +155,12 @@ pub(crate) fn statuses<'a>(
 /// Returns how many tickets are requested, reserved or cooking.
 pub(crate) fn count_open(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
     Ok(tx.query_one(COUNT_OPEN, &[], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// Returns how many dishes wait for a stove, and the order of the first.
+pub(crate) fn reserved(tx: &mut Tx<'_>) -> Result<(i64, Option<OrderId>), StoreError> {
+    let count = tx.query_one(COUNT_RESERVED, &[], |row| row.get(0))?.unwrap_or(0);
+    Ok((count, tx.query_one(FIRST_RESERVED, &[], |row| row.get(0))?))
 }
 
 /// Returns whether a ticket is reserved or cooking.

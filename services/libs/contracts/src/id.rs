@@ -53,6 +53,14 @@ impl<K> Id<K> {
     pub const fn uuid(self) -> Uuid {
         self.uuid
     }
+
+    /// Returns when it was made, to the millisecond; nothing if it is no UUIDv7.
+    #[must_use]
+    pub fn made_at(self) -> Option<Timestamp> {
+        let (seconds, nanos) = self.uuid.get_timestamp()?.to_unix();
+        let micros = seconds.checked_mul(1_000_000)?.checked_add(u64::from(nanos / 1_000))?;
+        i64::try_from(micros).ok().map(Timestamp::from_micros)
+    }
 }
 
 impl<K> Default for Id<K> {

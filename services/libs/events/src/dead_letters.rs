@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use contracts::{api::service::DeadLetter, events::Envelope};
+use contracts::{Timestamp, api::service::DeadLetter, events::Envelope};
 use store::{Row, StoreError, Tx, params};
 use uuid::Uuid;
 
@@ -22,6 +22,7 @@ const UNTRIED_AFTER: &str =
 const TAKE: &str = "DELETE FROM dead_letters WHERE id = ?1
      RETURNING id, kind, subject, event, error, attempts, failed_at";
 const COUNT: &str = "SELECT COUNT(*) FROM dead_letters";
+const OLDEST: &str = "SELECT MIN(failed_at) FROM dead_letters";
 const DELETE: &str = "DELETE FROM dead_letters WHERE id = ?1";
 const FAILED_AGAIN: &str =
     "UPDATE dead_letters SET attempts = attempts + 1, error = ?2, failed_at = ?3 WHERE id = ?1";
@@ -32,7 +33,8 @@ pub(crate) const UNTRIED: i64 = 0;
 const LISTED_MAX: i64 = 1_000;
 
 /// Every statement of this file, for the test that prepares them.
-pub const STATEMENTS: [&str; 7] = [INSERT, LIST, UNTRIED_AFTER, TAKE, COUNT, DELETE, FAILED_AGAIN];
+pub const STATEMENTS: [&str; 8] =
+    [INSERT, LIST, UNTRIED_AFTER, TAKE, COUNT, OLDEST, DELETE, FAILED_AGAIN];
 
 pub(crate) fn insert(
     tx: &mut Tx<'_>,
@@ -62,6 +64,14 @@ pub fn list(tx: &mut Tx<'_>) -> Result<Vec<DeadLetter>, StoreError> {
 /// [`StoreError`] if the database failed.
 pub fn count(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
     Ok(tx.query_one(COUNT, &[], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// Returns when the first of them was set aside.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn oldest(tx: &mut Tx<'_>) -> Result<Option<Timestamp>, StoreError> {
+    Ok(tx.query_one(OLDEST, &[], |row| row.get(0))?.flatten())
 }
 
 /// Forgets a dead letter; returns whether it was there.

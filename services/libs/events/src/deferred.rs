@@ -42,6 +42,7 @@ const READ_AT_ONCE_MAX: i64 = 1_000;
 
 const ANY: &str = "SELECT seq FROM deferred_events LIMIT 1";
 const COUNT: &str = "SELECT COUNT(*) FROM deferred_events";
+const OLDEST: &str = "SELECT deferred_at FROM deferred_events ORDER BY seq LIMIT 1";
 const INSERT: &str = "INSERT INTO deferred_events (id, kind, subject, event, deferred_at)
      VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING";
 const FIRST: &str = "SELECT seq, kind, deferred_at FROM deferred_events AS event
@@ -55,7 +56,7 @@ const SUBJECTS: Many = Many {
 };
 
 /// Every statement of this file that both engines run, for the test that prepares them.
-pub const STATEMENTS: [&str; 5] = [ANY, COUNT, INSERT, FIRST, TAKE];
+pub const STATEMENTS: [&str; 6] = [ANY, COUNT, OLDEST, INSERT, FIRST, TAKE];
 /// Every statement of this file for many rows.
 pub const MANY: [Many; 1] = [SUBJECTS];
 
@@ -103,6 +104,14 @@ fn insert(tx: &mut Tx<'_>, event: &Envelope) -> Result<(), StoreError> {
 /// [`StoreError`] if the database failed.
 pub fn count(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
     Ok(tx.query_one(COUNT, &[], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// Returns since when the first of them is deferred.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn oldest(tx: &mut Tx<'_>) -> Result<Option<Timestamp>, StoreError> {
+    tx.query_one(OLDEST, &[], |row| row.get(0))
 }
 
 /// Acts on what this version knows of the deferred events and of the dead letters that no version has tried, and gives up

@@ -64,7 +64,7 @@ const OF_SUBJECT: &str = "SELECT seq, id, kind, subject, time, traceparent, data
      WHERE subject = ?1 ORDER BY seq LIMIT ?2";
 
 /// Every statement of this file that both engines run, for the test that prepares them.
-pub const STATEMENTS: [&str; 13] = [
+pub const STATEMENTS: [&str; 14] = [
     QUEUE,
     UNPUBLISHED,
     UNPUBLISHED_BEFORE,
@@ -78,6 +78,7 @@ pub const STATEMENTS: [&str; 13] = [
     position::ADVANCE,
     position::UNMARK,
     position::COUNT_UNPUBLISHED,
+    position::OLDEST_UNPUBLISHED,
 ];
 /// Every statement of this file for many rows.
 pub const MANY: [Many; 3] = [INSERT_ALL, MARK, AT];
@@ -91,7 +92,7 @@ pub struct Stored {
     pub event: Arc<Envelope>,
 }
 
-pub use position::count_unpublished;
+pub use position::{count_unpublished, oldest_unpublished};
 
 /// Writes what a transaction announced, to be marked once it is published or not; returns it with its places.
 pub(crate) fn append(tx: &mut Tx<'_>, is_marked: bool) -> Result<Vec<Stored>, StoreError> {

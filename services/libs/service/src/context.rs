@@ -14,7 +14,7 @@ use std::{
 use axum::{Router, response::Response};
 use contracts::{
     Timestamp,
-    api::service::ServiceStatus,
+    api::service::{ServiceStatus, Waiting},
     events::{Envelope, catalogue::Catalogue},
 };
 use events::{
@@ -182,6 +182,7 @@ impl ServiceContext {
             context: self.clone(),
             react: None,
             open: None,
+            waiting: None,
             degraded: Arc::default(),
         };
         let keeper = service.clone();
@@ -261,6 +262,8 @@ pub enum Pace {
 
 /// Counts the work of a service that is not done yet.
 pub type CountOpen = fn(&mut Tx<'_>) -> Result<i64, StoreError>;
+/// Returns what waits in a service, besides events.
+pub type ListWaiting = fn(&mut Tx<'_>) -> Result<Vec<Waiting>, StoreError>;
 
 /// One service of the process.
 #[derive(Clone)]
@@ -271,6 +274,7 @@ pub struct Service {
     pub(crate) context: ServiceContext,
     pub(crate) react: Option<Arc<Reaction>>,
     open: Option<CountOpen>,
+    waiting: Option<ListWaiting>,
     degraded: Arc<Mutex<Option<String>>>,
 }
 
@@ -314,6 +318,11 @@ impl Service {
     /// Says how to count the work of the service that is not done yet, for its status.
     pub fn count_open(&mut self, count: CountOpen) {
         self.open = Some(count);
+    }
+
+    /// Says how to find what waits in the service and for what, for its status. It is asked at each probe, so it must be cheap.
+    pub fn list_waiting(&mut self, list: ListWaiting) {
+        self.waiting = Some(list);
     }
 
     /// Says in the status that something outside makes the work slower; `None` when that is over.
@@ -434,7 +443,7 @@ impl Service {
     }
 
     pub(crate) async fn read_status(&self) -> ServiceStatus {
-        let open = self.open;
+        let (open, waiting) = (self.open, self.waiting);
         let marked = self.relay.mark_all(&self.database);
         // Whatever keeps it from marking, it says how it is.
         let _unmarked = tokio::time::timeout(MARK_WAIT_MAX, marked).await;
@@ -443,7 +452,22 @@ impl Service {
             let announced = outbox::last(tx)?;
             let deferred = deferred::count(tx)?;
             let unpublished = outbox::count_unpublished(tx)?;
-            Ok((announced, unpublished, deferred, dead_letters::count(tx)?, open))
+            let dead_letters = dead_letters::count(tx)?;
+            let mut waiting = waiting.map_or(Ok(Vec::new()), |list| list(tx))?;
+            if unpublished > 0 {
+                let since = outbox::oldest_unpublished(tx)?;
+                waiting.extend(Waiting::some("events", unpublished, since, "readers"));
+            }
+            if deferred > 0 {
+                let since = deferred::oldest(tx)?;
+                waiting.extend(Waiting::some("events", deferred, since, "a newer version"));
+            }
+            if dead_letters > 0 {
+                let since = dead_letters::oldest(tx)?;
+                let awaits = "someone who replays or drops them";
+                waiting.extend(Waiting::some("dead letters", dead_letters, since, awaits));
+            }
+            Ok((announced, unpublished, deferred, dead_letters, open, waiting))
         });
         let figures = tokio::time::timeout(STATUS_WAIT_MAX, figures).await.unwrap_or_else(|_| {
             Err(StoreError::engine(format!("no answer within {} ms", STATUS_WAIT_MAX.as_millis())))
@@ -457,7 +481,10 @@ impl Service {
             ..ServiceStatus::default()
         };
         match figures {
-            Ok((announced, unpublished, deferred, dead_letters, open)) => {
+            Ok((announced, unpublished, deferred, dead_letters, open, waiting)) => {
+                status.waiting = waiting;
+                let arrived = Waiting::some("events", status.unhandled, None, "this reader");
+                status.waiting.extend(arrived);
                 status.unhandled += deferred;
                 status.ready = true;
                 status.announced = announced;

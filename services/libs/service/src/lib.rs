@@ -23,5 +23,5 @@ mod startup_retry;
 pub mod telemetry;
 pub mod token;
 
-pub use context::{CountOpen, Pace, Service, ServiceContext};
+pub use context::{CountOpen, ListWaiting, Pace, Service, ServiceContext};
 pub use routes::facts_page;

@@ -32,6 +32,32 @@ pub struct ServiceStatus {
     pub queued: i64,
     /// The service's own work that is not done yet (open orders, tickets, waiting orders, open purchases).
     pub open: i64,
+    /// What waits there, and for what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Waiting>,
+}
+
+/// Things of one kind that wait for the same in a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Waiting {
+    /// What waits: `orders`, `dishes`, `purchases`, `events`, `dead letters`.
+    pub what: String,
+    /// How many.
+    pub count: i64,
+    /// Since when the first of them waits; absent if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// What they wait for.
+    pub awaits: String,
+}
+
+impl Waiting {
+    /// Returns what waits since then; nothing if there is none.
+    #[must_use]
+    pub fn some(what: &str, count: i64, since: Option<Timestamp>, awaits: &str) -> Option<Self> {
+        let (what, awaits) = (what.to_owned(), awaits.to_owned());
+        (count > 0).then_some(Self { what, count, since, awaits })
+    }
 }
 
 /// `GET /internal/events?subject=…`: what a service told about one subject, oldest first.

@@ -3,6 +3,7 @@
 //! A broker may forget what it took over. So an event counts as published only when everyone who reads it has
 //! acknowledged it: from the place up to which that is so, the position, everything can be sent again.
 
+use contracts::Timestamp;
 use store::{StoreError, Tx, params};
 
 pub(crate) const READ: &str = "SELECT identity, position, handed_over FROM broker";
@@ -23,6 +24,9 @@ pub(crate) const COUNT_UNPUBLISHED: &str =
          WHEN (SELECT MAX(seq) FROM outbox) > (SELECT position FROM broker) + 20000
              THEN (SELECT MAX(seq) FROM outbox) - (SELECT position FROM broker)
          ELSE (SELECT COUNT(*) FROM outbox WHERE seq > (SELECT position FROM broker)) END";
+pub(crate) const OLDEST_UNPUBLISHED: &str = "SELECT time FROM outbox WHERE seq = COALESCE(
+         (SELECT MIN(seq) FROM outbox WHERE seq > (SELECT position FROM broker)),
+         (SELECT MIN(seq) FROM unpublished))";
 // Who changes the outbox is waited for, so that nobody's place is passed over.
 const SETTLE_SQLITE: &str = "SELECT 1";
 const SETTLE_POSTGRES: &str = "LOCK TABLE outbox IN SHARE MODE";
@@ -102,6 +106,14 @@ pub fn forget(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         tx.execute(FORGET, &[])?;
     }
     Ok(())
+}
+
+/// Returns when the oldest event that is not published was announced.
+///
+/// # Errors
+/// [`StoreError`] if the database failed.
+pub fn oldest_unpublished(tx: &mut Tx<'_>) -> Result<Option<Timestamp>, StoreError> {
+    tx.query_one(OLDEST_UNPUBLISHED, &[], |row| row.get(0))
 }
 
 /// Returns how many events are not published: not everyone who reads them has acted on them.

@@ -241,7 +241,7 @@ fn a_redis_that_forgets_everything_loses_nothing() {
     assert!(refused.starts_with("-NOPERM"), "the services may not empty it at once: {refused}");
     // All that the bus keeps, in one command.
     let streams = (0..8).map(|shard| format!("events.{{{shard}}}"));
-    let alive = BEHIND_THE_DOOR.into_iter().map(|service| format!("alive.{service}"));
+    let alive = behind_the_door().map(|service| format!("alive.{service}"));
     let others = ["incarnation", "groups", "filled", "cut", "published", "alive.gateway"];
     let all = streams.chain(alive).chain(others.map(str::to_owned));
     let all: String = all.map(|key| format!(" chefcito.{key}")).collect();

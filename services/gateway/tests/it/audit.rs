@@ -388,8 +388,8 @@ async fn an_audit_that_can_t_be_done_says_who_did_not_answer() {
 
     let silent = axum::Router::new()
         .fallback(async || service::problem::Problem::unavailable("Its disk is full. Wait."));
-    let market = gateway::Backend::in_process(silent);
-    let stage = Stage::with(Backends { market, ..services(&world) }).await;
+    let market = Backend::in_process(silent);
+    let stage = Stage::with(services(&world).with(MARKET, market)).await;
     let detail = stage.get("/v1/audit").await.problem().detail.unwrap();
     assert_eq!(
         detail,

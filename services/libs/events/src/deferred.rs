@@ -86,7 +86,8 @@ pub(crate) fn defer(
         }
     }
     if !unknown.is_empty() {
-        warn!("Deferred events that this version does not know: {unknown:?}");
+        let unknown: Vec<&str> = unknown.into_iter().collect();
+        warn!("Deferred events that this version does not know: {}", unknown.join(", "));
     }
     Ok(known)
 }

@@ -185,8 +185,9 @@ impl Membership {
             }
             let changed = (relay, shards) != (held.relay, held.shards);
             if shards != held.shards {
-                let names: Vec<usize> = (0..SHARDS).filter(|at| shards[*at].is_some()).collect();
-                info!("Reads the shards {names:?}");
+                let own = (0..SHARDS).filter(|at| shards[*at].is_some());
+                let own: Vec<String> = own.map(|shard| shard.to_string()).collect();
+                info!("Reads {} shards: {}", own.len(), own.join(", "));
             }
             (held.relay, held.shards) = (relay, shards);
             changed

@@ -176,7 +176,8 @@ impl ProgressTracker {
             let (scripts, names) = (&view.bus.scripts, &view.bus.names);
             let cut = (shard, before);
             if scripts.cut(connection, names, &view.broker.incarnation, cut, &absent).await? {
-                warn!("Cut off events that {absent:?} lack: they are sent again in time");
+                let lacking = absent.join(", ");
+                warn!("Cut off events that {lacking} lack: they are sent again in time");
             }
         }
         let is_full = !self.see(view, connection).await?.too_large(max).is_empty();

@@ -35,8 +35,6 @@ const KEEP: &str =
      VALUES (?1, 'local', 'place_orders', ?2, 202, ?3, ?4) ON CONFLICT DO NOTHING";
 const ADVANCE: &str = "UPDATE orders SET status = ?2, dish = 'pizza', ended_at = ?3, revision = revision + 1 WHERE id = ?1";
 const ANNOUNCE: &str = "INSERT INTO outbox (id, kind, subject, time, traceparent, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-const QUEUE: &str = "INSERT INTO unpublished (seq) VALUES (?1)";
-const MARK: &str = "DELETE FROM unpublished WHERE seq = ?1";
 const NOTE: &str =
     "INSERT INTO inbox (id, name, handled_at) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING";
 /// As long as a hash in hex.
@@ -140,14 +138,13 @@ impl Rows {
             else {
                 continue;
             };
-            let seqs = self.announce(entry.writer, entry.name, orders, &events, now)?;
+            self.announce(entry.writer, entry.name, orders, &events, now)?;
             if self.way == Way::Accepted {
                 continue;
             }
             for reader in entry.readers {
                 self.note(reader, entry.name, orders, &events, now)?;
             }
-            self.mark(entry.writer, &seqs)?;
         }
         Ok(())
     }
@@ -159,7 +156,7 @@ impl Rows {
         orders: &[Made],
         events: &[(&str, &Envelope)],
         now: i64,
-    ) -> Result<Vec<i64>> {
+    ) -> Result<()> {
         self.in_transaction(writer, |database| {
             if name == OrderPlaced::NAME {
                 database
@@ -173,8 +170,6 @@ impl Rows {
                 }
             }
             let mut announce = database.prepare_cached(ANNOUNCE)?;
-            let mut queue = database.prepare_cached(QUEUE)?;
-            let mut seqs = Vec::with_capacity(events.len());
             for (_, event) in events {
                 announce.execute(params![
                     event.id.to_string(),
@@ -184,11 +179,8 @@ impl Rows {
                     event.traceparent,
                     event.data.get()
                 ])?;
-                let seq = database.last_insert_rowid();
-                queue.execute([seq])?;
-                seqs.push(seq);
             }
-            Ok(seqs)
+            Ok(())
         })
     }
 
@@ -214,16 +206,6 @@ impl Rows {
                 for order in orders {
                     advance.execute(params![order.id, status, ended_at])?;
                 }
-            }
-            Ok(())
-        })
-    }
-
-    fn mark(&mut self, writer: &str, seqs: &[i64]) -> Result<()> {
-        self.in_transaction(writer, |database| {
-            let mut mark = database.prepare_cached(MARK)?;
-            for seq in seqs {
-                mark.execute([*seq])?;
             }
             Ok(())
         })

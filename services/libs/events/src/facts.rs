@@ -8,10 +8,8 @@ use contracts::{
 };
 use store::{Row, StoreError, Tx, params};
 
-const OUTBOX: &str = "SELECT outbox.id, outbox.kind, outbox.subject, unpublished.seq,
-         outbox.seq > (SELECT position FROM broker)
-     FROM outbox LEFT JOIN unpublished ON unpublished.seq = outbox.seq
-     WHERE outbox.id > ?1 ORDER BY outbox.id LIMIT ?2";
+const OUTBOX: &str = "SELECT id, kind, subject, seq > (SELECT position FROM broker) FROM outbox
+     WHERE id > ?1 ORDER BY id LIMIT ?2";
 const INBOX: &str = "SELECT id, name FROM inbox WHERE id > ?1 ORDER BY id LIMIT ?2";
 
 // A page is of whole subjects, so it ends with the last of the next so many.
@@ -51,10 +49,7 @@ pub fn outbox(tx: &mut Tx<'_>, query: &FactsQuery) -> Result<Vec<OutboxFact>, St
             id: row.get(0)?,
             name: name_of(&kind).to_owned(),
             subject: row.get(2)?,
-            published: row.get::<Option<i64>>(3)?.is_none()
-                && row
-                    .get::<Option<i64>>(4)?
-                    .is_none_or(|is_above_position| is_above_position == 0),
+            published: row.get::<Option<i64>>(3)? == Some(0),
         })
     })
 }

@@ -377,7 +377,7 @@ fn acknowledge(deliveries: &[Delivery]) {
         }
     }
     for (relay, round, seqs) in by_relay {
-        // A relay that is gone has left its rows unmarked: its next process offers them again.
+        // A relay that is gone has not saved their places: its next process offers them again.
         if let Some(relay) = relay.upgrade() {
             relay.taken_over(round, &seqs);
         }

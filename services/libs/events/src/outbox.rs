@@ -2,8 +2,8 @@
 //!
 //! An announced event is a row of the outbox, written in the transaction of the change that it tells. After the commit the
 //! writer hands the rows to the `Relay`, which offers them to the bus at once. A bus within the process takes each over
-//! when all readers have committed it, in any order: it is marked in the table `unpublished`. A broker takes them over in
-//! their order, and is known by places: see `position`.
+//! when all readers have committed it, in any order; a broker takes them over in their order. The place up to which
+//! everything was taken over is saved now and then: see `position`.
 //! What may not be on its way yet stays in the table and is read when there is room: on the writer's own thread, between
 //! two commits, so that no row is missed and none overtakes another.
 
@@ -30,7 +30,6 @@ pub use relay::Relay;
 pub const IN_FLIGHT_MAX: usize = 4_096;
 
 const INSERT: &str = "INSERT INTO outbox (id, kind, subject, time, traceparent, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-const QUEUE: &str = "INSERT INTO unpublished (seq) VALUES (?1)";
 // The transaction has its number before it has its places: the relay waits for it by that number (see `cursor`).
 const INSERT_ALL: Many = Many {
     each: INSERT,
@@ -40,17 +39,9 @@ const INSERT_ALL: Many = Many {
              $1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::TEXT[]) AS event
          WHERE mine.number IS NOT NULL
          RETURNING seq
-     ), queued AS (INSERT INTO unpublished (seq) SELECT seq FROM told WHERE ($7::BIGINT[])[1] = 1)
+     )
      SELECT seq FROM told ORDER BY seq",
 };
-const MARK: Many = Many {
-    each: "DELETE FROM unpublished WHERE seq = ?1",
-    all: "DELETE FROM unpublished WHERE seq = ANY($1::BIGINT[])",
-};
-const UNPUBLISHED: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
-     WHERE seq IN (SELECT seq FROM unpublished WHERE seq > ?1 ORDER BY seq LIMIT ?2) ORDER BY seq";
-const UNPUBLISHED_BEFORE: &str =
-    "SELECT seq FROM unpublished WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
 const BEHIND: &str = "SELECT seq, id, kind, subject, time, traceparent, data FROM outbox
      WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 const BEFORE: &str = "SELECT seq FROM outbox WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
@@ -64,10 +55,7 @@ const OF_SUBJECT: &str = "SELECT seq, id, kind, subject, time, traceparent, data
      WHERE subject = ?1 ORDER BY seq LIMIT ?2";
 
 /// Every statement of this file that both engines run, for the test that prepares them.
-pub const STATEMENTS: [&str; 14] = [
-    QUEUE,
-    UNPUBLISHED,
-    UNPUBLISHED_BEFORE,
+pub const STATEMENTS: [&str; 10] = [
     BEHIND,
     BEFORE,
     LAST,
@@ -76,12 +64,11 @@ pub const STATEMENTS: [&str; 14] = [
     position::CONTACT,
     position::MEET,
     position::ADVANCE,
-    position::UNMARK,
     position::COUNT_UNPUBLISHED,
     position::OLDEST_UNPUBLISHED,
 ];
 /// Every statement of this file for many rows.
-pub const MANY: [Many; 3] = [INSERT_ALL, MARK, AT];
+pub const MANY: [Many; 2] = [INSERT_ALL, AT];
 
 /// An event that is saved.
 #[derive(Clone, Debug)]
@@ -94,8 +81,8 @@ pub struct Stored {
 
 pub use position::{count_unpublished, oldest_unpublished};
 
-/// Writes what a transaction announced, to be marked once it is published or not; returns it with its places.
-pub(crate) fn append(tx: &mut Tx<'_>, is_marked: bool) -> Result<Vec<Stored>, StoreError> {
+/// Writes what a transaction announced; returns it with its places.
+pub(crate) fn append(tx: &mut Tx<'_>) -> Result<Vec<Stored>, StoreError> {
     let events = std::mem::take(&mut tx.attached::<Announced>().events);
     if events.is_empty() {
         return Ok(Vec::new());
@@ -110,16 +97,11 @@ pub(crate) fn append(tx: &mut Tx<'_>, is_marked: bool) -> Result<Vec<Stored>, St
             )?;
             seqs.extend(tx.last_number());
         }
-        if is_marked {
-            for seq in &seqs {
-                tx.execute(QUEUE, &params![*seq])?;
-            }
-        }
         seqs
     } else {
         let rows = events.iter().map(|event| {
             let (trace, data) = (&event.traceparent, event.data.get());
-            params![event.id, event.kind, event.subject, event.time, trace, data, is_marked]
+            params![event.id, event.kind, event.subject, event.time, trace, data]
         });
         tx.query_all(&INSERT_ALL, rows, |row| row.get(0))?
     };
@@ -128,10 +110,6 @@ pub(crate) fn append(tx: &mut Tx<'_>, is_marked: bool) -> Result<Vec<Stored>, St
         .zip(events)
         .map(|(seq, event)| Stored { seq, event: Arc::new(event) })
         .collect())
-}
-
-fn mark(tx: &mut Tx<'_>, seqs: &[i64]) -> Result<(), StoreError> {
-    tx.execute_all(&MARK, seqs.iter().map(|seq| params![*seq])).map(|_| ())
 }
 
 fn read_stored(service: &str, row: &Row<'_>) -> Result<Stored, StoreError> {

@@ -1,8 +1,8 @@
 //! How long events are kept. What is older goes, a batch a transaction, the outbox first and the inbox after it; counters
 //! of what went stay, so that the audit still adds up.
 //!
-//! From an outbox goes what is published (with a broker: what all readers have acknowledged), and never the last event: places are counted on from it. From an inbox goes only
-//! what no outbox can send again.
+//! From an outbox goes what all readers have acknowledged, and never the last event: places are counted on from it. From an
+//! inbox goes only what no outbox can send again.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -29,13 +29,11 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(60);
 const OUTBOX: &str = "outbox";
 const INBOX: &str = "inbox";
 
-const OLDEST_UNPUBLISHED: &str = "SELECT id FROM outbox WHERE seq = COALESCE(
-         (SELECT MIN(seq) FROM outbox WHERE seq > (SELECT position FROM broker)),
-         (SELECT MIN(seq) FROM unpublished))";
+const OLDEST_UNPUBLISHED: &str = "SELECT id FROM outbox WHERE seq =
+         (SELECT MIN(seq) FROM outbox WHERE seq > (SELECT position FROM broker))";
 const OLDEST_OF_OUTBOX: &str =
     "SELECT time FROM outbox WHERE seq < (SELECT MAX(seq) FROM outbox) AND
-         seq < COALESCE((SELECT MIN(seq) FROM unpublished), 9223372036854775807) AND
-         seq <= COALESCE((SELECT position FROM broker), 9223372036854775807) ORDER BY seq LIMIT 1";
+         seq <= (SELECT position FROM broker) ORDER BY seq LIMIT 1";
 const OLDEST_OF_INBOX: &str = "SELECT handled_at FROM inbox WHERE id < ?1 ORDER BY id LIMIT 1";
 // Whoever does not get the row leaves the work to who has it: nobody waits, so nobody waits in a circle.
 const CLAIM_SQLITE: &str = "SELECT before_id FROM horizons WHERE side = ?1";
@@ -45,8 +43,7 @@ const CLAIM_POSTGRES: &str =
 const REMOVE_FROM_OUTBOX: &str = "DELETE FROM outbox WHERE seq IN (
          SELECT seq FROM (
              SELECT seq, time FROM outbox WHERE seq < (SELECT MAX(seq) FROM outbox) AND
-                 seq < COALESCE((SELECT MIN(seq) FROM unpublished), 9223372036854775807) AND
-                 seq <= COALESCE((SELECT position FROM broker), 9223372036854775807)
+                 seq <= (SELECT position FROM broker)
              ORDER BY seq LIMIT ?2) AS oldest
          WHERE time < ?1)
      RETURNING id, kind";
@@ -63,10 +60,9 @@ const COUNT_REMOVED: Many = Many {
          ON CONFLICT (side, name) DO UPDATE SET removed = removed.removed + excluded.removed",
 };
 const REMOVED: &str = "SELECT name, removed FROM removed WHERE side = ?1";
-const KEPT_IN_OUTBOX: &str = "SELECT outbox.kind, COUNT(*), COUNT(
-         CASE WHEN outbox.seq > (SELECT position FROM broker) THEN outbox.seq ELSE unpublished.seq END)
-     FROM outbox LEFT JOIN unpublished ON unpublished.seq = outbox.seq
-     WHERE outbox.id <= ?1 GROUP BY outbox.kind";
+const KEPT_IN_OUTBOX: &str = "SELECT kind, COUNT(*), COUNT(
+         CASE WHEN seq > (SELECT position FROM broker) THEN seq END)
+     FROM outbox WHERE id <= ?1 GROUP BY kind";
 const KEPT_IN_INBOX: &str = "SELECT name, COUNT(*) FROM inbox WHERE id <= ?1 GROUP BY name";
 
 /// Every statement of this file that both engines run, for the test that prepares them.

@@ -47,8 +47,8 @@ use crate::{
 
 /// How long the database may take when the service says how it is: whoever asks waits a second.
 const STATUS_WAIT_MAX: Duration = Duration::from_millis(800);
-/// How long the status waits for the writer to mark what is published; else it says what the table says.
-const MARK_WAIT_MAX: Duration = Duration::from_millis(200);
+/// How long the status waits for the writer to save what is published; else it says what the table says.
+const SAVE_WAIT_MAX: Duration = Duration::from_millis(200);
 /// How often a service looks whether its storage is still there: so long a full disk keeps it from being ready after there is
 /// room again.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -169,9 +169,19 @@ impl ServiceContext {
             })
             .await?;
         self.databases.lock().unwrap_or_else(PoisonError::into_inner).push(database.clone());
-        let changes = if self.bus.is_broker() { position::expect } else { position::forget };
-        let changed = self.startup_retry.wait_for(async || database.write(changes).await);
-        changed.await.map_err(|source| OpenError::Store { service: name, source })?;
+        let is_broker = self.bus.is_broker();
+        let ready = self.startup_retry.wait_for(async || {
+            database
+                .write(move |tx| match is_broker {
+                    true => position::expect(tx).map(|()| None),
+                    false => position::begin_in_process(tx).map(Some),
+                })
+                .await
+        });
+        let ready = ready.await.map_err(|source| OpenError::Store { service: name, source })?;
+        if let Some(place) = ready {
+            relay.begin(place);
+        }
         Arc::clone(&self.bus).join(&relay, &database, &self.tasks, &self.stop);
         let relayed = Arc::clone(&relay).run(database.clone(), self.stop.clone());
         self.tasks.spawn(relayed.instrument(service_span(name)));
@@ -444,9 +454,9 @@ impl Service {
 
     pub(crate) async fn read_status(&self) -> ServiceStatus {
         let (open, waiting) = (self.open, self.waiting);
-        let marked = self.relay.mark_all(&self.database);
-        // Whatever keeps it from marking, it says how it is.
-        let _unmarked = tokio::time::timeout(MARK_WAIT_MAX, marked).await;
+        let saved = self.relay.save_position(&self.database);
+        // Whatever keeps it from saving, it says how it is.
+        let _unsaved = tokio::time::timeout(SAVE_WAIT_MAX, saved).await;
         let figures = self.database.read_status(move |tx| {
             let open = open.map_or(Ok(0), |count| count(tx))?;
             let announced = outbox::last(tx)?;

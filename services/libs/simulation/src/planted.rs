@@ -179,11 +179,11 @@ pub const PLANTED: &[Planted] = &[
         }],
     },
     Planted {
-        name: "events whose marking failed are never marked",
+        name: "the position is saved ahead of the readers",
         changes: &[Change {
             file: RELAY,
-            find: "mark(tx, &marked)?;",
-            replace: "if PLANTED { self.lock().unmarked.clear(); }\nmark(tx, &marked)?;",
+            find: "first.min(self.cursor.seen())",
+            replace: "if PLANTED { self.cursor.seen() } else { first.min(self.cursor.seen()) }",
         }],
     },
 ];

@@ -403,17 +403,17 @@ fn look(folder: &Path, copy: &Path, world: &World) {
     let left = [
         (
             "orders.sqlite",
-            "SELECT COUNT(*) FROM unpublished",
+            "SELECT COUNT(*) FROM outbox WHERE seq > (SELECT position FROM broker)",
             "recovery: unpublished events of orders left",
         ),
         (
             "kitchen.sqlite",
-            "SELECT COUNT(*) FROM unpublished",
+            "SELECT COUNT(*) FROM outbox WHERE seq > (SELECT position FROM broker)",
             "recovery: unpublished events of the kitchen left",
         ),
         (
             "inventory.sqlite",
-            "SELECT COUNT(*) FROM unpublished",
+            "SELECT COUNT(*) FROM outbox WHERE seq > (SELECT position FROM broker)",
             "recovery: unpublished events of the inventory left",
         ),
         (

@@ -65,11 +65,6 @@ impl Cursor {
         self.awaited = Some((self.last, number));
     }
 
-    /// Begins behind a place, all up to which may still have to be seen.
-    pub(super) fn begin_at(&mut self, place: i64) {
-        self.last = self.last.max(place);
-    }
-
     /// Returns one that begins behind a place, all up to which is seen.
     pub(super) const fn behind(place: i64) -> Self {
         Self { last: place, seen: place, awaited: None }
@@ -134,15 +129,5 @@ mod tests {
             read(&mut cursor, &[2 * turn], turn, turn + 3);
         }
         assert!(cursor.seen() > 150, "{cursor:?}");
-    }
-
-    #[test]
-    fn at_the_beginning_nothing_is_taken_for_seen() {
-        let mut cursor = Cursor::default();
-        cursor.begin_at(50);
-        assert!(!cursor.continues_with(&[51]));
-        read(&mut cursor, &[51], 9, 9);
-        read(&mut cursor, &[], 9, 9);
-        assert!(cursor.continues_with(&[52]));
     }
 }

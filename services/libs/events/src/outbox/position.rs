@@ -1,6 +1,6 @@
-//! What is known of the broker, if there is one: which it is, and up to where all readers have acknowledged.
+//! What is known of the bus: which it is, and up to where all readers have acknowledged.
 //!
-//! A broker may forget what it took over. So an event counts as published only when everyone who reads it has
+//! The bus within a process forgets everything with the process, and a broker may forget what it took over. So an event counts as published only when everyone who reads it has
 //! acknowledged it: from the place up to which that is so, the position, everything can be sent again.
 
 use contracts::Timestamp;
@@ -16,26 +16,23 @@ pub(crate) const ADVANCE: &str = "UPDATE broker SET
          position = CASE WHEN position < ?2 THEN ?2 ELSE position END,
          handed_over = CASE WHEN handed_over < ?3 THEN ?3 ELSE handed_over END
      WHERE identity = ?1";
-pub(crate) const UNMARK: &str = "INSERT INTO unpublished (seq)
-     SELECT seq FROM outbox WHERE seq > (SELECT position FROM broker) ON CONFLICT (seq) DO NOTHING";
 // Behind a reader that is away may be millions: those are not counted one by one.
 pub(crate) const COUNT_UNPUBLISHED: &str =
-    "SELECT CASE WHEN NOT EXISTS (SELECT one FROM broker) THEN (SELECT COUNT(*) FROM unpublished)
-         WHEN (SELECT MAX(seq) FROM outbox) > (SELECT position FROM broker) + 20000
+    "SELECT CASE WHEN (SELECT MAX(seq) FROM outbox) > (SELECT position FROM broker) + 20000
              THEN (SELECT MAX(seq) FROM outbox) - (SELECT position FROM broker)
          ELSE (SELECT COUNT(*) FROM outbox WHERE seq > (SELECT position FROM broker)) END";
-pub(crate) const OLDEST_UNPUBLISHED: &str = "SELECT time FROM outbox WHERE seq = COALESCE(
-         (SELECT MIN(seq) FROM outbox WHERE seq > (SELECT position FROM broker)),
-         (SELECT MIN(seq) FROM unpublished))";
+pub(crate) const OLDEST_UNPUBLISHED: &str = "SELECT time FROM outbox WHERE seq =
+         (SELECT MIN(seq) FROM outbox WHERE seq > (SELECT position FROM broker))";
 // Who changes the outbox is waited for, so that nobody's place is passed over.
 const SETTLE_SQLITE: &str = "SELECT 1";
 const SETTLE_POSTGRES: &str = "LOCK TABLE outbox IN SHARE MODE";
-const FORGET: &str = "DELETE FROM broker";
-// With a broker nothing is marked: places tell what it was given.
+// An earlier version marked each event that was not published.
 const FORGET_MARKS: &str = "DELETE FROM unpublished";
 
 /// The identity of a broker that was not met yet.
 pub const UNKNOWN: &str = "";
+/// The identity of the bus within a process.
+pub const PROCESS: &str = "process";
 
 /// The broker, as a service knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,16 +93,14 @@ pub fn advance(
     tx.execute(ADVANCE, &params![identity, position, handed_over]).map(|_| ())
 }
 
-/// Forgets the broker: there is none any more.
+/// Makes ready for the bus within the process; returns the place behind which everything is offered again.
 ///
 /// # Errors
 /// [`StoreError`] if the database failed.
-pub fn forget(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    if read(tx)?.is_some() {
-        tx.execute(UNMARK, &[])?;
-        tx.execute(FORGET, &[])?;
-    }
-    Ok(())
+pub fn begin_in_process(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    expect(tx)?;
+    let (_, now) = meet(tx, PROCESS)?;
+    Ok(now.position)
 }
 
 /// Returns when the oldest event that is not published was announced.

@@ -12,20 +12,24 @@ use store::{AfterCommit, CommitHook, Database, StoreError, Tx};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{IN_FLIGHT_MAX, Stored, append, cursor::Cursor, mark, works::CatchUp};
+use super::{
+    IN_FLIGHT_MAX, Stored, append,
+    cursor::Cursor,
+    position::{self, PROCESS},
+    works::CatchUp,
+};
 use crate::bus::Bus;
 
 /// How often the relay looks without being woken: the safety net.
 const POLL: Duration = Duration::from_secs(1);
-/// How many events that were taken over one commit marks at most, and how many are not left to the next commit of other work.
-const MARKED_AT_ONCE: usize = 512;
+/// By how many places the position has moved when a commit of other work saves it. What is behind it is offered again after
+/// a crash, and its readers know it.
+const SAVED_AT: i64 = 512;
 
 /// Carries the events of one service from its outbox to the bus.
 pub struct Relay {
     service: &'static str,
     bus: Arc<dyn Bus>,
-    /// Whether it marks each event that was taken over.
-    pub(super) marks: bool,
     this: Weak<Self>,
     state: Mutex<RelayState>,
     pub(super) changed: Notify,
@@ -40,10 +44,12 @@ pub(super) struct RelayState {
     pub(super) resting: bool,
     /// Offered, not taken over yet.
     pub(super) in_flight: BTreeSet<i64>,
-    /// Offered, behind the place up to which all are seen. Only kept where nothing is marked.
+    /// Offered, behind the place up to which all are seen.
     pub(super) offered: BTreeSet<i64>,
-    /// Taken over, not marked yet. The next commit marks them, whatever it is of.
-    pub(super) unmarked: BTreeSet<i64>,
+    /// The position that is saved. Only kept where the bus is no broker, which keeps its own.
+    saved: i64,
+    /// Whether the next commit saves the position, however little it has moved.
+    saves: bool,
     /// Up to where the table was seen.
     pub(super) cursor: Cursor,
     /// Whether there may be rows that are only in the table.
@@ -54,18 +60,16 @@ pub(super) struct RelayState {
 
 impl RelayState {
     pub(super) fn room(&self) -> usize {
-        IN_FLIGHT_MAX.saturating_sub(self.in_flight.len() + self.unmarked.len())
+        IN_FLIGHT_MAX.saturating_sub(self.in_flight.len())
     }
 
-    /// Returns whether an event was offered in this round, and the table may not say yet that it was taken over.
-    pub(super) fn is_offered(&self, seq: i64, marks: bool) -> bool {
-        match marks {
-            true => self.in_flight.contains(&seq) || self.unmarked.contains(&seq),
-            false => self.offered.contains(&seq),
-        }
+    /// Returns the place up to which everything was taken over.
+    fn place(&self) -> i64 {
+        let first = self.in_flight.first().map_or(i64::MAX, |first| first - 1);
+        first.min(self.cursor.seen())
     }
 
-    /// Goes on to a place, where nothing is marked.
+    /// Goes on to a place.
     pub(super) fn forget_seen(&mut self) {
         self.offered = self.offered.split_off(&(self.cursor.seen() + 1));
     }
@@ -79,19 +83,29 @@ impl fmt::Debug for Relay {
 
 impl CommitHook for Relay {
     fn before_commit(&self, tx: &mut Tx<'_>) -> Result<Option<AfterCommit>, StoreError> {
-        let events = append(tx, self.marks)?;
-        // In ascending order everywhere, so that two relays of one schema never wait for each other in a circle.
-        let marked: Vec<i64> = self.lock().unmarked.iter().take(MARKED_AT_ONCE).copied().collect();
-        mark(tx, &marked)?;
-        let happened = !events.is_empty() || !marked.is_empty();
+        let events = append(tx)?;
+        let place = self.place_to_save();
+        if let Some(place) = place {
+            position::advance(tx, PROCESS, place, place)?;
+        }
+        let happened = !events.is_empty() || place.is_some();
         let relay = self.this.upgrade().filter(|_| happened);
-        Ok(relay.map(|relay| Box::new(move || relay.committed(events, &marked)) as AfterCommit))
+        Ok(relay.map(|relay| Box::new(move || relay.committed(events, place)) as AfterCommit))
     }
 }
 
 impl Relay {
-    /// Takes the events of one commit, in order, and what it marked. Called by the writer, so it must not wait.
-    fn committed(&self, events: Vec<Stored>, marked: &[i64]) {
+    /// Returns the position if this commit is to save it.
+    fn place_to_save(&self) -> Option<i64> {
+        let state = self.lock();
+        let place = state.place();
+        let moved = place - state.saved;
+        let is_due = moved >= SAVED_AT || (state.saves && moved > 0);
+        (is_due && !self.bus.is_broker()).then_some(place)
+    }
+
+    /// Takes the events of one commit, in order, and the position that it saved. Called by the writer, so it must not wait.
+    fn committed(&self, events: Vec<Stored>, saved: Option<i64>) {
         for Stored { event, .. } in &events {
             let (name, subject) = (event.name(), event.subject.as_str());
             let order = (catalogue::key_of(name) == Some(Key::Order)).then_some(subject);
@@ -99,11 +113,9 @@ impl Relay {
         }
         let places: Vec<i64> = events.iter().map(|stored| stored.seq).collect();
         let mut state = self.lock();
-        for seq in marked {
-            state.unmarked.remove(seq);
-        }
-        if !marked.is_empty() && (state.behind || state.unmarked.len() >= MARKED_AT_ONCE) {
-            self.changed.notify_one();
+        if let Some(saved) = saved {
+            state.saved = state.saved.max(saved);
+            state.saves = false;
         }
         if places.is_empty() {
             return;
@@ -123,22 +135,20 @@ impl Relay {
         }
     }
 
-    /// Makes the relay of a service. It begins behind: whatever a former process left is offered first. It rests until
-    /// [`Relay::begin`] if its bus has to be found first.
+    /// Makes the relay of a service. It rests until [`Relay::begin`]; whatever a former process left is offered first then.
     #[must_use]
     pub fn new(service: &'static str, bus: Arc<dyn Bus>) -> Arc<Self> {
-        let resting = bus.is_broker();
         Arc::new_cyclic(|this| Self {
             service,
             bus,
-            marks: !resting,
             this: this.clone(),
             state: Mutex::new(RelayState {
                 round: 0,
-                resting,
+                resting: true,
                 in_flight: BTreeSet::new(),
                 offered: BTreeSet::new(),
-                unmarked: BTreeSet::new(),
+                saved: 0,
+                saves: false,
                 cursor: Cursor::default(),
                 behind: true,
                 catching_up: false,
@@ -162,8 +172,7 @@ impl Relay {
     #[must_use]
     pub fn handed_over(&self) -> (i64, bool) {
         let state = self.lock();
-        let first = state.in_flight.first().map_or(i64::MAX, |first| first - 1);
-        let place = first.min(state.cursor.seen());
+        let place = state.place();
         (place, state.behind || place < state.cursor.last())
     }
 
@@ -192,6 +201,7 @@ impl Relay {
     pub fn begin(&self, place: i64) -> u64 {
         let mut state = self.lock();
         state.resting = false;
+        state.saved = place;
         state.cursor = Cursor::behind(place);
         let round = state.round;
         drop(state);
@@ -205,11 +215,9 @@ impl Relay {
             return;
         }
         state.in_flight.extend(events.iter().map(|stored| stored.seq));
-        if !self.marks {
-            let seen = state.cursor.seen();
-            let unseen = events.iter().map(|stored| stored.seq).filter(|seq| *seq > seen);
-            state.offered.extend(unseen);
-        }
+        let seen = state.cursor.seen();
+        let unseen = events.iter().map(|stored| stored.seq).filter(|seq| *seq > seen);
+        state.offered.extend(unseen);
         let round = state.round;
         drop(state);
         Arc::clone(&self.bus).offer(&self.this, self.service, round, events);
@@ -224,34 +232,25 @@ impl Relay {
         for seq in seqs {
             state.in_flight.remove(seq);
         }
-        let mut is_full = false;
-        if self.marks {
-            let before = state.unmarked.len();
-            state.unmarked.extend(seqs);
-            is_full = before < MARKED_AT_ONCE && state.unmarked.len() >= MARKED_AT_ONCE;
-        }
-        if state.behind || is_full {
+        if state.behind {
             drop(state);
             self.changed.notify_one();
         }
     }
 
-    /// Marks what was taken over and would wait for the next commit, so that the table says what is published.
+    /// Saves the position, which would wait for more events or the poll, so that the table says what is published.
     ///
     /// # Errors
     /// [`StoreError`] if the database failed or is busy.
-    pub async fn mark_all(&self, database: &Database) -> Result<(), StoreError> {
-        for _ in 0..IN_FLIGHT_MAX / MARKED_AT_ONCE {
-            if self.lock().unmarked.is_empty() {
-                break;
-            }
-            database.write(|_| Ok(())).await?;
+    pub async fn save_position(&self, database: &Database) -> Result<(), StoreError> {
+        self.lock().saves = true;
+        match self.place_to_save() {
+            Some(_) => database.write(|_| Ok(())).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Catches up with what was left in the table, until it is told to stop. At each poll, and when much is not marked, this is
-    /// the commit that marks.
+    /// Catches up with what was left in the table, until it is told to stop. The poll is a commit that saves the position.
     pub async fn run(self: Arc<Self>, database: Database, stop: CancellationToken) {
         let mut looked_at = Instant::now();
         loop {
@@ -265,20 +264,20 @@ impl Relay {
             if polls {
                 looked_at = now;
             }
-            let may_look = {
+            let may_catch_up = {
                 let mut state = self.lock();
-                let room = state.room() >= IN_FLIGHT_MAX / 2;
+                state.saves |= polls;
+                let room = state.in_flight.len() <= IN_FLIGHT_MAX / 2;
                 let asked = (state.behind || polls) && !state.resting;
-                let is_full = state.unmarked.len() >= MARKED_AT_ONCE;
-                let may_look = ((room && asked) || is_full) && !state.catching_up;
-                state.catching_up |= may_look;
-                may_look
+                let may_catch_up = room && asked && !state.catching_up;
+                state.catching_up |= may_catch_up;
+                may_catch_up
             };
-            if may_look {
+            if may_catch_up {
                 database.push(Box::new(CatchUp::new(Arc::clone(&self), polls)));
             }
         }
-        // What is not marked is offered again by the next process; its readers would know it, but it need not come.
-        let _ = self.mark_all(&database).await;
+        // What is behind the position is offered again by the next process; its readers would know it, but it need not come.
+        let _ = self.save_position(&database).await;
     }
 }

@@ -4,10 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use store::{Row, StoreError, Tx, Work, params};
 
-use super::{
-    AT, BEFORE, BEHIND, Stored, UNPUBLISHED, UNPUBLISHED_BEFORE, cursor::Cursor, last, read_stored,
-    relay::Relay,
-};
+use super::{AT, BEFORE, BEHIND, Stored, cursor::Cursor, read_stored, relay::Relay};
 
 /// How many places that are not known to be seen are looked through after each commit. While a transaction hangs there may
 /// be many more: those are looked through at the poll.
@@ -36,15 +33,13 @@ impl CatchUp {
 
     /// Returns the places before the last one whose transactions ended later than those of greater places.
     fn late(&self, tx: &mut Tx<'_>, cursor: Cursor) -> Result<Vec<i64>, StoreError> {
-        let marks = self.relay.marks;
-        let from = if self.thorough && marks { 0 } else { cursor.seen() };
-        if from == cursor.last() {
+        if cursor.seen() == cursor.last() {
             return Ok(Vec::new());
         }
-        let sql = if marks { UNPUBLISHED_BEFORE } else { BEFORE };
-        let found: Vec<i64> = tx.query(sql, &params![from, cursor.last()], |row| row.get(0))?;
+        let between = params![cursor.seen(), cursor.last()];
+        let found: Vec<i64> = tx.query(BEFORE, &between, |row| row.get(0))?;
         let state = self.relay.lock();
-        Ok(found.into_iter().filter(|seq| !state.is_offered(*seq, marks)).collect())
+        Ok(found.into_iter().filter(|seq| !state.offered.contains(seq)).collect())
     }
 }
 
@@ -67,9 +62,6 @@ impl Work for CatchUp {
             true => Some(transactions(tx)?.0),
             false => None,
         };
-        if self.relay.marks && cursor == Cursor::default() {
-            cursor.begin_at(first_unseen(tx)?);
-        }
         let late = if looks_through { self.late(tx, cursor)? } else { Vec::new() };
         let read = |row: &Row<'_>| read_stored(self.relay.service(), row);
         let some = late.iter().take(room).map(|seq| params![*seq]);
@@ -80,8 +72,7 @@ impl Work for CatchUp {
         }
         let room = room - late.len();
         let limit = i64::try_from(room).unwrap_or(0);
-        let sql = if self.relay.marks { UNPUBLISHED } else { BEHIND };
-        let mut rows = tx.query(sql, &params![cursor.last(), limit], read)?;
+        let mut rows = tx.query(BEHIND, &params![cursor.last(), limit], read)?;
         let places: Vec<i64> = rows.iter().map(|row| row.seq).collect();
         if is_alone {
             cursor.go_on(&places);
@@ -110,13 +101,6 @@ impl Work for CatchUp {
         state.behind = !self.complete;
         self.relay.offer(state, std::mem::take(&mut self.rows));
     }
-}
-
-/// Returns the place behind which everything unpublished lies.
-fn first_unseen(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    const FIRST: &str = "SELECT MIN(seq) FROM unpublished";
-    let first = tx.query_one(FIRST, &[], |row| row.get::<Option<i64>>(0))?.flatten();
-    first.map_or_else(|| last(tx), |first| Ok(first - 1))
 }
 
 /// Returns below which number all transactions of PostgreSQL have ended, and from which on none has begun.

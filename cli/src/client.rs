@@ -19,7 +19,7 @@ use crate::error::CliError;
 const ANSWER_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// How long an answer may take, if nobody asks for more: the gateway's own limit is shorter.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
-/// How long a house may take to say how it is: it gives its services a second each, and all at once.
+/// How long an environment may take to say how it is: it gives its services a second each, and all at once.
 pub(crate) const STATUS_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long it may take to be let in. The gateway is on loopback: it answers at once, or is stopped.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ pub(crate) struct Client {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     /// Nobody listens there.
-    #[error("no house answers at {address}")]
+    #[error("no environment answers at {address}")]
     NobodyThere {
         /// Where it was looked for.
         address: SocketAddr,
@@ -47,7 +47,7 @@ pub(crate) enum ClientError {
         source: legacy::Error,
     },
     /// The connection broke before the answer was complete.
-    #[error("the house at {address} hung up on `{request}`")]
+    #[error("the environment at {address} hung up on `{request}`")]
     HungUp {
         /// Where it was asked.
         address: SocketAddr,
@@ -57,7 +57,7 @@ pub(crate) enum ClientError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The answer did not come in time.
-    #[error("the house at {address} did not answer `{request}` within {}", humantime::format_duration(*waited))]
+    #[error("the environment at {address} did not answer `{request}` within {}", humantime::format_duration(*waited))]
     Late {
         /// Where it was asked.
         address: SocketAddr,
@@ -75,7 +75,7 @@ pub(crate) enum ClientError {
         retry_after_s: Option<u64>,
     },
     /// It answered something that is not of its API.
-    #[error("the house answered `{request}` with something that this chefcito can't read")]
+    #[error("the environment answered `{request}` with something that this chefcito can't read")]
     Unreadable {
         /// What it was asked.
         request: String,
@@ -326,15 +326,15 @@ impl From<ClientError> for CliError {
                 source: None,
             },
             ClientError::HungUp { address, request, source } => Self::Failed {
-                what: format!("the house at {address} hung up on `{request}`"),
+                what: format!("the environment at {address} hung up on `{request}`"),
                 hint: "look at `chefcito status` and `chefcito logs`".into(),
                 source: Some(source),
             },
             ClientError::Unreadable { request, source } => Self::Failed {
                 what: format!(
-                    "the house answered `{request}` with something that this chefcito can't read"
+                    "the environment answered `{request}` with something that this chefcito can't read"
                 ),
-                hint: "the house may be of another version: `chefcito up` brings it to this one"
+                hint: "the environment may be of another version: `chefcito up` brings it to this one"
                     .into(),
                 source: Some(source.into()),
             },

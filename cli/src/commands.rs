@@ -72,7 +72,7 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct GlobalArgs {
-    /// Environment to work on; each has its own house, data and port
+    /// Environment to work on; each has its own services, data and port
     #[arg(
         long,
         global = true,
@@ -292,14 +292,14 @@ pub(crate) fn usage_error(command: &str, what: impl fmt::Display) -> CliError {
 /// Returns where the gateway is reached, and sees that it is.
 ///
 /// # Errors
-/// [`CliError::NotRunning`] or [`CliError::Crashed`] if no house runs here.
+/// [`CliError::NotRunning`] or [`CliError::Crashed`] if no environment runs here.
 fn address(environment: &Environment) -> Result<SocketAddr> {
     let address = environment.address()?;
     runtimes::kubernetes::find_way(environment)?;
     Ok(address)
 }
 
-/// Returns a client of the house that runs in the environment, with the local admin key.
+/// Returns a client of the running environment, with the local admin key.
 ///
 /// # Errors
 /// [`CliError::NotRunning`] or [`CliError::Crashed`] if none does; [`CliError::Io`] if the key can't be read.

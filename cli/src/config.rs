@@ -1,4 +1,4 @@
-//! What an environment is started with. `up` puts it together from flags, `CHEFCITO_*` variables and defaults; the house
+//! What an environment is started with. `up` puts it together from flags, `CHEFCITO_*` variables and defaults; the environment
 //! reads it from the state folder, so that no secret is ever an argument.
 
 use std::{collections::BTreeMap, fmt, num::NonZeroU32, time::Duration};

@@ -47,7 +47,7 @@ pub(crate) enum CliError {
         /// What is wrong, and where.
         detail: String,
     },
-    /// No house runs in this environment.
+    /// The environment does not run.
     #[error("nothing is running as `{name}`")]
     NotRunning {
         /// The environment.
@@ -61,9 +61,9 @@ pub(crate) enum CliError {
         /// The environment.
         name: EnvironmentName,
     },
-    /// The house is gone, although nobody took it down.
+    /// The environment is gone, although nobody took it down.
     #[error(
-        "`{name}` is not running: its house ended without saying goodbye{}{}",
+        "`{name}` is not running: its environment ended without saying goodbye{}{}",
         when.map(|when| format!(" at {when}")).unwrap_or_default(),
         last_words(last_lines)
     )]
@@ -75,8 +75,8 @@ pub(crate) enum CliError {
         /// The last lines of its logs.
         last_lines: Vec<String>,
     },
-    /// The house came to an end before it was ready.
-    #[error("the house did not start: {reason}{}", last_words(last_lines))]
+    /// The environment came to an end before it was ready.
+    #[error("the environment did not start: {reason}{}", last_words(last_lines))]
     NotStarted {
         /// What is known about its end.
         reason: String,
@@ -112,15 +112,15 @@ pub(crate) enum CliError {
         /// Its exit code.
         code: u8,
     },
-    /// The house started, and was not ready in time.
-    #[error("the house was not ready within {}: {reason}", humantime::format_duration(*waited))]
+    /// The environment started, and was not ready in time.
+    #[error("the environment was not ready within {}: {reason}", humantime::format_duration(*waited))]
     NotReady {
         /// How long it was given.
         waited: std::time::Duration,
         /// What it last said.
         reason: String,
     },
-    /// Somebody else listens where the house should.
+    /// Somebody else listens where the environment should.
     #[error("port {port} is taken{}", by_whom(holder.as_ref()))]
     PortTaken {
         /// The port that was asked for.
@@ -129,7 +129,7 @@ pub(crate) enum CliError {
         holder: Option<String>,
     },
     /// The gateway could not be reached.
-    #[error("the house at {address} does not answer")]
+    #[error("the environment at {address} does not answer")]
     Unreachable {
         /// Where it was expected.
         address: SocketAddr,
@@ -178,8 +178,8 @@ pub(crate) enum CliError {
         /// How long it was given.
         waited: std::time::Duration,
     },
-    /// The house did not come to rest in time.
-    #[error("the house was not quiet within {}", humantime::format_duration(*waited))]
+    /// The environment did not come to rest in time.
+    #[error("the environment was not quiet within {}", humantime::format_duration(*waited))]
     NotQuiet {
         /// How long it was given.
         waited: std::time::Duration,

@@ -1,4 +1,4 @@
-//! The command line of the house. `main.rs` only calls in here; the load generator, and loading images into nodes, are open to
+//! The command line of the environment. `main.rs` only calls in here; the load generator, and loading images into nodes, are open to
 //! the benchmark, too.
 
 pub mod load;

@@ -1,10 +1,10 @@
 //! Many guests at once: places orders in a closed or an open model, follows each to its end, and measures both.
 //!
 //! - Closed: so many guests, each of whom orders again as soon as the last order was accepted. It finds the limit.
-//! - Open: orders come at a rate, whatever the house does, and latency counts from the planned moment, so that a house
+//! - Open: orders come at a rate, whatever the environment does, and latency counts from the planned moment, so that an environment
 //!   that stalls can't hide the guests who would have come meanwhile.
 //!
-//! All of it runs on one thread of its own, so that it takes as little as possible from a house on the same machine.
+//! All of it runs on one thread of its own, so that it takes as little as possible from an environment on the same machine.
 
 mod distribution;
 mod follower;
@@ -96,7 +96,7 @@ impl Plan {
     }
 }
 
-/// The house that is ordered at.
+/// The environment that is ordered at.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The gateway's address.
@@ -134,7 +134,7 @@ impl Tally {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// Nobody answered at the very start.
-    #[error("no house answers at {address}")]
+    #[error("no environment answers at {address}")]
     NobodyThere {
         /// Where it was looked for.
         address: SocketAddr,

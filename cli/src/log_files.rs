@@ -189,7 +189,7 @@ mod tests {
     fn a_line_says_who_when_and_what() {
         let json = br#"{"time":"2026-01-31T12:00:00.000001Z","level":"WARN","service":"kitchen","message":"Hot \u001b[31m",
             "order_id":"7","stoves":8}"#;
-        let line = Line::read(json, "house", Timestamp::default());
+        let line = Line::read(json, "embedded", Timestamp::default());
         assert_eq!(
             (line.level, line.service.as_str(), line.message.as_str()),
             (Level::Warn, KITCHEN, "Hot  [31m")

@@ -16,7 +16,7 @@ use crate::{
     config::{Runtime, Settings},
     error::{CliError, Result},
     output::Output,
-    state::{Environment, HouseState},
+    state::{EmbeddedState, Environment},
 };
 
 /// The environment as it should be.
@@ -26,7 +26,7 @@ pub(crate) struct Wanted {
     pub(crate) settings: Settings,
     /// Which program asks for it.
     pub(crate) program: Program,
-    /// Whether an empty house gets recipes and stock.
+    /// Whether an empty environment gets recipes and stock.
     pub(crate) seed: bool,
     /// How many orders are placed in the end.
     pub(crate) orders: u32,
@@ -72,7 +72,7 @@ pub(crate) async fn of(environment: &Environment) -> Result<Option<Runtime>> {
     if let Some(settings) = environment.last_settings()? {
         return Ok(Some(settings.runtime));
     }
-    if !matches!(environment.house()?, HouseState::Stopped) {
+    if !matches!(environment.embedded()?, EmbeddedState::Stopped) {
         return Ok(Some(Runtime::Embedded));
     }
     Ok(compose::exists(environment).await.then_some(Runtime::Compose))
@@ -89,7 +89,7 @@ pub(crate) async fn of_former(environment: &Environment) -> Result<Option<Runtim
     }
 }
 
-/// Returns whether the house has never had a menu.
+/// Returns whether the environment has never had a menu.
 ///
 /// # Errors
 /// [`CliError::Unreachable`] or [`CliError::Problem`] if it does not tell.

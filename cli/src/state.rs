@@ -16,7 +16,7 @@ use self::files::{read_json, remove};
 pub(crate) use self::{
     files::{write_json, write_private},
     name::EnvironmentName,
-    records::{ClusterRecord, ContainersRecord, HouseRecord, HouseState},
+    records::{ClusterRecord, ContainersRecord, EmbeddedState, HouseRecord},
 };
 use crate::{
     config::Settings,
@@ -91,7 +91,7 @@ impl Environment {
         &self.folder
     }
 
-    /// Returns the file that the house holds locked for its life.
+    /// Returns the file that the environment holds locked for its life.
     pub(crate) fn house_lock(&self) -> PathBuf {
         self.folder.join("house.lock")
     }
@@ -101,7 +101,7 @@ impl Environment {
         self.folder.join("change.lock")
     }
 
-    /// Returns the file in which the house says where it is.
+    /// Returns the file in which the environment says where it is.
     pub(crate) fn house_record(&self) -> PathBuf {
         self.folder.join("house.json")
     }
@@ -199,7 +199,7 @@ impl Environment {
         self.folder.join("admin.key")
     }
 
-    /// Returns the folder of what only the house may know.
+    /// Returns the folder of what only the environment may know.
     pub(crate) fn secrets(&self) -> PathBuf {
         self.folder.join("secrets")
     }
@@ -228,20 +228,20 @@ impl Environment {
     ///
     /// # Errors
     /// [`CliError::Io`] if the folder can't be read.
-    pub(crate) fn house(&self) -> Result<HouseState> {
+    pub(crate) fn embedded(&self) -> Result<EmbeddedState> {
         let path = self.house_lock();
         let mut lock = match File::open(&path) {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(HouseState::Stopped);
+                return Ok(EmbeddedState::Stopped);
             }
             Err(source) => {
                 return Err(CliError::Io { what: format!("open {}", path.display()), source });
             }
         };
         match lock.try_lock_shared() {
-            Ok(()) if self.house_record().exists() => Ok(HouseState::Crashed),
-            Ok(()) => Ok(HouseState::Stopped),
+            Ok(()) if self.house_record().exists() => Ok(EmbeddedState::Crashed),
+            Ok(()) => Ok(EmbeddedState::Stopped),
             Err(TryLockError::Error(source)) => {
                 Err(CliError::Io { what: format!("lock {}", path.display()), source })
             }
@@ -252,32 +252,32 @@ impl Environment {
                     lock.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse().ok());
                 Ok(match record {
                     Some(record) if pid == Some(record.pid) => {
-                        HouseState::Running(Box::new(record))
+                        EmbeddedState::Running(Box::new(record))
                     }
                     // The record of one that crashed stays until the new one writes its own.
-                    _ => HouseState::Starting { pid },
+                    _ => EmbeddedState::Starting { pid },
                 })
             }
         }
     }
 
-    /// Returns the record of the house that runs here.
+    /// Returns the record of the environment that runs here.
     ///
     /// # Errors
     /// [`CliError::NotRunning`], [`CliError::Mute`] or [`CliError::Crashed`] if none does that can be found.
     pub(crate) fn running(&self) -> Result<HouseRecord> {
-        match self.house()? {
-            HouseState::Running(record) => Ok(*record),
-            HouseState::Stopped => Err(CliError::NotRunning { name: self.name.clone() }),
-            HouseState::Starting { .. } => Err(CliError::Mute { name: self.name.clone() }),
-            HouseState::Crashed => Err(self.crashed()),
+        match self.embedded()? {
+            EmbeddedState::Running(record) => Ok(*record),
+            EmbeddedState::Stopped => Err(CliError::NotRunning { name: self.name.clone() }),
+            EmbeddedState::Starting { .. } => Err(CliError::Mute { name: self.name.clone() }),
+            EmbeddedState::Crashed => Err(self.crashed()),
         }
     }
 
     /// Returns where the gateway is.
     ///
     /// # Errors
-    /// [`CliError::NotRunning`] or [`CliError::Crashed`] if no house runs here; [`CliError::ServiceNotRunning`] if a part of
+    /// [`CliError::NotRunning`] or [`CliError::Crashed`] if no environment runs here; [`CliError::ServiceNotRunning`] if a part of
     /// one does, without a gateway.
     pub(crate) fn address(&self) -> Result<SocketAddr> {
         if let Some(record) = self.containers()? {
@@ -312,7 +312,7 @@ impl Environment {
         }
     }
 
-    /// Returns the error that tells of the last house's end.
+    /// Returns the error that tells of the last environment's end.
     pub(crate) fn crashed(&self) -> CliError {
         let (when, last_lines) = log_files::last_words(&self.logs(), LAST_LINES_MAX);
         CliError::Crashed { name: self.name.clone(), when, last_lines }

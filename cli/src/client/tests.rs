@@ -38,7 +38,7 @@ fn said(client: &Client, error: ClientError) -> String {
         cause = because.source();
     }
     format!("{} ({})", said.join(": "), error.exit_code())
-        .replace(&client.address.to_string(), "HOUSE")
+        .replace(&client.address.to_string(), "ADDRESS")
 }
 
 async fn refused(answer: &'static str) -> String {
@@ -89,11 +89,11 @@ async fn what_is_no_problem_document_is_told_by_its_status() {
 async fn what_is_not_of_the_api_is_told() {
     insta::assert_snapshot!(
         refused("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhello").await,
-        @"the house answered `GET /v1/stock` with something that this chefcito can't read: expected value at line 1 column 1 (1)"
+        @"the environment answered `GET /v1/stock` with something that this chefcito can't read: expected value at line 1 column 1 (1)"
     );
     insta::assert_snapshot!(
         refused("HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\nhe").await,
-        @"the house at HOUSE hung up on `GET /v1/stock`: error reading a body from connection: end of file before message length reached (1)"
+        @"the environment at ADDRESS hung up on `GET /v1/stock`: error reading a body from connection: end of file before message length reached (1)"
     );
 }
 
@@ -103,7 +103,7 @@ async fn who_does_not_answer_in_time_is_not_waited_for() {
         .await
         .waiting(Duration::from_millis(50));
     let error = client.post::<Value>("/v1/orders", &json!({})).await.unwrap_err();
-    insta::assert_snapshot!(said(&client, error), @"the house at HOUSE did not answer `POST /v1/orders` within 50ms (1)");
+    insta::assert_snapshot!(said(&client, error), @"the environment at ADDRESS did not answer `POST /v1/orders` within 50ms (1)");
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn nobody_there_is_told() {
     drop(listener);
     let error = client.delete("/v1/keys/1").await.unwrap_err();
     assert!(matches!(error, ClientError::NobodyThere { .. }));
-    assert!(said(&client, error).starts_with("the house at HOUSE does not answer: "));
+    assert!(said(&client, error).starts_with("the environment at ADDRESS does not answer: "));
 }
 
 #[test]

@@ -25,16 +25,16 @@ use crate::{
     state::Environment,
 };
 
-/// How often the house is asked whether it is quiet.
+/// How often the environment is asked whether it is quiet.
 const ASK_EVERY: Duration = Duration::from_millis(100);
-/// How long the audit itself may take: it reads everything that the house keeps.
+/// How long the audit itself may take: it reads everything that the environment keeps.
 const AUDIT_WAIT_MAX: Duration = Duration::from_secs(600);
 /// The longest line of a ledger: an id and an idempotency key are a sixth of it.
 const LEDGER_LINE_BYTES_MAX: u64 = 1024;
 
 /// Prove that nothing was lost, doubled or invented
 ///
-/// Waits until nothing is under way, and then checks every invariant across the services. If the house does not come to
+/// Waits until nothing is under way, and then checks every invariant across the services. If the environment does not come to
 /// rest, checks with what is in flight allowed, and fails with 4. A broken invariant fails with 6.
 #[derive(Debug, Args)]
 pub(crate) struct AuditArgs {
@@ -47,7 +47,7 @@ pub(crate) struct AuditArgs {
     /// Also check the answers that `order` recorded in this file, and ask for each order of it; may be given several times
     #[arg(long, value_name = "FILE")]
     history: Vec<PathBuf>,
-    /// How long the house may take to come to rest
+    /// How long the environment may take to come to rest
     #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "30s")]
     timeout: humantime::Duration,
     /// As JSON
@@ -58,7 +58,7 @@ pub(crate) struct AuditArgs {
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     schema_version: u32,
-    /// Whether the house came to rest, if that was waited for.
+    /// Whether the environment came to rest, if that was waited for.
     quiet: Option<bool>,
     #[serde(flatten)]
     report: &'a AuditReport,
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: AuditArgs, environment: &Environment, output: &Out
     for path in &args.history {
         histories.push(check_history(path, output).await?);
     }
-    // Asked in any case: a house that does not even say how it is must not be waited for as long as an audit takes.
+    // Asked in any case: an environment that does not even say how it is must not be waited for as long as an audit takes.
     let is_quiet = is_quiet_within(
         if args.live { Duration::ZERO } else { timeout },
         &house.clone().waiting(STATUS_WAIT_MAX),

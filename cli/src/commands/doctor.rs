@@ -18,13 +18,13 @@ use crate::{
     state::Environment,
 };
 
-/// What the embedded house needs at the least: its databases, logs and some room.
+/// What the embedded environment needs at the least: its databases, logs and some room.
 const DISK_FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Below this it runs, but not for long under load.
 const DISK_FREE_BYTES_GOOD: u64 = 1024 * 1024 * 1024;
-/// Files and sockets that a busy house has open.
+/// Files and sockets that a busy environment has open.
 const OPEN_FILES_GOOD: u64 = 1024;
-/// What an idle house takes, several times over.
+/// What an idle environment takes, several times over.
 const MEMORY_BYTES_GOOD: u64 = 256 * 1024 * 1024;
 
 /// Tell what this machine has and lacks for each runtime, and how to get it
@@ -91,7 +91,10 @@ pub(crate) async fn run(
         |check: &&Check| check.runtime == Runtime::Embedded && check.verdict == Verdict::Lacking;
     match report.checks.iter().find(first_lack) {
         Some(check) => Err(CliError::Lacking {
-            what: format!("the embedded house can't run here: {}: {}", check.what, check.found),
+            what: format!(
+                "the embedded environment can't run here: {}: {}",
+                check.what, check.found
+            ),
             hint: check.hint.clone().unwrap_or_default(),
         }),
         None => Ok(()),
@@ -217,7 +220,7 @@ fn open_files() -> Check {
 fn port(environment: &Environment) -> Check {
     let ours = environment.address().is_ok_and(|address| address.port() == PORT_DEFAULT);
     let (verdict, found) = match process::port_holder(PORT_DEFAULT) {
-        Some(_) if ours => (Verdict::Good, format!("{PORT_DEFAULT} is this house's")),
+        Some(_) if ours => (Verdict::Good, format!("{PORT_DEFAULT} is this environment's")),
         Some(holder) => (Verdict::Poor, format!("{PORT_DEFAULT} is taken by {holder}")),
         None => (Verdict::Good, format!("{PORT_DEFAULT} is free")),
     };

@@ -12,7 +12,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  chefcito down              Stop the house and forget its settings; `up` finds its data again
+  chefcito down              Stop the environment and forget its settings; `up` finds its data again
   chefcito down --volumes    Forget everything: orders, stock, keys, logs")]
 pub(crate) struct DownArgs {
     /// Forget the data, too

@@ -20,12 +20,12 @@ use crate::{
     state::{Environment, HouseRecord, write_json},
 };
 
-/// How long a look at the lock, or the last house's end, may keep a new one waiting.
+/// How long a look at the lock, or the last environment's end, may keep a new one waiting.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How many ports after the default one are tried.
 const PORTS_TRIED_MAX: u16 = 100;
 
-/// Be the house itself, in the background, as the environment's settings say
+/// Be the process of all services, in the background, as the settings of the environment say
 #[derive(Debug, Args)]
 pub(crate) struct EmbeddedArgs {
     /// End when the command ends that started it
@@ -90,14 +90,14 @@ async fn be_the_house(environment: &Environment) -> Result<()> {
         started_at: Timestamp::now(),
     };
     write_json(&environment.house_record(), &record)?;
-    background::note("house", &format!("Opened the house at http://{}", record.address));
+    background::note("embedded", &format!("Opened the environment at http://{}", record.address));
     // Nobody may listen any more; the record says the same.
     let _unheard = background::say(&FirstWord::Listening);
     let signal = signals.next().await;
-    background::note("house", &format!("Closing the house: {signal}"));
+    background::note("embedded", &format!("Closing the environment: {signal}"));
     house.close().await;
     embedded::forget_record(environment)?;
-    background::note("house", "Closed the house");
+    background::note("embedded", "Closed the environment");
     Err(signal)
 }
 
@@ -120,7 +120,7 @@ fn lock(environment: &Environment) -> Result<File> {
                 sleep(Duration::from_millis(1))
             }
             Err(TryLockError::WouldBlock) => {
-                return Err(CliError::failed("another house runs in this environment"));
+                return Err(CliError::failed("the environment runs already, in another process"));
             }
             Err(TryLockError::Error(source)) => return Err(broken(source)),
         }
@@ -133,7 +133,7 @@ fn lock(environment: &Environment) -> Result<File> {
     Ok(file)
 }
 
-/// Opens the house where its settings say, or on the first free port from the default one.
+/// Opens the environment where its settings say, or on the first free port from the default one.
 async fn open(environment: &Environment, settings: &Settings) -> Result<Embedded> {
     if let Some(port) = settings.port {
         return open_at(port, environment, settings).await;

@@ -46,7 +46,7 @@ pub(crate) async fn run(args: ExecArgs, environment: &Environment, output: &Outp
 /// Refuses what there is nothing to be done with but containers.
 ///
 /// # Errors
-/// A usage error in an embedded house; [`CliError::NotRunning`] if nothing runs.
+/// A usage error in an embedded environment; [`CliError::NotRunning`] if nothing runs.
 pub(super) async fn only_with_containers(
     command: &str,
     environment: &Environment,

@@ -17,15 +17,15 @@ use crate::{
     log_files::{self, End, Follower, Forwards, Level, Line},
     output::Output,
     runtimes,
-    state::{Environment, HouseState},
+    state::{EmbeddedState, Environment},
 };
 
 /// How many lines are shown unless told otherwise.
 const TAIL_DEFAULT: &str = "200";
 /// How often files are looked at for new lines: a person reads it as at once.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// What the services write to that is not one of them: the house around them, and what a dying process prints.
-const HOUSE: &str = "house";
+/// What the services write to that is not one of them: the environment around them, and what a dying process prints.
+const EMBEDDED: &str = "embedded";
 
 /// Show the lines of one service, of several, or of all, merged by time
 #[derive(Debug, Args)]
@@ -83,7 +83,7 @@ impl TypedValueParser for AnyService {
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        let usual = services::ALL.into_iter().chain([HOUSE, "postgres", "redis"]);
+        let usual = services::ALL.into_iter().chain([EMBEDDED, "postgres", "redis"]);
         Some(Box::new(usual.map(PossibleValue::new)))
     }
 }
@@ -121,16 +121,16 @@ impl FromStr for TailLength {
 }
 
 impl LogsArgs {
-    /// Refuses services that the house does not have.
+    /// Refuses services that the environment does not have.
     fn check_services(&self) -> Result<()> {
         let is_unknown = |service: &&String| {
-            !services::ALL.contains(&service.as_str()) && service.as_str() != HOUSE
+            !services::ALL.contains(&service.as_str()) && service.as_str() != EMBEDDED
         };
         match self.services.iter().find(is_unknown) {
             Some(service) => {
                 let known = services::ALL.join(", ");
                 let what =
-                    format!("there is no service `{service}`; there are {known} and {HOUSE}");
+                    format!("there is no service `{service}`; there are {known} and {EMBEDDED}");
                 Err(usage_error("logs", what))
             }
             None => Ok(()),
@@ -261,7 +261,7 @@ async fn of_house(args: &LogsArgs, environment: &Environment, output: &Output) -
     }
 }
 
-/// Shows all new lines until the house ends, which it should not do by itself.
+/// Shows all new lines until the environment ends, which it should not do by itself.
 ///
 /// # Errors
 /// [`CliError::Crashed`] or [`CliError::NotRunning`] when it ended.
@@ -275,14 +275,14 @@ pub(crate) async fn follow_until_it_ends(environment: &Environment, output: &Out
     loop {
         let (lines, more) = follower.next_lines().map_err(unreadable)?;
         printer.print(lines.iter())?;
-        match environment.house()? {
-            HouseState::Running(_) | HouseState::Starting { .. } => {}
-            HouseState::Stopped => {
+        match environment.embedded()? {
+            EmbeddedState::Running(_) | EmbeddedState::Starting { .. } => {}
+            EmbeddedState::Stopped => {
                 printer.print(follower.rest().iter())?;
                 output.status(format_args!("`{}` is down", environment.name()));
                 return Ok(());
             }
-            HouseState::Crashed => return Err(environment.crashed()),
+            EmbeddedState::Crashed => return Err(environment.crashed()),
         }
         if !more {
             tokio::time::sleep(LOOK_EVERY).await;

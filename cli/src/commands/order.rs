@@ -33,7 +33,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// Place orders, one request each, and follow each to the table
 ///
 /// Without --rate it is a closed model: so many guests, each of whom orders again as soon as the last order was accepted.
-/// With --rate it is an open model: orders come at that rate whatever the house does, and latency counts from the
+/// With --rate it is an open model: orders come at that rate whatever the environment does, and latency counts from the
 /// planned moment. An order that gets a 503, or whose connection is lost, is sent again with the same idempotency key.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -165,7 +165,7 @@ pub(crate) async fn run(
 /// Places that many orders as [`run`] does by default, and shows what came of them.
 ///
 /// # Errors
-/// [`CliError`] if the house does not run, an order was not accepted, or not at its end in time.
+/// [`CliError`] if the environment does not run, an order was not accepted, or not at its end in time.
 pub(crate) async fn place_and_follow(
     count: u32,
     environment: &Environment,

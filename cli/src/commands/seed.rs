@@ -23,7 +23,7 @@ use crate::{
     state::Environment,
 };
 
-/// Put recipes and opening stock from YAML into the house
+/// Put recipes and opening stock from YAML into the environment
 ///
 /// All files are checked whole before anything is sent. It may be repeated: recipes are replaced by name, and opening
 /// quantities are booked once an ingredient.
@@ -87,10 +87,10 @@ pub(crate) async fn run(args: SeedArgs, environment: &Environment, output: &Outp
     }
 }
 
-/// Puts the built-in recipes and stock into the house.
+/// Puts the built-in recipes and stock into the environment.
 ///
 /// # Errors
-/// [`CliError`] if the house does not run, or refuses.
+/// [`CliError`] if the environment does not run, or refuses.
 pub(crate) async fn seed_built_in(environment: &Environment, output: &Output) -> Result<()> {
     let seeds = checked(&seeds::built_in())?;
     plant(&connect(environment)?, &seeds, Quantities::new(), false).await?;

@@ -115,13 +115,13 @@ impl Report {
         }
     }
 
-    /// Adds what the house itself says.
+    /// Adds what the environment itself says.
     async fn ask(&mut self, environment: &Environment) -> Result<()> {
         let client = connect(environment)?.waiting(STATUS_WAIT_MAX);
         let status: Status = client.get("/v1/status").await?;
         (self.ready, self.quiet) = (status.ready, status.quiet);
         (self.services, self.orders) = (status.services, status.summary);
-        // A house whose inventory is not ready still has a status.
+        // An environment whose inventory is not ready still has a status.
         let stock = client.get::<Stock>("/v1/stock").await;
         self.stock = stock.map(|stock| stock.stock).unwrap_or_default();
         Ok(())
@@ -170,7 +170,7 @@ impl Place {
         }
     }
 
-    /// Looks at the house; and at its containers or pods, which are shown even if the house does not answer: then that is the
+    /// Looks at the environment; and at its containers or pods, which are shown even if the gateway does not answer: then that is the
     /// second that is returned.
     async fn look(&mut self, environment: &Environment) -> Result<(Report, Option<CliError>)> {
         match self {

@@ -8,7 +8,7 @@ use crate::{
     state::Environment,
 };
 
-/// Stop the house; `start` opens it again as it was
+/// Stop the environment; `start` opens it again as it was
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {}
 

@@ -19,9 +19,9 @@ Run it again at any time: it changes only what differs from what is asked for, a
 Data are kept.
 
 Examples:
-  chefcito up                                  Open the house on port 7373, or the next free one
+  chefcito up                                  Open the environment on port 7373, or the next free one
   chefcito up --orders 50                      … and see fifty orders to the table
-  chefcito up --name ci --port 0 --no-seed     A second, empty house on any free port
+  chefcito up --name ci --port 0 --no-seed     A second, empty environment on any free port
   chefcito up --cooking-time 0s --stoves 64    A very fast kitchen
   chefcito up --runtime kubernetes             Pods in a kind cluster, made if it is not there
   chefcito up --dry-run                        Only say what would be done")]
@@ -41,7 +41,7 @@ pub(crate) struct UpArgs {
     /// Port of the gateway on loopback; 0 is any free one [default: 7373, or the next free one]
     #[arg(long, env = "CHEFCITO_PORT")]
     port: Option<u16>,
-    /// Leave an empty house empty: no recipes, no stock
+    /// Leave an empty environment empty: no recipes, no stock
     #[arg(long, env = "CHEFCITO_NO_SEED", value_parser = FalseyValueParser::new())]
     no_seed: bool,
     /// Place this many orders in the end, and follow each to the table
@@ -53,10 +53,10 @@ pub(crate) struct UpArgs {
         hide_default_value = true
     )]
     orders: u32,
-    /// How long the house may take to be ready
+    /// How long the environment may take to be ready
     #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s")]
     timeout: humantime::Duration,
-    /// Stay, show the logs, and close the house at Ctrl-C
+    /// Stay, show the logs, and close the environment at Ctrl-C
     #[arg(long, env = "CHEFCITO_FOREGROUND", value_parser = FalseyValueParser::new())]
     foreground: bool,
     /// Only say what would be done
@@ -204,13 +204,13 @@ impl UpArgs {
     fn check(&self) -> Result<()> {
         let usage =
             |what: &str, tip: &str| Err(usage_error("up", format_args!("{what}\n\n  tip: {tip}")));
-        let all = "the embedded house always runs all services; leave it out";
+        let all = "the embedded environment always runs all services; leave it out";
         match self.runtime {
             Runtime::Embedded if !self.services.is_empty() => {
                 usage("single services can only be brought up with containers", all)
             }
             Runtime::Embedded if self.build => {
-                usage("the embedded house has no images to build", all)
+                usage("the embedded environment has no images to build", all)
             }
             Runtime::Compose if self.database_url.is_some() => usage(
                 "with containers, the data lie in a PostgreSQL container of the environment",

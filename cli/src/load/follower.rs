@@ -30,7 +30,7 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// The pause after a question that was not answered.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
 /// A question that finds few orders at an end is followed by a pause of so many times its own length, so that asking
-/// too early takes little from the house.
+/// too early takes little from the environment.
 const PAUSE_FACTOR: u32 = 4;
 /// A few orders are asked for at once; with more, questions come at least this far apart, so that each asks for many.
 const PAUSE_OF_MANY: Duration = Duration::from_millis(20);

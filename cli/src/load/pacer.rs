@@ -18,7 +18,7 @@ use super::Schedule;
 const NAP_MAX: Duration = Duration::from_millis(50);
 
 /// A thread that sleeps until the next order is planned. The runtime's timers go by whole milliseconds, which is more
-/// than a good house takes for an order; a sleeping thread wakes within a tenth of that.
+/// than a good environment takes for an order; a sleeping thread wakes within a tenth of that.
 #[derive(Debug)]
 pub(super) struct Pacer {
     due: Arc<Semaphore>,

@@ -16,13 +16,13 @@ const FAILURES_MAX: usize = 10;
 pub struct Report {
     /// Orders that were begun.
     pub sent: u64,
-    /// Orders that the house accepted.
+    /// Orders that the environment accepted.
     pub accepted: u64,
     /// Requests that failed for good, so that nobody can say that their order was accepted.
     pub failed: u64,
     /// The failures, in words, and how many of each there were.
     pub failures: BTreeMap<String, u64>,
-    /// Answers by which the house asked to come again later (503, 429), each tried again with the same key.
+    /// Answers by which the environment asked to come again later (503, 429), each tried again with the same key.
     pub pushed_back: u64,
     /// Connections that were lost, each order tried again with the same key.
     pub lost: u64,
@@ -42,11 +42,11 @@ pub struct Report {
     pub not_followed: Option<String>,
     /// From the first order to the last answer.
     pub placing: Duration,
-    /// From the first placed to the last delivered, by the house's own clock.
+    /// From the first placed to the last delivered, by the environment's own clock.
     pub delivering: Duration,
     /// From the planned moment until it was accepted.
     pub accepting: Distribution,
-    /// From placed to delivered, by the house's own clock.
+    /// From placed to delivered, by the environment's own clock.
     pub delivery: Distribution,
     /// How late orders were sent, in the open model; part of `accepting`.
     pub lateness: Distribution,

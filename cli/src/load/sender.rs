@@ -271,7 +271,7 @@ async fn guest(shared: Rc<Shared>, mut wire: Wire) {
 }
 
 impl Shared {
-    /// Places one order, again and again under the same key, until the house has answered or its time is over.
+    /// Places one order, again and again under the same key, until the environment has answered or its time is over.
     async fn order(&self, wire: &mut Wire, key: &str, deadline: Instant) -> Outcome {
         let Ok(header) = HeaderValue::from_str(key) else {
             return Outcome::Failed("a key that can't be sent".into());

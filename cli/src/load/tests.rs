@@ -1,4 +1,4 @@
-//! Orders at a door that plays a script: for what a real house shows only when it is in trouble.
+//! Orders at a door that plays a script: for what a real environment shows only when it is in trouble.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -36,7 +36,7 @@ enum Act {
     Refuse,
     /// Never answers.
     Hang,
-    /// Accepts, and then closes the connection, as a house does with one that nobody uses.
+    /// Accepts, and then closes the connection, as an environment does with one that nobody uses.
     AcceptAndClose,
 }
 
@@ -243,7 +243,11 @@ async fn every_order_is_followed_to_the_table_and_noted_in_the_ledger() {
         (report.accepting.count(), report.delivery.count(), report.lateness.count()),
         (500, 500, 0)
     );
-    assert_eq!(report.delivery.max(), 30_000, "the house's times count, not when it was asked");
+    assert_eq!(
+        report.delivery.max(),
+        30_000,
+        "the environment's times count, not when it was asked"
+    );
     let mut noted: Vec<String> =
         fs::read_to_string(ledger).unwrap().lines().map(String::from).collect();
     let mut taken: Vec<String> = door

@@ -23,7 +23,7 @@ use crate::client::bearer;
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// How long the gateway may take to let somebody in. It is on loopback: it answers at once, or is stopped.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
-/// A connection that was not used for this long is looked at before it is used: the house may have closed it.
+/// A connection that was not used for this long is looked at before it is used: the environment may have closed it.
 const IDLE_UNSEEN_MAX: Duration = Duration::from_millis(100);
 /// The longest pause that the gateway can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
@@ -98,7 +98,7 @@ impl Wire {
         Self { address, open: None }
     }
 
-    /// Makes the connection, if there is none, or if the house has closed it while it was not used.
+    /// Makes the connection, if there is none, or if the environment has closed it while it was not used.
     pub(super) async fn connect(&mut self) -> Result<(), Lost> {
         let closed = match &mut self.open {
             Some(open) => open.used.elapsed() > IDLE_UNSEEN_MAX && open.is_closed().await,
@@ -161,9 +161,9 @@ async fn drive<T>(
         // Driving it may have brought the answer; and once it has ended, nothing else ever will.
         match (exchange.as_mut().poll(context), driven) {
             (Poll::Ready(done), _) => Poll::Ready(done),
-            (Poll::Pending, Poll::Ready(ended)) => {
-                Poll::Ready(Err(ended.err().map_or_else(|| "the house hung up".into(), Into::into)))
-            }
+            (Poll::Pending, Poll::Ready(ended)) => Poll::Ready(Err(ended
+                .err()
+                .map_or_else(|| "the environment hung up".into(), Into::into))),
             (Poll::Pending, Poll::Pending) => Poll::Pending,
         }
     })

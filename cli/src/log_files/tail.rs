@@ -243,7 +243,7 @@ mod tests {
         let house =
             [line(1, "opened"), "panicked:\n".into(), "too hot\n".into(), line(5, "opened again")]
                 .concat();
-        fs::write(folder.path().join("house.log"), house).unwrap();
+        fs::write(folder.path().join("embedded.log"), house).unwrap();
         fs::write(folder.path().join("kitchen.log.1"), line(2, "cooking")).unwrap();
         fs::write(folder.path().join("kitchen.log"), line(4, "prepared")).unwrap();
         let expected = [
@@ -263,7 +263,7 @@ mod tests {
         let lines: Vec<Line> = std::iter::from_fn(|| forwards.next_line().unwrap()).collect();
         assert_eq!(told(&lines), expected);
 
-        let last = tail(files(), 2, |line| line.service == "house", None).unwrap();
+        let last = tail(files(), 2, |line| line.service == "embedded", None).unwrap();
         assert_eq!(
             (told(&last.lines), last.more),
             (vec!["01 too hot".into(), "05 opened again".into()], true)
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn a_file_of_nonsense_is_read_in_bounded_pieces() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("house.log"), "x\n".repeat(UNTIMED_MAX * 3)).unwrap();
+        fs::write(folder.path().join("embedded.log"), "x\n".repeat(UNTIMED_MAX * 3)).unwrap();
         fs::write(folder.path().join("kitchen.log"), "y".repeat(LINE_BYTES_MAX * 3)).unwrap();
         let files = || open_all(folder.path(), End::Written).unwrap();
         let all = tail(files(), usize::MAX, |_| true, None).unwrap();

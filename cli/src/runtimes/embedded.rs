@@ -40,32 +40,32 @@ use crate::{
     log_files,
     output::Output,
     process, runtimes,
-    state::{Environment, HouseRecord, HouseState, LAST_LINES_MAX, write_json, write_private},
+    state::{EmbeddedState, Environment, HouseRecord, LAST_LINES_MAX, write_json, write_private},
 };
 
-/// How long a house may take to say goodbye before it is killed; it drains what it accepted.
+/// How long an environment may take to say goodbye before it is killed; it drains what it accepted.
 const GOODBYE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long the system may take to end a process that was killed.
 const KILL_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long a house that holds its lock may take to write where it listens, if nobody waits for its own word.
+/// How long an environment that holds its lock may take to write where it listens, if nobody waits for its own word.
 const MUTE_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long a house that was killed may take to be gone: the system closes its sockets before its files.
+/// How long an environment that was killed may take to be gone: the system closes its sockets before its files.
 const DEATH_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How often a state that nobody announces is looked at. A look takes some ten microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// What dying houses printed is kept up to this, and once more.
+/// What dying environments printed is kept up to this, and once more.
 const HOUSE_LOG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What one command made, so that it can be unmade.
 #[derive(Debug, Default)]
 pub(crate) struct Made {
-    /// The house that it started.
+    /// The environment that it started.
     pub(crate) house: Option<Child>,
     /// Whether there was no state folder before.
     pub(crate) state: bool,
     /// The right to change things, while it is needed.
     pub(crate) lock: Option<ChangeLock>,
-    /// The settings that it wrote over, while the house that has the new ones does not listen.
+    /// The settings that it wrote over, while the environment that has the new ones does not listen.
     written_over: Option<Option<Settings>>,
 }
 
@@ -75,7 +75,7 @@ impl Made {
         Self { state, ..Self::default() }
     }
 
-    /// Leaves nothing of what was made: the house ends, and a state folder that was not there before is removed. What
+    /// Leaves nothing of what was made: the environment ends, and a state folder that was not there before is removed. What
     /// others made stays.
     ///
     /// # Errors
@@ -87,14 +87,14 @@ impl Made {
             None => return Ok(()),
         };
         if let Some(mut house) = self.house {
-            output.status(format_args!("Closing the house that was started"));
-            end(&mut house).await.map_err(CliError::io(|| "end the house".into()))?;
-            if matches!(environment.house()?, HouseState::Crashed) {
+            output.status(format_args!("Closing the environment that was started"));
+            end(&mut house).await.map_err(CliError::io(|| "end the environment".into()))?;
+            if matches!(environment.embedded()?, EmbeddedState::Crashed) {
                 forget_record(environment)?;
             }
         }
         restore_settings(self.written_over, environment)?;
-        if self.state && matches!(environment.house()?, HouseState::Stopped) {
+        if self.state && matches!(environment.embedded()?, EmbeddedState::Stopped) {
             forget_all(environment)?;
         }
         drop(lock);
@@ -135,13 +135,13 @@ pub(crate) async fn observe(environment: &Environment) -> Result<Observed> {
     let since = Instant::now();
     loop {
         let record = match settled(environment).await? {
-            HouseState::Stopped => {
+            EmbeddedState::Stopped => {
                 let state = environment.admin_key_file().exists();
                 return Ok(Observed::Nothing { state, crashed: false });
             }
-            HouseState::Crashed => return Ok(Observed::Nothing { state: true, crashed: true }),
-            HouseState::Starting { pid } => return Ok(Observed::Mute { pid }),
-            HouseState::Running(record) => record,
+            EmbeddedState::Crashed => return Ok(Observed::Nothing { state: true, crashed: true }),
+            EmbeddedState::Starting { pid } => return Ok(Observed::Mute { pid }),
+            EmbeddedState::Running(record) => record,
         };
         let key = environment.admin_key().unwrap_or_default();
         match probe(record.address, &key).await {
@@ -164,12 +164,12 @@ pub(crate) async fn observe(environment: &Environment) -> Result<Observed> {
     }
 }
 
-/// Gives a house that is just starting the time to say where it listens.
-async fn settled(environment: &Environment) -> Result<HouseState> {
+/// Gives an environment that is just starting the time to say where it listens.
+async fn settled(environment: &Environment) -> Result<EmbeddedState> {
     let since = Instant::now();
     loop {
-        match environment.house()? {
-            HouseState::Starting { .. } if since.elapsed() < MUTE_WAIT_MAX => {
+        match environment.embedded()? {
+            EmbeddedState::Starting { .. } if since.elapsed() < MUTE_WAIT_MAX => {
                 sleep(LOOK_EVERY).await
             }
             state => return Ok(state),
@@ -177,7 +177,7 @@ async fn settled(environment: &Environment) -> Result<HouseState> {
     }
 }
 
-/// Returns whether the local admin key is to blame: the house does not know it, or there is none that can be
+/// Returns whether the local admin key is to blame: the environment does not know it, or there is none that can be
 /// sent.
 fn is_about_the_key(error: &CliError) -> bool {
     const UNAUTHORIZED: u16 = 401;
@@ -190,7 +190,7 @@ fn is_about_the_key(error: &CliError) -> bool {
     )
 }
 
-/// Returns whether a text can be the admin key of a house, `cfk_<id>_<secret>`.
+/// Returns whether a text can be the admin key of an environment, `cfk_<id>_<secret>`.
 fn is_a_key(text: &str) -> bool {
     const SECRET_BYTES_MIN: usize = 32;
     let parts = text.trim().strip_prefix("cfk_").and_then(|rest| rest.split_once('_'));
@@ -201,7 +201,7 @@ fn is_a_key(text: &str) -> bool {
     })
 }
 
-/// Makes the state folder, and the keys that a house needs if they are not there yet, or damaged.
+/// Makes the state folder, and the keys that an environment needs if they are not there yet, or damaged.
 ///
 /// # Errors
 /// [`CliError::Lacking`] or [`CliError::Io`] if it can't be written to.
@@ -220,11 +220,11 @@ pub(crate) fn create_state(environment: &Environment) -> Result<()> {
     Ok(())
 }
 
-/// Starts a house in the background and returns what it says about itself once it listens. Its process is `made` from
+/// Starts an environment in the background and returns what it says about itself once it listens. Its process is `made` from
 /// the first moment, so that whoever gives this up can end it.
 ///
 /// # Errors
-/// [`CliError::PortTaken`], or [`CliError::NotStarted`] with the house's last words.
+/// [`CliError::PortTaken`], or [`CliError::NotStarted`] with the environment's last words.
 pub(crate) async fn start(
     environment: &Environment,
     settings: &Settings,
@@ -241,10 +241,11 @@ pub(crate) async fn start(
     if attached {
         command.arg("--attached");
     }
-    // The folder that `up` was typed in may go; what a house needs has whole paths.
+    // The folder that `up` was typed in may go; what an environment needs has whole paths.
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-    let child =
-        made.house.insert(command.spawn().map_err(CliError::io(|| "start the house".into()))?);
+    let child = made
+        .house
+        .insert(command.spawn().map_err(CliError::io(|| "start the environment".into()))?);
     let mut said = Vec::new();
     if let Some(mut stdout) = child.stdout.take() {
         let listening = timeout(wait_max, stdout.read_to_end(&mut said)).await;
@@ -253,14 +254,14 @@ pub(crate) async fn start(
                 waited: wait_max,
                 reason: "it does not listen yet".into(),
             })?
-            .map_err(CliError::io(|| "listen to the house".into()))?;
+            .map_err(CliError::io(|| "listen to the environment".into()))?;
     }
     let word = serde_json::from_slice(&said).ok();
     if let Some(FirstWord::Listening) = word {
         made.written_over = None;
         return environment.running();
     }
-    let status = child.wait().await.map_err(CliError::io(|| "wait for the house".into()))?;
+    let status = child.wait().await.map_err(CliError::io(|| "wait for the environment".into()))?;
     made.house = None;
     restore_settings(made.written_over.take(), environment)?;
     Err(match word {
@@ -284,7 +285,7 @@ pub(crate) async fn start(
 }
 
 fn open_house_log(environment: &Environment) -> Result<File> {
-    let path = environment.logs().join("house.log");
+    let path = environment.logs().join("embedded.log");
     let open = || {
         if fs::metadata(&path).is_ok_and(|file| file.len() > HOUSE_LOG_BYTES_MAX) {
             fs::rename(&path, path.with_extension("log.1"))?;
@@ -302,7 +303,7 @@ fn end_of(status: ExitStatus) -> String {
     }
 }
 
-/// Waits until the house answers that it is ready, and fails at once if it ends.
+/// Waits until the environment answers that it is ready, and fails at once if it ends.
 ///
 /// # Errors
 /// [`CliError::NotReady`] with its last answer, or [`CliError::Crashed`].
@@ -314,9 +315,9 @@ pub(crate) async fn await_ready(
     let (since, key) = (Instant::now(), environment.admin_key().unwrap_or_default());
     loop {
         let Err(reason) = probe(address, &key).await else { return Ok(()) };
-        match environment.house()? {
-            HouseState::Running(_) | HouseState::Starting { .. } => {}
-            HouseState::Stopped | HouseState::Crashed => return Err(environment.crashed()),
+        match environment.embedded()? {
+            EmbeddedState::Running(_) | EmbeddedState::Starting { .. } => {}
+            EmbeddedState::Stopped | EmbeddedState::Crashed => return Err(environment.crashed()),
         }
         if since.elapsed() >= wait_max {
             return Err(CliError::NotReady { waited: wait_max, reason: reason.to_string() });
@@ -325,7 +326,7 @@ pub(crate) async fn await_ready(
     }
 }
 
-/// How a house ended.
+/// How an environment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// There was none.
@@ -338,7 +339,7 @@ pub(crate) enum End {
     Killed,
 }
 
-/// Stops the house, and returns when it is gone.
+/// Stops the environment, and returns when it is gone.
 ///
 /// # Errors
 /// [`CliError::Io`] if it may not be signalled, or does not even end when killed.
@@ -347,16 +348,16 @@ pub(crate) async fn stop(environment: &Environment) -> Result<End> {
     let mut asked = None;
     let mut killed = false;
     loop {
-        let pid = match environment.house()? {
-            HouseState::Running(record) => Some(record.pid),
-            HouseState::Starting { pid } => pid,
-            HouseState::Stopped | HouseState::Crashed if killed => {
+        let pid = match environment.embedded()? {
+            EmbeddedState::Running(record) => Some(record.pid),
+            EmbeddedState::Starting { pid } => pid,
+            EmbeddedState::Stopped | EmbeddedState::Crashed if killed => {
                 forget_record(environment)?;
                 return Ok(End::Killed);
             }
-            HouseState::Stopped if asked.is_some() => return Ok(End::Goodbye),
-            HouseState::Stopped => return Ok(End::NothingRan),
-            HouseState::Crashed => {
+            EmbeddedState::Stopped if asked.is_some() => return Ok(End::Goodbye),
+            EmbeddedState::Stopped => return Ok(End::NothingRan),
+            EmbeddedState::Crashed => {
                 forget_record(environment)?;
                 return Ok(if asked.is_some() { End::Goodbye } else { End::HadCrashed });
             }
@@ -372,13 +373,13 @@ pub(crate) async fn stop(environment: &Environment) -> Result<End> {
             }
         }
         if since.elapsed() > GOODBYE_WAIT_MAX + KILL_WAIT_MAX {
-            return Err(CliError::failed("the house does not end, not even when killed"));
+            return Err(CliError::failed("the environment does not end, not even when killed"));
         }
         sleep(LOOK_EVERY).await;
     }
 }
 
-/// Removes what the last house wrote about itself.
+/// Removes what the last environment wrote about itself.
 ///
 /// # Errors
 /// [`CliError::Io`] if it can't be removed.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{config::Settings, kubernetes::Place};
 
-/// What a house that runs says about itself in `house.json`, written once it listens.
+/// What an environment that runs says about itself in `house.json`, written once it listens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct HouseRecord {
     /// Where the gateway listens.
@@ -61,7 +61,7 @@ pub(crate) struct ClusterRecord {
 
 /// What can be seen of an environment's house.
 #[derive(Clone, Debug)]
-pub(crate) enum HouseState {
+pub(crate) enum EmbeddedState {
     /// Nobody holds the lock, and the last one said goodbye.
     Stopped,
     /// Nobody holds the lock, and the last one left its record lying about.
@@ -71,6 +71,6 @@ pub(crate) enum HouseState {
         /// Who holds the lock; absent for the moment before it wrote itself down.
         pid: Option<u32>,
     },
-    /// The lock is held, and the house listens.
+    /// The lock is held, and the environment listens.
     Running(Box<HouseRecord>),
 }

@@ -76,7 +76,7 @@ impl Home {
         self.state().join("chefcito")
     }
 
-    /// The process that says in the lock file that it is the house.
+    /// The process that says in the lock file that it is the environment.
     pub(crate) fn house_pid(&self) -> i32 {
         fs::read_to_string(self.environment().join("house.lock")).unwrap().trim().parse().unwrap()
     }

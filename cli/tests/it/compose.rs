@@ -1,4 +1,4 @@
-//! The life of a house in containers: up, up again, a change, single services, down; clashes and haste.
+//! The life of an environment in containers: up, up again, a change, single services, down; clashes and haste.
 
 use std::{fs, net::TcpListener, thread::sleep, time::Duration};
 

@@ -1,4 +1,4 @@
-//! A house in one process and a house in containers give the same answers.
+//! An environment in one process and an environment in containers give the same answers.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ async fn in_containers_and_in_one_process_the_answers_are_the_same() {
     answer_alike(&near, &far).await;
 }
 
-/// Furnishes two empty houses, asks both the same, and compares what they answer.
+/// Furnishes two empty environments, asks both the same, and compares what they answer.
 pub(crate) async fn answer_alike(near: &Guest, far: &Guest) {
     near.furnish().await;
     far.furnish().await;
@@ -26,7 +26,7 @@ pub(crate) async fn answer_alike(near: &Guest, far: &Guest) {
     }
 }
 
-/// Opens an empty house by one of the runtimes, and returns a guest at its door with the admin key.
+/// Opens an empty environment by one of the runtimes, and returns a guest at its door with the admin key.
 pub(crate) fn open(home: &Home, runtime: &str) -> Guest {
     let name = format!("answers-{runtime}-{}", std::process::id());
     let up = ["up", "--runtime", runtime, "--name", &name, "--port", "0", "--no-seed"];

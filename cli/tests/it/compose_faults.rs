@@ -1,4 +1,4 @@
-//! Parts of a house in containers are killed, held still and emptied while orders run: nothing is lost, nothing is doubled,
+//! Parts of an environment in containers are killed, held still and emptied while orders run: nothing is lost, nothing is doubled,
 //! the stock is exact.
 
 use std::{
@@ -31,7 +31,7 @@ fn behind_the_door() -> impl Iterator<Item = &'static str> {
     ALL.into_iter().filter(|service| *service != GATEWAY)
 }
 
-/// A house in containers, with a market that is as bad as it may be.
+/// An environment in containers, with a market that is as bad as it may be.
 struct Victim {
     home: Home,
     name: String,

@@ -1,4 +1,4 @@
-//! The house is killed again and again while orders run: nothing is lost, nothing is doubled, the stock is exact.
+//! The environment is killed again and again while orders run: nothing is lost, nothing is doubled, the stock is exact.
 
 use std::{
     fmt::Write as _,
@@ -17,7 +17,7 @@ use crate::{
 
 const ORDERS: u64 = 2_000;
 const KILLS: u64 = 20;
-/// After every so many-th kill, the house that opens again is killed, too.
+/// After every so many-th kill, the environment that opens again is killed, too.
 const KILLS_PER_KILLED_OPENING: u64 = 5;
 /// Orders a second: so slow that all kills come while orders are placed, so fast that the test ends soon.
 const RATE: &str = "80";
@@ -47,7 +47,7 @@ impl Dice {
     }
 }
 
-/// A house at a port of its own, which keeps it through all crashes.
+/// An environment at a port of its own, which keeps it through all crashes.
 struct Victim {
     home: Home,
     up: Vec<String>,
@@ -69,7 +69,7 @@ impl Victim {
         Self { home, up, guest }
     }
 
-    /// The process that says in the lock file that it is the house, if it lives.
+    /// The process that says in the lock file that it is the environment, if it lives.
     fn pid(&self) -> Option<i32> {
         let text = fs::read_to_string(self.home.environment().join("house.lock")).ok()?;
         text.trim().parse().ok().filter(|pid| lives(*pid))
@@ -80,22 +80,24 @@ impl Victim {
         (answer.status == 200).then(|| answer.json()["orders"][0]["number"].as_u64().unwrap_or(0))
     }
 
-    /// Kills the house some moment after that order was placed.
+    /// Kills the environment some moment after that order was placed.
     fn kill_after_order(&self, number: u64, delay: Duration) -> Instant {
         wait_until("orders go on being placed", || {
             self.newest_order().is_some_and(|newest| newest >= number)
         });
         sleep(delay);
         let killed_at = Instant::now();
-        kill("-KILL", self.pid().expect("nothing but this test ends the house"));
+        kill("-KILL", self.pid().expect("nothing but this test ends the environment"));
         killed_at
     }
 
-    /// Kills the house while it opens, or right after; whatever `up` says then, it says it soon.
+    /// Kills the environment while it opens, or right after; whatever `up` says then, it says it soon.
     fn kill_while_opening(&self, delay: Duration) {
         let last = self.pid();
         let opening = self.home.start(&words(&self.up));
-        wait_until("the house begins to open", || self.pid().is_some_and(|pid| Some(pid) != last));
+        wait_until("the environment begins to open", || {
+            self.pid().is_some_and(|pid| Some(pid) != last)
+        });
         sleep(delay);
         if let Some(pid) = self.pid() {
             kill("-KILL", pid);
@@ -104,7 +106,7 @@ impl Victim {
         assert!(ran.code.is_some_and(|code| code <= 3), "{ran}");
     }
 
-    /// Opens the house again, orders as soon as it is possible, and returns the order and when it was accepted.
+    /// Opens the environment again, orders as soon as it is possible, and returns the order and when it was accepted.
     fn reopen(&self, idempotency_key: &str) -> (String, Instant) {
         let opening = self.home.start(&words(&self.up));
         let header = format!("idempotency-key: {idempotency_key}\r\n");
@@ -116,7 +118,7 @@ impl Victim {
                 let order = answer.json()["orders"][0]["id"].as_str().unwrap().to_owned();
                 break (order, Instant::now());
             }
-            assert!(since.elapsed() < PATIENCE, "the house does not accept orders again");
+            assert!(since.elapsed() < PATIENCE, "the environment does not accept orders again");
             sleep(Duration::from_millis(2));
         };
         let ran = self.home.finish(&words(&self.up), opening);
@@ -133,7 +135,7 @@ fn json(ran: &Ran) -> Value {
     serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran}"))
 }
 
-/// Kills a house twenty times while two thousand orders run, and looks at each of them afterwards.
+/// Kills an environment twenty times while two thousand orders run, and looks at each of them afterwards.
 #[expect(clippy::print_stdout, reason = "the figures are worth reading")]
 fn survive(engine: &str, database_url: Option<&str>) {
     let began = Instant::now();

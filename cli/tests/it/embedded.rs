@@ -1,4 +1,4 @@
-//! The life of an embedded house: up, up again, down; crashes and clashes.
+//! The life of an embedded environment: up, up again, down; crashes and clashes.
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
 
@@ -104,14 +104,17 @@ fn only_what_differs_is_changed_and_why_is_said() {
     assert_eq!(
         plan.stdout,
         format!(
-            "stop the house (process {pid}), data kept: stoves 8 → 2\n\
-             start the house on any free port\n\
+            "stop the environment (process {pid}), data kept: stoves 8 → 2\n\
+             start the environment on any free port\n\
              wait until every service is ready\n\
              send recipes and stock, if there never was a menu\n"
         )
     );
     let changed = home.must(&["up", "--port", "0", "--stoves", "2"]);
-    assert!(changed.stderr.contains("Restarting the house, data kept: stoves 8 → 2"), "{changed}");
+    assert!(
+        changed.stderr.contains("Restarting the environment, data kept: stoves 8 → 2"),
+        "{changed}"
+    );
     assert!(!lives(pid) && home.house_pid() != pid);
 
     let other_database = home.run(&["up", "--database-url", "postgres://chef:secret@db/house"]);
@@ -129,7 +132,9 @@ fn a_setting_that_no_house_can_have_does_not_spoil_the_last_ones() {
     let broken = home.run(&["up", "--port", "0", "--log", "kitchen=much=too=much"]);
     assert_eq!(broken.code, Some(1), "{broken}");
     assert!(
-        broken.stderr.contains("the house did not start: the log filter `kitchen=much=too=much`"),
+        broken
+            .stderr
+            .contains("the environment did not start: the log filter `kitchen=much=too=much`"),
         "{broken}"
     );
     assert!(broken.stderr.contains("`chefcito start` opens it as it was"), "{broken}");
@@ -158,7 +163,7 @@ fn a_killed_house_is_told_of_and_comes_back() {
     let pid = home.house_pid();
     kill("-KILL", pid);
     // The system takes a moment to close what the process had open.
-    wait_until("the house is gone", || home.run(&["status"]).code == Some(3));
+    wait_until("the environment is gone", || home.run(&["status"]).code == Some(3));
     let status = home.run(&["status"]);
     assert!(status.stderr.contains("ended without saying goodbye at "), "{status}");
     assert!(home.must(&["logs"]).stdout.lines().count() > 0, "the logs can still be read");

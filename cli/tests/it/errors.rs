@@ -1,4 +1,4 @@
-//! Every error that a person can meet without a house, as snapshots: what failed, why, what to try, and the exit code.
+//! Every error that a person can meet without an environment, as snapshots: what failed, why, what to try, and the exit code.
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
 
@@ -57,7 +57,7 @@ fn usage_errors_are_exit_code_2() {
     $ chefcito up kitchen
     stderr: error: single services can only be brought up with containers
     stderr: 
-    stderr:   tip: the embedded house always runs all services; leave it out
+    stderr:   tip: the embedded environment always runs all services; leave it out
     stderr: 
     stderr: Usage: chefcito up [OPTIONS] [SERVICE]...
     stderr: 

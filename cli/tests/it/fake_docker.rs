@@ -123,7 +123,7 @@ fn of_an_empty_engine(line: &str) -> Says {
     }
 }
 
-/// All images of the house, so that none has to be made.
+/// All images of the environment, so that none has to be made.
 fn images() -> String {
     let ours = TABLE.map(|program| format!("chefcito-{}:elsewhere", program.name));
     let names = ours.into_iter().chain(["postgres:17.6".into(), "redis:7.4.5".into()]);

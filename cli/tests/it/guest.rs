@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use crate::chefcito::{Home, PATIENCE};
 
-/// A guest at the door of a house.
+/// A guest at the door of an environment.
 #[derive(Clone)]
 pub(crate) struct Guest {
     pub(crate) address: SocketAddr,
     pub(crate) key: String,
 }
 
-/// What the house answered.
+/// What the environment answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -32,7 +32,7 @@ impl Answer {
 }
 
 impl Guest {
-    /// A guest with the local admin key at the house of a home; the house may be away just now.
+    /// A guest with the local admin key at the environment of a home; the environment may be away just now.
     pub(crate) fn of(home: &Home, port: u16) -> Self {
         let key = fs::read_to_string(home.environment().join("admin.key")).unwrap();
         Self { address: SocketAddr::from(([127, 0, 0, 1], port)), key: key.trim().into() }
@@ -74,7 +74,7 @@ impl Guest {
     /// Sends these very bytes over a connection of its own, and reads one answer.
     pub(crate) fn send(&self, text: &str) -> io::Result<Answer> {
         let mut connection = self.connect()?;
-        // The house may have answered, and hung up, before it has heard all.
+        // The environment may have answered, and hung up, before it has heard all.
         let _cut_short = connection.get_mut().write_all(text.as_bytes());
         read_answer(&mut connection)
     }

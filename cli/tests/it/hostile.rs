@@ -1,4 +1,4 @@
-//! What comes to the door of a real house and means no good: each gets its answer, and other guests do not notice.
+//! What comes to the door of a real environment and means no good: each gets its answer, and other guests do not notice.
 
 use std::{
     fs,
@@ -14,12 +14,12 @@ use crate::{
     guest::{Guest, read_answer},
 };
 
-/// What a house may have in memory at the most, in a debug build: it has some 40 MiB at rest.
+/// What an environment may have in memory at the most, in a debug build: it has some 40 MiB at rest.
 const MEMORY_MIB_MAX: u64 = 200;
 /// How long a client may dawdle before it is shown the door, with room for a busy machine.
 const DAWDLING_MAX: Duration = Duration::from_secs(50);
 
-/// A house that cooks at once, and what is watched while it is beset.
+/// An environment that cooks at once, and what is watched while it is beset.
 struct Castle {
     home: Home,
     guest: Guest,
@@ -30,7 +30,7 @@ impl Castle {
     fn open() -> Self {
         let home = Home::new();
         let up = ["up", "--port", "0", "--cooking-time", "0s", "--stoves", "64"];
-        // Fewer files than guests will come: the house takes as many as the system allows.
+        // Fewer files than guests will come: the environment takes as many as the system allows.
         let up = home.run_with_limit("-Sn 256", &up);
         assert_eq!(up.code, Some(0), "{up}");
         let port = up.stdout.trim().rsplit(':').next().unwrap().parse().unwrap();
@@ -39,16 +39,16 @@ impl Castle {
         Self { home, guest, pid }
     }
 
-    /// The most that the house ever had in memory.
+    /// The most that the environment ever had in memory.
     fn memory_mib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
-    /// Looks whether the house stands as before, and serves.
+    /// Looks whether the environment stands as before, and serves.
     fn stands(&self) {
-        assert!(lives(self.pid) && self.home.house_pid() == self.pid, "the house is another");
+        assert!(lives(self.pid) && self.home.house_pid() == self.pid, "the environment is another");
         let order = self.home.must(&["order", "--count", "20", "--timeout", "30s"]);
         assert!(order.stdout.contains("20 accepted, 20 delivered"), "{order}");
         self.home.must(&["audit"]);

@@ -9,7 +9,7 @@ use std::{
 
 use crate::chefcito::{Home, kill, lives, wait_until};
 
-/// Returns the houses that run in a home.
+/// Returns the environments that run in a home.
 fn houses(home: &Home) -> Vec<i32> {
     let state = home.state().to_str().unwrap().to_owned();
     let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -65,7 +65,7 @@ fn an_interrupted_up_leaves_what_was_there_before() {
     wait_until("it handles signals", || signals_are_taken_over(pid));
     kill("-INT", pid);
     assert_eq!(home.finish(&["up", "--foreground"], up).code, Some(130));
-    assert!(lives(house), "the house was there before");
+    assert!(lives(house), "the environment was there before");
 }
 
 /// Returns whether a process handles SIGINT itself.
@@ -89,7 +89,7 @@ fn a_foreground_house_ends_with_its_terminal_and_keeps_its_data() {
         let house = home.house_pid();
         kill(signal, i32::try_from(up.id()).unwrap());
         assert_eq!(home.finish(&["up", "--foreground"], up).code, code);
-        wait_until("the house is gone", || !lives(house));
+        wait_until("the environment is gone", || !lives(house));
         assert!(home.environment().join("data").exists());
     }
 }

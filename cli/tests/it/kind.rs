@@ -312,7 +312,7 @@ fn a_cluster_that_is_there_and_silent_is_not_forgotten() {
     fs::remove_file(it.path("no-engine")).unwrap();
     let ran = it.run(&["order"]);
     assert_eq!(ran.code, Some(1), "{ran}");
-    assert!(ran.stderr.contains("the house did not start: no cluster answers at"), "{ran}");
+    assert!(ran.stderr.contains("the environment did not start: no cluster answers at"), "{ran}");
     fs::rename(it.path("kept"), good).unwrap();
     assert!(it.must(&UP).stderr.contains("Already up"));
     it.must(&["order"]);

@@ -204,7 +204,7 @@ fn lines_are_followed_into_other_pods_each_once() {
     counting.hears("ERROR opens", 5);
     assert_eq!(counting.heard().matches("ERROR opens").count(), 5, "{}", counting.heard());
     counting.it.must(&["down"]);
-    wait_until("it ends with the house", || counting.listener.try_wait().unwrap().is_some());
+    wait_until("it ends with the environment", || counting.listener.try_wait().unwrap().is_some());
     assert_eq!(counting.listener.wait().unwrap().code(), Some(3));
 }
 

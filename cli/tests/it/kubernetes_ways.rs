@@ -46,7 +46,7 @@ fn the_way_to_the_gateway_outlives_its_pods_and_itself() {
     let second = forwarder(&it);
     assert_ne!(second, first, "another takes its place");
     it.must(&["down"]);
-    wait_until("it ends with the house", || !lives(second));
+    wait_until("it ends with the environment", || !lives(second));
 }
 
 /// The process that says in its lock file that it is the way to the gateway.

@@ -43,14 +43,18 @@ fn a_day_in_the_kitchen() -> Home {
         "kitchen.log",
         &[line(3, "INFO", KITCHEN, "Cooking"), line(5, "WARN", KITCHEN, "Smoke")],
     );
-    append(&home, "house.log", &["thread 'main' panicked at the oven:".into(), "too hot".into()]);
+    append(
+        &home,
+        "embedded.log",
+        &["thread 'main' panicked at the oven:".into(), "too hot".into()],
+    );
     home
 }
 
 #[test]
 fn lines_of_all_services_are_merged_by_time() {
     let home = a_day_in_the_kitchen();
-    fs::remove_file(home.environment().join("logs/house.log")).unwrap();
+    fs::remove_file(home.environment().join("logs/embedded.log")).unwrap();
     insta::assert_snapshot!(home.must(&["logs"]).stdout, @r"
     2026-01-31T12:00:01.000000Z kitchen   DEBUG Lit the stoves
     2026-01-31T12:00:02.000000Z orders    INFO  Placed order_id=0192f3c4-5a6b-7c8d-9e0f-112233445566 dish=pizza
@@ -64,9 +68,9 @@ fn lines_of_all_services_are_merged_by_time() {
 #[test]
 fn what_a_dying_house_printed_is_an_error_of_the_house() {
     let home = a_day_in_the_kitchen();
-    let stdout = home.must(&["logs", "house"]).stdout;
-    assert!(stdout.contains("house     ERROR thread 'main' panicked at the oven:\n"), "{stdout}");
-    assert!(stdout.ends_with("house     ERROR too hot\n"), "{stdout}");
+    let stdout = home.must(&["logs", "embedded"]).stdout;
+    assert!(stdout.contains("embedded  ERROR thread 'main' panicked at the oven:\n"), "{stdout}");
+    assert!(stdout.ends_with("embedded  ERROR too hot\n"), "{stdout}");
 }
 
 #[test]

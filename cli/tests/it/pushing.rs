@@ -130,7 +130,7 @@ fn a_registry_that_is_not_there_is_named() {
         assert_eq!(docker(&["images", "--quiet", lent]), "", "the engine keeps no name of it");
     }
     let ran = it.run(&["up", "--push", "registry.example/chefcito"]);
-    assert_eq!(ran.code, Some(2), "an embedded house has no images: {ran}");
+    assert_eq!(ran.code, Some(2), "an embedded environment has no images: {ran}");
 }
 
 #[test]

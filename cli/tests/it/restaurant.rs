@@ -1,4 +1,4 @@
-//! An environment on the cluster that tests share. Its pods are played; behind its gateway's door is a house on this machine, so
+//! An environment on the cluster that tests share. Its pods are played; behind its gateway's door is an environment on this machine, so
 //! that whoever comes through the cluster is served.
 
 use std::{fs, net::SocketAddr, path::PathBuf, process::Child};
@@ -7,7 +7,7 @@ use contracts::services::GATEWAY;
 
 use crate::{chefcito::Ran, cluster::Cluster};
 
-/// The environment of the house.
+/// The environment of the environment.
 const BEHIND: &str = "behind";
 
 /// An environment that can be brought up.
@@ -42,7 +42,7 @@ impl Restaurant {
         Some(restaurant)
     }
 
-    /// Has the house serve an environment of the same home.
+    /// Has the environment serve an environment of the same home.
     pub(crate) fn stands_behind(&self, name: &str) {
         let secrets = self.cluster.home.state().join(name).join("secrets");
         fs::create_dir_all(&secrets).unwrap();

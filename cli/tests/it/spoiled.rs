@@ -1,5 +1,5 @@
 //! What can be wrong on the machine itself: files that are damaged or meant to do harm, a disk that is full or read-only,
-//! a house that stands still.
+//! an environment that stands still.
 
 use std::{
     fs,
@@ -204,7 +204,7 @@ fn a_full_disk_refuses_orders_and_keeps_those_that_it_took() {
     let refused = home.run(&crowd);
     assert_eq!(refused.code, Some(1), "{refused}");
     assert!(refused.stderr.contains("The service can't answer now (503)"), "{refused}");
-    assert!(lives(house), "the house stands");
+    assert!(lives(house), "the environment stands");
     let unnoted = home.run(&["order", "--timeout", "1s"]);
     assert_eq!(unnoted.code, Some(1), "{unnoted}");
 

@@ -49,7 +49,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     environment.create()?;
     let lock = ChangeLock::take(environment, output).await?;
     let took_down = {
-        let _waiting = Waiting::new(output, "Closing the house");
+        let _waiting = Waiting::new(output, "Closing the environment");
         take_down(&site, volumes).await?
     };
     let name = environment.name();
@@ -84,7 +84,7 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
         return Ok(());
     }
     {
-        let _waiting = Waiting::new(output, "Closing the house");
+        let _waiting = Waiting::new(output, "Closing the environment");
         for wave in waves(&containers) {
             try_join_all(wave.into_iter().map(|seen| end(&site, seen))).await?;
         }

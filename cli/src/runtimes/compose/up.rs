@@ -171,7 +171,7 @@ async fn tell(wanted: &Wanted, converged: &Converged, site: &Site<'_>) -> Result
         let holder = ports::holder(PORT_DEFAULT, site).await;
         let holder = holder.map(|holder| format!(" by {holder}")).unwrap_or_default();
         output.status(format_args!(
-            "Port {PORT_DEFAULT} was taken{holder}; this house has port {port}"
+            "Port {PORT_DEFAULT} was taken{holder}; this environment has port {port}"
         ));
     }
     match unchanged {
@@ -188,7 +188,7 @@ async fn tell(wanted: &Wanted, converged: &Converged, site: &Site<'_>) -> Result
     if !site.engine.is_local() {
         let port = address.port();
         output.status(format_args!(
-            "The engine is elsewhere: reach the house through a tunnel, such as `ssh -N -L {port}:127.0.0.1:{port} HOST`"
+            "The engine is elsewhere: reach the environment through a tunnel, such as `ssh -N -L {port}:127.0.0.1:{port} HOST`"
         ));
     }
     output.data(format_args!("http://{address}"))

@@ -6,14 +6,14 @@ use crate::{
     state::Environment,
 };
 
-/// Closes the house, and forgets its data if told to.
+/// Closes the environment, and forgets its data if told to.
 ///
 /// # Errors
 /// An error if it does not end, or its data can't be removed.
 pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Output) -> Result<()> {
     let _lock = ChangeLock::take(environment, output).await?;
     let end = {
-        let _waiting = Waiting::new(output, "Closing the house");
+        let _waiting = Waiting::new(output, "Closing the environment");
         embedded::stop(environment).await?
     };
     say(end, environment, output);
@@ -28,13 +28,13 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     Ok(())
 }
 
-/// Says how the house ended.
+/// Says how the environment ended.
 fn say(end: End, environment: &Environment, output: &Output) {
     let name = environment.name();
     match end {
         End::NothingRan => output.status(format_args!("Nothing runs as `{name}`")),
         End::HadCrashed => output.status(format_args!(
-            "`{name}` was not running; its house had ended without saying goodbye"
+            "`{name}` was not running; its environment had ended without saying goodbye"
         )),
         End::Goodbye => output.status(format_args!("`{name}` is down")),
         End::Killed => output.warn(format_args!(
@@ -43,13 +43,13 @@ fn say(end: End, environment: &Environment, output: &Output) {
     }
 }
 
-/// Closes the house; `start` opens it again.
+/// Closes the environment; `start` opens it again.
 ///
 /// # Errors
 /// An error if it does not end.
 pub(crate) async fn stop_command(environment: &Environment, output: &Output) -> Result<()> {
     let _lock = ChangeLock::take(environment, output).await?;
-    let _waiting = Waiting::new(output, "Closing the house");
+    let _waiting = Waiting::new(output, "Closing the environment");
     let end = embedded::stop(environment).await?;
     say(end, environment, output);
     Ok(())

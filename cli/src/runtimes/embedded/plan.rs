@@ -9,14 +9,14 @@ use crate::{
     state::{EnvironmentName, HouseRecord},
 };
 
-/// The house as it is.
+/// The environment as it is.
 #[derive(Clone, Debug)]
 pub(crate) enum Observed {
     /// Nobody is in.
     Nothing {
         /// Whether its state folder is there.
         state: bool,
-        /// Whether the last house ended without saying goodbye.
+        /// Whether the last environment ended without saying goodbye.
         crashed: bool,
     },
     /// Somebody is in and does not say where it listens.
@@ -24,7 +24,7 @@ pub(crate) enum Observed {
         /// The process, if it is known.
         pid: Option<u32>,
     },
-    /// A house listens.
+    /// An environment listens.
     Running {
         /// What it says about itself.
         record: Box<HouseRecord>,
@@ -42,14 +42,14 @@ pub(crate) enum Observed {
 pub(crate) enum Step {
     /// Make the state folder and the keys in it.
     CreateState,
-    /// Stop the house that runs; its data stay.
+    /// Stop the environment that runs; its data stay.
     Stop {
         /// The process, if it is known.
         pid: Option<u32>,
         /// Why it can't stay as it is.
         why: String,
     },
-    /// Start a house.
+    /// Start an environment.
     Start {
         /// The port that was asked for.
         port: Option<u16>,
@@ -72,16 +72,18 @@ impl fmt::Display for Step {
         match self {
             Self::CreateState => formatter.write_str("create the state folder and its keys"),
             Self::Stop { pid: Some(pid), why } => {
-                write!(formatter, "stop the house (process {pid}), data kept: {why}")
+                write!(formatter, "stop the environment (process {pid}), data kept: {why}")
             }
-            Self::Stop { pid: None, why } => write!(formatter, "stop the house, data kept: {why}"),
+            Self::Stop { pid: None, why } => {
+                write!(formatter, "stop the environment, data kept: {why}")
+            }
             Self::Start { port, after_crash } => {
                 match port {
-                    Some(0) => formatter.write_str("start the house on any free port")?,
-                    Some(port) => write!(formatter, "start the house on port {port}")?,
+                    Some(0) => formatter.write_str("start the environment on any free port")?,
+                    Some(port) => write!(formatter, "start the environment on port {port}")?,
                     None => write!(
                         formatter,
-                        "start the house on port {PORT_DEFAULT}, or the next free one"
+                        "start the environment on port {PORT_DEFAULT}, or the next free one"
                     )?,
                 }
                 if *after_crash {
@@ -127,7 +129,7 @@ impl Refusal {
 /// Returns the steps from what is observed to what is wanted; none if all is as it should be.
 ///
 /// # Errors
-/// [`Refusal`] if a house with another runtime or another database runs: changing that would hide its data.
+/// [`Refusal`] if an environment with another runtime or another database runs: changing that would hide its data.
 pub(crate) fn plan(wanted: &Wanted, observed: &Observed) -> Result<Vec<Step>, Refusal> {
     let mut steps = match observed {
         Observed::Nothing { state, crashed } => {
@@ -202,7 +204,7 @@ fn reasons_to_restart(wanted: &Wanted, record: &HouseRecord, locked: bool) -> Ve
     reasons
 }
 
-/// Returns what the house is made of, in a few words.
+/// Returns what the environment is made of, in a few words.
 pub(crate) fn describe(settings: &Settings) -> String {
     let store = match &settings.database_url {
         Some(url) => format!("PostgreSQL at {url}"),
@@ -275,7 +277,7 @@ mod tests {
         let wanted = Wanted { orders: 50, ..wanted() };
         insta::assert_snapshot!(told(&wanted, &observed).join("\n"), @r"
         create the state folder and its keys
-        start the house on port 7373, or the next free one
+        start the environment on port 7373, or the next free one
         wait until every service is ready
         send recipes and stock, if there never was a menu
         place 50 orders and follow each to the table
@@ -295,8 +297,8 @@ mod tests {
         other.program.version = "1.1.0".into();
         other.seed = false;
         insta::assert_snapshot!(told(&other, &running(&wanted())).join("\n"), @r"
-        stop the house (process 42), data kept: stoves 8 → 1, port 7374 → 8000, version 1.0.0 → 1.1.0
-        start the house on port 8000
+        stop the environment (process 42), data kept: stoves 8 → 1, port 7374 → 8000, version 1.0.0 → 1.1.0
+        start the environment on port 8000
         wait until every service is ready
         ");
     }
@@ -324,7 +326,7 @@ mod tests {
         assert_eq!(
             told(&wanted(), &observed)[0],
             format!(
-                "stop the house (process {pid}), data kept: it does not know the key in admin.key"
+                "stop the environment (process {pid}), data kept: it does not know the key in admin.key"
             )
         );
     }
@@ -334,7 +336,7 @@ mod tests {
         let steps = told(&wanted(), &Observed::Mute { pid: Some(7) });
         assert_eq!(
             steps[0],
-            "stop the house (process 7), data kept: it does not say where it listens"
+            "stop the environment (process 7), data kept: it does not say where it listens"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Asks a house whether it is ready: first the gateway's `/ready` with nothing but a socket, because it is asked often and before
+//! Asks an environment whether it is ready: first the gateway's `/ready` with nothing but a socket, because it is asked often and before
 //! anything else works; then `/v1/status`, because `/ready` is about the gateway alone.
 
 use std::{io, net::SocketAddr, time::Duration};
@@ -17,7 +17,7 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(2);
 /// More of an answer is not read.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 
-/// Why a house does not count as ready.
+/// Why an environment does not count as ready.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotReady {
     /// Nobody listens, or who did has just gone.

@@ -16,7 +16,7 @@ use crate::{
     state::Environment,
 };
 
-/// Opens the house again, with its last settings and its data.
+/// Opens the environment again, with its last settings and its data.
 ///
 /// # Errors
 /// [`CliError::NotRunning`] if there are none, or whatever keeps it from being ready.
@@ -46,7 +46,7 @@ async fn start(
     let record = match embedded::observe(environment).await? {
         Observed::Running { locked: true, .. } => {
             return Err(CliError::Failed {
-                what: "a house runs that does not know the key in admin.key".into(),
+                what: "an environment runs that does not know the key in admin.key".into(),
                 hint: format!("`chefcito up{}` replaces it", environment.name().flag()),
                 source: None,
             });
@@ -57,7 +57,7 @@ async fn start(
         }
         Observed::Mute { .. } => {
             return Err(CliError::Failed {
-                what: "a house runs that does not say where it listens".into(),
+                what: "an environment runs that does not say where it listens".into(),
                 hint: format!("`chefcito up{}` replaces it", environment.name().flag()),
                 source: None,
             });
@@ -66,7 +66,7 @@ async fn start(
             if crashed {
                 output.warn(format_args!("{}", environment.crashed()));
             }
-            let _waiting = Waiting::new(output, "Starting the house");
+            let _waiting = Waiting::new(output, "Starting the environment");
             let record = embedded::start(environment, settings, false, timeout, made).await?;
             embedded::await_ready(environment, record.address, timeout).await?;
             output.status(format_args!(

@@ -18,7 +18,7 @@ use crate::{
     state::{Environment, HouseRecord},
 };
 
-/// Brings the house up as it is wanted. A signal ends that, and leaves nothing half-made.
+/// Brings the environment up as it is wanted. A signal ends that, and leaves nothing half-made.
 ///
 /// # Errors
 /// Whatever keeps it from being up.
@@ -77,13 +77,13 @@ async fn bring_up(
             if !matches!(observed, Observed::Nothing { .. }) && matches!(step, Step::Start { .. }) {
                 let flag = environment.name().flag();
                 output.warn(format_args!(
-                    "the house that ran is stopped; `chefcito start{flag}` opens it as it was"
+                    "the environment that ran is stopped; `chefcito start{flag}` opens it as it was"
                 ));
             }
         })?;
     }
     let record = environment.running()?;
-    // From here on it is whole: data are kept, whatever happens, and a house that ran before goes on running.
+    // From here on it is whole: data are kept, whatever happens, and an environment that ran before goes on running.
     (made.state, made.lock) = (false, None);
     if !matches!(observed, Observed::Nothing { .. }) {
         made.house = None;
@@ -110,11 +110,11 @@ async fn apply(
         // Already there: the lock lies in it.
         Step::CreateState => Ok(()),
         Step::Stop { why, .. } => {
-            output.status(format_args!("Restarting the house, data kept: {why}"));
+            output.status(format_args!("Restarting the environment, data kept: {why}"));
             embedded::stop(environment).await.map(drop)
         }
         Step::Start { .. } => {
-            let _waiting = Waiting::new(output, "Starting the house");
+            let _waiting = Waiting::new(output, "Starting the environment");
             embedded::start(environment, &wanted.settings, wanted.foreground, timeout, made)
                 .await
                 .map(drop)
@@ -144,7 +144,7 @@ fn tell(
             .map(|holder| format!(" by {holder}"))
             .unwrap_or_default();
         output.status(format_args!(
-            "Port {PORT_DEFAULT} was taken{holder}; this house has port {port}"
+            "Port {PORT_DEFAULT} was taken{holder}; this environment has port {port}"
         ));
     }
     let runtime = describe(&record.settings);

@@ -53,7 +53,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
         Err(error) => return Err(error),
     };
     let (took_down, cluster_gone) = {
-        let _waiting = Waiting::new(output, "Closing the house");
+        let _waiting = Waiting::new(output, "Closing the environment");
         let down = async {
             // A cluster that goes takes with it what is in it.
             if volumes && local::remove_if_alone(&site).await? {
@@ -122,7 +122,7 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
         output.status(format_args!("Nothing runs as `{}`", environment.name()));
         return Ok(());
     };
-    let _waiting = Waiting::new(output, "Closing the house");
+    let _waiting = Waiting::new(output, "Closing the environment");
     let observed = site.observe().await?;
     if observed.is_empty() {
         output.status(format_args!("Nothing runs as `{}`", environment.name()));

@@ -121,7 +121,7 @@ pub(crate) fn unready(pods: &[PodStatus]) -> BTreeMap<String, String> {
     unready
 }
 
-/// Returns whether the gateway can be asked how the house is.
+/// Returns whether the gateway can be asked how the environment is.
 pub(crate) fn has_gateway(unready: &BTreeMap<String, String>) -> bool {
     !unready.contains_key(GATEWAY)
 }

@@ -300,7 +300,7 @@ fn tell(
     if !steps.is_empty() && wanted.settings.port.is_none() && port != PORT_DEFAULT {
         let holder = process::port_holder(PORT_DEFAULT).map(|holder| format!(" by {holder}"));
         output.status(format_args!(
-            "Port {PORT_DEFAULT} was taken{}; this house has port {port}",
+            "Port {PORT_DEFAULT} was taken{}; this environment has port {port}",
             holder.unwrap_or_default()
         ));
     }

@@ -8,7 +8,7 @@ use crate::{
     containers::Containers,
     figures::{Figures, Goal},
     rival::Rival,
-    stage::House,
+    stage::Environment,
 };
 
 /// How often each.
@@ -18,14 +18,14 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
     let rival = Rival::find();
     let mut ratios = [Vec::new(), Vec::new(), Vec::new()];
     for run in 0..RUNS {
-        let house = House::prepare()?;
+        let environment = Environment::prepare()?;
         let up = ["up", "--runtime", "compose", "--port", "0", "--no-seed"];
-        let ours = [house.time(&up)?, house.time(&up)?];
+        let ours = [environment.time(&up)?, environment.time(&up)?];
         if run == 0 {
-            note_sizes(&house, figures).await?;
+            note_sizes(&environment, figures).await?;
         }
-        let ours = [ours[0], ours[1], house.time(&["down"])?];
-        house.time(&["down", "--volumes"])?;
+        let ours = [ours[0], ours[1], environment.time(&["down"])?];
+        environment.time(&["down", "--volumes"])?;
         let goals = [
             ("`up`, images there, cold volumes, until ready", Goal::at_most(6.0, 3.0)),
             ("`up` again", Goal::at_most(0.3, 0.1)),
@@ -37,7 +37,7 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
         // So that Ctrl-C is heard between two commands.
         tokio::task::yield_now().await;
         let Some(rival) = &rival else { continue };
-        let theirs = rival.up_again_down(&house)?;
+        let theirs = rival.up_again_down(&environment)?;
         for (at, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
             ratios[at].push((*ours, theirs));
         }
@@ -64,9 +64,9 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-async fn note_sizes(house: &House, figures: &mut Figures) -> Result<()> {
-    house.rest().await?;
-    let containers = Containers::of(house.name()).await?;
+async fn note_sizes(environment: &Environment, figures: &mut Figures) -> Result<()> {
+    environment.rest().await?;
+    let containers = Containers::of(environment.name()).await?;
     let memory = containers.memory_of_services().await?;
     figures.judge("memory of all services, idle", "MiB", memory, Goal::at_most(160.0, 80.0));
     for (service, size) in containers.image_sizes().await? {

@@ -25,12 +25,13 @@ const LINES_MIN: usize = 100_000;
 const RUNS: usize = 5;
 
 pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
-    let house = open_full().await?;
-    let report = house.order(Plan { ledger: Some(house.ledger(0)), ..count(ORDERS) }).await?;
+    let environment = open_full().await?;
+    let report =
+        environment.order(Plan { ledger: Some(environment.ledger(0)), ..count(ORDERS) }).await?;
     note_trouble(&report, figures);
-    house.rest().await?;
+    environment.rest().await?;
     let told = ["logs", "--since", "1h", "--tail", "all"];
-    let text = house.run(&[&told[..], &["--json"]].concat()).await?;
+    let text = environment.run(&[&told[..], &["--json"]].concat()).await?;
     let lines = text.lines().count();
     ensure!(lines >= LINES_MIN, "only {lines} lines");
     if !times(&text).is_sorted() {
@@ -40,11 +41,11 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
     let rival = Rival::find();
     // In turn, and into nothing: what is compared is not who reads them.
     for _ in 0..RUNS {
-        let ours = time(house.command(&told))?;
+        let ours = time(environment.command(&told))?;
         figures.note("`chefcito logs --since 1h`", "s", ours.as_secs_f64());
         tokio::task::yield_now().await;
         let Some(rival) = &rival else { continue };
-        let theirs = time(rival.logs(house.name()))?;
+        let theirs = time(rival.logs(environment.name()))?;
         figures.note(format!("docker compose {} logs", rival.version()), "s", theirs.as_secs_f64());
         let ratio = theirs.as_secs_f64() / ours.as_secs_f64();
         figures.judge("… as long as ours", "×", ratio, Goal::at_least(1.0, 1.0));
@@ -52,7 +53,7 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
     }
     let delivered = number(report.delivered);
     figures.note("orders told about", "", delivered);
-    house.audit(1, figures).await
+    environment.audit(1, figures).await
 }
 
 /// Runs a command that prints into nothing, and returns how long it took.

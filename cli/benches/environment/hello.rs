@@ -1,4 +1,4 @@
-//! The HTTP stack of the house with nothing behind it: every order gets the same answer.
+//! The HTTP stack of the environment with nothing behind it: every order gets the same answer.
 
 use std::{
     io::{self, BufRead, BufReader, Write},

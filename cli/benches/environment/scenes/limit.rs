@@ -1,4 +1,4 @@
-//! What the parts can do alone, so that the figures of the house stand beside something.
+//! What the parts can do alone, so that the figures of the environment stand beside something.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The whole house as fast as it goes. A backlog at the end of the time counts as not delivered.
+//! The whole environment as fast as it goes. A backlog at the end of the time counts as not delivered.
 
 use anyhow::Result;
 use chefcito::load::Plan;
@@ -8,7 +8,7 @@ use crate::{
     figures::{Figures, Goal},
     options::Options,
     process::{Process, micros_each, number},
-    stage::House,
+    stage::Environment,
 };
 
 pub(super) async fn play(options: &Options, figures: &mut Figures) -> Result<()> {
@@ -17,7 +17,7 @@ pub(super) async fn play(options: &Options, figures: &mut Figures) -> Result<()>
         delivered: Goal::at_least(2_500.0, 6_000.0),
         cpu: Some(Goal::at_most(500.0, 250.0)),
     };
-    measure(&House::open_full(&[]).await?, &goals, options, figures).await
+    measure(&Environment::open_full(&[]).await?, &goals, options, figures).await
 }
 
 pub(super) async fn play_on_postgres(
@@ -26,8 +26,8 @@ pub(super) async fn play_on_postgres(
     figures: &mut Figures,
 ) -> Result<()> {
     let goals = Goals { accepted: None, delivered: Goal::at_least(800.0, 2_500.0), cpu: None };
-    let house = House::open_full(&["--database-url", url]).await?;
-    measure(&house, &goals, options, figures).await
+    let environment = Environment::open_full(&["--database-url", url]).await?;
+    measure(&environment, &goals, options, figures).await
 }
 
 struct Goals {
@@ -37,17 +37,17 @@ struct Goals {
 }
 
 async fn measure(
-    house: &House,
+    environment: &Environment,
     goals: &Goals,
     options: &Options,
     figures: &mut Figures,
 ) -> Result<()> {
-    let process = house.process().await?;
+    let process = environment.process().await?;
     let (before, own_before) = (process.cpu()?, Process::this().cpu()?);
-    let plan = Plan { ledger: Some(house.ledger(0)), ..closed(options.duration()) };
-    let report = house.order(plan).await?;
+    let plan = Plan { ledger: Some(environment.ledger(0)), ..closed(options.duration()) };
+    let report = environment.order(plan).await?;
     let own = Process::this().cpu()? - own_before;
-    house.rest().await?;
+    environment.rest().await?;
     let cpu = process.cpu()? - before;
 
     let placing = report.placing.as_secs_f64();
@@ -69,7 +69,7 @@ async fn measure(
     figures.note("placed to delivered, p99", "ms", millis(report.delivery.quantile(0.99)));
     figures.note("memory at its peak", "MiB", process.peak()?);
     note_trouble(&report, figures);
-    house.audit(1, figures).await
+    environment.audit(1, figures).await
 }
 
 fn judge(figures: &mut Figures, what: &str, unit: &'static str, value: f64, goal: Option<Goal>) {

@@ -15,7 +15,7 @@ use crate::{
     options::Options,
     process::{micros_each, number},
     scenes::{closed, count, millis, note_trouble},
-    stage::House,
+    stage::Environment,
 };
 
 /// How often each load is played on each revision: the median of five is not one that something else disturbed.
@@ -88,8 +88,8 @@ pub(crate) async fn play(revision: &str, options: &Options) -> Result<Figures> {
         }
         let (mut before, mut now) = (Vec::new(), Vec::new());
         for _ in 0..if options.quick { 1 } else { RUNS } {
-            let houses = [(Some(other.as_path()), &mut before), (None, &mut now)];
-            for (binary, runs) in houses {
+            let environments = [(Some(other.as_path()), &mut before), (None, &mut now)];
+            for (binary, runs) in environments {
                 runs.push(run(load, binary, url.as_deref(), options, &mut figures).await?);
             }
         }
@@ -130,24 +130,24 @@ async fn run(
     if let (Load::Postgres, Some(url)) = (load, url) {
         flags.extend(["--database-url", url]);
     }
-    let house = House::prepare_with(binary)?;
-    house.start(&flags).await?;
+    let environment = Environment::prepare_with(binary)?;
+    environment.start(&flags).await?;
     if !matches!(load, Load::Bought) {
-        house.fill().await?;
+        environment.fill().await?;
     }
-    house.rest().await?;
+    environment.rest().await?;
     let plan = match load {
         Load::Offered(rate) => Plan { model: Model::Open { rate }, ..closed(OFFERED) },
         Load::Saturated | Load::Postgres => closed(options.duration() / 3),
         Load::Bought => count(BOUGHT),
     };
-    let process = house.process().await?;
+    let process = environment.process().await?;
     let before = process.cpu()?;
-    let report = house.order(Plan { ledger: Some(house.ledger(0)), ..plan }).await?;
-    house.rest().await?;
+    let report = environment.order(Plan { ledger: Some(environment.ledger(0)), ..plan }).await?;
+    environment.rest().await?;
     let cpu = process.cpu()? - before;
     note_faults(&report, figures);
-    house.audit(1, figures).await?;
+    environment.audit(1, figures).await?;
     let delivered_per_s = match load {
         Load::Bought => report.delivered_rate(),
         _ => number(report.delivered_while_placing) / report.placing.as_secs_f64(),

@@ -1,4 +1,4 @@
-//! A house to measure: real commands in a state folder of its own, taken down at its end, whatever that is.
+//! An environment to measure: real commands in a state folder of its own, taken down at its end, whatever that is.
 
 use std::{
     ffi::OsString,
@@ -21,54 +21,54 @@ use crate::{figures::Figures, process::Process};
 
 /// How much of each ingredient there is where nobody shall go shopping.
 const PLENTY: u32 = 1_000_000;
-/// How long a house may take to come to rest.
+/// How long an environment may take to come to rest.
 const REST_MAX: Duration = Duration::from_secs(300);
-/// How often a house is asked whether it rests.
+/// How often an environment is asked whether it rests.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
-/// A house, or what is left of it.
-pub(crate) struct House {
+/// An environment, or what is left of it.
+pub(crate) struct Environment {
     folder: TempDir,
     name: String,
     /// The program that makes it.
     binary: PathBuf,
 }
 
-impl House {
+impl Environment {
     /// Prepares an empty state folder.
     pub(crate) fn prepare() -> Result<Self> {
         Self::prepare_with(None)
     }
 
-    /// Prepares an empty state folder for a house of this program, or of that of another revision.
+    /// Prepares an empty state folder for an environment of this program, or of that of another revision.
     pub(crate) fn prepare_with(binary: Option<&Path>) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("chefcito-bench-")
             .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
-            .context("no folder for a house")?;
+            .context("no folder for an environment")?;
         // A name of its own, so that its schemas in a PostgreSQL are nobody else's.
         let binary = binary.unwrap_or(Path::new(env!("CARGO_BIN_EXE_chefcito"))).to_owned();
         Ok(Self { folder, name: format!("bench-{}", std::process::id()), binary })
     }
 
-    /// Opens a house in which nothing cooks for longer than no time.
+    /// Opens an environment in which nothing cooks for longer than no time.
     pub(crate) async fn open(options: &[&str]) -> Result<Self> {
-        let house = Self::prepare()?;
-        house.start(options).await?;
-        Ok(house)
+        let environment = Self::prepare()?;
+        environment.start(options).await?;
+        Ok(environment)
     }
 
-    /// Starts a house that was prepared, in which nothing cooks for longer than no time.
+    /// Starts an environment that was prepared, in which nothing cooks for longer than no time.
     pub(crate) async fn start(&self, options: &[&str]) -> Result<()> {
         let up = [&["up", "--port", "0", "--cooking-time", "0s"], options].concat();
         self.run(&up).await.map(drop)
     }
 
-    /// Opens a house that has plenty of everything.
+    /// Opens an environment that has plenty of everything.
     pub(crate) async fn open_full(options: &[&str]) -> Result<Self> {
-        let house = Self::open(options).await?;
-        house.fill().await?;
-        Ok(house)
+        let environment = Self::open(options).await?;
+        environment.fill().await?;
+        Ok(environment)
     }
 
     /// Books plenty of each ingredient.
@@ -79,7 +79,7 @@ impl House {
         self.run(&args).await.map(drop)
     }
 
-    /// Returns a command in this house's environment, and in no other of the user's.
+    /// Returns a command in this environment's environment, and in no other of the user's.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         let keep = ["PATH", "LANG", "DOCKER_HOST"]
@@ -143,10 +143,10 @@ impl House {
         Ok(serde_json::from_str(&self.run(&["status", "--json"]).await?)?)
     }
 
-    /// Returns the process of the house.
+    /// Returns the process of the environment.
     pub(crate) async fn process(&self) -> Result<Process> {
         let pid = self.status().await?["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
-        pid.map(Process).context("the house does not say which process it is")
+        pid.map(Process).context("the environment does not say which process it is")
     }
 
     /// Returns where to order, with the local admin key, which no limit of rate is for.
@@ -154,7 +154,7 @@ impl House {
         let address = self.status().await?["address"]
             .as_str()
             .and_then(|address| address.parse().ok())
-            .context("the house does not say where it is")?;
+            .context("the environment does not say where it is")?;
         let key = fs::read_to_string(self.environment().join("admin.key"))?;
         Ok(Target { address, key: key.trim().into() })
     }
@@ -171,12 +171,15 @@ impl House {
             if self.status().await?["quiet"] == true {
                 return Ok(());
             }
-            ensure!(since.elapsed() < REST_MAX, "the house did not come to rest in {REST_MAX:?}");
+            ensure!(
+                since.elapsed() < REST_MAX,
+                "the environment did not come to rest in {REST_MAX:?}"
+            );
             tokio::time::sleep(ASK_EVERY).await;
         }
     }
 
-    /// Audits the house, and asks for each order of the first ledgers. What is broken is a fault.
+    /// Audits the environment, and asks for each order of the first ledgers. What is broken is a fault.
     pub(crate) async fn audit(&self, ledgers: usize, figures: &mut Figures) -> Result<()> {
         let files = (0..ledgers).map(|number| self.ledger(number).into_os_string());
         let mut args: Vec<OsString> = ["audit", "--timeout", "300s"].map(Into::into).into();
@@ -191,7 +194,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for Environment {
     fn drop(&mut self) {
         // Also after an error or Ctrl-C: what can't be taken down then is told by `down` itself.
         let mut down = self.command(&["down", "--volumes"]);

@@ -1,4 +1,4 @@
-//! What accepting costs alone. The house can't be asked to do only that, so the databases of those who would go on with
+//! What accepting costs alone. The environment can't be asked to do only that, so the databases of those who would go on with
 //! the orders are kept locked from outside, as by a backup, while the guests come; afterwards all of it is delivered.
 
 use std::time::Duration;
@@ -12,21 +12,21 @@ use super::{closed, note_trouble};
 use crate::{
     figures::{Figures, Goal},
     process::micros_each,
-    stage::House,
+    stage::Environment,
 };
 
 /// Shorter than writers wait for a lock, so that none gives up.
 const HELD: Duration = Duration::from_secs(4);
 
 pub(super) async fn play(figures: &mut Figures) -> Result<()> {
-    let house = House::open_full(&[]).await?;
-    house.rest().await?;
-    let held = [services::KITCHEN, services::BOARD].map(|service| hold(&house, service));
+    let environment = Environment::open_full(&[]).await?;
+    environment.rest().await?;
+    let held = [services::KITCHEN, services::BOARD].map(|service| hold(&environment, service));
     let held = held.into_iter().collect::<Result<Vec<_>>>()?;
-    let process = house.process().await?;
+    let process = environment.process().await?;
     let before = process.cpu()?;
-    let plan = Plan { follow: false, ledger: Some(house.ledger(0)), ..closed(HELD) };
-    let report = house.order(plan).await?;
+    let plan = Plan { follow: false, ledger: Some(environment.ledger(0)), ..closed(HELD) };
+    let report = environment.order(plan).await?;
     let cpu = process.cpu()? - before;
     drop(held);
     figures.judge(
@@ -42,13 +42,13 @@ pub(super) async fn play(figures: &mut Figures) -> Result<()> {
         Goal::at_most(60.0, 25.0),
     );
     note_trouble(&report, figures);
-    house.rest().await?;
-    house.audit(1, figures).await
+    environment.rest().await?;
+    environment.audit(1, figures).await
 }
 
 /// Locks a service's database until the connection is dropped.
-fn hold(house: &House, service: &str) -> Result<Connection> {
-    let database = Connection::open(house.database_of(service))?;
+fn hold(environment: &Environment, service: &str) -> Result<Connection> {
+    let database = Connection::open(environment.database_of(service))?;
     database.busy_timeout(Duration::from_secs(5))?;
     database.execute_batch("BEGIN IMMEDIATE")?;
     Ok(database)

@@ -22,16 +22,16 @@ use crate::{
 const HELD: Duration = Duration::from_secs(5);
 
 pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
-    let house = open_full().await?;
-    house.rest().await?;
-    let containers = Containers::of(house.name()).await?;
+    let environment = open_full().await?;
+    environment.rest().await?;
+    let containers = Containers::of(environment.name()).await?;
     let (kitchen, board) = (containers.one(KITCHEN).await?, containers.one(BOARD).await?);
     // Who is held still can't say where it is.
-    let target = house.target().await?;
+    let target = environment.target().await?;
     containers.pause(&kitchen).await?;
     containers.pause(&board).await?;
     let before = containers.cpu().await?;
-    let plan = Plan { follow: false, ledger: Some(house.ledger(0)), ..closed(HELD) };
+    let plan = Plan { follow: false, ledger: Some(environment.ledger(0)), ..closed(HELD) };
     let report = order(plan, &target).await?;
     let cpu = containers.cpu().await? - before;
     containers.unpause(&kitchen).await?;
@@ -40,6 +40,6 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
     figures.judge("accepted", "orders/s", report.accepted_rate(), goal);
     figures.note("CPU per accepted order", "µs", micros_each(cpu, report.accepted));
     note_trouble(&report, figures);
-    house.rest().await?;
-    house.audit(1, figures).await
+    environment.rest().await?;
+    environment.audit(1, figures).await
 }

@@ -19,16 +19,17 @@ const ORDERS: u64 = 500;
 const STILL: Duration = Duration::from_secs(2);
 
 pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
-    let house = open_full().await?;
-    house.rest().await?;
-    let containers = Containers::of(house.name()).await?;
-    // Whoever is killed may be the one who says where the house is.
-    let target = house.target().await?;
+    let environment = open_full().await?;
+    environment.rest().await?;
+    let containers = Containers::of(environment.name()).await?;
+    // Whoever is killed may be the one who says where the environment is.
+    let target = environment.target().await?;
     let parts: Vec<&str> = services::ALL.into_iter().chain(SERVERS).collect();
     let mut ledgers = 0;
     for part in &parts {
         for fault in ["kill -9", "pause"] {
-            let plan = Plan { follow: false, ledger: Some(house.ledger(ledgers)), ..count(ORDERS) };
+            let plan =
+                Plan { follow: false, ledger: Some(environment.ledger(ledgers)), ..count(ORDERS) };
             ledgers += 1;
             let report = order(plan, &target).await?;
             ensure!(report.accepted == ORDERS, "only {} orders were accepted", report.accepted);
@@ -50,6 +51,6 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
             tokio::task::yield_now().await;
         }
     }
-    house.rest().await?;
-    house.audit(ledgers, figures).await
+    environment.rest().await?;
+    environment.audit(ledgers, figures).await
 }

@@ -18,16 +18,16 @@ use crate::{
 const RATE: f64 = 500.0;
 
 pub(in super::super) async fn play(options: &Options, figures: &mut Figures) -> Result<()> {
-    let house = open_full().await?;
-    house.rest().await?;
-    let containers = Containers::of(house.name()).await?;
+    let environment = open_full().await?;
+    environment.rest().await?;
+    let containers = Containers::of(environment.name()).await?;
     let before = containers.cpu().await?;
     let plan = Plan {
         model: Model::Open { rate: RATE },
-        ledger: Some(house.ledger(0)),
+        ledger: Some(environment.ledger(0)),
         ..closed(options.duration())
     };
-    let report = house.order(plan).await?;
+    let report = environment.order(plan).await?;
     let cpu = containers.cpu().await? - before;
     let (accepting, delivery) = (&report.accepting, &report.delivery);
     let goals = [
@@ -45,5 +45,5 @@ pub(in super::super) async fn play(options: &Options, figures: &mut Figures) -> 
     figures.note("delivered while orders came", "orders/s", delivered);
     figures.note("CPU per order, over all containers", "µs", micros_each(cpu, report.delivered));
     note_trouble(&report, figures);
-    house.audit(1, figures).await
+    environment.audit(1, figures).await
 }

@@ -11,14 +11,14 @@ const LONG: Duration = Duration::from_secs(30);
 /// … if it must be quick.
 const SHORT: Duration = Duration::from_secs(5);
 
-/// Measures a house
+/// Measures an environment
 #[derive(Debug, Parser)]
-#[command(name = "house")]
+#[command(name = "environment")]
 pub(crate) struct Options {
     /// Once instead of three times, and 5 s instead of 30 s
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Which house: one process, containers, or nodes of a cluster
+    /// Which environment: one process, containers, or nodes of a cluster
     #[arg(long, value_enum, default_value_t = Runtime::Embedded)]
     runtime: Runtime,
     /// Only these scenes; may be given several times, or with several names
@@ -69,7 +69,7 @@ impl Options {
     }
 }
 
-/// Which house is measured.
+/// Which environment is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Runtime {
     /// One background process
@@ -87,7 +87,7 @@ pub(crate) enum Scene {
     Limit,
     /// The door alone, while nobody cooks
     Door,
-    /// The whole house, as fast as it goes
+    /// The whole environment, as fast as it goes
     Delivered,
     /// A thousand orders a second
     Open,
@@ -107,7 +107,7 @@ pub(crate) enum Scene {
     Start,
     /// The door alone, in containers
     ComposeDoor,
-    /// The whole house in containers, as fast as it goes
+    /// The whole environment in containers, as fast as it goes
     ComposeDelivered,
     /// Five hundred orders a second, in containers
     ComposeOpen,
@@ -180,16 +180,16 @@ impl Scene {
                 "The door alone: orders are accepted while the kitchen and the board are held up"
             }
             Self::Delivered => {
-                "The whole house, SQLite, durability `process`: 64 guests, each orders again once accepted"
+                "The whole environment, SQLite, durability `process`: 64 guests, each orders again once accepted"
             }
-            Self::Open => "1,000 orders a second offered, whatever the house does",
+            Self::Open => "1,000 orders a second offered, whatever the environment does",
             Self::Market => {
                 "5,000 orders from the opening stock of 5; the simulated market sells 1 to 10, and nothing 3 times of 10"
             }
             Self::Postgres => {
-                "The whole house on PostgreSQL: 64 guests, each orders again once accepted"
+                "The whole environment on PostgreSQL: 64 guests, each orders again once accepted"
             }
-            Self::Memory => "Memory of the house",
+            Self::Memory => "Memory of the environment",
             Self::Commands => "Commands, from their start to their end",
             Self::Crash => "kill -9 with a thousand orders just accepted",
             Self::Build => "Images, in a copy of this checkout",
@@ -198,7 +198,7 @@ impl Scene {
                 "The door alone, in containers: orders are accepted while the kitchen and the board are held still"
             }
             Self::ComposeDelivered => {
-                "The whole house in containers: 64 guests, each orders again once accepted"
+                "The whole environment in containers: 64 guests, each orders again once accepted"
             }
             Self::ComposeOpen => "500 orders a second offered, in containers",
             Self::Outage => "Redis away while orders come",

@@ -7,20 +7,20 @@ use super::{count, millis, note_trouble};
 use crate::{
     figures::{Figures, Goal},
     process::micros_each,
-    stage::House,
+    stage::Environment,
 };
 
 /// How many orders.
 const ORDERS: u64 = 5_000;
 
 pub(super) async fn play(figures: &mut Figures) -> Result<()> {
-    let house = House::open(&[]).await?;
+    let environment = Environment::open(&[]).await?;
     let poor = ["market", "set", "--quantity", "1-10", "--zeros", "0.3", "--delay", "0ms"];
-    house.run(&poor).await?;
-    let process = house.process().await?;
+    environment.run(&poor).await?;
+    let process = environment.process().await?;
     let before = process.cpu()?;
-    let plan = Plan { ledger: Some(house.ledger(0)), ..count(ORDERS) };
-    let report = house.order(plan).await?;
+    let plan = Plan { ledger: Some(environment.ledger(0)), ..count(ORDERS) };
+    let report = environment.order(plan).await?;
     let cpu = process.cpu()? - before;
     figures.judge(
         "first placed to last delivered",
@@ -31,5 +31,5 @@ pub(super) async fn play(figures: &mut Figures) -> Result<()> {
     figures.note("placed to delivered, p99", "ms", millis(report.delivery.quantile(0.99)));
     figures.note("CPU per order, shopping included", "µs", micros_each(cpu, report.delivered));
     note_trouble(&report, figures);
-    house.audit(1, figures).await
+    environment.audit(1, figures).await
 }

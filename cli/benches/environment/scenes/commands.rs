@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     figures::{Figures, Goal},
-    stage::House,
+    stage::Environment,
 };
 
 /// How often each.
@@ -14,7 +14,7 @@ const RUNS: usize = 20;
 
 pub(super) async fn play(figures: &mut Figures) -> Result<()> {
     for _ in 0..RUNS {
-        let house = House::prepare()?;
+        let environment = Environment::prepare()?;
         let up = ["up", "--port", "0"];
         let steps: [(_, &[&str], _); 4] = [
             ("`up` without data, until ready and seeded", &up, Goal::at_most(500.0, 150.0)),
@@ -23,7 +23,7 @@ pub(super) async fn play(figures: &mut Figures) -> Result<()> {
             ("`--help`", &["--help"], Goal::at_most(10.0, 5.0)),
         ];
         for (what, args, goal) in steps {
-            figures.judge(what, "ms", millis(house.time(args)?), goal);
+            figures.judge(what, "ms", millis(environment.time(args)?), goal);
             // So that Ctrl-C is heard between two commands.
             tokio::task::yield_now().await;
         }

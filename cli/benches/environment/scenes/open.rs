@@ -1,4 +1,4 @@
-//! How long guests wait at a rate that the house can bear, counted from the moment for which each order was planned.
+//! How long guests wait at a rate that the environment can bear, counted from the moment for which each order was planned.
 
 use anyhow::Result;
 use chefcito::load::{Model, Plan};
@@ -8,23 +8,23 @@ use crate::{
     figures::{Figures, Goal},
     options::Options,
     process::{micros_each, number},
-    stage::House,
+    stage::Environment,
 };
 
 /// Orders a second.
 const RATE: f64 = 1_000.0;
 
 pub(super) async fn play(options: &Options, figures: &mut Figures) -> Result<()> {
-    let house = House::open_full(&[]).await?;
-    house.rest().await?;
-    let process = house.process().await?;
+    let environment = Environment::open_full(&[]).await?;
+    environment.rest().await?;
+    let process = environment.process().await?;
     let before = process.cpu()?;
     let plan = Plan {
         model: Model::Open { rate: RATE },
-        ledger: Some(house.ledger(0)),
+        ledger: Some(environment.ledger(0)),
         ..closed(options.duration())
     };
-    let report = house.order(plan).await?;
+    let report = environment.order(plan).await?;
     let cpu = process.cpu()? - before;
     let (accepting, delivery) = (&report.accepting, &report.delivery);
     let goals = [
@@ -48,5 +48,5 @@ pub(super) async fn play(options: &Options, figures: &mut Figures) -> Result<()>
     );
     figures.note("CPU per order, door to table", "µs", micros_each(cpu, report.delivered));
     note_trouble(&report, figures);
-    house.audit(1, figures).await
+    environment.audit(1, figures).await
 }

@@ -1,4 +1,4 @@
-//! The rows of orders, outboxes and inboxes, as the house writes them, written by rusqlite alone.
+//! The rows of orders, outboxes and inboxes, as the environment writes them, written by rusqlite alone.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ const TABLES: [&str; 5] = [
     include_str!("../../../../services/libs/events/migrations/V1__outbox.sql"),
     include_str!("../../../../services/libs/events/migrations/V2__inbox.sql"),
 ];
-/// What a writer of the house sets for the durability `process`.
+/// What a writer of the environment sets for the durability `process`.
 const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;
      PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;
      PRAGMA cache_size = -2048;";

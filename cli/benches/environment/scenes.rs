@@ -27,7 +27,7 @@ use crate::{
 /// How long orders may take to come to their end, before they count as lost.
 const END_MAX: Duration = Duration::from_secs(300);
 
-/// Plays a scene once, in a new house.
+/// Plays a scene once, in a new environment.
 pub(crate) async fn play(scene: Scene, options: &Options, figures: &mut Figures) -> Result<()> {
     match scene {
         Scene::Limit => limit::play(options, figures).await,
@@ -48,7 +48,7 @@ pub(crate) async fn play(scene: Scene, options: &Options, figures: &mut Figures)
         Scene::Build => compose::build::play(figures).await,
         Scene::Start => compose::start::play(figures).await,
         Scene::ComposeDoor => compose::door::play(figures).await,
-        Scene::ComposeDelivered => compose::house::play(options, figures).await,
+        Scene::ComposeDelivered => compose::delivered::play(options, figures).await,
         Scene::ComposeOpen => compose::steady::play(options, figures).await,
         Scene::Outage => compose::outage::play(figures).await,
         Scene::Faults => compose::faults::play(figures).await,
@@ -57,7 +57,7 @@ pub(crate) async fn play(scene: Scene, options: &Options, figures: &mut Figures)
     }
 }
 
-/// Returns a plan of one order a request, as fast as the house takes them.
+/// Returns a plan of one order a request, as fast as the environment takes them.
 pub(crate) fn closed(duration: Duration) -> Plan {
     Plan {
         model: Model::Closed,
@@ -72,12 +72,12 @@ pub(crate) fn closed(duration: Duration) -> Plan {
     }
 }
 
-/// Returns a plan of that many orders, as fast as the house takes them.
+/// Returns a plan of that many orders, as fast as the environment takes them.
 pub(crate) fn count(orders: u64) -> Plan {
     Plan { timeout: END_MAX, ..Plan::orders(orders) }
 }
 
-/// Notes what went wrong, and what the house asked to be sent again.
+/// Notes what went wrong, and what the environment asked to be sent again.
 pub(crate) fn note_trouble(report: &Report, figures: &mut Figures) {
     figures.note("requests that failed", "", number(report.failed));
     figures.note("503s and 429s, each sent again", "", number(report.pushed_back));

@@ -1,4 +1,4 @@
-//! How fast a house is, measured at real `chefcito up` processes by the load generator of `chefcito order`.
+//! How fast an environment is, measured at real `chefcito up` processes by the load generator of `chefcito order`.
 //!
 //! ```text
 //! cargo bench -p chefcito                                     everything: some fifteen minutes
@@ -10,8 +10,8 @@
 //! cargo bench -p chefcito -- --runtime kubernetes             images into a node, beside what `kind load` does
 //! ```
 //!
-//! The load generator works on the same cores as the house, which is as shipped: keys, limits, logs, metrics and board.
-//! Each repetition has a new house with a state folder of its own below the target folder, and ends with an audit.
+//! The load generator works on the same cores as the environment, which is as shipped: keys, limits, logs, metrics and board.
+//! Each repetition has a new environment with a state folder of its own below the target folder, and ends with an audit.
 //! Each line stands beside the least that it should be (bar) and what it could be (aim), judged by its median. The exit
 //! code tells of correctness only: 1 if an audit failed or something could not be measured.
 //!

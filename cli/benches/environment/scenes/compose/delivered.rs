@@ -1,4 +1,4 @@
-//! The whole house in containers, as fast as it goes. A backlog at the end of the time counts as not delivered.
+//! The whole environment in containers, as fast as it goes. A backlog at the end of the time counts as not delivered.
 
 use anyhow::Result;
 use chefcito::load::Plan;
@@ -15,14 +15,14 @@ use crate::{
 };
 
 pub(in super::super) async fn play(options: &Options, figures: &mut Figures) -> Result<()> {
-    let house = open_full().await?;
-    house.rest().await?;
-    let containers = Containers::of(house.name()).await?;
+    let environment = open_full().await?;
+    environment.rest().await?;
+    let containers = Containers::of(environment.name()).await?;
     let (before, own_before) = (containers.cpu().await?, Process::this().cpu()?);
-    let plan = Plan { ledger: Some(house.ledger(0)), ..closed(options.duration()) };
-    let report = house.order(plan).await?;
+    let plan = Plan { ledger: Some(environment.ledger(0)), ..closed(options.duration()) };
+    let report = environment.order(plan).await?;
     let own = Process::this().cpu()? - own_before;
-    house.rest().await?;
+    environment.rest().await?;
     let cpu = containers.cpu().await? - before;
     let delivered = number(report.delivered_while_placing) / report.placing.as_secs_f64();
     figures.judge("accepted", "orders/s", report.accepted_rate(), Goal::at_least(2_000.0, 8_000.0));
@@ -41,5 +41,5 @@ pub(in super::super) async fn play(options: &Options, figures: &mut Figures) -> 
     let memory = containers.memory_of_services().await?;
     figures.note("memory of all services afterwards", "MiB", memory);
     note_trouble(&report, figures);
-    house.audit(1, figures).await
+    environment.audit(1, figures).await
 }

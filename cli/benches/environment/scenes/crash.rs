@@ -1,4 +1,4 @@
-//! How long nobody can order after the house was killed, if it is opened again at once.
+//! How long nobody can order after the environment was killed, if it is opened again at once.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::count;
 use crate::{
     figures::{Figures, Goal},
-    stage::{House, free_port},
+    stage::{Environment, free_port},
 };
 
 /// How often it is killed.
@@ -19,24 +19,24 @@ const ORDERS: u64 = 1_000;
 
 pub(super) async fn play(figures: &mut Figures) -> Result<()> {
     let port = free_port()?.to_string();
-    let house = House::prepare()?;
+    let environment = Environment::prepare()?;
     let up = ["up", "--port", &port, "--cooking-time", "0s"];
-    house.run(&up).await?;
-    house.fill().await?;
+    environment.run(&up).await?;
+    environment.fill().await?;
     for run in 0..RUNS {
-        let plan = Plan { follow: false, ledger: Some(house.ledger(run)), ..count(ORDERS) };
-        let report = house.order(plan).await?;
+        let plan = Plan { follow: false, ledger: Some(environment.ledger(run)), ..count(ORDERS) };
+        let report = environment.order(plan).await?;
         ensure!(report.accepted == ORDERS, "only {} orders were accepted", report.accepted);
-        let pid = i32::try_from(house.process().await?.0).ok().and_then(Pid::from_raw);
+        let pid = i32::try_from(environment.process().await?.0).ok().and_then(Pid::from_raw);
         let start = Instant::now();
-        kill_process(pid.context("a house without a process")?, Signal::KILL)?;
-        house.run(&up).await?;
-        let report = house.order(Plan { follow: false, ..count(1) }).await?;
+        kill_process(pid.context("an environment without a process")?, Signal::KILL)?;
+        environment.run(&up).await?;
+        let report = environment.order(Plan { follow: false, ..count(1) }).await?;
         let took = start.elapsed().as_secs_f64();
-        ensure!(report.accepted == 1, "the house was open again, but took no order");
+        ensure!(report.accepted == 1, "the environment was open again, but took no order");
         let goal = Goal::at_most(5_000.0, 1_000.0);
         figures.judge("kill -9 until the next order is accepted", "ms", took * 1e3, goal);
     }
-    house.rest().await?;
-    house.audit(RUNS, figures).await
+    environment.rest().await?;
+    environment.audit(RUNS, figures).await
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use crate::stage::{House, free_port};
+use crate::stage::{Environment, free_port};
 
 /// The variable that names the program.
 const PROGRAM: &str = "CHEFCITO_TEST_COMPOSE";
@@ -38,9 +38,9 @@ impl Rival {
         &self.version
     }
 
-    /// Brings the environment up on cold volumes, again, and down; returns how long each took. The house must be down.
-    pub(crate) fn up_again_down(&self, house: &House) -> Result<[Duration; 3]> {
-        let project = format!("{}-rival", house.name());
+    /// Brings the environment up on cold volumes, again, and down; returns how long each took. The environment must be down.
+    pub(crate) fn up_again_down(&self, environment: &Environment) -> Result<[Duration; 3]> {
+        let project = format!("{}-rival", environment.name());
         let port = free_port()?.to_string();
         let run = |args: &[&str]| -> Result<Duration> {
             let mut command = start(&self.command);

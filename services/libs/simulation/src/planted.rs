@@ -61,7 +61,7 @@ pub const PLANTED: &[Planted] = &[
         }],
     },
     Planted {
-        name: "an event is marked as published too early",
+        name: "an event counts as taken over before its readers have it",
         changes: &[Change {
             file: IN_PROCESS,
             find: "let mut unread = Vec::new();",
@@ -69,7 +69,7 @@ pub const PLANTED: &[Planted] = &[
         }],
     },
     Planted {
-        name: "unmarked rows are never offered again",
+        name: "events behind the saved position are never offered again",
         changes: &[
             Change { file: RELAY, find: "behind: true,\n", replace: "behind: !PLANTED,\n" },
             Change {

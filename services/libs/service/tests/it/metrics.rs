@@ -222,8 +222,16 @@ async fn a_scrape_does_not_wait_for_a_database_that_is_busy() {
     let unpublished = r#"events_unpublished{service="orders"}"#;
     becomes(&context, unpublished, 2.0).await;
     let (release, hold) = hold();
+    let (begins, begun) = mpsc::channel();
     let database = service.database().clone();
-    let held = tokio::spawn(async move { database.read_status(hold).await });
+    let held = tokio::spawn(async move {
+        let reading = move |tx: &mut Tx<'_>| {
+            let _ = begins.send(());
+            hold(tx)
+        };
+        database.read_status(reading).await
+    });
+    tokio::task::spawn_blocking(move || begun.recv()).await.unwrap().unwrap();
     announce(service.database(), ids(1)).await.unwrap();
     let began = Instant::now();
     assert_eq!(value(&context, unpublished).await, Some(2.0), "the last value that is known");

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::secrets::{Places, SecretFile, Seed, files};
+use crate::secrets::{Places, SecretFile, Seed, files, withdrawn};
 
 /// The file of the seed, and the one that says what was made of it.
 const SEED: &str = "seed";
@@ -65,7 +65,8 @@ pub(crate) enum FolderError {
     Random(String),
 }
 
-/// Makes the secrets that are missing or not as they should be; returns how many.
+/// Makes the secrets that are missing or not as they should be, and removes those that no program reads any more; returns how many
+/// it made.
 ///
 /// # Errors
 /// [`FolderError`]; what is made then is complete, and the next run goes on.
@@ -96,6 +97,15 @@ pub(crate) fn keep(folder: &Path, places: &Places) -> Result<usize, FolderError>
         if !(as_noted && is_as_made(folder, file)) {
             make(folder, file)?;
             made += 1;
+        }
+    }
+    for path in withdrawn() {
+        let path = folder.join(path);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(FolderError::Io { path, source });
+            }
+            _ => {}
         }
     }
     if !as_noted {

@@ -164,7 +164,9 @@ pub(crate) fn files(seed: &Seed, places: &Places) -> Vec<SecretFile> {
         let url = format!("postgres://{service}:{password}@{address}/{database}{query}");
         let owner = uid_of(service);
         files.push(file(&format!("{service}/database.url"), owner, url));
-        files.push(file(&format!("{service}/redis.url"), owner, redis_url(&redis)));
+        if uses_bus(service) {
+            files.push(file(&redis_file(service), owner, redis_url(&redis)));
+        }
         files.push(file(&format!("{service}/service.token"), owner, seed.secret("service token")));
         passwords.insert(service.into(), Value::String(password));
     }
@@ -177,6 +179,20 @@ pub(crate) fn files(seed: &Seed, places: &Places) -> Vec<SecretFile> {
     files.push(file("bootstrap/admin-database.url", bootstrap, admin_url));
     files.push(file("bootstrap/roles.json", bootstrap, Value::Object(passwords).to_string()));
     files
+}
+
+/// Returns the files that an earlier version wrote and no program reads any more: services that neither read nor write events had
+/// the password of Redis, too.
+pub(crate) fn withdrawn() -> impl Iterator<Item = String> {
+    ALL.into_iter().filter(|service| !uses_bus(service)).map(redis_file)
+}
+
+fn redis_file(service: &str) -> String {
+    format!("{service}/redis.url")
+}
+
+fn uses_bus(service: &str) -> bool {
+    Program::named(service).is_some_and(Program::uses_bus)
 }
 
 /// The names that what belongs to Redis' account has on Kubernetes.
@@ -342,7 +358,12 @@ mod tests {
         let password = url.strip_prefix("redis://default:").unwrap();
         let password = password.strip_suffix("@redis:6379\n").unwrap();
         assert!(text("redis/users.acl").starts_with(&format!("user default on >{password} ")));
-        assert!(ALL.iter().all(|service| text(&format!("{service}/redis.url")) == url));
+        let urls: Vec<&SecretFile> =
+            files.iter().filter(|file| file.path.ends_with("redis.url")).collect();
+        assert!(urls.iter().all(|file| file.text == url));
+        let owners: Vec<u32> = urls.iter().map(|file| file.owner).collect();
+        let users = TABLE.iter().filter(|program| program.uses_bus());
+        assert_eq!(owners, users.map(|program| program.uid).collect::<Vec<_>>());
     }
 
     #[test]

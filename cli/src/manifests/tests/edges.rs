@@ -60,7 +60,7 @@ fn of_table(development: bool) -> Edges {
         };
         let calls = program.calls.iter().filter(is_there);
         edges.extend(calls.map(|call| edge(program, call.to, call.port)));
-        if development && program.is_service() {
+        if development && program.uses_bus() {
             edges.insert(edge(program, "redis", 6379));
         }
         if development {

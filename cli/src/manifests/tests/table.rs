@@ -54,6 +54,8 @@ fn compose_has_each_program_as_the_table_says_and_no_other() {
             Some(&*secret("service.token")),
             "{name}"
         );
+        let redis = program.uses_bus().then(|| secret("redis.url"));
+        assert_eq!(of(concat!("CHEFCITO_REDIS_URL", "_FILE")), redis.as_deref(), "{name}");
         let has_grpc = of("CHEFCITO_GRPC_LISTEN").is_some();
         assert_eq!(has_grpc, program.ports.contains(&GRPC_PORT), "{name}");
         for call in program.calls {
@@ -85,10 +87,14 @@ fn pods_are_of_the_programs_that_the_table_has_and_answer_at_their_ports() {
             let service = services.next().map(|one| ports(&one.value()["spec"]["ports"], "port"));
             assert_eq!(service.unwrap_or_default(), expected, "{overlay:?}: {name}");
             let items = template["spec"]["volumes"].as_array().into_iter().flatten();
-            let items =
-                items.flat_map(|one| one["secret"]["items"].as_array().into_iter().flatten());
+            let items: Vec<_> = items
+                .flat_map(|one| one["secret"]["items"].as_array().into_iter().flatten())
+                .collect();
+            let has_redis = items.iter().any(|item| item["key"] == "redis-url");
+            assert_eq!(has_redis, program.uses_bus(), "{overlay:?}: {name}");
             let own = format!("{}-database-url", program.role.unwrap_or("admin"));
             let urls: BTreeMap<_, _> = items
+                .into_iter()
                 .filter(|item| item["path"].as_str().unwrap().ends_with("database.url"))
                 .map(|item| (name, item["key"].clone()))
                 .collect();

@@ -57,7 +57,8 @@ fn each_service_can_read_its_own_secrets_and_no_other() {
     make(folder.path());
     for Program { name: reader, uid, .. } in TABLE {
         for service in ALL {
-            for name in ["database.url", "redis.url", "service.token"] {
+            let redis = Program::named(service).unwrap().uses_bus().then_some("redis.url");
+            for name in ["database.url", "service.token"].into_iter().chain(redis) {
                 let read = run_as(uid, "cat", &folder.path().join(service).join(name));
                 assert_eq!(
                     read.status.success(),
@@ -84,7 +85,7 @@ fn each_service_can_read_its_own_secrets_and_no_other() {
 #[test]
 fn again_nothing_is_made_and_what_was_lost_comes_back_as_it_was() {
     let Some(folder) = volume() else { return };
-    assert_eq!(make(folder.path()), format!("Made 28 secrets in {}\n", folder.path().display()));
+    assert_eq!(make(folder.path()), format!("Made 25 secrets in {}\n", folder.path().display()));
     let before = all_files(folder.path());
     assert_eq!(make(folder.path()), "All secrets are there\n");
     assert_eq!(all_files(folder.path()), before);
@@ -94,12 +95,27 @@ fn again_nothing_is_made_and_what_was_lost_comes_back_as_it_was() {
     fs::write(folder.path().join("board/service.token"), "cut off").unwrap();
     let kitchen = folder.path().join("kitchen/service.token");
     fs::set_permissions(kitchen, fs::Permissions::from_mode(0o444)).unwrap();
-    assert!(make(folder.path()).starts_with("Made 8 secrets"));
+    assert!(make(folder.path()).starts_with("Made 7 secrets"));
     assert_eq!(all_files(folder.path()), before);
 
     fs::remove_file(folder.path().join("made")).unwrap();
     make(folder.path());
     assert_eq!(all_files(folder.path()), before);
+}
+
+#[test]
+fn only_a_service_that_reads_or_writes_events_has_the_password_of_redis() {
+    let Some(folder) = volume() else { return };
+    make(folder.path());
+    let has = |service: &&str| folder.path().join(service).join("redis.url").exists();
+    let readers_and_writers =
+        || ALL.into_iter().filter(|name| Program::named(name).unwrap().uses_bus());
+    assert!(ALL.into_iter().filter(has).eq(readers_and_writers()));
+
+    // An earlier version gave it to every service: what is left of that goes.
+    fs::write(folder.path().join(GATEWAY).join("redis.url"), "redis://default:old@redis").unwrap();
+    make(folder.path());
+    assert!(ALL.into_iter().filter(has).eq(readers_and_writers()));
 }
 
 #[test]

@@ -147,4 +147,11 @@ impl Program {
     pub fn writes(&self) -> impl Iterator<Item = &'static Entry> + use<'_> {
         const { &CATALOGUE }.iter().filter(|entry| entry.writer == self.name)
     }
+
+    /// Returns whether it reads or writes events. Only such a program is given the address and the password of the broker, and
+    /// only such a program may reach it.
+    #[must_use]
+    pub fn uses_bus(&self) -> bool {
+        self.reads().chain(self.writes()).next().is_some()
+    }
 }

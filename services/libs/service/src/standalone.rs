@@ -11,6 +11,7 @@ use std::{
 };
 
 use axum::Router;
+use contracts::services::Program;
 use tokio::net::TcpListener;
 use tracing::{Instrument as _, info};
 
@@ -85,6 +86,9 @@ impl Standalone {
     /// `open` puts it on the context and returns its routes. Until that is done, and as long as its database is away, it
     /// listens, is healthy, and is not ready.
     ///
+    /// A service that neither reads nor writes events, as the table of programs says, has no use for Redis and never connects to
+    /// it.
+    ///
     /// Reads `CHEFCITO_LISTEN` (an address and a port; 0 takes a free one), `CHEFCITO_DATA` (a folder) or
     /// `CHEFCITO_DATABASE_URL`, `CHEFCITO_DURABILITY`, `CHEFCITO_REDIS_URL`, `CHEFCITO_TRUSTED_CERTIFICATES`,
     /// `CHEFCITO_RETENTION`, `CHEFCITO_SERVICE_TOKEN`, `CHEFCITO_STOP_DELAY` and `CHEFCITO_LOG`.
@@ -136,7 +140,8 @@ impl Standalone {
         let trust = config::trust()?;
         let location = location(&trust)?;
         let retention = config::retention()?;
-        let bus = config::bus(&trust)?;
+        let uses_bus = Program::named(self.service).is_none_or(Program::uses_bus);
+        let bus = if uses_bus { config::bus(&trust)? } else { events::in_process() };
         let stop_delay = stop::delay_from_environment()?;
         let token = ServiceToken::from_environment()?;
         let callers = if self.for_guests { Callers::Guests } else { Callers::Services(token) };

@@ -158,10 +158,14 @@ impl ProcessCluster {
             .stderr(log)
             .env("CHEFCITO_LISTEN", format!("127.0.0.1:{}", process.port))
             .env("CHEFCITO_DATABASE_URL", self.database_url(service))
-            .env(concat!("CHEFCITO_REDIS_URL", "_FILE"), self.folder.path().join(REDIS_URL))
             .env("CHEFCITO_SERVICE_TOKEN", TOKEN);
         self.trust(&mut command);
-        for call in Program::named(service).unwrap().calls {
+        let program = Program::named(service).unwrap();
+        if program.uses_bus() {
+            let url = self.folder.path().join(REDIS_URL);
+            command.env(concat!("CHEFCITO_REDIS_URL", "_FILE"), url);
+        }
+        for call in program.calls {
             command.env(call.variable, self.urls(call));
         }
         match service {

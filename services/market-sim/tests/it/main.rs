@@ -6,6 +6,7 @@ mod anonymous;
 mod buying;
 mod facts;
 mod settings;
+mod standalone;
 mod statements;
 mod trouble;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use contracts::{
     events::catalogue::CATALOGUE,
-    services::{ALL, BOOTSTRAP, HTTP_PORT, Program, TABLE},
+    services::{ALL, BOARD, BOOTSTRAP, HTTP_PORT, INVENTORY, KITCHEN, ORDERS, Program, TABLE},
 };
 
 #[test]
@@ -33,6 +33,12 @@ fn calls_go_to_ports_at_which_another_service_answers() {
             assert!(called.ports.contains(&call.port), "{} calls {}", program.name, call.to);
         }
     }
+}
+
+#[test]
+fn only_services_that_read_or_write_events_use_the_bus() {
+    let users: Vec<&str> = TABLE.iter().filter(|one| one.uses_bus()).map(|one| one.name).collect();
+    assert_eq!(users, [ORDERS, KITCHEN, INVENTORY, BOARD]);
 }
 
 #[test]

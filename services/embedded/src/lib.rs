@@ -31,7 +31,7 @@ use reqwest::Url;
 use service::{
     ServiceContext,
     config::{self, ConfigError},
-    http::Limits,
+    http::{self, Limits},
     telemetry::{self, Destination, TelemetryError},
     token::ServiceToken,
 };
@@ -295,7 +295,7 @@ impl Surroundings {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, EmbeddedError> {
-    TcpListener::bind(address).await.map_err(|source| EmbeddedError::Listen { address, source })
+    http::listen(address).map_err(|source| EmbeddedError::Listen { address, source })
 }
 
 async fn open_services(

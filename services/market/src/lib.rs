@@ -14,9 +14,9 @@ use reqwest::Url;
 use service::{
     ServiceContext,
     config::{self, ConfigError},
+    http,
     token::ServiceToken,
 };
-use tokio::net::TcpListener;
 use tonic::{
     service::interceptor::InterceptedService,
     transport::{Server, server::TcpIncoming},
@@ -183,7 +183,7 @@ impl Market {
         address: SocketAddr,
         token: Option<ServiceToken>,
     ) -> io::Result<SocketAddr> {
-        let listener = TcpListener::bind(address).await?;
+        let listener = http::listen(address)?;
         let address = listener.local_addr()?;
         info!("Listens for gRPC at {address}");
         let server = MarketServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);

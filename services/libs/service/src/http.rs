@@ -4,6 +4,7 @@ mod addresses;
 mod bodies;
 mod incoming_body;
 mod lingering;
+mod listening;
 mod slow_reader;
 
 use std::{
@@ -38,6 +39,7 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::de::DeserializeOwned;
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
@@ -51,7 +53,11 @@ use self::{
     incoming_body::{BodyLate, bounded},
     lingering::Lingering,
 };
-pub use self::{addresses::network_of, bodies::BODIES_BYTES_MAX};
+pub use self::{
+    addresses::network_of,
+    bodies::BODIES_BYTES_MAX,
+    listening::{BACKLOG, listen},
+};
 use crate::{
     metrics::Metrics,
     problem::{PROBLEM_TYPE, Problem},
@@ -60,6 +66,10 @@ use crate::{
 /// How much of a body that was not read is read after the answer, in bytes: that much comes with the head. With more, the connection
 /// ends.
 const DRAINED_MAX: u64 = 16 * 1024;
+
+/// How many connections that are one too many of their address are heard out at once, so that their clients get the answer; or a
+/// quarter of the connections that a server may have, if that is less. Others may lose the answer.
+const REFUSED_HEARD_OUT_MAX: usize = 1_024;
 
 /// The header of a request that names the service that it is for: at an address that was another's a moment ago, somebody
 /// else may listen by now.
@@ -94,6 +104,8 @@ pub struct Limits {
     pub connections_per_address_max: usize,
     /// How long a client may leave an answer unread that no buffer holds any more.
     pub write_wait_max: Duration,
+    /// How long a client may go on sending after the answer that ends its connection.
+    pub linger_max: Duration,
     /// How long requests under way may take to end when the server is stopped.
     pub drain_max: Duration,
 }
@@ -112,6 +124,8 @@ impl Default for Limits {
             connections_max: 4_096,
             connections_per_address_max: 4_096,
             write_wait_max: Duration::from_secs(30),
+            // A client that is refused has as long to send its body as one that is served.
+            linger_max: BODY_WAIT_MAX,
             // A process that is told to stop has 3 s in all.
             drain_max: Duration::from_secs(2),
         }
@@ -157,7 +171,10 @@ pub async fn serve(
     let one_too_many = one_too_many();
     let connections_refused = metrics.connections_refused(service);
     let addresses = Addresses::new(limits.connections_per_address_max);
-    let slots = Arc::new(Semaphore::new(limits.connections_max.min(connections_affordable())));
+    let connections_max = limits.connections_max.min(connections_affordable());
+    let slots = Arc::new(Semaphore::new(connections_max));
+    let refused_slots = REFUSED_HEARD_OUT_MAX.min(connections_max.div_ceil(4));
+    let refused_slots = Arc::new(Semaphore::new(refused_slots));
     let graceful = GracefulShutdown::new();
     let mut builder = http1::Builder::new();
     builder
@@ -180,10 +197,17 @@ pub async fn serve(
                 continue;
             }
         };
+        let mut stream =
+            Lingering::new(stream, limits.write_wait_max, limits.linger_max, stop.clone());
         let Some(counted) = addresses.count(peer.ip()) else {
             connections_refused.inc();
-            // As far as the kernel takes it at once: nobody waits for a client that is refused.
-            let _best_effort = stream.try_write(one_too_many.as_bytes());
+            stream.try_answer(one_too_many.as_bytes());
+            if let Ok(heard_out) = Arc::clone(&refused_slots).try_acquire_owned() {
+                tokio::spawn(async move {
+                    let _best_effort = stream.shutdown().await;
+                    drop(heard_out);
+                });
+            }
             continue;
         };
         let (router, metrics, bodies) = (router.clone(), metrics.clone(), bodies.clone());
@@ -195,8 +219,7 @@ pub async fn serve(
             let room = bodies.room_for(bytes_max);
             answer(service, router, metrics, request.map(Body::new), room, peer, limits)
         });
-        let stream = TokioIo::new(Lingering::new(stream, limits.write_wait_max));
-        let connection = graceful.watch(builder.serve_connection(stream, answer));
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), answer));
         let connection = async move {
             if let Err(error) = connection.await {
                 debug!("A connection ended: {error}");

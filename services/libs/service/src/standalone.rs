@@ -12,7 +12,6 @@ use std::{
 
 use axum::Router;
 use contracts::services::Program;
-use tokio::net::TcpListener;
 use tracing::{Instrument as _, info};
 
 use crate::{
@@ -157,8 +156,7 @@ impl Standalone {
                 .with_retention(retention)
                 .with_startup_retry(startup_retry.clone());
             logs.register(&context.metrics);
-            let listener = TcpListener::bind(address)
-                .await
+            let listener = http::listen(address)
                 .map_err(|error| format!("can't listen at {address}: {error}"))?;
             info!("Listens at {}", listener.local_addr()?);
             let Self { service, open_below, .. } = self;

@@ -9,7 +9,7 @@ use axum::{Router, routing::post};
 use contracts::services::GATEWAY;
 use service::{
     ServiceContext,
-    http::{Json, Limits, no_such_route},
+    http::{BACKLOG, Json, Limits, listen, no_such_route, raise_open_files_max},
     problem::Problem,
 };
 use tokio::{
@@ -138,7 +138,9 @@ async fn who_sends_too_much_to_its_end_gets_the_answer() {
 async fn who_never_stops_sending_is_left_standing() {
     let ground = &TestStore::all()[0];
     let context = ground.context(events::in_process());
-    let address = open_narrow_door(&context).await;
+    let linger_max = Duration::from_millis(500);
+    let limits = Limits { body_bytes_max: 1_000, linger_max, ..Limits::default() };
+    let address = open_door(&context, limits).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream
         .write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 5000\r\n\r\n")
@@ -147,6 +149,77 @@ async fn who_never_stops_sending_is_left_standing() {
     let sending = async { while stream.write_all(b"1").await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(20), sending).await.unwrap();
     context.close().await;
+}
+
+#[tokio::test]
+async fn a_slow_client_that_is_refused_sends_its_body_to_the_end_and_gets_the_answer() {
+    let ground = &TestStore::all()[0];
+    let context = ground.context(events::in_process());
+    let address = open_narrow_door(&context).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = post_request("/echo", &"1".repeat(5_000));
+    // It takes two seconds: on a busy machine a client is no faster, even if it would.
+    for piece in request.as_bytes().chunks(request.len().div_ceil(40)) {
+        stream.write_all(piece).await.expect("the connection was reset before all was sent");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    context.close().await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_refused_does_not_keep_a_server_from_stopping() {
+    let ground = &TestStore::all()[0];
+    let context = ground.context(events::in_process());
+    let address = open_narrow_door(&context).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = post_request("/echo", &"1".repeat(5_000));
+    stream.write_all(&request.as_bytes()[..2_000]).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    let began = Instant::now();
+    context.close().await;
+    let took = began.elapsed();
+    assert!(took < Limits::default().linger_max / 2, "it took {took:?}");
+}
+
+#[tokio::test]
+async fn one_too_many_of_an_address_gets_its_answer_while_it_sends() {
+    let ground = &TestStore::all()[0];
+    let context = ground.context(events::in_process());
+    let limits = Limits { connections_per_address_max: 0, ..Limits::default() };
+    let address = open_door(&context, limits).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // More than all buffers on the way hold.
+    let request = post_request("/echo", &"1".repeat(32 * 1024 * 1024));
+    stream.write_all(request.as_bytes()).await.expect("the connection was reset");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
+    context.close().await;
+}
+
+/// A burst of clients: all are connected before the server accepts one.
+#[tokio::test]
+async fn as_many_connections_as_a_server_may_have_wait_to_be_accepted() {
+    raise_open_files_max();
+    let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let waiting = BACKLOG.min(somaxconn.trim().parse().unwrap());
+    let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..waiting {
+        let connected = TcpStream::connect(address);
+        let connected = tokio::time::timeout(Duration::from_secs(20), connected).await;
+        clients.push(connected.expect("the backlog is full").unwrap());
+    }
+    for _ in &clients {
+        let accepted = tokio::time::timeout(Duration::from_secs(20), listener.accept()).await;
+        accepted.expect("the kernel has dropped a connection").unwrap();
+    }
 }
 
 #[tokio::test]

@@ -14,13 +14,10 @@ use reqwest::Url;
 use service::{
     ServiceContext,
     config::{self, ConfigError},
-    http,
+    http::{self, Bodies},
     token::ServiceToken,
 };
-use tonic::{
-    service::interceptor::InterceptedService,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::service::interceptor::InterceptedService;
 use tracing::{info, warn};
 
 mod api;
@@ -28,6 +25,7 @@ mod buyer;
 mod commands;
 mod domain;
 mod farmers;
+mod grpc;
 mod queries;
 mod store;
 
@@ -35,21 +33,14 @@ use buyer::Buyer;
 pub use domain::QUANTITY_SOLD_MAX;
 use farmers::Farmers;
 pub use farmers::{ANSWER_BYTES_MAX, NoResponse, SaleRequest, SaleResponse, Transport};
+use grpc::Bounded;
+pub use grpc::{GRPC_CONNECTIONS_MAX, GRPC_REQUESTS_BYTES_MAX};
 pub use store::{MANY, STATEMENTS};
 
 const MIGRATIONS: Migrations = Migrations {
     owner: services::MARKET,
     steps: &[(1, "purchases", include_str!("../migrations/V1__purchases.sql"))],
 };
-
-/// The largest request over gRPC, in bytes: an id and a name are under a hundred.
-const REQUEST_BYTES_MAX: usize = 4 * 1024;
-/// How many requests one gRPC connection has under way at once.
-const REQUESTS_PER_CONNECTION_MAX: usize = 1_024;
-
-/// How long a caller may be silent before it is asked for a sign of life, and how long it may leave that unanswered: one that does
-/// not read what it is sent would keep its connection for ever.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Which market is reached, and how patiently.
 #[derive(Clone, Debug)]
@@ -149,6 +140,7 @@ pub enum OpenError {
 #[derive(Clone, Debug)]
 pub struct Market {
     buyer: Arc<Buyer>,
+    grpc_bodies: Bodies,
 }
 
 impl Market {
@@ -158,7 +150,7 @@ impl Market {
     /// [`OpenError`] if its data can't be opened, or the market can't be reached by such a URL.
     pub async fn open(context: &ServiceContext, config: Config) -> Result<Self, OpenError> {
         let farmers = Farmers::new(&config)?;
-        Ok(Self { buyer: Buyer::open(context, config, farmers).await? })
+        Self::open_with(context, config, farmers).await
     }
 
     /// Opens the market as [`Market::open`] does, and sends its requests through `transport` instead of over HTTP.
@@ -171,7 +163,17 @@ impl Market {
         transport: Arc<dyn Transport>,
     ) -> Result<Self, OpenError> {
         let farmers = Farmers::over(transport, &config)?;
-        Ok(Self { buyer: Buyer::open(context, config, farmers).await? })
+        Self::open_with(context, config, farmers).await
+    }
+
+    async fn open_with(
+        context: &ServiceContext,
+        config: Config,
+        farmers: Farmers,
+    ) -> Result<Self, OpenError> {
+        let buyer = Buyer::open(context, config, farmers).await?;
+        let grpc_bodies = context.metrics.grpc_bodies(services::MARKET, GRPC_REQUESTS_BYTES_MAX);
+        Ok(Self { buyer, grpc_bodies })
     }
 
     /// Serves gRPC at an address until the context is closed, to those who show the token, if there is one; returns where.
@@ -186,21 +188,17 @@ impl Market {
         let listener = http::listen(address)?;
         let address = listener.local_addr()?;
         info!("Listens for gRPC at {address}");
-        let server = MarketServer::new(self.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
+        let server =
+            MarketServer::new(self.clone()).max_decoding_message_size(grpc::REQUEST_BYTES_MAX);
+        let server = Bounded::new(server, self.grpc_bodies.clone());
         let server =
             InterceptedService::new(server, move |request| api::let_in(token.as_ref(), request));
         let context = self.buyer.context();
         let stop = context.stop().clone().cancelled_owned();
         context.spawn(async move {
-            let served = Server::builder()
-                .concurrency_limit_per_connection(REQUESTS_PER_CONNECTION_MAX)
-                .http2_keepalive_interval(Some(SILENCE_MAX))
-                .http2_keepalive_timeout(Some(SILENCE_MAX))
+            let served = grpc::server()
                 .add_service(server)
-                .serve_with_incoming_shutdown(
-                    TcpIncoming::from(listener).with_nodelay(Some(true)),
-                    stop,
-                )
+                .serve_with_incoming_shutdown(grpc::connections(listener), stop)
                 .await;
             if let Err(error) = served {
                 warn!("Serves gRPC no longer: {}", ::store::chain(&error));

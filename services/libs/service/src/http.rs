@@ -49,13 +49,12 @@ use tracing::{Instrument as _, debug, warn};
 
 use self::{
     addresses::Addresses,
-    bodies::{Bodies, BodiesFull, Reservation},
     incoming_body::{BodyLate, bounded},
     lingering::Lingering,
 };
 pub use self::{
     addresses::network_of,
-    bodies::BODIES_BYTES_MAX,
+    bodies::{BODIES_BYTES_MAX, Bodies, BodiesFull, Reservation},
     listening::{BACKLOG, listen},
 };
 use crate::{

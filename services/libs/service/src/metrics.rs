@@ -22,6 +22,8 @@ use prometheus_client::{
 use store::{SECONDS, ServiceLabels, service_span};
 use tracing::Instrument as _;
 
+use crate::http::Bodies;
+
 /// The content type of the answer to `GET /metrics`.
 pub const FIGURES_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The route of requests that no route is for, and of those that did not get to one.
@@ -36,6 +38,8 @@ pub struct Metrics {
     connections_refused: Family<ServiceLabels, Counter>,
     bodies_bytes: Family<ServiceLabels, Gauge>,
     bodies_refused: Family<ServiceLabels, Counter>,
+    grpc_bodies_bytes: Family<ServiceLabels, Gauge>,
+    grpc_bodies_refused: Family<ServiceLabels, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -83,6 +87,18 @@ impl Default for Metrics {
             "Requests answered 503 because there was no room for their body",
             bodies_refused.clone(),
         );
+        let grpc_bodies_bytes = Family::default();
+        registry.register(
+            "grpc_bodies_bytes",
+            "Room that requests over gRPC have reserved, in bytes",
+            grpc_bodies_bytes.clone(),
+        );
+        let grpc_bodies_refused = Family::default();
+        registry.register(
+            "grpc_bodies_refused",
+            "Requests over gRPC refused because there was no room for them",
+            grpc_bodies_refused.clone(),
+        );
         Self {
             registry: Arc::new(Mutex::new(registry)),
             requests,
@@ -90,6 +106,8 @@ impl Default for Metrics {
             connections_refused,
             bodies_bytes,
             bodies_refused,
+            grpc_bodies_bytes,
+            grpc_bodies_refused,
         }
     }
 }
@@ -146,6 +164,15 @@ impl Metrics {
     /// Returns how many requests of a server found no room for their body.
     pub(crate) fn bodies_refused(&self, service: &'static str) -> Counter {
         self.bodies_refused.get_or_create_owned(&ServiceLabels { service })
+    }
+
+    /// Returns room for that many bytes of the requests that a service is asked over gRPC; how many are held, and how often there
+    /// were too few, is among the figures.
+    #[must_use]
+    pub fn grpc_bodies(&self, service: &'static str, bytes_max: usize) -> Bodies {
+        let labels = ServiceLabels { service };
+        let held = self.grpc_bodies_bytes.get_or_create_owned(&labels);
+        Bodies::new(bytes_max, held, self.grpc_bodies_refused.get_or_create_owned(&labels))
     }
 
     /// Lets a service add figures of its own.

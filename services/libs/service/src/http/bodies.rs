@@ -16,11 +16,11 @@ pub(super) const SMALL_BODY_BYTES_MAX: usize = 4 * 1024;
 /// The bodies that are there already leave no room for another one.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the bodies of other requests leave no room for this one")]
-pub(super) struct BodiesFull;
+pub struct BodiesFull;
 
 /// The room for the bodies of one server. Clones are the same.
 #[derive(Clone, Debug)]
-pub(super) struct Bodies {
+pub struct Bodies {
     free_bytes: Arc<Semaphore>,
     held_bytes: Gauge,
     refused: Counter,
@@ -29,7 +29,7 @@ pub(super) struct Bodies {
 /// The room for the body of one request, which is reserved when the body is first read. It is free again when the last clone is
 /// dropped: that is when the body was read and the request is answered.
 #[derive(Clone, Debug)]
-pub(super) struct Reservation(Arc<Wanted>);
+pub struct Reservation(Arc<Wanted>);
 
 #[derive(Debug)]
 struct Wanted {
@@ -40,13 +40,25 @@ struct Wanted {
 
 impl Bodies {
     /// Returns room for that many bytes. The gauge tells how many of them are held, the counter how often there were too few.
-    pub(super) fn new(bytes_max: usize, held_bytes: Gauge, refused: Counter) -> Self {
+    pub(crate) fn new(bytes_max: usize, held_bytes: Gauge, refused: Counter) -> Self {
         Self { free_bytes: Arc::new(Semaphore::new(bytes_max)), held_bytes, refused }
     }
 
     /// Returns the room for a body of at most that many bytes; nothing is reserved yet.
     pub(super) fn room_for(&self, bytes: usize) -> Reservation {
-        let bytes = if bytes <= SMALL_BODY_BYTES_MAX { 0 } else { bytes };
+        self.reservation(if bytes <= SMALL_BODY_BYTES_MAX { 0 } else { bytes })
+    }
+
+    /// Reserves that many bytes now, however few they are.
+    ///
+    /// # Errors
+    /// [`BodiesFull`], at once, if there is no room for them.
+    pub fn reserve(&self, bytes: usize) -> Result<Reservation, BodiesFull> {
+        let reservation = self.reservation(bytes);
+        reservation.take().map(|()| reservation)
+    }
+
+    fn reservation(&self, bytes: usize) -> Reservation {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         Reservation(Arc::new(Wanted { bodies: self.clone(), bytes, permit: Mutex::default() }))
     }

@@ -25,7 +25,9 @@ mod store;
 /// one commit is for some 70 events.
 const BEHIND_MAX: Duration = Duration::from_millis(50);
 
-const MIGRATIONS: Migrations = Migrations {
+/// Its tables, for the tests of its statements.
+#[doc(hidden)]
+pub const MIGRATIONS: Migrations = Migrations {
     owner: "board",
     steps: &[
         (1, "counters", include_str!("../migrations/V1__counters.sql")),

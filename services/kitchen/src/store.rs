@@ -27,10 +27,11 @@ fn from_text(text: &str) -> Result<Quantities, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use ::store::{Clock, Durability, Location, Many};
+    use ::store::{Clock, Database, Durability, Location, Many};
 
     use contracts::services::KITCHEN;
     use service::ServiceContext;
+    use test_support::pairs::{Pairs, agree};
 
     use super::{
         menu::{LOCK_MENU, MENU_VERSION, RECIPES, REMOVE_RECIPE, SAVE_RECIPE, SET_MENU_VERSION},
@@ -79,6 +80,45 @@ mod tests {
         };
         service.database().write(prepare).await.unwrap();
         context.close().await;
+    }
+
+    async fn open(location: Location) -> Database {
+        let context = ServiceContext::new(location, events::in_process(), Clock::System);
+        context.open(KITCHEN, crate::MIGRATIONS).await.unwrap().database().clone()
+    }
+
+    #[test]
+    fn statements_for_many_rows_do_on_both_engines_what_they_do_row_by_row() {
+        let tickets_and_recipes = Pairs {
+            statements: &[
+                OPEN_TICKET,
+                RESERVE_TICKET,
+                CANCEL_TICKET,
+                ADVANCE_TICKET,
+                STATUS,
+                SAVE_RECIPE,
+                REMOVE_RECIPE,
+            ],
+            before: &[
+                "DELETE FROM tickets",
+                "DELETE FROM recipes",
+                "INSERT INTO tickets (order_id, number, status, dish, recipe_version, needs, cooking_time_ms) VALUES
+                     ('a', 1, 'requested', '', 1, '', 0), ('b', 2, 'reserved', '', 1, '', 0),
+                     ('c', 3, 'cooking', '', 1, '', 0)",
+            ],
+            effects: &["SELECT * FROM tickets", "SELECT * FROM recipes"],
+        };
+        agree(tickets_and_recipes, open);
+        let stoves = Pairs {
+            statements: &[CHANGE_STOVE, ADD_STOVE, RETIRE_STOVE],
+            before: &[
+                "DELETE FROM stoves",
+                // No ticket is on two stoves. If one were to be, the order of the rows would decide which of them is refused.
+                "DROP INDEX IF EXISTS stoves_ticket",
+            ],
+            effects: &["SELECT * FROM stoves"],
+        };
+        agree(stoves, open);
     }
 
     #[tokio::test]

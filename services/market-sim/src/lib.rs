@@ -35,7 +35,9 @@ pub use domain::{DELAY_MS_MAX, InvalidSettings, QUANTITY_SOLD_MAX, default_setti
 use metrics::SaleMetrics;
 pub use store::{MANY, POSTGRESQL_STATEMENTS, STATEMENTS};
 
-const MIGRATIONS: Migrations = Migrations {
+/// Its tables, for the tests of its statements.
+#[doc(hidden)]
+pub const MIGRATIONS: Migrations = Migrations {
     owner: "market_sim",
     steps: &[(1, "market_sim", include_str!("../migrations/V1__market_sim.sql"))],
 };

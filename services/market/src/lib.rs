@@ -37,7 +37,9 @@ use grpc::Bounded;
 pub use grpc::{GRPC_CONNECTIONS_MAX, GRPC_REQUESTS_BYTES_MAX};
 pub use store::{MANY, STATEMENTS};
 
-const MIGRATIONS: Migrations = Migrations {
+/// Its tables, for the tests of its statements.
+#[doc(hidden)]
+pub const MIGRATIONS: Migrations = Migrations {
     owner: services::MARKET,
     steps: &[(1, "purchases", include_str!("../migrations/V1__purchases.sql"))],
 };

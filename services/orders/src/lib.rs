@@ -33,7 +33,9 @@ use domain::UnknownDish;
 // A request is never too heavy for a batch.
 const _: () = assert!(ORDERS_PER_REQUEST_MAX <= BATCH_ROWS_MAX);
 
-const MIGRATIONS: Migrations = Migrations {
+/// Its tables, for the tests of its statements.
+#[doc(hidden)]
+pub const MIGRATIONS: Migrations = Migrations {
     owner: "orders",
     steps: &[
         (1, "orders", include_str!("../migrations/V1__orders.sql")),

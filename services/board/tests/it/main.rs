@@ -22,6 +22,8 @@ use store::{Clock, Durability, Location, Migrations};
 use test_support::postgres;
 use tower::ServiceExt as _;
 
+mod pairs;
+
 const NOTHING: Migrations = Migrations { owner: "twin", steps: &[] };
 
 /// Lets the services tell of a small evening, and returns what the board shows in the end.

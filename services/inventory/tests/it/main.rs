@@ -6,6 +6,7 @@ mod adjusting;
 mod cancelling;
 mod disorder;
 mod over_grpc;
+mod pairs;
 mod pantry;
 mod replicas;
 mod reserving;

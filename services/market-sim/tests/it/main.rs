@@ -5,6 +5,7 @@
 mod anonymous;
 mod buying;
 mod facts;
+mod pairs;
 mod settings;
 mod standalone;
 mod statements;

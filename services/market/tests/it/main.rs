@@ -7,6 +7,7 @@ mod duplicates;
 mod grpc;
 mod hostile;
 mod market_sim_trouble;
+mod pairs;
 mod parts;
 mod sales;
 mod statements;

@@ -1,41 +1,98 @@
 //! Statements that exist twice ([`Many`]): both texts must have the same effect.
 
-use store::{Database, Many, Row, StoreError, Value};
+use proptest::{
+    collection::vec,
+    prelude::{ProptestConfig, any},
+    test_runner::{TestCaseError, TestRunner},
+};
+use store::{Database, Durability, Location, Many, Row, StoreError, Value};
+
+use super::postgres;
+
+/// How many random runs there are.
+const CASES: u32 = 64;
 
 /// One step of a random run: which statement, and of what its rows are made.
-pub type Step = (u8, Vec<Vec<u8>>);
+type Step = (u8, Vec<Vec<u8>>);
 
-/// Runs random steps on two databases of different engines, a transaction each.
+/// Statements of one database that exist twice.
+#[derive(Clone, Copy, Debug)]
+pub struct Pairs {
+    /// They.
+    pub statements: &'static [Many],
+    /// What is run before each random run. It removes the rows that the statements change; rows that it inserts have the
+    /// texts `a` to `f` and the numbers 0 to 4, as the random rows have.
+    pub before: &'static [&'static str],
+    /// What is asked after each step: everything that the statements may change, but for numbers that the engines count, since
+    /// PostgreSQL counts on when it refuses a row.
+    pub effects: &'static [&'static str],
+}
+
+/// Runs random steps on a database of each engine, a transaction a step, and compares every answer and every effect. `open` opens
+/// a database with its tables. Says in one line that it does nothing where there is no PostgreSQL.
 ///
-/// # Errors
-/// A text with the first step after which an answer or a table differs.
-pub async fn compare(
-    databases: [&Database; 2],
-    pairs: &'static [Many],
-    tables: &'static [&'static str],
-    steps: &[Step],
-) -> Result<(), String> {
+/// # Panics
+/// If an answer or an effect differs; it names the step.
+pub fn agree(pairs: Pairs, open: impl AsyncFn(Location) -> Database) {
+    let Some(server) = postgres() else { return };
+    let folder = tempfile::tempdir().expect("a folder for SQLite");
+    let sqlite =
+        Location::Folder { folder: folder.path().to_owned(), durability: Durability::Process };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let databases = runtime.block_on(async { [open(sqlite).await, open(server.location()).await] });
+    let config = ProptestConfig {
+        cases: CASES,
+        failure_persistence: None,
+        max_shrink_iters: 64,
+        ..Default::default()
+    };
+    let steps = vec((any::<u8>(), vec(vec(any::<u8>(), 12), 0..6)), 1..12);
+    let compared = TestRunner::new(config).run(&steps, |steps| {
+        runtime.block_on(compare(&databases, pairs, &steps)).map_err(TestCaseError::fail)
+    });
+    runtime.shutdown_background();
+    if let Err(difference) = compared {
+        panic!("{difference}");
+    }
+}
+
+async fn compare(databases: &[Database; 2], pairs: Pairs, steps: &[Step]) -> Result<(), String> {
+    for database in databases {
+        let begun = database
+            .write(move |tx| pairs.before.iter().try_for_each(|sql| tx.execute(sql, &[]).map(drop)))
+            .await;
+        begun.map_err(|error| format!("{}: {error}", database.engine()))?;
+    }
     for (which, seeds) in steps {
-        let pair = pairs[usize::from(*which) % pairs.len()];
+        let pair = pairs.statements[usize::from(*which) % pairs.statements.len()];
         let rows = rows(&pair, seeds);
-        let mut answers = Vec::new();
+        let (mut answers, mut effects) = (Vec::new(), Vec::new());
         for database in databases {
-            let rows = rows.clone();
-            answers.push(database.write(move |tx| run(tx, &pair, &rows)).await.map_err(kind));
+            let given = rows.clone();
+            answers.push(database.write(move |tx| run(tx, &pair, &given)).await.map_err(kind));
+            effects.push(effects_of(database, pairs).await?);
         }
-        let [one, other] = &answers[..] else { continue };
-        if one != other {
+        if answers[0] != answers[1] {
+            let [one, other] = &answers[..] else { continue };
             return Err(format!("{}\n{rows:?}\nanswers {one:?} and {other:?}", pair.all));
         }
-        for table in tables {
-            let (one, other) =
-                (content(databases[0], table).await, content(databases[1], table).await);
-            if one != other {
-                return Err(format!("{}\n{rows:?}\nleaves {one:?} and {other:?}", pair.all));
-            }
+        if effects[0] != effects[1] {
+            let [one, other] = &effects[..] else { continue };
+            return Err(format!("{}\n{rows:?}\nleaves {one:?} and {other:?}", pair.all));
         }
     }
     Ok(())
+}
+
+async fn effects_of(database: &Database, pairs: Pairs) -> Result<Vec<Vec<Vec<Value>>>, String> {
+    let asked = database.read(move |tx| {
+        let sorted = |mut rows: Vec<_>| {
+            rows.sort();
+            rows
+        };
+        pairs.effects.iter().map(|sql| tx.query(sql, &[], values).map(sorted)).collect()
+    });
+    asked.await.map_err(|error: StoreError| format!("{}: {error}", database.engine()))
 }
 
 /// What an error is, without the engine's words.
@@ -57,7 +114,8 @@ fn run(
         found.sort();
         return Ok(found);
     }
-    if pair.all.contains(" RETURNING ") {
+    // The outbox returns the numbers that PostgreSQL counted.
+    if pair.all.contains(" RETURNING ") && !pair.all.contains("RETURNING seq") {
         let changed = tx.change_all(pair, rows)?;
         return Ok(vec![
             changed.into_iter().map(|changed| Value::Integer(changed.into())).collect(),
@@ -71,13 +129,6 @@ fn values(row: &Row<'_>) -> Result<Vec<Value>, StoreError> {
     Ok((0..).map_while(|column| row.get(column).ok()).collect())
 }
 
-async fn content(database: &Database, table: &'static str) -> Vec<Vec<Value>> {
-    let sql: &'static str = Box::leak(format!("SELECT * FROM {table}").into_boxed_str());
-    let mut rows = database.read(move |tx| tx.query(sql, &[], values)).await.unwrap_or_default();
-    rows.sort();
-    rows
-}
-
 /// Makes rows of the types that the text for PostgreSQL casts its arrays to. No two have the same first value, and they are
 /// in the order of it, as batches are.
 fn rows(pair: &Many, seeds: &[Vec<u8>]) -> Vec<Vec<Value>> {
@@ -86,22 +137,23 @@ fn rows(pair: &Many, seeds: &[Vec<u8>]) -> Vec<Vec<Value>> {
             pair.all.split_once(&format!("${at}::")).map(|(_, rest)| rest.starts_with("TEXT"))
         })
         .collect();
-    let value = |is_text: bool, seed: u8| match (seed, is_text) {
-        (250.., _) => Value::Null,
-        (seed, true) => Value::Text(char::from(b'a' + seed % 6).to_string()),
-        (seed, false) => Value::Integer(i64::from(seed % 5)),
+    let value = |is_text: bool, seed: u8| match is_text {
+        true => Value::Text(char::from(b'a' + seed % 6).to_string()),
+        false => Value::Integer(i64::from(seed % 5)),
     };
-    let mut rows: Vec<Vec<Value>> = seeds
-        .iter()
-        .map(|seeds| {
-            // A key is never NULL: SQLite would count a number for it.
-            let seed = |at: usize| {
-                let seed = seeds.get(at).copied().unwrap_or_default();
-                if at == 0 { seed % 250 } else { seed }
-            };
-            types.iter().enumerate().map(|(at, is_text)| value(*is_text, seed(at))).collect()
-        })
-        .collect();
+    let row = |seeds: &Vec<u8>| {
+        let seed = |at: usize| seeds.get(at).copied().unwrap_or_default();
+        // A quarter of the rows may have NULLs: more of them would have most batches refused. A key is never NULL: SQLite would
+        // count a number for it.
+        let has_nulls = seed(types.len()) >= 192;
+        let is_null = |at: usize| at > 0 && has_nulls && seed(at) >= 192;
+        let cell = |(at, is_text): (usize, &bool)| match is_null(at) {
+            true => Value::Null,
+            false => value(*is_text, seed(at)),
+        };
+        types.iter().enumerate().map(cell).collect()
+    };
+    let mut rows: Vec<Vec<Value>> = seeds.iter().map(row).collect();
     rows.sort();
     rows.dedup_by(|one, other| one.first() == other.first());
     rows

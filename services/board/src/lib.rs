@@ -21,8 +21,8 @@ mod projection;
 mod reactions;
 mod store;
 
-/// How far the board may be behind, beside the time that a batch takes: nobody sees the difference, and at 200 orders a second
-/// one commit is for some 70 events.
+/// How far the board may be behind, beside the time that a batch takes: a viewer does not see the difference, and at 200 orders
+/// a second one commit is for some 70 events.
 const BEHIND_MAX: Duration = Duration::from_millis(50);
 
 /// Its tables, for the tests of its statements.

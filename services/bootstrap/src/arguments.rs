@@ -1,4 +1,4 @@
-//! What is asked for on the command line.
+//! The arguments of the command line.
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -14,7 +14,7 @@ pub(crate) enum Asked {
     Help,
 }
 
-/// Reads the arguments behind the program's name; the error says what nobody knows.
+/// Reads the arguments behind the program's name; the error names the unknown one.
 pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Asked, String> {
     let given: Vec<OsString> = arguments.collect();
     let texts: Vec<&str> = given.iter().map(|one| one.to_str().unwrap_or_default()).collect();
@@ -32,7 +32,7 @@ pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Asked, S
         ([], _) => Err("say what to make".into()),
         _ => {
             let words: Vec<_> = given.iter().map(|one| one.to_string_lossy()).collect();
-            Err(format!("nobody knows `{}`", words.join(" ")))
+            Err(format!("unknown arguments `{}`", words.join(" ")))
         }
     }
 }

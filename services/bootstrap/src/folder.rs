@@ -1,7 +1,7 @@
 //! Keeps the secrets in a folder as they should be.
 //!
-//! It is run as a root that may give files away and nothing else: what belongs to others it can neither read nor change,
-//! only replace. So it notes what it made, and makes again what is missing or not as noted.
+//! It runs as root with the capability CHOWN alone: it can neither read nor change files of other users, only replace them. So it
+//! notes a fingerprint of the files that it made, and makes a file again that is missing or does not fit the fingerprint.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -17,11 +17,11 @@ const SEED: &str = "seed";
 const MADE: &str = "made";
 /// Held while the folder is being worked on.
 const LOCK: &str = "lock";
-/// How a file is called until it is complete. What is left of one that was killed is written over.
+/// How a file is called until it is complete. The next process writes over one that a killed process left.
 const INCOMPLETE: &str = "incomplete";
-/// Its owner may read it, and nobody else.
+/// Only its owner may read it.
 const READ_BY_OWNER: u32 = 0o400;
-/// Others may go through to what is theirs, without seeing what else there is.
+/// Other users may open files of theirs in it, and can't list it.
 const FOLDER_MODE: u32 = 0o711;
 
 /// Secrets that can't be kept.
@@ -76,7 +76,7 @@ pub(crate) fn keep(folder: &Path, places: &Places) -> Result<usize, FolderError>
         move |source| FolderError::Io { path, source }
     };
     fs::create_dir_all(folder).map_err(at(folder))?;
-    // Who comes second waits, and finds all done. The lock ends with the process, however that ends.
+    // A second process waits for the lock, and finds all files made. The kernel releases it when the process ends, however it does.
     let lock = folder.join(LOCK);
     let lock_file = OpenOptions::new()
         .write(true)

@@ -31,8 +31,8 @@ Usage: bootstrap secrets FOLDER            makes the secrets that are missing; n
        bootstrap env                       prints secrets for a new environment on Kubernetes, a NAME=value each line
        bootstrap --version";
 
-/// Does what the arguments ask for. Returns 0 when it is done, 1 with the reason on stderr if it could not be, 2 if nobody
-/// knows what is asked for.
+/// Does what the arguments ask for. Returns 0 when it is done, 1 with the reason on stderr if it could not be, 2 if an
+/// argument is unknown.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let done = match arguments::read(arguments) {
         Ok(Asked::Secrets(folder)) => make_secrets(&folder),

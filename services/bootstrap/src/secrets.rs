@@ -145,8 +145,8 @@ impl fmt::Debug for SecretFile {
 
 /// Returns all files of an environment.
 ///
-/// There is one service token for all services: they trust each other as much as the network on which nobody else is, and
-/// a token for each pair would not keep a service that was taken over from asking those that it may ask anyway.
+/// There is one service token for all services: they trust each other as much as they trust their network, which
+/// they alone are on. A token a pair would not stop an attacker in one service from calling those that it may call anyway.
 #[must_use]
 pub(crate) fn files(seed: &Seed, places: &Places) -> Vec<SecretFile> {
     let Places { address, database, query } = places;
@@ -253,7 +253,7 @@ fn file(path: &str, owner: u32, secret: String) -> SecretFile {
     SecretFile { path: path.to_owned(), owner, text: secret + "\n" }
 }
 
-/// Returns as which user a service runs; root if nobody says, whose files it then can't read.
+/// Returns the user that a service runs as; root for one that the table does not have, which then can't read its files.
 fn uid_of(service: &str) -> u32 {
     Program::named(service).map_or(ROOT, |program| program.uid)
 }

@@ -63,7 +63,7 @@ enum Revoked {
 /// Revokes a key, from the next request on. Revoking it again changes nothing.
 ///
 /// # Errors
-/// 404 if there is no such key, 409 if nobody could administrate the environment afterwards, 503 if nothing could be saved.
+/// 404 if there is no such key, 409 if no key could administrate the environment afterwards, 503 if nothing could be saved.
 pub(crate) async fn revoke_key(door: &Door, id: &str) -> Result<(), Problem> {
     let asked = id.to_owned();
     let revoked = door
@@ -88,7 +88,7 @@ pub(crate) async fn revoke_key(door: &Door, id: &str) -> Result<(), Problem> {
         Revoked::LastAdmin => Err(Problem::conflict(
             "last-admin",
             "This is the last admin key",
-            "Without it nobody could make another one. Make a second one first.",
+            "Without it no key could make another one. Make a second one first.",
         )),
     }
 }

@@ -38,9 +38,9 @@ use crate::{
     trace::{TRACEPARENT, Tracer},
 };
 
-/// How often keys that nobody heard of let the keys be read again at the most.
+/// How often unknown keys make the gateway read the stored keys again at the most.
 const NEWS_EVERY: Duration = Duration::from_millis(100);
-/// How long a key that nobody heard of waits for that.
+/// How long a request with an unknown key waits for that.
 const NEWS_WAIT_MAX: Duration = Duration::from_millis(500);
 // A guest's whole request outlasts the service's answer, even if its body comes at the last moment and its key is looked up.
 const _: () = assert!(
@@ -58,7 +58,7 @@ pub(crate) struct Door {
     pub(crate) services: Backends,
     pub(crate) service: Service,
     pub(crate) keys: KeyRing,
-    /// Who learns keys holds it, so that what was read earlier is not taken for what is true later. When that was last.
+    /// When the keys were read last. The reader holds the lock, so that an earlier read never replaces the keys of a later one.
     pub(crate) learning: Mutex<Instant>,
     pub(crate) rate: Rate,
     pub(crate) guest_rate: Rate,

@@ -17,7 +17,7 @@ use crate::{limits::Bucket, store::StoredKey};
 
 /// What every key begins with, so that a leaked one can be found by a search.
 const PREFIX: &str = "cfk_";
-/// How long the id of a key may be, in bytes. Ours have 12; the first admin key's is chosen by whoever makes it.
+/// How long the id of a key may be, in bytes. Ours have 12; the operator chooses that of the first admin key.
 const ID_BYTES_MAX: usize = 32;
 /// How long the secret of a key must be and may be, in bytes. Ours have 256 bits in 64 hex digits.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=128;
@@ -107,7 +107,7 @@ impl KeyRing {
         StoredKey { key, hash: hash.to_hex().to_string(), unlimited }
     }
 
-    /// Takes what is stored for what is known. Who stays keeps their bucket.
+    /// Replaces the keys in memory by the stored ones. A key that stays keeps its rate bucket.
     pub(crate) fn replace(&self, stored: Vec<StoredKey>) {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *keys);

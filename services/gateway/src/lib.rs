@@ -80,7 +80,7 @@ pub fn limits() -> Limits {
 /// The settings of the gateway.
 #[derive(Clone)]
 pub struct Config {
-    /// What the hashes of keys are made with. Whoever has the database, but not this, can't try out keys.
+    /// The secret that keys are hashed with. A copy of the database without it does not suffice to try out keys.
     pub key_pepper: String,
     /// The first admin key, which is saved at each start and has no rate limit. Once revoked, it stays revoked. [`new_key`] makes
     /// one.
@@ -239,7 +239,7 @@ impl Gateway {
         });
         door.service.prepare(async || door.learn_keys().await).await?;
         let learner = Arc::clone(&door);
-        // Nobody signals: a change here is learned at once, and one elsewhere can't be heard of.
+        // No signal: this replica learns its own changes at once, and is not told of those of other replicas.
         door.service.work("keys", Arc::new(Notify::new()), LEARN_EVERY, move || {
             let door = Arc::clone(&learner);
             async move { door.learn_keys().await.map(|()| Pace::Idle) }

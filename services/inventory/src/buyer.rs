@@ -63,7 +63,7 @@ pub(crate) struct Buyer<M> {
     breaker: Breaker,
     /// Answers that are not saved yet.
     answers: Vec<Answered>,
-    /// Whether all open purchases are to be asked, whoever opened them: after a start, or a commit that may have happened.
+    /// Whether all open purchases are to be asked, those of other replicas, too: after a start, or a commit that may have happened.
     adopts: bool,
 }
 
@@ -92,8 +92,8 @@ impl<M: Market> Buyer<M> {
         }
     }
 
-    /// Buys until the context is closed. Calls under way are given up then: their purchases stay open, and are asked again
-    /// by whoever comes next.
+    /// Buys until the context is closed. Calls under way are given up then: their purchases stay open, and the next
+    /// process asks for them again.
     pub(crate) async fn run(mut self) {
         let stop = self.service.context().stop().clone();
         loop {
@@ -261,7 +261,7 @@ impl<M: Market> Buyer<M> {
         self.figures.answered(answer);
         if answer == Answer::Unknown {
             warn!(
-                "Purchase {purchase} of {ingredient} counts zero: nobody can say whether it was sold"
+                "Purchase {purchase} of {ingredient} counts zero: whether it was sold can't be found out"
             );
         }
         self.answers.push(Answered { purchase, ingredient, answer });

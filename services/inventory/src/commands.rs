@@ -1,4 +1,4 @@
-//! What changes something, one file a change. Whoever changes what is free or who waits locks the shelves first.
+//! What changes something, one file a change. A command that changes free stock or waiting orders locks the shelves first.
 
 mod adjust_stock;
 mod open_stock;

@@ -12,7 +12,7 @@ use crate::market::Answer;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     purchases: Family<Outcome, Counter>,
-    /// What those who wait need beyond what is on hand.
+    /// The quantity that waiting orders need beyond the stock on hand.
     pub(crate) missing: Gauge,
     /// The state of the circuit breaker before the market: 0 closed, 1 half open, 2 open.
     pub(crate) breaker: Gauge,

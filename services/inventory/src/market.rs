@@ -1,4 +1,4 @@
-//! The one who sells: outside this environment, so it is a trait that tests stand in for.
+//! The market as a buyer sees it. The farmers' market is outside the environment, so it is a trait that tests implement, too.
 
 use std::{future::Future, time::Duration};
 
@@ -27,7 +27,7 @@ pub use channel::InvalidAddress;
 pub enum Answer {
     /// It sold this much; 0 means none now.
     Sold(i64),
-    /// Nobody can say whether anything was sold.
+    /// Whether anything was sold can't be found out.
     Unknown,
 }
 

@@ -147,7 +147,7 @@ fn too_many() -> Problem {
 }
 
 fn outage() -> Problem {
-    Problem::unavailable("The simulated market answers nobody, as it was told to.")
+    Problem::unavailable("The simulated market is set to answer no call.")
 }
 
 async fn settings(

@@ -68,7 +68,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Returns the state of a simulated market that nobody has called yet.
+    /// Returns the state of a simulated market before its first call.
     pub(crate) const fn new(settings: MarketSimSettings, preset: ChangeMarketSim) -> Self {
         Self { settings, preset, calls: 0, drawn: 0 }
     }

@@ -60,10 +60,10 @@ pub(crate) enum Refusal {
     Internal,
 }
 
-/// What those who wait for one purchase are told.
+/// What the callers of one purchase are told.
 type Outcome = Result<Bought, Refusal>;
 
-/// A purchase under way, and all who wait for it.
+/// A purchase under way, and the callers that wait for it.
 #[derive(Debug)]
 struct UnderWay {
     ingredient: Ingredient,
@@ -119,7 +119,7 @@ impl Buyer {
         self.service.context()
     }
 
-    /// Buys, or waits with all others who ask for the same purchase. It goes on if whoever asked stops waiting.
+    /// Buys, or joins the callers that wait for the same purchase. The purchase goes on if its callers stop waiting.
     ///
     /// # Errors
     /// [`Refusal`], after which the same purchase can be asked for again, unless it is of another ingredient.
@@ -290,7 +290,7 @@ impl Buyer {
     }
 }
 
-/// The place of one purchase among those under way. When it is left, whatever happened, all who wait are told.
+/// The place of one purchase among those under way. When it is dropped, for whatever reason, all its callers are told.
 struct Place {
     buyer: Arc<Buyer>,
     purchase: PurchaseId,
@@ -301,7 +301,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let ended = self.buyer.lock().remove(&self.purchase);
         for waiting in ended.into_iter().flat_map(|ended| ended.waiting) {
-            // Whoever asked may have gone; the receipt is saved.
+            // The caller may have stopped waiting; the receipt is saved.
             let _ = waiting.send(self.outcome);
         }
     }

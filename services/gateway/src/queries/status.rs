@@ -40,13 +40,13 @@ async fn summary(board: Option<&Backend>) -> Option<Summary> {
     board?.look("/v1/summary", STATUS_WAIT_MAX).await.ok()
 }
 
-/// Returns whether nothing is under way in a service. Of one that is not ready nobody knows.
+/// Returns whether nothing is under way in a service. A service that is not ready is not taken for quiet.
 fn is_quiet(status: &ServiceStatus) -> bool {
     status.ready && [status.unpublished, status.unhandled, status.open] == [0, 0, 0]
 }
 
 /// Looks once more. Services are not asked at one moment, so an event may have been on its way from one that was asked
-/// before to one that was asked after; but then somebody has told something since.
+/// before to one that was asked after; but then a service has announced an event since.
 async fn is_still_quiet(door: &Door, before: &BTreeMap<String, ServiceStatus>) -> bool {
     let told = |services: &BTreeMap<String, ServiceStatus>| -> Vec<i64> {
         services.values().map(|status| status.announced).collect()

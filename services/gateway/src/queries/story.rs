@@ -19,7 +19,7 @@ use service::problem::Problem;
 /// Tells what happened to an order.
 ///
 /// # Errors
-/// 404 if there is no such order, 503 if nobody who knows could be asked.
+/// 404 if there is no such order, 503 if none of the services that keep its events could be asked.
 pub(crate) async fn tell_story(services: &Backends, order: OrderId) -> Result<Story, Problem> {
     let path = format!("/internal/events?subject={order}");
     let path = path.as_str();

@@ -1,4 +1,4 @@
-//! Somebody counted: what is on hand is what they say.
+//! Sets the stock on hand to the quantities that a manager has counted.
 
 use std::{collections::HashSet, convert::Infallible};
 
@@ -11,7 +11,7 @@ use contracts::{
 use super::serve_waiting;
 use crate::{Signals, domain::Basket, store};
 
-/// Returns what an adjustment would change, given what is on hand.
+/// Returns the changes that an adjustment of the stock on hand makes.
 pub(crate) fn adjusted(on_hand: &Basket, set: &Quantities) -> StockChanges {
     let mut changes = StockChanges::default();
     for (ingredient, quantity) in set {

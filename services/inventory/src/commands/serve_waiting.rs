@@ -30,8 +30,8 @@ pub(crate) struct Served {
     pub(crate) served_newcomers: HashSet<OrderId>,
 }
 
-/// Serves those who wait from what is on hand, until nobody can get anything. `newcomers` are orders among them that
-/// came in this very batch, and so have not waited yet.
+/// Serves waiting orders from the stock on hand, until no order can reserve anything. `newcomers` are those of them that came in
+/// this batch, and so have not waited yet.
 ///
 /// # Errors
 /// [`StoreError`] if the database failed; nothing is saved then.

@@ -35,7 +35,7 @@ impl Walk {
         Self { free: on_hand, passed_over: 0 }
     }
 
-    /// Begins behind all who wait, `waiting` orders that need `wanted` together and can't be served from what is on
+    /// Begins behind all waiting orders, `waiting` of them that need `wanted` together and can't be served from what is on
     /// hand: as if each of them had been passed over.
     pub(crate) fn behind(on_hand: &Basket, wanted: &Basket, waiting: usize) -> Self {
         Self { free: on_hand.minus_down_to_zero(wanted), passed_over: waiting }
@@ -58,7 +58,7 @@ impl Walk {
         needs.minus_down_to_zero(&self.free)
     }
 
-    /// Returns whether nobody behind can get anything.
+    /// Returns whether no later order can reserve anything.
     pub(crate) fn is_over(&self) -> bool {
         self.passed_over >= WAITING_WINDOW_MAX || self.free.is_empty()
     }
@@ -136,11 +136,11 @@ mod tests {
             orders in prop::collection::vec(baskets(4), 1..30),
             later in prop::collection::vec(baskets(4), 0..10),
         ) {
-            // Whoever comes later changes nothing for those who were there.
+            // Later orders change nothing for earlier ones.
             let alone = walk(on_hand, &orders);
             let together: Vec<Basket> = orders.iter().chain(&later).copied().collect();
             prop_assert_eq!(&walk(on_hand, &together)[..orders.len()], &alone[..]);
-            // And what the earliest who waits needs of what is there is still there.
+            // Later orders take nothing that the first waiting order needs.
             let decisions = walk(on_hand, &together);
             let left = left_of(on_hand, &together, &decisions);
             if let Some(first) = decisions.iter().position(|decision| !is_reserved(decision)) {

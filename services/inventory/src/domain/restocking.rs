@@ -95,7 +95,7 @@ pub(crate) fn what_to_buy(
         let next = limits
             .iter()
             .filter(|(ingredient, limit)| open[*ingredient as usize] < *limit)
-            // The highest average: limit / (open + 1), compared without dividing; whoever has none goes first.
+            // The highest average: limit / (open + 1), compared without dividing. One without an open purchase goes first.
             .max_by(|(one, one_limit), (other, other_limit)| {
                 let (one_open, other_open) = (open[*one as usize], open[*other as usize]);
                 (one_open == 0).cmp(&(other_open == 0)).then_with(|| {

@@ -6,7 +6,7 @@ use service::ServiceContext;
 use tokio::{net::lookup_host, sync::mpsc::Sender};
 use tonic::transport::{Channel, Endpoint, Uri, channel::Change};
 
-/// How long to wait for a connection: where a replica was, nobody may answer.
+/// How long to wait for a connection: at the address of a replica that has ended, packets may go unanswered.
 const CONNECT_MAX: Duration = Duration::from_millis(300);
 /// How often the names are looked up: so long may it take until a new replica gets its share.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(1);

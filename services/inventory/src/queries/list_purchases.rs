@@ -7,7 +7,7 @@ use crate::store;
 
 /// How many purchases a page has at the most.
 pub(crate) const LIMIT_MAX: i64 = 1_000;
-/// How many it has if nobody says.
+/// How many purchases a page has if the request does not say.
 const LIMIT: i64 = 100;
 
 /// Returns a page of purchases, newest first.

@@ -1,4 +1,4 @@
-//! What is on the shelves, and who waits for it.
+//! The stock on hand, and the orders that wait for it.
 
 use ::store::{StoreError, Tx};
 use contracts::api::{inventory::Stock, service::Waiting};

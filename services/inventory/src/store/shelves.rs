@@ -7,7 +7,8 @@ use crate::domain::Basket;
 
 pub(super) const SHELVES: &str =
     "SELECT ingredient, on_hand, wanted FROM stock ORDER BY ingredient";
-// Replicas agree on who waits and what is free by locking these rows, sorted, before anything else. SQLite has one writer.
+// A replica locks these rows, sorted, before it reads waiting orders or free stock: two replicas never decide at
+// once. SQLite has one writer.
 pub(super) const SHELVES_LOCKED: &str =
     "SELECT ingredient, on_hand, wanted FROM stock ORDER BY ingredient FOR UPDATE";
 pub(super) const BOOK: Many = Many {

@@ -24,8 +24,8 @@ pub(crate) struct Cook {
     pub(crate) cooking_time: Option<Duration>,
 }
 
-/// Cooks one turn: takes from the stoves what is prepared by now and puts on them who came first, until all stoves are
-/// busy or nobody waits. Returns when there is more to do.
+/// Cooks one turn: takes prepared dishes from the stoves and puts the oldest reserved tickets on them, until all stoves are busy or
+/// no ticket waits. Returns when there is more to do.
 ///
 /// # Errors
 /// [`StoreError`] if the database failed, or another kitchen changed the same stove; nothing is saved then.

@@ -1,4 +1,4 @@
-//! A cooking turn: what is prepared by now leaves its stove, and who waits longest is put on it.
+//! A cooking turn: a prepared dish leaves its stove, and the ticket that waits longest takes it.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -124,7 +124,7 @@ impl Turn {
         turn
     }
 
-    /// Takes from a stove what is done, and puts on it who is next.
+    /// Takes the prepared dish from a stove, and puts the next ticket on it.
     fn visit(
         &mut self,
         place: &mut Place,

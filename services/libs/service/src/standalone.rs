@@ -93,7 +93,7 @@ impl Standalone {
     /// `CHEFCITO_RETENTION`, `CHEFCITO_SERVICE_TOKEN`, `CHEFCITO_STOP_DELAY` and `CHEFCITO_LOG`.
     ///
     /// Returns 0 after it was told to stop, 1 with the reason on stderr if it can't run or is not healthy, 2 if the
-    /// command line asks for what nobody knows. Told to stop again, it takes leave of nobody any more; told once more, it ends
+    /// command line has an unknown argument. Told to stop again, it no longer waits for `CHEFCITO_STOP_DELAY`; told once more, it ends
     /// at once with 130 or 143.
     pub fn run(
         self,
@@ -114,7 +114,7 @@ impl Standalone {
             }
             Err(unknown) => {
                 report(format_args!(
-                    "{service}: nobody knows the argument `{unknown}`; try --version, --health or --stop"
+                    "{service}: unknown argument `{unknown}`; try --version, --health or --stop"
                 ));
                 return ExitCode::from(2);
             }

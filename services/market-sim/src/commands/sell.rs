@@ -61,7 +61,7 @@ pub(crate) enum Answer {
     Failed(Duration),
     /// The key is that of a sale of another ingredient.
     OtherIngredient(Ingredient),
-    /// Nobody is answered.
+    /// The simulated market answers no call.
     Outage,
 }
 

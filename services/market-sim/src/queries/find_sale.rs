@@ -12,7 +12,7 @@ pub(crate) enum Found {
     Sale(Sale),
     /// No sale has this key.
     NoSale,
-    /// The simulated market answers nobody.
+    /// The simulated market answers no call.
     Outage,
 }
 

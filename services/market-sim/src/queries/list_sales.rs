@@ -6,7 +6,7 @@ use events::facts;
 
 use crate::store;
 
-/// Returns a page of the sales whose key is a purchase's id. The others belong to nobody who could compare them.
+/// Returns a page of the sales whose key is a purchase's id. No service keeps the keys of the others to compare them with.
 pub(crate) fn list_sales(
     tx: &mut Tx<'_>,
     query: &FactsQuery,

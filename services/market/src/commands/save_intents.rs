@@ -1,4 +1,4 @@
-//! Saves what is going to be bought, before it is.
+//! Saves the intent of each purchase before the farmers are called.
 
 use std::collections::HashMap;
 
@@ -17,8 +17,8 @@ pub(crate) struct Intent {
     pub(crate) ingredient: Ingredient,
 }
 
-/// Saves that each purchase is under way, unless it is known how it ended, and returns what to do about each. Nobody asks
-/// for one purchase twice in a batch.
+/// Saves that each purchase is under way, unless it is known how it ended, and returns what to do about each. A batch
+/// asks for each purchase once.
 ///
 /// # Errors
 /// [`StoreError`] if the database failed; nothing is saved then, and nothing may be called.

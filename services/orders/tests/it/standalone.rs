@@ -127,8 +127,7 @@ fn it_says_its_version_and_nothing_that_nobody_knows() {
     let Output { status, stdout, .. } = orders(&["--version"]).output().unwrap();
     assert_eq!((status.code(), text(&stdout)), (Some(0), "orders 0.1.0\n".into()));
     let Output { status, stderr, .. } = orders(&["--verison"]).output().unwrap();
-    let words =
-        "orders: nobody knows the argument `--verison`; try --version, --health or --stop\n";
+    let words = "orders: unknown argument `--verison`; try --version, --health or --stop\n";
     assert_eq!((status.code(), text(&stderr)), (Some(2), words.into()));
     let Output { status, stderr, .. } = orders(&[]).output().unwrap();
     assert_eq!(status.code(), Some(1));

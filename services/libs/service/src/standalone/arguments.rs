@@ -17,7 +17,7 @@ pub(super) enum Asked {
     Help,
 }
 
-/// Reads the arguments behind the program's name; the first that nobody knows is the error.
+/// Reads the arguments behind the program's name; the first unknown one is the error.
 pub(super) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Asked, String> {
     let mut asked = Asked::Serve;
     for argument in arguments {

@@ -1,7 +1,7 @@
 //! The bus of services that share a process: a queue a reader. An event is taken over when every reader has committed it.
 //!
-//! The writer that commits an event puts a [`Turn`] before the writer of each reader, so no task is woken on the way. The
-//! reader's task only gets a batch that its turn could not act on, and every batch of a reader that lets events gather.
+//! The writer that commits an event puts [`QueuedEvents`] into the queue of each reader's writer, so no task is woken on the
+//! way. The reader's task gets only a batch on which the writer failed, and every batch of a reader that lets events gather.
 //!
 //! Memory is bounded by the relays, each of which has no more than `IN_FLIGHT_MAX` events on their way.
 
@@ -52,18 +52,29 @@ struct InProcessBus {
 #[derive(Debug, Default)]
 struct Reader {
     queue: VecDeque<Delivery>,
-    /// Tells the reader's task that there is something for it.
+    /// Signals the reader's task that there is a batch for it.
     arrived: Arc<Notify>,
     /// Acts on the events, while the reader is there.
     consumer: Option<Arc<Consumer>>,
-    /// Whether a turn is before the reader's writer, or its batch is in the hands of the reader's task.
-    has_turn: bool,
-    /// The batch of a turn that could not act on it.
-    undone: Vec<Delivery>,
+    batch: Batch,
     random: u64,
 }
 
-/// Whom to tell that an event was acted on.
+/// Where the batch of a reader is, if events don't gather for it.
+#[derive(Debug, Default)]
+enum Batch {
+    /// There is none.
+    #[default]
+    None,
+    /// [`QueuedEvents`] in the queue of the reader's writer take it.
+    Queued,
+    /// The writer failed on it, and the reader's task has not taken it yet.
+    Failed(Vec<Delivery>),
+    /// The reader's task has it.
+    InTask,
+}
+
+/// Names the relay that hears that an event was acted on.
 #[derive(Clone, Debug)]
 struct Receipt {
     shared: Arc<Shared>,
@@ -72,14 +83,14 @@ struct Receipt {
 
 #[derive(Debug)]
 struct Shared {
-    // Weak, because the relay has the bus: what is left in a queue at the end must not keep both.
+    // Weak, because the relay owns the bus: an event left in a queue at the end must not keep both alive.
     relay: Weak<Relay>,
     round: u64,
     seq: i64,
     readers_left: AtomicUsize,
 }
 
-/// What one service hears.
+/// The events of one reader.
 #[derive(Debug)]
 struct Subscription {
     bus: Arc<InProcessBus>,
@@ -112,16 +123,16 @@ impl InProcessBus {
         reader.random = self.faults.shuffle.unwrap_or(0) ^ 0x9E37_79B9_7F4A_7C15;
         let arrived = Arc::clone(&reader.arrived);
         drop(queues);
-        // What came before the subscription waits in the queue.
+        // Events that came before the subscription are in the queue.
         self.wake(name);
         Subscription { bus: Arc::clone(self), reader: name, arrived }
     }
 
-    /// Lets a reader that rests act on what is in its queue.
+    /// Queues the events of an idle reader before its writer, or wakes its task if it lets events gather.
     fn wake(self: &Arc<Self>, name: &'static str) {
         let mut queues = self.lock();
         let Some(reader) = queues.get_mut(name) else { return };
-        if reader.queue.is_empty() || reader.has_turn {
+        if reader.queue.is_empty() || !matches!(reader.batch, Batch::None) {
             return;
         }
         let Some(consumer) = &reader.consumer else { return };
@@ -129,18 +140,18 @@ impl InProcessBus {
             reader.arrived.notify_one();
             return;
         }
-        reader.has_turn = true;
+        reader.batch = Batch::Queued;
         let consumer = Arc::clone(consumer);
         drop(queues);
         let database = consumer.database().clone();
         let bus = Arc::clone(self);
-        database.push(Box::new(Turn { bus, consumer, batch: Vec::new() }));
+        database.push(Box::new(QueuedEvents { bus, consumer, batch: Vec::new() }));
     }
 
-    /// Ends a turn whose events were acted on; what came meanwhile has the next.
-    fn end_turn(self: &Arc<Self>, name: &'static str) {
+    /// Notes that a batch is committed, and queues the events that came meanwhile.
+    fn batch_committed(self: &Arc<Self>, name: &'static str) {
         if let Some(reader) = self.lock().get_mut(name) {
-            reader.has_turn = false;
+            reader.batch = Batch::None;
             if reader.consumer.is_none() {
                 reader.arrived.notify_one();
             }
@@ -188,14 +199,14 @@ impl Reader {
     }
 }
 
-/// Work for the writer of a reader: takes what is in the queue when the writer comes to it, and acts on it.
-struct Turn {
+/// Work for the writer of a reader: takes the events that are in the reader's queue when the writer runs it.
+struct QueuedEvents {
     bus: Arc<InProcessBus>,
     consumer: Arc<Consumer>,
     batch: Vec<Delivery>,
 }
 
-impl Work for Turn {
+impl Work for QueuedEvents {
     fn gather(&mut self) -> usize {
         self.batch = self.bus.take(self.consumer.service(), BATCH_MAX);
         1
@@ -213,7 +224,7 @@ impl Work for Turn {
         if outcome.is_ok() {
             self.consumer.metrics().committed();
             acknowledge(&self.batch);
-            self.bus.end_turn(name);
+            self.bus.batch_committed(name);
             return;
         }
         if !matches!(outcome, Err(StoreError::Rejected(_) | StoreError::Closed)) {
@@ -221,7 +232,7 @@ impl Work for Turn {
         }
         if let Some(reader) = self.bus.lock().get_mut(name) {
             // The task tries again, and event by event if one is refused.
-            reader.undone = std::mem::take(&mut self.batch);
+            reader.batch = Batch::Failed(std::mem::take(&mut self.batch));
             reader.arrived.notify_one();
         }
     }
@@ -320,9 +331,10 @@ impl bus::Subscription for Subscription {
     async fn next(&mut self, limit: usize) -> Vec<Delivery> {
         loop {
             if let Some(reader) = self.bus.lock().get_mut(self.reader) {
-                let undone = std::mem::take(&mut reader.undone);
-                if !undone.is_empty() {
-                    return undone;
+                if let Batch::Failed(batch) = &mut reader.batch {
+                    let batch = std::mem::take(batch);
+                    reader.batch = Batch::InTask;
+                    return batch;
                 }
                 let waits = reader.consumer.as_ref().is_some_and(|it| !it.pause().is_zero());
                 if waits && !reader.queue.is_empty() {
@@ -339,22 +351,20 @@ impl bus::Subscription for Subscription {
 
     fn acknowledge(&mut self, deliveries: &[Delivery]) {
         acknowledge(deliveries);
-        self.bus.end_turn(self.reader);
+        self.bus.batch_committed(self.reader);
     }
 
     /// No other process could take it over.
     fn give_up(&mut self) {}
 
-    /// Waits for the turn that is under way.
+    /// Waits for the batch that is in the queue of the writer.
     async fn close(self) {
         loop {
             if let Some(reader) = self.bus.lock().get_mut(self.reader) {
                 reader.consumer = None;
-                if !reader.undone.is_empty() {
-                    reader.undone.clear();
-                    reader.has_turn = false;
-                }
-                if !reader.has_turn {
+                // A batch that the task gave up, or never took, is not acknowledged: the next process gets it again.
+                if !matches!(reader.batch, Batch::Queued) {
+                    reader.batch = Batch::None;
                     return;
                 }
             }
@@ -377,7 +387,7 @@ fn acknowledge(deliveries: &[Delivery]) {
         }
     }
     for (relay, round, seqs) in by_relay {
-        // A relay that is gone has not saved their places: its next process offers them again.
+        // A relay that is gone has not saved a position above them: the next process offers them again.
         if let Some(relay) = relay.upgrade() {
             relay.taken_over(round, &seqs);
         }

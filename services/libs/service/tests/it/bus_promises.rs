@@ -295,3 +295,23 @@ async fn a_database_that_is_away_for_a_while_loses_and_doubles_nothing() {
         tokio::time::timeout(Duration::from_secs(30), context.close()).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_service_whose_database_takes_nothing_more_stops_at_once() {
+    for (ground, line) in everywhere() {
+        let context = ground.context(line.bus());
+        let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let mut kitchen = context.open(KITCHEN, NOTEBOOK).await.unwrap();
+        let counted = Arc::clone(&attempts);
+        kitchen.consume(move |_, _, _| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Err(StoreError::engine("the disk is full"))
+        });
+        announce(orders.database(), ids(3)).await.unwrap();
+        eventually("the events are tried again", || async { attempts.load(Ordering::Relaxed) > 3 })
+            .await;
+        let closed = tokio::time::timeout(Duration::from_secs(20), context.close()).await;
+        assert!(closed.is_ok(), "it waits for a batch that it gave up");
+    }
+}

@@ -74,6 +74,8 @@ pub struct Plan {
     pub requests: u64,
     /// How much of each ingredient there is at the opening.
     pub opening: u64,
+    /// Whether the disk of one service after another is full for some time.
+    pub full_disks: bool,
 }
 
 impl Plan {
@@ -110,6 +112,7 @@ impl Plan {
             clients: 2 + draws.below(4),
             requests: 4 + draws.below(12),
             opening: draws.one(&[0, 5, 40]),
+            full_disks: draws.happens(400),
         }
     }
 }

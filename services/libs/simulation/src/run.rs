@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use contracts::services::{BOARD, INVENTORY, KITCHEN, MARKET, ORDERS};
 use embedded::{Embedded, EmbeddedConfig, Faults, Simulation};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -249,6 +250,9 @@ impl Life<'_> {
         world.storm(plan);
         client.resolve().await;
         let trouble = tokio::task::spawn_local(self.trouble(client.clone()));
+        let may_be_killed = matches!(self.end, Some(End::Kill(_)));
+        let disks =
+            plan.full_disks.then(|| tokio::task::spawn_local(self.fill_disks(may_be_killed)));
         let visits: Vec<_> = (0..plan.clients)
             .map(|_| tokio::task::spawn_local(client.clone().visit(plan.requests)))
             .collect();
@@ -258,6 +262,10 @@ impl Life<'_> {
             }
         }
         trouble.abort();
+        // The disks of a life that is killed may be full until then.
+        if !may_be_killed && let Some(disks) = disks {
+            disks.abort();
+        }
         world.calm();
         match self.end {
             Some(End::Kill(_)) => {
@@ -271,6 +279,30 @@ impl Life<'_> {
         }
         environment.close().await;
         true
+    }
+
+    /// Lets the disk of a service be full from time to time. A life that ends by a kill may end so, too: whatever others think
+    /// that this service has done is lost then.
+    fn fill_disks(&self, may_be_killed: bool) -> impl Future<Output = ()> + use<> {
+        let world = Arc::clone(self.world);
+        async move {
+            loop {
+                let (wait, service, full) = world.draw(|draws| {
+                    let service = draws.one(&[ORDERS, KITCHEN, INVENTORY, MARKET, BOARD]);
+                    (draws.below(500), service, 100 + draws.below(4_000))
+                });
+                tokio::time::sleep(Duration::from_millis(wait)).await;
+                world.fill_disk(Some(service));
+                tokio::time::sleep(Duration::from_millis(full)).await;
+                world.sometimes("fault: disk full for some time");
+                if may_be_killed && world.draw(|draws| draws.happens(300)) {
+                    world.sometimes("fault: killed while a disk is full");
+                    world.kill();
+                    std::future::pending::<()>().await;
+                }
+                world.fill_disk(None);
+            }
+        }
     }
 
     /// Lets the market close and the clock jump from time to time.

@@ -41,6 +41,8 @@ struct State {
     saved: PathBuf,
     commits_fail: u64,
     commits_unknown: u64,
+    /// The service whose disk is full.
+    full_disk: Option<&'static str>,
     problems: Vec<String>,
 }
 
@@ -65,6 +67,7 @@ impl World {
                 saved: PathBuf::new(),
                 commits_fail: 0,
                 commits_unknown: 0,
+                full_disk: None,
                 problems: Vec::new(),
             }),
             killed: Notify::new(),
@@ -82,6 +85,7 @@ impl World {
         state.is_killed = false;
         // A process that can't save anything while it opens gives up; whoever starts it starts it again.
         (state.commits_fail, state.commits_unknown) = (0, 0);
+        state.full_disk = None;
         folder.clone_into(&mut state.folder);
         saved.clone_into(&mut state.saved);
     }
@@ -96,6 +100,13 @@ impl World {
     pub(crate) fn calm(&self) {
         let mut state = self.lock();
         (state.commits_fail, state.commits_unknown) = (0, 0);
+        state.full_disk = None;
+    }
+
+    /// Lets every commit of this service fail, and of no other.
+    pub(crate) fn fill_disk(&self, of: Option<&'static str>) {
+        self.lock().full_disk = of;
+        self.note(format_args!("disk       full: {}", of.unwrap_or("none")));
     }
 
     /// Uses the draws of the run.
@@ -225,11 +236,18 @@ impl Steps for WorldSteps {
         if !self.0.step(service, "before a commit") {
             return Err(StoreError::Closed);
         }
-        let share = self.0.lock().commits_fail;
+        let (share, full_disk) = {
+            let state = self.0.lock();
+            (state.commits_fail, state.full_disk)
+        };
+        if full_disk == Some(service) {
+            self.0.note(format_args!("commit     {service} fails: its disk is full"));
+            return Err(StoreError::engine("the simulation says that the disk is full"));
+        }
         if share > 0 && self.0.draw(|draws| draws.happens(share)) {
             self.0.sometimes("fault: commit fails");
             self.0.note(format_args!("commit     {service} fails"));
-            return Err(StoreError::engine("the simulation says that the disk is full"));
+            return Err(StoreError::engine("the simulation lets a commit fail"));
         }
         Ok(())
     }

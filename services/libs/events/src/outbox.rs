@@ -2,10 +2,10 @@
 //!
 //! An announced event is a row of the outbox, written in the transaction of the change that it tells. After the commit the
 //! writer hands the rows to the `Relay`, which offers them to the bus at once. A bus within the process takes each over
-//! when all readers have committed it, in any order; a broker takes them over in their order. The place up to which
-//! everything was taken over is saved now and then: see `position`.
-//! What may not be on its way yet stays in the table and is read when there is room: on the writer's own thread, between
-//! two commits, so that no row is missed and none overtakes another.
+//! when all readers have committed it, in any order; a broker takes them over in their order. The position, up to which
+//! all are taken over, is saved now and then: see `position`.
+//! Events beyond [`IN_FLIGHT_MAX`] stay in the table. The relay reads them when there is room, on the writer's own thread,
+//! between two commits, so that it misses no row and none overtakes another.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub use relay::Relay;
 pub const IN_FLIGHT_MAX: usize = 4_096;
 
 const INSERT: &str = "INSERT INTO outbox (id, kind, subject, time, traceparent, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-// The transaction has its number before it has its places: the relay waits for it by that number (see `cursor`).
+// The transaction draws its number (xid) before its `seqs`: the relay waits for that number (see `cursor`).
 const INSERT_ALL: Many = Many {
     each: INSERT,
     all: "WITH mine AS MATERIALIZED (SELECT pg_current_xact_id() AS number), told AS (
@@ -73,7 +73,7 @@ pub const MANY: [Many; 2] = [INSERT_ALL, AT];
 /// An event that is saved.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// Its place in its service's outbox.
+    /// Its number in its service's outbox, from 1; a later one is greater.
     pub seq: i64,
     /// The event.
     pub event: Arc<Envelope>,
@@ -81,7 +81,7 @@ pub struct Stored {
 
 pub use position::{count_unpublished, oldest_unpublished};
 
-/// Writes what a transaction announced; returns it with its places.
+/// Writes the events that a transaction announced; returns them with their `seqs`.
 pub(crate) fn append(tx: &mut Tx<'_>) -> Result<Vec<Stored>, StoreError> {
     let events = std::mem::take(&mut tx.attached::<Announced>().events);
     if events.is_empty() {
@@ -128,7 +128,7 @@ fn read_stored(service: &str, row: &Row<'_>) -> Result<Stored, StoreError> {
     Ok(Stored { seq: row.get(0)?, event: Arc::new(event) })
 }
 
-/// Returns the place of the last event that was written; 0 if none ever was.
+/// Returns the `seq` of the last event in the outbox; 0 if there is none.
 ///
 /// # Errors
 /// [`StoreError`] if the database failed.

@@ -1,7 +1,7 @@
 //! How long events are kept. What is older goes, a batch a transaction, the outbox first and the inbox after it; counters
 //! of what went stay, so that the audit still adds up.
 //!
-//! From an outbox goes what all readers have acknowledged, and never the last event: places are counted on from it. From an
+//! From an outbox goes what all readers have acknowledged, and never the last event: SQLite gives the next `seq` by it. From an
 //! inbox goes only what no outbox can send again.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -21,9 +21,9 @@ pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How much longer an inbox remembers an event than its outbox keeps it. Clocks of several machines differ by less, and no
 /// transaction takes as long.
 pub const INBOX_MARGIN: Duration = Duration::from_secs(60 * 60);
-/// How many events of a side one transaction removes at the most: few enough that nobody who waits for the writer notices.
+/// How many events of a side one transaction removes at the most: few enough that other work for the writer is not delayed much.
 pub const REMOVED_AT_ONCE_MAX: i64 = 1_000;
-/// How often a service looks for what is old.
+/// How often a service looks for events to remove.
 pub const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 const OUTBOX: &str = "outbox";
@@ -35,11 +35,11 @@ const OLDEST_OF_OUTBOX: &str =
     "SELECT time FROM outbox WHERE seq < (SELECT MAX(seq) FROM outbox) AND
          seq <= (SELECT position FROM broker) ORDER BY seq LIMIT 1";
 const OLDEST_OF_INBOX: &str = "SELECT handled_at FROM inbox WHERE id < ?1 ORDER BY id LIMIT 1";
-// Whoever does not get the row leaves the work to who has it: nobody waits, so nobody waits in a circle.
+// SKIP LOCKED: one replica cleans, the others skip; no deadlock.
 const CLAIM_SQLITE: &str = "SELECT before_id FROM horizons WHERE side = ?1";
 const CLAIM_POSTGRES: &str =
     "SELECT before_id FROM horizons WHERE side = ?1 FOR UPDATE SKIP LOCKED";
-// The oldest by their place, and of those the old ones: a search for old ones alone would read the whole table.
+// The rows with the smallest `seqs`, and of those the old ones: a search for old ones alone would read the whole table.
 const REMOVE_FROM_OUTBOX: &str = "DELETE FROM outbox WHERE seq IN (
          SELECT seq FROM (
              SELECT seq, time FROM outbox WHERE seq < (SELECT MAX(seq) FROM outbox) AND
@@ -146,7 +146,7 @@ fn claim(tx: &mut Tx<'_>, side: &str) -> Result<Option<String>, StoreError> {
     tx.query_one(sql, &params![side], |row| row.get(0))
 }
 
-/// Adds what was removed to the counters; returns how much it was.
+/// Adds the removed events to the counters; returns how many they are.
 fn note(
     tx: &mut Tx<'_>,
     side: &str,

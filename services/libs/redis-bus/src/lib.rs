@@ -89,18 +89,18 @@ pub struct Settings {
     pub prefix: String,
     /// How much memory a stream takes at the most before something is done about it.
     pub stream_bytes_max: u64,
-    /// What this process is called among the replicas of its services. After a restart it is called the same, so that it
-    /// has at once what it had before.
-    pub place: String,
+    /// The id of this process among the replicas of its services. It is the same after a restart, so that the process gets
+    /// the leases of its predecessor at once.
+    pub instance_id: String,
 }
 
 impl Settings {
-    /// Returns the usual settings for a Redis, and a place where nobody was before.
+    /// Returns the usual settings for a Redis, and an instance id that no other process has.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        let place = Uuid::new_v4().simple().to_string();
+        let instance_id = Uuid::new_v4().simple().to_string();
         let (prefix, stream_bytes_max) = (PREFIX.to_owned(), STREAM_BYTES_MAX);
-        Self { url: url.into(), trust: Trust::default(), prefix, stream_bytes_max, place }
+        Self { url: url.into(), trust: Trust::default(), prefix, stream_bytes_max, instance_id }
     }
 }
 
@@ -128,7 +128,7 @@ struct RedisBus {
     names: Names,
     scripts: Scripts,
     stream_bytes_max: u64,
-    place: String,
+    instance_id: String,
     /// The services of this process.
     members: Mutex<HashMap<&'static str, Member>>,
     /// Who fails to reach Redis.
@@ -164,7 +164,7 @@ impl RedisBus {
             names: Names::new(&settings.prefix),
             scripts: Scripts::default(),
             stream_bytes_max: settings.stream_bytes_max,
-            place: settings.place,
+            instance_id: settings.instance_id,
             members: Mutex::default(),
             troubles: Mutex::default(),
             control: tokio::sync::Mutex::default(),
@@ -247,7 +247,7 @@ impl Bus for RedisBus {
         let service = relay.service();
         self.figures.joined(service);
         let membership =
-            Membership::new(database.clone(), &self.place, catalogue::is_writer(service));
+            Membership::new(database.clone(), &self.instance_id, catalogue::is_writer(service));
         let member = Member { offers, membership: Arc::clone(&membership) };
         self.members.lock().unwrap_or_else(PoisonError::into_inner).insert(service, member);
         let (relay, held) = (Arc::clone(relay), membership.held());

@@ -67,9 +67,9 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(crate) struct Membership {
     database: Database,
-    /// Who this is: the same after a restart.
-    place: String,
-    /// Who this is: another after a restart.
+    /// The id of this process: the same after a restart.
+    instance_id: String,
+    /// The owner of this process's leases: another after a restart.
     owner: String,
     publishes: bool,
     reads: AtomicBool,
@@ -80,12 +80,12 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// Makes the membership of a process that is called by its place.
-    pub(super) fn new(database: Database, place: &str, publishes: bool) -> Arc<Self> {
+    /// Makes the membership of the process with this instance id.
+    pub(super) fn new(database: Database, instance_id: &str, publishes: bool) -> Arc<Self> {
         Arc::new(Self {
             database,
-            place: place.to_owned(),
-            owner: format!("{place} {}", Uuid::new_v4().simple()),
+            instance_id: instance_id.to_owned(),
+            owner: format!("{instance_id} {}", Uuid::new_v4().simple()),
             publishes,
             reads: AtomicBool::new(false),
             held: watch::Sender::new(Held::default()),
@@ -125,7 +125,7 @@ impl Membership {
         Lease { name, owner, epoch, expires_at: contracts::Timestamp::default() }
     }
 
-    /// Renews and divides until it is told to stop; then says goodbye.
+    /// Renews leases and rebalances until `stop` is cancelled; then releases the leases.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         if !self.publishes && !self.reads.load(Ordering::Acquire) {
             // A service that only serves is not divided.
@@ -164,21 +164,21 @@ impl Membership {
         }
     }
 
-    /// Takes a turn; returns whether there is more to do soon.
+    /// Runs one round of rebalancing; returns whether there is more to do soon.
     async fn renew(&self) -> Result<bool, StoreError> {
         let started = Instant::now();
         let me = Me {
             owner: self.owner.clone(),
-            place: self.place.clone(),
+            instance_id: self.instance_id.clone(),
             is_exclusive: self.database.engine() == "sqlite",
             publishes: self.publishes,
             reads: self.reads.load(Ordering::Acquire),
         };
         let used = *self.used.borrow();
         // Who takes a lease may wait for another replica that acts under it, and that one for whatever this one has locked.
-        let turn = self.database.write_exclusive(move |tx| turn(tx, &me, &used)).await?;
+        let round = self.database.write_exclusive(move |tx| rebalance(tx, &me, &used)).await?;
         self.held.send_if_modified(|held| {
-            let (relay, shards) = (turn.relay, turn.shards);
+            let (relay, shards) = (round.relay, round.shards);
             held.until = Some(started + LENGTH);
             if relay != held.relay {
                 info!("{} publishing", if relay { "Begins" } else { "Leaves" });
@@ -192,19 +192,19 @@ impl Membership {
             (held.relay, held.shards) = (relay, shards);
             changed
         });
-        Ok(turn.gives)
+        Ok(round.gives)
     }
 }
 
-/// What came of a turn.
-struct Turn {
+/// The outcome of a round of rebalancing.
+struct Round {
     relay: bool,
     shards: Each<Option<i64>>,
     /// Whether it has something to give back that its reader is not done with.
     gives: bool,
 }
 
-fn turn(tx: &mut Tx<'_>, me: &Me, used: &Each<bool>) -> Result<Turn, StoreError> {
+fn rebalance(tx: &mut Tx<'_>, me: &Me, used: &Each<bool>) -> Result<Round, StoreError> {
     let now = tx.database_now()?;
     let expires_at = now.plus(LENGTH);
     FAMILY.renew(tx, &me.owner, expires_at)?;
@@ -231,5 +231,5 @@ fn turn(tx: &mut Tx<'_>, me: &Me, used: &Each<bool>) -> Result<Turn, StoreError>
     for name in &plan.forget {
         leases::forget(tx, name, now.minus(REMEMBERED))?;
     }
-    Ok(Turn { relay, shards: epochs, gives: plan.gives })
+    Ok(Round { relay, shards: epochs, gives: plan.gives })
 }

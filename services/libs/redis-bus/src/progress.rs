@@ -1,7 +1,7 @@
 //! Looks how far the readers are: moves the position of a writer, and keeps the streams short.
 //!
-//! The position moves by checkpoints: the place up to which everything was handed over, and the last entry of every stream
-//! after that. When all readers have acknowledged those entries, they have acknowledged everything up to that place.
+//! The position moves by checkpoints: the `seq` up to which everything was handed over, and the last entry of every stream
+//! after that. When all readers have acknowledged those entries, they have acknowledged everything up to that `seq`.
 
 use std::time::Duration;
 
@@ -25,10 +25,10 @@ const LOOK_FIRST: Duration = Duration::from_millis(50);
 /// How often it looks at the most while there is much to do, and while a reader is away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A place of the outbox, and the entries up to which it lies.
+/// A `seq` of the outbox, and the last entry of each stream at that time.
 #[derive(Clone, Copy, Debug)]
 struct Checkpoint {
-    place: i64,
+    seq: i64,
     ends: Each<Id>,
 }
 
@@ -75,7 +75,7 @@ impl ProgressTracker {
         }
     }
 
-    /// Begins with a broker that was given everything up to a place, and all of it acknowledged up to the position.
+    /// Begins with a broker that was given every event up to `handed_over`; all readers acknowledged those up to `position`.
     pub(super) fn begin(&mut self, position: i64, handed_over: i64) {
         self.checkpoint = None;
         (self.position, self.handed_over) = (position, handed_over);
@@ -118,13 +118,13 @@ impl ProgressTracker {
         view: &View<'_>,
         connection: &mut MultiplexedConnection,
     ) -> Result<(), Trouble> {
-        // The place first: everything up to it is before the ends that the look finds.
-        let (place, is_more) = view.relay.handed_over();
+        // The `seq` first: every event up to it is before the ends that the look finds.
+        let (seq, is_more) = view.relay.handed_over();
         let look = self.see(view, connection).await?;
-        self.note(view, &look, place).await?;
+        self.note(view, &look, seq).await?;
         scripts::trim(connection, &view.bus.names, &look.trims(&self.all_readers)).await?;
         self.keep_small(view, &look, connection).await?;
-        view.bus.figures.looked(view.relay.service(), place - self.position);
+        view.bus.figures.looked(view.relay.service(), seq - self.position);
         self.look_at = None;
         self.is_busy = match (self.published_since_look, self.is_busy) {
             // What was much to do is done: it is soon acknowledged.
@@ -138,7 +138,7 @@ impl ProgressTracker {
             }
         };
         self.published_since_look = false;
-        if is_more || self.position < place || self.is_full {
+        if is_more || self.position < seq || self.is_full {
             self.look_soon();
         } else {
             self.look_pause = LOOK_FIRST;
@@ -193,23 +193,23 @@ impl ProgressTracker {
         &mut self,
         view: &View<'_>,
         look: &StreamSnapshot,
-        place: i64,
+        seq: i64,
     ) -> Result<(), Trouble> {
-        let here = Checkpoint { place, ends: look.ends() };
+        let here = Checkpoint { seq, ends: look.ends() };
         let reached = [Some(here), self.checkpoint]
             .into_iter()
             .flatten()
             .find(|checkpoint| look.is_acknowledged(&checkpoint.ends, &self.readers));
-        let position = reached.map_or(self.position, |reached| reached.place.max(self.position));
-        if (position, place) != (self.position, self.handed_over) {
+        let position = reached.map_or(self.position, |reached| reached.seq.max(self.position));
+        if (position, seq) != (self.position, self.handed_over) {
             let identity = view.broker.identity.clone();
-            let noted = move |tx: &mut Tx<'_>| position::advance(tx, &identity, position, place);
+            let noted = move |tx: &mut Tx<'_>| position::advance(tx, &identity, position, seq);
             view.database.write(noted).await?;
-            debug!("Acknowledged up to {position} of {place}");
-            (self.position, self.handed_over) = (position, place);
+            debug!("Acknowledged up to {position} of {seq}");
+            (self.position, self.handed_over) = (position, seq);
         }
         match reached {
-            Some(Checkpoint { place: reached, .. }) if reached == place => self.checkpoint = None,
+            Some(Checkpoint { seq: reached, .. }) if reached == seq => self.checkpoint = None,
             Some(_) => self.checkpoint = Some(here),
             None => {
                 self.checkpoint.get_or_insert(here);

@@ -60,8 +60,8 @@ pub(crate) struct Reader {
     connection: Option<MultiplexedConnection>,
     /// The shards that it reads, with the epochs of their leases.
     shards: Each<Option<i64>>,
-    /// From where each stream is read on.
-    places: Each<Place>,
+    /// The position from which each stream is read.
+    positions: Each<Position>,
     /// What was fetched and not handed out.
     fetched: VecDeque<Delivery>,
     /// What is acknowledged and not told to Redis.
@@ -72,10 +72,10 @@ pub(crate) struct Reader {
 
 /// From where a stream is read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Position {
     /// What was handed out before and not acknowledged, behind this entry.
     Left(Id),
-    /// What nobody has read.
+    /// Entries that no replica has read.
     New,
 }
 
@@ -125,7 +125,7 @@ impl Subscription for Reader {
 
     fn give_up(&mut self) {
         self.fetched.clear();
-        self.places = [Place::Left(Id::ZERO); SHARDS];
+        self.positions = [Position::Left(Id::ZERO); SHARDS];
     }
 
     async fn close(mut self) {
@@ -157,7 +157,7 @@ impl Reader {
             membership,
             connection: None,
             shards: [None; SHARDS],
-            places: [Place::Left(Id::ZERO); SHARDS],
+            positions: [Position::Left(Id::ZERO); SHARDS],
             fetched: VecDeque::new(),
             acknowledged: array::from_fn(|_| Vec::new()),
             pause: PAUSE,
@@ -171,7 +171,7 @@ impl Reader {
         let held = self.held.borrow_and_update().clone();
         for (shard, epoch) in held.shards.iter().enumerate() {
             if *epoch != self.shards[shard] {
-                self.places[shard] = Place::Left(Id::ZERO);
+                self.positions[shard] = Position::Left(Id::ZERO);
             }
         }
         self.shards = held.shards;
@@ -236,7 +236,7 @@ impl Reader {
         }
         self.alive_at = Some(now);
         // Nothing can be left now. If there is, one who was too late to read has it: it is found here.
-        self.places = [Place::Left(Id::ZERO); SHARDS];
+        self.positions = [Position::Left(Id::ZERO); SHARDS];
         let alive = self.bus.names.alive(self.group);
         calls.cmd("SET").arg(alive).arg(1).arg("EX").arg(ALIVE_SECONDS).arg("XX");
         true
@@ -251,9 +251,9 @@ impl Reader {
             calls.arg(&self.bus.names.streams[shard]);
         }
         for shard in (0..SHARDS).filter(own) {
-            match self.places[shard] {
-                Place::Left(id) => calls.arg(id.to_string()),
-                Place::New => calls.arg(">"),
+            match self.positions[shard] {
+                Position::Left(id) => calls.arg(id.to_string()),
+                Position::New => calls.arg(">"),
             };
         }
     }
@@ -266,7 +266,7 @@ impl Reader {
         if arrived.await? {
             warn!("Redis lacks events: they are sent again");
         }
-        self.places = [Place::Left(Id::ZERO); SHARDS];
+        self.positions = [Position::Left(Id::ZERO); SHARDS];
         self.alive_at = Some(Instant::now());
         Ok(connection)
     }
@@ -274,11 +274,11 @@ impl Reader {
     fn unpack(&mut self, answer: Value) -> RedisResult<()> {
         for (shard, entries) in answer::read(answer, &self.bus.names)? {
             if entries.is_empty() {
-                self.places[shard] = Place::New;
+                self.positions[shard] = Position::New;
             }
             let Some(epoch) = self.shards[shard] else { continue };
             for (entry, fields) in entries {
-                if let Place::Left(before) = &mut self.places[shard] {
+                if let Position::Left(before) = &mut self.positions[shard] {
                     *before = entry;
                 }
                 self.unpack_entry(Receipt { shard, epoch, entry, last: false }, fields);

@@ -1,4 +1,4 @@
-//! Who does what, decided from the leases that there are. Plain functions.
+//! Decides which leases a replica takes and gives back, from the leases in the table. Plain functions.
 
 use contracts::Timestamp;
 
@@ -8,19 +8,19 @@ use super::{
 };
 use store::leases::Lease;
 
-/// Who decides.
+/// The replica that decides.
 #[derive(Clone, Debug)]
 pub(super) struct Me {
     pub(super) owner: String,
-    /// What stays the same after a restart: what was had by the one before, who is gone, is free.
-    pub(super) place: String,
-    /// Whether there can be no other replica: what was had by anyone is free.
+    /// Stable across restarts; leases of this instance's predecessor may be taken at once.
+    pub(super) instance_id: String,
+    /// Whether there can be no other replica; leases of any owner may be taken at once.
     pub(super) is_exclusive: bool,
     pub(super) publishes: bool,
     pub(super) reads: bool,
 }
 
-/// What to do.
+/// The leases to change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) take: Vec<String>,
@@ -40,8 +40,10 @@ impl Me {
 
     fn may_take(&self, lease: Option<&Lease>, now: Timestamp) -> bool {
         lease.is_none_or(|lease| {
-            let was_here =
-                lease.owner.rsplit_once(' ').is_some_and(|(place, _)| place == self.place);
+            let was_here = lease
+                .owner
+                .rsplit_once(' ')
+                .is_some_and(|(instance_id, _)| instance_id == self.instance_id);
             self.is_exclusive || was_here || lease.expires_at <= now
         })
     }
@@ -60,7 +62,7 @@ pub(super) fn plan(seen: &[Lease], me: &Me, now: Timestamp, used: &Each<bool>) -
     if !me.reads {
         return plan;
     }
-    let announced = format!("{REPLICA}{}", me.place);
+    let announced = format!("{REPLICA}{}", me.instance_id);
     if !find(&announced).is_some_and(|lease| me.has(lease)) {
         plan.take.push(announced.clone());
     }
@@ -107,10 +109,10 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_micros(10_000_000);
 
-    fn me(place: &str) -> Me {
+    fn me(instance_id: &str) -> Me {
         Me {
-            owner: format!("{place} 1"),
-            place: place.into(),
+            owner: format!("{instance_id} 1"),
+            instance_id: instance_id.into(),
             is_exclusive: false,
             publishes: true,
             reads: true,
@@ -126,9 +128,9 @@ mod tests {
     }
 
     fn had_by(owner: &str, expires_at: Timestamp) -> Vec<Lease> {
-        let place = owner.rsplit_once(' ').unwrap().0;
+        let instance_id = owner.rsplit_once(' ').unwrap().0;
         let names = (0..SHARDS).map(shard);
-        let others = ["bus/relay".to_owned(), format!("bus/replica/{place}")];
+        let others = ["bus/relay".to_owned(), format!("bus/replica/{instance_id}")];
         names.chain(others).map(|name| lease(&name, owner, expires_at)).collect()
     }
 

@@ -143,14 +143,14 @@ pub fn bus(trust: &Trust) -> Result<Arc<dyn Bus>, ConfigError> {
     let expected = "what the names of Redis keys begin with";
     let prefix = read_or("CHEFCITO_REDIS_PREFIX", expected, redis_bus::PREFIX.to_owned())?;
     let mut settings = Settings { trust: trust.clone(), prefix, ..Settings::new(url) };
-    if let Some(place) = place()? {
-        settings.place = place;
+    if let Some(instance_id) = instance_id()? {
+        settings.instance_id = instance_id;
     }
     Ok(redis_bus::open(settings)?)
 }
 
 /// Returns the machine's name and the port; nothing if the port is any.
-fn place() -> Result<Option<String>, ConfigError> {
+fn instance_id() -> Result<Option<String>, ConfigError> {
     let address: Option<std::net::SocketAddr> =
         read("CHEFCITO_LISTEN", "an address and a port such as 127.0.0.1:7373")?;
     let port = address.map_or(0, |address| address.port());

@@ -179,8 +179,8 @@ impl ServiceContext {
                 .await
         });
         let ready = ready.await.map_err(|source| OpenError::Store { service: name, source })?;
-        if let Some(place) = ready {
-            relay.begin(place);
+        if let Some(position) = ready {
+            relay.begin(position);
         }
         Arc::clone(&self.bus).join(&relay, &database, &self.tasks, &self.stop);
         let relayed = Arc::clone(&relay).run(database.clone(), self.stop.clone());

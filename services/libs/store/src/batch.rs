@@ -1,4 +1,4 @@
-//! Pieces of one kind before the writer: together in a batch, each with one who waits for its answer.
+//! Pieces of one kind for the writer: together in a batch, each with a caller that waits for its answer.
 
 use std::{
     collections::VecDeque,
@@ -33,10 +33,10 @@ pub(crate) type Command<P, A> =
 /// Returns how many rows a piece has.
 pub(crate) type Weigh<P> = dyn Fn(&P) -> usize + Send + Sync;
 
-/// What one who waits is told.
+/// Carries a piece's answer to its caller.
 pub(crate) type Reply<A> = oneshot::Sender<Result<A, StoreError>>;
 
-/// A batch of pieces of one kind, each with one who waits for its answer.
+/// A batch of pieces of one kind, each with a caller that waits for its answer.
 pub(crate) struct Batch<P, A> {
     /// Whether no other work may be in its transaction.
     pub(crate) is_exclusive: bool,
@@ -77,8 +77,8 @@ impl<P: Send, A: Send> Work for Batch<P, A> {
         if answers.len() != pieces.len() {
             return Err(StoreError::rejected("the command did not answer each piece"));
         }
-        for (place, answer) in self.answers[pieces].iter_mut().zip(answers) {
-            *place = Some(answer);
+        for (slot, answer) in self.answers[pieces].iter_mut().zip(answers) {
+            *slot = Some(answer);
         }
         Ok(())
     }
@@ -90,20 +90,20 @@ impl<P: Send, A: Send> Work for Batch<P, A> {
                 Err(error) => Err(error.clone()),
             };
             if let Some(reply) = self.replies[piece].take() {
-                // Whoever asked may have gone; what was saved stays saved.
+                // The caller may have gone; the piece stays saved.
                 let _ = reply.send(answer);
             }
         }
     }
 }
 
-/// The turn of a [`BatchQueue`](crate::BatchQueue): takes what is waiting when it comes.
+/// The work of a [`BatchQueue`](crate::BatchQueue): takes the pieces that wait when the writer runs it.
 pub(crate) struct QueuedBatch<P, A> {
-    form: Arc<PendingPieces<P, A>>,
+    pending: Arc<PendingPieces<P, A>>,
     batch: Batch<P, A>,
 }
 
-/// What waits at a form.
+/// The pieces that wait in a [`BatchQueue`](crate::BatchQueue).
 pub(crate) struct PendingPieces<P, A> {
     command: Arc<Command<P, A>>,
     queue: Arc<Queue>,
@@ -115,7 +115,7 @@ pub(crate) struct PendingPieces<P, A> {
 struct Waiting<P, A> {
     pieces: VecDeque<(P, Reply<A>)>,
     rows: usize,
-    has_turn: bool,
+    is_queued: bool,
 }
 
 impl<P: Send + 'static, A: Send + 'static> PendingPieces<P, A> {
@@ -124,7 +124,7 @@ impl<P: Send + 'static, A: Send + 'static> PendingPieces<P, A> {
         command: Arc<Command<P, A>>,
         weigh: Box<Weigh<P>>,
     ) -> Arc<Self> {
-        let waiting = Waiting { pieces: VecDeque::new(), rows: 0, has_turn: false };
+        let waiting = Waiting { pieces: VecDeque::new(), rows: 0, is_queued: false };
         Arc::new(Self { command, queue, weigh, waiting: Mutex::new(waiting) })
     }
 
@@ -148,26 +148,26 @@ impl<P: Send + 'static, A: Send + 'static> PendingPieces<P, A> {
         waiting.pieces.push_back((piece, reply));
         waiting.rows += rows;
         self.queue.rows_came(rows);
-        let needs_turn = !std::mem::replace(&mut waiting.has_turn, true);
+        let must_queue = !std::mem::replace(&mut waiting.is_queued, true);
         drop(waiting);
-        if needs_turn {
-            self.ask_for_turn();
+        if must_queue {
+            self.enqueue();
         }
         Ok(answer)
     }
 
-    fn ask_for_turn(self: &Arc<Self>) {
+    fn enqueue(self: &Arc<Self>) {
         let batch = Batch::new(Arc::clone(&self.command), Vec::new());
-        self.queue.push(Box::new(QueuedBatch { form: Arc::clone(self), batch }));
+        self.queue.push(Box::new(QueuedBatch { pending: Arc::clone(self), batch }));
     }
 }
 
 impl<P: Send + 'static, A: Send + 'static> Work for QueuedBatch<P, A> {
     fn gather(&mut self) -> usize {
-        let mut waiting = self.form.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.pending.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut taken, mut rows) = (0, 0);
         for (piece, _) in waiting.pieces.iter().take(BATCH_MAX) {
-            let weight = (self.form.weigh)(piece);
+            let weight = (self.pending.weigh)(piece);
             if rows + weight > BATCH_ROWS_MAX {
                 break;
             }
@@ -176,12 +176,12 @@ impl<P: Send + 'static, A: Send + 'static> Work for QueuedBatch<P, A> {
         self.batch.add(waiting.pieces.drain(..taken));
         assert!(rows <= waiting.rows && waiting.rows <= WAITING_ROWS_MAX, "rows are counted wrong");
         waiting.rows -= rows;
-        self.form.queue.rows_went(rows);
-        waiting.has_turn = !waiting.pieces.is_empty();
-        let more = waiting.has_turn;
+        self.pending.queue.rows_went(rows);
+        waiting.is_queued = !waiting.pieces.is_empty();
+        let more = waiting.is_queued;
         drop(waiting);
         if more {
-            self.form.ask_for_turn();
+            self.pending.enqueue();
         }
         taken
     }

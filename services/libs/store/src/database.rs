@@ -277,7 +277,7 @@ impl Database {
         self.inner.queue.waiting()
     }
 
-    /// Returns how many rows wait at the forms; [`WAITING_ROWS_MAX`](crate::WAITING_ROWS_MAX) at each at most.
+    /// Returns how many rows wait in the batch queues; [`WAITING_ROWS_MAX`](crate::WAITING_ROWS_MAX) in each at most.
     #[must_use]
     pub fn waiting_rows(&self) -> usize {
         self.inner.queue.waiting_rows()
@@ -333,7 +333,7 @@ impl Database {
     }
 
     /// Changes something as [`Database::write`] does, in a transaction that it shares with nothing: so it waits for the
-    /// locks of others without having any but its own, and nobody waits for it in a circle. It is never refused: each of the
+    /// locks of others while it holds only its own, which can't end in a deadlock with other work. It is never refused: each of the
     /// few workers that do this waits for the end of one change before the next.
     ///
     /// # Errors
@@ -363,8 +363,8 @@ impl Database {
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Opens a form at the door: whoever submits waits, and what waits when the writer turns is one batch (of
-    /// [`BATCH_MAX`](crate::BATCH_MAX) at the most) and one transaction. `command` answers each piece, in order. A piece counts as one row.
+    /// Makes a queue of pieces of one kind. The pieces that wait when the writer runs are one batch, of
+    /// [`BATCH_MAX`](crate::BATCH_MAX) at most, in one transaction. `command` answers each piece, in order. A piece counts as one row.
     pub fn batch_queue<P: Send + 'static, A: Send + 'static>(
         &self,
         command: impl Fn(&mut Tx<'_>, &[P]) -> Result<Vec<A>, StoreError> + Send + Sync + 'static,
@@ -372,7 +372,7 @@ impl Database {
         self.weighed_batch_queue(|_| 1, command)
     }
 
-    /// Opens a form as [`Database::batch_queue`] does, for pieces that differ in how many rows they have: a batch has
+    /// Makes a queue as [`Database::batch_queue`] does, for pieces that differ in how many rows they have: a batch has
     /// [`BATCH_ROWS_MAX`](crate::BATCH_ROWS_MAX) at the most, and a heavier piece is refused.
     pub fn weighed_batch_queue<P: Send + 'static, A: Send + 'static>(
         &self,
@@ -456,7 +456,7 @@ impl Database {
     }
 }
 
-/// A place where pieces of one kind are handed in; see [`Database::batch_queue`]. Clones are the same form.
+/// A queue of pieces of one kind; see [`Database::batch_queue`]. Clones are the same queue.
 pub struct BatchQueue<P, A> {
     queue: Arc<PendingPieces<P, A>>,
 }

@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Write as _, io, sync::Arc};
 
 use tokio_postgres::error::SqlState;
 
-/// Why work on the database was not done. Cheap to clone: everyone who waited for a commit gets one.
+/// Why work on the database was not done. Cheap to clone: each caller of a failed commit gets one.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// This piece of work can't be done, however often it is tried: a constraint, a value of the wrong type, an
@@ -23,7 +23,7 @@ pub enum StoreError {
     /// The system failed to read or write the storage: a limit, a quota, a device. Nothing was saved; try again later.
     #[error("the storage can't be read or written: {0}")]
     Io(Arc<str>),
-    /// Somebody else changed the same meanwhile: a deadlock, a revision that is another, a lease that moved. Nothing was
+    /// Another replica changed the same rows meanwhile: a deadlock, a revision that is another, a lease that moved. Nothing was
     /// saved; the writer decides again by itself, a few times.
     #[error("somebody else changed the same meanwhile: {0}")]
     Conflict(Arc<str>),
@@ -54,7 +54,7 @@ impl StoreError {
         Self::Engine(why.into().into())
     }
 
-    /// Returns that somebody else changed the same meanwhile.
+    /// Makes a [`StoreError::Conflict`].
     #[must_use]
     pub fn conflict(why: impl Into<String>) -> Self {
         Self::Conflict(why.into().into())

@@ -1,4 +1,4 @@
-//! Who may do what, until when. A lease is a row in the service's own database, on its clock; each new owner gets a
+//! Leases: which replica may do what, until when. A lease is a row in the service's own database, on its clock; each new owner gets a
 //! greater epoch, which is checked in the transaction that completes the work, so that an owner that slept too long
 //! completes nothing.
 
@@ -18,7 +18,7 @@ const TAKE: &str = "UPDATE leases SET owner = ?2, epoch = epoch + 1, expires_at 
 const RELEASE_ALL: &str =
     "UPDATE leases SET expires_at = 0 WHERE name >= ?1 AND name < ?2 AND owner = ?3";
 const FORGET: &str = "DELETE FROM leases WHERE name = ?1 AND expires_at <= ?2";
-// In the order of their names, so that nobody waits in a circle. SQLite's process is alone: nobody else takes them.
+// Locked in the order of their names, against deadlocks. With SQLite there is one process, so no lock is needed.
 const CHECK_ALL: Many = Many {
     each: "SELECT name FROM leases WHERE name = ?1 AND owner = ?2 AND epoch = ?3",
     all: "SELECT leases.name FROM leases
@@ -70,7 +70,7 @@ pub struct Family {
 }
 
 impl Family {
-    /// Returns all of them, whoever has them.
+    /// Returns the leases of all owners.
     ///
     /// # Errors
     /// [`StoreError`] if the database failed.

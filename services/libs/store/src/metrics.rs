@@ -1,4 +1,4 @@
-//! What metrics of a service are told apart by, and what its writer counts.
+//! The labels of a service's metrics, and the metrics of its writer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -50,8 +50,8 @@ pub(super) struct Readers {
     execution: Execution,
     connections_max: usize,
     permits: Arc<Semaphore>,
-    /// Permits to wait for a permit.
-    places: Semaphore,
+    /// Permits to wait for one of `permits`.
+    waiting: Semaphore,
     idle: Mutex<Vec<Pooled>>,
     open: Arc<AtomicUsize>,
     refused: AtomicU64,
@@ -77,7 +77,7 @@ impl Readers {
             execution,
             connections_max,
             permits: Arc::new(Semaphore::new(connections_max)),
-            places: Semaphore::new(READS_WAITING_MAX),
+            waiting: Semaphore::new(READS_WAITING_MAX),
             idle: Mutex::default(),
             open: Arc::default(),
             refused: AtomicU64::new(0),
@@ -106,14 +106,14 @@ impl Readers {
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
-        let place = self.places.try_acquire().map_err(|_| {
+        let waiting = self.waiting.try_acquire().map_err(|_| {
             self.refused.fetch_add(1, Ordering::Relaxed);
             StoreError::Busy { waiting: READS_WAITING_MAX }
         })?;
         let began = Instant::now();
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         self.wait_seconds.observe(began.elapsed().as_secs_f64());
-        drop(place);
+        drop(waiting);
         permit.map_err(|_| StoreError::Closed)
     }
 
@@ -172,14 +172,14 @@ impl Readers {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes the connections that nobody uses.
+    /// Closes the idle connections.
     pub(super) fn close(&self) {
         self.idle().clear();
     }
 
     /// Returns how many reads wait for a reader.
     pub(super) fn waiting(&self) -> usize {
-        READS_WAITING_MAX.saturating_sub(self.places.available_permits())
+        READS_WAITING_MAX.saturating_sub(self.waiting.available_permits())
     }
 
     /// Returns how long reads waited for a reader.
@@ -260,7 +260,7 @@ impl Query {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes how to cancel what is asked from now on; an error if the caller has gone.
+    /// Notes how to cancel the query that begins; an error if the caller has gone.
     fn begun(&self, cancel: Option<Cancel>) -> Result<(), StoreError> {
         let mut state = self.lock();
         if matches!(*state, State::Abandoned) {
@@ -270,8 +270,8 @@ impl Query {
         Ok(())
     }
 
-    /// Notes that nothing is asked any more; returns whether the connection may be used again. A request to cancel that is
-    /// under way could meet the next question on it.
+    /// Notes that the query has ended; returns whether the connection may be used again. A cancellation that is under way could
+    /// meet the next query on it.
     fn ended(&self) -> bool {
         let mut state = self.lock();
         !matches!(std::mem::replace(&mut *state, State::Over), State::Abandoned)

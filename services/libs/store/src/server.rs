@@ -46,12 +46,12 @@ impl fmt::Debug for Server {
 /// A connection that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Nobody answered in time.
+    /// The server did not answer in time.
     #[error(
         "PostgreSQL did not answer within {CONNECT_MAX:?}; see whether it runs and its URL is right"
     )]
     Silent,
-    /// Nobody told in time where the server is.
+    /// The name of the server was not resolved in time.
     #[error(
         "no name server said within {RESOLVE_MAX:?} where `{host}` is; see whether it is the host of PostgreSQL"
     )]
@@ -83,7 +83,7 @@ impl From<ConnectError> for StoreError {
 }
 
 impl Server {
-    /// Reads a connection string; `application` is how the server calls whoever connects.
+    /// Reads a connection string; the server shows `application` as the name of the client.
     ///
     /// TLS is spoken if it says `sslmode=require`, and then the certificate is verified, and that it is for the host in the
     /// string: what libpq calls `verify-full`. Without, or with `prefer`, TLS is not tried: whoever is in between could

@@ -157,7 +157,7 @@ impl<'a> Tx<'a> {
         self.attached[at].downcast_mut().expect("it was found by its type")
     }
 
-    /// Wakes whoever waits for the signal once this is committed.
+    /// Signals `signal` once the transaction is committed.
     pub fn wake_after_commit(&mut self, signal: &Arc<Notify>) {
         if !self.wakes.iter().any(|other| Arc::ptr_eq(other, signal)) {
             self.wakes.push(Arc::clone(signal));
@@ -191,7 +191,7 @@ impl<'a> Tx<'a> {
         self.service
     }
 
-    /// Returns whether this is SQLite: one process, so nobody else writes.
+    /// Returns whether this is SQLite: no other process writes.
     #[must_use]
     pub const fn is_sqlite(&self) -> bool {
         matches!(self.connection, Connection::Sqlite(_))
@@ -275,7 +275,7 @@ impl Connection {
         }
     }
 
-    /// Gives up what was begun. A connection that can't even do that is made anew.
+    /// Rolls back. A connection on which even that fails is replaced.
     pub(super) fn roll_back(&mut self) {
         match self {
             Self::Sqlite(sqlite) => {

@@ -1,9 +1,8 @@
-//! One writer: a queue of work before it, and one transaction for all that waits when it turns. Everyone is answered
-//! after the commit.
+//! One writer: a queue of work, and rounds that take what waits into one transaction. Callers are answered after the commit.
 //!
-//! A turn first does all work together. If a piece is refused, or another replica was in the way, the whole turn is rolled back and its work is done again
-//! in transactions of its own, and refused work piece by piece, so that one bad piece costs the others nothing but time.
-//! No savepoints are needed for that, because work is a function of its pieces and the database.
+//! A round first does all its work together. If a piece is rejected, or another replica changed the same rows, the round is
+//! rolled back and each work is done again in a transaction of its own, and rejected work piece by piece: a bad piece costs
+//! the others only time. That needs no savepoints, because work is a function of its pieces and the database.
 
 use std::{
     collections::VecDeque,
@@ -25,27 +24,27 @@ use crate::{
     metrics::WriterMetrics,
 };
 
-/// How often work is decided at the most when others change the same at the same time.
+/// How many attempts work has when other replicas change the same rows at the same time.
 const DECISIONS_MAX: usize = 5;
-/// How much work of other kinds one transaction takes along.
-const WORKS_PER_TURN_MAX: usize = 16;
+/// How many works one transaction has.
+const WORKS_PER_ROUND_MAX: usize = 16;
 /// How many changes by [`Database::write`](super::Database::write) wait at most; more are refused at once. Such work is rare:
-/// what comes often is handed in at a form.
+/// frequent changes go through a [`BatchQueue`](crate::BatchQueue).
 pub const WRITES_WAITING_MAX: usize = 256;
-/// How much work waits beside those at most: a form, a relay, a consumer and a worker put no second work here before their
-/// first is done, and a service has a few of each.
+/// How much work waits beside those at most: a batch queue, a relay, a consumer and a worker queue no second work before
+/// their first is done, and a service has a few of each.
 const OTHER_WORKS_MAX: usize = 64;
 
-/// Work for the writer: some pieces, done together or apart.
+/// Work for the writer: some pieces, done in one transaction or in one each.
 pub trait Work: Send {
-    /// Takes what is waiting now; returns how many pieces that is.
+    /// Takes the pieces that wait now; returns how many they are.
     fn gather(&mut self) -> usize;
     /// Does some of the pieces. May be called again for the same pieces after a roll-back.
     ///
     /// # Errors
     /// [`StoreError`] if the database failed; then nothing of these pieces is saved.
     fn run(&mut self, tx: &mut Tx<'_>, pieces: Range<usize>) -> Result<(), StoreError>;
-    /// Tells some of the pieces how it ended: saved, or why not.
+    /// Reports the outcome of some of the pieces: saved, or why not.
     fn settle(&mut self, pieces: Range<usize>, outcome: Result<(), StoreError>);
     /// Returns whether no other work may be in its transaction.
     fn is_exclusive(&self) -> bool {
@@ -53,11 +52,11 @@ pub trait Work: Send {
     }
 }
 
-/// The queue before the writer.
+/// The queue of the writer.
 #[derive(Default)]
 pub(crate) struct Queue {
     state: Mutex<QueueState>,
-    /// Brings the writer to the queue.
+    /// Gets the writer a thread.
     serve: OnceLock<Box<dyn Fn() + Send + Sync>>,
     waiting: AtomicUsize,
     rows: AtomicUsize,
@@ -68,18 +67,18 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct QueueState {
     works: VecDeque<Box<dyn Work>>,
-    /// Whether the writer was told and has not rested since.
+    /// Whether the writer has a thread, or waits for one.
     is_served: bool,
     closed: bool,
 }
 
-/// What the writer finds before it.
+/// What the queue has for the writer.
 pub(crate) enum Next {
-    /// The works of a turn.
+    /// The works of a round.
     Works(Vec<Box<dyn Work>>),
-    /// None; it is told of the next.
+    /// Nothing now; `serve` is called when there is.
     Nothing,
-    /// None, and there will never be any.
+    /// Nothing, and never again: the queue is closed.
     End,
 }
 
@@ -94,7 +93,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts work before the writer. What comes after the end is settled at once.
+    /// Queues work. After [`Queue::close`] it is settled at once with [`StoreError::Closed`].
     pub(crate) fn push(&self, mut work: Box<dyn Work>) {
         let mut state = self.lock();
         if state.closed {
@@ -106,13 +105,13 @@ impl Queue {
         state.works.push_back(work);
         debug_assert!(
             state.works.len() <= WRITES_WAITING_MAX + OTHER_WORKS_MAX,
-            "something puts work before the writer without a bound"
+            "work is queued without a bound"
         );
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.tell(state);
     }
 
-    /// Says how the writer is brought to the queue: at once, and whenever there is work and it rests.
+    /// Sets how the idle writer gets a thread; `serve` is called at once if there is work already.
     pub(crate) fn serve_by(&self, serve: impl Fn() + Send + Sync + 'static) {
         let _first = self.serve.set(Box::new(serve));
         let state = self.lock();
@@ -135,7 +134,7 @@ impl Queue {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Returns how many rows wait at all forms.
+    /// Returns how many rows wait in all batch queues.
     pub(crate) fn waiting_rows(&self) -> usize {
         self.rows.load(Ordering::Relaxed)
     }
@@ -148,28 +147,28 @@ impl Queue {
         self.rows.fetch_sub(rows, Ordering::Relaxed);
     }
 
-    /// Counts work that was refused because too much waits.
+    /// Counts a work that was refused because too much waits.
     pub(super) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns how much work was refused so.
+    /// Returns how many works were refused because too much waited.
     pub(super) fn refusals(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Lets the writer finish what waits, and then end.
+    /// Lets the writer do the queued work, and then end.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
         self.tell(state);
     }
 
-    /// Returns what the writer does next.
+    /// Returns the works of the next round.
     pub(crate) fn next(&self) -> Next {
         let mut state = self.lock();
         if !state.works.is_empty() {
-            Next::Works(self.take_turn(&mut state))
+            Next::Works(self.take_round(&mut state))
         } else if state.closed {
             Next::End
         } else {
@@ -178,22 +177,22 @@ impl Queue {
         }
     }
 
-    /// Returns whether the writer has something to do; else it rests until it is told.
-    pub(crate) fn stays_in_line(&self) -> bool {
+    /// Returns whether the writer needs another round; else it is idle until `serve` is called.
+    pub(crate) fn needs_round(&self) -> bool {
         let mut state = self.lock();
         state.is_served = !state.works.is_empty() || state.closed;
         state.is_served
     }
 
-    fn take_turn(&self, state: &mut QueueState) -> Vec<Box<dyn Work>> {
+    fn take_round(&self, state: &mut QueueState) -> Vec<Box<dyn Work>> {
         let together = state.works.iter().take_while(|work| !work.is_exclusive()).count();
-        let taken = together.clamp(1, WORKS_PER_TURN_MAX);
+        let taken = together.clamp(1, WORKS_PER_ROUND_MAX);
         self.waiting.fetch_sub(taken, Ordering::Relaxed);
         state.works.drain(..taken).collect()
     }
 }
 
-/// What the writer needs.
+/// The writer of one database. It has the only connection that writes.
 pub(super) struct Writer {
     pub(crate) connection: Connection,
     pub(crate) queue: Arc<Queue>,
@@ -215,7 +214,7 @@ impl Writer {
         loop {
             match self.queue.next() {
                 Next::Works(works) => {
-                    self.gather_and_turn(works);
+                    self.gather_and_run(works);
                     steps.pause(self.service).await;
                 }
                 Next::Nothing => told.notified().await,
@@ -224,7 +223,7 @@ impl Writer {
         }
     }
 
-    pub(crate) fn gather_and_turn(&mut self, works: Vec<Box<dyn Work>>) {
+    pub(crate) fn gather_and_run(&mut self, works: Vec<Box<dyn Work>>) {
         let mut works: Vec<(Box<dyn Work>, usize)> = works
             .into_iter()
             .map(|mut work| {
@@ -234,11 +233,11 @@ impl Writer {
             .filter(|(_, pieces)| *pieces > 0)
             .collect();
         if !works.is_empty() {
-            self.turn(&mut works);
+            self.round(&mut works);
         }
     }
 
-    fn turn(&mut self, works: &mut [(Box<dyn Work>, usize)]) {
+    fn round(&mut self, works: &mut [(Box<dyn Work>, usize)]) {
         match self.transaction(|tx| {
             works.iter_mut().try_for_each(|(work, pieces)| work.run(tx, 0..*pieces))
         }) {
@@ -251,19 +250,19 @@ impl Writer {
                 Self::hand_over(saved);
             }
             Err(StoreError::Rejected(why)) => {
-                let alone = works.len() == 1;
+                let is_only = works.len() == 1;
                 for (work, pieces) in works {
-                    if alone {
+                    if is_only {
                         self.piece_by_piece(work.as_mut(), *pieces, &why);
                     } else {
-                        self.alone(work.as_mut(), *pieces);
+                        self.exclusive(work.as_mut(), *pieces);
                     }
                 }
             }
             Err(StoreError::Conflict(_)) => {
                 self.queue.metrics.retried();
                 for (work, pieces) in works {
-                    self.alone(work.as_mut(), *pieces);
+                    self.exclusive(work.as_mut(), *pieces);
                 }
             }
             Err(error) => {
@@ -275,7 +274,7 @@ impl Writer {
         }
     }
 
-    fn alone(&mut self, work: &mut dyn Work, pieces: usize) {
+    fn exclusive(&mut self, work: &mut dyn Work, pieces: usize) {
         match self.decided_again(|tx, work| work.run(tx, 0..pieces), work) {
             Ok(saved) => {
                 self.queue.metrics.committed(1, pieces);
@@ -287,7 +286,7 @@ impl Writer {
         }
     }
 
-    /// Does work in a transaction of its own, and again if somebody else changed the same meanwhile.
+    /// Does work in a transaction of its own; again, up to [`DECISIONS_MAX`] times, if another replica changed the same rows.
     fn decided_again(
         &mut self,
         body: impl Fn(&mut Tx<'_>, &mut dyn Work) -> Result<(), StoreError>,
@@ -322,8 +321,7 @@ impl Writer {
         }
     }
 
-    /// Does work in a transaction; once more if the connection died before the commit was asked for, for then nothing is
-    /// saved.
+    /// Does work in a transaction; once more if the connection died before `COMMIT` was sent, since then nothing is saved.
     fn transaction(
         &mut self,
         mut body: impl FnMut(&mut Tx<'_>) -> Result<(), StoreError>,
@@ -396,7 +394,7 @@ impl Writer {
     }
 }
 
-/// What a commit lets out.
+/// What is called after a commit.
 struct Saved {
     after: Option<AfterCommit>,
     wakes: Vec<Arc<Notify>>,
@@ -408,7 +406,7 @@ mod tests {
     use crate::batch::Batch;
 
     #[test]
-    fn who_wants_to_be_alone_has_a_turn_of_its_own() {
+    fn exclusive_work_has_a_round_of_its_own() {
         let queue = Queue::default();
         for is_exclusive in [false, false, true, true, false] {
             let mut batch = Batch::<(), ()>::new(Arc::new(|_, _| Ok(Vec::new())), Vec::new());
@@ -416,11 +414,11 @@ mod tests {
             queue.push(Box::new(batch));
         }
         queue.close();
-        let turns: Vec<usize> = std::iter::from_fn(|| match queue.next() {
+        let rounds: Vec<usize> = std::iter::from_fn(|| match queue.next() {
             Next::Works(works) => Some(works.len()),
             Next::Nothing | Next::End => None,
         })
         .collect();
-        assert_eq!((turns, queue.waiting()), (vec![2, 1, 1, 1], 0));
+        assert_eq!((rounds, queue.waiting()), (vec![2, 1, 1, 1], 0));
     }
 }

@@ -1,9 +1,9 @@
 //! The threads on which the writers of a process run.
 //!
-//! A writer with work stands in line; a thread takes the first in line and lets it do one turn. When a commit gives work to
-//! another writer, as an event does to its reader, the thread that committed comes to it right after its turn: no thread is
-//! woken for it, and the event's way through several services takes one thread. Only what stands behind that in the line
-//! wakes another thread, so under load as many writers run at once as there are cores for.
+//! A writer with work is in the run queue; a thread takes the first of it and runs one round. When a commit gives work to
+//! another writer, as an event does to its reader, the committing thread runs that writer next: it wakes no other thread, and
+//! one thread carries an event through several services. Only a second writer in the run queue wakes another thread, so
+//! under load as many writers run at once as there are cores.
 
 use std::{
     cell::Cell,
@@ -39,29 +39,29 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Writers that have work and wait for a thread. A writer is in it once.
-    line: VecDeque<Arc<Seat>>,
+    /// Writers that have work and wait for a thread. Each is in it at most once.
+    run_queue: VecDeque<Arc<Seat>>,
     /// How many writers there are: at zero, the threads end.
     writers: usize,
     threads: usize,
-    /// How many threads sleep and nobody has woken.
+    /// How many threads sleep and were not woken.
     idle: usize,
     /// How many threads were woken and still sleep.
     waking: usize,
 }
 
-/// The place of a writer: in the line, on a thread, or at rest.
+/// A writer of the pool: in the run queue, on a thread, or idle.
 pub(crate) struct Seat {
     pool: WriterThreads,
     queue: Arc<Queue>,
-    /// In which its turns log.
+    /// The span in which its rounds log.
     span: Span,
-    /// Nothing once it has ended. Only the thread that took the seat from the line locks it.
+    /// None once it has ended. Only the thread that took the seat from the run queue locks it.
     writer: Mutex<Option<Writer>>,
     ended: Mutex<Option<oneshot::Sender<()>>>,
 }
 
-/// A writer that runs on these threads. Dropped before its end, it ends after its turn.
+/// A running writer. If this is dropped early, the writer ends after its round.
 pub(crate) struct RunningSeat {
     seat: Arc<Seat>,
     ended: oneshot::Receiver<()>,
@@ -97,7 +97,7 @@ impl WriterThreads {
         let waiting = Arc::downgrade(&seat);
         queue.serve_by(move || {
             if let Some(seat) = waiting.upgrade() {
-                seat.pool.clone().line_up(seat);
+                seat.pool.clone().enqueue(seat);
             }
         });
         Ok(RunningSeat { seat, ended })
@@ -118,12 +118,12 @@ impl WriterThreads {
         Ok(())
     }
 
-    /// Puts a writer in the line, and wakes a thread if none will come to it.
-    fn line_up(&self, seat: Arc<Seat>) {
+    /// Puts a writer into the run queue, and wakes a thread unless this one takes it next.
+    fn enqueue(&self, seat: Arc<Seat>) {
         let mut state = self.lock();
-        state.line.push_back(seat);
+        state.run_queue.push_back(seat);
         let comes_itself = POOL.get() == self.address();
-        if state.line.len() <= usize::from(comes_itself) {
+        if state.run_queue.len() <= usize::from(comes_itself) {
             return;
         }
         if state.idle > 0 {
@@ -132,17 +132,17 @@ impl WriterThreads {
             drop(state);
             self.0.woken.notify_one();
         } else if state.threads < state.writers {
-            // Without a further thread, those that are there come to it later.
+            // Without a further thread, the existing ones run it later.
             let _ = self.spawn(&mut state);
         }
     }
 
-    /// Lets writers do their turns until there is no writer any more.
+    /// Runs rounds until there is no writer any more.
     fn run(self) {
         POOL.set(self.address());
         while let Some(seat) = self.next() {
-            if seat.turn() {
-                self.line_up(seat);
+            if seat.round() {
+                self.enqueue(seat);
             }
         }
     }
@@ -150,7 +150,7 @@ impl WriterThreads {
     fn next(&self) -> Option<Arc<Seat>> {
         let mut state = self.lock();
         loop {
-            if let Some(seat) = state.line.pop_front() {
+            if let Some(seat) = state.run_queue.pop_front() {
                 return Some(seat);
             }
             if state.writers == 0 {
@@ -177,23 +177,23 @@ impl WriterThreads {
 }
 
 impl Seat {
-    /// Lets the writer do one turn; returns whether it has more to do.
-    fn turn(&self) -> bool {
+    /// Runs one round of the writer; returns whether it needs another.
+    fn round(&self) -> bool {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(working) = writer.as_mut() else { return false };
         match self.queue.next() {
             Next::Works(works) => {
                 let _in_span = self.span.enter();
-                let done = catch_unwind(AssertUnwindSafe(|| working.gather_and_turn(works)));
+                let done = catch_unwind(AssertUnwindSafe(|| working.gather_and_run(works)));
                 if done.is_err() {
                     error!("The writer panicked and has ended");
                     self.queue.close();
                 }
-                self.queue.stays_in_line()
+                self.queue.needs_round()
             }
             Next::Nothing => false,
             Next::End => {
-                // The connection is closed before anyone hears of the end.
+                // The connection is closed before `ended` is signalled.
                 *writer = None;
                 let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(ended) = ended {

@@ -1,53 +1,53 @@
 //! Up to where a relay has seen the outbox.
 //!
-//! Places are given out before commits, so with several writers a smaller place may appear after a greater one. Two events
-//! about one subject never do: who changes a subject holds its row until the commit, and gets its places after that. So
-//! rows that are read together and offered by their places are in order, and a commit of one's own may be offered without
-//! reading only if no place before it is missing.
+//! PostgreSQL draws a `seq` before the commit, so with several writers a row with a smaller `seq` may appear after one with a
+//! greater. Two events about one subject never do: a transaction locks the subject's row before it draws the `seq`, and holds
+//! the lock until its commit. So rows that one query read are in order of `seq`, and the relay may offer a commit of its own
+//! process without reading the table only if no `seq` before it is missing.
 
 /// Up to where the outbox is seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cursor {
-    /// The greatest place that was seen.
+    /// The greatest `seq` that the relay has seen.
     last: i64,
-    /// Every place up to here was seen, or never will be.
+    /// The relay has seen every row up to this `seq`; a `seq` below it without a row was rolled back.
     seen: i64,
-    /// Every place up to the first is seen by who reads after all transactions with numbers below the second have ended.
+    /// `(seq, xid)`: once every transaction below `xid` has ended, a fresh read sees every row up to `seq`.
     awaited: Option<(i64, i64)>,
 }
 
 impl Cursor {
-    /// Returns the greatest place that was seen.
+    /// Returns the greatest `seq` that the relay has seen.
     pub(super) const fn last(&self) -> i64 {
         self.last
     }
 
-    /// Returns the place up to which every place was seen, or never will be.
+    /// Returns the `seq` up to which the relay has seen every row.
     pub(super) const fn seen(&self) -> i64 {
         self.seen
     }
 
-    /// Returns whether nothing can be missing before this commit, whose places are sorted.
-    pub(super) fn continues_with(&self, places: &[i64]) -> bool {
-        self.seen == self.last && follow(self.last, places)
+    /// Returns whether no row can be missing before this commit. `seqs` are sorted.
+    pub(super) fn continues_with(&self, seqs: &[i64]) -> bool {
+        self.seen == self.last && follow(self.last, seqs)
     }
 
-    /// Goes on behind a commit with which it continues.
-    pub(super) fn go_on(&mut self, places: &[i64]) {
-        self.last = places.last().copied().unwrap_or(self.last);
+    /// Advances past a commit for which [`Cursor::continues_with`] is true.
+    pub(super) fn go_on(&mut self, seqs: &[i64]) {
+        self.last = seqs.last().copied().unwrap_or(self.last);
         self.seen = self.last;
     }
 
-    /// Returns whether it has to be known which transactions have ended before it reads on.
+    /// Returns whether the next read needs to know which transactions have ended.
     pub(super) const fn is_waiting(&self) -> bool {
         self.awaited.is_some()
     }
 
-    /// Notes what was read of the places behind the last one; before that, all transactions with numbers below `ended` had
-    /// ended. Returns whether it has to wait for those that are under way now: [`Cursor::wait_for`].
-    pub(super) fn read(&mut self, places: &[i64], ended: Option<i64>) -> bool {
-        if self.continues_with(places) {
-            self.go_on(places);
+    /// Notes the `seqs` that a query found above [`Cursor::last`]. Before the query, all transactions below `ended` had ended.
+    /// Returns whether the cursor must wait for the transactions that run now: [`Cursor::wait_for`].
+    pub(super) fn read(&mut self, seqs: &[i64], ended: Option<i64>) -> bool {
+        if self.continues_with(seqs) {
+            self.go_on(seqs);
             return false;
         }
         if let (Some((upto, number)), Some(ended)) = (self.awaited, ended)
@@ -56,25 +56,25 @@ impl Cursor {
             self.seen = upto;
             self.awaited = None;
         }
-        self.last = places.last().copied().unwrap_or(self.last);
+        self.last = seqs.last().copied().unwrap_or(self.last);
         self.seen < self.last && self.awaited.is_none()
     }
 
-    /// Waits for all transactions with numbers below this one: what they wrote up to the last place is not seen yet.
+    /// Waits until all transactions below this number have ended: the relay has not seen the rows that they wrote up to `last`.
     pub(super) const fn wait_for(&mut self, number: i64) {
         self.awaited = Some((self.last, number));
     }
 
-    /// Returns one that begins behind a place, all up to which is seen.
-    pub(super) const fn behind(place: i64) -> Self {
-        Self { last: place, seen: place, awaited: None }
+    /// Returns a cursor that has seen every row up to `seq`.
+    pub(super) const fn behind(seq: i64) -> Self {
+        Self { last: seq, seen: seq, awaited: None }
     }
 }
 
-/// Returns whether these places come right behind `last`, and none is missing among them.
-fn follow(last: i64, places: &[i64]) -> bool {
-    let count = i64::try_from(places.len()).unwrap_or(i64::MAX);
-    match (places.first(), places.last()) {
+/// Returns whether `seqs` are `last + 1`, `last + 2` and so on.
+fn follow(last: i64, seqs: &[i64]) -> bool {
+    let count = i64::try_from(seqs.len()).unwrap_or(i64::MAX);
+    match (seqs.first(), seqs.last()) {
         (Some(first), Some(end)) => *first == last + 1 && *end == last + count,
         _ => true,
     }
@@ -90,9 +90,9 @@ mod tests {
         cursor
     }
 
-    /// Reads these places while transactions from `ended` on, and below `begun`, are under way.
-    fn read(cursor: &mut Cursor, places: &[i64], ended: i64, begun: i64) {
-        if cursor.read(places, Some(ended)) {
+    /// Reads these `seqs` while transactions from `ended` on, and below `begun`, run.
+    fn read(cursor: &mut Cursor, seqs: &[i64], ended: i64, begun: i64) {
+        if cursor.read(seqs, Some(ended)) {
             cursor.wait_for(begun);
         }
     }
@@ -106,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn a_place_of_another_is_waited_for_until_its_transaction_has_ended() {
+    fn a_seq_of_another_writer_is_waited_for_until_its_transaction_has_ended() {
         let mut cursor = complete(7);
-        // 8 is another's, who has not committed.
+        // Another writer has 8, and has not committed.
         assert!(!cursor.continues_with(&[9]));
         read(&mut cursor, &[9], 100, 103);
         assert_eq!((cursor.last(), cursor.seen()), (9, 7));
@@ -124,9 +124,9 @@ mod tests {
     #[test]
     fn several_writers_at_work_do_not_keep_it_from_advancing() {
         let mut cursor = complete(0);
-        for turn in 1..100 {
-            // Every second place is another's, and someone is always under way.
-            read(&mut cursor, &[2 * turn], turn, turn + 3);
+        for step in 1..100 {
+            // Another writer has every second `seq`, and some transaction always runs.
+            read(&mut cursor, &[2 * step], step, step + 3);
         }
         assert!(cursor.seen() > 150, "{cursor:?}");
     }

@@ -1,7 +1,7 @@
-//! What is known of the bus: which it is, and up to where all readers have acknowledged.
+//! The saved state of the bus: its identity, and the position up to which all readers have acknowledged every event.
 //!
 //! The bus within a process forgets everything with the process, and a broker may forget what it took over. So an event counts as published only when everyone who reads it has
-//! acknowledged it: from the place up to which that is so, the position, everything can be sent again.
+//! acknowledged it: above the `seq` up to which that is so, the position, every event can be sent again.
 
 use contracts::Timestamp;
 use store::{StoreError, Tx, params};
@@ -23,13 +23,13 @@ pub(crate) const COUNT_UNPUBLISHED: &str =
          ELSE (SELECT COUNT(*) FROM outbox WHERE seq > (SELECT position FROM broker)) END";
 pub(crate) const OLDEST_UNPUBLISHED: &str = "SELECT time FROM outbox WHERE seq =
          (SELECT MIN(seq) FROM outbox WHERE seq > (SELECT position FROM broker))";
-// Who changes the outbox is waited for, so that nobody's place is passed over.
+// Waits for transactions that insert into the outbox, so that no `seq` of theirs is skipped.
 const SETTLE_SQLITE: &str = "SELECT 1";
 const SETTLE_POSTGRES: &str = "LOCK TABLE outbox IN SHARE MODE";
 // An earlier version marked each event that was not published.
 const FORGET_MARKS: &str = "DELETE FROM unpublished";
 
-/// The identity of a broker that was not met yet.
+/// The identity of a broker that has not answered yet.
 pub const UNKNOWN: &str = "";
 /// The identity of the bus within a process.
 pub const PROCESS: &str = "process";
@@ -37,11 +37,11 @@ pub const PROCESS: &str = "process";
 /// The broker, as a service knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Which broker it is, and which of its lives.
+    /// The broker's identity; another after it lost its data.
     pub identity: String,
-    /// The place up to which every reader has acknowledged everything.
+    /// The `seq` up to which every reader has acknowledged every event.
     pub position: i64,
-    /// The place up to which it was given everything.
+    /// The `seq` up to which the broker was given every event.
     pub handed_over: i64,
 }
 
@@ -51,7 +51,7 @@ fn read(tx: &mut Tx<'_>) -> Result<Option<Known>, StoreError> {
     })
 }
 
-/// Makes ready for a broker, before it is known which. What was published until now was acknowledged without it.
+/// Prepares for a broker whose identity is not known yet. Events that were published so far were acknowledged without it.
 ///
 /// # Errors
 /// [`StoreError`] if the database failed.
@@ -65,8 +65,8 @@ pub fn expect(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Meets a broker. Another than the one before, or one that forgot, was given nothing behind the position. Returns what was
-/// known before, and what is known now.
+/// Notes the broker's identity. A broker with another identity, or one that lost its data, has no event above the position.
+/// Returns the state before and after.
 ///
 /// # Errors
 /// [`StoreError`] if the database failed.
@@ -80,7 +80,7 @@ pub fn meet(tx: &mut Tx<'_>, identity: &str) -> Result<(Known, Known), StoreErro
     Ok((before, now))
 }
 
-/// Moves the places of this broker forward.
+/// Raises the position and the end of what was handed over, if the broker still has this identity.
 ///
 /// # Errors
 /// [`StoreError`] if the database failed.
@@ -93,7 +93,7 @@ pub fn advance(
     tx.execute(ADVANCE, &params![identity, position, handed_over]).map(|_| ())
 }
 
-/// Makes ready for the bus within the process; returns the place behind which everything is offered again.
+/// Prepares for the bus within the process; returns the position above which the relay offers every event again.
 ///
 /// # Errors
 /// [`StoreError`] if the database failed.
@@ -111,7 +111,7 @@ pub fn oldest_unpublished(tx: &mut Tx<'_>) -> Result<Option<Timestamp>, StoreErr
     tx.query_one(OLDEST_UNPUBLISHED, &[], |row| row.get(0))
 }
 
-/// Returns how many events are not published: not everyone who reads them has acted on them.
+/// Returns how many events are not published: some reader has not acted on them.
 ///
 /// # Errors
 /// [`StoreError`] if the database failed.

@@ -1,4 +1,4 @@
-//! The relay: what is committed goes to the bus at once if it may, else it is read from the table when there is room.
+//! The relay: offers a committed event to the bus at once if there is room, else reads it from the table later.
 
 use std::{
     collections::BTreeSet,
@@ -22,8 +22,8 @@ use crate::bus::Bus;
 
 /// How often the relay looks without being woken: the safety net.
 const POLL: Duration = Duration::from_secs(1);
-/// By how many places the position has moved when a commit of other work saves it. What is behind it is offered again after
-/// a crash, and its readers know it.
+/// How far the position moves, in `seqs`, before a commit of other work saves it. After a crash the relay offers the events
+/// above the saved position again, and the inboxes of their readers know them.
 const SAVED_AT: i64 = 512;
 
 /// Carries the events of one service from its outbox to the bus.
@@ -33,28 +33,28 @@ pub struct Relay {
     this: Weak<Self>,
     state: Mutex<RelayState>,
     pub(super) changed: Notify,
-    /// Told of commits while it rests: another replica may be the one to offer them.
+    /// Signalled by commits while the relay rests: another replica may be the one that publishes.
     left_to_others: Notify,
 }
 
 pub(super) struct RelayState {
-    /// How often it began again from what the table says. What belongs to an earlier round is over.
+    /// Counts how often the relay started again from the table. Acknowledgements of an earlier round are ignored.
     pub(super) round: u64,
-    /// Whether it may not offer anything now.
+    /// Whether the relay may not offer events now.
     pub(super) resting: bool,
-    /// Offered, not taken over yet.
+    /// The `seqs` that were offered and that the bus has not taken over yet.
     pub(super) in_flight: BTreeSet<i64>,
-    /// Offered, behind the place up to which all are seen.
+    /// The `seqs` that were offered and are above [`Cursor::seen`].
     pub(super) offered: BTreeSet<i64>,
-    /// The position that is saved. Only kept where the bus is no broker, which keeps its own.
+    /// The saved position. Used only with the bus within the process: a broker's progress is saved by its own task.
     saved: i64,
     /// Whether the next commit saves the position, however little it has moved.
     saves: bool,
-    /// Up to where the table was seen.
+    /// The part of the table that the relay has seen.
     pub(super) cursor: Cursor,
-    /// Whether there may be rows that are only in the table.
+    /// Whether the table may have rows that were not offered.
     pub(super) behind: bool,
-    /// Whether they are being read.
+    /// Whether a [`CatchUp`] is in the writer's queue.
     pub(super) catching_up: bool,
 }
 
@@ -63,13 +63,13 @@ impl RelayState {
         IN_FLIGHT_MAX.saturating_sub(self.in_flight.len())
     }
 
-    /// Returns the place up to which everything was taken over.
-    fn place(&self) -> i64 {
+    /// Returns the `seq` up to which the bus has taken over every event.
+    fn position(&self) -> i64 {
         let first = self.in_flight.first().map_or(i64::MAX, |first| first - 1);
         first.min(self.cursor.seen())
     }
 
-    /// Goes on to a place.
+    /// Forgets the offered `seqs` that [`Cursor::seen`] has passed.
     pub(super) fn forget_seen(&mut self) {
         self.offered = self.offered.split_off(&(self.cursor.seen() + 1));
     }
@@ -84,48 +84,48 @@ impl fmt::Debug for Relay {
 impl CommitHook for Relay {
     fn before_commit(&self, tx: &mut Tx<'_>) -> Result<Option<AfterCommit>, StoreError> {
         let events = append(tx)?;
-        let place = self.place_to_save();
-        if let Some(place) = place {
-            position::advance(tx, PROCESS, place, place)?;
+        let position = self.position_to_save();
+        if let Some(position) = position {
+            position::advance(tx, PROCESS, position, position)?;
         }
-        let happened = !events.is_empty() || place.is_some();
+        let happened = !events.is_empty() || position.is_some();
         let relay = self.this.upgrade().filter(|_| happened);
-        Ok(relay.map(|relay| Box::new(move || relay.committed(events, place)) as AfterCommit))
+        Ok(relay.map(|relay| Box::new(move || relay.committed(events, position)) as AfterCommit))
     }
 }
 
 impl Relay {
-    /// Returns the position if this commit is to save it.
-    fn place_to_save(&self) -> Option<i64> {
+    /// Returns the position if the commit under way should save it.
+    fn position_to_save(&self) -> Option<i64> {
         let state = self.lock();
-        let place = state.place();
-        let moved = place - state.saved;
+        let position = state.position();
+        let moved = position - state.saved;
         let is_due = moved >= SAVED_AT || (state.saves && moved > 0);
-        (is_due && !self.bus.is_broker()).then_some(place)
+        (is_due && !self.bus.is_broker()).then_some(position)
     }
 
-    /// Takes the events of one commit, in order, and the position that it saved. Called by the writer, so it must not wait.
+    /// Takes the events of one commit, in order, and the position that it saved. The writer calls it, so it must not block.
     fn committed(&self, events: Vec<Stored>, saved: Option<i64>) {
         for Stored { event, .. } in &events {
             let (name, subject) = (event.name(), event.subject.as_str());
             let order = (catalogue::key_of(name) == Some(Key::Order)).then_some(subject);
             tracing::debug!(order_id = order, event = name, "Announced {name} for {subject}");
         }
-        let places: Vec<i64> = events.iter().map(|stored| stored.seq).collect();
+        let seqs: Vec<i64> = events.iter().map(|stored| stored.seq).collect();
         let mut state = self.lock();
         if let Some(saved) = saved {
             state.saved = state.saved.max(saved);
             state.saves = false;
         }
-        if places.is_empty() {
+        if seqs.is_empty() {
             return;
         }
         let at_once = !state.resting
             && !state.behind
             && events.len() <= state.room()
-            && state.cursor.continues_with(&places);
+            && state.cursor.continues_with(&seqs);
         if at_once {
-            state.cursor.go_on(&places);
+            state.cursor.go_on(&seqs);
             state.offered.clear();
             self.offer(state, events);
         } else {
@@ -135,7 +135,7 @@ impl Relay {
         }
     }
 
-    /// Makes the relay of a service. It rests until [`Relay::begin`]; whatever a former process left is offered first then.
+    /// Makes the relay of a service. It rests until [`Relay::begin`], and then first offers what a former process left.
     #[must_use]
     pub fn new(service: &'static str, bus: Arc<dyn Bus>) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
@@ -162,32 +162,32 @@ impl Relay {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whose it is.
+    /// Returns the service whose events it relays.
     #[must_use]
     pub const fn service(&self) -> &'static str {
         self.service
     }
 
-    /// Returns the place up to which everything was taken over, and whether there is more behind it.
+    /// Returns the `seq` up to which the bus has taken over every event, and whether there are events above it.
     #[must_use]
     pub fn handed_over(&self) -> (i64, bool) {
         let state = self.lock();
-        let place = state.place();
-        (place, state.behind || place < state.cursor.last())
+        let position = state.position();
+        (position, state.behind || position < state.cursor.last())
     }
 
-    /// Waits until something was committed while it rests.
+    /// Waits until an event is committed while the relay rests.
     pub async fn leaves_to_others(&self) {
         self.left_to_others.notified().await;
     }
 
-    /// Lets it look into the table: another replica has committed.
+    /// Makes the relay read the table: another replica has committed.
     pub fn wake(&self) {
         self.lock().behind = true;
         self.changed.notify_one();
     }
 
-    /// Forgets what is on its way, and rests until [`Relay::begin`].
+    /// Forgets the events in flight, and rests until [`Relay::begin`].
     pub fn rest(&self) {
         let mut state = self.lock();
         state.round += 1;
@@ -197,19 +197,19 @@ impl Relay {
         state.behind = true;
     }
 
-    /// Ends the rest: begins behind a place up to which everything was taken over. Returns the round that begins.
-    pub fn begin(&self, place: i64) -> u64 {
+    /// Ends the rest: offers every event above `position`. Returns the round that begins.
+    pub fn begin(&self, position: i64) -> u64 {
         let mut state = self.lock();
         state.resting = false;
-        state.saved = place;
-        state.cursor = Cursor::behind(place);
+        state.saved = position;
+        state.cursor = Cursor::behind(position);
         let round = state.round;
         drop(state);
         self.changed.notify_one();
         round
     }
 
-    /// Offers events. Only the writer's thread does, so they are offered in the order of their commits.
+    /// Offers events. Only the writer's thread calls it, so events are offered in the order of their commits.
     pub(super) fn offer(&self, mut state: MutexGuard<'_, RelayState>, events: Vec<Stored>) {
         if events.is_empty() {
             return;
@@ -223,7 +223,7 @@ impl Relay {
         Arc::clone(&self.bus).offer(&self.this, self.service, round, events);
     }
 
-    /// Notes that events of a round were taken over: every reader has committed them, or the broker keeps them.
+    /// Notes that the bus has taken over events of a round: every reader has committed them, or the broker has stored them.
     pub fn taken_over(&self, round: u64, seqs: &[i64]) {
         let mut state = self.lock();
         if state.round != round {
@@ -244,13 +244,13 @@ impl Relay {
     /// [`StoreError`] if the database failed or is busy.
     pub async fn save_position(&self, database: &Database) -> Result<(), StoreError> {
         self.lock().saves = true;
-        match self.place_to_save() {
+        match self.position_to_save() {
             Some(_) => database.write(|_| Ok(())).await,
             None => Ok(()),
         }
     }
 
-    /// Catches up with what was left in the table, until it is told to stop. The poll is a commit that saves the position.
+    /// Offers rows that are only in the table, until `stop` is cancelled. The poll is a commit that saves the position.
     pub async fn run(self: Arc<Self>, database: Database, stop: CancellationToken) {
         let mut looked_at = Instant::now();
         loop {
@@ -277,7 +277,7 @@ impl Relay {
                 database.push(Box::new(CatchUp::new(Arc::clone(&self), polls)));
             }
         }
-        // What is behind the position is offered again by the next process; its readers would know it, but it need not come.
+        // Else the next process would offer events again that every reader has acted on.
         let _ = self.save_position(&database).await;
     }
 }

@@ -6,18 +6,18 @@ use store::{Row, StoreError, Tx, Work, params};
 
 use super::{AT, BEFORE, BEHIND, Stored, cursor::Cursor, read_stored, relay::Relay};
 
-/// How many places that are not known to be seen are looked through after each commit. While a transaction hangs there may
-/// be many more: those are looked through at the poll.
+/// How many `seqs` between [`Cursor::seen`] and [`Cursor::last`] are searched after each commit. While a transaction hangs
+/// there may be many more: the poll searches those.
 const LATE_MAX: i64 = 5_000;
 
 const TRANSACTIONS: &str = "SELECT CAST(CAST(pg_snapshot_xmin(now) AS TEXT) AS BIGINT),
          CAST(CAST(pg_snapshot_xmax(now) AS TEXT) AS BIGINT)
      FROM pg_current_snapshot() AS now";
 
-/// Reads what is only in the table, between two commits.
+/// Reads the rows that are only in the table, on the writer's thread, between two commits.
 pub(super) struct CatchUp {
     relay: Arc<Relay>,
-    /// Whether it looks for anything that was missed, too.
+    /// Whether it searches more than [`LATE_MAX`] `seqs`, too.
     thorough: bool,
     round: u64,
     cursor: Cursor,
@@ -31,7 +31,7 @@ impl CatchUp {
         Self { relay, thorough, round, cursor, rows: Vec::new(), complete: false }
     }
 
-    /// Returns the places before the last one whose transactions ended later than those of greater places.
+    /// Returns the `seqs` before the last one whose transactions committed after those of greater ones.
     fn late(&self, tx: &mut Tx<'_>, cursor: Cursor) -> Result<Vec<i64>, StoreError> {
         if cursor.seen() == cursor.last() {
             return Ok(Vec::new());
@@ -73,10 +73,10 @@ impl Work for CatchUp {
         let room = room - late.len();
         let limit = i64::try_from(room).unwrap_or(0);
         let mut rows = tx.query(BEHIND, &params![cursor.last(), limit], read)?;
-        let places: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+        let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
         if is_alone {
-            cursor.go_on(&places);
-        } else if cursor.read(&places, ended) {
+            cursor.go_on(&seqs);
+        } else if cursor.read(&seqs, ended) {
             cursor.wait_for(transactions(tx)?.1);
         }
         self.complete = rows.len() < room;

@@ -41,7 +41,7 @@ pub(crate) const REQUEST_BYTES_MAX: usize = 4 * 1024;
 /// requests, sixteen times as many as are sent to the farmers at once.
 pub const GRPC_REQUESTS_BYTES_MAX: usize = 1024 * REQUEST_BYTES_MAX;
 /// How many connections there are at once; more wait to be accepted. A replica of the inventory has one. What they have sent and no
-/// request has read is up to [`WINDOW_BYTES`] each: 8 MiB in all.
+/// request has read is up to 64 KiB each: 8 MiB in all.
 pub const GRPC_CONNECTIONS_MAX: usize = 128;
 /// How many requests one connection has under way at once; HTTP/2 makes the client wait with more.
 const REQUESTS_PER_CONNECTION_MAX: u32 = 256;

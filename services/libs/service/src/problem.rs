@@ -148,7 +148,7 @@ impl From<StoreError> for Problem {
                 Self::busy("Too many requests wait already. Nothing was saved; try again.")
             }
             StoreError::Unknown(_) => Self::unavailable(
-                "The connection to the database was lost while saving. Repeat the request with its Idempotency-Key.",
+                "It is not known whether this was saved. Repeat the request with its Idempotency-Key.",
             ),
             StoreError::Conflict(_) => Self::unavailable(
                 "Others change the same at the same time. Nothing was saved; try again.",

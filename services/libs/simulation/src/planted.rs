@@ -56,8 +56,8 @@ pub const PLANTED: &[Planted] = &[
         name: "an error is reported as success",
         changes: &[Change {
             file: "services/libs/store/src/writer.rs",
-            find: "work.settle(0..*pieces, Err(error.clone()));",
-            replace: "work.settle(0..*pieces, if PLANTED { Ok(()) } else { Err(error.clone()) });",
+            find: "let outcome = Err(error);",
+            replace: "let outcome = if PLANTED { Ok(()) } else { Err(error) };",
         }],
     },
     Planted {

@@ -174,8 +174,8 @@ impl<P: Send + 'static, A: Send + 'static> Work for QueuedBatch<P, A> {
             (taken, rows) = (taken + 1, rows + weight);
         }
         self.batch.add(waiting.pieces.drain(..taken));
-        assert!(rows <= waiting.rows && waiting.rows <= WAITING_ROWS_MAX, "rows are counted wrong");
-        waiting.rows -= rows;
+        let counted = waiting.rows;
+        waiting.rows = counted.saturating_sub(rows);
         self.pending.queue.rows_went(rows);
         waiting.is_queued = !waiting.pieces.is_empty();
         let more = waiting.is_queued;
@@ -183,6 +183,8 @@ impl<P: Send + 'static, A: Send + 'static> Work for QueuedBatch<P, A> {
         if more {
             self.pending.enqueue();
         }
+        // Last: if this panics, the pieces that still wait are queued and get their answers.
+        assert!(rows <= counted && counted <= WAITING_ROWS_MAX, "rows are counted wrong");
         taken
     }
 

@@ -283,8 +283,8 @@ impl Database {
         self.inner.queue.waiting_rows()
     }
 
-    /// Returns what is wrong with the storage, as far as it is known: damage until the service is started again, a full disk
-    /// until something is saved.
+    /// Returns what is wrong with the storage, as far as it is known: damage, or a writer that has ended, until the service is
+    /// started again; a full disk until something is saved.
     #[must_use]
     pub fn trouble(&self) -> Option<StoreError> {
         self.inner.health.trouble()

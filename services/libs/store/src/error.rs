@@ -27,8 +27,8 @@ pub enum StoreError {
     /// saved; the writer decides again by itself, a few times.
     #[error("somebody else changed the same meanwhile: {0}")]
     Conflict(Arc<str>),
-    /// The connection was lost while committing: it may be saved or not. Ask by the idempotency key.
-    #[error("the connection to the database was lost while committing: {0}")]
+    /// The connection was lost, or the writer panicked, while committing: it may be saved or not. Ask by the idempotency key.
+    #[error("it is not known whether this was saved: {0}")]
     Unknown(Arc<str>),
     /// Too much waits for the database already. Nothing was tried.
     #[error("the database is busy: {waiting} pieces of work wait already")]

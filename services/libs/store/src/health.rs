@@ -30,6 +30,14 @@ impl Health {
         }
     }
 
+    /// Notes that the writer has ended and can't be had again before the service is started again.
+    pub(super) fn note_writer_ended(&self, why: &str) {
+        let mut trouble = self.lock();
+        if !matches!(*trouble, Some(StoreError::Damaged(_))) {
+            *trouble = Some(StoreError::engine(format!("{why}; start the service again")));
+        }
+    }
+
     /// Notes that something was saved: there is room again.
     pub(super) fn committed(&self) {
         let mut trouble = self.lock();

@@ -5,6 +5,7 @@
 //! the others only time. That needs no savepoints, because work is a function of its pieces and the database.
 
 use std::{
+    any::Any,
     collections::VecDeque,
     fmt,
     ops::Range,
@@ -36,6 +37,9 @@ pub const WRITES_WAITING_MAX: usize = 256;
 const OTHER_WORKS_MAX: usize = 64;
 
 /// Work for the writer: some pieces, done in one transaction or in one each.
+///
+/// Whatever becomes of the writer, it settles every piece of all work that was pushed. So a caller may wait for
+/// [`Work::settle`] without a time limit.
 pub trait Work: Send {
     /// Takes the pieces that wait now; returns how many they are.
     fn gather(&mut self) -> usize;
@@ -44,7 +48,8 @@ pub trait Work: Send {
     /// # Errors
     /// [`StoreError`] if the database failed; then nothing of these pieces is saved.
     fn run(&mut self, tx: &mut Tx<'_>, pieces: Range<usize>) -> Result<(), StoreError>;
-    /// Reports the outcome of some of the pieces: saved, or why not.
+    /// Reports the outcome of some of the pieces: saved, or why not. If it panics, it is called once more for these pieces, with
+    /// [`StoreError::Unknown`], and the writer ends.
     fn settle(&mut self, pieces: Range<usize>, outcome: Result<(), StoreError>);
     /// Returns whether no other work may be in its transaction.
     fn is_exclusive(&self) -> bool {
@@ -94,12 +99,11 @@ impl Queue {
     }
 
     /// Queues work. After [`Queue::close`] it is settled at once with [`StoreError::Closed`].
-    pub(crate) fn push(&self, mut work: Box<dyn Work>) {
+    pub(crate) fn push(&self, work: Box<dyn Work>) {
         let mut state = self.lock();
         if state.closed {
             drop(state);
-            let pieces = work.gather();
-            work.settle(0..pieces, Err(StoreError::Closed));
+            Taken::new(work).refuse(StoreError::Closed);
             return;
         }
         state.works.push_back(work);
@@ -164,6 +168,18 @@ impl Queue {
         self.tell(state);
     }
 
+    /// Closes the queue, and settles the queued work with [`StoreError::Closed`]: the writer can't do it any more.
+    fn close_at_once(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let works = std::mem::take(&mut state.works);
+        self.waiting.fetch_sub(works.len(), Ordering::Relaxed);
+        drop(state);
+        for work in works {
+            Taken::new(work).refuse(StoreError::Closed);
+        }
+    }
+
     /// Returns the works of the next round.
     pub(crate) fn next(&self) -> Next {
         let mut state = self.lock();
@@ -223,77 +239,85 @@ impl Writer {
         }
     }
 
+    /// Runs one round. If it panics outside of a transaction, the writer ends: what it has of the database may be in the middle
+    /// of anything. The work of the round is settled with [`StoreError::Unknown`], since its commit may have happened, and the
+    /// work behind it with [`StoreError::Closed`].
     pub(crate) fn gather_and_run(&mut self, works: Vec<Box<dyn Work>>) {
-        let mut works: Vec<(Box<dyn Work>, usize)> = works
-            .into_iter()
-            .map(|mut work| {
-                let pieces = work.gather();
-                (work, pieces)
-            })
-            .filter(|(_, pieces)| *pieces > 0)
-            .collect();
-        if !works.is_empty() {
-            self.round(&mut works);
+        let mut works: Vec<Taken> = works.into_iter().map(Taken::new).collect();
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            works.iter_mut().for_each(Taken::gather);
+            works.retain(|taken| !taken.unsettled.is_empty());
+            if !works.is_empty() {
+                self.round(&mut works);
+            }
+        }));
+        if let Err(panic) = done {
+            let why = format!("the writer panicked: {}", words_of(&*panic));
+            error!("The writer has ended, start the service again: {why}");
+            self.health.note_writer_ended(&why);
+            for taken in works {
+                taken.refuse(StoreError::Unknown(why.as_str().into()));
+            }
+            self.queue.close_at_once();
         }
     }
 
-    fn round(&mut self, works: &mut [(Box<dyn Work>, usize)]) {
-        match self.transaction(|tx| {
-            works.iter_mut().try_for_each(|(work, pieces)| work.run(tx, 0..*pieces))
-        }) {
+    fn round(&mut self, works: &mut [Taken]) {
+        match self.transaction(|tx| works.iter_mut().try_for_each(|taken| taken.run(tx))) {
             Ok(saved) => {
-                let pieces = works.iter().map(|(_, pieces)| pieces).sum();
+                let pieces = works.iter().map(|taken| taken.unsettled.len()).sum();
                 self.queue.metrics.committed(works.len(), pieces);
-                for (work, pieces) in works {
-                    work.settle(0..*pieces, Ok(()));
+                for taken in works {
+                    taken.settle(&Ok(()));
                 }
                 Self::hand_over(saved);
             }
             Err(StoreError::Rejected(why)) => {
                 let is_only = works.len() == 1;
-                for (work, pieces) in works {
+                for taken in works {
                     if is_only {
-                        self.piece_by_piece(work.as_mut(), *pieces, &why);
+                        self.piece_by_piece(taken, &why);
                     } else {
-                        self.exclusive(work.as_mut(), *pieces);
+                        self.exclusive(taken);
                     }
                 }
             }
             Err(StoreError::Conflict(_)) => {
                 self.queue.metrics.retried();
-                for (work, pieces) in works {
-                    self.exclusive(work.as_mut(), *pieces);
+                for taken in works {
+                    self.exclusive(taken);
                 }
             }
             Err(error) => {
                 warn!("Saved nothing: {error}");
-                for (work, pieces) in works {
-                    work.settle(0..*pieces, Err(error.clone()));
+                let outcome = Err(error);
+                for taken in works {
+                    taken.settle(&outcome);
                 }
             }
         }
     }
 
-    fn exclusive(&mut self, work: &mut dyn Work, pieces: usize) {
-        match self.decided_again(|tx, work| work.run(tx, 0..pieces), work) {
+    fn exclusive(&mut self, taken: &mut Taken) {
+        match self.decided_again(taken, Taken::run) {
             Ok(saved) => {
-                self.queue.metrics.committed(1, pieces);
-                work.settle(0..pieces, Ok(()));
+                self.queue.metrics.committed(1, taken.unsettled.len());
+                taken.settle(&Ok(()));
                 Self::hand_over(saved);
             }
-            Err(StoreError::Rejected(why)) => self.piece_by_piece(work, pieces, &why),
-            Err(error) => work.settle(0..pieces, Err(error)),
+            Err(StoreError::Rejected(why)) => self.piece_by_piece(taken, &why),
+            Err(error) => taken.settle(&Err(error)),
         }
     }
 
     /// Does work in a transaction of its own; again, up to [`DECISIONS_MAX`] times, if another replica changed the same rows.
     fn decided_again(
         &mut self,
-        body: impl Fn(&mut Tx<'_>, &mut dyn Work) -> Result<(), StoreError>,
-        work: &mut dyn Work,
+        taken: &mut Taken,
+        run: fn(&mut Taken, &mut Tx<'_>) -> Result<(), StoreError>,
     ) -> Result<Saved, StoreError> {
         for _ in 1..DECISIONS_MAX {
-            match self.transaction(|tx| body(tx, work)) {
+            match self.transaction(|tx| run(taken, tx)) {
                 Err(StoreError::Conflict(why)) => {
                     self.queue.metrics.retried();
                     debug!("Decides again: {why}");
@@ -301,22 +325,22 @@ impl Writer {
                 done => return done,
             }
         }
-        self.transaction(|tx| body(tx, work))
+        self.transaction(|tx| run(taken, tx))
     }
 
-    fn piece_by_piece(&mut self, work: &mut dyn Work, pieces: usize, why: &Arc<str>) {
-        if pieces == 1 {
-            work.settle(0..1, Err(StoreError::Rejected(Arc::clone(why))));
+    fn piece_by_piece(&mut self, taken: &mut Taken, why: &Arc<str>) {
+        if taken.unsettled.len() == 1 {
+            taken.settle(&Err(StoreError::Rejected(Arc::clone(why))));
             return;
         }
-        for piece in 0..pieces {
-            match self.decided_again(|tx, work| work.run(tx, piece..piece + 1), work) {
+        while !taken.unsettled.is_empty() {
+            match self.decided_again(taken, Taken::run_first) {
                 Ok(saved) => {
                     self.queue.metrics.committed(1, 1);
-                    work.settle(piece..piece + 1, Ok(()));
+                    taken.settle_first(Ok(()));
                     Self::hand_over(saved);
                 }
-                Err(error) => work.settle(piece..piece + 1, Err(error)),
+                Err(error) => taken.settle_first(Err(error)),
             }
         }
     }
@@ -360,9 +384,7 @@ impl Writer {
             self.hook.before_commit(&mut tx)
         }))
         .unwrap_or_else(|panic| {
-            let words = panic.downcast_ref::<String>().map(String::as_str);
-            let words =
-                words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
+            let words = words_of(&*panic);
             error!("Work panicked: {words}");
             Err(StoreError::rejected(format!("the work panicked: {words}")))
         });
@@ -392,6 +414,68 @@ impl Writer {
             signal.notify_one();
         }
     }
+}
+
+/// Work that the writer has taken, and which of its pieces it has not settled.
+struct Taken {
+    work: Box<dyn Work>,
+    is_gathered: bool,
+    unsettled: Range<usize>,
+}
+
+impl Taken {
+    const fn new(work: Box<dyn Work>) -> Self {
+        Self { work, is_gathered: false, unsettled: 0..0 }
+    }
+
+    fn gather(&mut self) {
+        self.unsettled = 0..self.work.gather();
+        self.is_gathered = true;
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        self.work.run(tx, self.unsettled.clone())
+    }
+
+    fn run_first(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        self.work.run(tx, self.first())
+    }
+
+    fn first(&self) -> Range<usize> {
+        self.unsettled.start..self.unsettled.start + 1
+    }
+
+    fn settle(&mut self, outcome: &Result<(), StoreError>) {
+        self.work.settle(self.unsettled.clone(), outcome.clone());
+        self.unsettled.start = self.unsettled.end;
+    }
+
+    fn settle_first(&mut self, outcome: Result<(), StoreError>) {
+        self.work.settle(self.first(), outcome);
+        self.unsettled.start += 1;
+    }
+
+    /// Settles what is not settled with this error. The caller has other work to settle, so a panic ends here.
+    fn refuse(mut self, error: StoreError) {
+        if self.is_gathered && self.unsettled.is_empty() {
+            return;
+        }
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            if !self.is_gathered {
+                self.gather();
+            }
+            self.settle(&Err(error));
+        }));
+        if let Err(panic) = told {
+            error!("Work panicked while it was told its outcome: {}", words_of(&*panic));
+        }
+    }
+}
+
+/// Returns what a panic said.
+fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let words = panic.downcast_ref::<String>().map(String::as_str);
+    words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words")
 }
 
 /// What is called after a commit.

@@ -184,18 +184,17 @@ impl Seat {
         match self.queue.next() {
             Next::Works(works) => {
                 let _in_span = self.span.enter();
-                let done = catch_unwind(AssertUnwindSafe(|| working.gather_and_run(works)));
-                if done.is_err() {
-                    error!("The writer panicked and has ended");
-                    self.queue.close();
-                }
+                working.gather_and_run(works);
                 self.queue.needs_round()
             }
             Next::Nothing => false,
             Next::End => {
-                // The connection is closed before `ended` is signalled.
-                *writer = None;
                 let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+                // The connection is closed before `ended` is signalled. A panic while it is closed must not take the thread from
+                // the other writers.
+                if catch_unwind(AssertUnwindSafe(|| *writer = None)).is_err() {
+                    error!("The connection of the writer panicked when it was closed");
+                }
                 if let Some(ended) = ended {
                     let _ = ended.send(());
                 }

@@ -23,3 +23,4 @@ mod storage_trouble;
 mod timers;
 mod tls_to_postgres;
 mod tls_to_redis;
+mod writer_panics;

@@ -1,6 +1,7 @@
 //! Reads YAML into plain values, with nothing decided about them, and writes it. The only place that knows which parser does
 //! it.
 
+mod depth;
 mod write;
 
 use std::{cell::Cell, fmt};
@@ -86,6 +87,7 @@ pub(crate) struct NotYaml {
 /// # Errors
 /// [`NotYaml`] at the first place that is not YAML, or that nests or repeats more than anybody would by hand.
 pub(crate) fn documents(text: &str) -> Result<Vec<Node>, NotYaml> {
+    depth::check(text)?;
     // A text has no more values and no more text than bytes. What is beyond that is repeated: the parser bounds how often
     // an alias is followed, but not how much is behind it.
     let room = Cell::new(2 * text.len() + REPEATED_MAX);

@@ -39,7 +39,7 @@ mod queries;
 mod reactions;
 pub mod store;
 
-pub use market::{Answer, GrpcMarket, InvalidAddress, Market, MarketError};
+pub use market::{ANSWER_BYTES_MAX, Answer, GrpcMarket, InvalidAddress, Market, MarketError};
 
 /// How its tables came to be what they are.
 pub const MIGRATIONS: Migrations = Migrations {

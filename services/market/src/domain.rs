@@ -1,9 +1,6 @@
 //! What a purchase is, and what may be done with it.
 
-use contracts::{Ingredient, api::market_sim::Sale};
-
-/// The most that the farmers sell at once; what claims to be more is no answer.
-pub const QUANTITY_SOLD_MAX: i64 = 1_000_000;
+use contracts::{Ingredient, api::market_sim::Sale, market::QUANTITY_SOLD_MAX};
 
 /// A purchase as it is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,7 +30,7 @@ mod queries;
 mod store;
 
 use buyer::Buyer;
-pub use domain::QUANTITY_SOLD_MAX;
+pub use contracts::market::QUANTITY_SOLD_MAX;
 use farmers::Farmers;
 pub use farmers::{ANSWER_BYTES_MAX, NoResponse, SaleRequest, SaleResponse, Transport};
 use grpc::Bounded;

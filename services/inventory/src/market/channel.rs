@@ -13,6 +13,10 @@ const LOOK_UP_EVERY: Duration = Duration::from_secs(1);
 /// How long a market may be silent before it is asked for a sign of life, and how long it may leave that unanswered.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 const HTTP_PORT: u16 = 80;
+/// How many bytes a market may send on a connection that no call has read: as HTTP/2 begins with. hyper would allow 5 MiB.
+const WINDOW_BYTES: u32 = 64 * 1024 - 1;
+/// The largest head of an answer, in bytes: it holds what the market says when it fails, which is logged.
+const HEAD_BYTES_MAX: u32 = 4 * 1024;
 
 /// An address that is none.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -82,6 +86,9 @@ fn endpoint(address: SocketAddr) -> Endpoint {
     // An address is part of a URL in whatever family it is.
     Endpoint::from(uri.build().unwrap_or_default())
         .connect_timeout(CONNECT_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .http2_max_header_list_size(HEAD_BYTES_MAX)
         .http2_keep_alive_interval(SILENCE_MAX)
         .keep_alive_timeout(SILENCE_MAX)
 }

@@ -1,6 +1,8 @@
 //! The market service is called over gRPC, here in process.
 
 use std::{
+    convert::Infallible,
+    future::ready,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -8,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::{body::Bytes, http};
 use contracts::{
     Ingredient, PurchaseId,
     market::{
@@ -16,7 +19,8 @@ use contracts::{
         market_server::{Market as MarketService, MarketServer},
     },
 };
-use inventory::{Answer, GrpcMarket, Market, MarketError};
+use http_body_util::{BodyExt as _, Full};
+use inventory::{ANSWER_BYTES_MAX, Answer, GrpcMarket, Market, MarketError};
 use service::ServiceContext;
 use store::{Clock, Durability, Location};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +59,75 @@ async fn what_the_market_service_says_is_what_the_buyer_hears() {
     assert!(matches!(buy(Ingredient::Meat).await, Err(MarketError::Failed { .. })));
     let asleep = buy(Ingredient::Onion).await.unwrap_err().to_string();
     assert!(asleep.contains("the farmers are asleep"), "{asleep}");
+}
+
+/// Returns the bytes of an answer that sold so many, with a field that this version does not know so that it has `bytes` at least.
+pub(crate) fn answer(quantity_sold: u32, bytes: usize) -> Vec<u8> {
+    let number = |mut rest: usize| {
+        let mut bytes = Vec::new();
+        while rest >= 0x80 {
+            bytes.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
+        bytes
+    };
+    let sold = [&[0x08, Outcome::Sold as u8, 0x10], &*number(quantity_sold as usize)].concat();
+    // A field of bytes has a key of one byte and a length of two.
+    match bytes.checked_sub(sold.len() + 3) {
+        None => sold,
+        Some(more) => [&*sold, &[0x7a], &*number(more), &vec![b'x'; more]].concat(),
+    }
+}
+
+/// Makes a market service of the messages of its answers, told the number of the call, from 0; and counts the calls.
+pub(crate) fn raw_market(
+    answer: impl Fn(usize) -> Vec<Vec<u8>> + Clone + Send + Sync + 'static,
+    status_is_first: bool,
+) -> (impl Market, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let service = tower::service_fn(move |_: http::Request<tonic::body::Body>| {
+        let mut bytes = Vec::new();
+        for message in answer(counted.fetch_add(1, Ordering::Relaxed)) {
+            let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+            bytes.extend([&[0], &length[..], &message].concat());
+        }
+        let status = http::HeaderMap::from_iter([(
+            http::HeaderName::from_static("grpc-status"),
+            http::HeaderValue::from_static("0"),
+        )]);
+        let mut response = http::Response::builder().header("content-type", "application/grpc");
+        let mut trailers = None;
+        match status_is_first {
+            true => response.headers_mut().unwrap().extend(status),
+            false => trailers = Some(Ok(status)),
+        }
+        let body = Full::<Bytes>::from(bytes).with_trailers(ready(trailers));
+        ready(Ok::<_, Infallible>(response.body(tonic::body::Body::new(body)).unwrap()))
+    });
+    (GrpcMarket::new(service), calls)
+}
+
+#[tokio::test]
+async fn an_answer_beyond_the_contract_is_no_answer() {
+    let buy = async |messages: Vec<Vec<u8>>, status_is_first| {
+        let (market, _) = raw_market(move |_| messages.clone(), status_is_first);
+        let bought = market.buy(PurchaseId::new(), Ingredient::Lemon).await;
+        bought.map_err(|error| error.to_string())
+    };
+    assert_eq!(answer(3, ANSWER_BYTES_MAX).len(), ANSWER_BYTES_MAX);
+    for status_is_first in [false, true] {
+        let buy = async |messages| buy(messages, status_is_first).await;
+        assert_eq!(buy(vec![answer(1_000_000, 0)]).await, Ok(Answer::Sold(1_000_000)));
+        assert_eq!(buy(vec![answer(3, ANSWER_BYTES_MAX)]).await, Ok(Answer::Sold(3)));
+        let many = buy(vec![answer(1_000_001, 0)]).await.unwrap_err();
+        assert!(many.contains("1000001, and 1000000 is the most"), "{many}");
+        let large = buy(vec![answer(3, ANSWER_BYTES_MAX + 1)]).await.unwrap_err();
+        assert!(large.contains("limit"), "{large}");
+        let often = buy(vec![answer(3, 0); 1_000]).await.unwrap_err();
+        assert!(often.contains("limit"), "{often}");
+    }
 }
 
 #[tokio::test]

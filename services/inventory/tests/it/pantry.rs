@@ -238,6 +238,11 @@ impl Pantry {
     }
 
     pub(crate) async fn open_with(place: &Place, market: &Stall, faults: Faults) -> Self {
+        Self::open_at(place, market.clone(), faults).await
+    }
+
+    /// Opens one that buys at any market.
+    pub(crate) async fn open_at(place: &Place, market: impl Market, faults: Faults) -> Self {
         let context =
             ServiceContext::new(place.location(), events::in_process_with(faults), Clock::System);
         let config = Config {
@@ -246,7 +251,7 @@ impl Pantry {
             none_pause_max: Duration::from_millis(50),
             ..Config::default()
         };
-        let inventory = Inventory::open(&context, config, market.clone()).await.unwrap();
+        let inventory = Inventory::open(&context, config, market).await.unwrap();
         let mut around = context.clone();
         around.location = place.kitchen_location();
         let mut kitchen = around.open(services::KITCHEN, NO_TABLES).await.unwrap();

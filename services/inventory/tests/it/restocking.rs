@@ -1,16 +1,22 @@
 //! What is short is bought.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::atomic::Ordering};
 
 use contracts::Ingredient::{self, Lemon, Onion, Rice};
+use events::Faults;
+use inventory::ANSWER_BYTES_MAX;
 
-use crate::pantry::{Line, Pantry, Place, Stall, on_both_engines, request, wait_for};
+use crate::{
+    over_grpc::{answer, raw_market},
+    pantry::{Line, Pantry, Place, Stall, on_both_engines, request, wait_for},
+};
 
 on_both_engines!(
     what_is_missing_is_bought_and_surplus_stays,
     shortages_of_many_orders_are_bought_together,
     a_market_that_has_none_is_asked_again_until_it_has,
     a_failed_call_is_asked_again_as_the_same_purchase,
+    an_answer_beyond_the_contract_is_asked_for_again_and_nothing_is_lost,
     an_outage_is_said_and_ends_by_itself,
     an_unknown_purchase_counts_zero_and_is_bought_again,
     a_purchase_that_a_crash_left_open_is_asked_again_and_counted_once,
@@ -87,6 +93,25 @@ async fn a_failed_call_is_asked_again_as_the_same_purchase(place: Place) {
     let asked = market.asked();
     assert_eq!(asked.len(), 3, "failed, answer lost, answered");
     assert!(asked.iter().all(|purchase| *purchase == asked[0]));
+    assert_eq!(pantry.shelf(Lemon).await.bought, 4);
+    pantry.check_balance().await;
+    pantry.close().await;
+}
+
+async fn an_answer_beyond_the_contract_is_asked_for_again_and_nothing_is_lost(place: Place) {
+    let answers = |call| match call {
+        0 => vec![answer(1, ANSWER_BYTES_MAX + 1)],
+        1 => vec![answer(u32::MAX, 0)],
+        2 => vec![answer(1, 0); 1_000],
+        _ => vec![answer(4, 0)],
+    };
+    let (market, calls) = raw_market(answers, false);
+    let pantry = Pantry::open_at(&place, market, Faults::default()).await;
+    let order = pantry.request(1, &[(Lemon, 1)]).await;
+    pantry.settle().await;
+    assert_eq!(calls.load(Ordering::Relaxed), 4, "too large, too many, too often, answered");
+    assert_eq!(pantry.purchases().await.len(), 1, "each time it is the same purchase");
+    assert_eq!(pantry.story(order).await.len(), 2, "awaited and reserved");
     assert_eq!(pantry.shelf(Lemon).await.bought, 4);
     pantry.check_balance().await;
     pantry.close().await;

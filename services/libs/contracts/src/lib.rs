@@ -28,4 +28,7 @@ pub use time::{ParseTimestampError, Timestamp};
 )]
 pub mod market {
     tonic::include_proto!("chefcito.market.v1");
+
+    /// The most that one purchase buys, as the proto says of `quantity_sold`. What claims to be more is no answer.
+    pub const QUANTITY_SOLD_MAX: i64 = 1_000_000;
 }

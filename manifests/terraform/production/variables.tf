@@ -39,7 +39,7 @@ variable "subnet_ids" {
 }
 
 variable "client_security_group_ids" {
-  description = "Security groups of those that may reach the databases, by what they are: { nodes = \"sg-…\" }"
+  description = "Security groups of those that may reach the databases, by what they are: { nodes = \"sg-…\" }; nothing else protects Redis"
   type        = map(string)
 
   validation {

@@ -1,5 +1,9 @@
 # Redis as Amazon ElastiCache has it. It carries events and keeps nothing: what it loses the services send again, so there are no
 # copies of it.
+#
+# It asks for no password, so the network alone protects it: whatever has a security group of `client_security_group_ids` can read
+# and write all events. `auth_token`, and the passwords of an `aws_elasticache_user`, would be in the state; `auth_token_wo` is only
+# in versions of the provider that are newer than the least one here; and the services don't sign in by IAM.
 terraform {
   required_version = ">= 1.11"
 
@@ -62,9 +66,7 @@ resource "aws_elasticache_replication_group" "this" {
   subnet_group_name          = aws_elasticache_subnet_group.this.name
   security_group_ids         = [aws_security_group.this.id]
   at_rest_encryption_enabled = true
-  # Nobody speaks to it but in TLS; a group that was made without takes a step between, with the mode `preferred`. It asks for no
-  # password: `auth_token` would be in the state, and `auth_token_wo` is in newer versions of the provider only. Who may reach it
-  # is said by the security group.
+  # Nobody speaks to it but in TLS; a group that was made without takes a step between, with the mode `preferred`.
   transit_encryption_enabled = true
   transit_encryption_mode    = "required"
 

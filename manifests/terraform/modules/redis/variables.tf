@@ -24,7 +24,7 @@ variable "subnet_ids" {
 }
 
 variable "client_security_group_ids" {
-  description = "Security groups of those that may reach it, by what they are"
+  description = "Security groups of those that may reach it, by what they are; nothing else protects it, since it asks for no password"
   type        = map(string)
 
   validation {

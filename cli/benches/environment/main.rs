@@ -8,6 +8,7 @@
 //! cargo bench -p chefcito -- --against 8f64a95                embedded, in turn with another revision
 //! cargo bench -p chefcito -- --runtime compose                the same in containers, and beside docker compose
 //! cargo bench -p chefcito -- --runtime kubernetes             images into a node, beside what `kind load` does
+//! cargo bench -p chefcito -- --runtime processes              a burst at services that have 128 MiB each
 //! ```
 //!
 //! The load generator works on the same cores as the environment, which is as shipped: keys, limits, logs, metrics and board.
@@ -19,6 +20,9 @@
 //! the plugin of `docker`.
 //!
 //! The scene `load` needs the images, too, and the node that is played (`.ci/base-images node`).
+//!
+//! The scene `burst` builds the programs of all services, and needs root, memory cgroups (either version), PostgreSQL's
+//! programs and `redis-server`.
 //!
 //! The scene `postgres` needs the URL of a server in `CHEFCITO_TEST_POSTGRES_URL`.
 

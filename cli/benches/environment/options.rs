@@ -18,7 +18,7 @@ pub(crate) struct Options {
     /// Once instead of three times, and 5 s instead of 30 s
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Which environment: one process, containers, or nodes of a cluster
+    /// Which environment: one process, containers, nodes of a cluster, or a process for each service
     #[arg(long, value_enum, default_value_t = Runtime::Embedded)]
     runtime: Runtime,
     /// Only these scenes; may be given several times, or with several names
@@ -62,7 +62,8 @@ impl Options {
             | Scene::Build
             | Scene::Start
             | Scene::Faults
-            | Scene::Load => 1,
+            | Scene::Load
+            | Scene::Burst => 1,
             _ if self.quick => 1,
             _ => RUNS,
         }
@@ -78,6 +79,8 @@ pub(crate) enum Runtime {
     Compose,
     /// Nodes of a kind cluster
     Kubernetes,
+    /// A process for each service
+    Processes,
 }
 
 /// What can be measured, in the order in which it is.
@@ -119,6 +122,8 @@ pub(crate) enum Scene {
     Logs,
     /// Images into a node, beside what `kind load` does
     Load,
+    /// Far more orders at once than services of little memory can take
+    Burst,
 }
 
 impl Scene {
@@ -143,6 +148,7 @@ impl Scene {
             Self::Faults => "faults",
             Self::Logs => "logs",
             Self::Load => "load",
+            Self::Burst => "burst",
         }
     }
 
@@ -167,6 +173,7 @@ impl Scene {
             | Self::Faults
             | Self::Logs => Runtime::Compose,
             Self::Load => Runtime::Kubernetes,
+            Self::Burst => Runtime::Processes,
         }
     }
 
@@ -208,6 +215,9 @@ impl Scene {
             Self::Logs => "All log lines of 12,000 orders",
             Self::Load => {
                 "The images of all services into a played node of kind, beside the steps of `kind load docker-image`"
+            }
+            Self::Burst => {
+                "4,096 posts of 1,000 orders at once, from 64 addresses; the gateway and the orders have 128 MiB each"
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What is measured, one file a scene.
 
+mod burst;
 mod commands;
 mod compose;
 mod crash;
@@ -54,6 +55,7 @@ pub(crate) async fn play(scene: Scene, options: &Options, figures: &mut Figures)
         Scene::Faults => compose::faults::play(figures).await,
         Scene::Logs => compose::logs::play(figures).await,
         Scene::Load => load::play(figures).await,
+        Scene::Burst => burst::play(figures).await,
     }
 }
 

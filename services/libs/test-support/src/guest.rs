@@ -80,6 +80,12 @@ impl Guest {
         &self.address
     }
 
+    /// Returns the key that it shows.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Asks, and returns what came of it; nothing if nobody answered.
     pub async fn try_ask(
         &self,

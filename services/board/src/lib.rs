@@ -9,12 +9,13 @@
 
 use std::time::Duration;
 
-use ::store::{Migrations, OpenError};
+use ::store::{BATCH_MAX, Migrations, OpenError};
 use axum::{Router, extract::State, routing::get};
 use contracts::{
     api::{audit::Counters, board::Summary},
     services::BOARD,
 };
+use events::Gathering;
 use service::{Service, ServiceContext, problem::Problem};
 
 mod projection;
@@ -23,7 +24,8 @@ mod store;
 
 /// How far the board may be behind, beside the time that a batch takes: a viewer does not see the difference, and at 200 orders
 /// a second one commit is for some 70 events.
-const BEHIND_MAX: Duration = Duration::from_millis(50);
+const GATHERING: Gathering =
+    Gathering { only: None, pause: Duration::from_millis(50), events_max: BATCH_MAX };
 
 /// Its tables, for the tests of its statements.
 #[doc(hidden)]
@@ -53,7 +55,7 @@ impl Board {
     /// [`OpenError`] if its database can't be opened.
     pub async fn open(context: &ServiceContext) -> Result<Self, OpenError> {
         let mut service = context.open(BOARD, MIGRATIONS).await?;
-        service.consume_with_pause(BEHIND_MAX, reactions::react);
+        service.consume_gathering(GATHERING, reactions::react);
         Ok(Self { service })
     }
 

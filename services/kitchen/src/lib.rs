@@ -12,7 +12,11 @@ use std::{sync::Arc, time::Duration};
 
 use ::store::{Migrations, OpenError};
 use axum::Router;
-use contracts::services::KITCHEN;
+use contracts::{
+    events::{Event as _, OrderPlaced},
+    services::KITCHEN,
+};
+use events::Gathering;
 use service::{Service, ServiceContext};
 use tokio::sync::Notify;
 
@@ -31,6 +35,15 @@ use reactions::Reactions;
 
 /// How long the cook does not look at the rail at the most: what another replica left is taken over after that.
 const IDLE_MAX: Duration = Duration::from_secs(1);
+
+/// Orders that are placed while the kitchen has just opened tickets gather, so that one commit in each service on their way is for
+/// several: at 200 orders a second for two, at 1,000 for ten. An order that comes alone never waits.
+const GATHERING: Gathering = Gathering {
+    only: Some(OrderPlaced::NAME),
+    pause: Duration::from_millis(10),
+    // More would save little, and delay each order more than a commit does.
+    events_max: 16,
+};
 
 const MIGRATIONS: Migrations = Migrations {
     owner: KITCHEN,
@@ -68,7 +81,9 @@ impl Kitchen {
         let a_cook = Cook { cooking_time: config.cooking_time };
         let reactions =
             Reactions { seed: config.seed, cook: a_cook, cook_wakes: Arc::clone(&cook_wakes) };
-        service.consume(move |tx, name, events| reactions.react(tx, name, events));
+        service.consume_gathering(GATHERING, move |tx, name, events| {
+            reactions.react(tx, name, events)
+        });
         let database = service.database().clone();
         service.work("cook", cook_wakes, IDLE_MAX, move || {
             let database = database.clone();

@@ -1,5 +1,6 @@
 //! HTTP in, a command or a query out.
 
+use ::store::{LOOK_UP_ROWS_MAX, Tx};
 use axum::{
     Router,
     extract::State,
@@ -129,16 +130,21 @@ async fn states(
             detail,
         ));
     }
-    Ok(axum::Json(OrderStates {
-        orders: orders.service.database().read(move |tx| find_orders(tx, &ids)).await?,
-    }))
+    let database = orders.service.database();
+    let is_look_up = ids.len() <= LOOK_UP_ROWS_MAX;
+    let question = move |tx: &mut Tx<'_>| find_orders(tx, &ids);
+    let orders = match is_look_up {
+        true => database.look_up(question).await?,
+        false => database.read(question).await?,
+    };
+    Ok(axum::Json(OrderStates { orders }))
 }
 
 async fn find(
     State(orders): State<Orders>,
     Path(id): Path<OrderId>,
 ) -> Result<axum::Json<Order>, Problem> {
-    let found = orders.service.database().read(move |tx| find_orders(tx, &[id])).await?;
+    let found = orders.service.database().look_up(move |tx| find_orders(tx, &[id])).await?;
     found.into_iter().next().map(axum::Json).ok_or_else(|| no_such_order(id))
 }
 

@@ -103,12 +103,36 @@ fn in_runs(events: Vec<Arc<Envelope>>) -> Vec<(String, Vec<Arc<Envelope>>)> {
     runs
 }
 
+/// Which events of a reader gather after a batch, so that one commit is for several: it saves CPU, and these events are
+/// behind by the pause at most. Other events take those that gather with them at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Gathering {
+    /// The name of the events that gather; `None` for all.
+    pub only: Option<&'static str>,
+    /// How long they gather after a batch with such events.
+    pub pause: Duration,
+    /// How many events wait at most: so many are acted on at once.
+    pub events_max: usize,
+}
+
+impl Gathering {
+    /// No event gathers.
+    pub const NONE: Self = Self { only: None, pause: Duration::ZERO, events_max: 1 };
+
+    /// Returns whether events of this name gather.
+    pub(crate) fn includes(&self, name: &str) -> bool {
+        !self.pause.is_zero() && self.only.is_none_or(|only| only == name)
+    }
+}
+
 /// One service's consumer. Clones are the same.
 #[derive(Clone)]
 pub struct Consumer {
     database: Database,
     catalogue: Catalogue,
     react: Arc<Reaction>,
+    gathering: Gathering,
+    /// How long all events gather after each batch from a broker that was not full.
     pause: Duration,
     metrics: Arc<ReaderMetrics>,
 }
@@ -140,27 +164,30 @@ impl Consumer {
         metrics: &ConsumerMetrics,
     ) -> Self {
         let metrics = Arc::new(metrics.of(database.service(), catalogue));
-        Self { database, catalogue, react, pause: Duration::ZERO, metrics }
+        let (gathering, pause) = (Gathering::NONE, Duration::ZERO);
+        Self { database, catalogue, react, gathering, pause, metrics }
     }
 
-    /// Sets how long events gather after each batch that was not full, for a reader whose own events nobody waits for: it
-    /// saves a commit an event, and is behind by no more than that.
+    /// Sets which events gather.
     #[must_use]
-    pub const fn with_pause(mut self, pause: Duration) -> Self {
-        self.pause = pause;
+    pub const fn with_gathering(mut self, gathering: Gathering) -> Self {
+        self.gathering = gathering;
+        if gathering.only.is_none() {
+            self.pause = gathering.pause;
+        }
         self
     }
 
-    /// Lets events gather for at least so long after each batch that was not full.
+    /// Lets all events from a broker gather for at least so long after each batch that was not full.
     #[must_use]
-    pub fn with_pause_at_least(self, pause: Duration) -> Self {
-        let longer = self.pause.max(pause);
-        self.with_pause(longer)
+    pub fn with_pause_at_least(mut self, pause: Duration) -> Self {
+        self.pause = self.pause.max(pause);
+        self
     }
 
-    /// Returns how long events gather after each batch that was not full.
-    pub(crate) const fn pause(&self) -> Duration {
-        self.pause
+    /// Returns which events gather.
+    pub(crate) const fn gathering(&self) -> &Gathering {
+        &self.gathering
     }
 
     /// Returns the database of its service.

@@ -1,7 +1,8 @@
 //! The bus of services that share a process: a queue a reader. An event is taken over when every reader has committed it.
 //!
 //! The writer that commits an event puts [`QueuedEvents`] into the queue of each reader's writer, so no task is woken on the
-//! way. The reader's task gets only a batch on which the writer failed, and every batch of a reader that lets events gather.
+//! way. Where events gather, [`QueuedEvents`] may wait there for more. The reader's task gets only a batch on which the writer
+//! failed.
 //!
 //! Memory is bounded by the relays, each of which has no more than `IN_FLIGHT_MAX` events on their way.
 
@@ -12,6 +13,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use contracts::events::catalogue;
@@ -57,10 +59,12 @@ struct Reader {
     /// Acts on the events, while the reader is there.
     consumer: Option<Arc<Consumer>>,
     batch: Batch,
+    /// Until when events gather.
+    gathers_until: Option<Instant>,
     random: u64,
 }
 
-/// Where the batch of a reader is, if events don't gather for it.
+/// Where the batch of a reader is.
 #[derive(Debug, Default)]
 enum Batch {
     /// There is none.
@@ -128,30 +132,40 @@ impl InProcessBus {
         Subscription { bus: Arc::clone(self), reader: name, arrived }
     }
 
-    /// Queues the events of an idle reader before its writer, or wakes its task if it lets events gather.
+    /// Queues the events of a reader before its writer, and hurries the writer unless all of them may gather.
     fn wake(self: &Arc<Self>, name: &'static str) {
         let mut queues = self.lock();
         let Some(reader) = queues.get_mut(name) else { return };
-        if reader.queue.is_empty() || !matches!(reader.batch, Batch::None) {
+        let Some(consumer) = reader.consumer.clone().filter(|_| !reader.queue.is_empty()) else {
             return;
-        }
-        let Some(consumer) = &reader.consumer else { return };
-        if !consumer.pause().is_zero() {
-            reader.arrived.notify_one();
-            return;
-        }
+        };
+        let until = reader.gathers_until(&consumer);
+        let was_queued = match reader.batch {
+            Batch::None => false,
+            Batch::Queued => true,
+            Batch::Failed(_) | Batch::InTask => return,
+        };
         reader.batch = Batch::Queued;
-        let consumer = Arc::clone(consumer);
         drop(queues);
         let database = consumer.database().clone();
-        let bus = Arc::clone(self);
-        database.push(Box::new(QueuedEvents { bus, consumer, batch: Vec::new() }));
+        if was_queued {
+            if until.is_none() {
+                database.hurry();
+            }
+            return;
+        }
+        let work = Box::new(QueuedEvents { bus: Arc::clone(self), consumer, batch: Vec::new() });
+        match until {
+            Some(until) => database.push_later(work, until),
+            None => database.push(work),
+        }
     }
 
     /// Notes that a batch is committed, and queues the events that came meanwhile.
-    fn batch_committed(self: &Arc<Self>, name: &'static str) {
+    fn batch_committed(self: &Arc<Self>, name: &'static str, batch: &[Delivery]) {
         if let Some(reader) = self.lock().get_mut(name) {
             reader.batch = Batch::None;
+            reader.note_batch(batch);
             if reader.consumer.is_none() {
                 reader.arrived.notify_one();
             }
@@ -169,6 +183,25 @@ impl InProcessBus {
 }
 
 impl Reader {
+    /// Returns until when all queued events may wait for more; `None` if they may not.
+    fn gathers_until(&self, consumer: &Consumer) -> Option<Instant> {
+        let gathering = consumer.gathering();
+        let mut waiting = self.queue.iter();
+        self.gathers_until.filter(|until| {
+            self.queue.len() < gathering.events_max
+                && waiting.all(|delivery| gathering.includes(delivery.event.name()))
+                && Instant::now() < *until
+        })
+    }
+
+    /// Lets events gather again after a batch with such events.
+    fn note_batch(&mut self, batch: &[Delivery]) {
+        let Some(gathering) = self.consumer.as_ref().map(|it| it.gathering()) else { return };
+        if batch.iter().any(|delivery| gathering.includes(delivery.event.name())) {
+            self.gathers_until = Some(Instant::now() + gathering.pause);
+        }
+    }
+
     fn take(&mut self, limit: usize, shuffled: bool) -> Vec<Delivery> {
         if !shuffled {
             let taken = self.queue.len().min(limit);
@@ -224,7 +257,7 @@ impl Work for QueuedEvents {
         if outcome.is_ok() {
             self.consumer.metrics().committed();
             acknowledge(&self.batch);
-            self.bus.batch_committed(name);
+            self.bus.batch_committed(name, &self.batch);
             return;
         }
         if !matches!(outcome, Err(StoreError::Rejected(_) | StoreError::Closed)) {
@@ -267,7 +300,7 @@ impl Bus for InProcessBus {
             let shared = Arc::new(Shared { relay, round, seq, readers_left });
             for name in readers {
                 let reader = queues.entry(name).or_default();
-                if reader.queue.is_empty() {
+                if !woken.contains(&name) {
                     woken.push(name);
                 }
                 let delivery = |repeated| {
@@ -328,18 +361,14 @@ impl bus::Subscription for Subscription {
     type Receipt = Receipt;
     type Guard = NoGuard;
 
-    async fn next(&mut self, limit: usize) -> Vec<Delivery> {
+    async fn next(&mut self, _: usize) -> Vec<Delivery> {
         loop {
-            if let Some(reader) = self.bus.lock().get_mut(self.reader) {
-                if let Batch::Failed(batch) = &mut reader.batch {
-                    let batch = std::mem::take(batch);
-                    reader.batch = Batch::InTask;
-                    return batch;
-                }
-                let waits = reader.consumer.as_ref().is_some_and(|it| !it.pause().is_zero());
-                if waits && !reader.queue.is_empty() {
-                    return reader.take(limit, self.bus.faults.shuffle.is_some());
-                }
+            if let Some(reader) = self.bus.lock().get_mut(self.reader)
+                && let Batch::Failed(batch) = &mut reader.batch
+            {
+                let batch = std::mem::take(batch);
+                reader.batch = Batch::InTask;
+                return batch;
             }
             self.arrived.notified().await;
         }
@@ -351,7 +380,7 @@ impl bus::Subscription for Subscription {
 
     fn acknowledge(&mut self, deliveries: &[Delivery]) {
         acknowledge(deliveries);
-        self.bus.batch_committed(self.reader);
+        self.bus.batch_committed(self.reader, deliveries);
     }
 
     /// No other process could take it over.
@@ -361,7 +390,9 @@ impl bus::Subscription for Subscription {
     async fn close(self) {
         loop {
             if let Some(reader) = self.bus.lock().get_mut(self.reader) {
-                reader.consumer = None;
+                if let Some(consumer) = reader.consumer.take() {
+                    consumer.database().hurry();
+                }
                 // A batch that the task gave up, or never took, is not acknowledged: the next process gets it again.
                 if !matches!(reader.batch, Batch::Queued) {
                     reader.batch = Batch::None;

@@ -22,7 +22,7 @@ pub mod retention;
 
 pub use announce::Announce;
 pub use bus::{Bus, Delivery, Guard, NoGuard, Subscription};
-pub use consumer::{Consumer, Reaction};
+pub use consumer::{Consumer, Gathering, Reaction};
 pub use in_process::{Faults, in_process, in_process_with};
 pub use metrics::ConsumerMetrics;
 pub use migrations::MIGRATIONS;

@@ -18,7 +18,7 @@ use contracts::{
     events::{Envelope, catalogue::Catalogue},
 };
 use events::{
-    Bus, Consumer, ConsumerMetrics, Reaction, Relay, dead_letters, deferred,
+    Bus, Consumer, ConsumerMetrics, Gathering, Reaction, Relay, dead_letters, deferred,
     outbox::{self, position},
     retention::{self, RETENTION},
 };
@@ -351,14 +351,13 @@ impl Service {
         + Sync
         + 'static,
     ) {
-        self.consume_with_pause(Duration::ZERO, react);
+        self.consume_gathering(Gathering::NONE, react);
     }
 
-    /// Starts to act on events as [`Service::consume`] does, and lets events gather for so long after each batch that was not
-    /// full.
-    pub fn consume_with_pause(
+    /// Starts to act on events as [`Service::consume`] does, and lets some of them gather.
+    pub fn consume_gathering(
         &mut self,
-        pause: Duration,
+        gathering: Gathering,
         react: impl Fn(&mut Tx<'_>, &str, &[Arc<Envelope>]) -> Result<(), StoreError>
         + Send
         + Sync
@@ -373,7 +372,7 @@ impl Service {
             Arc::clone(&react),
             &self.context.consumer_metrics,
         )
-        .with_pause(pause);
+        .with_gathering(gathering);
         let bus = Arc::clone(&self.context.bus);
         let consumed = bus.consume(consumer, self.context.stop.clone());
         self.context.tasks.spawn(consumed.instrument(service_span(self.name)));

@@ -89,8 +89,8 @@ pub const PLANTED: &[Planted] = &[
             },
             Change {
                 file: IN_PROCESS,
-                find: "acknowledge(&self.batch);\n            self.bus.batch_committed(name);",
-                replace: "if !PLANTED { acknowledge(&self.batch); }\nself.bus.batch_committed(name);",
+                find: "acknowledge(&self.batch);\n            self.bus.batch_committed(name, &self.batch);",
+                replace: "if !PLANTED { acknowledge(&self.batch); }\nself.bus.batch_committed(name, &self.batch);",
             },
         ],
     },

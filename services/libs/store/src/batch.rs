@@ -158,7 +158,7 @@ impl<P: Send + 'static, A: Send + 'static> PendingPieces<P, A> {
 
     fn enqueue(self: &Arc<Self>) {
         let batch = Batch::new(Arc::clone(&self.command), Vec::new());
-        self.queue.push(Box::new(QueuedBatch { pending: Arc::clone(self), batch }));
+        self.queue.push(Box::new(QueuedBatch { pending: Arc::clone(self), batch }), None);
     }
 }
 

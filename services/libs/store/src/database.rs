@@ -4,6 +4,7 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -303,6 +304,18 @@ impl Database {
         self.inner.readers.read(question).await
     }
 
+    /// Asks as [`Database::read`] does a question that reads up to [`LOOK_UP_ROWS_MAX`](crate::LOOK_UP_ROWS_MAX) rows by their
+    /// keys. SQLite answers it on the calling thread: to hand it to another thread takes longer than the answer.
+    ///
+    /// # Errors
+    /// As [`Database::read`].
+    pub async fn look_up<T: Send + 'static>(
+        &self,
+        question: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.readers.look_up(question).await
+    }
+
     /// Asks as [`Database::read`] does, with a reader that only questions about the service itself have: they are answered
     /// however many guests ask at the same time.
     ///
@@ -385,7 +398,18 @@ impl Database {
 
     /// Puts work before the writer.
     pub fn push(&self, work: Box<dyn Work>) {
-        self.inner.queue.push(work);
+        self.inner.queue.push(work, None);
+    }
+
+    /// Puts work before the writer that may wait until a moment for other work: it shares a transaction with what is pushed
+    /// before that.
+    pub fn push_later(&self, work: Box<dyn Work>, until: Instant) {
+        self.inner.queue.push(work, Some(until));
+    }
+
+    /// Ends the wait of what [`Database::push_later`] put before the writer.
+    pub fn hurry(&self) {
+        self.inner.queue.hurry();
     }
 
     /// Lets what waits be done, and closes the database.

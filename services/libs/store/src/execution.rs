@@ -85,31 +85,21 @@ impl Execution {
         }
     }
 
-    #[cfg(not(feature = "testing"))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with the feature")]
-    pub(super) const fn before_commit(&self, _: &'static str) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    #[cfg(not(feature = "testing"))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with the feature")]
-    pub(super) const fn after_commit(&self, _: &'static str) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    #[cfg(feature = "testing")]
-    pub(super) fn before_commit(&self, service: &'static str) -> Result<(), StoreError> {
+    #[cfg_attr(not(feature = "testing"), expect(clippy::unnecessary_wraps, reason = "as with it"))]
+    pub(super) fn before_commit(&self, _service: &'static str) -> Result<(), StoreError> {
         match self {
             Self::Threads(_) => Ok(()),
-            Self::Tasks(steps) => steps.before_commit(service),
+            #[cfg(feature = "testing")]
+            Self::Tasks(steps) => steps.before_commit(_service),
         }
     }
 
-    #[cfg(feature = "testing")]
-    pub(super) fn after_commit(&self, service: &'static str) -> Result<(), StoreError> {
+    #[cfg_attr(not(feature = "testing"), expect(clippy::unnecessary_wraps, reason = "as with it"))]
+    pub(super) fn after_commit(&self, _service: &'static str) -> Result<(), StoreError> {
         match self {
             Self::Threads(_) => Ok(()),
-            Self::Tasks(steps) => steps.after_commit(service),
+            #[cfg(feature = "testing")]
+            Self::Tasks(steps) => steps.after_commit(_service),
         }
     }
 }

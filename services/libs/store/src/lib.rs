@@ -46,7 +46,7 @@ pub use execution::Steps;
 pub use hook::{AfterCommit, CommitHook, NoHook};
 pub use metrics::{SECONDS, ServiceLabels};
 pub use migrations::{Migration, Migrations};
-pub use readers::READS_WAITING_MAX;
+pub use readers::{LOOK_UP_ROWS_MAX, READS_WAITING_MAX};
 pub use retry::jittered;
 pub use server::{ConnectError, Server};
 pub use span::{SERVICE_SPAN, service_span};

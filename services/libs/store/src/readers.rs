@@ -35,6 +35,9 @@ pub(super) const READERS_MAX: usize = 4;
 /// quarter of a second, and the largest question (1,000 ids) weighs 16 kB: 16 MiB.
 pub const READS_WAITING_MAX: usize = 1_024;
 
+/// How many rows a look-up reads at most. At 3 us a row it holds up the other tasks of its thread by a tenth of a millisecond.
+pub const LOOK_UP_ROWS_MAX: usize = 32;
+
 /// How often an abandoned query is cancelled: between two statements nothing hears it.
 const CANCEL_EVERY: Duration = Duration::from_millis(100);
 /// How often at most: then PostgreSQL's own time limit for a statement, 30 s, is over, too.
@@ -103,6 +106,32 @@ impl Readers {
             answer
         };
         self.execution.blocking(self.service, ask).await
+    }
+
+    /// Asks a question that reads few rows by their keys, on this thread if there is an idle connection to SQLite.
+    ///
+    /// # Errors
+    /// As [`Readers::read`].
+    pub(super) async fn look_up<T: Send + 'static>(
+        self: &Arc<Self>,
+        question: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self.answer_here(&question) {
+            Some(answer) => answer,
+            None => self.read(question).await,
+        }
+    }
+
+    fn answer_here<T>(
+        &self,
+        question: &impl Fn(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Option<Result<T, StoreError>> {
+        let is_sqlite = matches!(self.location, Opened::Sqlite { .. });
+        let has_threads = matches!(self.execution, Execution::Threads(_));
+        let is_here = is_sqlite && has_threads && !self.idle().is_empty();
+        let _permit = is_here.then(|| self.permits.try_acquire().ok())??;
+        self.wait_seconds.observe(0.0);
+        Some(self.span.in_scope(|| self.answer(&Query::default(), question)))
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {

@@ -61,17 +61,22 @@ pub trait Work: Send {
 #[derive(Default)]
 pub(crate) struct Queue {
     state: Mutex<QueueState>,
-    /// Gets the writer a thread.
-    serve: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Gets the writer a thread, at once or at a moment.
+    serve: OnceLock<Box<Serve>>,
     waiting: AtomicUsize,
     rows: AtomicUsize,
     refused: AtomicU64,
     pub(crate) metrics: WriterMetrics,
 }
 
+/// Gets a writer a thread: at once, or at a moment.
+pub(crate) type Serve = dyn Fn(Option<Instant>) + Send + Sync;
+
 #[derive(Default)]
 struct QueueState {
     works: VecDeque<Box<dyn Work>>,
+    /// Until when all of `works` may wait for other work; `None` if one of them may not.
+    until: Option<Instant>,
     /// Whether the writer has a thread, or waits for one.
     is_served: bool,
     closed: bool,
@@ -98,14 +103,19 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues work. After [`Queue::close`] it is settled at once with [`StoreError::Closed`].
-    pub(crate) fn push(&self, work: Box<dyn Work>) {
+    /// Queues work, which may wait for other work until a moment. After [`Queue::close`] it is settled at once with
+    /// [`StoreError::Closed`].
+    pub(crate) fn push(&self, work: Box<dyn Work>, until: Option<Instant>) {
         let mut state = self.lock();
         if state.closed {
             drop(state);
             Taken::new(work).refuse(StoreError::Closed);
             return;
         }
+        state.until = match (state.works.is_empty(), state.until) {
+            (true, _) => until,
+            (false, others) => others.zip(until).map(|(others, until)| others.min(until)),
+        };
         state.works.push_back(work);
         debug_assert!(
             state.works.len() <= WRITES_WAITING_MAX + OTHER_WORKS_MAX,
@@ -116,7 +126,7 @@ impl Queue {
     }
 
     /// Sets how the idle writer gets a thread; `serve` is called at once if there is work already.
-    pub(crate) fn serve_by(&self, serve: impl Fn() + Send + Sync + 'static) {
+    pub(crate) fn serve_by(&self, serve: impl Fn(Option<Instant>) + Send + Sync + 'static) {
         let _first = self.serve.set(Box::new(serve));
         let state = self.lock();
         if !state.works.is_empty() || state.closed {
@@ -124,12 +134,39 @@ impl Queue {
         }
     }
 
+    /// Ends the wait of work that may wait for other work.
+    pub(crate) fn hurry(&self) {
+        let mut state = self.lock();
+        if state.until.take().is_some() {
+            self.tell(state);
+        }
+    }
+
     fn tell(&self, mut state: MutexGuard<'_, QueueState>) {
         let Some(serve) = self.serve.get() else { return };
-        let was_served = std::mem::replace(&mut state.is_served, true);
+        if state.is_served {
+            return;
+        }
+        let until = state.until.filter(|_| !state.closed);
+        state.is_served = until.is_none();
         drop(state);
-        if !was_served {
-            serve();
+        serve(until);
+    }
+
+    /// Returns whether the writer needs a thread now, since the wait of its work is over; it counts as served then.
+    pub(crate) fn come_due(&self) -> bool {
+        let mut state = self.lock();
+        match state.until {
+            Some(until) if !state.is_served && until <= Instant::now() => {
+                state.is_served = true;
+                true
+            }
+            // Other work has come since, which waits longer.
+            Some(_) => {
+                self.tell(state);
+                false
+            }
+            None => false,
         }
     }
 
@@ -193,14 +230,20 @@ impl Queue {
         }
     }
 
-    /// Returns whether the writer needs another round; else it is idle until `serve` is called.
+    /// Returns whether the writer needs another round now; else it is idle until `serve` is called.
     pub(crate) fn needs_round(&self) -> bool {
         let mut state = self.lock();
-        state.is_served = !state.works.is_empty() || state.closed;
-        state.is_served
+        let may_wait = state.works.is_empty() || state.until.is_some();
+        state.is_served = !may_wait || state.closed;
+        let is_served = state.is_served;
+        if !state.works.is_empty() {
+            self.tell(state);
+        }
+        is_served
     }
 
     fn take_round(&self, state: &mut QueueState) -> Vec<Box<dyn Work>> {
+        state.until = None;
         let together = state.works.iter().take_while(|work| !work.is_exclusive()).count();
         let taken = together.clamp(1, WORKS_PER_ROUND_MAX);
         self.waiting.fetch_sub(taken, Ordering::Relaxed);
@@ -225,7 +268,14 @@ impl Writer {
     pub(crate) async fn run_as_task(mut self, steps: Arc<dyn crate::Steps>) {
         let told = Arc::new(Notify::new());
         let tells = Arc::clone(&told);
-        self.queue.serve_by(move || tells.notify_one());
+        self.queue.serve_by(move |until| {
+            let Some(until) = until else { return tells.notify_one() };
+            let tells = Arc::clone(&tells);
+            tokio::spawn(async move {
+                tokio::time::sleep(until.saturating_duration_since(Instant::now())).await;
+                tells.notify_one();
+            });
+        });
         steps.pause(self.service).await;
         loop {
             match self.queue.next() {
@@ -495,7 +545,7 @@ mod tests {
         for is_exclusive in [false, false, true, true, false] {
             let mut batch = Batch::<(), ()>::new(Arc::new(|_, _| Ok(Vec::new())), Vec::new());
             batch.is_exclusive = is_exclusive;
-            queue.push(Box::new(batch));
+            queue.push(Box::new(batch), None);
         }
         queue.close();
         let rounds: Vec<usize> = std::iter::from_fn(|| match queue.next() {

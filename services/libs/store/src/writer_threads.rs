@@ -4,14 +4,18 @@
 //! another writer, as an event does to its reader, the committing thread runs that writer next: it wakes no other thread, and
 //! one thread carries an event through several services. Only a second writer in the run queue wakes another thread, so
 //! under load as many writers run at once as there are cores.
+//!
+//! A writer whose work may wait for other work is not in the run queue before that moment. One of the idle threads sleeps
+//! until the first such moment; the others sleep until they are woken, last asleep first.
 
 use std::{
     cell::Cell,
     collections::VecDeque,
     fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    thread::{self, Thread},
+    time::Instant,
 };
 
 use tokio::sync::oneshot;
@@ -34,20 +38,21 @@ pub struct WriterThreads(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    woken: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     /// Writers that have work and wait for a thread. Each is in it at most once.
     run_queue: VecDeque<Arc<Seat>>,
+    /// Writers that need a thread at a moment. Each is in it at most once.
+    later: Vec<(Instant, Weak<Seat>)>,
+    /// Until when one of the threads sleeps.
+    sleeps_until: Option<Instant>,
     /// How many writers there are: at zero, the threads end.
     writers: usize,
     threads: usize,
-    /// How many threads sleep and were not woken.
-    idle: usize,
-    /// How many threads were woken and still sleep.
-    waking: usize,
+    /// The threads that sleep and were not woken. The last is woken first: its caches are the warmest.
+    sleeping: Vec<Thread>,
 }
 
 /// A writer of the pool: in the run queue, on a thread, or idle.
@@ -95,9 +100,11 @@ impl WriterThreads {
             ended: Mutex::new(Some(ends)),
         });
         let waiting = Arc::downgrade(&seat);
-        queue.serve_by(move || {
-            if let Some(seat) = waiting.upgrade() {
-                seat.pool.clone().enqueue(seat);
+        queue.serve_by(move |until| {
+            let Some(seat) = waiting.upgrade() else { return };
+            match until {
+                Some(until) => seat.pool.enqueue_at(until, &waiting),
+                None => seat.pool.clone().enqueue(seat),
             }
         });
         Ok(RunningSeat { seat, ended })
@@ -122,19 +129,39 @@ impl WriterThreads {
     fn enqueue(&self, seat: Arc<Seat>) {
         let mut state = self.lock();
         state.run_queue.push_back(seat);
-        let comes_itself = POOL.get() == self.address();
-        if state.run_queue.len() <= usize::from(comes_itself) {
-            return;
-        }
-        if state.idle > 0 {
-            state.idle -= 1;
-            state.waking += 1;
-            drop(state);
-            self.0.woken.notify_one();
-        } else if state.threads < state.writers {
+        if state.run_queue.len() > usize::from(self.is_current()) && !self.wake(&mut state) {
             // Without a further thread, the existing ones run it later.
-            let _ = self.spawn(&mut state);
+            if state.threads < state.writers {
+                let _ = self.spawn(&mut state);
+            }
         }
+    }
+
+    /// Notes that a writer needs a thread at a moment, and sees to it that a thread wakes then.
+    fn enqueue_at(&self, until: Instant, seat: &Weak<Seat>) {
+        let mut state = self.lock();
+        match state.later.iter_mut().find(|(_, other)| other.ptr_eq(seat)) {
+            Some((moment, _)) => *moment = until.min(*moment),
+            None => state.later.push((until, Weak::clone(seat))),
+        }
+        // A thread of the pool looks at `later` before it sleeps.
+        if !self.is_current() && state.sleeps_until.is_none_or(|moment| until < moment) {
+            self.wake(&mut state);
+        }
+    }
+
+    /// Returns whether this thread is one of the pool.
+    fn is_current(&self) -> bool {
+        POOL.get() == self.address()
+    }
+
+    /// Wakes a thread; returns whether one slept.
+    fn wake(&self, state: &mut State) -> bool {
+        let woken = state.sleeping.pop();
+        if let Some(thread) = &woken {
+            thread.unpark();
+        }
+        woken.is_some()
     }
 
     /// Runs rounds until there is no writer any more.
@@ -150,6 +177,15 @@ impl WriterThreads {
     fn next(&self) -> Option<Arc<Seat>> {
         let mut state = self.lock();
         loop {
+            let due = state.take_due();
+            if !due.is_empty() {
+                // Unlocked: the last owner of a seat locks the state when it drops it.
+                drop(state);
+                due.into_iter()
+                    .filter(|seat| seat.queue.come_due())
+                    .for_each(|it| self.enqueue(it));
+                state = self.lock();
+            }
             if let Some(seat) = state.run_queue.pop_front() {
                 return Some(seat);
             }
@@ -157,22 +193,58 @@ impl WriterThreads {
                 state.threads -= 1;
                 return None;
             }
-            state.idle += 1;
-            while state.waking == 0 {
-                state = self.0.woken.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-            state.waking -= 1;
+            state = self.sleep(state);
         }
+    }
+
+    /// Sleeps until this thread is woken, or until the first moment for which no other thread sleeps.
+    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let first = state.later.iter().map(|(moment, _)| *moment).min();
+        let until = first.filter(|first| state.sleeps_until.is_none_or(|other| *first < other));
+        if until.is_some() {
+            state.sleeps_until = until;
+        }
+        let this = thread::current();
+        state.sleeping.push(this.clone());
+        loop {
+            drop(state);
+            match until {
+                Some(until) => {
+                    thread::park_timeout(until.saturating_duration_since(Instant::now()));
+                }
+                None => thread::park(),
+            }
+            state = self.lock();
+            let is_woken = !state.sleeping.iter().any(|thread| thread.id() == this.id());
+            if is_woken || until.is_some_and(|until| until <= Instant::now()) {
+                break;
+            }
+        }
+        state.sleeping.retain(|thread| thread.id() != this.id());
+        if until.is_some() && state.sleeps_until == until {
+            state.sleeps_until = None;
+        }
+        state
     }
 
     fn leave(&self) {
         let mut state = self.lock();
         state.writers -= 1;
         if state.writers == 0 {
-            state.waking += std::mem::take(&mut state.idle);
-            drop(state);
-            self.0.woken.notify_all();
+            state.sleeping.drain(..).for_each(|thread| thread.unpark());
         }
+    }
+}
+
+impl State {
+    /// Takes the writers whose moment has come.
+    fn take_due(&mut self) -> Vec<Arc<Seat>> {
+        if self.later.is_empty() {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        let due = self.later.extract_if(.., |(moment, _)| *moment <= now);
+        due.filter_map(|(_, seat)| seat.upgrade()).collect()
     }
 }
 

@@ -5,6 +5,7 @@
 mod bus_promises;
 mod database_bounds;
 mod database_promises;
+mod gathering;
 mod http_limits;
 mod idempotency;
 mod leases;

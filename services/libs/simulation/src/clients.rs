@@ -1,18 +1,16 @@
 //! The load: clients that order, repeat, cancel, read, seed and adjust, and remember what they were answered.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
+use history::Call;
 use http::Request;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use test_support::History;
 use tower::ServiceExt as _;
 
-use crate::{
-    history::{Exchange, SeenOrder},
-    machine,
-    world::World,
-};
+use crate::{machine, world::World};
 
 pub(crate) const ADMIN_KEY: &str =
     "cfk_local0admin0_0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdef";
@@ -27,14 +25,71 @@ const DISHES: [&str; 6] =
     ["burger", "french fries", "pizza", "rice with chicken", "rice with meat", "salad"];
 
 /// What the clients of all lives remember.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Memory {
-    pub(crate) history: Vec<Exchange>,
+    /// What they asked and were answered, by the rules that users have.
+    pub(crate) history: History,
     /// Requests with a key that were answered with a 202, with the ids.
     pub(crate) placed: Vec<(String, Value, Vec<String>)>,
     /// Requests with a key whose outcome is unknown.
     pub(crate) unknown: Vec<(String, Value)>,
+    /// How many requests of this life have no answer.
+    pub(crate) unanswered: u64,
+    /// How long a key is sure to be remembered after its first use, in nanoseconds.
+    kept_for: i64,
     keys: u64,
+    /// The keys that were sent.
+    uses: BTreeMap<String, Uses>,
+}
+
+/// The requests that were sent with one key.
+#[derive(Clone, Copy, Debug)]
+struct Uses {
+    /// When the first was sent.
+    first_at: i64,
+    count: u64,
+}
+
+impl Memory {
+    /// Begins with nothing. `kept_for` says how long, in nanoseconds, a key is sure to be remembered after its first use.
+    pub(crate) fn new(kept_for: i64) -> Self {
+        Self {
+            history: History::default(),
+            placed: Vec::new(),
+            unknown: Vec::new(),
+            unanswered: 0,
+            kept_for,
+            keys: 0,
+            uses: BTreeMap::new(),
+        }
+    }
+
+    /// Notes a request that is about to be sent; returns the call that the history has of it, if it has one.
+    fn asked(&mut self, method: &str, path: &str, key: Option<&str>, body: &Value) -> Option<Call> {
+        self.unanswered += 1;
+        if let Some(key) = key {
+            let first = Uses { first_at: machine::elapsed(), count: 0 };
+            self.uses.entry(key.to_owned()).or_insert(first).count += 1;
+        }
+        self.history.asked(method, path, key, body)
+    }
+
+    /// Notes an answer: the status and the body.
+    fn answered(&mut self, call: Option<&Call>, key: Option<&str>, status: u16, body: &[u8]) {
+        self.unanswered -= 1;
+        let Some(call) = call else { return };
+        match key.and_then(|key| self.uses.get(key)) {
+            // A key that was used only once can't have been forgotten.
+            Some(uses)
+                if uses.count > 1
+                    && machine::elapsed() > uses.first_at.saturating_add(self.kept_for) =>
+            {
+                self.history
+                    .unclear(call, "the key may be forgotten: the answer may be of new orders");
+            }
+            _ => self.history.answered(call, Some((status, body))),
+        }
+    }
 }
 
 /// A client. Clones share their memory.
@@ -66,21 +121,7 @@ impl Client {
         body: &Value,
     ) -> Answer {
         let text = if body.is_null() { String::new() } else { body.to_string() };
-        let at = {
-            let mut memory = self.memory.borrow_mut();
-            memory.history.push(Exchange {
-                invoked_at: machine::elapsed(),
-                answered_at: None,
-                request: format!("{method} {path}"),
-                key: key.map(str::to_owned),
-                body: text.clone(),
-                status: None,
-                orders: Vec::new(),
-                not_found: None,
-                on_hand: Vec::new(),
-            });
-            memory.history.len() - 1
-        };
+        let call = self.memory.borrow_mut().asked(method, path, key, body);
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -97,13 +138,18 @@ impl Client {
             let status = response.status().as_u16();
             let replayed = response.headers().contains_key("idempotency-replayed");
             let bytes = response.into_body().collect().await.ok()?.to_bytes();
-            Some((status, replayed, serde_json::from_slice::<Value>(&bytes).unwrap_or(Value::Null)))
+            Some((status, replayed, bytes))
         });
         let answer = answered.await.ok().flatten().filter(|_| !self.world.is_killed());
-        let Some((status, replayed, body)) = answer else {
+        let Some((status, replayed, bytes)) = answer else {
+            if let Some(call) = call {
+                self.memory.borrow().history.answered(&call, None);
+            }
             self.world.note(format_args!("client     {method} {path} {key:?}: no answer"));
             return Answer { status: None, body: Value::Null };
         };
+        self.memory.borrow_mut().answered(call.as_ref(), key, status, &bytes);
+        let body = serde_json::from_slice::<Value>(&bytes).unwrap_or(Value::Null);
         self.world.note(format_args!("client     {method} {path} {key:?}: {status} {body}"));
         if replayed {
             self.world.sometimes("client: request repeated");
@@ -111,37 +157,7 @@ impl Client {
         if status == 503 {
             self.world.sometimes("client: 503");
         }
-        self.remember(at, path, status, &body);
         Answer { status: Some(status), body }
-    }
-
-    fn remember(&self, at: usize, path: &str, status: u16, body: &Value) {
-        let mut memory = self.memory.borrow_mut();
-        let exchange = &mut memory.history[at];
-        exchange.answered_at = Some(machine::elapsed());
-        exchange.status = Some(status);
-        if status == 404
-            && let Some(id) = path.strip_prefix("/v1/orders/")
-        {
-            exchange.not_found = Some(id.trim_end_matches("/cancel").to_owned());
-        }
-        let one = [body.clone()];
-        let orders = match body["orders"].as_array() {
-            Some(orders) => orders.as_slice(),
-            None if body["placed_at"].is_string() || body["number"].is_number() => &one,
-            None => &[],
-        };
-        for order in orders {
-            if let (Some(id), Some(number), Some(status)) =
-                (order["id"].as_str(), order["number"].as_i64(), order["status"].as_str())
-            {
-                let (id, status) = (id.to_owned(), status.to_owned());
-                exchange.orders.push(SeenOrder { id, number, status });
-            }
-        }
-        for shelf in body["stock"].as_array().into_iter().flatten() {
-            exchange.on_hand.extend(shelf["on_hand"].as_i64());
-        }
     }
 
     /// Sends a request until it is answered with a success; panics if it is refused.

@@ -7,7 +7,6 @@
 //! Does not know: PostgreSQL, Redis, sockets, threads and the loss of power, deliberately. See `README.md`.
 
 mod clients;
-pub mod history;
 pub mod machine;
 mod market;
 pub mod plan;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     clients::{ADMIN_KEY, Client, Memory},
-    history, machine,
+    machine,
     market::Way,
     plan::{End, Plan},
     world::{World, WorldSteps},
@@ -70,7 +70,12 @@ pub fn run(seed: u64, keeps_timeline: bool) -> anyhow::Result<(Outcome, Vec<Stri
     }));
     machine::begin(seed);
     world.note(format_args!("{plan:?}"));
-    let memory = Rc::new(RefCell::new(Memory::default()));
+    let kept_for = match (plan.forgets, plan.jumps) {
+        (false, _) => i64::MAX,
+        (true, false) => RETENTION_SHORT.as_nanos() as i64,
+        (true, true) => 0,
+    };
+    let memory = Rc::new(RefCell::new(Memory::new(kept_for)));
     let done = lives(&plan, &world, &memory, root.path());
     let simulated_ms = machine::elapsed() / 1_000_000;
     machine::end();
@@ -79,13 +84,8 @@ pub fn run(seed: u64, keeps_timeline: bool) -> anyhow::Result<(Outcome, Vec<Stri
     for panic in panics.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
         world.problem(format!("a panic: {panic}"));
     }
-    let kept_for = match (plan.forgets, plan.jumps) {
-        (false, _) => i64::MAX,
-        (true, false) => RETENTION_SHORT.as_nanos() as i64,
-        (true, true) => 0,
-    };
-    for wrong in history::check(&memory.borrow().history, kept_for) {
-        world.problem(wrong);
+    for violation in memory.borrow().history.violations() {
+        world.problem(format!("the history of the clients: {violation}"));
     }
     let (hash, steps, coverage, problems, timeline) = world.end();
     let coverage = coverage.into_iter().map(|(what, count)| (what.to_owned(), count)).collect();
@@ -126,12 +126,10 @@ fn lives(
             break;
         }
         let was_killed = lived.is_none();
-        is_furnished |= lived.unwrap_or(false)
-            || memory.borrow().history.iter().any(|one| one.status == Some(202));
+        is_furnished |= lived.unwrap_or(false) || !memory.borrow().placed.is_empty();
+        let unanswered = std::mem::take(&mut memory.borrow_mut().unanswered);
         if was_killed {
-            if memory.borrow().history.last().is_some_and(|last| last.answered_at.is_none())
-                || !memory.borrow().unknown.is_empty()
-            {
+            if unanswered > 0 || !memory.borrow().unknown.is_empty() {
                 world.sometimes("client: answer lost");
             }
             look(&next, &root.join("look"), world);

@@ -1,6 +1,5 @@
 //! The simulation over a bounded number of seeds: that nothing fails, that everything is met, that a seed repeats itself,
 //! and that faults can be planted.
 
-mod history;
 mod planted;
 mod seeds;

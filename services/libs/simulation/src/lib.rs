@@ -11,6 +11,7 @@ pub mod machine;
 mod market;
 pub mod plan;
 pub mod planted;
+mod replicas;
 mod run;
 pub mod seeds;
 mod world;

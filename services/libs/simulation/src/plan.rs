@@ -76,6 +76,8 @@ pub struct Plan {
     pub opening: u64,
     /// Whether the disk of one service after another is full for some time.
     pub full_disks: bool,
+    /// Whether two replicas contend for a lease.
+    pub replicas: bool,
 }
 
 impl Plan {
@@ -106,13 +108,14 @@ impl Plan {
             outages: draws.happens(400),
             jumps: draws.happens(400),
             poison: draws.happens(350),
-            forgets: draws.happens(300),
+            forgets: draws.happens(400),
             stoves: draws.one(&[1, 2, 8]),
             cooking_ms: draws.one(&[None, Some(0), Some(50), Some(400)]),
             clients: 2 + draws.below(4),
             requests: 4 + draws.below(12),
             opening: draws.one(&[0, 5, 40]),
             full_disks: draws.happens(400),
+            replicas: draws.happens(400),
         }
     }
 }

@@ -40,6 +40,7 @@ pub struct Change {
 const CONSUMER: &str = "services/libs/events/src/consumer.rs";
 const IN_PROCESS: &str = "services/libs/events/src/in_process.rs";
 const RELAY: &str = "services/libs/events/src/outbox/relay.rs";
+const RETENTION: &str = "services/libs/events/src/retention.rs";
 const BUYER: &str = "services/inventory/src/buyer.rs";
 
 /// All of them.
@@ -132,11 +133,18 @@ pub const PLANTED: &[Planted] = &[
     },
     Planted {
         name: "retention removes events that are not published",
-        changes: &[Change {
-            file: "services/libs/events/src/retention.rs",
-            find: "tx.query(REMOVE_FROM_OUTBOX, ",
-            replace: "tx.query(if PLANTED { \"DELETE FROM outbox WHERE seq IN (SELECT seq FROM (SELECT seq, time FROM outbox WHERE seq < (SELECT MAX(seq) FROM outbox) ORDER BY seq LIMIT ?2) AS oldest WHERE time < ?1) RETURNING id, kind\" } else { REMOVE_FROM_OUTBOX }, ",
-        }],
+        changes: &[
+            Change {
+                file: RETENTION,
+                find: "tx.query_one(OLDEST_OF_OUTBOX, ",
+                replace: "tx.query_one(if PLANTED { \"SELECT time FROM outbox WHERE seq < (SELECT MAX(seq) FROM outbox) ORDER BY seq LIMIT 1\" } else { OLDEST_OF_OUTBOX }, ",
+            },
+            Change {
+                file: RETENTION,
+                find: "tx.query(REMOVE_FROM_OUTBOX, ",
+                replace: "tx.query(if PLANTED { \"DELETE FROM outbox WHERE seq IN (SELECT seq FROM (SELECT seq, time FROM outbox WHERE seq < (SELECT MAX(seq) FROM outbox) ORDER BY seq LIMIT ?2) AS oldest WHERE time < ?1) RETURNING id, kind\" } else { REMOVE_FROM_OUTBOX }, ",
+            },
+        ],
     },
     Planted {
         name: "a repeated key places a second order",
@@ -176,6 +184,14 @@ pub const PLANTED: &[Planted] = &[
             file: "services/libs/events/src/dead_letters.rs",
             find: "tx.query_one(TAKE, ",
             replace: "tx.query_one(if PLANTED { \"SELECT id, kind, subject, event, error, attempts, failed_at FROM dead_letters WHERE id = ?1\" } else { TAKE }, ",
+        }],
+    },
+    Planted {
+        name: "a lease is completed without a check of its epoch",
+        changes: &[Change {
+            file: "services/libs/store/src/leases.rs",
+            find: "tx.query_all(&CHECK_ALL, held, |row| row.get(0))?;",
+            replace: "if PLANTED { leases.iter().map(|lease| tx.query(\"SELECT name FROM leases WHERE name = ?1 AND owner = ?2\", &params![lease.name, lease.owner], |row| row.get(0))).collect::<Result<Vec<Vec<String>>, _>>()?.concat() } else { tx.query_all(&CHECK_ALL, held, |row| row.get(0))? };",
         }],
     },
     Planted {

@@ -58,6 +58,7 @@ pub const SOMETIMES: &[&str] = &[
     "fault: request to the market lost",
     "recovery: dead letter replayed",
     "recovery: dish on a stove left",
+    "recovery: late work refused, another epoch has begun",
     "recovery: open purchase left",
     "recovery: request of an earlier life resolved by its key",
     "recovery: unanswered request resolved by its key",
@@ -65,6 +66,7 @@ pub const SOMETIMES: &[&str] = &[
     "recovery: unpublished events of orders left",
     "recovery: unpublished events of the inventory left",
     "recovery: unpublished events of the kitchen left",
+    "replica: adds under its lease",
 ];
 
 /// What came of many seeds.

@@ -5,7 +5,7 @@ use std::path::Path;
 use simulation::seeds::{run_apart, run_many};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_simulation");
-/// How many seeds a test runs, unless `CHEFCITO_TEST_SIMULATION_SEEDS` says another number: a minute on two cores.
+/// How many seeds a test runs, unless `CHEFCITO_TEST_SIMULATION_SEEDS` says another number: half a minute on two cores.
 const SEEDS: u64 = 60;
 
 #[test]

@@ -89,9 +89,10 @@ impl Plan {
         let lives = draws.below(5);
         let ends = (0..lives)
             .map(|_| match draws.happens(850) {
-                // Half of the kills come while services open or soon after.
+                // Half of the kills come while services open or soon after, many of them before they have made up for the
+                // life before.
                 true => {
-                    let within = draws.one(&[60, 300, 900, 2_500]);
+                    let within = draws.one(&[60, 160, 160, 300, 900, 2_500]);
                     End::Kill(8 + draws.below(within))
                 }
                 false => End::Close,

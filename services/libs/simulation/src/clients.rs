@@ -437,3 +437,53 @@ impl Client {
         listed.is_ok() && letters.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use contracts::OrderId;
+    use serde_json::json;
+
+    use super::{Memory, machine};
+
+    /// How long a key is sure to be remembered, in nanoseconds.
+    const KEPT_FOR: i64 = 10;
+
+    /// Places an order with the same key as ever, and is answered with a new one.
+    fn is_answered_with_a_new_order(memory: &mut Memory, number: i64) {
+        let (key, body) = (Some("table-7"), json!({"dish": "pizza"}));
+        let call = memory.asked("POST", "/v1/orders", key, &body);
+        let order = json!({"id": OrderId::new(), "number": number, "status": "placed"});
+        let answer = json!({"orders": [order]}).to_string();
+        memory.answered(call.as_ref(), key, 202, answer.as_bytes());
+    }
+
+    #[test]
+    fn only_a_key_that_may_be_forgotten_may_be_answered_with_a_new_order() {
+        for (after, violations) in [(KEPT_FOR, 1), (KEPT_FOR + 1, 0)] {
+            let mut memory = Memory::new(KEPT_FOR);
+            is_answered_with_a_new_order(&mut memory, 1);
+            machine::pass(after);
+            is_answered_with_a_new_order(&mut memory, 2);
+            let found = memory.history.violations();
+            assert_eq!(found.len(), violations, "{after}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_answer_to_a_key_counts_however_late_it_is() {
+        let mut memory = Memory::new(0);
+        let (key, body) = (Some("table-7"), json!({"dish": "pizza"}));
+        let call = memory.asked("POST", "/v1/orders", key, &body);
+        machine::pass(1_000);
+        let order = OrderId::new();
+        let answer =
+            json!({"orders": [{"id": order, "number": 1, "status": "placed"}]}).to_string();
+        memory.answered(call.as_ref(), key, 202, answer.as_bytes());
+
+        let path = format!("/v1/orders/{order}");
+        let read = memory.asked("GET", &path, None, &serde_json::Value::Null);
+        memory.answered(read.as_ref(), None, 404, b"{}");
+        let found = memory.history.violations();
+        assert!(found.len() == 1 && found[0].contains("did not find"), "{found:?}");
+    }
+}

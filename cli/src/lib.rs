@@ -5,9 +5,9 @@ pub mod load;
 pub mod loading;
 
 mod background;
-mod blueprint;
 mod client;
 mod commands;
+mod compose_file;
 mod config;
 mod docker;
 mod ecs;

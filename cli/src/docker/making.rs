@@ -1,4 +1,4 @@
-//! Making containers: a service of the blueprint, as the engine takes it.
+//! Making containers: a service of the compose file, as the engine takes it.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -12,7 +12,7 @@ use bollard::{
 };
 
 use super::{Api, Engine, errors::EngineError};
-use crate::blueprint::{self, Health, MountKind, Restart, Service};
+use crate::compose_file::{self, Health, MountKind, Restart, Service};
 
 /// The first engines that look more often while a container starts.
 const START_INTERVAL_SINCE: Api = Api { major: 1, minor: 44 };
@@ -133,7 +133,7 @@ impl Engine {
     }
 }
 
-fn key(port: &blueprint::Port) -> String {
+fn key(port: &compose_file::Port) -> String {
     format!("{}/{}", port.target, port.protocol.name())
 }
 
@@ -150,7 +150,7 @@ fn bindings(service: &Service) -> HashMap<String, Option<Vec<PortBinding>>> {
 }
 
 fn mounts(new: &NewContainer<'_>) -> Vec<Mount> {
-    let mount = |mount: &blueprint::Mount| Mount {
+    let mount = |mount: &compose_file::Mount| Mount {
         typ: Some(match mount.kind {
             MountKind::Volume => MountType::VOLUME,
             MountKind::Bind => MountType::BIND,

@@ -10,7 +10,7 @@ use bollard::{
 };
 
 use super::{Engine, errors::EngineError};
-use crate::blueprint::{Network, Volume};
+use crate::compose_file::{Network, Volume};
 
 /// A network or a volume, as a listing tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

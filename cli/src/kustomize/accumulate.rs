@@ -10,7 +10,7 @@ use super::{
     tree::{Tree, joined},
 };
 use crate::{
-    blueprint::{at::Flaw, where_is},
+    compose_file::{at::Flaw, where_is},
     error::{CliError, Result},
 };
 

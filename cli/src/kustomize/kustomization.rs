@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
-    blueprint::at::{At, Fields, Flaw, Result},
+    compose_file::at::{At, Fields, Flaw, Result},
     yaml::{self, Node},
 };
 

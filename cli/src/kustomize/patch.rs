@@ -9,7 +9,7 @@ use super::{
     object::Object,
     strategic,
 };
-use crate::blueprint::at::{Flaw, Result};
+use crate::compose_file::at::{Flaw, Result};
 
 /// Applies the text of a patch.
 ///

@@ -12,6 +12,7 @@ mod logs;
 mod observed;
 mod plan;
 mod ports;
+mod project;
 mod ready;
 mod site;
 mod spec;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env};
 
 use super::{Check, Verdict, check, mebibytes};
 use crate::{
-    blueprint::Source,
+    compose_file::Source,
     config::Runtime,
     docker::{Engine, machine::Machine},
     images::{Ability, ability, repository},
@@ -88,15 +88,15 @@ async fn images(engine: &Engine) -> Check {
     let source = env::current_dir()
         .map_err(|_| ())
         .and_then(|folder| Source::find(&folder).map_err(|_| ()))
-        .and_then(|source| source.blueprint(&|name| env::var(name).ok()).map_err(|_| ()));
-    let (Ok(blueprint), Ok(there)) = (source, engine.all_images().await) else {
+        .and_then(|source| source.parse(&|name| env::var(name).ok()).map_err(|_| ()));
+    let (Ok(compose_file), Ok(there)) = (source, engine.all_images().await) else {
         let hint = "`chefcito up --runtime compose --dry-run` says why";
         return of(what, Verdict::Poor, "the compose file or the engine can't be read", hint);
     };
     let names: BTreeSet<&String> = there.iter().flat_map(|image| &image.names).collect();
-    let services = blueprint.default_services(&[]);
+    let services = compose_file.default_services(&[]);
     let wanted: BTreeSet<&String> =
-        services.iter().filter_map(|name| Some(&blueprint.services.get(name)?.image)).collect();
+        services.iter().filter_map(|name| Some(&compose_file.services.get(name)?.image)).collect();
     let lacking: Vec<&str> =
         wanted.iter().filter(|image| !names.contains(*image)).map(|image| image.as_str()).collect();
     let ours = repository("");

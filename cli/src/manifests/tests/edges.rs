@@ -11,7 +11,7 @@ use k8s_openapi::{
 use serde_json::{Value, json};
 
 use super::{Overlay, objects, pods, root, table::ROLES};
-use crate::{blueprint::Source, kustomize::Object};
+use crate::{compose_file::Source, kustomize::Object};
 
 /// Who talks to whom, at which port.
 type Edges = BTreeSet<(String, String, u16)>;
@@ -29,9 +29,9 @@ fn targets(value: &str) -> Vec<(String, u16)> {
 
 /// Returns whom each service calls in containers.
 fn of_compose() -> Edges {
-    let blueprint = Source::find(root()).unwrap().blueprint(&|_| None).unwrap();
+    let compose_file = Source::find(root()).unwrap().parse(&|_| None).unwrap();
     let mut edges = Edges::new();
-    for (name, service) in &blueprint.services {
+    for (name, service) in &compose_file.services {
         for (variable, value) in &service.environment {
             // What is in the file of a secret is told by its name.
             let of_secret = match variable.as_str() {

@@ -10,7 +10,7 @@ use contracts::services::{BOOTSTRAP, Border, GRPC_PORT, Program, TABLE};
 use serde_json::json;
 
 use super::{OVERLAYS, objects, pods, root};
-use crate::{blueprint::Source, images::repository};
+use crate::{compose_file::Source, images::repository};
 
 /// The job that runs `bootstrap roles`; in containers, the service.
 pub(super) const ROLES: &str = "roles";
@@ -26,9 +26,9 @@ pub(super) fn program_of(name: &str) -> Option<&'static Program> {
 
 #[test]
 fn compose_has_each_program_as_the_table_says_and_no_other() {
-    let blueprint = Source::find(root()).unwrap().blueprint(&|_| None).unwrap();
+    let compose_file = Source::find(root()).unwrap().parse(&|_| None).unwrap();
     let mut there = BTreeSet::new();
-    for (name, service) in &blueprint.services {
+    for (name, service) in &compose_file.services {
         let Some(program) = program_of(name) else { continue };
         there.insert(program.name);
         assert_eq!(service.image, format!("{}:dev", repository(program.name)), "{name}");

@@ -181,7 +181,7 @@ impl Applying<'_> {
                 _ => false,
             })
         };
-        let prefix = format!("{}_", self.site.project);
+        let prefix = format!("{}_", self.site.project_name);
         let made = self.layout.containers.iter().filter(|container| is_made(&container.name));
         let creations = made.map(async |wanted| {
             let new = NewContainer {

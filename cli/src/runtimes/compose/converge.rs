@@ -15,12 +15,13 @@ use super::{
     observed::{Observed, observe},
     plan::{Plan, Step, plan},
     ports,
+    project::{ComposeProject, source},
     ready::{Watch, await_ready},
-    site::{Drawing, Site, source},
+    site::Site,
     wanted::Layout,
 };
 use crate::{
-    blueprint::Service,
+    compose_file::Service,
     config::Settings,
     error::{CliError, Result},
     images,
@@ -63,7 +64,7 @@ pub(super) struct Prospect {
     /// What there is.
     pub(super) observed: Observed,
     /// What the file says.
-    pub(super) drawing: Drawing,
+    pub(super) project: ComposeProject,
     /// What there should be.
     pub(super) layout: Layout,
     /// What is to be done.
@@ -91,15 +92,15 @@ pub(super) struct Converged {
 /// What keeps it from being planned: the file, the engine, a port.
 pub(super) async fn prospect(goal: &Goal<'_>, site: &Site<'_>) -> Result<Prospect> {
     let source = source()?;
-    let observed = observe(&site.engine, &site.project).await?;
+    let observed = observe(&site.engine, &site.project_name).await?;
     let port = ports::choose(goal.settings.port, &observed, site).await?;
-    let drawing = Drawing::read(source, site.environment, goal.settings, port, &goal.meant)?;
-    let layout = drawing.layout(site, goal.settings, &observed.images);
+    let project = ComposeProject::read(source, site.environment, goal.settings, port, &goal.meant)?;
+    let layout = project.layout(site, goal.settings, &observed.images);
     let mut plan = plan(&layout, &observed);
     if goal.restart {
         plan.restart_all(&layout, &observed);
     }
-    Ok(Prospect { observed, drawing, layout, plan, port })
+    Ok(Prospect { observed, project, layout, plan, port })
 }
 
 /// Brings an environment to where it should be. `before` is called with what there is, when everything has been checked and
@@ -114,11 +115,11 @@ pub(super) async fn converge(
 ) -> Result<Converged> {
     let since = Instant::now();
     // Before the first look, so that nothing falls in between.
-    let mut watch = Watch::begin(&site.engine, &site.project);
+    let mut watch = Watch::begin(&site.engine, &site.project_name);
     let mut prospect = prospect(goal, site).await?;
-    prospect.drawing.warn_of_unset(site.output);
+    prospect.project.warn_of_unset(site.output);
     prospect.build(goal, site).await?;
-    let Prospect { observed, drawing, layout, plan, port } = prospect;
+    let Prospect { observed, project, layout, plan, port } = prospect;
     plan.warnings.iter().for_each(|warning| site.output.warn(format_args!("{warning}")));
     check_images(&plan)?;
     ports::check(&plan, &layout, &observed, site).await?;
@@ -129,7 +130,7 @@ pub(super) async fn converge(
     if let Some(gateway) = gateway
         && (ids.contains_key(GATEWAY) || site.environment.admin_key().is_err())
     {
-        key::fetch(site, &drawing.blueprint, &gateway).await?;
+        key::fetch(site, &project.compose_file, &gateway).await?;
     }
     let record = remember(ports::door(port, &layout.containers, &observed), &plan, site)?;
     if !plan.steps.is_empty() || goal.restart || matches!(goal.meant, Meant::All) {
@@ -144,7 +145,7 @@ impl Prospect {
         let is_lacking =
             |service: &Service| self.observed.images.deployed(&service.image).id.is_none();
         let meant = self.layout.containers.iter().map(|wanted| &wanted.service);
-        let meant = meant.filter_map(|name| self.drawing.blueprint.services.get(name));
+        let meant = meant.filter_map(|name| self.project.compose_file.services.get(name));
         let ours: BTreeSet<String> = meant
             .filter(|service| goal.build || is_lacking(service))
             .filter_map(|service| built_here(&service.image).map(ToOwned::to_owned))
@@ -154,8 +155,8 @@ impl Prospect {
         }
         let ours: Vec<String> = ours.into_iter().collect();
         images::build_missing_or_all(&site.engine, &ours, goal.build, site.output).await?;
-        self.observed = observe(&site.engine, &site.project).await?;
-        self.layout = self.drawing.layout(site, goal.settings, &self.observed.images);
+        self.observed = observe(&site.engine, &site.project_name).await?;
+        self.layout = self.project.layout(site, goal.settings, &self.observed.images);
         self.plan = plan(&self.layout, &self.observed);
         if goal.restart {
             self.plan.restart_all(&self.layout, &self.observed);

@@ -78,7 +78,7 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
     let site = Site::open(environment, output).await?;
     environment.create()?;
     let _lock = ChangeLock::take(environment, output).await?;
-    let containers = observed::containers(&site.engine, &site.project).await?;
+    let containers = observed::containers(&site.engine, &site.project_name).await?;
     if !containers.iter().any(|seen| seen.container.state.is_up()) {
         output.status(format_args!("Nothing runs as `{}`", environment.name()));
         return Ok(());
@@ -99,9 +99,9 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
 /// # Errors
 /// What the engine refuses.
 pub(super) async fn take_down(site: &Site<'_>, volumes: bool) -> Result<bool> {
-    let label = labels::of_project(&site.project);
-    let mut watch = Watch::begin(&site.engine, &site.project);
-    let containers = observed::containers(&site.engine, &site.project).await?;
+    let label = labels::of_project(&site.project_name);
+    let mut watch = Watch::begin(&site.engine, &site.project_name);
+    let containers = observed::containers(&site.engine, &site.project_name).await?;
     let mut had_any = !containers.is_empty();
     let [first, last] = waves(&containers);
     // Closed when the last of the first wave has ended, though not all of it is removed by then.
@@ -139,7 +139,7 @@ pub(super) async fn take_down(site: &Site<'_>, volumes: bool) -> Result<bool> {
 /// # Errors
 /// What the engine refuses.
 pub(super) async fn undo(site: &Site<'_>, volumes_before: &[Named]) -> Result<()> {
-    let label = labels::of_project(&site.project);
+    let label = labels::of_project(&site.project_name);
     let since = Instant::now();
     let mut quiet_looks = 0;
     while quiet_looks < QUIET_LOOKS {

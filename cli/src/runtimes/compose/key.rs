@@ -2,7 +2,7 @@
 
 use super::{GATEWAY, observed::Observed, site::Site};
 use crate::{
-    blueprint::Blueprint,
+    compose_file::ComposeFile,
     error::{CliError, Result},
     state::write_private,
 };
@@ -16,8 +16,12 @@ const IN_A_FILE: &str = "_FILE";
 ///
 /// # Errors
 /// [`CliError::Failed`] if it is not where the file says.
-pub(super) async fn fetch(site: &Site<'_>, blueprint: &Blueprint, gateway_id: &str) -> Result<()> {
-    let Some(gateway) = blueprint.services.get(GATEWAY) else { return Ok(()) };
+pub(super) async fn fetch(
+    site: &Site<'_>,
+    compose_file: &ComposeFile,
+    gateway_id: &str,
+) -> Result<()> {
+    let Some(gateway) = compose_file.services.get(GATEWAY) else { return Ok(()) };
     if let Some(key) = gateway.environment.get(KEY) {
         return keep(site, key);
     }

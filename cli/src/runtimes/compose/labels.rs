@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::spec::Spec;
-use crate::blueprint::Need;
+use crate::compose_file::Need;
 
 /// The environment: compose's project.
 pub(super) const PROJECT: &str = "com.docker.compose.project";
@@ -88,7 +88,7 @@ mod tests {
     use contracts::services::KITCHEN;
 
     use super::*;
-    use crate::blueprint::Service;
+    use crate::compose_file::Service;
 
     #[test]
     fn docker_compose_lists_our_containers() {

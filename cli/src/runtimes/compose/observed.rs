@@ -4,7 +4,7 @@ use futures_util::future::try_join4;
 
 use super::labels;
 use crate::{
-    blueprint::Condition,
+    compose_file::Condition,
     docker::{Engine, containers::Container, errors::EngineError, networks::Named},
     error::Result,
     runtimes::images::Images,

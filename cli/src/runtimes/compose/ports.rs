@@ -13,7 +13,7 @@ use super::{
     wanted::{Layout, WantedContainer},
 };
 use crate::{
-    blueprint::Protocol,
+    compose_file::Protocol,
     config::PORT_DEFAULT,
     docker::containers::{Container, State},
     error::{CliError, Result},

@@ -29,7 +29,7 @@ use super::{
     words::last_words,
 };
 use crate::{
-    blueprint::Restart,
+    compose_file::Restart,
     docker::{
         Engine,
         containers::State,
@@ -147,7 +147,7 @@ async fn engine_again(site: &Site<'_>, deadline: Instant) -> Result<Watch> {
     let until = deadline.min(Instant::now() + ENGINE_WAIT_MAX);
     loop {
         match Engine::connect().await {
-            Ok(engine) => return Ok(Watch::begin(&engine, &site.project)),
+            Ok(engine) => return Ok(Watch::begin(&engine, &site.project_name)),
             Err(error) if Instant::now() >= until => return Err(error),
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
@@ -169,7 +169,7 @@ struct Wait<'a> {
 impl Wait<'_> {
     /// Looks at what there is now.
     async fn look(&mut self) -> Result<()> {
-        let seen = observed::containers(&self.site.engine, &self.site.project).await?;
+        let seen = observed::containers(&self.site.engine, &self.site.project_name).await?;
         self.names.clear();
         self.jobs.clear();
         self.gateway_runs = seen.iter().any(|seen| seen.service == GATEWAY && !seen.is_one_off);

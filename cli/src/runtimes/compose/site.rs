@@ -1,203 +1,28 @@
-//! An environment on its engine, and what its file lays out for it.
+//! An environment on its engine, as one command works with it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    env,
-    path::Path,
-};
+use crate::{docker::Engine, error::Result, output::Output, state::Environment};
 
-use super::{
-    GATEWAY,
-    converge::Meant,
-    labels::Origin,
-    wanted::{Layout, layout},
-};
-use crate::{
-    blueprint::{Blueprint, PROFILES, Service, Source},
-    config::Settings,
-    docker::Engine,
-    error::{CliError, Result},
-    output::Output,
-    runtimes::images::Images,
-    state::Environment,
-};
-
-/// An environment, its engine, and who is told of what happens.
+/// An environment, its engine, and the output that reports what happens.
 #[derive(Clone, Debug)]
 pub(super) struct Site<'a> {
     /// The engine.
     pub(super) engine: Engine,
     /// The environment.
     pub(super) environment: &'a Environment,
-    /// Who is told.
+    /// The output of the command.
     pub(super) output: &'a Output,
     /// What its containers, networks and volumes begin with, and are labelled with.
-    pub(super) project: String,
+    pub(super) project_name: String,
 }
 
 impl<'a> Site<'a> {
     /// Finds the engine.
     ///
     /// # Errors
-    /// [`CliError::NoEngine`] if none answers.
+    /// [`crate::error::CliError::NoEngine`] if none answers.
     pub(super) async fn open(environment: &'a Environment, output: &'a Output) -> Result<Self> {
         let engine = Engine::connect().await?;
-        let project = environment.name().to_string();
-        Ok(Self { engine, environment, output, project })
+        let project_name = environment.name().to_string();
+        Ok(Self { engine, environment, output, project_name })
     }
-}
-
-/// What the file lays out for an environment.
-#[derive(Debug)]
-pub(super) struct Drawing {
-    source: Source,
-    /// What it says.
-    pub(super) blueprint: Blueprint,
-    /// The services that are meant; `None` if all are.
-    services: Option<BTreeSet<String>>,
-}
-
-impl Drawing {
-    /// Reads the file with the settings filled in.
-    ///
-    /// # Errors
-    /// [`CliError::BadFile`] if chefcito does not understand it; [`CliError::Failed`] if it has no such service.
-    pub(super) fn read(
-        source: Source,
-        environment: &Environment,
-        settings: &Settings,
-        port: u16,
-        meant: &Meant,
-    ) -> Result<Self> {
-        let set = variables(environment, settings, port);
-        let variable = |name: &str| match set.get(name) {
-            Some(value) => value.clone(),
-            None => env::var(name).ok(),
-        };
-        let blueprint = source.blueprint(&variable)?;
-        let named: &[String] = match meant {
-            Meant::All => &[],
-            Meant::WithNeeds(services) | Meant::Alone(services) => services,
-        };
-        let mut all = named.iter().chain(settings.replicas.keys());
-        if let Some(name) = all.find(|name| !blueprint.services.contains_key(*name)) {
-            return Err(unknown_service(name, &blueprint));
-        }
-        let services = match meant {
-            Meant::All => None,
-            Meant::WithNeeds(services) => Some(blueprint.with_needs(services.iter().cloned())),
-            Meant::Alone(services) => Some(services.iter().cloned().collect()),
-        };
-        check_doors(&blueprint, settings)?;
-        check_stores(&blueprint, settings)?;
-        Ok(Self { source, blueprint, services })
-    }
-
-    /// Returns what should be on the engine.
-    pub(super) fn layout(&self, site: &Site<'_>, settings: &Settings, images: &Images) -> Layout {
-        let profiles = env::var(PROFILES).unwrap_or_default();
-        let profiles: Vec<String> = profiles
-            .split(',')
-            .map(|profile| profile.trim().to_owned())
-            .filter(|profile| !profile.is_empty())
-            .collect();
-        let services = self.services.as_ref();
-        let origin = self.origin();
-        layout(&site.project, &self.blueprint, services, settings, images, &origin, &profiles)
-    }
-
-    fn origin(&self) -> Origin {
-        let file = self.source.file.as_deref().unwrap_or(Path::new("built into chefcito"));
-        Origin {
-            folder: self.source.folder().display().to_string(),
-            file: file.display().to_string(),
-        }
-    }
-
-    /// Says which variables nobody has set.
-    pub(super) fn warn_of_unset(&self, output: &Output) {
-        if !self.blueprint.unset.is_empty() {
-            let names: Vec<&str> = self.blueprint.unset.iter().map(String::as_str).collect();
-            output.warn(format_args!("nobody has set {}: empty", names.join(", ")));
-        }
-    }
-}
-
-/// Returns the file around the folder in which the command was typed.
-///
-/// # Errors
-/// [`CliError::Io`] if it can't be read.
-pub(super) fn source() -> Result<Source> {
-    let folder = env::current_dir().unwrap_or_else(|_| "/".into());
-    Source::find(&folder)
-}
-
-/// Returns the variables that the settings stand for. What is not set there is not set at all, whatever the shell has: the
-/// flags have taken that over already.
-fn variables(
-    environment: &Environment,
-    settings: &Settings,
-    port: u16,
-) -> BTreeMap<&'static str, Option<String>> {
-    let cooking_time = settings
-        .cooking_time
-        .map(|time| humantime::format_duration(time).to_string().replace(' ', ""));
-    BTreeMap::from([
-        ("CHEFCITO_NAME", Some(environment.name().to_string())),
-        ("CHEFCITO_PORT", Some(port.to_string())),
-        ("CHEFCITO_STOVES", Some(settings.stoves.to_string())),
-        ("CHEFCITO_COOKING_TIME", cooking_time),
-        ("CHEFCITO_SEED", Some(settings.seed.to_string())),
-        ("CHEFCITO_DURABILITY", Some(settings.durability.to_string())),
-        ("CHEFCITO_MARKET_URL", settings.market_url.clone()),
-        ("CHEFCITO_LOG", settings.log_filter.clone()),
-    ])
-}
-
-/// Returns the error for a service that the file does not have.
-pub(super) fn unknown_service(name: &str, blueprint: &Blueprint) -> CliError {
-    let known: Vec<&str> = blueprint.services.keys().map(String::as_str).collect();
-    CliError::Failed {
-        what: format!("there is no service `{name}`"),
-        hint: format!("there are {}", known.join(", ")),
-        source: None,
-    }
-}
-
-/// Refuses several containers that would all have the same port of the host.
-fn check_doors(blueprint: &Blueprint, settings: &Settings) -> Result<()> {
-    for (name, service) in &blueprint.services {
-        let replicas = settings.replicas.get(name).copied().unwrap_or(service.replicas);
-        let fixed = service.ports.iter().find_map(|port| port.published);
-        if let (2.., Some(port)) = (replicas, fixed) {
-            return Err(CliError::Failed {
-                what: format!(
-                    "{name} has the port {port} of the host, so there can only be one of it"
-                ),
-                hint: if name == GATEWAY {
-                    "scale the services behind it".into()
-                } else {
-                    String::new()
-                },
-                source: None,
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Refuses to scale what keeps data: several would each have a part of them, or write over each other's.
-fn check_stores(blueprint: &Blueprint, settings: &Settings) -> Result<()> {
-    let scaled = settings.replicas.iter().filter(|(_, count)| **count > 1);
-    for (name, _) in scaled {
-        let store = blueprint.services.get(name).and_then(Service::store);
-        if let Some(store) = store {
-            return Err(CliError::Failed {
-                what: format!("{name} keeps data in {store}, so there can only be one of it"),
-                hint: "scale the services that need it".into(),
-                source: None,
-            });
-        }
-    }
-    Ok(())
 }

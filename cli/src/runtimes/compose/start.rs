@@ -9,8 +9,9 @@ use super::{
     change::last_settings,
     converge::Meant,
     ports,
+    project::{ComposeProject, source},
     ready::{Watch, await_ready},
-    site::{Drawing, Site, source},
+    site::Site,
     up::describe,
     wanted::WantedContainer,
 };
@@ -35,14 +36,14 @@ pub(crate) async fn start(
     let site = Site::open(environment, output).await?;
     let settings = last_settings(environment)?;
     let _lock = ChangeLock::take(environment, output).await?;
-    let mut watch = Watch::begin(&site.engine, &site.project);
-    let observed = super::observed::observe(&site.engine, &site.project).await?;
+    let mut watch = Watch::begin(&site.engine, &site.project_name);
+    let observed = super::observed::observe(&site.engine, &site.project_name).await?;
     if observed.containers.is_empty() {
         return Err(CliError::NotRunning { name: environment.name().clone() });
     }
     let port = ports::choose(settings.port, &observed, &site).await?;
-    let drawing = Drawing::read(source()?, environment, &settings, port, &Meant::All)?;
-    let layout = drawing.layout(&site, &settings, &observed.images);
+    let project = ComposeProject::read(source()?, environment, &settings, port, &Meant::All)?;
+    let layout = project.layout(&site, &settings, &observed.images);
     let jobs: Vec<&str> = observed
         .containers
         .iter()

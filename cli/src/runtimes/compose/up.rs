@@ -108,7 +108,7 @@ pub(crate) async fn dry_run(
     let site = Site::open(environment, output).await?;
     let settings = settings(wanted, environment)?;
     let prospect = prospect(&goal(wanted, &settings), &site).await?;
-    prospect.drawing.warn_of_unset(output);
+    prospect.project.warn_of_unset(output);
     prospect.plan.warnings.iter().for_each(|warning| output.warn(format_args!("{warning}")));
     ports::check(&prospect.plan, &prospect.layout, &prospect.observed, &site).await?;
     let steps = &prospect.plan.steps;

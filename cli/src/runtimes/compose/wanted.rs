@@ -1,4 +1,4 @@
-//! What there should be on the engine, from the blueprint, the settings and the images that there are.
+//! What there should be on the engine, from the compose file, the settings and the images that there are.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,7 +7,7 @@ use super::{
     spec::Spec,
 };
 use crate::{
-    blueprint::{Blueprint, Network, Service, Volume},
+    compose_file::{ComposeFile, Network, Service, Volume},
     config::Settings,
     runtimes::images::Images,
 };
@@ -68,16 +68,16 @@ pub(super) struct Layout {
 /// Returns what should be there.
 pub(super) fn layout(
     project: &str,
-    blueprint: &Blueprint,
+    compose_file: &ComposeFile,
     services: Option<&BTreeSet<String>>,
     settings: &Settings,
     images: &Images,
     origin: &Origin,
     profiles: &[String],
 ) -> Layout {
-    let meant = services.cloned().unwrap_or_else(|| blueprint.default_services(profiles));
+    let meant = services.cloned().unwrap_or_else(|| compose_file.default_services(profiles));
     let mut containers = Vec::new();
-    for (name, service) in blueprint.services.iter().filter(|(name, _)| meant.contains(*name)) {
+    for (name, service) in compose_file.services.iter().filter(|(name, _)| meant.contains(*name)) {
         let image = images.deployed(&service.image);
         let what = Service { image: image.reference, ..service.clone() };
         let spec = Spec::of(&what);
@@ -98,42 +98,42 @@ pub(super) fn layout(
                 spec: spec.clone(),
                 image_id: image.id.clone(),
                 labels,
-                is_job: blueprint.is_job(name),
-                is_first: blueprint.is_first(name),
+                is_job: compose_file.is_job(name),
+                is_first: compose_file.is_first(name),
                 what: what.clone(),
             });
         }
     }
     containers.sort_by_key(|container| !container.is_first);
     Layout {
-        networks: networks(project, blueprint, &containers),
-        volumes: volumes(project, blueprint, &containers),
+        networks: networks(project, compose_file, &containers),
+        volumes: volumes(project, compose_file, &containers),
         containers,
-        known: blueprint.services.keys().cloned().collect(),
+        known: compose_file.services.keys().cloned().collect(),
         is_whole: services.is_none(),
     }
 }
 
 fn networks(
     project: &str,
-    blueprint: &Blueprint,
+    compose_file: &ComposeFile,
     containers: &[WantedContainer],
 ) -> Vec<WantedThing<Network>> {
     let used =
         |key: &String| containers.iter().any(|container| container.what.networks.contains_key(key));
-    things(project, &blueprint.networks, used, |network| &network.labels, labels::of_network)
+    things(project, &compose_file.networks, used, |network| &network.labels, labels::of_network)
 }
 
 fn volumes(
     project: &str,
-    blueprint: &Blueprint,
+    compose_file: &ComposeFile,
     containers: &[WantedContainer],
 ) -> Vec<WantedThing<Volume>> {
     let used = |key: &String| {
         let mut mounts = containers.iter().flat_map(|container| &container.what.mounts);
         mounts.any(|mount| mount.source.as_ref() == Some(key))
     };
-    things(project, &blueprint.volumes, used, |volume| &volume.labels, labels::of_volume)
+    things(project, &compose_file.volumes, used, |volume| &volume.labels, labels::of_volume)
 }
 
 fn things<T: Clone + serde::Serialize>(

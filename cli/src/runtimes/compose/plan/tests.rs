@@ -7,7 +7,7 @@ use contracts::services::KITCHEN;
 
 use super::*;
 use crate::{
-    blueprint::Source,
+    compose_file::Source,
     config::{ClusterSettings, Durability, Runtime, Settings},
     docker::{containers::Container, images::Image},
     runtimes::{
@@ -64,9 +64,9 @@ fn settings() -> Settings {
 
 fn laid_out(text: &str, stoves: Option<&str>, settings: &Settings, images: &Images) -> Layout {
     let variable = |name: &str| stoves.filter(|_| name == "STOVES").map(Into::into);
-    let blueprint = Source::of_text(text).blueprint(&variable).unwrap();
+    let compose_file = Source::of_text(text).parse(&variable).unwrap();
     let origin = Origin { folder: "/f".into(), file: "/f/compose.yaml".into() };
-    layout("house", &blueprint, None, settings, images, &origin, &[])
+    layout("house", &compose_file, None, settings, images, &origin, &[])
 }
 
 fn wanted() -> Layout {

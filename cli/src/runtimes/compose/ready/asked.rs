@@ -12,8 +12,8 @@ use futures_util::future::join_all;
 use tokio::time::sleep;
 
 use crate::{
-    blueprint::Health,
     client::{Client, ClientError},
+    compose_file::Health,
     docker::Engine,
     error::Result,
     runtimes::compose::{site::Site, wanted::Layout},

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::blueprint::Restart;
+use crate::compose_file::Restart;
 
 /// So many deaths within [`WITHIN`] are too many: what waits for something else would wait, not die.
 const DEATHS_MAX: usize = 3;

@@ -1,4 +1,4 @@
-//! What a blueprint is made of. The order and the names of the fields are part of what is hashed: see `compose::spec`.
+//! What a compose file is made of. The order and the names of the fields are part of what is hashed: see `compose::spec`.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 

@@ -79,10 +79,7 @@ impl Source {
     ///
     /// # Errors
     /// [`CliError::BadFile`] that names the line, as far as it can be told, and the place in the document.
-    pub(crate) fn blueprint(
-        &self,
-        variables: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Blueprint> {
+    pub(crate) fn parse(&self, variables: &dyn Fn(&str) -> Option<String>) -> Result<ComposeFile> {
         read(&self.text, &self.folder(), variables).map_err(|flaw| CliError::BadFile {
             path: self.file.clone().unwrap_or_else(|| FILE.into()),
             detail: match where_is::line_of(&self.text, &flaw) {
@@ -95,7 +92,7 @@ impl Source {
 
 /// An environment as it should be.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Blueprint {
+pub(crate) struct ComposeFile {
     /// Its name, if the file gives one.
     pub(crate) name: Option<String>,
     /// What runs, by name.
@@ -116,7 +113,7 @@ fn read(
     text: &str,
     folder: &Path,
     variables: &dyn Fn(&str) -> Option<String>,
-) -> Result<Blueprint, Flaw> {
+) -> Result<ComposeFile, Flaw> {
     let documents =
         yaml::documents(text).map_err(|error| Flaw::at_line(error.line, error.to_string()))?;
     let [document] = documents.as_slice() else {
@@ -146,12 +143,12 @@ fn read(
         })
         .collect::<Result<BTreeMap<_, _>, Flaw>>()?;
     fields.finish()?;
-    let mut blueprint = Blueprint { name, services, networks, volumes, unset };
-    blueprint.check()?;
-    Ok(blueprint)
+    let mut compose_file = ComposeFile { name, services, networks, volumes, unset };
+    compose_file.check()?;
+    Ok(compose_file)
 }
 
-impl Blueprint {
+impl ComposeFile {
     /// Refuses names that nobody has, and circles; forgets networks that nobody is on.
     fn check(&mut self) -> Result<(), Flaw> {
         let mut used = BTreeSet::new();

@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::{
-    blueprint::{
+    compose_file::{
         at::{At, Result},
         model::{Mount, MountKind},
     },

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    blueprint::{
+    compose_file::{
         at::{At, Result},
         model::{Port, Protocol},
     },

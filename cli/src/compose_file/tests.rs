@@ -17,21 +17,22 @@ fn service(yaml: &str) -> Service {
     let text = format!(
         "services:\n  one:\n    image: i\n{yaml}\nvolumes: {{data: , other: }}\nnetworks: {{n: , m: }}\n"
     );
-    let mut blueprint =
-        source(&text).blueprint(&|_| None).unwrap_or_else(|error| panic!("{error}"));
-    blueprint.services.remove("one").unwrap()
+    let mut compose_file = source(&text).parse(&|_| None).unwrap_or_else(|error| panic!("{error}"));
+    compose_file.services.remove("one").unwrap()
 }
 
 fn refused(text: &str) -> String {
-    source(text).blueprint(&|_| None).map_or_else(|error| error.to_string(), |_| "fine".into())
+    source(text).parse(&|_| None).map_or_else(|error| error.to_string(), |_| "fine".into())
 }
 
 #[test]
 fn what_writes_to_a_folder_of_its_own_keeps_data_there() {
     let built_in = Source { file: None, text: BUILT_IN.into() };
-    let blueprint = built_in.blueprint(&|_| None).unwrap();
-    let stores =
-        blueprint.services.iter().filter_map(|(name, service)| Some((&**name, service.store()?)));
+    let compose_file = built_in.parse(&|_| None).unwrap();
+    let stores = compose_file
+        .services
+        .iter()
+        .filter_map(|(name, service)| Some((&**name, service.store()?)));
     let stores: Vec<(&str, &str)> = stores.collect();
     let expected =
         [("bootstrap", "/secrets"), ("postgres", "/var/lib/postgresql/data"), ("redis", "/data")];
@@ -43,21 +44,21 @@ fn what_writes_to_a_folder_of_its_own_keeps_data_there() {
 fn the_file_of_the_house_is_read_whole() {
     let built_in = Source { file: None, text: BUILT_IN.into() };
     let variables = [("CHEFCITO_STOVES", "4"), ("CHEFCITO_PORT", "7400"), ("CHEFCITO_TAG", "c-1")];
-    let blueprint = built_in.blueprint(&with(&variables)).unwrap();
-    assert_eq!(blueprint.name.as_deref(), Some("chefcito"));
-    assert_eq!(blueprint.unset, BTreeSet::new(), "every variable has a default");
-    let kitchen = &blueprint.services[KITCHEN];
+    let compose_file = built_in.parse(&with(&variables)).unwrap();
+    assert_eq!(compose_file.name.as_deref(), Some("chefcito"));
+    assert_eq!(compose_file.unset, BTreeSet::new(), "every variable has a default");
+    let kitchen = &compose_file.services[KITCHEN];
     assert_eq!(kitchen.image, "chefcito-kitchen:c-1");
     assert_eq!(kitchen.environment["CHEFCITO_STOVES"], "4");
     assert_eq!(kitchen.environment["CHEFCITO_LOG"], "info", "taken over by `<<`");
-    assert_eq!(blueprint.services[GATEWAY].ports[0].published, Some(7400));
+    assert_eq!(compose_file.services[GATEWAY].ports[0].published, Some(7400));
     assert!(kitchen.read_only && kitchen.cap_drop == ["ALL"]);
-    assert!(blueprint.is_first("bootstrap") && blueprint.is_job("roles"));
-    assert!(!blueprint.is_first("roles") && !blueprint.is_job("postgres"));
-    let unasked = blueprint.default_services(&[]);
+    assert!(compose_file.is_first("bootstrap") && compose_file.is_job("roles"));
+    assert!(!compose_file.is_first("roles") && !compose_file.is_job("postgres"));
+    let unasked = compose_file.default_services(&[]);
     assert!(!unasked.contains("psql") && unasked.contains("roles"));
-    assert!(blueprint.default_services(&["tools".into()]).contains("psql"));
-    let kitchen_alone: Vec<_> = blueprint.with_needs([KITCHEN.into()]).into_iter().collect();
+    assert!(compose_file.default_services(&["tools".into()]).contains("psql"));
+    let kitchen_alone: Vec<_> = compose_file.with_needs([KITCHEN.into()]).into_iter().collect();
     assert_eq!(kitchen_alone, ["bootstrap", KITCHEN, "postgres", "roles"]);
 }
 
@@ -134,15 +135,15 @@ fn what_is_not_supported_is_named_with_its_place() {
 #[test]
 fn a_variable_that_nobody_has_set_is_noted_once() {
     let text = "services:\n  a:\n    image: i\n    command: [$NO, $NO]\n    user: ${NEITHER}\n";
-    let blueprint = source(text).blueprint(&|_| None).unwrap();
-    assert_eq!(blueprint.unset.into_iter().collect::<Vec<_>>(), ["NEITHER", "NO"]);
+    let compose_file = source(text).parse(&|_| None).unwrap();
+    assert_eq!(compose_file.unset.into_iter().collect::<Vec<_>>(), ["NEITHER", "NO"]);
 }
 
 #[test]
 fn every_service_without_networks_is_on_the_default_one() {
-    let blueprint =
-        source("services: {a: {image: i}}\nnetworks: {unused: }").blueprint(&|_| None).unwrap();
-    assert_eq!(blueprint.networks.keys().collect::<Vec<_>>(), ["default"]);
+    let compose_file =
+        source("services: {a: {image: i}}\nnetworks: {unused: }").parse(&|_| None).unwrap();
+    assert_eq!(compose_file.networks.keys().collect::<Vec<_>>(), ["default"]);
 }
 
 /// Texts that look like the file, more often than not.
@@ -196,17 +197,17 @@ fn any_yaml() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn no_text_at_all_makes_it_panic(text in ".{0,200}") {
-        let _read = source(&text).blueprint(&|_| None);
+        let _read = source(&text).parse(&|_| None);
     }
 
     #[test]
     fn no_yaml_makes_it_panic(text in any_yaml()) {
-        let _read = source(&text).blueprint(&|_| Some("x".into()));
+        let _read = source(&text).parse(&|_| Some("x".into()));
     }
 
     #[test]
     fn the_file_with_a_piece_cut_out_makes_it_no_panic(from in 0..BUILT_IN.len(), length in 0_usize..200) {
         let kept: String = BUILT_IN.char_indices().filter(|(at, _)| *at < from || *at >= from + length).map(|(_, letter)| letter).collect();
-        let _read = source(&kept).blueprint(&|_| None);
+        let _read = source(&kept).parse(&|_| None);
     }
 }

@@ -61,7 +61,7 @@ pub(crate) async fn build(
     let target = order::target(&platform.architecture);
     let image = files.values().next().map(|file| file.compile_image.as_str()).unwrap_or_default();
     let place = Place::choose(options.in_container, memory.toolchain(), &target, image);
-    let site = Site {
+    let job = BuildJob {
         checkout: &checkout,
         files: &files,
         engine,
@@ -71,11 +71,11 @@ pub(crate) async fn build(
         compiler: OnceCell::new(),
         output,
     };
-    site.build(options, &mut memory, &on_engine).await
+    job.build(options, &mut memory, &on_engine).await
 }
 
-/// Where a build takes place, and for whom.
-pub(super) struct Site<'a> {
+/// One build: its checkout, engine, target and compiler.
+pub(super) struct BuildJob<'a> {
     pub(super) checkout: &'a Checkout,
     pub(super) files: &'a BTreeMap<String, Containerfile>,
     pub(super) engine: &'a Engine,
@@ -86,7 +86,7 @@ pub(super) struct Site<'a> {
     pub(super) output: &'a Output,
 }
 
-impl Site<'_> {
+impl BuildJob<'_> {
     async fn build(
         &self,
         options: &Options,

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, future, stream};
 use super::{
     Built,
     archive::{Archive, ContentTag, DEV_TAG, repository},
-    build::{AT_A_TIME_MAX, Site},
+    build::{AT_A_TIME_MAX, BuildJob},
     memory::Memory,
     on_engine,
     pack::Packed,
@@ -21,7 +21,7 @@ use crate::{
     progress::Waiting,
 };
 
-impl Site<'_> {
+impl BuildJob<'_> {
     /// Gives the engine what it lacks, then puts `dev` on everything at once.
     ///
     /// # Errors

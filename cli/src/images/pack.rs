@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use super::{
     archive::{self, Archive, ContentTag, repository},
     auditable,
-    build::Site,
+    build::BuildJob,
     graph::Parts,
     plan::OnEngine,
     sbom,
@@ -31,7 +31,7 @@ pub(super) struct Packed {
     pub(super) took: Duration,
 }
 
-impl Site<'_> {
+impl BuildJob<'_> {
     /// Packs the binary of an earlier build, if the engine lacks what these sources became and the binary is still that one.
     pub(super) async fn saved(
         &self,

@@ -14,7 +14,7 @@ mod plan;
 mod ports;
 mod project;
 mod ready;
-mod site;
+mod session;
 mod spec;
 mod start;
 mod status;

@@ -22,7 +22,7 @@ mod reach;
 mod rollback;
 mod rollout;
 mod secrets;
-mod site;
+mod session;
 mod status;
 mod up;
 mod verdict;

@@ -7,7 +7,7 @@ use futures_util::future::{join_all, try_join, try_join_all};
 use super::{
     plan::{Plan, Step},
     ports,
-    site::Site,
+    session::Session,
     wanted::{Layout, WantedContainer},
     words::last_words,
 };
@@ -24,7 +24,7 @@ const FIRST_JOB_TRIES_MAX: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Applying<'a> {
     /// Where.
-    pub(super) site: &'a Site<'a>,
+    pub(super) session: &'a Session<'a>,
     /// What there should be in the end.
     pub(super) layout: &'a Layout,
 }
@@ -38,7 +38,7 @@ impl Applying<'_> {
     pub(super) async fn carry_out(&self, plan: &Plan) -> Result<HashMap<String, String>> {
         self.say(plan);
         self.fetch(plan).await?;
-        let _waiting = Waiting::new(self.site.output, "Making networks, volumes and containers");
+        let _waiting = Waiting::new(self.session.output, "Making networks, volumes and containers");
         try_join(self.remove(plan), self.create_volumes(plan)).await?;
         self.renew_networks(plan).await?;
         let created = self.create(plan).await?;
@@ -50,7 +50,7 @@ impl Applying<'_> {
             }
         }
         let resumes = plan.steps.iter().filter_map(|step| match step {
-            Step::Resume { id, name } => Some(self.site.engine.resume_container(id, name)),
+            Step::Resume { id, name } => Some(self.session.engine.resume_container(id, name)),
             _ => None,
         });
         try_join_all(resumes).await?;
@@ -59,8 +59,8 @@ impl Applying<'_> {
             _ => None,
         });
         let restarts = restarts.map(async |(id, name)| {
-            self.site.engine.stop_container(id, name).await?;
-            self.site.engine.start_container(id, name).await
+            self.session.engine.stop_container(id, name).await?;
+            self.session.engine.start_container(id, name).await
         });
         try_join_all(restarts).await?;
         // All of them are started, even if one can't be: the first error is told.
@@ -70,7 +70,7 @@ impl Applying<'_> {
     }
 
     fn say(&self, plan: &Plan) {
-        let output = self.site.output;
+        let output = self.session.output;
         let mut count = HashMap::new();
         for step in &plan.steps {
             match step {
@@ -101,9 +101,9 @@ impl Applying<'_> {
             _ => None,
         });
         let fetches = images.map(async |image| {
-            self.site.output.status(format_args!("Fetching the image {image}"));
-            let waiting = Waiting::new(self.site.output, format_args!("Fetching {image}"));
-            let fetched = self.site.engine.pull(image, |done, all| {
+            self.session.output.status(format_args!("Fetching the image {image}"));
+            let waiting = Waiting::new(self.session.output, format_args!("Fetching {image}"));
+            let fetched = self.session.engine.pull(image, |done, all| {
                 waiting.say(format_args!("Fetching {image}: {} of {} MiB", done >> 20, all >> 20));
             });
             fetched.await.map_err(|error| CliError::Lacking {
@@ -125,8 +125,8 @@ impl Applying<'_> {
             _ => None,
         });
         let removals = removals.map(async |(id, name)| {
-            self.site.engine.stop_container(id, name).await?;
-            self.site.engine.remove_container(id).await
+            self.session.engine.stop_container(id, name).await?;
+            self.session.engine.remove_container(id).await
         });
         Ok(try_join_all(removals).await.map(drop)?)
     }
@@ -134,8 +134,8 @@ impl Applying<'_> {
     async fn renew_networks(&self, plan: &Plan) -> Result<()> {
         for step in &plan.steps {
             if let Step::RemoveNetwork { name, .. } = step {
-                for network in self.site.engine.networks_named(name).await? {
-                    super::down::remove_network(self.site, &network).await?;
+                for network in self.session.engine.networks_named(name).await? {
+                    super::down::remove_network(self.session, &network).await?;
                 }
             }
         }
@@ -146,11 +146,11 @@ impl Applying<'_> {
         };
         let new = self.layout.networks.iter().filter(|network| is_new(&network.name));
         let creations = new.map(async |network| {
-            if !self.site.engine.networks_named(&network.name).await?.is_empty() {
+            if !self.session.engine.networks_named(&network.name).await?.is_empty() {
                 return Err(of_others("network", &network.name));
             }
             let labels = network.labels.clone();
-            Ok(self.site.engine.create_network(&network.name, &network.what, labels).await?)
+            Ok(self.session.engine.create_network(&network.name, &network.what, labels).await?)
         });
         try_join_all(creations).await.map(drop)
     }
@@ -164,11 +164,11 @@ impl Applying<'_> {
         let new = self.layout.volumes.iter().filter(|volume| is_new(&volume.name));
         let creations = new.map(async |volume| {
             // The engine would hand out the one that is there, whoever's it is.
-            if self.site.engine.volume_named(&volume.name).await?.is_some() {
+            if self.session.engine.volume_named(&volume.name).await?.is_some() {
                 return Err(of_others("volume", &volume.name));
             }
             let labels = volume.labels.clone();
-            Ok(self.site.engine.create_volume(&volume.name, &volume.what, labels).await?)
+            Ok(self.session.engine.create_volume(&volume.name, &volume.what, labels).await?)
         });
         try_join_all(creations).await.map(drop)
     }
@@ -181,7 +181,7 @@ impl Applying<'_> {
                 _ => false,
             })
         };
-        let prefix = format!("{}_", self.site.project_name);
+        let prefix = format!("{}_", self.session.project_name);
         let made = self.layout.containers.iter().filter(|container| is_made(&container.name));
         let creations = made.map(async |wanted| {
             let new = NewContainer {
@@ -191,7 +191,7 @@ impl Applying<'_> {
                 networks: wanted.networks.clone(),
                 volume_prefix: &prefix,
             };
-            let id = self.site.engine.create_container(&new).await.map_err(|error| {
+            let id = self.session.engine.create_container(&new).await.map_err(|error| {
                 if error.is_conflict() {
                     of_others("container", &wanted.name)
                 } else {
@@ -230,29 +230,29 @@ impl Applying<'_> {
     async fn run_first(&self, wanted: &WantedContainer, id: &str) -> Result<()> {
         for _ in 0..FIRST_JOB_TRIES_MAX {
             self.start(Some(wanted), id).await?;
-            if self.site.engine.wait_for_end(id, &wanted.name).await? == 0 {
+            if self.session.engine.wait_for_end(id, &wanted.name).await? == 0 {
                 return Ok(());
             }
         }
         // It may have been started again by the engine meanwhile.
-        self.site.engine.stop_container(id, &wanted.name).await?;
-        let code = self.site.engine.inspect_container(id).await?.exit_code;
+        self.session.engine.stop_container(id, &wanted.name).await?;
+        let code = self.session.engine.inspect_container(id).await?.exit_code;
         Err(CliError::ServiceFailed {
-            name: self.site.environment.name().clone(),
+            name: self.session.environment.name().clone(),
             service: wanted.service.clone(),
             reason: format!("it ended with exit code {code}, {FIRST_JOB_TRIES_MAX} times"),
-            last_lines: last_words(&self.site.engine, id, &wanted.service).await,
+            last_lines: last_words(&self.session.engine, id, &wanted.service).await,
         })
     }
 
     async fn start(&self, wanted: Option<&WantedContainer>, id: &str) -> Result<()> {
         let name = wanted.map_or(id, |wanted| &wanted.name);
-        let Err(error) = self.site.engine.start_container(id, name).await else { return Ok(()) };
+        let Err(error) = self.session.engine.start_container(id, name).await else { return Ok(()) };
         let port = wanted.and_then(|wanted| wanted.what.ports.first()?.published);
         match (port, is_about_a_port(&error)) {
-            (Some(port), true) => Err(ports::taken(port, ports::holder(port, self.site).await)),
+            (Some(port), true) => Err(ports::taken(port, ports::holder(port, self.session).await)),
             _ if error.message().is_some() => Err(CliError::ServiceFailed {
-                name: self.site.environment.name().clone(),
+                name: self.session.environment.name().clone(),
                 service: wanted.map_or_else(|| name.to_owned(), |wanted| wanted.service.clone()),
                 reason: error.message().unwrap_or_default().to_owned(),
                 last_lines: Vec::new(),

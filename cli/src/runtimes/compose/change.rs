@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     converge::{Goal, Meant, converge},
     plan::Step,
-    site::Site,
+    session::Session,
 };
 use crate::{
     config::Settings,
@@ -25,13 +25,13 @@ pub(crate) async fn scale(
     environment: &Environment,
     output: &Output,
 ) -> Result<()> {
-    let site = Site::open(environment, output).await?;
+    let session = Session::open(environment, output).await?;
     let _lock = ChangeLock::take(environment, output).await?;
     let mut settings = last_settings(environment)?;
     settings.replicas.extend(replicas.clone());
     let meant = Meant::Alone(replicas.keys().cloned().collect());
     let goal = Goal { settings: &settings, meant, build: false, restart: false, timeout };
-    let converged = converge(&goal, &site, |_| Ok(())).await?;
+    let converged = converge(&goal, &session, |_| Ok(())).await?;
     let told: Vec<String> =
         replicas.iter().map(|(service, count)| format!("{count} of {service}")).collect();
     match converged.plan.steps.is_empty() {
@@ -52,7 +52,7 @@ pub(crate) async fn restart(
     environment: &Environment,
     output: &Output,
 ) -> Result<()> {
-    let site = Site::open(environment, output).await?;
+    let session = Session::open(environment, output).await?;
     let _lock = ChangeLock::take(environment, output).await?;
     let settings = last_settings(environment)?;
     let goal = Goal {
@@ -63,7 +63,7 @@ pub(crate) async fn restart(
         restart: !build,
         timeout,
     };
-    let converged = converge(&goal, &site, |_| Ok(())).await?;
+    let converged = converge(&goal, &session, |_| Ok(())).await?;
     let is_new = |step: &Step| matches!(step, Step::Replace { .. } | Step::Create { .. });
     let told = services.join(", ");
     match (converged.plan.steps.is_empty(), converged.plan.steps.iter().any(is_new)) {

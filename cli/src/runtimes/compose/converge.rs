@@ -17,7 +17,7 @@ use super::{
     ports,
     project::{ComposeProject, source},
     ready::{Watch, await_ready},
-    site::Site,
+    session::Session,
     wanted::Layout,
 };
 use crate::{
@@ -90,12 +90,13 @@ pub(super) struct Converged {
 ///
 /// # Errors
 /// What keeps it from being planned: the file, the engine, a port.
-pub(super) async fn prospect(goal: &Goal<'_>, site: &Site<'_>) -> Result<Prospect> {
+pub(super) async fn prospect(goal: &Goal<'_>, session: &Session<'_>) -> Result<Prospect> {
     let source = source()?;
-    let observed = observe(&site.engine, &site.project_name).await?;
-    let port = ports::choose(goal.settings.port, &observed, site).await?;
-    let project = ComposeProject::read(source, site.environment, goal.settings, port, &goal.meant)?;
-    let layout = project.layout(site, goal.settings, &observed.images);
+    let observed = observe(&session.engine, &session.project_name).await?;
+    let port = ports::choose(goal.settings.port, &observed, session).await?;
+    let project =
+        ComposeProject::read(source, session.environment, goal.settings, port, &goal.meant)?;
+    let layout = project.layout(session, goal.settings, &observed.images);
     let mut plan = plan(&layout, &observed);
     if goal.restart {
         plan.restart_all(&layout, &observed);
@@ -110,38 +111,38 @@ pub(super) async fn prospect(goal: &Goal<'_>, site: &Site<'_>) -> Result<Prospec
 /// Whatever keeps it from there; what was done by then stays done, and another try goes on from there.
 pub(super) async fn converge(
     goal: &Goal<'_>,
-    site: &Site<'_>,
+    session: &Session<'_>,
     before: impl FnOnce(&Observed) -> Result<()>,
 ) -> Result<Converged> {
     let since = Instant::now();
     // Before the first look, so that nothing falls in between.
-    let mut watch = Watch::begin(&site.engine, &site.project_name);
-    let mut prospect = prospect(goal, site).await?;
-    prospect.project.warn_of_unset(site.output);
-    prospect.build(goal, site).await?;
+    let mut watch = Watch::begin(&session.engine, &session.project_name);
+    let mut prospect = prospect(goal, session).await?;
+    prospect.project.warn_of_unset(session.output);
+    prospect.build(goal, session).await?;
     let Prospect { observed, project, layout, plan, port } = prospect;
-    plan.warnings.iter().for_each(|warning| site.output.warn(format_args!("{warning}")));
+    plan.warnings.iter().for_each(|warning| session.output.warn(format_args!("{warning}")));
     check_images(&plan)?;
-    ports::check(&plan, &layout, &observed, site).await?;
+    ports::check(&plan, &layout, &observed, session).await?;
     before(&observed)?;
-    write_json(&site.environment.settings_file(), goal.settings)?;
-    let ids = Applying { site, layout: &layout }.carry_out(&plan).await?;
+    write_json(&session.environment.settings_file(), goal.settings)?;
+    let ids = Applying { session, layout: &layout }.carry_out(&plan).await?;
     let gateway = ids.get(GATEWAY).cloned().or_else(|| key::gateway_id(&observed));
     if let Some(gateway) = gateway
-        && (ids.contains_key(GATEWAY) || site.environment.admin_key().is_err())
+        && (ids.contains_key(GATEWAY) || session.environment.admin_key().is_err())
     {
-        key::fetch(site, &project.compose_file, &gateway).await?;
+        key::fetch(session, &project.compose_file, &gateway).await?;
     }
-    let record = remember(ports::door(port, &layout.containers, &observed), &plan, site)?;
+    let record = remember(ports::door(port, &layout.containers, &observed), &plan, session)?;
     if !plan.steps.is_empty() || goal.restart || matches!(goal.meant, Meant::All) {
-        await_ready(site, &layout, port, &mut watch, goal.timeout).await?;
+        await_ready(session, &layout, port, &mut watch, goal.timeout).await?;
     }
     Ok(Converged { plan, layout, record, took: since.elapsed() })
 }
 
 impl Prospect {
     /// Builds the images of the services that lack, or of all that are meant, and plans anew.
-    async fn build(&mut self, goal: &Goal<'_>, site: &Site<'_>) -> Result<()> {
+    async fn build(&mut self, goal: &Goal<'_>, session: &Session<'_>) -> Result<()> {
         let is_lacking =
             |service: &Service| self.observed.images.deployed(&service.image).id.is_none();
         let meant = self.layout.containers.iter().map(|wanted| &wanted.service);
@@ -154,9 +155,9 @@ impl Prospect {
             return Ok(());
         }
         let ours: Vec<String> = ours.into_iter().collect();
-        images::build_missing_or_all(&site.engine, &ours, goal.build, site.output).await?;
-        self.observed = observe(&site.engine, &site.project_name).await?;
-        self.layout = self.project.layout(site, goal.settings, &self.observed.images);
+        images::build_missing_or_all(&session.engine, &ours, goal.build, session.output).await?;
+        self.observed = observe(&session.engine, &session.project_name).await?;
+        self.layout = self.project.layout(session, goal.settings, &self.observed.images);
         self.plan = plan(&self.layout, &self.observed);
         if goal.restart {
             self.plan.restart_all(&self.layout, &self.observed);
@@ -186,17 +187,21 @@ fn check_images(plan: &Plan) -> Result<()> {
 }
 
 /// Writes down where the environment is. What runs unchanged keeps its time.
-fn remember(address: Option<SocketAddr>, plan: &Plan, site: &Site<'_>) -> Result<ContainersRecord> {
-    let before = site.environment.containers()?;
+fn remember(
+    address: Option<SocketAddr>,
+    plan: &Plan,
+    session: &Session<'_>,
+) -> Result<ContainersRecord> {
+    let before = session.environment.containers()?;
     let record = ContainersRecord {
         address,
-        engine: site.engine.host().to_owned(),
+        engine: session.engine.host().to_owned(),
         version: Program::this().version,
         started_at: match &before {
             Some(before) if plan.steps.is_empty() => before.started_at,
             _ => Timestamp::now(),
         },
     };
-    site.environment.remember_containers(&record)?;
+    session.environment.remember_containers(&record)?;
     Ok(record)
 }

@@ -13,7 +13,7 @@ use super::{
     labels,
     observed::{self, Seen},
     ready::Watch,
-    site::Site,
+    session::Session,
 };
 use crate::{
     docker::{
@@ -45,12 +45,12 @@ const LATE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// [`CliError::NoEngine`] if none answers, or what the engine refuses.
 pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Output) -> Result<()> {
     let had_state = environment.folder().exists();
-    let site = Site::open(environment, output).await?;
+    let session = Session::open(environment, output).await?;
     environment.create()?;
     let lock = ChangeLock::take(environment, output).await?;
     let took_down = {
         let _waiting = Waiting::new(output, "Closing the environment");
-        take_down(&site, volumes).await?
+        take_down(&session, volumes).await?
     };
     let name = environment.name();
     match took_down {
@@ -75,10 +75,10 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
 /// # Errors
 /// As [`down`].
 pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<()> {
-    let site = Site::open(environment, output).await?;
+    let session = Session::open(environment, output).await?;
     environment.create()?;
     let _lock = ChangeLock::take(environment, output).await?;
-    let containers = observed::containers(&site.engine, &site.project_name).await?;
+    let containers = observed::containers(&session.engine, &session.project_name).await?;
     if !containers.iter().any(|seen| seen.container.state.is_up()) {
         output.status(format_args!("Nothing runs as `{}`", environment.name()));
         return Ok(());
@@ -86,7 +86,7 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
     {
         let _waiting = Waiting::new(output, "Closing the environment");
         for wave in waves(&containers) {
-            try_join_all(wave.into_iter().map(|seen| end(&site, seen))).await?;
+            try_join_all(wave.into_iter().map(|seen| end(&session, seen))).await?;
         }
     }
     environment.forget_containers()?;
@@ -98,36 +98,36 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
 ///
 /// # Errors
 /// What the engine refuses.
-pub(super) async fn take_down(site: &Site<'_>, volumes: bool) -> Result<bool> {
-    let label = labels::of_project(&site.project_name);
-    let mut watch = Watch::begin(&site.engine, &site.project_name);
-    let containers = observed::containers(&site.engine, &site.project_name).await?;
+pub(super) async fn take_down(session: &Session<'_>, volumes: bool) -> Result<bool> {
+    let label = labels::of_project(&session.project_name);
+    let mut watch = Watch::begin(&session.engine, &session.project_name);
+    let containers = observed::containers(&session.engine, &session.project_name).await?;
     let mut had_any = !containers.is_empty();
     let [first, last] = waves(&containers);
     // Closed when the last of the first wave has ended, though not all of it is removed by then.
     let (ending, mut off) = mpsc::channel::<()>(1);
     let closing: Vec<_> =
-        first.iter().map(|seen| close(site, seen, Some(ending.clone()))).collect();
+        first.iter().map(|seen| close(session, seen, Some(ending.clone()))).collect();
     drop(ending);
     let first_closed = async {
         try_join_all(closing).await?;
-        remove_empty_networks(site, &label).await
+        remove_empty_networks(session, &label).await
     };
     let last_closed = async {
         tokio::select! {
             _none = off.recv() => {}
             () = deaths(&mut watch, &first) => {}
         }
-        try_join_all(last.into_iter().map(|seen| close(site, seen, None))).await
+        try_join_all(last.into_iter().map(|seen| close(session, seen, None))).await
     };
     let (had_empty, _) = try_join(first_closed, last_closed).await?;
-    let networks = site.engine.networks(&label).await?;
+    let networks = session.engine.networks(&label).await?;
     had_any |= had_empty || !networks.is_empty();
-    try_join_all(networks.iter().map(|network| remove_network(site, network))).await?;
+    try_join_all(networks.iter().map(|network| remove_network(session, network))).await?;
     if volumes {
-        let volumes = site.engine.volumes(&label).await?;
+        let volumes = session.engine.volumes(&label).await?;
         had_any |= !volumes.is_empty();
-        let removals = volumes.iter().map(|volume| site.engine.remove_volume(&volume.name));
+        let removals = volumes.iter().map(|volume| session.engine.remove_volume(&volume.name));
         try_join_all(removals).await?;
     }
     Ok(had_any)
@@ -138,18 +138,18 @@ pub(super) async fn take_down(site: &Site<'_>, volumes: bool) -> Result<bool> {
 ///
 /// # Errors
 /// What the engine refuses.
-pub(super) async fn undo(site: &Site<'_>, volumes_before: &[Named]) -> Result<()> {
-    let label = labels::of_project(&site.project_name);
+pub(super) async fn undo(session: &Session<'_>, volumes_before: &[Named]) -> Result<()> {
+    let label = labels::of_project(&session.project_name);
     let since = Instant::now();
     let mut quiet_looks = 0;
     while quiet_looks < QUIET_LOOKS {
-        let mut had_any = take_down(site, false).await?;
-        for volume in site.engine.volumes(&label).await? {
+        let mut had_any = take_down(session, false).await?;
+        for volume in session.engine.volumes(&label).await? {
             if volumes_before.iter().any(|before| before.name == volume.name) {
                 continue;
             }
             had_any = true;
-            match site.engine.remove_volume(&volume.name).await {
+            match session.engine.remove_volume(&volume.name).await {
                 // A container that was asked for just before has come, and goes with the next look.
                 Err(error) if is_in_use(&error) && since.elapsed() < LATE_WAIT_MAX => {}
                 removed => removed?,
@@ -197,13 +197,13 @@ async fn deaths(watch: &mut Watch, containers: &[&Seen]) {
 }
 
 /// Removes the networks that nobody is on any more, and returns whether there were any.
-async fn remove_empty_networks(site: &Site<'_>, label: &str) -> Result<bool> {
-    let networks = site.engine.networks(label).await?;
+async fn remove_empty_networks(session: &Session<'_>, label: &str) -> Result<bool> {
+    let networks = session.engine.networks(label).await?;
     let removals = networks.iter().map(|network| async move {
-        if !site.engine.members(network).await?.is_empty() {
+        if !session.engine.members(network).await?.is_empty() {
             return Ok(false);
         }
-        match site.engine.remove_network(network).await {
+        match session.engine.remove_network(network).await {
             // Somebody has come in between; whoever it is gets named when all else is gone.
             Err(error) if is_in_use(&error) => Ok(false),
             removed => removed.map(|()| true),
@@ -214,22 +214,22 @@ async fn remove_empty_networks(site: &Site<'_>, label: &str) -> Result<bool> {
 }
 
 /// Ends a container and removes it. Lets go of `ending` in between.
-async fn close(site: &Site<'_>, seen: &Seen, ending: Option<mpsc::Sender<()>>) -> Result<()> {
-    end(site, seen).await?;
+async fn close(session: &Session<'_>, seen: &Seen, ending: Option<mpsc::Sender<()>>) -> Result<()> {
+    end(session, seen).await?;
     drop(ending);
-    Ok(site.engine.remove_container(seen.id()).await?)
+    Ok(session.engine.remove_container(seen.id()).await?)
 }
 
 /// Asks a container to end, and says so if it takes its time.
-async fn end(site: &Site<'_>, seen: &Seen) -> Result<()> {
+async fn end(session: &Session<'_>, seen: &Seen) -> Result<()> {
     let since = Instant::now();
-    let mut stop = Box::pin(site.engine.stop_container(seen.id(), seen.name()));
+    let mut stop = Box::pin(session.engine.stop_container(seen.id(), seen.name()));
     let stopped = tokio::select! {
         stopped = &mut stop => stopped,
         () = sleep(SLOW) => {
-            site.output.status(format_args!("Waiting for {}, which takes its time", seen.name()));
+            session.output.status(format_args!("Waiting for {}, which takes its time", seen.name()));
             let stopped = stop.await;
-            site.output.detail(format_args!("{} took {:.1} s", seen.name(), since.elapsed().as_secs_f64()));
+            session.output.detail(format_args!("{} took {:.1} s", seen.name(), since.elapsed().as_secs_f64()));
             stopped
         }
     };
@@ -241,30 +241,35 @@ async fn end(site: &Site<'_>, seen: &Seen) -> Result<()> {
 ///
 /// # Errors
 /// [`CliError::Failed`] that names who holds it.
-pub(super) async fn remove_network(site: &Site<'_>, network: &Named) -> Result<()> {
+pub(super) async fn remove_network(session: &Session<'_>, network: &Named) -> Result<()> {
     let since = Instant::now();
     loop {
-        let error = match site.engine.remove_network(network).await {
+        let error = match session.engine.remove_network(network).await {
             Ok(()) => return Ok(()),
             Err(error) if is_in_use(&error) => error,
             Err(error) => return Err(error.into()),
         };
         if since.elapsed() < NETWORK_WAIT_MAX {
-            for (id, name) in site.engine.members(network).await.unwrap_or_default() {
-                if site.engine.inspect_container(&id).await.is_err_and(|error| error.is_not_found())
+            for (id, name) in session.engine.members(network).await.unwrap_or_default() {
+                if session
+                    .engine
+                    .inspect_container(&id)
+                    .await
+                    .is_err_and(|error| error.is_not_found())
                 {
-                    site.output
+                    session
+                        .output
                         .detail(format_args!("{name} is gone, and still on {}", network.name));
                     // It may have gone by itself in between; the next try tells.
-                    let _taken_off = site.engine.disconnect(network, &id).await;
+                    let _taken_off = session.engine.disconnect(network, &id).await;
                 }
             }
             sleep(TRY_EVERY).await;
             continue;
         }
-        let members = site.engine.members(network).await?;
+        let members = session.engine.members(network).await?;
         if members.is_empty() {
-            site.output.warn(format_args!(
+            session.output.warn(format_args!(
                 "the engine keeps the network {0} for somebody who is gone; after a restart of the engine, \
                  `docker network rm {0}` removes it",
                 network.name

@@ -1,6 +1,6 @@
 //! The first admin key: made by `bootstrap` in the environment's own volume, and read from there, or said by the file itself.
 
-use super::{GATEWAY, observed::Observed, site::Site};
+use super::{GATEWAY, observed::Observed, session::Session};
 use crate::{
     compose_file::ComposeFile,
     error::{CliError, Result},
@@ -17,32 +17,32 @@ const IN_A_FILE: &str = "_FILE";
 /// # Errors
 /// [`CliError::Failed`] if it is not where the file says.
 pub(super) async fn fetch(
-    site: &Site<'_>,
+    session: &Session<'_>,
     compose_file: &ComposeFile,
     gateway_id: &str,
 ) -> Result<()> {
     let Some(gateway) = compose_file.services.get(GATEWAY) else { return Ok(()) };
     if let Some(key) = gateway.environment.get(KEY) {
-        return keep(site, key);
+        return keep(session, key);
     }
     let Some(path) = gateway.environment.get(&format!("{KEY}{IN_A_FILE}")) else { return Ok(()) };
-    let key = site.engine.file(gateway_id, path).await?;
+    let key = session.engine.file(gateway_id, path).await?;
     let key = key.and_then(|key| String::from_utf8(key).ok()).filter(|key| !key.trim().is_empty());
     let Some(key) = key else {
         return Err(CliError::Failed {
             what: format!("there is no admin key in {path} of {GATEWAY}"),
             hint: format!(
                 "`chefcito logs{} bootstrap` tells how making it went",
-                site.environment.name().flag()
+                session.environment.name().flag()
             ),
             source: None,
         });
     };
-    keep(site, &key)
+    keep(session, &key)
 }
 
-fn keep(site: &Site<'_>, key: &str) -> Result<()> {
-    write_private(&site.environment.admin_key_file(), format!("{}\n", key.trim()).as_bytes())
+fn keep(session: &Session<'_>, key: &str) -> Result<()> {
+    write_private(&session.environment.admin_key_file(), format!("{}\n", key.trim()).as_bytes())
 }
 
 /// Returns the id of the gateway, if there is one.

@@ -9,7 +9,7 @@ use super::{
     GATEWAY, labels,
     observed::{Observed, Seen},
     plan::{Plan, Step},
-    site::Site,
+    session::Session,
     wanted::{Layout, WantedContainer},
 };
 use crate::{
@@ -30,9 +30,9 @@ const TRIED: RangeInclusive<u16> = PORT_DEFAULT..=PORT_DEFAULT + 100;
 pub(super) async fn choose(
     asked: Option<u16>,
     observed: &Observed,
-    site: &Site<'_>,
+    session: &Session<'_>,
 ) -> Result<u16> {
-    let recorded = site.environment.containers()?.and_then(|record| record.address);
+    let recorded = session.environment.containers()?.and_then(|record| record.address);
     let recorded = recorded.map(|address| address.port());
     let gateway = observed.of_service(GATEWAY).next().map(|seen| &seen.container);
     let published = gateway.and_then(|gateway| gateway.ports.first()).map(|port| port.port);
@@ -43,7 +43,7 @@ pub(super) async fn choose(
         (Some(port), _) => Ok(port),
         (None, None) => {
             for port in TRIED.filter(|port| is_free(*port)) {
-                if site.engine.containers_at_port(port).await?.is_empty() {
+                if session.engine.containers_at_port(port).await?.is_empty() {
                     return Ok(port);
                 }
             }
@@ -96,7 +96,7 @@ pub(super) async fn check(
     plan: &Plan,
     layout: &Layout,
     observed: &Observed,
-    site: &Site<'_>,
+    session: &Session<'_>,
 ) -> Result<()> {
     let starts = |name: &String| {
         plan.steps.iter().any(|step| match step {
@@ -117,13 +117,13 @@ pub(super) async fn check(
         let ours = |container: &Container| {
             observed.containers.iter().any(|seen| seen.id() == container.id)
         };
-        let holders = site.engine.containers_at_port(published).await?;
+        let holders = session.engine.containers_at_port(published).await?;
         let is_up = |container: &&Container| container.state.is_up();
         if let Some(holder) = holders.iter().filter(is_up).find(|holder| !ours(holder)) {
             return Err(taken(published, Some(by_container(holder))));
         }
         let is_ours = holders.iter().any(|holder| holder.state.is_up() && ours(holder));
-        if !is_ours && site.engine.is_local() && port.protocol == Protocol::Tcp {
+        if !is_ours && session.engine.is_local() && port.protocol == Protocol::Tcp {
             let address = SocketAddr::new(
                 port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
                 published,
@@ -144,8 +144,8 @@ pub(super) fn taken(port: u16, holder: Option<String>) -> CliError {
 }
 
 /// Returns who has a port, in words.
-pub(super) async fn holder(port: u16, site: &Site<'_>) -> Option<String> {
-    let holders = site.engine.containers_at_port(port).await.unwrap_or_default();
+pub(super) async fn holder(port: u16, session: &Session<'_>) -> Option<String> {
+    let holders = session.engine.containers_at_port(port).await.unwrap_or_default();
     let container = holders.iter().find(|holder| holder.state.is_up()).map(by_container);
     container.or_else(|| process::port_holder(port).map(|holder| holder.to_string()))
 }

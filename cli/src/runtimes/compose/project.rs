@@ -10,7 +10,7 @@ use super::{
     GATEWAY,
     converge::Meant,
     labels::Origin,
-    site::Site,
+    session::Session,
     wanted::{Layout, layout},
 };
 use crate::{
@@ -69,7 +69,12 @@ impl ComposeProject {
     }
 
     /// Returns what should be on the engine.
-    pub(super) fn layout(&self, site: &Site<'_>, settings: &Settings, images: &Images) -> Layout {
+    pub(super) fn layout(
+        &self,
+        session: &Session<'_>,
+        settings: &Settings,
+        images: &Images,
+    ) -> Layout {
         let profiles = env::var(PROFILES).unwrap_or_default();
         let profiles: Vec<String> = profiles
             .split(',')
@@ -79,7 +84,7 @@ impl ComposeProject {
         let services = self.services.as_ref();
         let origin = self.origin();
         layout(
-            &site.project_name,
+            &session.project_name,
             &self.compose_file,
             services,
             settings,

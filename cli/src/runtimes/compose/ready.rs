@@ -24,7 +24,7 @@ use self::{
 use super::{
     GATEWAY, labels,
     observed::{self, Seen},
-    site::Site,
+    session::Session,
     wanted::{Layout, WantedContainer},
     words::last_words,
 };
@@ -90,7 +90,7 @@ impl Drop for Watch {
 /// [`CliError::ServiceFailed`] with the last words of a service that can't come right, [`CliError::NotReady`] with the last
 /// answer if it takes too long.
 pub(super) async fn await_ready(
-    site: &Site<'_>,
+    session: &Session<'_>,
     layout: &Layout,
     port: u16,
     watch: &mut Watch,
@@ -98,7 +98,7 @@ pub(super) async fn await_ready(
 ) -> Result<()> {
     let deadline = Instant::now() + wait_max;
     let mut waiting = Wait {
-        site,
+        session,
         wanted: layout.containers.iter().map(|wanted| (wanted.name.as_str(), wanted)).collect(),
         names: HashMap::new(),
         jobs: BTreeSet::new(),
@@ -107,8 +107,8 @@ pub(super) async fn await_ready(
     };
     watch.forget();
     waiting.look().await?;
-    let asker = Asker::new(site, layout, port, &waiting.names, waiting.gateway_runs)?;
-    let shown = Waiting::new(site.output, "Waiting until every service is ready");
+    let asker = Asker::new(session, layout, port, &waiting.names, waiting.gateway_runs)?;
+    let shown = Waiting::new(session.output, "Waiting until every service is ready");
     let mut tell = interval_at(tokio::time::Instant::now() + TELL_EVERY, TELL_EVERY);
     let mut last = String::from("nobody has answered yet");
     let mut answer = Box::pin(asker.ask(asker.first_pause()));
@@ -126,13 +126,13 @@ pub(super) async fn await_ready(
             event = watch.next() => match event {
                 Some(event) => waiting.note(&event).await?,
                 None => {
-                    *watch = engine_again(site, deadline).await?;
+                    *watch = engine_again(session, deadline).await?;
                     waiting.look().await?;
                 }
             },
             _ = tell.tick() => {
-                if site.output.bars().is_none() {
-                    site.output.status(format_args!("Still waiting: {last}"));
+                if session.output.bars().is_none() {
+                    session.output.status(format_args!("Still waiting: {last}"));
                 }
             }
             () = sleep_until(deadline.into()) => {
@@ -143,11 +143,11 @@ pub(super) async fn await_ready(
 }
 
 /// Listens again to an engine that has just stopped to talk: it may be restarted.
-async fn engine_again(site: &Site<'_>, deadline: Instant) -> Result<Watch> {
+async fn engine_again(session: &Session<'_>, deadline: Instant) -> Result<Watch> {
     let until = deadline.min(Instant::now() + ENGINE_WAIT_MAX);
     loop {
         match Engine::connect().await {
-            Ok(engine) => return Ok(Watch::begin(&engine, &site.project_name)),
+            Ok(engine) => return Ok(Watch::begin(&engine, &session.project_name)),
             Err(error) if Instant::now() >= until => return Err(error),
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
@@ -155,7 +155,7 @@ async fn engine_again(site: &Site<'_>, deadline: Instant) -> Result<Watch> {
 }
 
 struct Wait<'a> {
-    site: &'a Site<'a>,
+    session: &'a Session<'a>,
     wanted: HashMap<&'a str, &'a WantedContainer>,
     /// The names of the containers, by id.
     names: HashMap<String, String>,
@@ -169,7 +169,7 @@ struct Wait<'a> {
 impl Wait<'_> {
     /// Looks at what there is now.
     async fn look(&mut self) -> Result<()> {
-        let seen = observed::containers(&self.site.engine, &self.site.project_name).await?;
+        let seen = observed::containers(&self.session.engine, &self.session.project_name).await?;
         self.names.clear();
         self.jobs.clear();
         self.gateway_runs = seen.iter().any(|seen| seen.service == GATEWAY && !seen.is_one_off);
@@ -196,7 +196,7 @@ impl Wait<'_> {
         if !may_end || !matches!(seen.container.state, State::Running) {
             return Ok(seen.container.state);
         }
-        let inspected = self.site.engine.inspect_container(seen.id()).await?;
+        let inspected = self.session.engine.inspect_container(seen.id()).await?;
         Ok(match inspected.is_running {
             true => State::Running,
             false => State::Exited { code: inspected.exit_code },
@@ -204,7 +204,7 @@ impl Wait<'_> {
     }
 
     async fn ended(&self, wanted: &WantedContainer, id: &str, code: i64) -> CliError {
-        let inspected = self.site.engine.inspect_container(id).await.ok();
+        let inspected = self.session.engine.inspect_container(id).await.ok();
         let reason = match inspected {
             Some(inspected) if inspected.oom_killed => out_of_memory(wanted),
             Some(inspected) if inspected.error.is_some() => inspected.error.unwrap_or_default(),
@@ -215,10 +215,10 @@ impl Wait<'_> {
 
     async fn failed(&self, wanted: &WantedContainer, id: &str, reason: String) -> CliError {
         CliError::ServiceFailed {
-            name: self.site.environment.name().clone(),
+            name: self.session.environment.name().clone(),
             service: wanted.service.clone(),
             reason,
-            last_lines: last_words(&self.site.engine, id, &wanted.service).await,
+            last_lines: last_words(&self.session.engine, id, &wanted.service).await,
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
     ports,
     project::{ComposeProject, source},
     ready::{Watch, await_ready},
-    site::Site,
+    session::Session,
     up::describe,
     wanted::WantedContainer,
 };
@@ -33,17 +33,17 @@ pub(crate) async fn start(
     output: &Output,
 ) -> Result<()> {
     let since = Instant::now();
-    let site = Site::open(environment, output).await?;
+    let session = Session::open(environment, output).await?;
     let settings = last_settings(environment)?;
     let _lock = ChangeLock::take(environment, output).await?;
-    let mut watch = Watch::begin(&site.engine, &site.project_name);
-    let observed = super::observed::observe(&site.engine, &site.project_name).await?;
+    let mut watch = Watch::begin(&session.engine, &session.project_name);
+    let observed = super::observed::observe(&session.engine, &session.project_name).await?;
     if observed.containers.is_empty() {
         return Err(CliError::NotRunning { name: environment.name().clone() });
     }
-    let port = ports::choose(settings.port, &observed, &site).await?;
+    let port = ports::choose(settings.port, &observed, &session).await?;
     let project = ComposeProject::read(source()?, environment, &settings, port, &Meant::All)?;
-    let layout = project.layout(&site, &settings, &observed.images);
+    let layout = project.layout(&session, &settings, &observed.images);
     let jobs: Vec<&str> = observed
         .containers
         .iter()
@@ -57,7 +57,7 @@ pub(crate) async fn start(
         State::Created | State::Exited { .. } => true,
     };
     let over = observed.containers.iter().filter(|seen| !seen.is_one_off).filter(is_over);
-    let starts = over.map(|seen| site.engine.start_container(seen.id(), seen.name()));
+    let starts = over.map(|seen| session.engine.start_container(seen.id(), seen.name()));
     let started = try_join_all(starts).await?.len();
     let is_there = |wanted: &&WantedContainer| {
         observed.containers.iter().any(|seen| seen.name() == wanted.name)
@@ -65,14 +65,14 @@ pub(crate) async fn start(
     let there = layout.containers.iter().filter(is_there);
     let record = ContainersRecord {
         address: ports::door(port, there, &observed),
-        engine: site.engine.host().to_owned(),
+        engine: session.engine.host().to_owned(),
         version: Program::this().version,
         started_at: Timestamp::now(),
     };
     if started > 0 || environment.containers()?.is_none() {
         environment.remember_containers(&record)?;
     }
-    await_ready(&site, &layout, port, &mut watch, timeout).await?;
+    await_ready(&session, &layout, port, &mut watch, timeout).await?;
     match started {
         0 => output.status(format_args!("Already up ({})", describe())),
         _ => {

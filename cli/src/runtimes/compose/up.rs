@@ -5,7 +5,7 @@ use super::{
     down::undo,
     observed::Observed,
     ports,
-    site::Site,
+    session::Session,
     wanted::Layout,
 };
 use crate::{
@@ -66,7 +66,7 @@ impl Made {
         let Some(lock) = self.lock.take() else { return Ok(()) };
         if let Some(volumes_before) = &self.volumes_before {
             output.status(format_args!("Removing what was made"));
-            undo(&Site::open(environment, output).await?, volumes_before).await?;
+            undo(&Session::open(environment, output).await?, volumes_before).await?;
             environment.forget_containers()?;
             if let Some(settings) = self.written_over.take() {
                 embedded::restore_settings(Some(settings), environment)?;
@@ -105,12 +105,12 @@ pub(crate) async fn dry_run(
     environment: &Environment,
     output: &Output,
 ) -> Result<()> {
-    let site = Site::open(environment, output).await?;
+    let session = Session::open(environment, output).await?;
     let settings = settings(wanted, environment)?;
-    let prospect = prospect(&goal(wanted, &settings), &site).await?;
+    let prospect = prospect(&goal(wanted, &settings), &session).await?;
     prospect.project.warn_of_unset(output);
     prospect.plan.warnings.iter().for_each(|warning| output.warn(format_args!("{warning}")));
-    ports::check(&prospect.plan, &prospect.layout, &prospect.observed, &site).await?;
+    ports::check(&prospect.plan, &prospect.layout, &prospect.observed, &session).await?;
     let steps = &prospect.plan.steps;
     if steps.is_empty() {
         output.status(format_args!("Nothing to do: `{}` is up as asked for", environment.name()));
@@ -132,7 +132,7 @@ async fn bring_up(
     output: &Output,
     made: &mut Made,
 ) -> Result<()> {
-    let site = Site::open(environment, output).await?;
+    let session = Session::open(environment, output).await?;
     environment.create()?;
     made.lock = Some(ChangeLock::take(environment, output).await?);
     let settings = settings(wanted, environment)?;
@@ -143,32 +143,32 @@ async fn bring_up(
         made.written_over = Some(last);
         Ok(())
     };
-    let converged = converge(&goal(wanted, &settings), &site, before).await?;
+    let converged = converge(&goal(wanted, &settings), &session, before).await?;
     if wanted.seed
         && has_gateway(&converged.layout)
-        && site.engine.is_local()
+        && session.engine.is_local()
         && runtimes::is_empty(environment).await?
     {
         seed::seed_built_in(environment, output).await?;
     }
     // From here on it is whole: whatever happens, it stays.
     *made = Made::default();
-    tell(wanted, &converged, &site).await?;
+    tell(wanted, &converged, &session).await?;
     if wanted.orders > 0 {
         order::place_and_follow(wanted.orders, environment, output).await?;
     }
     Ok(())
 }
 
-async fn tell(wanted: &Wanted, converged: &Converged, site: &Site<'_>) -> Result<()> {
-    let output = site.output;
+async fn tell(wanted: &Wanted, converged: &Converged, session: &Session<'_>) -> Result<()> {
+    let output = session.output;
     let unchanged = converged.plan.steps.is_empty();
     let address = converged.record.address;
     let is_another = |port: &u16| wanted.settings.port.is_none() && *port != PORT_DEFAULT;
     if let Some(port) = address.map(|address| address.port()).filter(is_another)
         && !unchanged
     {
-        let holder = ports::holder(PORT_DEFAULT, site).await;
+        let holder = ports::holder(PORT_DEFAULT, session).await;
         let holder = holder.map(|holder| format!(" by {holder}")).unwrap_or_default();
         output.status(format_args!(
             "Port {PORT_DEFAULT} was taken{holder}; this environment has port {port}"
@@ -185,7 +185,7 @@ async fn tell(wanted: &Wanted, converged: &Converged, site: &Site<'_>) -> Result
         output.status(format_args!("No gateway is among it, so nobody listens for guests"));
         return Ok(());
     };
-    if !site.engine.is_local() {
+    if !session.engine.is_local() {
         let port = address.port();
         output.status(format_args!(
             "The engine is elsewhere: reach the environment through a tunnel, such as `ssh -N -L {port}:127.0.0.1:{port} HOST`"

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::{
     plan::Step,
     rollout::judge,
-    site::Site,
+    session::Session,
     verdict::{self, Verdict},
     wanted::Wanted,
 };
@@ -21,7 +21,7 @@ use crate::{
 /// # Errors
 /// What the cluster refuses.
 pub(super) async fn add_retries(
-    site: &Site<'_>,
+    session: &Session<'_>,
     wanted: &Wanted,
     observed: &[Object],
     steps: &mut Vec<Step>,
@@ -29,7 +29,7 @@ pub(super) async fn add_retries(
     if observed.iter().all(is_done) {
         return Ok(());
     }
-    let watch = Watch::begin(&site.cluster, &site.namespace).await?;
+    let watch = Watch::begin(&session.cluster, &session.namespace).await?;
     let verdicts = judge(wanted, watch.workloads());
     let retries = verdicts.into_iter().filter_map(|(id, verdict)| match verdict {
         Verdict::Hopeless(trouble) if !steps.iter().any(|step| step.makes_pods_of(&id)) => {

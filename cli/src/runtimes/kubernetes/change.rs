@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::future::try_join_all;
 
-use super::{labels, rollout::Rollout, secrets, site::Site, up::up};
+use super::{labels, rollout::Rollout, secrets, session::Session, up::up};
 use crate::{
     config::Settings,
     error::{CliError, Result},
@@ -45,10 +45,10 @@ pub(crate) async fn scale(
 ) -> Result<()> {
     let mut settings = settings(environment)?;
     {
-        let site = Site::of_running(environment, output).await?;
-        let observed = site.observe().await?;
+        let session = Session::of_running(environment, output).await?;
+        let observed = session.observe().await?;
         replicas.iter().try_for_each(|(service, count)| {
-            check_store(workload(service, &observed, &site)?, *count)
+            check_store(workload(service, &observed, &session)?, *count)
         })?;
     }
     settings.replicas.extend(replicas.clone());
@@ -86,24 +86,24 @@ async fn restart_pods(
     output: &Output,
 ) -> Result<()> {
     let since = Instant::now();
-    let site = Site::of_running(environment, output).await?;
+    let session = Session::of_running(environment, output).await?;
     let _lock = ChangeLock::take(environment, output).await?;
-    let observed = site.observe().await?;
+    let observed = session.observe().await?;
     let meant: Vec<&Object> = services
         .iter()
-        .map(|service| workload(service, &observed, &site))
+        .map(|service| workload(service, &observed, &session))
         .collect::<Result<_>>()?;
-    let applying = site.applying();
+    let applying = session.applying();
     try_join_all(meant.iter().map(|object| applying.restart(object))).await?;
     let rollout = Rollout {
-        cluster: &site.cluster,
-        namespace: &site.namespace,
+        cluster: &session.cluster,
+        namespace: &session.namespace,
         output,
         since,
         wait_max: timeout,
     };
-    let secrets = secrets::to_look(&site, &observed)?;
-    let mut wanted = site.wanted(&settings(environment)?, &secrets, &Contents::default())?;
+    let secrets = secrets::to_look(&session, &observed)?;
+    let mut wanted = session.wanted(&settings(environment)?, &secrets, &Contents::default())?;
     wanted.retain(|object| meant.iter().any(|one| one.id() == object.id()));
     rollout.wait(&wanted).await?;
     let took = since.elapsed().as_millis();
@@ -124,11 +124,15 @@ fn check_store(workload: &Object, count: u32) -> Result<()> {
 }
 
 /// Returns what runs the pods of a service.
-fn workload<'o>(service: &str, observed: &'o [Object], site: &Site<'_>) -> Result<&'o Object> {
+fn workload<'o>(
+    service: &str,
+    observed: &'o [Object],
+    session: &Session<'_>,
+) -> Result<&'o Object> {
     let has_pods = |object: &&Object| matches!(object.kind(), "Deployment" | "StatefulSet");
     let mut all = observed.iter().filter(has_pods);
     all.clone().find(|object| object.name() == service).ok_or_else(|| CliError::Failed {
-        what: format!("`{}` has no service `{service}`", site.environment.name()),
+        what: format!("`{}` has no service `{service}`", session.environment.name()),
         hint: format!(
             "there are {}",
             all.by_ref().map(Object::name).collect::<Vec<_>>().join(", ")

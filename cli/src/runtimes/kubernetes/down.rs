@@ -10,7 +10,7 @@ use super::{
     labels, local,
     plan::{Step, is_data, plan},
     secrets,
-    site::Site,
+    session::Session,
 };
 use crate::{
     config::Settings,
@@ -33,8 +33,8 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     let Some(settings) = environment.former_settings()? else {
         return Err(CliError::NotRunning { name: environment.name().clone() });
     };
-    let site = match Site::find(&settings, environment, output).await {
-        Ok(Some(site)) => site,
+    let session = match Session::find(&settings, environment, output).await {
+        Ok(Some(session)) => session,
         Ok(None) => {
             output.status(format_args!(
                 "Nothing runs as `{}`: there is no kind cluster `{}`",
@@ -56,12 +56,12 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
         let _waiting = Waiting::new(output, "Closing the environment");
         let down = async {
             // A cluster that goes takes with it what is in it.
-            if volumes && local::remove_if_alone(&site).await? {
+            if volumes && local::remove_if_alone(&session).await? {
                 return Ok((true, true));
             }
-            let took_down = take_down(&site, &settings, volumes).await?;
+            let took_down = take_down(&session, &settings, volumes).await?;
             // Of several that go at the same time, the last one is alone.
-            Ok((took_down, volumes && local::remove_if_alone(&site).await?))
+            Ok((took_down, volumes && local::remove_if_alone(&session).await?))
         };
         try_join(forwarder::end(environment), down).await?.1
     };
@@ -81,7 +81,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
         embedded::forget_settings(environment)?;
         output.status(format_args!(
             "Its data stay in the cluster `{}`; `chefcito down --volumes{}` removes them",
-            site.cluster.context(),
+            session.cluster.context(),
             name.flag()
         ));
     }
@@ -118,22 +118,22 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
         output.status(format_args!("Nothing runs as `{}`", environment.name()));
         return Ok(());
     };
-    let Some(site) = Site::find(&settings, environment, output).await? else {
+    let Some(session) = Session::find(&settings, environment, output).await? else {
         output.status(format_args!("Nothing runs as `{}`", environment.name()));
         return Ok(());
     };
     let _waiting = Waiting::new(output, "Closing the environment");
-    let observed = site.observe().await?;
+    let observed = session.observe().await?;
     if observed.is_empty() {
         output.status(format_args!("Nothing runs as `{}`", environment.name()));
         return Ok(());
     }
-    let secrets = secrets::of(&site, &observed)?;
+    let secrets = secrets::of(&session, &observed)?;
     let push = settings.cluster.push.as_deref();
     let contents = Delivery::open(push, output).await.contents().await?;
-    let mut objects = site.wanted(&settings, &secrets, &contents)?;
+    let mut objects = session.wanted(&settings, &secrets, &contents)?;
     objects.stop();
-    let applying = site.applying();
+    let applying = session.applying();
     let forecasts = applying.forecasts(&objects, &observed).await?;
     // Nothing else changes: what is not as it should be, `up` sees to.
     let mut steps = plan(&objects, &observed, &forecasts);
@@ -145,8 +145,8 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
 
 /// Tells services once more to end when the cluster has told them: else each goes on answering for `CHEFCITO_STOP_DELAY`, for the
 /// sake of whoever still sends it requests; and when all goes, nobody does. Where that can't be done it is waited for.
-async fn hurry(site: &Site<'_>) -> Infallible {
-    let Ok(mut watch) = PodWatch::begin(&site.cluster, &site.namespace).await else {
+async fn hurry(session: &Session<'_>) -> Infallible {
+    let Ok(mut watch) = PodWatch::begin(&session.cluster, &session.namespace).await else {
         return pending().await;
     };
     let mut told = BTreeSet::new();
@@ -156,8 +156,11 @@ async fn hurry(site: &Site<'_>) -> Infallible {
             if pod.is_going && pod.is_ours && told.insert(pod.uid.clone()) {
                 telling.push(async move {
                     let command = [&*format!("/{}", pod.service), "--stop"];
-                    let namespace = &site.namespace;
-                    site.cluster.run_unheard(namespace, &pod.name, &pod.container, &command).await
+                    let namespace = &session.namespace;
+                    session
+                        .cluster
+                        .run_unheard(namespace, &pod.name, &pod.container, &command)
+                        .await
                 });
             }
         }
@@ -165,7 +168,7 @@ async fn hurry(site: &Site<'_>) -> Infallible {
             changed = watch.changed() => if changed.is_err() { return pending().await },
             Some(told) = telling.next() => {
                 if let Err(error) = told {
-                    site.output.detail(format_args!("{error}"));
+                    session.output.detail(format_args!("{error}"));
                 }
             }
         }
@@ -177,29 +180,33 @@ async fn hurry(site: &Site<'_>) -> Infallible {
 ///
 /// # Errors
 /// What the cluster refuses.
-pub(super) async fn take_down(site: &Site<'_>, settings: &Settings, volumes: bool) -> Result<bool> {
-    let name = site.environment.name().to_string();
-    let observed = site.observe().await?;
+pub(super) async fn take_down(
+    session: &Session<'_>,
+    settings: &Settings,
+    volumes: bool,
+) -> Result<bool> {
+    let name = session.environment.name().to_string();
+    let observed = session.observe().await?;
     let goes = |object: &&Object| volumes || !(is_data(object) || object.kind() == "Secret");
     let mut going: Vec<&Object> = observed.iter().filter(goes).collect();
     let has_any = !going.is_empty();
     let claims = match volumes {
-        true => site
-            .wanted(settings, &secrets::to_look(site, &observed)?, &Contents::default())?
+        true => session
+            .wanted(settings, &secrets::to_look(session, &observed)?, &Contents::default())?
             .claims(),
         false => Vec::new(),
     };
     going.extend(&claims);
     // Before a namespace that goes, too: what is left in it for a moment, it looks for again only after many.
-    let applying = site.applying();
+    let applying = session.applying();
     tokio::select! {
         removed = applying.remove(&going) => removed?,
-        never = hurry(site) => match never {},
+        never = hurry(session) => match never {},
     }
-    let namespace = site.cluster.namespace(&site.namespace).await?;
+    let namespace = session.cluster.namespace(&session.namespace).await?;
     let own = namespace.filter(|one| one.label(labels::ENVIRONMENT) == Some(name.as_str()));
     match (volumes, own) {
-        (true, Some(namespace)) => site.applying().remove(&[&namespace]).await.map(|()| true),
+        (true, Some(namespace)) => session.applying().remove(&[&namespace]).await.map(|()| true),
         _ => Ok(has_any),
     }
 }

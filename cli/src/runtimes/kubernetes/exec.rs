@@ -1,6 +1,6 @@
 //! `exec`: a program in a pod that runs, with our own stdin, stdout, stderr and terminal.
 
-use super::site::Site;
+use super::session::Session;
 use crate::{
     error::{CliError, Result},
     output::Output,
@@ -19,8 +19,8 @@ pub(crate) async fn exec(
     environment: &Environment,
     output: &Output,
 ) -> Result<()> {
-    let site = Site::of_running(environment, output).await?;
-    let pods = site.cluster.pods(&site.namespace).await?;
+    let session = Session::of_running(environment, output).await?;
+    let pods = session.cluster.pods(&session.namespace).await?;
     let mut known: Vec<&str> = pods.iter().map(|pod| pod.service.as_str()).collect();
     known.sort_unstable();
     known.dedup();
@@ -40,9 +40,9 @@ pub(crate) async fn exec(
         });
     };
     let program = Program::here(command);
-    let code = site
+    let code = session
         .cluster
-        .run(&site.namespace, &pod.name, &pod.container, &program, |heard| repeat(heard, output))
+        .run(&session.namespace, &pod.name, &pod.container, &program, |heard| repeat(heard, output))
         .await?;
     ended(code)
 }

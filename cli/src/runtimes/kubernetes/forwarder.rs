@@ -121,7 +121,7 @@ impl Way {
 }
 
 /// Sees that the way to an environment on a cluster is there, if it leads through a process of ours: that may have ended with
-/// the session in which it was started.
+/// the terminal session in which it was started.
 ///
 /// # Errors
 /// As [`ensure`].

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     claim::Claim,
     forwarder, labels,
-    site::{NODE_PORT, Site},
+    session::{NODE_PORT, Session},
 };
 use crate::{
     config::Settings,
@@ -141,9 +141,9 @@ fn config(port: u16) -> String {
 ///
 /// # Errors
 /// What the cluster refuses.
-pub(super) async fn mark(site: &Site<'_>) -> Result<()> {
+pub(super) async fn mark(session: &Session<'_>) -> Result<()> {
     let how = How { dry_run: false, force: true };
-    site.cluster.apply(&the_mark()?, MARK_NAMESPACE, how).await?;
+    session.cluster.apply(&the_mark()?, MARK_NAMESPACE, how).await?;
     Ok(())
 }
 
@@ -161,19 +161,19 @@ fn the_mark() -> Result<Object> {
 ///
 /// # Errors
 /// What the cluster refuses, or kind's own words.
-pub(super) async fn remove_if_alone(site: &Site<'_>) -> Result<bool> {
-    if Kind::cluster_of(site.cluster.context()) != Some(CLUSTER) {
+pub(super) async fn remove_if_alone(session: &Session<'_>) -> Result<bool> {
+    if Kind::cluster_of(session.cluster.context()) != Some(CLUSTER) {
         return Ok(false);
     }
-    let Some(_claim) = Claim::to_remove(site.environment)? else { return Ok(false) };
-    let is_ours = site.cluster.read(&the_mark()?, MARK_NAMESPACE).await?.is_some();
-    let name = site.environment.name().to_string();
-    let environments = site.cluster.namespaces(labels::ENVIRONMENT).await?;
+    let Some(_claim) = Claim::to_remove(session.environment)? else { return Ok(false) };
+    let is_ours = session.cluster.read(&the_mark()?, MARK_NAMESPACE).await?.is_some();
+    let name = session.environment.name().to_string();
+    let environments = session.cluster.namespaces(labels::ENVIRONMENT).await?;
     let mut names = environments.iter().filter_map(|one| one.label(labels::ENVIRONMENT));
     if !is_ours || names.any(|one| one != name) {
         return Ok(false);
     }
-    Kind::find().await?.delete(CLUSTER, &site.environment.kubeconfig_file()).await?;
+    Kind::find().await?.delete(CLUSTER, &session.environment.kubeconfig_file()).await?;
     Ok(true)
 }
 
@@ -188,8 +188,8 @@ pub(super) async fn remove_unfinished(environment: &Environment) -> Result<()> {
 
 /// Returns the port of this machine that leads to the gateway's port of the node, if there is one: then no process of ours has
 /// to carry anything.
-pub(super) async fn mapped_port(site: &Site<'_>) -> Option<u16> {
-    let name = Kind::cluster_of(site.cluster.context()).filter(|_| site.has_door())?;
+pub(super) async fn mapped_port(session: &Session<'_>) -> Option<u16> {
+    let name = Kind::cluster_of(session.cluster.context()).filter(|_| session.has_door())?;
     let engine = Engine::connect().await.ok().filter(Engine::is_local)?;
     let nodes = engine.containers(&[format!("{CLUSTER_LABEL}={name}")]).await.ok()?;
     let mut ports = nodes.iter().flat_map(|node| &node.ports);

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use contracts::Timestamp;
 
 pub(crate) use self::follow::Following;
-use super::site::Site;
+use super::session::Session;
 use crate::{
     error::{CliError, Result},
     kubernetes::{
@@ -42,7 +42,7 @@ impl PodLogs {
         services: &[String],
         output: &Output,
     ) -> Result<Self> {
-        let Site { cluster, namespace, .. } = Site::of_running(environment, output).await?;
+        let Session { cluster, namespace, .. } = Session::of_running(environment, output).await?;
         let watch = PodWatch::begin(&cluster, &namespace).await?;
         let mut pods = watch.pods();
         if pods.is_empty() {

@@ -1,6 +1,6 @@
 //! What an `up` makes, and how it is unmade when that is interrupted.
 
-use super::{claim::Claim, forwarder, local, reach::choose_port, site::Site};
+use super::{claim::Claim, forwarder, local, reach::choose_port, session::Session};
 use crate::{
     config::Settings,
     error::Result,
@@ -36,12 +36,12 @@ impl Made {
         settings: &Settings,
         environment: &'a Environment,
         output: &'a Output,
-    ) -> Result<Site<'a>> {
+    ) -> Result<Session<'a>> {
         if settings.cluster.context.is_none() {
             self.claim = Some(Claim::to_be_in(environment, output).await?);
         }
-        if let Some(site) = Site::find(settings, environment, output).await? {
-            return Ok(site);
+        if let Some(session) = Session::find(settings, environment, output).await? {
+            return Ok(session);
         }
         // What was there is gone, if anything was.
         forwarder::end(environment).await?;
@@ -49,20 +49,20 @@ impl Made {
         // Others may wait for the same, so nobody does who is in it.
         self.claim = None;
         let claim = self.claim.insert(Claim::to_make(environment, output).await?);
-        let site = match Site::find(settings, environment, output).await? {
+        let session = match Session::find(settings, environment, output).await? {
             // Another command was faster.
-            Some(site) => site,
+            Some(session) => session,
             None => {
                 self.cluster = true;
                 let port = choose_port(settings, environment, None)?;
                 let place = local::make(settings, port, environment, output).await?;
-                let site = Site::at(&place, environment, output).await?;
-                local::mark(&site).await?;
-                site
+                let session = Session::at(&place, environment, output).await?;
+                local::mark(&session).await?;
+                session
             }
         };
         claim.share()?;
-        Ok(site)
+        Ok(session)
     }
 
     /// Removes what was made.
@@ -83,10 +83,10 @@ impl Made {
         }
         if self.all {
             output.status(format_args!("Removing what was made"));
-            let site = Site::of_running(environment, output).await?;
+            let session = Session::of_running(environment, output).await?;
             forwarder::end(environment).await?;
-            if !self.cluster || !local::remove_if_alone(&site).await? {
-                super::down::take_down(&site, &wanted.settings, true).await?;
+            if !self.cluster || !local::remove_if_alone(&session).await? {
+                super::down::take_down(&session, &wanted.settings, true).await?;
             }
             environment.forget_cluster()?;
             if let Some(settings) = self.written_over.take() {

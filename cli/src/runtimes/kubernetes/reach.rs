@@ -8,7 +8,7 @@ use std::{
 use contracts::{Timestamp, api::gateway::Status};
 use tokio::time::sleep;
 
-use super::{plan::Step, site::Site};
+use super::{plan::Step, session::Session};
 use crate::{
     client::Client,
     config::{PORT_DEFAULT, Settings},
@@ -68,16 +68,16 @@ fn leads_already(asked: Option<u16>, has: Option<u16>, mapped: Option<u16>) -> O
 /// # Errors
 /// [`CliError::Io`] if it can't be written.
 pub(super) fn remember(
-    site: &Site<'_>,
+    session: &Session<'_>,
     port: u16,
     is_forwarded: bool,
     steps: &[Step],
 ) -> Result<ClusterRecord> {
-    let before = site.environment.cluster()?;
+    let before = session.environment.cluster()?;
     let record = ClusterRecord {
-        place: site.cluster.place().clone(),
-        server: site.cluster.server().to_owned(),
-        namespace: site.namespace.clone(),
+        place: session.cluster.place().clone(),
+        server: session.cluster.server().to_owned(),
+        namespace: session.namespace.clone(),
         port,
         is_forwarded,
         version: Program::this().version,
@@ -86,7 +86,7 @@ pub(super) fn remember(
             _ => Timestamp::now(),
         },
     };
-    site.environment.remember_cluster(&record)?;
+    session.environment.remember_cluster(&record)?;
     Ok(record)
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::{labels, site::Site};
+use super::{labels, session::Session};
 use crate::{
     error::{CliError, Result},
     kubernetes::objects::Object,
@@ -21,16 +21,16 @@ const NAME: &str = "secrets-";
 ///
 /// # Errors
 /// [`CliError::Io`] if they can't be kept.
-pub(super) fn of(site: &Site<'_>, observed: &[Object]) -> Result<String> {
-    let path = site.environment.cluster_secrets_file();
+pub(super) fn of(session: &Session<'_>, observed: &[Object]) -> Result<String> {
+    let path = session.environment.cluster_secrets_file();
     let kept = fs::read_to_string(&path).ok().filter(|text| admin_key(text).is_some());
     let text = whole(kept.clone(), observed)?;
     if kept.as_ref() != Some(&text) {
         write_private(&path, text.as_bytes())?;
     }
     let key = admin_key(&text).unwrap_or_default();
-    if site.environment.admin_key().ok().as_deref() != Some(key) {
-        write_private(&site.environment.admin_key_file(), format!("{key}\n").as_bytes())?;
+    if session.environment.admin_key().ok().as_deref() != Some(key) {
+        write_private(&session.environment.admin_key_file(), format!("{key}\n").as_bytes())?;
     }
     Ok(text)
 }
@@ -39,8 +39,8 @@ pub(super) fn of(site: &Site<'_>, observed: &[Object]) -> Result<String> {
 ///
 /// # Errors
 /// [`CliError::Failed`] if the system has no randomness to give.
-pub(super) fn to_look(site: &Site<'_>, observed: &[Object]) -> Result<String> {
-    whole(fs::read_to_string(site.environment.cluster_secrets_file()).ok(), observed)
+pub(super) fn to_look(session: &Session<'_>, observed: &[Object]) -> Result<String> {
+    whole(fs::read_to_string(session.environment.cluster_secrets_file()).ok(), observed)
 }
 
 /// Returns the secrets that are kept, else those in the cluster, else new ones, with what an earlier version did not make.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use contracts::Timestamp;
 use serde::Serialize;
 
-use super::{GATEWAY, site::Site};
+use super::{GATEWAY, session::Session};
 use crate::{
     error::Result,
     kubernetes::{Cluster, metrics::Usage, pods::PodSeen},
@@ -79,7 +79,7 @@ impl PodLooker {
         with_stats: bool,
         output: &Output,
     ) -> Result<Self> {
-        let Site { cluster, namespace, .. } = Site::of_running(environment, output).await?;
+        let Session { cluster, namespace, .. } = Session::of_running(environment, output).await?;
         Ok(Self { cluster, namespace, with_stats })
     }
 

@@ -18,7 +18,7 @@ use super::{
     reach::{await_answer, choose_port, remember},
     rollout::Rollout,
     secrets,
-    site::Site,
+    session::Session,
     wanted::Wanted as WantedObjects,
 };
 use crate::{
@@ -41,8 +41,8 @@ const GOING_WAIT_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Returns what the runtime is made of, in a few words.
-fn describe(site: &Site<'_>) -> String {
-    format!("kubernetes: namespace {} of {}", site.namespace, site.cluster.context())
+fn describe(session: &Session<'_>) -> String {
+    format!("kubernetes: namespace {} of {}", session.namespace, session.cluster.context())
 }
 
 /// Brings the environment up as it is wanted. A signal ends that: what the first `up` of an environment made is removed
@@ -110,18 +110,18 @@ pub(crate) async fn dry_run(
     output: &Output,
 ) -> Result<()> {
     let settings = settings(wanted, environment)?;
-    let Some(site) = Site::find(&settings, environment, output).await? else {
+    let Some(session) = Session::find(&settings, environment, output).await? else {
         output.data(format_args!("create the kind cluster {}", local::CLUSTER))?;
         output.data("create everything in it")?;
         return output.data(Step::AwaitReady);
     };
-    let observed = site.observe().await?;
-    let secrets = secrets::to_look(&site, &observed)?;
+    let observed = session.observe().await?;
+    let secrets = secrets::to_look(&session, &observed)?;
     let delivery = Delivery::open(settings.cluster.push.as_deref(), output).await;
     let mut contents = delivery.contents().await?;
     let pushes = delivery.to_push(&mut contents).await?;
     let mut prospect =
-        prospect(&site, &settings, wanted, observed, &secrets, &delivery, &contents).await?;
+        prospect(&session, &settings, wanted, observed, &secrets, &delivery, &contents).await?;
     drop(prospect.steps.splice(..0, pushes));
     if prospect.steps.is_empty() {
         output.status(format_args!("Nothing to do: `{}` is up as asked for", environment.name()));
@@ -134,7 +134,7 @@ pub(crate) async fn dry_run(
 }
 
 async fn prospect(
-    site: &Site<'_>,
+    session: &Session<'_>,
     settings: &Settings,
     wanted: &Wanted,
     mut observed: Vec<Object>,
@@ -142,26 +142,26 @@ async fn prospect(
     delivery: &Delivery<'_>,
     contents: &Contents,
 ) -> Result<Prospect> {
-    let mut objects = site.wanted(settings, secrets, contents)?;
-    match site.cluster.namespace(&site.namespace).await? {
+    let mut objects = session.wanted(settings, secrets, contents)?;
+    match session.cluster.namespace(&session.namespace).await? {
         Some(namespace) if namespace.label(labels::ENVIRONMENT).is_some() => {
             observed.push(namespace);
         }
         Some(_) => {
-            site.output.detail(format_args!(
+            session.output.detail(format_args!(
                 "The namespace {} is not of our making: it is used, and left as it is",
-                site.namespace
+                session.namespace
             ));
             objects.retain(|object| !object.is_of_cluster());
         }
         None => {}
     }
-    let applying = Applying { force: wanted.force_conflicts, ..site.applying() };
+    let applying = Applying { force: wanted.force_conflicts, ..session.applying() };
     let forecasts = applying.forecasts(&objects, &observed).await?;
-    let loads = delivery.lacking(&objects, site.cluster.maker()).await?;
+    let loads = delivery.lacking(&objects, session.cluster.maker()).await?;
     let load = loads.names().into_iter().map(|image| Step::Load { image: image.to_owned() });
     let mut steps = load.chain(plan(&objects, &observed, &forecasts)).collect();
-    add_retries(site, &objects, &observed, &mut steps).await?;
+    add_retries(session, &objects, &observed, &mut steps).await?;
     Ok(Prospect { observed, objects, loads, steps })
 }
 
@@ -175,24 +175,24 @@ async fn bring_up(
     environment.create()?;
     made.lock = Some(ChangeLock::take(environment, output).await?);
     let settings = settings(wanted, environment)?;
-    let site = made.settle(&settings, environment, output).await?;
-    await_gone(&site).await?;
-    let observed = site.observe().await?;
-    let secrets = secrets::of(&site, &observed)?;
+    let session = made.settle(&settings, environment, output).await?;
+    await_gone(&session).await?;
+    let observed = session.observe().await?;
+    let secrets = secrets::of(&session, &observed)?;
     let delivery = Delivery::open(settings.cluster.push.as_deref(), output).await;
     delivery.build(&wanted.services, wanted.build).await?;
     let mut contents = delivery.contents().await?;
     delivery.push(&mut contents).await?;
     let prospect =
-        prospect(&site, &settings, wanted, observed, &secrets, &delivery, &contents).await?;
-    refuse_others(&site, &prospect).await?;
-    let mapped = local::mapped_port(&site).await;
+        prospect(&session, &settings, wanted, observed, &secrets, &delivery, &contents).await?;
+    refuse_others(&session, &prospect).await?;
+    let mapped = local::mapped_port(&session).await;
     let port = choose_port(&settings, environment, mapped)?;
     made.written_over = Some(environment.last_settings()?);
     // A namespace of ours may hold data, even if nothing else is left in it.
     made.all = prospect.observed.is_empty();
     write_json(&environment.settings_file(), &settings)?;
-    let record = remember(&site, port, mapped != Some(port), &prospect.steps)?;
+    let record = remember(&session, port, mapped != Some(port), &prospect.steps)?;
     if !record.is_forwarded || made.all {
         // What leads to an environment that was not there leads to a former cluster, even if that had the same address.
         forwarder::end(environment).await?;
@@ -206,11 +206,11 @@ async fn bring_up(
     }
     // Making a cluster and images is not what the time limit is for.
     let since = Instant::now();
-    let applying = Applying { force: wanted.force_conflicts, ..site.applying() };
+    let applying = Applying { force: wanted.force_conflicts, ..session.applying() };
     applying.carry_out(&prospect.steps, &prospect.objects).await?;
     let rollout = Rollout {
-        cluster: &site.cluster,
-        namespace: &site.namespace,
+        cluster: &session.cluster,
+        namespace: &session.namespace,
         output,
         since,
         wait_max: wanted.timeout,
@@ -224,7 +224,7 @@ async fn bring_up(
     }
     // From here on it is whole: whatever happens, it stays.
     *made = Made::default();
-    tell(wanted, &site, &record, &prospect.steps, took)?;
+    tell(wanted, &session, &record, &prospect.steps, took)?;
     if wanted.orders > 0 {
         order::place_and_follow(wanted.orders, environment, output).await?;
     }
@@ -232,10 +232,10 @@ async fn bring_up(
 }
 
 /// Waits for a namespace of the same name that is just going.
-async fn await_gone(site: &Site<'_>) -> Result<()> {
+async fn await_gone(session: &Session<'_>) -> Result<()> {
     let since = Instant::now();
-    let shown = Waiting::new(site.output, "Waiting until the former namespace is gone");
-    while let Some(namespace) = site.cluster.namespace(&site.namespace).await? {
+    let shown = Waiting::new(session.output, "Waiting until the former namespace is gone");
+    while let Some(namespace) = session.cluster.namespace(&session.namespace).await? {
         if !namespace.is_going() {
             break;
         }
@@ -243,13 +243,13 @@ async fn await_gone(site: &Site<'_>) -> Result<()> {
             return Err(CliError::Failed {
                 what: format!(
                     "the namespace {} is being removed, and was still there after {}",
-                    site.namespace,
+                    session.namespace,
                     humantime::format_duration(GOING_WAIT_MAX)
                 ),
                 hint: format!(
                     "`kubectl{} describe namespace {}` tells what holds it; or choose another `--name`",
-                    site.cluster.place().kubectl_flags(),
-                    site.namespace
+                    session.cluster.place().kubectl_flags(),
+                    session.namespace
                 ),
                 source: None,
             });
@@ -261,7 +261,7 @@ async fn await_gone(site: &Site<'_>) -> Result<()> {
 }
 
 /// Refuses to make over what others have made under a name that we want.
-async fn refuse_others(site: &Site<'_>, prospect: &Prospect) -> Result<()> {
+async fn refuse_others(session: &Session<'_>, prospect: &Prospect) -> Result<()> {
     let news: BTreeSet<&Id> = prospect
         .steps
         .iter()
@@ -271,7 +271,7 @@ async fn refuse_others(site: &Site<'_>, prospect: &Prospect) -> Result<()> {
         })
         .collect();
     let news = prospect.objects.objects().filter(|object| news.contains(&object.id()));
-    let looks = news.map(|object| site.cluster.read(object, &site.namespace));
+    let looks = news.map(|object| session.cluster.read(object, &session.namespace));
     let found = futures_util::future::try_join_all(looks).await?;
     let ids: Vec<String> = found.into_iter().flatten().map(|one| one.id().to_string()).collect();
     if ids.is_empty() {
@@ -280,7 +280,7 @@ async fn refuse_others(site: &Site<'_>, prospect: &Prospect) -> Result<()> {
     Err(CliError::Failed {
         what: format!(
             "the namespace {} has objects of others that would be in the way: {}",
-            site.namespace,
+            session.namespace,
             ids.join(", ")
         ),
         hint: "choose another `--name`, which is another namespace, or remove them".into(),
@@ -290,12 +290,12 @@ async fn refuse_others(site: &Site<'_>, prospect: &Prospect) -> Result<()> {
 
 fn tell(
     wanted: &Wanted,
-    site: &Site<'_>,
+    session: &Session<'_>,
     record: &ClusterRecord,
     steps: &[Step],
     took: Duration,
 ) -> Result<()> {
-    let output = site.output;
+    let output = session.output;
     let port = record.port;
     if !steps.is_empty() && wanted.settings.port.is_none() && port != PORT_DEFAULT {
         let holder = process::port_holder(PORT_DEFAULT).map(|holder| format!(" by {holder}"));
@@ -306,10 +306,10 @@ fn tell(
     }
     match steps.is_empty() {
         true => {
-            output.status(format_args!("Already up ({}), nothing to change", describe(site)));
+            output.status(format_args!("Already up ({}), nothing to change", describe(session)));
         }
         false => {
-            output.status(format_args!("Up in {} ms ({})", took.as_millis(), describe(site)));
+            output.status(format_args!("Up in {} ms ({})", took.as_millis(), describe(session)));
         }
     }
     runtimes::tell_others(wanted.settings.runtime, output);

@@ -16,7 +16,7 @@ use crate::{
     compose_file::Health,
     docker::Engine,
     error::Result,
-    runtimes::compose::{site::Site, wanted::Layout},
+    runtimes::compose::{session::Session, wanted::Layout},
 };
 
 /// How long to wait between two questions.
@@ -52,14 +52,14 @@ impl Asker {
     /// # Errors
     /// If the key can't be sent.
     pub(super) fn new(
-        site: &Site<'_>,
+        session: &Session<'_>,
         layout: &Layout,
         port: u16,
         names: &HashMap<String, String>,
         gateway_runs: bool,
     ) -> Result<Self> {
-        let key = site.environment.admin_key();
-        if let (true, true, Ok(key)) = (gateway_runs, site.engine.is_local(), key) {
+        let key = session.environment.admin_key();
+        if let (true, true, Ok(key)) = (gateway_runs, session.engine.is_local(), key) {
             let address = (Ipv4Addr::LOCALHOST, port).into();
             let client = Client::new(address, &key).map_err(anyhow::Error::from)?;
             let services = (!layout.is_whole)
@@ -71,7 +71,7 @@ impl Asker {
             let command = command(wanted.what.healthcheck.as_ref()?)?;
             Some((id.clone(), wanted.service.clone(), command))
         });
-        Ok(Self::Containers(site.engine.clone(), checks.collect()))
+        Ok(Self::Containers(session.engine.clone(), checks.collect()))
     }
 
     /// Asks once, after a while.

@@ -17,20 +17,20 @@ use crate::{
 /// The gateway's port of the node in the local environment, as its manifests say it.
 pub(super) const NODE_PORT: u16 = 30073;
 
-/// An environment, its cluster, and who is told of what happens.
+/// An environment, its cluster, and the output that reports what happens.
 #[derive(Clone, Debug)]
-pub(super) struct Site<'a> {
+pub(super) struct Session<'a> {
     /// The cluster.
     pub(super) cluster: Cluster,
     /// The environment.
     pub(super) environment: &'a Environment,
-    /// Who is told.
+    /// The output of the command.
     pub(super) output: &'a Output,
     /// The namespace that all of it is in.
     pub(super) namespace: String,
 }
 
-impl<'a> Site<'a> {
+impl<'a> Session<'a> {
     /// Finds the cluster that the environment is on, or that is asked for; `None` if it is to be the kind cluster that is shared,
     /// and that is not there, or no more.
     ///

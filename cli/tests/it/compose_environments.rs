@@ -1,4 +1,5 @@
-//! Small environments of files made for it, on a real engine: changed, mixed with plain compose, interrupted, mended, followed.
+//! Small environments of compose files made for them, on a real engine: changed, mixed with plain compose, interrupted,
+//! repaired, followed.
 
 use std::{
     collections::BTreeMap, fs, path::PathBuf, process::Command, thread::sleep, time::Duration,
@@ -10,7 +11,7 @@ use crate::{
 };
 
 /// An environment of its own, with a file of its own; taken down at its end, whatever happens.
-struct Site {
+struct ComposeEnvironment {
     home: Home,
     name: String,
 }
@@ -40,15 +41,15 @@ networks: {inside: {}}
 volumes: {shared: {}}
 ";
 
-impl Site {
+impl ComposeEnvironment {
     fn new(name: &str, file: &str) -> Option<Self> {
         let home = Home::with_engine()?;
-        let site = Self { home, name: format!("{name}-{}", std::process::id()) };
-        fs::create_dir_all(site.folder().join("manifests")).unwrap();
-        fs::create_dir_all(site.folder().join("cli")).unwrap();
-        fs::write(site.folder().join("cli/Cargo.toml"), "").unwrap();
-        site.write(file);
-        Some(site)
+        let environment = Self { home, name: format!("{name}-{}", std::process::id()) };
+        fs::create_dir_all(environment.folder().join("manifests")).unwrap();
+        fs::create_dir_all(environment.folder().join("cli")).unwrap();
+        fs::write(environment.folder().join("cli/Cargo.toml"), "").unwrap();
+        environment.write(file);
+        Some(environment)
     }
 
     fn folder(&self) -> PathBuf {
@@ -93,7 +94,7 @@ impl Site {
     }
 }
 
-impl Drop for Site {
+impl Drop for ComposeEnvironment {
     fn drop(&mut self) {
         let _down = self.run(&["down", "--volumes"]);
     }
@@ -101,47 +102,49 @@ impl Drop for Site {
 
 #[test]
 fn what_changed_is_replaced_and_nothing_else() {
-    let Some(site) = Site::new("changed", FILE) else { return };
-    site.up();
-    let first = site.containers();
+    let Some(environment) = ComposeEnvironment::new("changed", FILE) else { return };
+    environment.up();
+    let first = environment.containers();
     assert_eq!(first.keys().collect::<Vec<_>>(), ["coffee-1", "job-1", "tea-1"]);
 
-    let again = site.up();
+    let again = environment.up();
     assert!(again.stderr.contains("nothing to change"), "{again}");
-    assert_eq!(site.containers(), first, "done jobs are not run again either");
+    assert_eq!(environment.containers(), first, "done jobs are not run again either");
 
-    site.write(
+    environment.write(
         &FILE
             .replace("cap_drop: [ALL]", "cap_drop: [ALL]\n    pids_limit: 50")
             .replace("SUGAR: '1'", "SUGAR: '2'"),
     );
-    let plan = site.must(&["up", "--runtime", "compose", "--port", "0", "--dry-run"]);
-    let tea =
-        format!("replace {}-tea-1: environment SUGAR 1 → 2, pids_limit unset → 50", site.name);
+    let plan = environment.must(&["up", "--runtime", "compose", "--port", "0", "--dry-run"]);
+    let tea = format!(
+        "replace {}-tea-1: environment SUGAR 1 → 2, pids_limit unset → 50",
+        environment.name
+    );
     assert!(plan.stdout.contains(&tea) && !plan.stdout.contains("job"), "{plan}");
-    assert_eq!(site.containers(), first, "a plan changes nothing");
-    site.up();
-    let second = site.containers();
+    assert_eq!(environment.containers(), first, "a plan changes nothing");
+    environment.up();
+    let second = environment.containers();
     assert_eq!(second["job-1"], first["job-1"]);
     assert!(second["tea-1"] != first["tea-1"] && second["coffee-1"] != first["coffee-1"]);
 
     // One that is no longer in the file is removed.
-    site.write(
+    environment.write(
         &FILE
             .replace("SUGAR: '1'", "SUGAR: '2'")
             .replace("  coffee:", "  x-coffee:")
             .replace("cap_drop: [ALL]", "cap_drop: [ALL]\n    pids_limit: 50"),
     );
-    site.up();
-    let third = site.containers();
+    environment.up();
+    let third = environment.containers();
     assert_eq!((third.len(), &third["tea-1"]), (2, &second["tea-1"]));
 }
 
 #[test]
 fn compose_and_chefcito_work_on_each_others_containers() {
-    let Some(site) = Site::new("mixed", FILE) else { return };
-    site.up();
-    let project = format!("label=com.docker.compose.project={}", site.name);
+    let Some(environment) = ComposeEnvironment::new("mixed", FILE) else { return };
+    environment.up();
+    let project = format!("label=com.docker.compose.project={}", environment.name);
     let listed = docker(&[
         "ps",
         "--all",
@@ -157,63 +160,69 @@ fn compose_and_chefcito_work_on_each_others_containers() {
     let has_compose =
         Command::new("docker").args(["compose", "version"]).output().unwrap().status.success();
     if has_compose {
-        docker(&["compose", "-p", &site.name, "down"]);
-        assert_eq!(site.containers(), BTreeMap::new());
-        site.up();
+        docker(&["compose", "-p", &environment.name, "down"]);
+        assert_eq!(environment.containers(), BTreeMap::new());
+        environment.up();
     }
-    site.must(&["down"]);
-    let ran = site.must(&["down"]);
+    environment.must(&["down"]);
+    let ran = environment.must(&["down"]);
     assert!(ran.stderr.contains("Nothing runs"), "{ran}");
 }
 
 #[test]
 fn containers_are_scaled_restarted_stopped_and_entered() {
-    let Some(site) = Site::new("scaled", FILE) else { return };
-    site.up();
-    site.must(&["scale", "tea=3"]);
-    assert_eq!(site.containers().len(), 5);
-    site.up();
-    assert_eq!(site.containers().len(), 5, "what was scaled stays so");
-    site.must(&["scale", "tea=1"]);
-    assert_eq!(site.containers().len(), 3);
-    let refused = site.run(&["scale", "coffee=2"]);
+    let Some(environment) = ComposeEnvironment::new("scaled", FILE) else { return };
+    environment.up();
+    environment.must(&["scale", "tea=3"]);
+    assert_eq!(environment.containers().len(), 5);
+    environment.up();
+    assert_eq!(environment.containers().len(), 5, "what was scaled stays so");
+    environment.must(&["scale", "tea=1"]);
+    assert_eq!(environment.containers().len(), 3);
+    let refused = environment.run(&["scale", "coffee=2"]);
     assert!(
         refused.code == Some(1) && refused.stderr.contains("there can only be one of it"),
         "{refused}"
     );
-    let refused = site.run(&["scale", "tea=2", "job=2"]);
+    let refused = environment.run(&["scale", "tea=2", "job=2"]);
     assert!(
         refused.code == Some(1)
             && refused.stderr.contains("job keeps data in /shared, so there can only be one"),
         "{refused}"
     );
-    assert_eq!(site.containers().len(), 3);
-    let refused = site.run(&["scale", "water=2"]);
+    assert_eq!(environment.containers().len(), 3);
+    let refused = environment.run(&["scale", "water=2"]);
     assert!(
         refused.code == Some(1) && refused.stderr.contains("there is no service `water`"),
         "{refused}"
     );
 
-    assert_eq!(site.must(&["exec", "tea", "--", "cat", "/shared/note"]).stdout, "done\n");
-    assert_eq!(site.run(&["exec", "tea", "--", "sh", "-c", "echo no >&2; exit 42"]).code, Some(42));
-    assert!(matches!(site.run(&["exec", "tea", "--", "/no/such/program"]).code, Some(126 | 127)));
-    assert_eq!(site.run(&["exec", "job", "--", "true"]).code, Some(3));
-    assert_eq!(site.run(&["exec", "water", "--", "true"]).code, Some(1));
+    assert_eq!(environment.must(&["exec", "tea", "--", "cat", "/shared/note"]).stdout, "done\n");
+    assert_eq!(
+        environment.run(&["exec", "tea", "--", "sh", "-c", "echo no >&2; exit 42"]).code,
+        Some(42)
+    );
+    assert!(matches!(
+        environment.run(&["exec", "tea", "--", "/no/such/program"]).code,
+        Some(126 | 127)
+    ));
+    assert_eq!(environment.run(&["exec", "job", "--", "true"]).code, Some(3));
+    assert_eq!(environment.run(&["exec", "water", "--", "true"]).code, Some(1));
 
-    let before = site.containers();
-    site.must(&["restart", "tea"]);
-    site.must(&["stop"]);
-    assert_eq!(site.run(&["exec", "tea", "--", "true"]).code, Some(3));
-    site.must(&["start"]);
-    assert_eq!(site.containers(), before, "they are the same");
-    let lines = site.must(&["logs", "tea", "--tail", "all"]).stdout;
+    let before = environment.containers();
+    environment.must(&["restart", "tea"]);
+    environment.must(&["stop"]);
+    assert_eq!(environment.run(&["exec", "tea", "--", "true"]).code, Some(3));
+    environment.must(&["start"]);
+    assert_eq!(environment.containers(), before, "they are the same");
+    let lines = environment.must(&["logs", "tea", "--tail", "all"]).stdout;
     assert_eq!(lines.matches(" Tea").count(), 3, "{lines}");
 }
 
 #[test]
 fn a_port_that_is_taken_is_told_with_its_holder_before_anything_starts() {
-    let Some(one) = Site::new("port-a", FILE) else { return };
-    let Some(other) = Site::new("port-b", FILE) else { return };
+    let Some(one) = ComposeEnvironment::new("port-a", FILE) else { return };
+    let Some(other) = ComposeEnvironment::new("port-b", FILE) else { return };
     one.up();
     let ports = docker(&["port", &one.containers()["coffee-1"], "80/tcp"]);
     let port = ports.lines().next().unwrap().rsplit(':').next().unwrap().trim().to_owned();
@@ -231,62 +240,62 @@ fn a_port_that_is_taken_is_told_with_its_holder_before_anything_starts() {
 #[test]
 fn a_service_that_cannot_come_up_is_told_with_its_last_words() {
     let file = FILE.replace("echo Tea;", "echo No sugar left; exit 3;");
-    let Some(site) = Site::new("failing", &file) else { return };
-    let ran = site.run(&["up", "--runtime", "compose", "--port", "0"]);
+    let Some(environment) = ComposeEnvironment::new("failing", &file) else { return };
+    let ran = environment.run(&["up", "--runtime", "compose", "--port", "0"]);
     assert_eq!(ran.code, Some(1), "{ran}");
     assert!(ran.stderr.contains("exit code 3") && ran.stderr.contains("No sugar left"), "{ran}");
     // Mended, it goes on from there.
-    site.write(FILE);
-    site.up();
+    environment.write(FILE);
+    environment.up();
     let file = FILE.replace("/bin/sh, -c, 'trap", "/bin/no-shell, -c, 'trap");
-    site.write(&file);
-    let ran = site.run(&["up", "--runtime", "compose", "--port", "0"]);
+    environment.write(&file);
+    let ran = environment.run(&["up", "--runtime", "compose", "--port", "0"]);
     assert!(ran.code == Some(1) && ran.stderr.contains("no-shell"), "{ran}");
 }
 
 #[test]
 fn an_interrupted_up_leaves_nothing_whenever_it_happens() {
     for delay_ms in [0, 20, 60, 120, 200, 300, 450, 650, 900, 1300] {
-        let Some(site) = Site::new("interrupted", FILE) else { return };
-        let args = ["up", "--name", &site.name, "--runtime", "compose", "--port", "0"];
-        let up = site.home.start(&args);
+        let Some(environment) = ComposeEnvironment::new("interrupted", FILE) else { return };
+        let args = ["up", "--name", &environment.name, "--runtime", "compose", "--port", "0"];
+        let up = environment.home.start(&args);
         // Not to wait for a state, but to hit another moment each time.
         sleep(Duration::from_millis(delay_ms));
         kill("-INT", i32::try_from(up.id()).unwrap());
-        let ran = site.home.finish(&args, up);
+        let ran = environment.home.finish(&args, up);
         match ran.code {
             // It was quicker; then all is there.
             Some(0) => {
-                assert_eq!(site.containers().len(), 3, "after {delay_ms} ms: {ran}");
-                site.must(&["down", "--volumes"]);
+                assert_eq!(environment.containers().len(), 3, "after {delay_ms} ms: {ran}");
+                environment.must(&["down", "--volumes"]);
             }
             // Ended by the signal itself, before it had begun.
             None | Some(130) => {}
             _ => panic!("{ran}"),
         }
         assert!(
-            site.left().starts_with("{} \"\" \"\""),
+            environment.left().starts_with("{} \"\" \"\""),
             "after {delay_ms} ms: {} {ran}",
-            site.left()
+            environment.left()
         );
     }
 }
 
 #[test]
 fn lines_are_followed_through_a_restart_each_once() {
-    let Some(site) = Site::new("followed", FILE) else { return };
-    site.up();
-    let args = ["logs", "--name", &site.name, "--follow", "tea"];
-    let log = site.folder().join("followed.txt");
+    let Some(environment) = ComposeEnvironment::new("followed", FILE) else { return };
+    environment.up();
+    let args = ["logs", "--name", &environment.name, "--follow", "tea"];
+    let log = environment.folder().join("followed.txt");
     let file = fs::File::create(&log).unwrap();
-    let mut following = site.home.command(&args).stdout(file).spawn().unwrap();
+    let mut following = environment.home.command(&args).stdout(file).spawn().unwrap();
     let seen = || fs::read_to_string(&log).unwrap().matches(" Tea").count();
     wait_until("the first line is shown", || seen() == 1);
-    docker(&["restart", "--time", "2", &site.containers()["tea-1"]]);
+    docker(&["restart", "--time", "2", &environment.containers()["tea-1"]]);
     wait_until("the second is", || seen() == 2);
-    site.must(&["scale", "tea=2"]);
+    environment.must(&["scale", "tea=2"]);
     wait_until("that of a new replica is", || seen() == 3);
-    docker(&["restart", "--time", "2", &site.containers()["tea-1"]]);
+    docker(&["restart", "--time", "2", &environment.containers()["tea-1"]]);
     wait_until("the fourth is", || seen() == 4);
     following.kill().unwrap();
     following.wait().unwrap();

@@ -4,7 +4,7 @@ use crate::{docker::Engine, error::Result, output::Output, state::Environment};
 
 /// An environment, its engine, and the output that reports what happens.
 #[derive(Clone, Debug)]
-pub(super) struct Site<'a> {
+pub(super) struct Session<'a> {
     /// The engine.
     pub(super) engine: Engine,
     /// The environment.
@@ -15,7 +15,7 @@ pub(super) struct Site<'a> {
     pub(super) project_name: String,
 }
 
-impl<'a> Site<'a> {
+impl<'a> Session<'a> {
     /// Finds the engine.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    converge::{Goal, Meant, converge},
+    converge::{Goal, Scope, converge},
     plan::Step,
     session::Session,
 };
@@ -29,8 +29,8 @@ pub(crate) async fn scale(
     let _lock = ChangeLock::take(environment, output).await?;
     let mut settings = last_settings(environment)?;
     settings.replicas.extend(replicas.clone());
-    let meant = Meant::Alone(replicas.keys().cloned().collect());
-    let goal = Goal { settings: &settings, meant, build: false, restart: false, timeout };
+    let scope = Scope::Alone(replicas.keys().cloned().collect());
+    let goal = Goal { settings: &settings, scope, build: false, restart: false, timeout };
     let converged = converge(&goal, &session, |_| Ok(())).await?;
     let told: Vec<String> =
         replicas.iter().map(|(service, count)| format!("{count} of {service}")).collect();
@@ -57,7 +57,7 @@ pub(crate) async fn restart(
     let settings = last_settings(environment)?;
     let goal = Goal {
         settings: &settings,
-        meant: Meant::Alone(services.clone()),
+        scope: Scope::Alone(services.clone()),
         build,
         // With `--build`, what has not changed is left alone.
         restart: !build,

@@ -32,9 +32,9 @@ use crate::{
     state::{ContainersRecord, write_json},
 };
 
-/// Which services are meant.
+/// Which services a command is about.
 #[derive(Clone, Debug)]
-pub(super) enum Meant {
+pub(super) enum Scope {
     /// All of them; what there is beside them is too much.
     All,
     /// These, and what they need.
@@ -48,8 +48,8 @@ pub(super) enum Meant {
 pub(super) struct Goal<'a> {
     /// What it is started with.
     pub(super) settings: &'a Settings,
-    /// Which services are meant.
-    pub(super) meant: Meant,
+    /// The services to bring there.
+    pub(super) scope: Scope,
     /// Whether their images are built first.
     pub(super) build: bool,
     /// Whether what is as it should be is started again.
@@ -60,7 +60,7 @@ pub(super) struct Goal<'a> {
 
 /// An environment as it is, and as it should be.
 #[derive(Debug)]
-pub(super) struct Prospect {
+pub(super) struct Draft {
     /// What there is.
     pub(super) observed: Observed,
     /// What the file says.
@@ -90,18 +90,18 @@ pub(super) struct Converged {
 ///
 /// # Errors
 /// What keeps it from being planned: the file, the engine, a port.
-pub(super) async fn prospect(goal: &Goal<'_>, session: &Session<'_>) -> Result<Prospect> {
+pub(super) async fn draft(goal: &Goal<'_>, session: &Session<'_>) -> Result<Draft> {
     let source = source()?;
     let observed = observe(&session.engine, &session.project_name).await?;
     let port = ports::choose(goal.settings.port, &observed, session).await?;
     let project =
-        ComposeProject::read(source, session.environment, goal.settings, port, &goal.meant)?;
+        ComposeProject::read(source, session.environment, goal.settings, port, &goal.scope)?;
     let layout = project.layout(session, goal.settings, &observed.images);
     let mut plan = plan(&layout, &observed);
     if goal.restart {
         plan.restart_all(&layout, &observed);
     }
-    Ok(Prospect { observed, project, layout, plan, port })
+    Ok(Draft { observed, project, layout, plan, port })
 }
 
 /// Brings an environment to where it should be. `before` is called with what there is, when everything has been checked and
@@ -117,10 +117,10 @@ pub(super) async fn converge(
     let since = Instant::now();
     // Before the first look, so that nothing falls in between.
     let mut watch = Watch::begin(&session.engine, &session.project_name);
-    let mut prospect = prospect(goal, session).await?;
-    prospect.project.warn_of_unset(session.output);
-    prospect.build(goal, session).await?;
-    let Prospect { observed, project, layout, plan, port } = prospect;
+    let mut draft = draft(goal, session).await?;
+    draft.project.warn_of_unset(session.output);
+    draft.build(goal, session).await?;
+    let Draft { observed, project, layout, plan, port } = draft;
     plan.warnings.iter().for_each(|warning| session.output.warn(format_args!("{warning}")));
     check_images(&plan)?;
     ports::check(&plan, &layout, &observed, session).await?;
@@ -134,20 +134,20 @@ pub(super) async fn converge(
         key::fetch(session, &project.compose_file, &gateway).await?;
     }
     let record = remember(ports::door(port, &layout.containers, &observed), &plan, session)?;
-    if !plan.steps.is_empty() || goal.restart || matches!(goal.meant, Meant::All) {
+    if !plan.steps.is_empty() || goal.restart || matches!(goal.scope, Scope::All) {
         await_ready(session, &layout, port, &mut watch, goal.timeout).await?;
     }
     Ok(Converged { plan, layout, record, took: since.elapsed() })
 }
 
-impl Prospect {
-    /// Builds the images of the services that lack, or of all that are meant, and plans anew.
+impl Draft {
+    /// Builds the images that are missing, or those of all services in scope, and plans again.
     async fn build(&mut self, goal: &Goal<'_>, session: &Session<'_>) -> Result<()> {
         let is_lacking =
             |service: &Service| self.observed.images.deployed(&service.image).id.is_none();
-        let meant = self.layout.containers.iter().map(|wanted| &wanted.service);
-        let meant = meant.filter_map(|name| self.project.compose_file.services.get(name));
-        let ours: BTreeSet<String> = meant
+        let in_scope = self.layout.containers.iter().map(|wanted| &wanted.service);
+        let in_scope = in_scope.filter_map(|name| self.project.compose_file.services.get(name));
+        let ours: BTreeSet<String> = in_scope
             .filter(|service| goal.build || is_lacking(service))
             .filter_map(|service| built_here(&service.image).map(ToOwned::to_owned))
             .collect();

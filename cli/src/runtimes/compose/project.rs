@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     GATEWAY,
-    converge::Meant,
+    converge::Scope,
     labels::Origin,
     session::Session,
     wanted::{Layout, layout},
@@ -28,7 +28,7 @@ pub(super) struct ComposeProject {
     source: Source,
     /// What it says.
     pub(super) compose_file: ComposeFile,
-    /// The services that are meant; `None` if all are.
+    /// The services in scope; `None` for all of them.
     services: Option<BTreeSet<String>>,
 }
 
@@ -42,7 +42,7 @@ impl ComposeProject {
         environment: &Environment,
         settings: &Settings,
         port: u16,
-        meant: &Meant,
+        scope: &Scope,
     ) -> Result<Self> {
         let set = variables(environment, settings, port);
         let variable = |name: &str| match set.get(name) {
@@ -50,18 +50,18 @@ impl ComposeProject {
             None => env::var(name).ok(),
         };
         let compose_file = source.parse(&variable)?;
-        let named: &[String] = match meant {
-            Meant::All => &[],
-            Meant::WithNeeds(services) | Meant::Alone(services) => services,
+        let named: &[String] = match scope {
+            Scope::All => &[],
+            Scope::WithNeeds(services) | Scope::Alone(services) => services,
         };
         let mut all = named.iter().chain(settings.replicas.keys());
         if let Some(name) = all.find(|name| !compose_file.services.contains_key(*name)) {
             return Err(unknown_service(name, &compose_file));
         }
-        let services = match meant {
-            Meant::All => None,
-            Meant::WithNeeds(services) => Some(compose_file.with_needs(services.iter().cloned())),
-            Meant::Alone(services) => Some(services.iter().cloned().collect()),
+        let services = match scope {
+            Scope::All => None,
+            Scope::WithNeeds(services) => Some(compose_file.with_needs(services.iter().cloned())),
+            Scope::Alone(services) => Some(services.iter().cloned().collect()),
         };
         check_doors(&compose_file, settings)?;
         check_stores(&compose_file, settings)?;

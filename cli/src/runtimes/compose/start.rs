@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 
 use super::{
     change::last_settings,
-    converge::Meant,
+    converge::Scope,
     ports,
     project::{ComposeProject, source},
     ready::{Watch, await_ready},
@@ -42,7 +42,7 @@ pub(crate) async fn start(
         return Err(CliError::NotRunning { name: environment.name().clone() });
     }
     let port = ports::choose(settings.port, &observed, &session).await?;
-    let project = ComposeProject::read(source()?, environment, &settings, port, &Meant::All)?;
+    let project = ComposeProject::read(source()?, environment, &settings, port, &Scope::All)?;
     let layout = project.layout(&session, &settings, &observed.images);
     let jobs: Vec<&str> = observed
         .containers

@@ -1,7 +1,7 @@
 //! `up`, `up --dry-run`.
 
 use super::{
-    converge::{Converged, Goal, Meant, converge, prospect},
+    converge::{Converged, Goal, Scope, converge, draft},
     down::undo,
     observed::Observed,
     ports,
@@ -89,11 +89,11 @@ fn settings(wanted: &Wanted, environment: &Environment) -> Result<Settings> {
 }
 
 fn goal<'a>(wanted: &Wanted, settings: &'a Settings) -> Goal<'a> {
-    let meant = match wanted.services.is_empty() {
-        true => Meant::All,
-        false => Meant::WithNeeds(wanted.services.clone()),
+    let scope = match wanted.services.is_empty() {
+        true => Scope::All,
+        false => Scope::WithNeeds(wanted.services.clone()),
     };
-    Goal { settings, meant, build: wanted.build, restart: false, timeout: wanted.timeout }
+    Goal { settings, scope, build: wanted.build, restart: false, timeout: wanted.timeout }
 }
 
 /// Says what [`up`] would do.
@@ -107,16 +107,16 @@ pub(crate) async fn dry_run(
 ) -> Result<()> {
     let session = Session::open(environment, output).await?;
     let settings = settings(wanted, environment)?;
-    let prospect = prospect(&goal(wanted, &settings), &session).await?;
-    prospect.project.warn_of_unset(output);
-    prospect.plan.warnings.iter().for_each(|warning| output.warn(format_args!("{warning}")));
-    ports::check(&prospect.plan, &prospect.layout, &prospect.observed, &session).await?;
-    let steps = &prospect.plan.steps;
+    let draft = draft(&goal(wanted, &settings), &session).await?;
+    draft.project.warn_of_unset(output);
+    draft.plan.warnings.iter().for_each(|warning| output.warn(format_args!("{warning}")));
+    ports::check(&draft.plan, &draft.layout, &draft.observed, &session).await?;
+    let steps = &draft.plan.steps;
     if steps.is_empty() {
         output.status(format_args!("Nothing to do: `{}` is up as asked for", environment.name()));
     }
     steps.iter().try_for_each(|step| output.data(step))?;
-    if wanted.seed && !steps.is_empty() && has_gateway(&prospect.layout) {
+    if wanted.seed && !steps.is_empty() && has_gateway(&draft.layout) {
         output.data("send recipes and stock, if there never was a menu")?;
     }
     runtimes::foretell_orders(wanted.orders, output)

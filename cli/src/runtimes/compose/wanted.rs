@@ -59,7 +59,7 @@ pub(super) struct Layout {
     pub(super) networks: Vec<WantedThing<Network>>,
     /// The volumes.
     pub(super) volumes: Vec<WantedThing<Volume>>,
-    /// Services that are named by the file, whether they are meant or not.
+    /// All services of the file, in scope or not.
     pub(super) known: BTreeSet<String>,
     /// Whether this is all of the environment: then what is there beside it is too much.
     pub(super) is_whole: bool,
@@ -75,9 +75,10 @@ pub(super) fn layout(
     origin: &Origin,
     profiles: &[String],
 ) -> Layout {
-    let meant = services.cloned().unwrap_or_else(|| compose_file.default_services(profiles));
+    let in_scope = services.cloned().unwrap_or_else(|| compose_file.default_services(profiles));
     let mut containers = Vec::new();
-    for (name, service) in compose_file.services.iter().filter(|(name, _)| meant.contains(*name)) {
+    for (name, service) in compose_file.services.iter().filter(|(name, _)| in_scope.contains(*name))
+    {
         let image = images.deployed(&service.image);
         let what = Service { image: image.reference, ..service.clone() };
         let spec = Spec::of(&what);

@@ -143,8 +143,8 @@ impl Applying<'_> {
             };
         }
         for wave in wanted.waves() {
-            let meant: Vec<&Object> = wave.filter(|one| touched.contains(&one.id())).collect();
-            let applied = meant.into_iter().map(async |object| {
+            let changed: Vec<&Object> = wave.filter(|one| touched.contains(&one.id())).collect();
+            let applied = changed.into_iter().map(async |object| {
                 if progress.is_given_up.get() {
                     return Ok(());
                 }

@@ -89,12 +89,12 @@ async fn restart_pods(
     let session = Session::of_running(environment, output).await?;
     let _lock = ChangeLock::take(environment, output).await?;
     let observed = session.observe().await?;
-    let meant: Vec<&Object> = services
+    let targets: Vec<&Object> = services
         .iter()
         .map(|service| workload(service, &observed, &session))
         .collect::<Result<_>>()?;
     let applying = session.applying();
-    try_join_all(meant.iter().map(|object| applying.restart(object))).await?;
+    try_join_all(targets.iter().map(|object| applying.restart(object))).await?;
     let rollout = Rollout {
         cluster: &session.cluster,
         namespace: &session.namespace,
@@ -104,7 +104,7 @@ async fn restart_pods(
     };
     let secrets = secrets::to_look(&session, &observed)?;
     let mut wanted = session.wanted(&settings(environment)?, &secrets, &Contents::default())?;
-    wanted.retain(|object| meant.iter().any(|one| one.id() == object.id()));
+    wanted.retain(|object| targets.iter().any(|one| one.id() == object.id()));
     rollout.wait(&wanted).await?;
     let took = since.elapsed().as_millis();
     output.status(format_args!("Restarted in {took} ms: {}", services.join(", ")));

@@ -83,8 +83,8 @@ fn settings(wanted: &Wanted, environment: &Environment) -> Result<Settings> {
     runtimes::refuse_another(wanted.settings.runtime, environment)?;
     let mut settings = wanted.settings.clone();
     if let Some(last) = environment.last_settings()? {
-        let meant = std::mem::replace(&mut settings.replicas, last.replicas);
-        settings.replicas.extend(meant);
+        let asked = std::mem::replace(&mut settings.replicas, last.replicas);
+        settings.replicas.extend(asked);
     }
     if let Some(former) = environment.former_settings()? {
         settings.cluster.stay_with(former.cluster);
@@ -93,7 +93,7 @@ fn settings(wanted: &Wanted, environment: &Environment) -> Result<Settings> {
 }
 
 /// What there is, what there should be, and how to get there.
-struct Prospect {
+struct Draft {
     observed: Vec<Object>,
     objects: WantedObjects,
     loads: Loads,
@@ -120,20 +120,20 @@ pub(crate) async fn dry_run(
     let delivery = Delivery::open(settings.cluster.push.as_deref(), output).await;
     let mut contents = delivery.contents().await?;
     let pushes = delivery.to_push(&mut contents).await?;
-    let mut prospect =
-        prospect(&session, &settings, wanted, observed, &secrets, &delivery, &contents).await?;
-    drop(prospect.steps.splice(..0, pushes));
-    if prospect.steps.is_empty() {
+    let mut draft =
+        draft(&session, &settings, wanted, observed, &secrets, &delivery, &contents).await?;
+    drop(draft.steps.splice(..0, pushes));
+    if draft.steps.is_empty() {
         output.status(format_args!("Nothing to do: `{}` is up as asked for", environment.name()));
     }
-    prospect.steps.iter().try_for_each(|step| output.data(step))?;
-    if wanted.seed && !prospect.steps.is_empty() {
+    draft.steps.iter().try_for_each(|step| output.data(step))?;
+    if wanted.seed && !draft.steps.is_empty() {
         output.data("send recipes and stock, if there never was a menu")?;
     }
     runtimes::foretell_orders(wanted.orders, output)
 }
 
-async fn prospect(
+async fn draft(
     session: &Session<'_>,
     settings: &Settings,
     wanted: &Wanted,
@@ -141,7 +141,7 @@ async fn prospect(
     secrets: &str,
     delivery: &Delivery<'_>,
     contents: &Contents,
-) -> Result<Prospect> {
+) -> Result<Draft> {
     let mut objects = session.wanted(settings, secrets, contents)?;
     match session.cluster.namespace(&session.namespace).await? {
         Some(namespace) if namespace.label(labels::ENVIRONMENT).is_some() => {
@@ -162,7 +162,7 @@ async fn prospect(
     let load = loads.names().into_iter().map(|image| Step::Load { image: image.to_owned() });
     let mut steps = load.chain(plan(&objects, &observed, &forecasts)).collect();
     add_retries(session, &objects, &observed, &mut steps).await?;
-    Ok(Prospect { observed, objects, loads, steps })
+    Ok(Draft { observed, objects, loads, steps })
 }
 
 async fn bring_up(
@@ -183,16 +183,16 @@ async fn bring_up(
     delivery.build(&wanted.services, wanted.build).await?;
     let mut contents = delivery.contents().await?;
     delivery.push(&mut contents).await?;
-    let prospect =
-        prospect(&session, &settings, wanted, observed, &secrets, &delivery, &contents).await?;
-    refuse_others(&session, &prospect).await?;
+    let draft =
+        draft(&session, &settings, wanted, observed, &secrets, &delivery, &contents).await?;
+    refuse_others(&session, &draft).await?;
     let mapped = local::mapped_port(&session).await;
     let port = choose_port(&settings, environment, mapped)?;
     made.written_over = Some(environment.last_settings()?);
     // A namespace of ours may hold data, even if nothing else is left in it.
-    made.all = prospect.observed.is_empty();
+    made.all = draft.observed.is_empty();
     write_json(&environment.settings_file(), &settings)?;
-    let record = remember(&session, port, mapped != Some(port), &prospect.steps)?;
+    let record = remember(&session, port, mapped != Some(port), &draft.steps)?;
     if !record.is_forwarded || made.all {
         // What leads to an environment that was not there leads to a former cluster, even if that had the same address.
         forwarder::end(environment).await?;
@@ -201,13 +201,13 @@ async fn bring_up(
         // At once, though nobody is there yet to be led to: a port that is free now need not be so in a minute.
         forwarder::ensure(environment, &record)?;
     }
-    if !prospect.steps.is_empty() {
-        delivery.load(&prospect.loads).await?;
+    if !draft.steps.is_empty() {
+        delivery.load(&draft.loads).await?;
     }
     // Making a cluster and images is not what the time limit is for.
     let since = Instant::now();
     let applying = Applying { force: wanted.force_conflicts, ..session.applying() };
-    applying.carry_out(&prospect.steps, &prospect.objects).await?;
+    applying.carry_out(&draft.steps, &draft.objects).await?;
     let rollout = Rollout {
         cluster: &session.cluster,
         namespace: &session.namespace,
@@ -215,8 +215,8 @@ async fn bring_up(
         since,
         wait_max: wanted.timeout,
     };
-    rollout.wait(&prospect.objects).await?;
-    applying.prune(&prospect.steps, &prospect.observed).await?;
+    rollout.wait(&draft.objects).await?;
+    applying.prune(&draft.steps, &draft.observed).await?;
     await_answer(environment, port, since, wanted.timeout, output).await?;
     let took = began.elapsed();
     if wanted.seed && runtimes::is_empty(environment).await? {
@@ -224,7 +224,7 @@ async fn bring_up(
     }
     // From here on it is whole: whatever happens, it stays.
     *made = Made::default();
-    tell(wanted, &session, &record, &prospect.steps, took)?;
+    tell(wanted, &session, &record, &draft.steps, took)?;
     if wanted.orders > 0 {
         order::place_and_follow(wanted.orders, environment, output).await?;
     }
@@ -261,8 +261,8 @@ async fn await_gone(session: &Session<'_>) -> Result<()> {
 }
 
 /// Refuses to make over what others have made under a name that we want.
-async fn refuse_others(session: &Session<'_>, prospect: &Prospect) -> Result<()> {
-    let news: BTreeSet<&Id> = prospect
+async fn refuse_others(session: &Session<'_>, draft: &Draft) -> Result<()> {
+    let news: BTreeSet<&Id> = draft
         .steps
         .iter()
         .filter_map(|step| match step {
@@ -270,7 +270,7 @@ async fn refuse_others(session: &Session<'_>, prospect: &Prospect) -> Result<()>
             _ => None,
         })
         .collect();
-    let news = prospect.objects.objects().filter(|object| news.contains(&object.id()));
+    let news = draft.objects.objects().filter(|object| news.contains(&object.id()));
     let looks = news.map(|object| session.cluster.read(object, &session.namespace));
     let found = futures_util::future::try_join_all(looks).await?;
     let ids: Vec<String> = found.into_iter().flatten().map(|one| one.id().to_string()).collect();

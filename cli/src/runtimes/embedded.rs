@@ -56,39 +56,38 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// What dying environments printed is kept up to this, and once more.
 const HOUSE_LOG_BYTES_MAX: u64 = 1024 * 1024;
 
-/// What one command made, so that it can be unmade.
+/// What one command has made so far, so that an interrupt can undo it.
 #[derive(Debug, Default)]
-pub(crate) struct Made {
+pub(crate) struct UndoLog {
     /// The environment that it started.
-    pub(crate) house: Option<Child>,
-    /// Whether there was no state folder before.
+    pub(crate) process: Option<Child>,
+    /// Whether the command made the state folder.
     pub(crate) state: bool,
-    /// The right to change things, while it is needed.
+    /// The lock on changes, while the command needs it.
     pub(crate) lock: Option<ChangeLock>,
-    /// The settings that it wrote over, while the environment that has the new ones does not listen.
+    /// The settings that it overwrote, until the environment listens with the new ones.
     written_over: Option<Option<Settings>>,
 }
 
-impl Made {
-    /// Returns that nothing was made yet but the state folder, if there was none before.
+impl UndoLog {
+    /// Returns an empty log. `state` says whether the command made the state folder.
     pub(crate) fn new(state: bool) -> Self {
         Self { state, ..Self::default() }
     }
 
-    /// Leaves nothing of what was made: the environment ends, and a state folder that was not there before is removed. What
-    /// others made stays.
+    /// Undoes what the command made: ends the environment, and removes the state folder if the command made it.
     ///
     /// # Errors
-    /// [`CliError::Io`] if something can't be unmade.
+    /// [`CliError::Io`] if something can't be undone.
     pub(crate) async fn undo(mut self, environment: &Environment, output: &Output) -> Result<()> {
         let lock = match self.lock.take() {
             Some(lock) => lock,
-            None if self.house.is_some() => ChangeLock::take(environment, output).await?,
+            None if self.process.is_some() => ChangeLock::take(environment, output).await?,
             None => return Ok(()),
         };
-        if let Some(mut house) = self.house {
+        if let Some(mut process) = self.process {
             output.status(format_args!("Closing the environment that was started"));
-            end(&mut house).await.map_err(CliError::io(|| "end the environment".into()))?;
+            end(&mut process).await.map_err(CliError::io(|| "end the environment".into()))?;
             if matches!(environment.embedded()?, EmbeddedState::Crashed) {
                 forget_record(environment)?;
             }
@@ -118,12 +117,12 @@ pub(super) fn restore_settings(
 }
 
 /// Ends our own child: asks, waits, kills.
-async fn end(house: &mut Child) -> io::Result<()> {
-    let Some(pid) = house.id() else { return Ok(()) };
+async fn end(child: &mut Child) -> io::Result<()> {
+    let Some(pid) = child.id() else { return Ok(()) };
     process::terminate(pid)?;
-    match timeout(GOODBYE_WAIT_MAX, house.wait()).await {
+    match timeout(GOODBYE_WAIT_MAX, child.wait()).await {
         Ok(ended) => ended.map(drop),
-        Err(_) => house.kill().await,
+        Err(_) => child.kill().await,
     }
 }
 
@@ -220,8 +219,8 @@ pub(crate) fn create_state(environment: &Environment) -> Result<()> {
     Ok(())
 }
 
-/// Starts an environment in the background and returns what it says about itself once it listens. Its process is `made` from
-/// the first moment, so that whoever gives this up can end it.
+/// Starts an environment in the background and returns its record once it listens. The undo log has its process from the first
+/// moment, so that a caller that gives up can end it.
 ///
 /// # Errors
 /// [`CliError::PortTaken`], or [`CliError::NotStarted`] with the environment's last words.
@@ -230,9 +229,9 @@ pub(crate) async fn start(
     settings: &Settings,
     attached: bool,
     wait_max: Duration,
-    made: &mut Made,
+    undo_log: &mut UndoLog,
 ) -> Result<HouseRecord> {
-    made.written_over = Some(environment.last_settings()?);
+    undo_log.written_over = Some(environment.last_settings()?);
     write_json(&environment.settings_file(), settings)?;
     forget_record(environment)?;
     let log = open_house_log(environment)?;
@@ -243,8 +242,8 @@ pub(crate) async fn start(
     }
     // The folder that `up` was typed in may go; what an environment needs has whole paths.
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-    let child = made
-        .house
+    let child = undo_log
+        .process
         .insert(command.spawn().map_err(CliError::io(|| "start the environment".into()))?);
     let mut said = Vec::new();
     if let Some(mut stdout) = child.stdout.take() {
@@ -258,12 +257,12 @@ pub(crate) async fn start(
     }
     let word = serde_json::from_slice(&said).ok();
     if let Some(FirstWord::Listening) = word {
-        made.written_over = None;
+        undo_log.written_over = None;
         return environment.running();
     }
     let status = child.wait().await.map_err(CliError::io(|| "wait for the environment".into()))?;
-    made.house = None;
-    restore_settings(made.written_over.take(), environment)?;
+    undo_log.process = None;
+    restore_settings(undo_log.written_over.take(), environment)?;
     Err(match word {
         Some(FirstWord::PortTaken { port }) => {
             let holder = process::port_holder(port).map(|holder| holder.to_string());

@@ -210,7 +210,7 @@ fn interrupt_up(it: &Restaurant) -> Ran {
 fn a_first_up_that_is_interrupted_leaves_nothing() {
     let Some(it) = Restaurant::prepare("interrupted") else { return };
     let ran = interrupt_up(&it);
-    assert!(ran.stderr.contains("Removing what was made"), "{ran}");
+    assert!(ran.stderr.contains("Removing what this command made"), "{ran}");
     let left = it
         .cluster
         .ask(async |client| Api::<Namespace>::all(client).get_opt(&it.cluster.name).await.unwrap());

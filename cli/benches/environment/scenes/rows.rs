@@ -61,8 +61,8 @@ pub(super) enum Way {
     Delivered,
 }
 
-/// One order, made before the clock runs.
-pub(super) struct Made {
+/// One order, prepared before the clock runs.
+pub(super) struct PreparedOrder {
     id: String,
     number: i64,
     key: String,
@@ -104,8 +104,8 @@ impl Rows {
     }
 
     /// Makes so many orders and their events.
-    pub(super) fn make(&mut self, count: usize) -> Result<Vec<Made>> {
-        let mut made = Vec::with_capacity(count);
+    pub(super) fn make(&mut self, count: usize) -> Result<Vec<PreparedOrder>> {
+        let mut orders = Vec::with_capacity(count);
         for _ in 0..count {
             self.orders += 1;
             let (order, now) = (OrderId::new(), Timestamp::now());
@@ -122,13 +122,13 @@ impl Rows {
                 Way::Delivered => WAY.into_iter().map(envelope).collect::<Result<_>>()?,
             };
             let id = order.to_string();
-            made.push(Made { key: format!("k:{id}"), id, number: self.orders, events });
+            orders.push(PreparedOrder { key: format!("k:{id}"), id, number: self.orders, events });
         }
-        Ok(made)
+        Ok(orders)
     }
 
     /// Writes them, each step of all of them in one transaction.
-    pub(super) fn write(&mut self, orders: &[Made]) -> Result<()> {
+    pub(super) fn write(&mut self, orders: &[PreparedOrder]) -> Result<()> {
         let now = Timestamp::now().as_micros();
         let steps = orders.first().map_or(0, |order| order.events.len());
         for step in 0..steps {
@@ -153,7 +153,7 @@ impl Rows {
         &mut self,
         writer: &str,
         name: &str,
-        orders: &[Made],
+        orders: &[PreparedOrder],
         events: &[(&str, &Envelope)],
         now: i64,
     ) -> Result<()> {
@@ -188,7 +188,7 @@ impl Rows {
         &mut self,
         reader: &str,
         name: &str,
-        orders: &[Made],
+        orders: &[PreparedOrder],
         events: &[(&str, &Envelope)],
         now: i64,
     ) -> Result<()> {

@@ -19,16 +19,16 @@ use crate::{
     state::Environment,
 };
 
-/// What one command made, so that it can be unmade.
+/// What one command has made so far, so that an interrupt can undo it.
 #[derive(Debug, Default)]
-struct Made {
-    /// Whether there was no state folder before.
+struct UndoLog {
+    /// Whether the command made the state folder.
     state: bool,
-    /// The right to change things, while it is needed.
+    /// The lock on changes, while the command needs it.
     lock: Option<ChangeLock>,
-    /// The volumes that were there before anything was made; absent once there is something to keep.
+    /// The volumes from before the command; `None` once there is something to keep.
     volumes_before: Option<Vec<Named>>,
-    /// The settings that it wrote over.
+    /// The settings that it overwrote.
     written_over: Option<Option<Settings>>,
 }
 
@@ -48,9 +48,11 @@ pub(crate) async fn up(
     output: &Output,
     signals: &mut Signals,
 ) -> Result<()> {
-    let made = Made { state: !environment.folder().exists(), ..Made::default() };
-    let work = async |made: &mut Made| bring_up(wanted, environment, output, made).await;
-    signals.or_undo(made, work, async |made| made.undo(environment, output).await).await?;
+    let undo_log = UndoLog { state: !environment.folder().exists(), ..UndoLog::default() };
+    let work = async |undo_log: &mut UndoLog| bring_up(wanted, environment, output, undo_log).await;
+    signals
+        .or_undo(undo_log, work, async |undo_log| undo_log.undo(environment, output).await)
+        .await?;
     if !wanted.foreground {
         return Ok(());
     }
@@ -61,11 +63,11 @@ pub(crate) async fn up(
     shown
 }
 
-impl Made {
+impl UndoLog {
     async fn undo(mut self, environment: &Environment, output: &Output) -> Result<()> {
         let Some(lock) = self.lock.take() else { return Ok(()) };
         if let Some(volumes_before) = &self.volumes_before {
-            output.status(format_args!("Removing what was made"));
+            output.status(format_args!("Removing what this command made"));
             undo(&Session::open(environment, output).await?, volumes_before).await?;
             environment.forget_containers()?;
             if let Some(settings) = self.written_over.take() {
@@ -130,17 +132,17 @@ async fn bring_up(
     wanted: &Wanted,
     environment: &Environment,
     output: &Output,
-    made: &mut Made,
+    undo_log: &mut UndoLog,
 ) -> Result<()> {
     let session = Session::open(environment, output).await?;
     environment.create()?;
-    made.lock = Some(ChangeLock::take(environment, output).await?);
+    undo_log.lock = Some(ChangeLock::take(environment, output).await?);
     let settings = settings(wanted, environment)?;
     let last = environment.last_settings()?;
     let before = |observed: &Observed| {
         let is_new = observed.containers.is_empty() && observed.networks.is_empty();
-        made.volumes_before = is_new.then(|| observed.volumes.clone());
-        made.written_over = Some(last);
+        undo_log.volumes_before = is_new.then(|| observed.volumes.clone());
+        undo_log.written_over = Some(last);
         Ok(())
     };
     let converged = converge(&goal(wanted, &settings), &session, before).await?;
@@ -152,7 +154,7 @@ async fn bring_up(
         seed::seed_built_in(environment, output).await?;
     }
     // From here on it is whole: whatever happens, it stays.
-    *made = Made::default();
+    *undo_log = UndoLog::default();
     tell(wanted, &converged, &session).await?;
     if wanted.orders > 0 {
         order::place_and_follow(wanted.orders, environment, output).await?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    ChangeLock, Made,
+    ChangeLock, UndoLog,
     plan::{Observed, describe},
 };
 use crate::{
@@ -29,9 +29,11 @@ pub(crate) async fn start_command(
     let Some(settings) = environment.last_settings()? else {
         return Err(CliError::NotRunning { name: environment.name().clone() });
     };
-    let work = async |made: &mut Made| start(timeout, &settings, environment, output, made).await;
-    let undo = async |made: Made| made.undo(environment, output).await;
-    signals.or_undo(Made::default(), work, undo).await
+    let work = async |undo_log: &mut UndoLog| {
+        start(timeout, &settings, environment, output, undo_log).await
+    };
+    let undo = async |undo_log: UndoLog| undo_log.undo(environment, output).await;
+    signals.or_undo(UndoLog::default(), work, undo).await
 }
 
 async fn start(
@@ -39,10 +41,10 @@ async fn start(
     settings: &Settings,
     environment: &Environment,
     output: &Output,
-    made: &mut Made,
+    undo_log: &mut UndoLog,
 ) -> Result<()> {
     let since = Instant::now();
-    made.lock = Some(ChangeLock::take(environment, output).await?);
+    undo_log.lock = Some(ChangeLock::take(environment, output).await?);
     let record = match embedded::observe(environment).await? {
         Observed::Running { locked: true, .. } => {
             return Err(CliError::Failed {
@@ -67,7 +69,7 @@ async fn start(
                 output.warn(format_args!("{}", environment.crashed()));
             }
             let _waiting = Waiting::new(output, "Starting the environment");
-            let record = embedded::start(environment, settings, false, timeout, made).await?;
+            let record = embedded::start(environment, settings, false, timeout, undo_log).await?;
             embedded::await_ready(environment, record.address, timeout).await?;
             output.status(format_args!(
                 "Up in {} ms ({})",

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    ChangeLock, Made,
+    ChangeLock, UndoLog,
     plan::{Observed, Step, describe, plan},
 };
 use crate::{
@@ -28,9 +28,9 @@ pub(crate) async fn up(
     output: &Output,
     signals: &mut Signals,
 ) -> Result<()> {
-    let made = Made::new(!environment.folder().exists());
-    let work = async |made: &mut Made| bring_up(wanted, environment, output, made).await;
-    signals.or_undo(made, work, async |made| made.undo(environment, output).await).await
+    let undo_log = UndoLog::new(!environment.folder().exists());
+    let work = async |undo_log: &mut UndoLog| bring_up(wanted, environment, output, undo_log).await;
+    signals.or_undo(undo_log, work, async |undo_log| undo_log.undo(environment, output).await).await
 }
 
 /// Says what [`up`] would do.
@@ -56,11 +56,11 @@ async fn bring_up(
     wanted: &Wanted,
     environment: &Environment,
     output: &Output,
-    made: &mut Made,
+    undo_log: &mut UndoLog,
 ) -> Result<()> {
     let since = Instant::now();
     environment.create()?;
-    made.lock = Some(ChangeLock::take(environment, output).await?);
+    undo_log.lock = Some(ChangeLock::take(environment, output).await?);
     runtimes::refuse_another(wanted.settings.runtime, environment)?;
     let observed = embedded::observe(environment).await?;
     let steps =
@@ -73,7 +73,7 @@ async fn bring_up(
         steps.iter().partition(|step| matches!(step, Step::Order { .. }));
     for step in &changes {
         output.detail(format_args!("{step}"));
-        apply(step, wanted, environment, output, made).await.inspect_err(|_| {
+        apply(step, wanted, environment, output, undo_log).await.inspect_err(|_| {
             if !matches!(observed, Observed::Nothing { .. }) && matches!(step, Step::Start { .. }) {
                 let flag = environment.name().flag();
                 output.warn(format_args!(
@@ -84,13 +84,13 @@ async fn bring_up(
     }
     let record = environment.running()?;
     // From here on it is whole: data are kept, whatever happens, and an environment that ran before goes on running.
-    (made.state, made.lock) = (false, None);
+    (undo_log.state, undo_log.lock) = (false, None);
     if !matches!(observed, Observed::Nothing { .. }) {
-        made.house = None;
+        undo_log.process = None;
     }
     tell(wanted, &record, changes.is_empty(), since.elapsed(), output)?;
     for step in orders {
-        apply(step, wanted, environment, output, made).await?;
+        apply(step, wanted, environment, output, undo_log).await?;
     }
     if wanted.foreground {
         return commands::logs::follow_until_it_ends(environment, output).await;
@@ -103,7 +103,7 @@ async fn apply(
     wanted: &Wanted,
     environment: &Environment,
     output: &Output,
-    made: &mut Made,
+    undo_log: &mut UndoLog,
 ) -> Result<()> {
     let timeout = wanted.timeout;
     match step {
@@ -115,7 +115,7 @@ async fn apply(
         }
         Step::Start { .. } => {
             let _waiting = Waiting::new(output, "Starting the environment");
-            embedded::start(environment, &wanted.settings, wanted.foreground, timeout, made)
+            embedded::start(environment, &wanted.settings, wanted.foreground, timeout, undo_log)
                 .await
                 .map(drop)
         }

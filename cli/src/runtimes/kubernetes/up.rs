@@ -13,12 +13,12 @@ use super::{
     forwarder,
     images::{Delivery, Loads},
     labels, local,
-    made::Made,
     plan::{Step, plan},
     reach::{await_answer, choose_port, remember},
     rollout::Rollout,
     secrets,
     session::Session,
+    undo_log::UndoLog,
     wanted::Wanted as WantedObjects,
 };
 use crate::{
@@ -56,17 +56,21 @@ pub(crate) async fn up(
     output: &Output,
     signals: &mut Signals,
 ) -> Result<()> {
-    let made = Made { state: !environment.folder().exists(), ..Made::default() };
-    let work = async |made: &mut Made| match bring_up(wanted, environment, output, made).await {
+    let undo_log = UndoLog { state: !environment.folder().exists(), ..UndoLog::default() };
+    let work = async |undo_log: &mut UndoLog| match bring_up(wanted, environment, output, undo_log)
+        .await
+    {
         // What never came to be leaves no state; what was written down may be on the cluster.
-        Err(error) if made.state && !made.cluster && environment.last_settings()?.is_none() => {
+        Err(error)
+            if undo_log.state && !undo_log.cluster && environment.last_settings()?.is_none() =>
+        {
             embedded::forget_all(environment)?;
             Err(error)
         }
         result => result,
     };
-    let undo = async |made: Made| made.undo(wanted, environment, output).await;
-    signals.or_undo(made, work, undo).await?;
+    let undo = async |undo_log: UndoLog| undo_log.undo(wanted, environment, output).await;
+    signals.or_undo(undo_log, work, undo).await?;
     if !wanted.foreground {
         return Ok(());
     }
@@ -169,13 +173,13 @@ async fn bring_up(
     wanted: &Wanted,
     environment: &Environment,
     output: &Output,
-    made: &mut Made,
+    undo_log: &mut UndoLog,
 ) -> Result<()> {
     let began = Instant::now();
     environment.create()?;
-    made.lock = Some(ChangeLock::take(environment, output).await?);
+    undo_log.lock = Some(ChangeLock::take(environment, output).await?);
     let settings = settings(wanted, environment)?;
-    let session = made.settle(&settings, environment, output).await?;
+    let session = undo_log.settle(&settings, environment, output).await?;
     await_gone(&session).await?;
     let observed = session.observe().await?;
     let secrets = secrets::of(&session, &observed)?;
@@ -188,12 +192,12 @@ async fn bring_up(
     refuse_others(&session, &draft).await?;
     let mapped = local::mapped_port(&session).await;
     let port = choose_port(&settings, environment, mapped)?;
-    made.written_over = Some(environment.last_settings()?);
+    undo_log.written_over = Some(environment.last_settings()?);
     // A namespace of ours may hold data, even if nothing else is left in it.
-    made.all = draft.observed.is_empty();
+    undo_log.all = draft.observed.is_empty();
     write_json(&environment.settings_file(), &settings)?;
     let record = remember(&session, port, mapped != Some(port), &draft.steps)?;
-    if !record.is_forwarded || made.all {
+    if !record.is_forwarded || undo_log.all {
         // What leads to an environment that was not there leads to a former cluster, even if that had the same address.
         forwarder::end(environment).await?;
     }
@@ -223,7 +227,7 @@ async fn bring_up(
         seed::seed_built_in(environment, output).await?;
     }
     // From here on it is whole: whatever happens, it stays.
-    *made = Made::default();
+    *undo_log = UndoLog::default();
     tell(wanted, &session, &record, &draft.steps, took)?;
     if wanted.orders > 0 {
         order::place_and_follow(wanted.orders, environment, output).await?;

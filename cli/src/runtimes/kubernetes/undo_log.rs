@@ -1,4 +1,4 @@
-//! What an `up` makes, and how it is unmade when that is interrupted.
+//! What an `up` has made so far, so that an interrupted one can be undone.
 
 use super::{claim::Claim, forwarder, local, reach::choose_port, session::Session};
 use crate::{
@@ -9,24 +9,24 @@ use crate::{
     state::Environment,
 };
 
-/// What one command made, so that it can be unmade.
+/// What one command has made so far, so that an interrupt can undo it.
 #[derive(Debug, Default)]
-pub(super) struct Made {
-    /// Whether there was no state folder before.
+pub(super) struct UndoLog {
+    /// Whether the command made the state folder.
     pub(super) state: bool,
-    /// The right to change things, while it is needed.
+    /// The lock on changes, while the command needs it.
     pub(super) lock: Option<ChangeLock>,
-    /// The cluster itself.
+    /// Whether the command made the cluster.
     pub(super) cluster: bool,
-    /// The right to be in the cluster that is shared, until all of it is there.
+    /// The claim on the shared cluster, until the environment is in it.
     pub(super) claim: Option<Claim>,
-    /// The environment was not on the cluster before, so that all of it there goes again.
+    /// Whether the cluster had nothing of the environment before, so that the undo removes all of it.
     pub(super) all: bool,
-    /// The settings that it wrote over.
+    /// The settings that it overwrote.
     pub(super) written_over: Option<Option<Settings>>,
 }
 
-impl Made {
+impl UndoLog {
     /// Finds the cluster that the environment is on or goes to; the one that is shared is made where there is none.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Made {
         Ok(session)
     }
 
-    /// Removes what was made.
+    /// Removes what was undo_log.
     ///
     /// # Errors
     /// What the cluster refuses.
@@ -82,7 +82,7 @@ impl Made {
             local::remove_unfinished(environment).await?;
         }
         if self.all {
-            output.status(format_args!("Removing what was made"));
+            output.status(format_args!("Removing what this command made"));
             let session = Session::of_running(environment, output).await?;
             forwarder::end(environment).await?;
             if !self.cluster || !local::remove_if_alone(&session).await? {

@@ -17,6 +17,7 @@
 mod archive;
 pub(crate) mod containers;
 pub(crate) mod credentials;
+mod endpoint;
 pub(crate) mod errors;
 pub(crate) mod events;
 pub(crate) mod exec;
@@ -25,7 +26,6 @@ pub(crate) mod logs;
 pub(crate) mod machine;
 pub(crate) mod making;
 pub(crate) mod networks;
-mod place;
 mod pulls;
 mod registry;
 pub(crate) mod stats;
@@ -42,8 +42,8 @@ use std::{
 use bollard::{API_DEFAULT_VERSION, Docker};
 
 use self::{
+    endpoint::{EngineEndpoint, Tls, Wanted},
     errors::EngineError,
-    place::{Place, Tls, Wanted},
 };
 use crate::error::{CliError, Result};
 
@@ -93,20 +93,20 @@ impl Engine {
     /// failed; each with what to try.
     pub(crate) async fn connect() -> Result<Self> {
         let wanted =
-            place::wanted(&|name| env::var(name).ok(), &|path| std::fs::read_to_string(path))?;
-        let place = match wanted {
-            Wanted::Named(place) => place,
+            endpoint::wanted(&|name| env::var(name).ok(), &|path| std::fs::read_to_string(path))?;
+        let endpoint = match wanted {
+            Wanted::Named(endpoint) => endpoint,
             Wanted::Anywhere(sockets) => first_that_listens(&sockets)?,
         };
-        Self::at(&place).await
+        Self::at(&endpoint).await
     }
 
-    async fn at(place: &Place) -> Result<Self> {
-        let host = place.to_string();
-        if let Place::Unix(path) = place {
+    async fn at(endpoint: &EngineEndpoint) -> Result<Self> {
+        let host = endpoint.to_string();
+        if let EngineEndpoint::Unix(path) = endpoint {
             knock(path).map_err(|error| errors::no_socket(path, &error))?;
         }
-        let docker = open(place).map_err(|error| errors::no_hello(&host, error))?;
+        let docker = open(endpoint).map_err(|error| errors::no_hello(&host, error))?;
         let version = tokio::time::timeout(HELLO_WAIT_MAX, docker.version())
             .await
             .map_err(|_| errors::silent(&host, HELLO_WAIT_MAX))?
@@ -121,7 +121,7 @@ impl Engine {
             host,
             api,
             version: version.version.unwrap_or_default(),
-            is_local: place.is_local(),
+            is_local: endpoint.is_local(),
         })
     }
 
@@ -168,16 +168,16 @@ impl Engine {
     }
 }
 
-fn open(place: &Place) -> Result<Docker, bollard::errors::Error> {
-    match place {
-        Place::Unix(path) => {
+fn open(endpoint: &EngineEndpoint) -> Result<Docker, bollard::errors::Error> {
+    match endpoint {
+        EngineEndpoint::Unix(path) => {
             let path = path.to_string_lossy();
             Docker::connect_with_unix(&path, ANSWER_WAIT_SECONDS_MAX, API_DEFAULT_VERSION)
         }
-        Place::Tcp { address, tls: None } => {
+        EngineEndpoint::Tcp { address, tls: None } => {
             Docker::connect_with_http(address, ANSWER_WAIT_SECONDS_MAX, API_DEFAULT_VERSION)
         }
-        Place::Tcp { address, tls: Some(Tls { folder }) } => Docker::connect_with_ssl(
+        EngineEndpoint::Tcp { address, tls: Some(Tls { folder }) } => Docker::connect_with_ssl(
             address,
             &folder.join("key.pem"),
             &folder.join("cert.pem"),
@@ -185,7 +185,7 @@ fn open(place: &Place) -> Result<Docker, bollard::errors::Error> {
             ANSWER_WAIT_SECONDS_MAX,
             API_DEFAULT_VERSION,
         ),
-        Place::Ssh(login) => Docker::connect_with_ssh(
+        EngineEndpoint::Ssh(login) => Docker::connect_with_ssh(
             &format!("ssh://{login}"),
             ANSWER_WAIT_SECONDS_MAX,
             API_DEFAULT_VERSION,
@@ -200,11 +200,11 @@ fn knock(socket: &Path) -> io::Result<()> {
 }
 
 /// Returns the first socket that somebody listens at. If none does, the first that is there is told of.
-fn first_that_listens(sockets: &[PathBuf]) -> Result<Place> {
+fn first_that_listens(sockets: &[PathBuf]) -> Result<EngineEndpoint> {
     let mut refused = None;
     for socket in sockets {
         match knock(socket) {
-            Ok(()) => return Ok(Place::Unix(socket.clone())),
+            Ok(()) => return Ok(EngineEndpoint::Unix(socket.clone())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 let _first = refused.get_or_insert_with(|| errors::no_socket(socket, &error));

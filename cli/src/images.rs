@@ -7,7 +7,7 @@
 //! build          walks through all of it
 //! plan           decides what is to be done, from the keys and what the engine has
 //! ability        says whether that would work here
-//! place          chooses where to compile: host is this machine, container is one of the engine
+//! compiler          chooses where to compile: host is this machine, container is one of the engine
 //! registry       brings images to a registry, and remembers their digests
 //! archive        packs a binary into an image as the CONTAINERFILE says; auditable and sbom say what it is made of
 //! ```
@@ -18,6 +18,7 @@ mod auditable;
 mod build;
 mod cargo;
 mod checkout;
+mod compiler;
 mod container;
 mod containerfile;
 mod deliver;
@@ -28,7 +29,6 @@ mod lock;
 mod memory;
 mod order;
 mod pack;
-mod place;
 mod plan;
 mod registry;
 mod sbom;

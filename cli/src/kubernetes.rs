@@ -15,20 +15,20 @@ mod maker;
 pub(crate) mod metrics;
 pub(crate) mod nodes;
 pub(crate) mod objects;
-mod place;
 pub(crate) mod pods;
 pub(crate) mod quantities;
 mod removal;
+mod target;
 pub(crate) mod workloads;
 
 use std::time::Duration;
 
 use kube::{Client, Config, config::KubeConfigOptions};
 
-use self::{errors::ClusterError, place::Kubeconfigs};
+use self::{errors::ClusterError, target::Kubeconfigs};
 pub(crate) use self::{
     maker::Maker,
-    place::{Place, has_context},
+    target::{KubeTarget, has_context},
 };
 use crate::error::{CliError, Result};
 
@@ -43,7 +43,7 @@ const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Cluster {
     client: Client,
-    place: Place,
+    target: KubeTarget,
     maker: Maker,
     server: String,
     version: Version,
@@ -51,7 +51,7 @@ pub(crate) struct Cluster {
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Cluster").field("place", &self.place).finish_non_exhaustive()
+        formatter.debug_struct("Cluster").field("target", &self.target).finish_non_exhaustive()
     }
 }
 
@@ -70,10 +70,10 @@ impl Cluster {
     /// # Errors
     /// [`CliError::NoCluster`], exit code 7: there is no kubeconfig, no such context, nobody answers, nobody is trusted, or
     /// the cluster is too old; each with what to try.
-    pub(crate) async fn connect(place: &Place) -> Result<Self> {
-        let kubeconfigs = Kubeconfigs::read(place)?;
-        let context = kubeconfigs.context(place.context.as_deref())?;
-        let place = Place { context: Some(context.clone()), ..place.clone() };
+    pub(crate) async fn connect(target: &KubeTarget) -> Result<Self> {
+        let kubeconfigs = Kubeconfigs::read(target)?;
+        let context = kubeconfigs.context(target.context.as_deref())?;
+        let target = KubeTarget { context: Some(context.clone()), ..target.clone() };
         let maker = Maker::of(&context, &kubeconfigs.merged);
         let options = KubeConfigOptions { context: Some(context.clone()), ..Default::default() };
         let mut config = Config::from_custom_kubeconfig(kubeconfigs.merged, &options)
@@ -95,7 +95,7 @@ impl Cluster {
         }
         Ok(Self {
             client,
-            place,
+            target,
             maker,
             server,
             version: Version { minor, text: info.git_version },
@@ -104,12 +104,12 @@ impl Cluster {
 
     /// Returns the context by which it is known.
     pub(crate) fn context(&self) -> &str {
-        self.place.context.as_deref().unwrap_or_default()
+        self.target.context.as_deref().unwrap_or_default()
     }
 
     /// Returns where it was found, its context resolved.
-    pub(crate) const fn place(&self) -> &Place {
-        &self.place
+    pub(crate) const fn target(&self) -> &KubeTarget {
+        &self.target
     }
 
     /// Returns who made it.

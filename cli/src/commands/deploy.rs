@@ -6,7 +6,7 @@ use super::render::{namespace, registry, tag};
 use crate::{
     error::{CliError, Result},
     images,
-    kubernetes::Place,
+    kubernetes::KubeTarget,
     kustomize::{Adjustments, Tree},
     manifests::{self, Overlay},
     output::Output,
@@ -72,7 +72,7 @@ pub(crate) async fn run(args: DeployArgs, output: &Output, signals: &mut Signals
     let adjustments = Adjustments { namespace: args.namespace, images, ..Adjustments::default() };
     let objects = manifests::render(&tree, args.env, &adjustments)?;
     let deployment = Deployment {
-        place: Place::of_user(Some(args.context)),
+        target: KubeTarget::of_user(Some(args.context)),
         objects,
         force: args.force_conflicts,
         timeout: args.timeout.into(),

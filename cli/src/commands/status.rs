@@ -104,7 +104,7 @@ impl Report {
         }
     }
 
-    fn of_house(environment: &Environment, record: HouseRecord) -> Self {
+    fn of_process(environment: &Environment, record: HouseRecord) -> Self {
         Self {
             address: Some(record.address),
             market_sim_address: record.market_sim_address,
@@ -148,15 +148,15 @@ impl Report {
     }
 }
 
-/// What is looked at.
+/// Where the status of an environment comes from.
 #[derive(Debug)]
-enum Place {
-    House,
+enum StatusSource {
+    Process,
     Containers(Looker),
     Pods(PodLooker),
 }
 
-impl Place {
+impl StatusSource {
     async fn of(environment: &Environment, args: &StatusArgs, output: &Output) -> Result<Self> {
         let with_stats = !args.no_stats;
         match runtimes::of(environment).await? {
@@ -166,7 +166,7 @@ impl Place {
             Some(Runtime::Kubernetes) => {
                 Ok(Self::Pods(PodLooker::new(environment, with_stats, output).await?))
             }
-            _ => Ok(Self::House),
+            _ => Ok(Self::Process),
         }
     }
 
@@ -174,8 +174,8 @@ impl Place {
     /// second that is returned.
     async fn look(&mut self, environment: &Environment) -> Result<(Report, Option<CliError>)> {
         match self {
-            Self::House => {
-                let mut report = Report::of_house(environment, environment.running()?);
+            Self::Process => {
+                let mut report = Report::of_process(environment, environment.running()?);
                 report.ask(environment).await?;
                 Ok((report, None))
             }
@@ -190,10 +190,10 @@ pub(crate) async fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<()> {
-    let mut place = Place::of(environment, &args, output).await?;
+    let mut source = StatusSource::of(environment, &args, output).await?;
     let mut drawn_lines = 0;
     loop {
-        let (report, failed) = place.look(environment).await?;
+        let (report, failed) = source.look(environment).await?;
         match (args.json, args.watch) {
             (true, true) => output.json_line(&report)?,
             (true, false) => output.json(&report)?,

@@ -1,6 +1,6 @@
 //! Whether images could be built from here, and what would compile them: for `doctor`, which builds nothing.
 
-use super::{checkout::Checkout, host, order, place::Place, toolchain::Toolchain};
+use super::{checkout::Checkout, compiler::CompileLocation, host, order, toolchain::Toolchain};
 use crate::{docker::Engine, error::Result};
 
 /// What would compile the services.
@@ -34,12 +34,12 @@ pub(crate) async fn ability(engine: &Engine) -> Result<Ability> {
     let target = order::target(&engine.platform().await?.architecture);
     let toolchain = host::toolchain(&checkout, None).await?;
     let image = files.values().next().map(|file| file.compile_image.as_str()).unwrap_or_default();
-    Ok(match Place::choose(false, toolchain.as_ref(), &target, image) {
-        Place::Here { .. } => Ability::Here {
+    Ok(match CompileLocation::choose(false, toolchain.as_ref(), &target, image) {
+        CompileLocation::Here { .. } => Ability::Here {
             compiler: toolchain.as_ref().map(Toolchain::name).unwrap_or_default().to_owned(),
             has_static_libc: host::has_static_libc().await?,
         },
-        Place::Container { image, why, .. } => {
+        CompileLocation::Container { image, why, .. } => {
             let is_there = !engine.images(&image).await?.is_empty();
             Ability::InContainer { image, is_there, why }
         }

@@ -16,6 +16,7 @@ use super::{
     Built, Options,
     cargo::said::{Said, Step as CargoStep, sources as listed_sources},
     checkout::Checkout,
+    compiler::{CompileLocation, Compiler},
     containerfile::Containerfile,
     graph::{self, Checksums},
     host,
@@ -24,7 +25,6 @@ use super::{
     on_engine,
     order::{self, Order},
     pack::Packed,
-    place::{Compiler, Place},
     plan::{OnEngine, Step, step},
     sources::{self, Circumstances, Keys},
 };
@@ -60,14 +60,15 @@ pub(crate) async fn build(
     }
     let target = order::target(&platform.architecture);
     let image = files.values().next().map(|file| file.compile_image.as_str()).unwrap_or_default();
-    let place = Place::choose(options.in_container, memory.toolchain(), &target, image);
+    let location =
+        CompileLocation::choose(options.in_container, memory.toolchain(), &target, image);
     let job = BuildJob {
         checkout: &checkout,
         files: &files,
         engine,
         platform,
         target,
-        place,
+        location,
         compiler: OnceCell::new(),
         output,
     };
@@ -81,7 +82,7 @@ pub(super) struct BuildJob<'a> {
     pub(super) engine: &'a Engine,
     pub(super) platform: Platform,
     pub(super) target: String,
-    place: Place,
+    location: CompileLocation,
     compiler: OnceCell<Compiler>,
     pub(super) output: &'a Output,
 }
@@ -178,16 +179,18 @@ impl BuildJob<'_> {
 
     /// Returns what the sources would be compiled with now.
     fn circumstances(&self, memory: &Memory) -> Circumstances {
-        let compiler = match &self.place {
-            Place::Here { .. } => memory.toolchain().map(|toolchain| toolchain.version.clone()),
-            Place::Container { image, .. } => Some(image.clone()),
+        let compiler = match &self.location {
+            CompileLocation::Here { .. } => {
+                memory.toolchain().map(|toolchain| toolchain.version.clone())
+            }
+            CompileLocation::Container { image, .. } => Some(image.clone()),
         };
         Circumstances { target: self.target.clone(), compiler: compiler.unwrap_or_default() }
     }
 
     /// Returns what they were compiled with while this machine could: what came of it still holds.
     fn former_circumstances(&self, memory: &Memory) -> Option<Circumstances> {
-        let gone = matches!(self.place, Place::Container { asked: false, .. });
+        let gone = matches!(self.location, CompileLocation::Container { asked: false, .. });
         let toolchain = memory.toolchain().filter(|_| gone)?;
         Some(Circumstances { target: self.target.clone(), compiler: toolchain.version.clone() })
     }
@@ -195,7 +198,7 @@ impl BuildJob<'_> {
     /// Returns the compiler, made ready at the first time.
     async fn compiler(&self) -> Result<&Compiler> {
         self.compiler
-            .get_or_try_init(|| self.place.open(self.engine, self.checkout, self.output))
+            .get_or_try_init(|| self.location.open(self.engine, self.checkout, self.output))
             .await
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     generators,
-    kustomization::{self, Behavior, FILE_NAME, Kustomization, PatchSource, Place},
+    kustomization::{self, Behavior, Entry, FILE_NAME, Kustomization, PatchSource},
     object::{Id, Object},
     patch, transform,
     tree::{Tree, joined},
@@ -143,17 +143,17 @@ impl<'a> Walk<'a> {
             return Err(reading.bad_at("kind", what));
         }
         self.under_way.push(folder.to_owned());
-        for place in &it.resources {
-            self.add_resource(folder, place, &reading, all)?;
+        for entry in &it.resources {
+            self.add_resource(folder, entry, &reading, all)?;
         }
         for generator in &it.generators {
-            let mut read = |place: &Place| self.source(folder, place, &reading);
+            let mut read = |entry: &Entry| self.source(folder, entry, &reading);
             let generated =
                 generators::generate(generator, &mut read, &|at, what| reading.bad_at(at, what))?;
             all.generate(generated, generator.behavior)
                 .map_err(|what| reading.bad_at(&generator.at, what))?;
         }
-        let listed = it.components.iter().map(|place| self.folder_at(folder, place, &reading));
+        let listed = it.components.iter().map(|entry| self.folder_at(folder, entry, &reading));
         let mut components = listed.collect::<Result<Vec<_>>>()?;
         if self.under_way.len() == 1 {
             let more = self.components.iter().map(|component| (*component).to_owned());
@@ -171,19 +171,19 @@ impl<'a> Walk<'a> {
     fn add_resource(
         &mut self,
         folder: &str,
-        place: &Place,
+        entry: &Entry,
         reading: &Reading<'_>,
         all: &mut Accumulated,
     ) -> Result<()> {
-        let path = path_of(folder, place, reading)?;
+        let path = path_of(folder, entry, reading)?;
         let Some(file) = self.read(path.clone())? else {
-            let below = self.folder_at(folder, place, reading)?;
+            let below = self.folder_at(folder, entry, reading)?;
             let mut more = Accumulated::default();
             self.enter(&below, false, &mut more)?;
             return more
                 .objects
                 .into_iter()
-                .try_for_each(|one| all.add(one).map_err(|what| reading.bad_at(&place.at, what)));
+                .try_for_each(|one| all.add(one).map_err(|what| reading.bad_at(&entry.at, what)));
         };
         for value in kustomization::values(&file.text).map_err(|flaw| file.bad(&flaw))? {
             let object = Object::new(value).map_err(|what| file.bad_at("", what))?;
@@ -192,27 +192,27 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Returns the folder that a place means, with a kustomization in it.
-    fn folder_at(&self, folder: &str, place: &Place, reading: &Reading<'_>) -> Result<String> {
-        let path = path_of(folder, place, reading)?;
+    /// Returns the folder that an entry names, which has a kustomization in it.
+    fn folder_at(&self, folder: &str, entry: &Entry, reading: &Reading<'_>) -> Result<String> {
+        let path = path_of(folder, entry, reading)?;
         let what = if self.under_way.contains(&path) {
-            format!("`{}` leads back to where it is named: a circle", place.path)
+            format!("`{}` leads back to where it is named: a circle", entry.text)
         } else if self.tree.has(&file_in(&path)) {
             return Ok(path);
         } else if self.tree.has_folder(&path) {
-            format!("there is no {FILE_NAME} in `{}`", place.path)
+            format!("there is no {FILE_NAME} in `{}`", entry.text)
         } else {
-            format!("there is no `{}`", place.path)
+            format!("there is no `{}`", entry.text)
         };
-        Err(reading.bad_at(&place.at, what))
+        Err(reading.bad_at(&entry.at, what))
     }
 
     /// Reads a file that a kustomization names.
-    fn source(&self, folder: &str, place: &Place, reading: &Reading<'_>) -> Result<String> {
-        let path = path_of(folder, place, reading)?;
+    fn source(&self, folder: &str, entry: &Entry, reading: &Reading<'_>) -> Result<String> {
+        let path = path_of(folder, entry, reading)?;
         match self.tree.read(&path)? {
             Some(text) => Ok(text),
-            None => Err(reading.bad_at(&place.at, format!("there is no `{}`", place.path))),
+            None => Err(reading.bad_at(&entry.at, format!("there is no `{}`", entry.text))),
         }
     }
 
@@ -227,8 +227,8 @@ impl<'a> Walk<'a> {
             // A patch in a file of its own: what is wrong with it is wrong there.
             let (file, text) = match &one.source {
                 PatchSource::Text(text) => (None, text.clone()),
-                PatchSource::File(place) => {
-                    (Some(path_of(folder, place, reading)?), self.source(folder, place, reading)?)
+                PatchSource::File(entry) => {
+                    (Some(path_of(folder, entry, reading)?), self.source(folder, entry, reading)?)
                 }
             };
             patch::apply(&text, one.target.as_ref(), all).map_err(|flaw| match file {
@@ -257,13 +257,13 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn path_of(folder: &str, place: &Place, reading: &Reading<'_>) -> Result<String> {
-    joined(folder, &place.path).ok_or_else(|| {
+fn path_of(folder: &str, entry: &Entry, reading: &Reading<'_>) -> Result<String> {
+    joined(folder, &entry.text).ok_or_else(|| {
         let what = format!(
             "`{}` is not below {}: chefcito reads nothing else",
-            place.path,
+            entry.text,
             reading.tree.path("").display()
         );
-        reading.bad_at(&place.at, what)
+        reading.bad_at(&entry.at, what)
     })
 }

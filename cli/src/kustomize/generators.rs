@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     accumulate::Gathered,
-    kustomization::{Behavior, Generator, Place},
+    kustomization::{Behavior, Entry, Generator},
     object::Object,
 };
 use crate::error::{CliError, Result};
@@ -15,37 +15,37 @@ use crate::error::{CliError, Result};
 /// The type of a Secret that says none.
 const OPAQUE: &str = "Opaque";
 
-/// Makes what a generator says. `read` reads the files that it names, `bad` says what is wrong at a place.
+/// Generates a ConfigMap or a Secret. `read` reads the files that the generator names, `bad` makes the error for a field.
 pub(super) fn generate(
     generator: &Generator,
-    read: &mut dyn FnMut(&Place) -> Result<String>,
+    read: &mut dyn FnMut(&Entry) -> Result<String>,
     bad: &dyn Fn(&str, String) -> CliError,
 ) -> Result<Gathered> {
     let mut data = BTreeMap::new();
-    for place in &generator.envs {
-        let text = read(place)?;
+    for entry in &generator.envs {
+        let text = read(entry)?;
         for (at, line) in text.lines().enumerate() {
             let pair = variable(line).map_err(|what| {
-                bad(&place.at, format!("line {} of `{}`: {what}", at + 1, place.path))
+                bad(&entry.at, format!("line {} of `{}`: {what}", at + 1, entry.text))
             })?;
             if let Some((key, value)) = pair {
-                add(&mut data, key, value).map_err(|what| bad(&place.at, what))?;
+                add(&mut data, key, value).map_err(|what| bad(&entry.at, what))?;
             }
         }
     }
-    for place in &generator.files {
-        let (key, path) = match place.path.split_once('=') {
+    for entry in &generator.files {
+        let (key, path) = match entry.text.split_once('=') {
             Some((key, path)) => (key, path),
-            None => (place.path.rsplit('/').next().unwrap_or(&place.path), place.path.as_str()),
+            None => (entry.text.rsplit('/').next().unwrap_or(&entry.text), entry.text.as_str()),
         };
-        let text = read(&Place { at: place.at.clone(), path: path.to_owned() })?;
-        add(&mut data, key, &text).map_err(|what| bad(&place.at, what))?;
+        let text = read(&Entry { at: entry.at.clone(), text: path.to_owned() })?;
+        add(&mut data, key, &text).map_err(|what| bad(&entry.at, what))?;
     }
-    for place in &generator.literals {
-        let Some((key, value)) = place.path.split_once('=') else {
-            return Err(bad(&place.at, "it should be like NAME=value".into()));
+    for entry in &generator.literals {
+        let Some((key, value)) = entry.text.split_once('=') else {
+            return Err(bad(&entry.at, "it should be like NAME=value".into()));
         };
-        add(&mut data, key, without_quotes(value)).map_err(|what| bad(&place.at, what))?;
+        add(&mut data, key, without_quotes(value)).map_err(|what| bad(&entry.at, what))?;
     }
     let kind = if generator.is_secret { "Secret" } else { "ConfigMap" };
     let mut value =

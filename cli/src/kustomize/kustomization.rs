@@ -17,8 +17,8 @@ pub(super) const FILE_NAME: &str = "kustomization.yaml";
 pub(super) struct Kustomization {
     /// Whether it only changes what others bring.
     pub(super) is_component: bool,
-    pub(super) resources: Vec<Place>,
-    pub(super) components: Vec<Place>,
+    pub(super) resources: Vec<Entry>,
+    pub(super) components: Vec<Entry>,
     pub(super) generators: Vec<Generator>,
     pub(super) patches: Vec<Patch>,
     pub(super) namespace: Option<String>,
@@ -27,11 +27,11 @@ pub(super) struct Kustomization {
     pub(super) images: Vec<Image>,
 }
 
-/// A path, and where in the document it stands.
+/// A text of the document, such as a path, and the path of the field that holds it.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Entry {
     pub(super) at: String,
-    pub(super) path: String,
+    pub(super) text: String,
 }
 
 /// A ConfigMap or a Secret that is made of other files.
@@ -41,9 +41,9 @@ pub(super) struct Generator {
     pub(super) is_secret: bool,
     pub(super) name: String,
     pub(super) behavior: Behavior,
-    pub(super) envs: Vec<Place>,
-    pub(super) files: Vec<Place>,
-    pub(super) literals: Vec<Place>,
+    pub(super) envs: Vec<Entry>,
+    pub(super) files: Vec<Entry>,
+    pub(super) literals: Vec<Entry>,
     pub(super) secret_type: Option<String>,
     pub(super) has_hash: bool,
     pub(super) labels: BTreeMap<String, String>,
@@ -71,7 +71,7 @@ pub(super) struct Patch {
 #[derive(Debug)]
 pub(super) enum PatchSource {
     Text(String),
-    File(Place),
+    File(Entry),
 }
 
 /// Which objects a patch is for: all that are like this.
@@ -99,7 +99,7 @@ pub(super) struct Image {
     pub(super) new: NewImage,
 }
 
-/// What takes the place of an image.
+/// The replacement of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NewImage {
     /// Its name with its registry; that of the manifest if none is given.
@@ -160,7 +160,7 @@ pub(super) fn read(text: &str) -> Result<Kustomization> {
     for at in listed(&mut fields, "labels")? {
         labels.extend(label_pairs(&at)?);
     }
-    let each = |list: Vec<At<'_>>| list.iter().map(place).collect::<Result<Vec<_>>>();
+    let each = |list: Vec<At<'_>>| list.iter().map(entry).collect::<Result<Vec<_>>>();
     let kustomization = Kustomization {
         is_component,
         resources: each(listed(&mut fields, "resources")?)?,
@@ -180,8 +180,8 @@ fn listed<'a>(fields: &mut Fields<'a>, name: &str) -> Result<Vec<At<'a>>> {
     fields.take(name).map_or_else(|| Ok(Vec::new()), |at| at.list())
 }
 
-fn place(at: &At<'_>) -> Result<Place> {
-    Ok(Place { at: at.path().to_owned(), path: at.text()? })
+fn entry(at: &At<'_>) -> Result<Entry> {
+    Ok(Entry { at: at.path().to_owned(), text: at.text()? })
 }
 
 fn pairs(fields: &mut Fields<'_>, name: &str) -> Result<BTreeMap<String, String>> {
@@ -226,7 +226,7 @@ fn generator(at: &At<'_>, is_secret: bool, common: &Options) -> Result<Generator
     };
     let name = fields.read("name", At::text)?.ok_or_else(|| at.flaw("it has no name"))?;
     let secret_type = if is_secret { fields.read("type", At::text)? } else { None };
-    let each = |list: Vec<At<'_>>| list.iter().map(place).collect::<Result<Vec<_>>>();
+    let each = |list: Vec<At<'_>>| list.iter().map(entry).collect::<Result<Vec<_>>>();
     let generator = Generator {
         at: at.path().to_owned(),
         is_secret,
@@ -263,7 +263,7 @@ fn label_pairs(at: &At<'_>) -> Result<BTreeMap<String, String>> {
 fn patch(at: &At<'_>) -> Result<Patch> {
     let mut fields = at.fields()?;
     let text = fields.read("patch", At::text)?;
-    let file = fields.read("path", place)?;
+    let file = fields.read("path", entry)?;
     let target = fields.read("target", target)?;
     fields.finish()?;
     let source = match (text, file) {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use contracts::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{config::Settings, kubernetes::Place};
+use crate::{config::Settings, kubernetes::KubeTarget};
 
 /// What an environment that runs says about itself in `house.json`, written once it listens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub(crate) struct ContainersRecord {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ClusterRecord {
     /// Where the cluster is.
-    pub(crate) place: Place,
+    pub(crate) target: KubeTarget,
     /// The address of its API server.
     pub(crate) server: String,
     /// The namespace.

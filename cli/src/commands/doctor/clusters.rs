@@ -6,7 +6,7 @@ use super::{Check, Verdict, check, program};
 use crate::{
     config::Runtime,
     docker::Engine,
-    kubernetes::{Cluster, Place, kind::Kind},
+    kubernetes::{Cluster, KubeTarget, kind::Kind},
 };
 
 /// Where the limits of inotify are told. Each node has its own containerd and kubelet, which watch files.
@@ -16,9 +16,9 @@ const INOTIFY_GOOD: [(&str, u64); 2] = [("max_user_watches", 524_288), ("max_use
 
 /// Looks at kind and what it needs, and at the cluster of the current context. One of the two is enough.
 pub(super) async fn checks() -> Vec<Check> {
-    let place = Place::of_user(None);
+    let target = KubeTarget::of_user(None);
     let (kind, engine, cluster) =
-        tokio::join!(Kind::find(), Engine::connect(), Cluster::connect(&place));
+        tokio::join!(Kind::find(), Engine::connect(), Cluster::connect(&target));
     let has_cluster = cluster.is_ok();
     let could_make_one = kind.is_ok() && engine.is_ok();
     let lack = |other: bool| if other { Verdict::Poor } else { Verdict::Lacking };

@@ -234,7 +234,7 @@ impl Applying<'_> {
             hint: format!(
                 "`kubectl{} describe {} {}` tells what holds it, a finalizer or a pod that does not end; \
                  the same again goes on from here",
-                self.cluster.place().kubectl_flags(),
+                self.cluster.target().kubectl_flags(),
                 left.kind.to_lowercase(),
                 left.name
             ),

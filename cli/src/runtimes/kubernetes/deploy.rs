@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::{CliError, Result},
-    kubernetes::{Cluster, Place, objects::Object},
+    kubernetes::{Cluster, KubeTarget, objects::Object},
     kustomize,
     output::Output,
     signals::Signals,
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Deployment {
     /// The cluster.
-    pub(crate) place: Place,
+    pub(crate) target: KubeTarget,
     /// What the manifests lay out.
     pub(crate) objects: Vec<kustomize::Object>,
     /// Whether fields that others have set are taken over.
@@ -146,7 +146,7 @@ fn what_happened(error: &CliError) -> String {
 impl<'a> Stage<'a> {
     /// Looks, asks the cluster what would become of everything, and plans.
     async fn set(deployment: &Deployment, output: &'a Output) -> Result<Self> {
-        let cluster = Cluster::connect(&deployment.place).await?;
+        let cluster = Cluster::connect(&deployment.target).await?;
         let namespace = deployment.objects.iter().map(kustomize::Object::namespace);
         let Some(namespace) = namespace.clone().find(|name| !name.is_empty()) else {
             return Err(CliError::failed("the manifests name no namespace"));

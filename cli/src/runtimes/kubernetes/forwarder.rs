@@ -55,7 +55,7 @@ pub(crate) async fn forward(environment: &Environment) -> Result<()> {
         io::ErrorKind::AddrInUse => CliError::PortTaken { port: record.port, holder: None },
         _ => CliError::Io { what: format!("listen on port {}", record.port), source: error },
     })?;
-    let cluster = Cluster::connect(&record.place).await?;
+    let cluster = Cluster::connect(&record.target).await?;
     let way = Arc::new(Way::new(cluster, &record));
     background::note(FORWARD, &format!("Forwarding port {} to {}", record.port, record.server));
     // Whoever started it may be gone.
@@ -231,7 +231,7 @@ struct Holder {
 
 /// Returns from where to where the process is to lead.
 fn leads_as(record: &ClusterRecord) -> String {
-    let context = record.place.context.as_deref().unwrap_or_default();
+    let context = record.target.context.as_deref().unwrap_or_default();
     format!("{} to {} {context}", record.port, record.server)
 }
 

@@ -14,7 +14,7 @@ use crate::{
     docker::Engine,
     error::{CliError, Result},
     kubernetes::{
-        Place, has_context,
+        KubeTarget, has_context,
         kind::{CLUSTER_LABEL, Kind, Making},
         objects::{How, Object},
     },
@@ -33,9 +33,9 @@ const MARK: &str = "made-by-chefcito";
 ///
 /// # Errors
 /// [`CliError::Lacking`] if it can't be looked for without `kind`.
-pub(super) async fn find(environment: &Environment) -> Result<Option<Place>> {
+pub(super) async fn find(environment: &Environment) -> Result<Option<KubeTarget>> {
     let context = Kind::context(CLUSTER);
-    let of_user = Place::of_user(Some(context.clone()));
+    let of_user = KubeTarget::of_user(Some(context.clone()));
     let kind = match Kind::find().await {
         // Somebody else's kubeconfig leads to it.
         Err(_) if has_context(&of_user, &context) => return Ok(Some(of_user)),
@@ -50,9 +50,9 @@ pub(super) async fn find(environment: &Environment) -> Result<Option<Place>> {
     Ok(Some(ours(kubeconfig)))
 }
 
-/// Returns whether a place is that of the cluster.
-pub(super) fn is_at(place: &Place) -> bool {
-    place.context.as_deref().and_then(Kind::cluster_of) == Some(CLUSTER)
+/// Returns whether a target is the shared kind cluster.
+pub(super) fn is_at(target: &KubeTarget) -> bool {
+    target.context.as_deref().and_then(Kind::cluster_of) == Some(CLUSTER)
 }
 
 /// Looks for the cluster again where it does not answer as it is known here: it may be gone, or have been made anew. Nothing
@@ -63,7 +63,7 @@ pub(super) fn is_at(place: &Place) -> bool {
 pub(super) async fn find_again(
     unanswered: CliError,
     environment: &Environment,
-) -> Result<Option<Place>> {
+) -> Result<Option<KubeTarget>> {
     let found = find(environment).await.map_err(|error| match (unanswered, error.hint()) {
         (CliError::NoCluster { what, source, .. }, Some(hint)) => {
             let is_lost = matches!(error, CliError::Lacking { .. });
@@ -100,7 +100,7 @@ pub(super) async fn make(
     port: u16,
     environment: &Environment,
     output: &Output,
-) -> Result<Place> {
+) -> Result<KubeTarget> {
     let kind = Kind::find().await?;
     output.detail(format_args!("kind has {}", kind.version()));
     let kubeconfig = environment.kubeconfig_file();
@@ -114,8 +114,8 @@ pub(super) async fn make(
     Ok(ours(kubeconfig))
 }
 
-fn ours(kubeconfig: PathBuf) -> Place {
-    Place { context: Some(Kind::context(CLUSTER)), kubeconfig: Some(kubeconfig) }
+fn ours(kubeconfig: PathBuf) -> KubeTarget {
+    KubeTarget { context: Some(Kind::context(CLUSTER)), kubeconfig: Some(kubeconfig) }
 }
 
 /// Returns what the cluster is to be like: one node, one port of which leads out.

@@ -75,7 +75,7 @@ pub(super) fn remember(
 ) -> Result<ClusterRecord> {
     let before = session.environment.cluster()?;
     let record = ClusterRecord {
-        place: session.cluster.place().clone(),
+        target: session.cluster.target().clone(),
         server: session.cluster.server().to_owned(),
         namespace: session.namespace.clone(),
         port,

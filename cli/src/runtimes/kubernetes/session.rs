@@ -7,7 +7,7 @@ use crate::{
     config::Settings,
     error::{CliError, Result},
     images::Contents,
-    kubernetes::{Cluster, Place, kind::Kind, objects::Object},
+    kubernetes::{Cluster, KubeTarget, kind::Kind, objects::Object},
     kustomize::{Adjustments, Tree},
     manifests::{self, Overlay, SECRETS},
     output::Output,
@@ -42,21 +42,21 @@ impl<'a> Session<'a> {
         output: &'a Output,
     ) -> Result<Option<Self>> {
         let record = environment.cluster()?;
-        let Some(place) = place(settings, record.as_ref(), environment).await? else {
+        let Some(target) = target(settings, record.as_ref(), environment).await? else {
             return Ok(None);
         };
-        let unanswered = match Self::at(&place, environment, output).await {
+        let unanswered = match Self::at(&target, environment, output).await {
             Err(error) if error.is_lost_cluster() => error,
             found => return found.map(Some),
         };
         // Asked only now: where the cluster answers, kind is not waited for.
-        let is_shared = settings.cluster.context.is_none() && local::is_at(&place);
+        let is_shared = settings.cluster.context.is_none() && local::is_at(&target);
         if !is_shared || record.is_none() {
             return Err(with_way_out(unanswered, environment)?);
         }
         match local::find_again(unanswered, environment).await {
-            Ok(Some(place)) => {
-                let found = Self::at(&place, environment, output).await;
+            Ok(Some(target)) => {
+                let found = Self::at(&target, environment, output).await;
                 found.map(Some).map_err(local::is_still_there)
             }
             Ok(None) => Ok(None),
@@ -85,11 +85,11 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`CliError::NoCluster`] if it does not answer.
     pub(super) async fn at(
-        place: &Place,
+        target: &KubeTarget,
         environment: &'a Environment,
         output: &'a Output,
     ) -> Result<Self> {
-        let cluster = Cluster::connect(place).await?;
+        let cluster = Cluster::connect(target).await?;
         output.detail(format_args!(
             "The cluster `{}` at {} has {}",
             cluster.context(),
@@ -192,24 +192,24 @@ fn hide(object: &mut Object) {
 ///
 /// # Errors
 /// [`CliError::Failed`] if the environment is on another than the one asked for; [`CliError::Lacking`] without `kind`.
-async fn place(
+async fn target(
     settings: &Settings,
     record: Option<&ClusterRecord>,
     environment: &Environment,
-) -> Result<Option<Place>> {
+) -> Result<Option<KubeTarget>> {
     let asked = &settings.cluster.context;
     let Some(record) = record else {
         return match asked {
-            Some(_) => Ok(Some(Place::of_user(asked.clone()))),
+            Some(_) => Ok(Some(KubeTarget::of_user(asked.clone()))),
             None => local::find(environment).await,
         };
     };
     match asked {
-        Some(context) if record.place.context.as_ref() != Some(context) => Err(CliError::Failed {
+        Some(context) if record.target.context.as_ref() != Some(context) => Err(CliError::Failed {
             what: format!(
                 "`{}` is on the cluster `{}`, not on `{context}`",
                 environment.name(),
-                record.place.context.clone().unwrap_or_default()
+                record.target.context.clone().unwrap_or_default()
             ),
             hint: format!(
                 "leave `--context` out, take it down first with `chefcito down{}`, or choose another `--name`",
@@ -217,7 +217,7 @@ async fn place(
             ),
             source: None,
         }),
-        _ => Ok(Some(record.place.clone())),
+        _ => Ok(Some(record.target.clone())),
     }
 }
 

@@ -55,8 +55,8 @@ impl UndoLog {
             None => {
                 self.cluster = true;
                 let port = choose_port(settings, environment, None)?;
-                let place = local::make(settings, port, environment, output).await?;
-                let session = Session::at(&place, environment, output).await?;
+                let target = local::make(settings, port, environment, output).await?;
+                let session = Session::at(&target, environment, output).await?;
                 local::mark(&session).await?;
                 session
             }

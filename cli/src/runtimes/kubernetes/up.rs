@@ -252,7 +252,7 @@ async fn await_gone(session: &Session<'_>) -> Result<()> {
                 ),
                 hint: format!(
                     "`kubectl{} describe namespace {}` tells what holds it; or choose another `--name`",
-                    session.cluster.place().kubectl_flags(),
+                    session.cluster.target().kubectl_flags(),
                     session.namespace
                 ),
                 source: None,

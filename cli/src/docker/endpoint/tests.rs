@@ -11,8 +11,10 @@ fn decided(variables: &[(&str, &str)], files: &[(&str, &str)]) -> String {
         text.map(ToString::to_string).ok_or_else(|| io::ErrorKind::NotFound.into())
     };
     match wanted(&variable, &file) {
-        Ok(Wanted::Named(place @ Place::Tcp { tls: Some(_), .. })) => format!("{place} with TLS"),
-        Ok(Wanted::Named(place)) => place.to_string(),
+        Ok(Wanted::Named(endpoint @ EngineEndpoint::Tcp { tls: Some(_), .. })) => {
+            format!("{endpoint} with TLS")
+        }
+        Ok(Wanted::Named(endpoint)) => endpoint.to_string(),
         Ok(Wanted::Anywhere(sockets)) => {
             sockets.iter().map(|socket| socket.display().to_string()).collect::<Vec<_>>().join(" ")
         }

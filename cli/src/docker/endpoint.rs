@@ -1,4 +1,4 @@
-//! Where the engine is: decided from variables and files alone, as the `docker` command decides it.
+//! The engine's endpoint: chosen by variables and files alone, as the `docker` command chooses it.
 
 use std::{
     fmt, io,
@@ -9,20 +9,20 @@ use serde::Deserialize;
 
 use crate::error::{CliError, Result};
 
-/// The port of an engine that is named without one: plain, and with TLS.
+/// The default ports: without TLS, and with it.
 const PORT_PLAIN: u16 = 2375;
 const PORT_TLS: u16 = 2376;
 
-/// Where an engine is.
+/// The address of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum EngineEndpoint {
     /// A socket of this machine.
     Unix(PathBuf),
-    /// A port, here or elsewhere.
+    /// A TCP port, of this machine or another.
     Tcp {
         /// `host:port`.
         address: String,
-        /// Who is let in, and whom we trust; plain without it.
+        /// The certificates of both sides; without them, no TLS.
         tls: Option<Tls>,
     },
     /// `user@host`, through the program `ssh`.
@@ -36,7 +36,7 @@ pub(super) struct Tls {
     pub(super) folder: PathBuf,
 }
 
-impl Place {
+impl EngineEndpoint {
     /// Returns whether its ports are those of this machine.
     pub(super) fn is_local(&self) -> bool {
         match self {
@@ -50,7 +50,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for EngineEndpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(formatter, "unix://{}", path.display()),
@@ -60,12 +60,12 @@ impl fmt::Display for Place {
     }
 }
 
-/// Which engine is asked for.
+/// The endpoint that the variables and files ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// This one and no other.
-    Named(Place),
-    /// Whoever listens at one of these sockets, the best first.
+    /// Exactly this endpoint.
+    Named(EngineEndpoint),
+    /// The first of these sockets that accepts a connection.
     Anywhere(Vec<PathBuf>),
 }
 
@@ -74,10 +74,10 @@ pub(super) type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Reads a file.
 pub(super) type File<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
-/// Decides which engine is asked for.
+/// Returns the endpoint that the variables and files ask for.
 ///
 /// # Errors
-/// [`CliError::NoEngine`] for a host that can't be understood, or a context that is not there.
+/// [`CliError::NoEngine`] for a host that can't be parsed, or a context that does not exist.
 pub(super) fn wanted(variable: Variable<'_>, file: File<'_>) -> Result<Wanted> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     let home = set("HOME").map(PathBuf::from);
@@ -108,8 +108,9 @@ pub(super) fn wanted(variable: Variable<'_>, file: File<'_>) -> Result<Wanted> {
     Ok(Wanted::Anywhere(sockets.into_iter().flatten().collect()))
 }
 
-/// Reads `unix:///path`, `tcp://host:port`, `http://…`, `https://…` or `ssh://user@host`, as something names it.
-fn parse(host: &str, tls: Option<Tls>, named_by: &str) -> Result<Place> {
+/// Parses `unix:///path`, `tcp://host:port`, `http://…`, `https://…` or `ssh://user@host`. `named_by` is the source of the
+/// text, for the error.
+fn parse(host: &str, tls: Option<Tls>, named_by: &str) -> Result<EngineEndpoint> {
     let misread = || {
         CliError::NoEngine {
         what: format!("{named_by} is `{host}`, which names no engine"),
@@ -124,21 +125,21 @@ fn parse(host: &str, tls: Option<Tls>, named_by: &str) -> Result<Place> {
     let port = rest.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
     match scheme {
         _ if rest.is_empty() => Err(misread()),
-        "unix" if rest.starts_with('/') => Ok(Place::Unix(rest.into())),
+        "unix" if rest.starts_with('/') => Ok(EngineEndpoint::Unix(rest.into())),
         "ssh" => match port {
             Some(port) => Err(port_of_ssh(rest, port, named_by)),
-            None => Ok(Place::Ssh(rest.to_owned())),
+            None => Ok(EngineEndpoint::Ssh(rest.to_owned())),
         },
         "tcp" | "http" | "https" if scheme != "https" || tls.is_some() => {
             let usual = if tls.is_some() { PORT_TLS } else { PORT_PLAIN };
             let address = if port.is_some() { rest.to_owned() } else { format!("{rest}:{usual}") };
-            Ok(Place::Tcp { address, tls })
+            Ok(EngineEndpoint::Tcp { address, tls })
         }
         _ => Err(misread()),
     }
 }
 
-/// The library takes a port for a part of the host's name, and `ssh` would look for a host of that name.
+/// The library passes the port to `ssh` as a part of the host name, and `ssh` would fail to resolve that.
 fn port_of_ssh(login: &str, port: u16, named_by: &str) -> CliError {
     let login = login.rsplit_once(':').map_or(login, |(login, _)| login);
     let host = login.rsplit_once('@').map_or(login, |(_, host)| host);
@@ -151,7 +152,7 @@ fn port_of_ssh(login: &str, port: u16, named_by: &str) -> CliError {
     }
 }
 
-/// What `docker` keeps in its `config.json`, as far as it matters here.
+/// The fields of `docker`'s `config.json` that matter here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Config {
@@ -181,7 +182,7 @@ struct Endpoint {
     host: Option<String>,
 }
 
-fn of_context(name: &str, config: Option<&Path>, file: File<'_>) -> Result<Place> {
+fn of_context(name: &str, config: Option<&Path>, file: File<'_>) -> Result<EngineEndpoint> {
     let unknown = || {
         CliError::NoEngine {
         what: format!("there is no Docker context `{name}`"),

@@ -1,4 +1,4 @@
-//! Where to compile: on this machine if it can, else in a container.
+//! Where cargo compiles: on this machine if it can, else in a container.
 
 use std::{fs, path::Path};
 
@@ -18,9 +18,9 @@ use crate::{
     output::Output,
 };
 
-/// Where to compile.
+/// Where cargo compiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum CompileLocation {
     /// Here, with the compiler that was built from this commit.
     Here {
         /// The commit; empty if it is not said.
@@ -37,7 +37,7 @@ pub(super) enum Place {
     },
 }
 
-impl Place {
+impl CompileLocation {
     /// Chooses. What it takes to compile here is looked for, not tried.
     pub(super) fn choose(
         in_container: bool,
@@ -145,14 +145,18 @@ mod tests {
         let (target, image) = ("x86_64-unknown-linux-gnu", "rust:1");
         let version = format!("commit-hash: 5980\nhost: {target}\n");
         let toolchain = Toolchain { look: String::new(), version };
-        let why = |place| match place {
-            Place::Here { .. } => String::new(),
-            Place::Container { why, .. } => why,
+        let why = |location| match location {
+            CompileLocation::Here { .. } => String::new(),
+            CompileLocation::Container { why, .. } => why,
         };
-        let here = Place::choose(false, Some(&toolchain), target, image);
-        assert_eq!(here, Place::Here { commit: "5980".into() });
-        assert_eq!(why(Place::choose(true, Some(&toolchain), target, image)), "that was asked for");
-        let other = Place::choose(false, Some(&toolchain), "aarch64-unknown-linux-gnu", image);
+        let here = CompileLocation::choose(false, Some(&toolchain), target, image);
+        assert_eq!(here, CompileLocation::Here { commit: "5980".into() });
+        assert_eq!(
+            why(CompileLocation::choose(true, Some(&toolchain), target, image)),
+            "that was asked for"
+        );
+        let other =
+            CompileLocation::choose(false, Some(&toolchain), "aarch64-unknown-linux-gnu", image);
         assert!(why(other).contains("the engine needs aarch64"));
     }
 }

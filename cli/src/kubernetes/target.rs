@@ -1,4 +1,4 @@
-//! Where a cluster is: which kubeconfig, and which context in it.
+//! The target of Kubernetes commands: which kubeconfig, and which context in it.
 
 use std::{
     env,
@@ -15,16 +15,16 @@ use crate::error::{CliError, Result};
 /// The variable that names kubeconfig files, as `kubectl` reads it.
 const KUBECONFIG: &str = "KUBECONFIG";
 
-/// Where a cluster is looked for.
+/// A kubeconfig and a context: what identifies a cluster to `kubectl` and to us.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub(crate) struct KubeTarget {
     /// The context; the current one of the kubeconfig without it.
     pub(crate) context: Option<String>,
     /// Kubeconfig files, as `KUBECONFIG` lists them; the user's own without it.
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 
-impl Place {
+impl KubeTarget {
     /// Returns a context of the kubeconfig that the shell names, or of the user's own.
     pub(crate) fn of_user(context: Option<String>) -> Self {
         let named = env::var_os(KUBECONFIG).filter(|files| !files.is_empty());
@@ -53,12 +53,12 @@ pub(super) struct Kubeconfigs {
 }
 
 impl Kubeconfigs {
-    /// Reads the files of a place, as `kubectl` does: those that are not there are passed over if others are.
+    /// Reads the kubeconfig files of a target, as `kubectl` does: missing files are skipped unless all are missing.
     ///
     /// # Errors
     /// [`CliError::NoCluster`] if there is none, [`CliError::BadFile`] if one can't be understood.
-    pub(super) fn read(place: &Place) -> Result<Self> {
-        let files = match &place.kubeconfig {
+    pub(super) fn read(target: &KubeTarget) -> Result<Self> {
+        let files = match &target.kubeconfig {
             Some(listed) => env::split_paths(&OsString::from(listed))
                 .filter(|path| !path.as_os_str().is_empty())
                 .collect(),
@@ -66,7 +66,7 @@ impl Kubeconfigs {
         };
         let there: Vec<&PathBuf> = files.iter().filter(|path| path.exists()).collect();
         if there.is_empty() {
-            return Err(errors::no_kubeconfig(&files, place.kubeconfig.is_some()));
+            return Err(errors::no_kubeconfig(&files, target.kubeconfig.is_some()));
         }
         let mut merged = Kubeconfig::default();
         for path in there {
@@ -108,10 +108,10 @@ fn missing(user: &AuthInfo) -> Option<PathBuf> {
     named.into_iter().flatten().map(PathBuf::from).find(|path| !path.exists())
 }
 
-/// Returns whether the kubeconfig of a place has a context.
-pub(crate) fn has_context(place: &Place, context: &str) -> bool {
+/// Returns whether the kubeconfig of a target has a context.
+pub(crate) fn has_context(target: &KubeTarget, context: &str) -> bool {
     let known = |read: Kubeconfigs| read.merged.contexts.iter().any(|one| one.name == context);
-    Kubeconfigs::read(place).is_ok_and(known)
+    Kubeconfigs::read(target).is_ok_and(known)
 }
 
 fn own_file() -> Option<PathBuf> {

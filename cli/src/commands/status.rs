@@ -30,8 +30,8 @@ use crate::{
     output::{Output, Style},
     runtimes::{
         self,
-        compose::{ContainerStatus, Looker},
-        kubernetes::{self, PodLooker, PodStatus},
+        compose::{ContainerStatus, ContainerStatusReader},
+        kubernetes::{self, PodStatus, PodStatusReader},
     },
     state::{Environment, HouseRecord},
 };
@@ -152,8 +152,8 @@ impl Report {
 #[derive(Debug)]
 enum StatusSource {
     Process,
-    Containers(Looker),
-    Pods(PodLooker),
+    Containers(ContainerStatusReader),
+    Pods(PodStatusReader),
 }
 
 impl StatusSource {
@@ -161,26 +161,26 @@ impl StatusSource {
         let with_stats = !args.no_stats;
         match runtimes::of(environment).await? {
             Some(Runtime::Compose) => {
-                Ok(Self::Containers(Looker::new(environment, with_stats).await?))
+                Ok(Self::Containers(ContainerStatusReader::new(environment, with_stats).await?))
             }
             Some(Runtime::Kubernetes) => {
-                Ok(Self::Pods(PodLooker::new(environment, with_stats, output).await?))
+                Ok(Self::Pods(PodStatusReader::new(environment, with_stats, output).await?))
             }
             _ => Ok(Self::Process),
         }
     }
 
-    /// Looks at the environment; and at its containers or pods, which are shown even if the gateway does not answer: then that is the
-    /// second that is returned.
-    async fn look(&mut self, environment: &Environment) -> Result<(Report, Option<CliError>)> {
+    /// Reads the status. If the gateway does not answer, the report has only the containers or pods, and the error is the second
+    /// value.
+    async fn read(&mut self, environment: &Environment) -> Result<(Report, Option<CliError>)> {
         match self {
             Self::Process => {
                 let mut report = Report::of_process(environment, environment.running()?);
                 report.ask(environment).await?;
                 Ok((report, None))
             }
-            Self::Containers(looker) => look_at_containers(looker, environment).await,
-            Self::Pods(looker) => look_at_pods(looker, environment).await,
+            Self::Containers(reader) => container_report(reader, environment).await,
+            Self::Pods(reader) => pod_report(reader, environment).await,
         }
     }
 }
@@ -193,7 +193,7 @@ pub(crate) async fn run(
     let mut source = StatusSource::of(environment, &args, output).await?;
     let mut drawn_lines = 0;
     loop {
-        let (report, failed) = source.look(environment).await?;
+        let (report, failed) = source.read(environment).await?;
         match (args.json, args.watch) {
             (true, true) => output.json_line(&report)?,
             (true, false) => output.json(&report)?,
@@ -224,8 +224,8 @@ fn redraw(lines: usize) -> String {
     if lines == 0 { String::new() } else { format!("\x1b[{lines}A\x1b[J") }
 }
 
-async fn look_at_containers(
-    looker: &mut Looker,
+async fn container_report(
+    reader: &mut ContainerStatusReader,
     environment: &Environment,
 ) -> Result<(Report, Option<CliError>)> {
     let record = environment.containers()?;
@@ -233,10 +233,10 @@ async fn look_at_containers(
         address: record.as_ref().and_then(|record| record.address),
         version: record.as_ref().map(|record| record.version.clone()),
         started_at: record.as_ref().map(|record| record.started_at),
-        engine: Some(looker.engine().to_owned()),
+        engine: Some(reader.engine().to_owned()),
         ..Report::new(environment, Runtime::Compose)
     };
-    let (containers, asked) = tokio::join!(looker.look(), report.ask(environment));
+    let (containers, asked) = tokio::join!(reader.read(), report.ask(environment));
     let containers = containers?;
     if containers.is_empty() {
         return Err(CliError::NotRunning { name: environment.name().clone() });
@@ -245,12 +245,12 @@ async fn look_at_containers(
     Ok((report, asked.err()))
 }
 
-async fn look_at_pods(
-    looker: &PodLooker,
+async fn pod_report(
+    reader: &PodStatusReader,
     environment: &Environment,
 ) -> Result<(Report, Option<CliError>)> {
     let record = environment.cluster()?;
-    let pods = looker.look().await?;
+    let pods = reader.read().await?;
     // What is left when all is stopped are jobs that are done.
     if pods.iter().all(|pod| pod.ready.is_none()) {
         return Err(CliError::NotRunning { name: environment.name().clone() });
@@ -259,7 +259,7 @@ async fn look_at_pods(
         address: record.as_ref().map(|record| (Ipv4Addr::LOCALHOST, record.port).into()),
         version: record.as_ref().map(|record| record.version.clone()),
         started_at: record.as_ref().map(|record| record.started_at),
-        cluster: Some(looker.context().to_owned()),
+        cluster: Some(reader.context().to_owned()),
         ..Report::new(environment, Runtime::Kubernetes)
     };
     report.pods = pods;

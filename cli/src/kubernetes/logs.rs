@@ -8,7 +8,7 @@ use futures_util::{AsyncBufRead, AsyncBufReadExt, FutureExt, Stream, TryStreamEx
 use k8s_openapi::{api::core::v1::Pod, jiff};
 use kube::{Api, api::LogParams, core::response::reason};
 
-use super::{Cluster, errors::ClusterError, pods::PodSeen};
+use super::{Cluster, errors::ClusterError, pods::ObservedPod};
 use crate::{
     log_files::LINE_BYTES_MAX,
     log_streams::{Known, Printed, Resume},
@@ -82,7 +82,7 @@ impl Cluster {
     pub(crate) fn lines(
         &self,
         namespace: &str,
-        pod: &PodSeen,
+        pod: &ObservedPod,
         from: &Resume,
         tail: Option<usize>,
         follow: bool,

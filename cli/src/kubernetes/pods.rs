@@ -22,7 +22,7 @@ const OURS: &str = "app.kubernetes.io/part-of=chefcito,app.kubernetes.io/name";
 
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PodSeen {
+pub(crate) struct ObservedPod {
     /// Its name.
     pub(crate) name: String,
     /// Its own id: another of the same name is another pod.
@@ -64,13 +64,13 @@ impl Cluster {
     ///
     /// # Errors
     /// What the cluster refuses.
-    pub(crate) async fn pods(&self, namespace: &str) -> Result<Vec<PodSeen>, ClusterError> {
+    pub(crate) async fn pods(&self, namespace: &str) -> Result<Vec<ObservedPod>, ClusterError> {
         let api: Api<Pod> = Api::namespaced(self.client(), namespace);
         let listed = api
             .list(&ListParams::default().labels(OURS))
             .await
             .map_err(self.could_not(|| "list the pods".into()))?;
-        Ok(seen(listed.items.iter()))
+        Ok(observed_pods(listed.items.iter()))
     }
 }
 
@@ -108,9 +108,9 @@ impl PodWatch {
     }
 
     /// Returns the pods that are there now, by service and age.
-    pub(crate) fn pods(&self) -> Vec<PodSeen> {
+    pub(crate) fn pods(&self) -> Vec<ObservedPod> {
         let pods = self.pods.state();
-        seen(pods.iter().map(AsRef::as_ref))
+        observed_pods(pods.iter().map(AsRef::as_ref))
     }
 
     /// Waits until something changes. A connection that breaks is made again meanwhile.
@@ -123,16 +123,16 @@ impl PodWatch {
     }
 }
 
-fn seen<'p>(pods: impl Iterator<Item = &'p Pod>) -> Vec<PodSeen> {
+fn observed_pods<'p>(pods: impl Iterator<Item = &'p Pod>) -> Vec<ObservedPod> {
     let mut pods: Vec<&Pod> = pods.collect();
     pods.sort_by_key(|pod| {
         let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
         (label(pod, SERVICE), created, pod.metadata.name.as_deref())
     });
-    pods.into_iter().map(PodSeen::of).collect()
+    pods.into_iter().map(ObservedPod::of).collect()
 }
 
-impl PodSeen {
+impl ObservedPod {
     /// Returns what a pod is, in our words.
     pub(crate) fn of(pod: &Pod) -> Self {
         let spec = pod.spec.as_ref().and_then(|spec| spec.containers.first());

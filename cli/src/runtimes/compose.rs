@@ -28,7 +28,7 @@ pub(crate) use self::{
     exec::exec,
     logs::{ContainerLogs, Following},
     start::start,
-    status::{ContainerStatus, Looker},
+    status::{ContainerStatus, ContainerStatusReader},
     up::{dry_run, up},
 };
 use contracts::services::GATEWAY;

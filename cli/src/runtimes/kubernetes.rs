@@ -35,7 +35,7 @@ pub(crate) use self::{
     exec::exec,
     forwarder::{find_way, forward},
     logs::{Following, PodLogs},
-    status::{PodLooker, PodStatus, has_gateway, unready},
+    status::{PodStatus, PodStatusReader, has_gateway, unready},
     up::{dry_run, up},
 };
 

@@ -11,7 +11,7 @@ use tokio::{sync::mpsc, time::sleep};
 
 use super::{
     labels,
-    observed::{self, Seen},
+    observed::{self, ObservedContainer},
     ready::Watch,
     session::Session,
 };
@@ -166,9 +166,9 @@ pub(super) async fn undo(session: &Session<'_>, volumes_before: &[Named]) -> Res
 
 /// Returns the containers in the order in which they end: first the doors and those that need others, last those that others
 /// need. What a service has accepted it has committed, so that nobody has to wait for the door to be closed first.
-fn waves(containers: &[Seen]) -> [Vec<&Seen>; 2] {
+fn waves(containers: &[ObservedContainer]) -> [Vec<&ObservedContainer>; 2] {
     let needed = needed(containers);
-    let is_first = |seen: &&Seen| {
+    let is_first = |seen: &&ObservedContainer| {
         let has_needs = seen.needs().next().is_some();
         !seen.container.ports.is_empty() || has_needs && !needed.contains(&seen.service.as_str())
     };
@@ -176,13 +176,13 @@ fn waves(containers: &[Seen]) -> [Vec<&Seen>; 2] {
     [first, last]
 }
 
-fn needed(containers: &[Seen]) -> Vec<&str> {
-    containers.iter().flat_map(Seen::needs).map(|(name, _)| name).collect()
+fn needed(containers: &[ObservedContainer]) -> Vec<&str> {
+    containers.iter().flat_map(ObservedContainer::needs).map(|(name, _)| name).collect()
 }
 
 /// Waits until the engine has told of the end of each of these that runs: it does so before it takes them off their networks,
 /// one after the other, and answers whoever asked it to stop them only after that. Never returns if it tells no more.
-async fn deaths(watch: &mut Watch, containers: &[&Seen]) {
+async fn deaths(watch: &mut Watch, containers: &[&ObservedContainer]) {
     let up = containers.iter().filter(|seen| seen.container.state.is_up());
     let mut up: BTreeSet<&str> = up.map(|seen| seen.id()).collect();
     while !up.is_empty() {
@@ -214,14 +214,18 @@ async fn remove_empty_networks(session: &Session<'_>, label: &str) -> Result<boo
 }
 
 /// Ends a container and removes it. Lets go of `ending` in between.
-async fn close(session: &Session<'_>, seen: &Seen, ending: Option<mpsc::Sender<()>>) -> Result<()> {
+async fn close(
+    session: &Session<'_>,
+    seen: &ObservedContainer,
+    ending: Option<mpsc::Sender<()>>,
+) -> Result<()> {
     end(session, seen).await?;
     drop(ending);
     Ok(session.engine.remove_container(seen.id()).await?)
 }
 
 /// Asks a container to end, and says so if it takes its time.
-async fn end(session: &Session<'_>, seen: &Seen) -> Result<()> {
+async fn end(session: &Session<'_>, seen: &ObservedContainer) -> Result<()> {
     let since = Instant::now();
     let mut stop = Box::pin(session.engine.stop_container(seen.id(), seen.name()));
     let stopped = tokio::select! {

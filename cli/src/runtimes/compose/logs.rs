@@ -10,7 +10,7 @@ use contracts::Timestamp;
 pub(crate) use self::follow::Following;
 use super::{
     labels,
-    observed::{self, Seen},
+    observed::{self, ObservedContainer},
     ready::Watch,
 };
 use crate::{
@@ -27,7 +27,7 @@ pub(crate) struct ContainerLogs {
     environment: Environment,
     /// The services that are shown; all if there are none.
     services: BTreeSet<String>,
-    containers: Vec<Seen>,
+    containers: Vec<ObservedContainer>,
     watch: Watch,
 }
 
@@ -84,7 +84,7 @@ impl ContainerLogs {
         following
     }
 
-    fn writer(&self, seen: &Seen) -> Writer {
+    fn writer(&self, seen: &ObservedContainer) -> Writer {
         let alike = self.containers.iter().filter(|other| other.service == seen.service).count();
         writer(seen.id(), &seen.service, (alike > 1).then_some(seen.number))
     }

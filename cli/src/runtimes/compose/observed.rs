@@ -1,4 +1,5 @@
-//! What there is on the engine, found by label: one call for containers, one for networks, one for volumes, one for images.
+//! What the engine has of an environment, found by label: one call for containers, one for networks, one for volumes, one
+//! for images.
 
 use futures_util::future::try_join4;
 
@@ -12,18 +13,18 @@ use crate::{
 
 /// A container of the environment.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
-    /// What the engine tells of it.
+pub(super) struct ObservedContainer {
+    /// The engine's entry for it.
     pub(super) container: Container,
-    /// The service that it is of.
+    /// Its service.
     pub(super) service: String,
-    /// Which of the service's containers it is, from 1; 0 if nobody counted.
+    /// Its number among the service's containers, from 1; 0 without the label.
     pub(super) number: u32,
-    /// Whether somebody ran it by hand with `docker compose run`.
+    /// Whether `docker compose run` made it.
     pub(super) is_one_off: bool,
 }
 
-impl Seen {
+impl ObservedContainer {
     fn new(container: Container) -> Self {
         let label = |name: &str| container.labels.get(name);
         Self {
@@ -34,17 +35,17 @@ impl Seen {
         }
     }
 
-    /// Returns what chefcito wrote down about it; `None` if somebody else made it.
+    /// Returns the specification that chefcito made it from; `None` if chefcito did not make it.
     pub(super) fn spec_label(&self) -> Option<&str> {
         self.container.labels.get(labels::SPEC).map(String::as_str)
     }
 
-    /// Returns the hash of what it is.
+    /// Returns the hash of its specification.
     pub(super) fn hash(&self) -> Option<&str> {
         self.container.labels.get(labels::CONFIG_HASH).map(String::as_str)
     }
 
-    /// Returns the services that it needs, and whether it waits until they have ended well.
+    /// Returns the services that it needs; `true` if each has to complete with exit code 0 first.
     pub(super) fn needs(&self) -> impl Iterator<Item = (&str, bool)> {
         let label = self.container.labels.get(labels::NEEDS).map_or("", String::as_str);
         label.split(',').filter_map(|need| {
@@ -64,11 +65,11 @@ impl Seen {
     }
 }
 
-/// All that there is of an environment.
+/// Everything that the engine has of an environment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Observed {
     /// Its containers, by service and number.
-    pub(super) containers: Vec<Seen>,
+    pub(super) containers: Vec<ObservedContainer>,
     /// Its networks.
     pub(super) networks: Vec<Named>,
     /// Its volumes.
@@ -78,18 +79,21 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    /// Returns whether there is nothing of the environment.
+    /// Returns whether the engine has nothing of the environment.
     pub(super) fn is_nothing(&self) -> bool {
         self.containers.is_empty() && self.networks.is_empty() && self.volumes.is_empty()
     }
 
-    /// Returns the containers of a service, those that somebody ran by hand left out.
-    pub(super) fn of_service<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a Seen> {
+    /// Returns the containers of a service without those of `docker compose run`.
+    pub(super) fn of_service<'a>(
+        &'a self,
+        service: &'a str,
+    ) -> impl Iterator<Item = &'a ObservedContainer> {
         self.containers.iter().filter(move |seen| seen.service == service && !seen.is_one_off)
     }
 }
 
-/// Looks at all that there is.
+/// Lists everything that the engine has of a project.
 pub(super) async fn observe(engine: &Engine, project: &str) -> Result<Observed> {
     let label = labels::of_project(project);
     let (containers, networks, volumes, images) = try_join4(
@@ -102,15 +106,20 @@ pub(super) async fn observe(engine: &Engine, project: &str) -> Result<Observed> 
     Ok(Observed { containers, networks, volumes, images: Images::new(images) })
 }
 
-/// Looks at the containers only.
-pub(super) async fn containers(engine: &Engine, project: &str) -> Result<Vec<Seen>, EngineError> {
+/// Lists the containers of a project.
+pub(super) async fn containers(
+    engine: &Engine,
+    project: &str,
+) -> Result<Vec<ObservedContainer>, EngineError> {
     let containers = engine.containers(&[labels::of_project(project)]).await?;
-    Ok(seen(containers.into_iter()))
+    Ok(observed_containers(containers.into_iter()))
 }
 
-/// Returns what is told of containers, by service and number.
-pub(super) fn seen(containers: impl Iterator<Item = Container>) -> Vec<Seen> {
-    let mut seen: Vec<Seen> = containers.map(Seen::new).collect();
-    seen.sort_by(|one, other| (&one.service, one.number).cmp(&(&other.service, other.number)));
-    seen
+/// Returns containers by service and number.
+pub(super) fn observed_containers(
+    containers: impl Iterator<Item = Container>,
+) -> Vec<ObservedContainer> {
+    let mut observed: Vec<ObservedContainer> = containers.map(ObservedContainer::new).collect();
+    observed.sort_by(|one, other| (&one.service, one.number).cmp(&(&other.service, other.number)));
+    observed
 }

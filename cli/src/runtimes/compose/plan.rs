@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use super::{
-    observed::{Observed, Seen},
+    observed::{Observed, ObservedContainer},
     wanted::{Layout, WantedContainer, WantedThing},
 };
 use crate::{
@@ -168,7 +168,7 @@ pub(super) fn plan(layout: &Layout, observed: &Observed) -> Plan {
 impl Plan {
     /// Adds that what is left alone is started again.
     pub(super) fn restart_all(&mut self, layout: &Layout, observed: &Observed) {
-        let is_left_alone = |seen: &&Seen| {
+        let is_left_alone = |seen: &&ObservedContainer| {
             layout.containers.iter().any(|wanted| is_same(wanted, seen) && !wanted.is_job)
                 && seen.container.state.is_up()
                 && !self.steps.iter().any(|step| step.is_about(seen.name()))
@@ -225,7 +225,7 @@ impl Plan {
     }
 }
 
-fn is_same(wanted: &WantedContainer, seen: &Seen) -> bool {
+fn is_same(wanted: &WantedContainer, seen: &ObservedContainer) -> bool {
     wanted.service == seen.service && wanted.number == seen.number
 }
 
@@ -284,7 +284,7 @@ fn container_step(
 
 fn reason_to_replace(
     wanted: &WantedContainer,
-    seen: &Seen,
+    seen: &ObservedContainer,
     anew: &[(String, String)],
 ) -> Option<String> {
     let Some(label) = seen.spec_label() else {

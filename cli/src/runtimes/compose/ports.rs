@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     GATEWAY, labels,
-    observed::{Observed, Seen},
+    observed::{Observed, ObservedContainer},
     plan::{Plan, Step},
     session::Session,
     wanted::{Layout, WantedContainer},
@@ -61,7 +61,7 @@ pub(super) fn door<'a>(
     let has_it = |wanted: &WantedContainer| {
         wanted.what.ports.iter().any(|published| published.published == Some(port))
     };
-    let runs_with_it = |seen: &Seen| match seen.container.state {
+    let runs_with_it = |seen: &ObservedContainer| match seen.container.state {
         // While it is down, it does not tell.
         State::Restarting => seen.service == GATEWAY,
         state => state.is_up() && seen.container.ports.iter().any(|at| at.port == port),

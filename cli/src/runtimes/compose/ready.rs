@@ -23,7 +23,7 @@ use self::{
 };
 use super::{
     GATEWAY, labels,
-    observed::{self, Seen},
+    observed::{self, ObservedContainer},
     session::Session,
     wanted::{Layout, WantedContainer},
     words::last_words,
@@ -191,7 +191,7 @@ impl Wait<'_> {
     /// Returns what a container is doing. The engine tells the end of a process before it enters that in its listing, so that one
     /// whose end was just passed over may still be listed as running; a closer look waits for the entry. Only what ends once
     /// and for all has to be looked at: all else comes again.
-    async fn state(&self, seen: &Seen, wanted: &WantedContainer) -> Result<State> {
+    async fn state(&self, seen: &ObservedContainer, wanted: &WantedContainer) -> Result<State> {
         let may_end = wanted.is_job || wanted.what.restart == Restart::No;
         if !may_end || !matches!(seen.container.state, State::Running) {
             return Ok(seen.container.state);

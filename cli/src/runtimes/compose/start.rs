@@ -51,7 +51,7 @@ pub(crate) async fn start(
         .filter(|(_, completed)| *completed)
         .map(|(name, _)| name)
         .collect();
-    let is_over = |seen: &&super::observed::Seen| match seen.container.state {
+    let is_over = |seen: &&super::observed::ObservedContainer| match seen.container.state {
         State::Running | State::Restarting | State::Paused | State::Dead => false,
         State::Exited { code: 0 } => !jobs.contains(&seen.service.as_str()),
         State::Created | State::Exited { .. } => true,

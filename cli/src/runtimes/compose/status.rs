@@ -1,4 +1,4 @@
-//! What the engine tells of each container, for `status`.
+//! The state of each container, for `status`.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     state::Environment,
 };
 
-/// How long the processor is watched if there is no earlier sample: the counters are exact to the nanosecond.
+/// The time between the two samples of a first read. The counters have nanoseconds, so that a short time is exact enough.
 const WATCHED_FOR: Duration = Duration::from_millis(100);
 
 /// A container, as `status` shows it.
@@ -26,19 +26,19 @@ const WATCHED_FOR: Duration = Duration::from_millis(100);
 pub(crate) struct ContainerStatus {
     /// Its name.
     pub(crate) name: String,
-    /// The service that it is of.
+    /// Its service.
     pub(crate) service: String,
-    /// Which of the service's containers it is, from 1.
+    /// Its number among the service's containers, from 1.
     pub(crate) number: u32,
-    /// What it is doing: `running`, `exited`, and so on.
+    /// Its state: `running`, `exited`, and so on.
     pub(crate) state: &'static str,
-    /// With which code it has ended.
+    /// Its exit code, once it has ended.
     pub(crate) exit_code: Option<i64>,
-    /// How the engine's own check finds it; nothing without a check.
+    /// The result of its health check; `None` without one.
     pub(crate) health: Option<&'static str>,
-    /// How often the engine started it again.
+    /// How often the engine restarted it.
     pub(crate) restarts: i64,
-    /// When it was started last.
+    /// When it last started.
     pub(crate) started_at: Option<Timestamp>,
     /// Ports of the host that lead to it, `127.0.0.1:7373→8080`.
     pub(crate) ports: Vec<String>,
@@ -48,20 +48,20 @@ pub(crate) struct ContainerStatus {
     pub(crate) cpu_percent: Option<f64>,
     /// Its memory.
     pub(crate) memory_bytes: Option<u64>,
-    /// How much memory it may have.
+    /// Its memory limit.
     pub(crate) memory_limit_bytes: Option<u64>,
 }
 
-/// Looks at containers again and again.
+/// Reads the state of containers repeatedly. A read compares processor time with the one before.
 #[derive(Debug)]
-pub(crate) struct Looker {
+pub(crate) struct ContainerStatusReader {
     engine: Engine,
     project: String,
     with_stats: bool,
     samples: HashMap<String, Sample>,
 }
 
-impl Looker {
+impl ContainerStatusReader {
     /// Finds the engine of an environment.
     ///
     /// # Errors
@@ -72,16 +72,16 @@ impl Looker {
         Ok(Self { engine, project, with_stats, samples: HashMap::new() })
     }
 
-    /// Returns where the engine is.
+    /// Returns the address of the engine.
     pub(crate) fn engine(&self) -> &str {
         self.engine.host()
     }
 
-    /// Looks at all containers of the environment, the processor's share since the last look included.
+    /// Reads the state of all containers of the environment, with the processor time since the last read.
     ///
     /// # Errors
     /// What the engine refuses.
-    pub(crate) async fn look(&mut self) -> Result<Vec<ContainerStatus>> {
+    pub(crate) async fn read(&mut self) -> Result<Vec<ContainerStatus>> {
         let mut seen = observed::containers(&self.engine, &self.project).await?;
         seen.retain(|seen| !seen.is_one_off);
         let inspected =
@@ -95,7 +95,7 @@ impl Looker {
                 sleep(WATCHED_FOR).await;
             }
             let now = sample(&self.engine, &seen).await;
-            let of = |seen: &observed::Seen| {
+            let of = |seen: &observed::ObservedContainer| {
                 Some((*now.get(seen.id())?, self.samples.get(seen.id()).copied()))
             };
             let pairs: Vec<_> = seen.iter().map(of).collect();
@@ -134,7 +134,7 @@ impl Looker {
     }
 }
 
-async fn sample(engine: &Engine, seen: &[observed::Seen]) -> HashMap<String, Sample> {
+async fn sample(engine: &Engine, seen: &[observed::ObservedContainer]) -> HashMap<String, Sample> {
     let running = seen.iter().filter(|seen| seen.container.state.is_up());
     let samples = running.map(async |seen| {
         // One that has just ended has none.

@@ -13,7 +13,7 @@ use crate::{
     error::{CliError, Result},
     kubernetes::{
         Cluster,
-        pods::{PodSeen, PodWatch},
+        pods::{ObservedPod, PodWatch},
     },
     log_streams::{Followers, Merged, Resume, Writer},
     output::Output,
@@ -28,7 +28,7 @@ pub(crate) struct PodLogs {
     environment: Environment,
     /// The services that are shown; all if there are none.
     services: BTreeSet<String>,
-    pods: Vec<PodSeen>,
+    pods: Vec<ObservedPod>,
     watch: PodWatch,
 }
 
@@ -85,7 +85,7 @@ impl PodLogs {
 }
 
 /// Returns who prints: which pod, if the service has several.
-fn writer(pod: &PodSeen, all: &[PodSeen]) -> Writer {
+fn writer(pod: &ObservedPod, all: &[ObservedPod]) -> Writer {
     let writer = Writer::new(&pod.uid, &pod.service);
     match all.iter().filter(|other| other.service == pod.service).count() {
         0 | 1 => writer,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{GATEWAY, session::Session};
 use crate::{
     error::Result,
-    kubernetes::{Cluster, metrics::Usage, pods::PodSeen},
+    kubernetes::{Cluster, metrics::Usage, pods::ObservedPod},
     output::Output,
     state::Environment,
 };
@@ -43,7 +43,7 @@ pub(crate) struct PodStatus {
 }
 
 impl PodStatus {
-    fn new(pod: PodSeen, usage: Option<Usage>) -> Self {
+    fn new(pod: ObservedPod, usage: Option<Usage>) -> Self {
         Self {
             name: pod.name,
             service: pod.service,
@@ -61,15 +61,15 @@ impl PodStatus {
     }
 }
 
-/// Looks at pods again and again.
+/// Reads the state of pods repeatedly.
 #[derive(Debug)]
-pub(crate) struct PodLooker {
+pub(crate) struct PodStatusReader {
     cluster: Cluster,
     namespace: String,
     with_stats: bool,
 }
 
-impl PodLooker {
+impl PodStatusReader {
     /// Finds the cluster of an environment.
     ///
     /// # Errors
@@ -88,11 +88,11 @@ impl PodLooker {
         self.cluster.context()
     }
 
-    /// Looks at all pods of the environment.
+    /// Reads the state of all pods of the environment.
     ///
     /// # Errors
     /// What the cluster refuses.
-    pub(crate) async fn look(&self) -> Result<Vec<PodStatus>> {
+    pub(crate) async fn read(&self) -> Result<Vec<PodStatus>> {
         let usages = async {
             match self.with_stats {
                 true => self.cluster.usages(&self.namespace).await,
@@ -100,7 +100,7 @@ impl PodLooker {
             }
         };
         let (pods, usages) = tokio::try_join!(self.cluster.pods(&self.namespace), usages)?;
-        let status = |pod: PodSeen| {
+        let status = |pod: ObservedPod| {
             let usage = usages.get(&pod.name).copied();
             PodStatus::new(pod, usage)
         };

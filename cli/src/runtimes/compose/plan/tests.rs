@@ -92,7 +92,7 @@ fn carried_out(layout: &Layout) -> Observed {
         ports: Vec::new(),
     };
     Observed {
-        containers: observed::seen(layout.containers.iter().map(container)),
+        containers: observed::observed_containers(layout.containers.iter().map(container)),
         networks: layout.networks.iter().map(|one| thing(&one.name, &one.labels)).collect(),
         volumes: layout.volumes.iter().map(|one| thing(&one.name, &one.labels)).collect(),
         images: images(),

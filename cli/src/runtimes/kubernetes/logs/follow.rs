@@ -12,7 +12,7 @@ use crate::{
     error::{CliError, Result},
     kubernetes::{
         Cluster,
-        pods::{PodSeen, PodWatch},
+        pods::{ObservedPod, PodWatch},
     },
     log_files::Line,
     log_streams::{Followers, Heard},
@@ -62,7 +62,7 @@ struct Attempt {
 
 impl Attempt {
     /// Returns whether a pod whose stream has ended is to be listened to again.
-    fn is_due(&self, pod: &PodSeen, now: Instant) -> bool {
+    fn is_due(&self, pod: &ObservedPod, now: Instant) -> bool {
         let has_more = !(self.was_at_rest && pod.is_at_rest) || self.broke;
         pod.restarts > self.restarts || (has_more && now >= self.next_at)
     }
@@ -181,7 +181,7 @@ impl Following {
         });
     }
 
-    fn shows(&self, pod: &PodSeen) -> bool {
+    fn shows(&self, pod: &ObservedPod) -> bool {
         self.services.is_empty() || self.services.contains(&pod.service)
     }
 
@@ -209,11 +209,11 @@ impl Following {
 mod tests {
     use super::*;
 
-    fn pod(restarts: i64, is_at_rest: bool) -> PodSeen {
-        PodSeen { restarts, is_at_rest, ..PodSeen::default() }
+    fn pod(restarts: i64, is_at_rest: bool) -> ObservedPod {
+        ObservedPod { restarts, is_at_rest, ..ObservedPod::default() }
     }
 
-    fn attempt(pod: &PodSeen, now: Instant) -> Attempt {
+    fn attempt(pod: &ObservedPod, now: Instant) -> Attempt {
         Attempt {
             begun_at: now,
             restarts: pod.restarts,

@@ -65,7 +65,7 @@ pub(crate) enum CliError {
     #[error(
         "`{name}` is not running: its environment ended without saying goodbye{}{}",
         when.map(|when| format!(" at {when}")).unwrap_or_default(),
-        last_words(last_lines)
+        below(last_lines)
     )]
     Crashed {
         /// The environment.
@@ -76,7 +76,7 @@ pub(crate) enum CliError {
         last_lines: Vec<String>,
     },
     /// The environment came to an end before it was ready.
-    #[error("the environment did not start: {reason}{}", last_words(last_lines))]
+    #[error("the environment did not start: {reason}{}", below(last_lines))]
     NotStarted {
         /// What is known about its end.
         reason: String,
@@ -84,7 +84,7 @@ pub(crate) enum CliError {
         last_lines: Vec<String>,
     },
     /// A service in a container did not come up, and will not by waiting.
-    #[error("{service} did not start: {reason}{}", last_words(last_lines))]
+    #[error("{service} did not start: {reason}{}", below(last_lines))]
     ServiceFailed {
         /// The environment.
         name: EnvironmentName,
@@ -252,7 +252,7 @@ pub(crate) enum CliError {
     "{workload} did not come up: {reason}{}{}{}",
     pod.as_ref().map(|pod| format!(" (pod {pod})")).unwrap_or_default(),
     noted(events),
-    last_words(last_lines)
+    below(last_lines)
 )]
 pub(crate) struct RolloutFailed {
     /// The workload: `deployment/kitchen`.
@@ -420,15 +420,15 @@ impl CliError {
     }
 }
 
-/// Returns the lines, indented below a sentence that ends here.
-fn last_words(lines: &[String]) -> String {
+/// Returns the last lines of a log, indented below the sentence that precedes them.
+fn below(lines: &[String]) -> String {
     if lines.is_empty() {
         return String::new();
     }
     format!("; its last lines:\n    {}", lines.join("\n    "))
 }
 
-/// Returns what a cluster noted, indented below a sentence that ends here.
+/// Returns a cluster's events, indented below the sentence that precedes them.
 fn noted(events: &[String]) -> String {
     if events.is_empty() {
         return String::new();

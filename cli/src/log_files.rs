@@ -162,9 +162,9 @@ pub(crate) fn service_of(path: &Path) -> Option<&str> {
     (!service.is_empty() && (rotation.is_empty() || counted)).then_some(service)
 }
 
-/// Returns when the services of a folder were last heard of, and the last lines they wrote, merged by time, the last one
-/// last. What can't be read is left out: this is asked when something failed already.
-pub(crate) fn last_words(folder: &Path, count: usize) -> (Option<Timestamp>, Vec<String>) {
+/// Returns the last lines that the services of a folder wrote, in order of time, and the time of the last one. Unreadable
+/// files count as empty: the caller reports another failure already.
+pub(crate) fn last_lines(folder: &Path, count: usize) -> (Option<Timestamp>, Vec<String>) {
     let read = || {
         let files = open_all(folder, End::Written)?;
         tail(files, count, |_| true, None)

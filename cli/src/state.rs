@@ -314,7 +314,7 @@ impl Environment {
 
     /// Returns the error that tells of the last environment's end.
     pub(crate) fn crashed(&self) -> CliError {
-        let (when, last_lines) = log_files::last_words(&self.logs(), LAST_LINES_MAX);
+        let (when, last_lines) = log_files::last_lines(&self.logs(), LAST_LINES_MAX);
         CliError::Crashed { name: self.name.clone(), when, last_lines }
     }
 

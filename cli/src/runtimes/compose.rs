@@ -8,6 +8,7 @@ mod down;
 mod exec;
 mod key;
 mod labels;
+mod last_lines;
 mod logs;
 mod observed;
 mod plan;
@@ -20,7 +21,6 @@ mod start;
 mod status;
 mod up;
 mod wanted;
-mod words;
 
 pub(crate) use self::{
     change::{restart, scale},

@@ -278,7 +278,7 @@ pub(crate) async fn start(
         }
         Some(FirstWord::Listening) | None => CliError::NotStarted {
             reason: end_of(status),
-            last_lines: log_files::last_words(&environment.logs(), LAST_LINES_MAX).1,
+            last_lines: log_files::last_lines(&environment.logs(), LAST_LINES_MAX).1,
         },
     })
 }

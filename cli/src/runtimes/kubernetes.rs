@@ -2,22 +2,22 @@
 //! cluster itself says what would become of it, and only what differs is applied.
 
 mod adopt;
-mod again;
 mod apply;
 mod change;
 mod claim;
 mod deploy;
 mod down;
 mod exec;
-mod farmers;
 mod forwarder;
 mod images;
 mod labels;
 mod local;
 mod logs;
+mod market_egress;
 mod mounts;
 mod plan;
 mod reach;
+mod retries;
 mod rollback;
 mod rollout;
 mod secrets;

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use futures_util::future::{join_all, try_join, try_join_all};
 
 use super::{
+    last_lines::last_lines,
     plan::{Plan, Step},
     ports,
     session::Session,
     wanted::{Layout, WantedContainer},
-    words::last_words,
 };
 use crate::{
     docker::{errors::EngineError, making::NewContainer},
@@ -241,7 +241,7 @@ impl Applying<'_> {
             name: self.session.environment.name().clone(),
             service: wanted.service.clone(),
             reason: format!("it ended with exit code {code}, {FIRST_JOB_TRIES_MAX} times"),
-            last_lines: last_words(&self.session.engine, id, &wanted.service).await,
+            last_lines: last_lines(&self.session.engine, id, &wanted.service).await,
         })
     }
 

@@ -23,10 +23,10 @@ use self::{
 };
 use super::{
     GATEWAY, labels,
+    last_lines::last_lines,
     observed::{self, ObservedContainer},
     session::Session,
     wanted::{Layout, WantedContainer},
-    words::last_words,
 };
 use crate::{
     compose_file::Restart,
@@ -218,7 +218,7 @@ impl Wait<'_> {
             name: self.session.environment.name().clone(),
             service: wanted.service.clone(),
             reason,
-            last_lines: last_words(&self.session.engine, id, &wanted.service).await,
+            last_lines: last_lines(&self.session.engine, id, &wanted.service).await,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, env, iter};
 
-use super::{GATEWAY, apply::Applying, farmers, labels, local, wanted::Wanted};
+use super::{GATEWAY, apply::Applying, labels, local, market_egress, wanted::Wanted};
 use crate::{
     config::Settings,
     error::{CliError, Result},
@@ -138,9 +138,9 @@ impl<'a> Session<'a> {
         let tree = Tree::find(&env::current_dir().unwrap_or_else(|_| "/".into()));
         let tree = tree.with_file(SECRETS, secrets);
         let images = manifests::images(settings.cluster.push.as_deref(), None, contents);
-        let farmers = settings.market_url.as_deref();
+        let market_url = settings.market_url.as_deref();
         let adjustments = Adjustments {
-            components: farmers.map(|_| farmers::COMPONENT).into_iter().collect(),
+            components: market_url.map(|_| market_egress::COMPONENT).into_iter().collect(),
             namespace: Some(self.namespace.clone()),
             labels: BTreeMap::from([(
                 labels::ENVIRONMENT.to_owned(),
@@ -157,8 +157,8 @@ impl<'a> Session<'a> {
             if !self.has_door() {
                 hide(&mut object);
             }
-            if let Some(url) = farmers {
-                farmers::lead_to(url, &mut object);
+            if let Some(url) = market_url {
+                market_egress::narrow(url, &mut object);
             }
             Ok((rank, object))
         });

@@ -8,13 +8,13 @@ use std::{
 use tokio::time::sleep;
 
 use super::{
-    again::add_retries,
     apply::Applying,
     forwarder,
     images::{Delivery, Loads},
     labels, local,
     plan::{Step, plan},
     reach::{await_answer, choose_port, remember},
+    retries::add_retries,
     rollout::Rollout,
     secrets,
     session::Session,

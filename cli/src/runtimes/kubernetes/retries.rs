@@ -1,5 +1,5 @@
-//! What can't come right by waiting, though nothing in the manifests has changed: whoever asks for it again may have mended
-//! what is outside of them, an image, a quota, a database; so it is tried again, and at once.
+//! Retries workloads that waiting does not help, though nothing in the manifests has changed: the user may have fixed
+//! something outside of them, such as an image, a quota or a database.
 
 use serde::de::DeserializeOwned;
 
@@ -15,8 +15,8 @@ use crate::{
     kubernetes::{objects::Object, workloads::Watch},
 };
 
-/// Adds to what is to be done that what can't come right by waiting, and would not be made anew anyway, is tried again. What is
-/// well costs no question.
+/// Adds a retry for each workload that waiting does not help, unless a step makes new pods of it anyway. Costs no request if
+/// all workloads are well.
 ///
 /// # Errors
 /// What the cluster refuses.
@@ -46,7 +46,7 @@ pub(super) async fn add_retries(
     Ok(())
 }
 
-/// Returns whether an object's own status says that there is nothing to wait for.
+/// Returns whether an object's status says that its rollout is done.
 fn is_done(object: &Object) -> bool {
     let verdict = match object.kind() {
         "Deployment" => read(object).map(|it| verdict::of_deployment(&it, &[], &[])),

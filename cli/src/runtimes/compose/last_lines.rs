@@ -1,4 +1,4 @@
-//! The last lines of a container, for an error that tells of its end.
+//! The last lines of a container, for the error that reports its end.
 
 use contracts::Timestamp;
 use futures_util::StreamExt;
@@ -8,11 +8,12 @@ use crate::{
     log_files::Line,
 };
 
-/// How many lines an error tells.
+/// How many lines an error quotes.
 const LINES: usize = 15;
 
-/// Returns the last lines that a container printed. What can't be read is left out: something failed already.
-pub(super) async fn last_words(engine: &Engine, id: &str, service: &str) -> Vec<String> {
+/// Returns the last lines that a container printed. If the engine does not return them, there are none: the error in whose
+/// text they go matters more.
+pub(super) async fn last_lines(engine: &Engine, id: &str, service: &str) -> Vec<String> {
     let mut printed = engine.logs(id, Wanted { tail: Some(LINES), ..Wanted::default() });
     let mut lines = Vec::new();
     while let Some(Ok(batch)) = printed.next().await {

@@ -1,4 +1,4 @@
-//! The way from the market of an environment to farmers that are somewhere else.
+//! Egress from an environment's market service to a market outside the environment.
 
 use std::net::IpAddr;
 
@@ -7,20 +7,20 @@ use serde_json::{Value, json};
 
 use crate::kubernetes::objects::Object;
 
-/// The part of the manifests that opens the way.
+/// The component of the manifests with the policy.
 pub(super) const COMPONENT: &str = "components/farmers-market";
-/// The policy in it.
+/// The network policy in it.
 const POLICY: &str = "to-the-farmers";
-/// Ends of names that mean nobody outside, wherever they are looked up.
+/// Suffixes of host names that resolve inside a cluster or a private network only.
 const PRIVATE: [&str; 4] = [".svc", ".local", ".internal", ".home.arpa"];
 
-/// Has the policy lead to the farmers at a URL and to nobody else, as far as the URL says where they are: to its port; to its
-/// host, if that is an address; to somebody inside, if its name is of such.
-pub(super) fn lead_to(url: &str, object: &mut Object) {
+/// Narrows the policy to the market at a URL: to its port; to its host if that is an address; to any address, private ones
+/// included, if its name resolves inside.
+pub(super) fn narrow(url: &str, object: &mut Object) {
     if object.kind() != "NetworkPolicy" || object.name() != POLICY {
         return;
     }
-    // It was looked at when it was typed.
+    // The command line has parsed it before.
     let Ok(uri) = url.parse::<Uri>() else { return };
     let rule = object.data_mut().pointer_mut("/spec/egress/0");
     let Some(rule) = rule.and_then(Value::as_object_mut) else { return };
@@ -39,13 +39,13 @@ pub(super) fn lead_to(url: &str, object: &mut Object) {
 mod tests {
     use super::*;
 
-    fn led_to(url: &str) -> Value {
+    fn narrowed(url: &str) -> Value {
         let mut object = Object::from_value(json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": POLICY},
             "spec": {"egress": [{"to": "outside", "ports": []}]},
         }))
         .unwrap();
-        lead_to(url, &mut object);
+        narrow(url, &mut object);
         object.data()["spec"]["egress"][0].clone()
     }
 
@@ -54,35 +54,35 @@ mod tests {
     }
 
     #[test]
-    fn farmers_outside_are_reached_at_the_port_of_their_url() {
+    fn a_public_market_is_reached_at_the_port_of_its_url() {
         for (url, port) in [
             ("https://market.example", 443),
             ("http://market.example/fruit", 80),
             ("https://market.example:8443", 8443),
         ] {
-            assert_eq!(led_to(url), json!({"to": "outside", "ports": at(port)}), "{url}");
+            assert_eq!(narrowed(url), json!({"to": "outside", "ports": at(port)}), "{url}");
         }
     }
 
     #[test]
-    fn an_address_is_reached_wherever_it_is_and_nobody_beside_it() {
+    fn an_address_is_the_only_one_that_is_reached() {
         for (url, cidr) in [
             ("http://192.168.1.5:9000", "192.168.1.5/32"),
             ("http://[fd00::1]:9000", "fd00::1/128"),
         ] {
             let to = json!([{"ipBlock": {"cidr": cidr}}]);
-            assert_eq!(led_to(url), json!({"to": to, "ports": at(9000)}), "{url}");
+            assert_eq!(narrowed(url), json!({"to": to, "ports": at(9000)}), "{url}");
         }
     }
 
     #[test]
-    fn names_of_those_inside_lead_inside() {
+    fn private_names_may_resolve_to_any_address() {
         for url in [
             "http://market.other.svc:9000",
             "http://host.docker.internal:9000",
             "http://stall:9000",
         ] {
-            assert_eq!(led_to(url), json!({"ports": at(9000)}), "{url}");
+            assert_eq!(narrowed(url), json!({"ports": at(9000)}), "{url}");
         }
     }
 }

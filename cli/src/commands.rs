@@ -132,6 +132,21 @@ enum Command {
     Forward(forward::ForwardArgs),
 }
 
+impl Command {
+    /// Returns whether the command reads or changes the state of an environment.
+    const fn uses_state(&self) -> bool {
+        !matches!(
+            self,
+            Self::Build(_)
+                | Self::Render(_)
+                | Self::Deploy(_)
+                | Self::Doctor(_)
+                | Self::Completions(_)
+                | Self::Man(_)
+        )
+    }
+}
+
 /// The commands as the help shows them: by what one wants to do.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Environment", &["build", "run", "up", "down", "stop", "start", "restart", "scale", "exec"]),
@@ -192,6 +207,9 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli, output: &Output) -> Result<()> {
     let environment = Environment::locate(cli.global.name)?;
     let environment = &environment;
+    if cli.command.uses_state() {
+        environment.refuse_earlier()?;
+    }
     match cli.command {
         Command::Build(args) => {
             wait_for(async |signals| signals.or(build::run(args, output)).await)

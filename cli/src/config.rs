@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_database_url_is_shown_without_its_password() {
         let shown = |url: &str| url.parse::<DatabaseUrl>().unwrap().to_string();
-        assert_eq!(shown("postgres://chef:se@cret@db:5432/house"), "postgres://chef@db:5432/house");
-        assert_eq!(shown("postgresql://db/house?password=secret"), "postgresql://db/house");
+        assert_eq!(shown("postgres://chef:se@cret@db:5432/lunch"), "postgres://chef@db:5432/lunch");
+        assert_eq!(shown("postgresql://db/lunch?password=secret"), "postgresql://db/lunch");
     }
 }

@@ -47,6 +47,19 @@ pub(crate) enum CliError {
         /// What is wrong, and where.
         detail: String,
     },
+    /// The state folder is of an earlier version of chefcito.
+    #[error(
+        "an earlier version of chefcito made the state folder {}: it has {found}",
+        folder.display()
+    )]
+    EarlierState {
+        /// The environment.
+        name: EnvironmentName,
+        /// The state folder.
+        folder: PathBuf,
+        /// The file that shows it, and what is different now.
+        found: String,
+    },
     /// The environment does not run.
     #[error("nothing is running as `{name}`")]
     NotRunning {
@@ -55,7 +68,7 @@ pub(crate) enum CliError {
     },
     /// Somebody is in, and nobody knows where it listens.
     #[error(
-        "`{name}` does not say where it listens: it is just opening, or its house.json is damaged"
+        "`{name}` does not say where it listens: it is just opening, or its environment.json is damaged"
     )]
     Mute {
         /// The environment.
@@ -308,6 +321,12 @@ impl CliError {
             | Self::Lacking { hint, .. }
             | Self::NoCluster { hint, .. }
             | Self::NoEngine { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
+            Self::EarlierState { name, folder, .. } => Some(format!(
+                "close the environment with `chefcito down{}` of the version that made it; if that is gone and nothing \
+                 runs any more, remove {}, with all data in it",
+                name.flag(),
+                folder.display()
+            )),
             Self::NotRunning { name } => {
                 Some(format!("start it with `chefcito up{}`", name.flag()))
             }
@@ -388,6 +407,7 @@ impl CliError {
         match self {
             Self::OutputClosed => 0,
             Self::Failed { .. }
+            | Self::EarlierState { .. }
             | Self::Io { .. }
             | Self::BadFile { .. }
             | Self::NotStarted { .. }

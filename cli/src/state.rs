@@ -12,11 +12,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::files::{read_json, remove};
+use self::files::{has_field, read_json, remove};
 pub(crate) use self::{
     files::{write_json, write_private},
     name::EnvironmentName,
-    records::{ClusterRecord, ContainersRecord, EmbeddedState, HouseRecord},
+    records::{ClusterRecord, ContainersRecord, EmbeddedState, EnvironmentRecord},
 };
 use crate::{
     config::Settings,
@@ -24,8 +24,11 @@ use crate::{
     log_files,
 };
 
-/// How many last log lines an error tells.
+/// How many last log lines an error quotes.
 pub(crate) const LAST_LINES_MAX: usize = 12;
+/// Files of an embedded environment in the state folder of an earlier version, each with its name in this version.
+const EARLIER_FILES: [(&str, &str); 2] =
+    [("house.lock", "environment.lock"), ("house.json", "environment.json")];
 
 /// An environment: its name and its state folder.
 #[derive(Clone, Debug)]
@@ -51,6 +54,30 @@ impl Environment {
             })?;
         let folder = state.join("chefcito").join(name.as_str());
         Ok(Self { name, folder })
+    }
+
+    /// Refuses the state folder of an earlier version. This version would not see what runs there, and start a second environment
+    /// on the same data. Changes nothing.
+    ///
+    /// # Errors
+    /// [`CliError::EarlierState`], exit code 1.
+    pub(crate) fn refuse_earlier(&self) -> Result<()> {
+        let found = |(earlier, now): &(&str, &str)| {
+            self.folder.join(earlier).exists().then(|| format!("{earlier}, which is {now} now"))
+        };
+        let found = EARLIER_FILES.iter().find_map(found).or_else(|| {
+            let record = self.cluster_record();
+            has_field(&record, "place")
+                .then(|| "cluster.json with the field `place`, which is `target` now".into())
+        });
+        match found {
+            Some(found) => Err(CliError::EarlierState {
+                name: self.name.clone(),
+                folder: self.folder.clone(),
+                found,
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Makes the folder and those in it, for their owner's eyes only.
@@ -92,8 +119,8 @@ impl Environment {
     }
 
     /// Returns the file that the environment holds locked for its life.
-    pub(crate) fn house_lock(&self) -> PathBuf {
-        self.folder.join("house.lock")
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.folder.join("environment.lock")
     }
 
     /// Returns the file that a command holds locked while it changes what runs.
@@ -102,8 +129,8 @@ impl Environment {
     }
 
     /// Returns the file in which the environment says where it is.
-    pub(crate) fn house_record(&self) -> PathBuf {
-        self.folder.join("house.json")
+    pub(crate) fn record_file(&self) -> PathBuf {
+        self.folder.join("environment.json")
     }
 
     /// Returns the file in which it is written down where containers are.
@@ -229,7 +256,7 @@ impl Environment {
     /// # Errors
     /// [`CliError::Io`] if the folder can't be read.
     pub(crate) fn embedded(&self) -> Result<EmbeddedState> {
-        let path = self.house_lock();
+        let path = self.lock_file();
         let mut lock = match File::open(&path) {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -240,13 +267,13 @@ impl Environment {
             }
         };
         match lock.try_lock_shared() {
-            Ok(()) if self.house_record().exists() => Ok(EmbeddedState::Crashed),
+            Ok(()) if self.record_file().exists() => Ok(EmbeddedState::Crashed),
             Ok(()) => Ok(EmbeddedState::Stopped),
             Err(TryLockError::Error(source)) => {
                 Err(CliError::Io { what: format!("lock {}", path.display()), source })
             }
             Err(TryLockError::WouldBlock) => {
-                let record: Option<HouseRecord> = read_json(&self.house_record())?;
+                let record: Option<EnvironmentRecord> = read_json(&self.record_file())?;
                 let mut holder = String::new();
                 let pid =
                     lock.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse().ok());
@@ -265,7 +292,7 @@ impl Environment {
     ///
     /// # Errors
     /// [`CliError::NotRunning`], [`CliError::Mute`] or [`CliError::Crashed`] if none does that can be found.
-    pub(crate) fn running(&self) -> Result<HouseRecord> {
+    pub(crate) fn running(&self) -> Result<EnvironmentRecord> {
         match self.embedded()? {
             EmbeddedState::Running(record) => Ok(*record),
             EmbeddedState::Stopped => Err(CliError::NotRunning { name: self.name.clone() }),

@@ -65,7 +65,7 @@ struct Document<'a> {
 }
 
 pub(crate) async fn run(args: AuditArgs, environment: &Environment, output: &Output) -> Result<()> {
-    let house = connect(environment)?;
+    let client = connect(environment)?;
     let timeout = Duration::from(args.timeout);
     let mut histories = Vec::with_capacity(args.history.len());
     for path in &args.history {
@@ -74,28 +74,28 @@ pub(crate) async fn run(args: AuditArgs, environment: &Environment, output: &Out
     // Asked in any case: an environment that does not even say how it is must not be waited for as long as an audit takes.
     let is_quiet = is_quiet_within(
         if args.live { Duration::ZERO } else { timeout },
-        &house.clone().waiting(STATUS_WAIT_MAX),
+        &client.clone().waiting(STATUS_WAIT_MAX),
         output,
     )
     .await?;
     let quiet = (!args.live).then_some(is_quiet);
-    let house = house.waiting(AUDIT_WAIT_MAX);
+    let client = client.waiting(AUDIT_WAIT_MAX);
     let mut report: AuditReport = {
         let _waiting = Waiting::new(output, "Checking every invariant");
         match quiet {
-            Some(true) => house.get("/v1/audit").await?,
-            _ => house.get("/v1/audit?live=true").await?,
+            Some(true) => client.get("/v1/audit").await?,
+            _ => client.get("/v1/audit?live=true").await?,
         }
     };
     for ledger in &args.ledger {
-        check_ledger(ledger, &house, &mut report, output).await?;
+        check_ledger(ledger, &client, &mut report, output).await?;
     }
     for (path, History { invariants, orders }) in args.history.iter().zip(histories) {
         let passed = invariants.iter().all(|invariant| invariant.passed);
         add(&mut report, AuditReport { passed, live: args.live, invariants });
         let _waiting = looking(path, output);
         for ids in orders.chunks(ORDERS_PER_REQUEST_MAX) {
-            ask_for(ids.to_vec(), &house, &mut report).await?;
+            ask_for(ids.to_vec(), &client, &mut report).await?;
         }
     }
     match args.json {
@@ -115,11 +115,11 @@ pub(crate) async fn run(args: AuditArgs, environment: &Environment, output: &Out
     }
 }
 
-async fn is_quiet_within(timeout: Duration, house: &Client, output: &Output) -> Result<bool> {
+async fn is_quiet_within(timeout: Duration, client: &Client, output: &Output) -> Result<bool> {
     let _waiting = Waiting::new(output, "Waiting until nothing is under way");
     let deadline = Instant::now() + timeout;
     loop {
-        let status: Status = house.get("/v1/status").await?;
+        let status: Status = client.get("/v1/status").await?;
         if status.quiet {
             return Ok(true);
         }
@@ -133,7 +133,7 @@ async fn is_quiet_within(timeout: Duration, house: &Client, output: &Output) -> 
 /// Asks for each order of a ledger, so many at a time, and adds what came out to the report.
 async fn check_ledger(
     path: &Path,
-    house: &Client,
+    client: &Client,
     report: &mut AuditReport,
     output: &Output,
 ) -> Result<()> {
@@ -156,7 +156,7 @@ async fn check_ledger(
             ids.extend(id);
         }
         if !ids.is_empty() {
-            ask_for(ids, house, report).await?;
+            ask_for(ids, client, report).await?;
         }
         if is_end {
             return Ok(());
@@ -172,8 +172,8 @@ fn ledger_line(lines: &mut impl BufRead) -> io::Result<Option<String>> {
 }
 
 /// Asks for orders that a client was told are accepted, and adds what came out to the report.
-async fn ask_for(ids: Vec<OrderId>, house: &Client, report: &mut AuditReport) -> Result<()> {
-    let found: AuditReport = house.post("/v1/audit/ledger", &Ledger { ids }).await?;
+async fn ask_for(ids: Vec<OrderId>, client: &Client, report: &mut AuditReport) -> Result<()> {
+    let found: AuditReport = client.post("/v1/audit/ledger", &Ledger { ids }).await?;
     add(report, found);
     Ok(())
 }

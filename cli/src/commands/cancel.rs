@@ -38,8 +38,8 @@ pub(crate) async fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<()> {
-    let house = connect(environment)?;
-    house.post_nothing(&format!("/v1/orders/{}/cancel", args.order)).await?;
+    let client = connect(environment)?;
+    client.post_nothing(&format!("/v1/orders/{}/cancel", args.order)).await?;
     if args.no_wait {
         output.status(format_args!("Asked the kitchen to cancel {}", args.order));
         return Ok(());
@@ -47,7 +47,7 @@ pub(crate) async fn run(
     let _waiting = Waiting::new(output, "Waiting for the kitchen's decision");
     let deadline = Instant::now() + Duration::from(args.timeout);
     loop {
-        if let Some(decision) = decision(&order(&house, args.order).await?) {
+        if let Some(decision) = decision(&order(&client, args.order).await?) {
             return match decision {
                 Decision::Cancelled => output.data(format_args!("{} is cancelled", args.order)),
                 Decision::Refused(why) => Err(CliError::Failed {
@@ -64,8 +64,9 @@ pub(crate) async fn run(
     }
 }
 
-async fn order(house: &Client, id: OrderId) -> Result<Order> {
-    let states: OrderStates = house.post("/v1/orders/states", &AskStates { ids: vec![id] }).await?;
+async fn order(client: &Client, id: OrderId) -> Result<Order> {
+    let states: OrderStates =
+        client.post("/v1/orders/states", &AskStates { ids: vec![id] }).await?;
     states
         .orders
         .into_iter()

@@ -75,12 +75,12 @@ impl Deed {
         }
     }
 
-    async fn to(self, house: &Client, service: &str, id: Uuid) -> Result<()> {
+    async fn to(self, client: &Client, service: &str, id: Uuid) -> Result<()> {
         match self {
             Self::Replay => {
-                house.post_nothing(&format!("/v1/dead-letters/{service}/{id}/replay")).await?
+                client.post_nothing(&format!("/v1/dead-letters/{service}/{id}/replay")).await?
             }
-            Self::Drop => house.delete(&format!("/v1/dead-letters/{service}/{id}")).await?,
+            Self::Drop => client.delete(&format!("/v1/dead-letters/{service}/{id}")).await?,
         }
         Ok(())
     }
@@ -91,10 +91,10 @@ pub(crate) async fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<()> {
-    let house = connect(environment)?;
+    let client = connect(environment)?;
     match args.command {
         DeadLettersCommand::List { json } => {
-            let letters = list(&house).await?;
+            let letters = list(&client).await?;
             if json {
                 return output.json(&Document { schema_version: 1, letters });
             }
@@ -104,25 +104,25 @@ pub(crate) async fn run(
             }
             output.data(table(&letters.dead_letters))
         }
-        DeadLettersCommand::Replay(chosen) => act(Deed::Replay, &chosen, &house, output).await,
-        DeadLettersCommand::Drop(chosen) => act(Deed::Drop, &chosen, &house, output).await,
+        DeadLettersCommand::Replay(chosen) => act(Deed::Replay, &chosen, &client, output).await,
+        DeadLettersCommand::Drop(chosen) => act(Deed::Drop, &chosen, &client, output).await,
     }
 }
 
-async fn list(house: &Client) -> Result<DeadLetters> {
-    Ok(house.get("/v1/dead-letters").await?)
+async fn list(client: &Client) -> Result<DeadLetters> {
+    Ok(client.get("/v1/dead-letters").await?)
 }
 
-async fn act(deed: Deed, chosen: &Chosen, house: &Client, output: &Output) -> Result<()> {
+async fn act(deed: Deed, chosen: &Chosen, client: &Client, output: &Output) -> Result<()> {
     if let (Some(service), Some(id)) = (&chosen.service, chosen.id) {
-        deed.to(house, service, id).await?;
+        deed.to(client, service, id).await?;
         output.status(format_args!("{} {id} of {service}", deed.done()));
         return Ok(());
     }
     // What is replayed may come back: each one is taken once.
     let mut done = std::collections::BTreeSet::new();
     for _ in 0..ROUNDS_MAX {
-        let letters = list(house).await?.dead_letters;
+        let letters = list(client).await?.dead_letters;
         let of_service = |letter: &&DeadLetter| {
             chosen.service.as_ref().is_none_or(|service| *service == letter.service)
         };
@@ -133,7 +133,7 @@ async fn act(deed: Deed, chosen: &Chosen, house: &Client, output: &Output) -> Re
             break;
         }
         for letter in left {
-            deed.to(house, &letter.service, letter.id).await?;
+            deed.to(client, &letter.service, letter.id).await?;
             done.insert((letter.service, letter.id));
         }
     }

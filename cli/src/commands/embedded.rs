@@ -17,7 +17,7 @@ use crate::{
     error::{CliError, Result},
     runtimes::{Program, embedded},
     signals::Signals,
-    state::{Environment, HouseRecord, write_json},
+    state::{Environment, EnvironmentRecord, write_json},
 };
 
 /// How long a look at the lock, or the last environment's end, may keep a new one waiting.
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &EmbeddedArgs, environment: &Environment) -> Result<()> 
         .build()
         .map_err(CliError::io(|| "begin to work".into()))
         .and_then(|runtime| {
-            let result = runtime.block_on(be_the_house(environment));
+            let result = runtime.block_on(run_environment(environment));
             // What was closed is at rest; what still blocks must not hold up the end.
             runtime.shutdown_background();
             result
@@ -71,31 +71,31 @@ fn leave_the_terminal(args: &EmbeddedArgs) {
     let _not_here = args.attached;
 }
 
-async fn be_the_house(environment: &Environment) -> Result<()> {
+async fn run_environment(environment: &Environment) -> Result<()> {
     let mut signals = Signals::take_over()?;
     // Never closed by hand: only the end of the process lets go of it, so that whoever waits for the lock waits for that.
     std::mem::forget(lock(environment)?);
     let settings = environment
         .last_settings()?
         .ok_or_else(|| CliError::failed("there are no settings to start with"))?;
-    let house = signals.or(open(environment, &settings)).await?;
+    let services = signals.or(open(environment, &settings)).await?;
     let program = Program::this();
-    let record = HouseRecord {
-        address: house.address(),
-        market_sim_address: house.market_sim_address(),
+    let record = EnvironmentRecord {
+        address: services.address(),
+        market_sim_address: services.market_sim_address(),
         pid: std::process::id(),
         version: program.version,
         build: program.build,
         settings,
         started_at: Timestamp::now(),
     };
-    write_json(&environment.house_record(), &record)?;
+    write_json(&environment.record_file(), &record)?;
     background::note("embedded", &format!("Opened the environment at http://{}", record.address));
     // Nobody may listen any more; the record says the same.
     let _unheard = background::say(&FirstWord::Listening);
     let signal = signals.next().await;
     background::note("embedded", &format!("Closing the environment: {signal}"));
-    house.close().await;
+    services.close().await;
     embedded::forget_record(environment)?;
     background::note("embedded", "Closed the environment");
     Err(signal)
@@ -103,7 +103,7 @@ async fn be_the_house(environment: &Environment) -> Result<()> {
 
 /// Takes the lock, and writes down who has it.
 fn lock(environment: &Environment) -> Result<File> {
-    let path = environment.house_lock();
+    let path = environment.lock_file();
     let broken = |source| CliError::Io { what: format!("lock {}", path.display()), source };
     let mut file = OpenOptions::new()
         .write(true)

@@ -58,10 +58,10 @@ struct ListDocument {
 }
 
 pub(crate) async fn run(args: KeysArgs, environment: &Environment, output: &Output) -> Result<()> {
-    let house = connect(environment)?;
+    let client = connect(environment)?;
     match args.command {
         KeysCommand::Add { whom, role, json } => {
-            let added: AddedKey = house.post("/v1/keys", &AddKey { name: whom, role }).await?;
+            let added: AddedKey = client.post("/v1/keys", &AddKey { name: whom, role }).await?;
             if json {
                 return output.json(&AddedDocument { schema_version: 1, added });
             }
@@ -72,7 +72,7 @@ pub(crate) async fn run(args: KeysArgs, environment: &Environment, output: &Outp
             output.data(&added.secret)
         }
         KeysCommand::List { json } => {
-            let keys: Keys = house.get("/v1/keys").await?;
+            let keys: Keys = client.get("/v1/keys").await?;
             if json {
                 return output.json(&ListDocument { schema_version: 1, keys });
             }
@@ -88,7 +88,7 @@ pub(crate) async fn run(args: KeysArgs, environment: &Environment, output: &Outp
                     source: None,
                 });
             }
-            house.delete(&format!("/v1/keys/{id}")).await?;
+            client.delete(&format!("/v1/keys/{id}")).await?;
             output.status(format_args!("Revoked key {id}"));
             Ok(())
         }

@@ -169,7 +169,7 @@ pub(crate) async fn run(args: LogsArgs, environment: &Environment, output: &Outp
             let logs = Streams::open(runtime, environment, &args.services, output).await?;
             of_streams(&args, logs, output).await
         }
-        _ => of_house(&args, environment, output).await,
+        _ => of_process(&args, environment, output).await,
     }
 }
 
@@ -217,7 +217,7 @@ async fn of_streams(args: &LogsArgs, logs: Streams, output: &Output) -> Result<(
     }
 }
 
-async fn of_house(args: &LogsArgs, environment: &Environment, output: &Output) -> Result<()> {
+async fn of_process(args: &LogsArgs, environment: &Environment, output: &Output) -> Result<()> {
     args.check_services()?;
     let folder = environment.logs();
     let unreadable =

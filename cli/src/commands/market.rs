@@ -130,14 +130,14 @@ pub(crate) async fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<()> {
-    let house = connect(environment)?;
+    let client = connect(environment)?;
     let (market_sim, format): (MarketSim, Format) = match args.command {
-        None => (house.get("/v1/market").await?, args.format),
-        Some(MarketCommand::Show(format)) => (house.get("/v1/market").await?, format),
+        None => (client.get("/v1/market").await?, args.format),
+        Some(MarketCommand::Show(format)) => (client.get("/v1/market").await?, format),
         Some(MarketCommand::Set(SetArgs { change, format })) => {
-            (house.put("/v1/market", &change.change()).await?, format)
+            (client.put("/v1/market", &change.change()).await?, format)
         }
-        Some(MarketCommand::Reset(format)) => (house.reset("/v1/market").await?, format),
+        Some(MarketCommand::Reset(format)) => (client.reset("/v1/market").await?, format),
     };
     match format.json {
         true => output.json(&Document { schema_version: 1, market_sim }),

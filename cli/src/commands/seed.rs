@@ -134,22 +134,22 @@ fn set(pairs: &[(Ingredient, i64)]) -> Result<Quantities> {
 }
 
 /// Sends what there is to send, recipes first, so that no stock is booked for a menu that is refused.
-async fn plant(house: &Client, seeds: &Seeds, set: Quantities, dry_run: bool) -> Result<Changes> {
+async fn plant(client: &Client, seeds: &Seeds, set: Quantities, dry_run: bool) -> Result<Changes> {
     let query = if dry_run { "?dry_run=true" } else { "" };
     let mut changes = Changes { schema_version: 1, dry_run, ..Changes::default() };
     if !seeds.recipes.is_empty() {
         let menu = Menu { recipes: seeds.recipes.clone(), version: 0 };
-        changes.recipes = Some(house.put(&format!("/v1/recipes{query}"), &menu).await?);
+        changes.recipes = Some(client.put(&format!("/v1/recipes{query}"), &menu).await?);
     }
     if !seeds.opening.is_empty() {
         let stock = OpenStock { opening: seeds.opening.clone() };
-        changes.opening = Some(house.put(&format!("/v1/stock{query}"), &stock).await?);
+        changes.opening = Some(client.put(&format!("/v1/stock{query}"), &stock).await?);
     }
     if !set.is_empty() {
         let key = uuid::Uuid::now_v7().to_string();
         let adjustments = AdjustStock { set };
         let path = format!("/v1/stock/adjustments{query}");
-        changes.adjustments = Some(house.post_once(&path, &key, &adjustments).await?);
+        changes.adjustments = Some(client.post_once(&path, &key, &adjustments).await?);
     }
     Ok(changes)
 }

@@ -33,7 +33,7 @@ use crate::{
         compose::{ContainerStatus, ContainerStatusReader},
         kubernetes::{self, PodStatus, PodStatusReader},
     },
-    state::{Environment, HouseRecord},
+    state::{Environment, EnvironmentRecord},
 };
 
 /// How often a watched status is asked for.
@@ -104,7 +104,7 @@ impl Report {
         }
     }
 
-    fn of_process(environment: &Environment, record: HouseRecord) -> Self {
+    fn of_process(environment: &Environment, record: EnvironmentRecord) -> Self {
         Self {
             address: Some(record.address),
             market_sim_address: record.market_sim_address,

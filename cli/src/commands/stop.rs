@@ -14,7 +14,7 @@ pub(crate) struct StopArgs {}
 
 pub(crate) async fn run(_args: StopArgs, environment: &Environment, output: &Output) -> Result<()> {
     match runtimes::of(environment).await? {
-        Some(Runtime::Embedded) => embedded::stop_house(environment, output).await,
+        Some(Runtime::Embedded) => embedded::stop_command(environment, output).await,
         Some(Runtime::Compose) => compose::stop(environment, output).await,
         Some(Runtime::Kubernetes) => kubernetes::stop(environment, output).await,
         None => {

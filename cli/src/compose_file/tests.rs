@@ -10,7 +10,7 @@ fn with<'a>(set: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 
 }
 
 fn source(text: &str) -> Source {
-    Source { file: Some("/house/manifests/compose.yaml".into()), text: text.into() }
+    Source { file: Some("/checkout/manifests/compose.yaml".into()), text: text.into() }
 }
 
 fn service(yaml: &str) -> Service {
@@ -41,7 +41,7 @@ fn what_writes_to_a_folder_of_its_own_keeps_data_there() {
 }
 
 #[test]
-fn the_file_of_the_house_is_read_whole() {
+fn our_own_file_is_read_whole() {
     let built_in = Source { file: None, text: BUILT_IN.into() };
     let variables = [("CHEFCITO_STOVES", "4"), ("CHEFCITO_PORT", "7400"), ("CHEFCITO_TAG", "c-1")];
     let compose_file = built_in.parse(&with(&variables)).unwrap();
@@ -75,7 +75,7 @@ fn short_and_long_forms_mean_the_same() {
         ),
         (
             "    volumes: ['./seed/../x:/d']",
-            "    volumes: [{type: bind, source: /house/manifests/x, target: /d}]",
+            "    volumes: [{type: bind, source: /checkout/manifests/x, target: /d}]",
         ),
         ("    environment: {A: 1, B: ''}", "    environment: [A=1, B=]"),
         ("    command: sh -c 'a b'", "    command: [sh, -c, a b]"),
@@ -127,7 +127,8 @@ fn what_is_not_supported_is_named_with_its_place() {
     ];
     let mut told = String::new();
     for text in texts {
-        writeln!(told, "{}", text.trim_start_matches("/house/manifests/compose.yaml: ")).unwrap();
+        writeln!(told, "{}", text.trim_start_matches("/checkout/manifests/compose.yaml: "))
+            .unwrap();
     }
     insta::assert_snapshot!(told);
 }

@@ -263,7 +263,7 @@ async fn every_order_is_followed_to_the_table_and_noted_in_the_ledger() {
 }
 
 #[tokio::test]
-async fn a_busy_house_and_a_lost_connection_are_tried_again_with_the_same_key() {
+async fn a_busy_environment_and_a_lost_connection_are_tried_again_with_the_same_key() {
     let busy = Act::Busy { retry_after: 0 };
     let (door, target) =
         Door::open([busy, Act::HangUp, Act::TakeAndHangUp, busy], delivered_after(0)).await;
@@ -292,7 +292,7 @@ async fn a_connection_that_was_closed_while_nobody_used_it_is_no_loss() {
 }
 
 #[tokio::test]
-async fn the_house_says_when_to_come_back() {
+async fn the_environment_says_when_to_come_back() {
     let (_, target) = Door::open([Act::Busy { retry_after: 1 }], delivered_after(0)).await;
     let report = run_plan(Plan::orders(1), &target).await.unwrap();
     assert_eq!((report.accepted, report.pushed_back), (1, 1));

@@ -240,10 +240,10 @@ mod tests {
     #[test]
     fn lines_without_a_time_stay_behind_the_line_before_them() {
         let folder = tempfile::tempdir().unwrap();
-        let house =
+        let process =
             [line(1, "opened"), "panicked:\n".into(), "too hot\n".into(), line(5, "opened again")]
                 .concat();
-        fs::write(folder.path().join("embedded.log"), house).unwrap();
+        fs::write(folder.path().join("embedded.log"), process).unwrap();
         fs::write(folder.path().join("kitchen.log.1"), line(2, "cooking")).unwrap();
         fs::write(folder.path().join("kitchen.log"), line(4, "prepared")).unwrap();
         let expected = [

@@ -24,7 +24,7 @@ use tokio::{
 use uuid::Uuid;
 
 pub(crate) use self::{
-    down::{down, stop_command as stop_house},
+    down::{down, stop_command},
     start::start_command as start_again,
     up::{dry_run, up},
 };
@@ -40,7 +40,9 @@ use crate::{
     log_files,
     output::Output,
     process, runtimes,
-    state::{EmbeddedState, Environment, HouseRecord, LAST_LINES_MAX, write_json, write_private},
+    state::{
+        EmbeddedState, Environment, EnvironmentRecord, LAST_LINES_MAX, write_json, write_private,
+    },
 };
 
 /// How long an environment may take to say goodbye before it is killed; it drains what it accepted.
@@ -54,7 +56,7 @@ const DEATH_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How often a state that nobody announces is looked at. A look takes some ten microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// What dying environments printed is kept up to this, and once more.
-const HOUSE_LOG_BYTES_MAX: u64 = 1024 * 1024;
+const LOG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What one command has made so far, so that an interrupt can undo it.
 #[derive(Debug, Default)]
@@ -230,11 +232,11 @@ pub(crate) async fn start(
     attached: bool,
     wait_max: Duration,
     undo_log: &mut UndoLog,
-) -> Result<HouseRecord> {
+) -> Result<EnvironmentRecord> {
     undo_log.written_over = Some(environment.last_settings()?);
     write_json(&environment.settings_file(), settings)?;
     forget_record(environment)?;
-    let log = open_house_log(environment)?;
+    let log = open_log(environment)?;
     let mut command = Command::new(background::program_file());
     command.arg("embedded").arg("--name").arg(environment.name().to_string());
     if attached {
@@ -283,10 +285,10 @@ pub(crate) async fn start(
     })
 }
 
-fn open_house_log(environment: &Environment) -> Result<File> {
+fn open_log(environment: &Environment) -> Result<File> {
     let path = environment.logs().join("embedded.log");
     let open = || {
-        if fs::metadata(&path).is_ok_and(|file| file.len() > HOUSE_LOG_BYTES_MAX) {
+        if fs::metadata(&path).is_ok_and(|file| file.len() > LOG_BYTES_MAX) {
             fs::rename(&path, path.with_extension("log.1"))?;
         }
         OpenOptions::new().append(true).create(true).mode(0o600).open(&path)
@@ -383,7 +385,7 @@ pub(crate) async fn stop(environment: &Environment) -> Result<End> {
 /// # Errors
 /// [`CliError::Io`] if it can't be removed.
 pub(crate) fn forget_record(environment: &Environment) -> Result<()> {
-    remove(environment.house_record())
+    remove(environment.record_file())
 }
 
 /// Puts the settings of the last start aside: `start` finds none any more, `down --volumes` still does.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::error::{CliError, Result};
 
@@ -28,6 +29,12 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(CliError::Io { what: format!("read {}", path.display()), source }),
     }
+}
+
+/// Returns whether a JSON file has a field at its top level; `false` if there is no such file, or it is not JSON.
+pub(super) fn has_field(path: &Path, field: &str) -> bool {
+    let value = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    value.is_some_and(|value| value.get(field).is_some())
 }
 
 /// Writes a file that only its owner may read, whole or not at all.

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{config::Settings, kubernetes::KubeTarget};
 
-/// What an environment that runs says about itself in `house.json`, written once it listens.
+/// What an environment that runs says about itself in `environment.json`, written once it listens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct HouseRecord {
+pub(crate) struct EnvironmentRecord {
     /// Where the gateway listens.
     pub(crate) address: SocketAddr,
     /// Where the simulated market listens, if it is open.
@@ -59,7 +59,7 @@ pub(crate) struct ClusterRecord {
     pub(crate) started_at: Timestamp,
 }
 
-/// What can be seen of an environment's house.
+/// What can be seen of an embedded process.
 #[derive(Clone, Debug)]
 pub(crate) enum EmbeddedState {
     /// Nobody holds the lock, and the last one said goodbye.
@@ -72,5 +72,5 @@ pub(crate) enum EmbeddedState {
         pid: Option<u32>,
     },
     /// The lock is held, and the environment listens.
-    Running(Box<HouseRecord>),
+    Running(Box<EnvironmentRecord>),
 }

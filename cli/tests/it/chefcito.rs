@@ -77,8 +77,12 @@ impl Home {
     }
 
     /// The process that says in the lock file that it is the environment.
-    pub(crate) fn house_pid(&self) -> i32 {
-        fs::read_to_string(self.environment().join("house.lock")).unwrap().trim().parse().unwrap()
+    pub(crate) fn embedded_pid(&self) -> i32 {
+        fs::read_to_string(self.environment().join("environment.lock"))
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap()
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {

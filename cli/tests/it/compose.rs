@@ -11,21 +11,21 @@ use crate::{
 };
 
 /// An environment of a name of its own on the engine.
-struct House {
+struct Environment {
     home: Home,
     name: String,
 }
 
-impl House {
+impl Environment {
     /// Names one; none, said in a line, where no engine answers.
     fn name(story: &str) -> Option<Self> {
         Some(Self { home: Home::with_engine()?, name: format!("{story}-{}", std::process::id()) })
     }
 
     fn open(story: &str) -> Option<Self> {
-        let house = Self::name(story)?;
-        house.must(&house.up());
-        Some(house)
+        let environment = Self::name(story)?;
+        environment.must(&environment.up());
+        Some(environment)
     }
 
     fn up(&self) -> [&'static str; 8] {
@@ -74,14 +74,14 @@ impl House {
 
 #[test]
 fn up_again_changes_nothing_and_a_changed_line_replaces_one_service() {
-    let Some(house) = House::open("changed") else { return };
-    let first = house.containers();
-    let again = house.must(&house.up());
+    let Some(environment) = Environment::open("changed") else { return };
+    let first = environment.containers();
+    let again = environment.must(&environment.up());
     assert!(again.stderr.contains("nothing to change"), "{again}");
-    assert_eq!(house.containers(), first);
+    assert_eq!(environment.containers(), first);
 
     // The file of a checkout, with one line changed.
-    let checkout = house.home.state().join("checkout");
+    let checkout = environment.home.state().join("checkout");
     fs::create_dir_all(checkout.join("manifests")).unwrap();
     fs::create_dir_all(checkout.join("cli")).unwrap();
     fs::write(checkout.join("cli/Cargo.toml"), "").unwrap();
@@ -89,8 +89,8 @@ fn up_again_changes_nothing_and_a_changed_line_replaces_one_service() {
     let (before, after) = ("${CHEFCITO_STOVES:-8}", "\"3\"");
     assert!(file.contains(before));
     fs::write(checkout.join("manifests/compose.yaml"), file.replace(before, after)).unwrap();
-    let up = [&["--name", &house.name][..], &house.up()].concat();
-    let plan = house
+    let up = [&["--name", &environment.name][..], &environment.up()].concat();
+    let plan = environment
         .home
         .command(&[&up[..], &["--dry-run"]].concat())
         .current_dir(&checkout)
@@ -99,9 +99,9 @@ fn up_again_changes_nothing_and_a_changed_line_replaces_one_service() {
     let plan = String::from_utf8(plan.stdout).unwrap();
     assert!(plan.contains(KITCHEN) && plan.contains("CHEFCITO_STOVES"), "{plan}");
     assert!(!plan.contains(ORDERS), "{plan}");
-    let changed = house.home.command(&up).current_dir(&checkout).output().unwrap();
+    let changed = environment.home.command(&up).current_dir(&checkout).output().unwrap();
     assert_eq!(changed.status.code(), Some(0), "{}", String::from_utf8_lossy(&changed.stderr));
-    let second = house.containers();
+    let second = environment.containers();
     let replaced: Vec<&String> = first
         .iter()
         .zip(&second)
@@ -113,39 +113,39 @@ fn up_again_changes_nothing_and_a_changed_line_replaces_one_service() {
 
 #[test]
 fn a_part_of_it_has_what_it_needs_and_no_address() {
-    let Some(house) = House::name("part") else { return };
+    let Some(environment) = Environment::name("part") else { return };
     let part = ["up", KITCHEN, "--runtime", "compose", "--port", "0", "--timeout", "180s"];
-    let ran = house.must(&part);
+    let ran = environment.must(&part);
     assert_eq!(ran.stdout, "", "nobody listens: {ran}");
     assert!(ran.stderr.contains("No gateway is among it"), "{ran}");
-    let services = |house: &House| -> Vec<String> {
-        house.containers().into_iter().map(|(service, _)| service).collect()
+    let services = |environment: &Environment| -> Vec<String> {
+        environment.containers().into_iter().map(|(service, _)| service).collect()
     };
-    let needed = services(&house);
+    let needed = services(&environment);
     assert!(needed.contains(&KITCHEN.into()) && needed.contains(&"postgres".into()), "{needed:?}");
     assert!(!needed.contains(&GATEWAY.into()), "{needed:?}");
-    let again = house.must(&part);
+    let again = environment.must(&part);
     assert!(again.stderr.contains("nothing to change") && again.stdout.is_empty(), "{again}");
-    let ordered = house.run(&["order"]);
+    let ordered = environment.run(&["order"]);
     assert_eq!(ordered.code, Some(3), "{ordered}");
     assert!(ordered.stderr.contains("the gateway does not run"), "{ordered}");
-    house.must(&["stop"]);
-    let started = house.must(&["start"]);
+    environment.must(&["stop"]);
+    let started = environment.must(&["start"]);
     assert_eq!(started.stdout, "", "{started}");
-    assert_eq!(services(&house), needed);
+    assert_eq!(services(&environment), needed);
 
     // The rest joins it; from then on a part has an address.
-    let whole = house.must(&house.up());
+    let whole = environment.must(&environment.up());
     assert!(whole.stdout.starts_with("http://127.0.0.1:"), "{whole}");
-    assert_eq!(house.must(&part).stdout, whole.stdout);
+    assert_eq!(environment.must(&part).stdout, whole.stdout);
 }
 
 #[test]
 fn services_are_bound_hand_and_foot() {
-    let Some(house) = House::open("bound") else { return };
+    let Some(environment) = Environment::open("bound") else { return };
     for service in ALL {
         let inspected: Value =
-            serde_json::from_str(&docker(&["inspect", &house.container(service)])).unwrap();
+            serde_json::from_str(&docker(&["inspect", &environment.container(service)])).unwrap();
         let (config, host) = (&inspected[0]["Config"], &inspected[0]["HostConfig"]);
         let user: u32 =
             config["User"].as_str().unwrap().split(':').next().unwrap().parse().unwrap();
@@ -166,12 +166,12 @@ fn services_are_bound_hand_and_foot() {
 
 #[test]
 fn what_others_have_survives_down_with_volumes() {
-    let Some(house) = House::open("decoys") else { return };
-    let decoy = format!("{}-decoy", house.name);
+    let Some(environment) = Environment::open("decoys") else { return };
+    let decoy = format!("{}-decoy", environment.name);
     docker(&["network", "create", &decoy]);
     docker(&["volume", "create", &decoy]);
     docker(&["create", "--name", &decoy, "--volume", &format!("{decoy}:/data"), "redis:7.4.5"]);
-    let down = house.must(&["down", "--volumes"]);
+    let down = environment.must(&["down", "--volumes"]);
     let left = [
         docker(&["ps", "-a", "--filter", &format!("name={decoy}"), "--format", "{{.Names}}"]),
         docker(&["network", "ls", "--filter", &format!("name={decoy}"), "--format", "{{.Name}}"]),
@@ -181,81 +181,82 @@ fn what_others_have_survives_down_with_volumes() {
     docker(&["network", "rm", &decoy]);
     docker(&["volume", "rm", &decoy]);
     assert_eq!(left, [(); 3].map(|()| decoy.clone()), "{down}");
-    assert_eq!(house.traces(), "", "nothing of its own is left");
+    assert_eq!(environment.traces(), "", "nothing of its own is left");
 }
 
 #[test]
 fn a_taken_port_is_told_before_anything_is_made() {
-    let Some(house) = House::name("taken") else { return };
+    let Some(environment) = Environment::name("taken") else { return };
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = holder.local_addr().unwrap().port().to_string();
-    let ran = house.run(&["up", "--runtime", "compose", "--port", &port]);
+    let ran = environment.run(&["up", "--runtime", "compose", "--port", &port]);
     assert_eq!(ran.code, Some(1), "{ran}");
     assert!(ran.stderr.contains(&format!("port {port} is taken")), "{ran}");
     assert!(ran.stderr.contains(&std::process::id().to_string()), "the holder is named: {ran}");
-    assert_eq!(house.traces(), "");
+    assert_eq!(environment.traces(), "");
 }
 
 #[test]
 fn an_interrupted_up_leaves_nothing_and_the_next_one_finishes() {
-    let Some(house) = House::name("haste") else { return };
-    let up = [&["--name", &house.name][..], &house.up()].concat();
+    let Some(environment) = Environment::name("haste") else { return };
+    let up = [&["--name", &environment.name][..], &environment.up()].concat();
     for delay_ms in [10, 50, 100, 200, 400, 700, 1_000, 1_500, 2_000, 3_000] {
-        let child = house.home.start(&up);
+        let child = environment.home.start(&up);
         let pid = i32::try_from(child.id()).unwrap();
         // Not to wait for a state, but to hit another moment each time.
         sleep(Duration::from_millis(delay_ms));
         kill("-INT", pid);
-        let ran = house.home.finish(&up, child);
+        let ran = environment.home.finish(&up, child);
         match ran.code {
-            Some(0) => drop(house.must(&["down", "--volumes"])),
+            Some(0) => drop(environment.must(&["down", "--volumes"])),
             Some(130) | None => {}
             _ => panic!("{ran}"),
         }
-        assert_eq!(house.traces(), "", "after {delay_ms} ms: {ran}");
+        assert_eq!(environment.traces(), "", "after {delay_ms} ms: {ran}");
     }
-    house.must(&house.up());
-    assert_eq!(house.status()["ready"], true);
+    environment.must(&environment.up());
+    assert_eq!(environment.status()["ready"], true);
 }
 
 #[test]
 fn single_services_are_scaled_restarted_and_entered() {
-    let Some(house) = House::open("single") else { return };
-    house.must(&["scale", "kitchen=3"]);
-    let kitchens =
-        |house: &House| house.containers().iter().filter(|(service, _)| service == KITCHEN).count();
-    assert_eq!(kitchens(&house), 3);
+    let Some(environment) = Environment::open("single") else { return };
+    environment.must(&["scale", "kitchen=3"]);
+    let kitchens = |environment: &Environment| {
+        environment.containers().iter().filter(|(service, _)| service == KITCHEN).count()
+    };
+    assert_eq!(kitchens(&environment), 3);
     // It is remembered, and can be taken back.
-    house.must(&house.up());
-    assert_eq!(kitchens(&house), 3);
-    house.must(&["scale", "kitchen=1"]);
-    assert_eq!(kitchens(&house), 1);
-    let refused = house.run(&["scale", "gateway=2"]);
+    environment.must(&environment.up());
+    assert_eq!(kitchens(&environment), 3);
+    environment.must(&["scale", "kitchen=1"]);
+    assert_eq!(kitchens(&environment), 1);
+    let refused = environment.run(&["scale", "gateway=2"]);
     assert!(refused.code == Some(2) || refused.code == Some(1), "{refused}");
     for store in ["postgres=2", "redis=2"] {
-        let refused = house.run(&["scale", store]);
+        let refused = environment.run(&["scale", store]);
         assert_eq!(refused.code, Some(1), "{refused}");
         assert!(refused.stderr.contains("there can only be one of it"), "{refused}");
     }
 
-    let version = house.must(&["exec", ORDERS, "--", "/orders", "--version"]);
+    let version = environment.must(&["exec", ORDERS, "--", "/orders", "--version"]);
     assert_eq!(version.stdout, concat!("orders ", env!("CARGO_PKG_VERSION"), "\n"));
-    assert_eq!(house.run(&["exec", ORDERS, "--", "/orders", "--nonsense"]).code, Some(2));
+    assert_eq!(environment.run(&["exec", ORDERS, "--", "/orders", "--nonsense"]).code, Some(2));
     // Engines do not agree which of the two it is.
-    let nothing = house.run(&["exec", ORDERS, "--", "/nothing"]);
+    let nothing = environment.run(&["exec", ORDERS, "--", "/nothing"]);
     assert!(matches!(nothing.code, Some(126 | 127)), "{nothing}");
 
-    let orders = house.container(ORDERS);
+    let orders = environment.container(ORDERS);
     let started = |id: &str| docker(&["inspect", "--format", "{{.State.StartedAt}}", id]);
     let before = started(&orders);
-    house.must(&["restart", ORDERS]);
-    assert_ne!(started(&house.container(ORDERS)), before);
+    environment.must(&["restart", ORDERS]);
+    assert_ne!(started(&environment.container(ORDERS)), before);
 }
 
 #[test]
-fn two_houses_stand_side_by_side_and_know_nothing_of_each_other() {
-    let Some(one) = House::open("left") else { return };
-    let Some(other) = House::open("right") else { return };
+fn two_environments_run_side_by_side() {
+    let Some(one) = Environment::open("left") else { return };
+    let Some(other) = Environment::open("right") else { return };
     one.must(&["seed"]);
     one.must(&["order", "--count", "3"]);
     other.must(&["seed"]);

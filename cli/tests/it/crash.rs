@@ -71,7 +71,7 @@ impl Victim {
 
     /// The process that says in the lock file that it is the environment, if it lives.
     fn pid(&self) -> Option<i32> {
-        let text = fs::read_to_string(self.home.environment().join("house.lock")).ok()?;
+        let text = fs::read_to_string(self.home.environment().join("environment.lock")).ok()?;
         text.trim().parse().ok().filter(|pid| lives(*pid))
     }
 

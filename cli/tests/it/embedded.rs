@@ -14,16 +14,16 @@ fn up_and_up_again_and_down() {
             && first.stderr.contains("Other runtimes: compose, kubernetes"),
         "{first}"
     );
-    let house = home.house_pid();
+    let pid = home.embedded_pid();
 
     let second = home.must(&["up", "--port", "0"]);
     assert!(second.stderr.contains("Already up"), "{second}");
-    assert_eq!((second.stdout, home.house_pid()), (first.stdout, house), "nothing changed");
+    assert_eq!((second.stdout, home.embedded_pid()), (first.stdout, pid), "nothing changed");
 
     assert_eq!(home.must(&["status", "--json"]).code, Some(0));
     let down = home.must(&["down"]);
     assert_eq!(down.stderr, "`chefcito` is down\n");
-    assert!(!lives(house), "no orphan is left");
+    assert!(!lives(pid), "no orphan is left");
     assert!(home.environment().join("data").exists(), "the data are kept");
     assert_eq!(home.run(&["status"]).code, Some(3));
 
@@ -60,7 +60,7 @@ fn a_secret_may_be_in_a_file() {
             .output()
             .unwrap()
     };
-    let refused = up("postgres://chef:secret@127.0.0.1:1/house\n");
+    let refused = up("postgres://chef:secret@127.0.0.1:1/lunch\n");
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(refused.status.code() == Some(1) && said.contains("did not start"), "{said}");
     assert!(!said.contains("secret"), "{said}");
@@ -75,7 +75,7 @@ fn the_state_is_for_its_owner_only() {
         fs::metadata(home.environment().join(name)).unwrap().permissions().mode() & 0o777
     };
     assert_eq!((mode("."), mode("data"), mode("secrets")), (0o700, 0o700, 0o700));
-    for file in ["admin.key", "house.json", "settings.json", "secrets/key.pepper"] {
+    for file in ["admin.key", "environment.json", "settings.json", "secrets/key.pepper"] {
         assert_eq!(mode(file), 0o600, "{file}");
     }
 }
@@ -88,7 +88,7 @@ fn stop_and_start_keep_settings_and_data() {
     let started = home.must(&["start"]);
     assert!(started.stderr.contains("Up in "), "{started}");
     assert!(
-        fs::read_to_string(home.environment().join("house.json"))
+        fs::read_to_string(home.environment().join("environment.json"))
             .unwrap()
             .contains(r#""stoves": 3"#)
     );
@@ -100,7 +100,7 @@ fn only_what_differs_is_changed_and_why_is_said() {
     let home = Home::new();
     home.must(&["up", "--port", "0"]);
     let plan = home.must(&["up", "--port", "0", "--stoves", "2", "--dry-run"]);
-    let pid = home.house_pid();
+    let pid = home.embedded_pid();
     assert_eq!(
         plan.stdout,
         format!(
@@ -115,18 +115,18 @@ fn only_what_differs_is_changed_and_why_is_said() {
         changed.stderr.contains("Restarting the environment, data kept: stoves 8 → 2"),
         "{changed}"
     );
-    assert!(!lives(pid) && home.house_pid() != pid);
+    assert!(!lives(pid) && home.embedded_pid() != pid);
 
-    let other_database = home.run(&["up", "--database-url", "postgres://chef:secret@db/house"]);
+    let other_database = home.run(&["up", "--database-url", "postgres://chef:secret@db/lunch"]);
     assert_eq!(other_database.code, Some(1));
     insta::assert_snapshot!(other_database.stderr, @r"
-    error: its data lie in SQLite files, not at postgres://chef@db/house
+    error: its data lie in SQLite files, not at postgres://chef@db/lunch
     hint: take it down first with `chefcito down`, or choose another `--name`
     ");
 }
 
 #[test]
-fn a_setting_that_no_house_can_have_does_not_spoil_the_last_ones() {
+fn a_setting_that_no_environment_can_have_does_not_spoil_the_last_ones() {
     let home = Home::new();
     home.must(&["up", "--port", "0", "--stoves", "3"]);
     let broken = home.run(&["up", "--port", "0", "--log", "kitchen=much=too=much"]);
@@ -140,7 +140,7 @@ fn a_setting_that_no_house_can_have_does_not_spoil_the_last_ones() {
     assert!(broken.stderr.contains("`chefcito start` opens it as it was"), "{broken}");
     home.must(&["start"]);
     assert!(
-        fs::read_to_string(home.environment().join("house.json"))
+        fs::read_to_string(home.environment().join("environment.json"))
             .unwrap()
             .contains(r#""stoves": 3"#)
     );
@@ -157,10 +157,10 @@ fn the_default_port_taken_is_no_obstacle() {
 }
 
 #[test]
-fn a_killed_house_is_told_of_and_comes_back() {
+fn a_killed_environment_is_reported_and_comes_back() {
     let home = Home::new();
     home.must(&["up", "--port", "0"]);
-    let pid = home.house_pid();
+    let pid = home.embedded_pid();
     kill("-KILL", pid);
     // The system takes a moment to close what the process had open.
     wait_until("the environment is gone", || home.run(&["status"]).code == Some(3));
@@ -178,7 +178,7 @@ fn up_right_after_a_kill_does_not_take_the_dying_for_the_living() {
     let home = Home::new();
     home.must(&["up", "--port", "0"]);
     for _ in 0..5 {
-        kill("-KILL", home.house_pid());
+        kill("-KILL", home.embedded_pid());
         home.must(&["up", "--port", "0"]);
         home.must(&["status"]);
     }

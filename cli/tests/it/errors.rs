@@ -182,7 +182,7 @@ fn a_taken_port_names_its_holder() {
         ran.stderr.contains(&format!("port {port} is taken by")) && ran.stderr.contains(&holder),
         "{ran}"
     );
-    assert!(!home.environment().join("house.json").exists());
+    assert!(!home.environment().join("environment.json").exists());
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn keys_are_added_listed_and_revoked() {
 }
 
 #[test]
-fn dead_letters_are_none_in_a_healthy_house() {
+fn dead_letters_are_none_in_a_healthy_environment() {
     let home = Home::new();
     home.must(&["up", "--port", "0", "--no-seed"]);
     assert_eq!(home.must(&["dead-letters", "list"]).stderr, "There are no dead letters\n");

@@ -15,7 +15,7 @@ use crate::chefcito::{Home, PATIENCE, kill, wait_until};
 /// How much address space a command may have that reads a file: a debug build has some 200 MiB of it at rest.
 const LITTLE_MEMORY: &str = "-v 1048576";
 
-fn fast_house() -> Home {
+fn fast_environment() -> Home {
     let home = Home::new();
     home.must(&["up", "--port", "0", "--cooking-time", "1ms", "--stoves", "64"]);
     home
@@ -44,7 +44,7 @@ fn forged(history: &Path, old: &str, new: &str) -> PathBuf {
 
 #[test]
 fn a_run_in_either_model_is_recorded_and_its_answers_are_audited() {
-    let home = fast_house();
+    let home = fast_environment();
     let history = home.path().join("new/run.jsonl");
     let file = history.to_str().unwrap();
     home.must(&["order", "--count", "60", "--concurrency", "8", "--history", file]);
@@ -65,7 +65,7 @@ fn a_run_in_either_model_is_recorded_and_its_answers_are_audited() {
 
 #[test]
 fn answers_that_disagree_and_orders_that_are_gone_are_told_in_sentences() {
-    let home = fast_house();
+    let home = fast_environment();
     let history = home.path().join("run.jsonl");
     home.must(&["order", "--count", "5", "--history", history.to_str().unwrap()]);
     let text = fs::read_to_string(&history).unwrap();
@@ -98,7 +98,7 @@ fn answers_that_disagree_and_orders_that_are_gone_are_told_in_sentences() {
 
 #[test]
 fn a_run_that_is_killed_leaves_a_history_to_go_on_from() {
-    let home = fast_house();
+    let home = fast_environment();
     let history = home.path().join("run.jsonl");
     let file = history.to_str().unwrap();
     let mut ordering =

@@ -35,7 +35,7 @@ impl Castle {
         assert_eq!(up.code, Some(0), "{up}");
         let port = up.stdout.trim().rsplit(':').next().unwrap().parse().unwrap();
         let guest = Guest::of(&home, port);
-        let pid = home.house_pid();
+        let pid = home.embedded_pid();
         Self { home, guest, pid }
     }
 
@@ -48,7 +48,10 @@ impl Castle {
 
     /// Looks whether the environment stands as before, and serves.
     fn stands(&self) {
-        assert!(lives(self.pid) && self.home.house_pid() == self.pid, "the environment is another");
+        assert!(
+            lives(self.pid) && self.home.embedded_pid() == self.pid,
+            "the environment is another"
+        );
         let order = self.home.must(&["order", "--count", "20", "--timeout", "30s"]);
         assert!(order.stdout.contains("20 accepted, 20 delivered"), "{order}");
         self.home.must(&["audit"]);

@@ -9,8 +9,8 @@ use std::{
 
 use crate::chefcito::{Home, kill, lives, wait_until};
 
-/// Returns the environments that run in a home.
-fn houses(home: &Home) -> Vec<i32> {
+/// Returns the processes of the embedded environments of a home.
+fn embedded_processes(home: &Home) -> Vec<i32> {
     let state = home.state().to_str().unwrap().to_owned();
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -50,7 +50,7 @@ fn an_interrupted_up_leaves_nothing_whenever_it_happens() {
             Some(143) if signal == "-TERM" => {}
             _ => panic!("{ran}"),
         }
-        assert_eq!(houses(&home), [0_i32; 0], "after {delay_ms} ms: {ran}");
+        assert_eq!(embedded_processes(&home), [0_i32; 0], "after {delay_ms} ms: {ran}");
         assert!(!home.environment().exists(), "after {delay_ms} ms: {ran}");
     }
 }
@@ -59,13 +59,13 @@ fn an_interrupted_up_leaves_nothing_whenever_it_happens() {
 fn an_interrupted_up_leaves_what_was_there_before() {
     let home = Home::new();
     home.must(&["up", "--port", "0"]);
-    let house = home.house_pid();
+    let before = home.embedded_pid();
     let up = home.start(&["up", "--port", "0", "--foreground"]);
     let pid = i32::try_from(up.id()).unwrap();
     wait_until("it handles signals", || signals_are_taken_over(pid));
     kill("-INT", pid);
     assert_eq!(home.finish(&["up", "--foreground"], up).code, Some(130));
-    assert!(lives(house), "the environment was there before");
+    assert!(lives(before), "the environment was there before");
 }
 
 /// Returns whether a process handles SIGINT itself.
@@ -78,7 +78,7 @@ fn signals_are_taken_over(pid: i32) -> bool {
 }
 
 #[test]
-fn a_foreground_house_ends_with_its_terminal_and_keeps_its_data() {
+fn a_foreground_environment_ends_with_its_terminal_and_keeps_its_data() {
     for (signal, code) in [("-INT", Some(130)), ("-TERM", Some(143)), ("-KILL", None)] {
         let home = Home::new();
         let mut up = home.start(&["up", "--port", "0", "--foreground"]);
@@ -86,16 +86,16 @@ fn a_foreground_house_ends_with_its_terminal_and_keeps_its_data() {
         let mut address = String::new();
         stdout.read_line(&mut address).unwrap();
         assert!(address.starts_with("http://"), "it says where it is once it is up: {address}");
-        let house = home.house_pid();
+        let pid = home.embedded_pid();
         kill(signal, i32::try_from(up.id()).unwrap());
         assert_eq!(home.finish(&["up", "--foreground"], up).code, code);
-        wait_until("the environment is gone", || !lives(house));
+        wait_until("the environment is gone", || !lives(pid));
         assert!(home.environment().join("data").exists());
     }
 }
 
 #[test]
-fn two_ups_at_once_make_one_house() {
+fn two_ups_at_once_make_one_environment() {
     let home = Home::new();
     let args = ["up", "--port", "0"];
     let ups: Vec<_> = (0..4).map(|_| home.start(&args)).collect();
@@ -108,7 +108,7 @@ fn two_ups_at_once_make_one_house() {
         })
         .collect();
     assert!(addresses.iter().all(|address| *address == addresses[0]), "{addresses:?}");
-    assert_eq!(houses(&home).len(), 1);
+    assert_eq!(embedded_processes(&home).len(), 1);
 }
 
 #[test]
@@ -123,5 +123,5 @@ fn ups_and_downs_in_a_crowd_end_in_order() {
         assert_eq!(ran.code, Some(0), "{ran}");
     }
     home.must(&["down", "--volumes"]);
-    assert_eq!(houses(&home), [0_i32; 0]);
+    assert_eq!(embedded_processes(&home), [0_i32; 0]);
 }

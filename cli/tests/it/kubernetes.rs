@@ -46,7 +46,7 @@ fn patch(cluster: &Cluster, deployment: &str, change: Value) {
 }
 
 #[test]
-fn a_house_on_a_cluster_lives_as_any_other() {
+fn an_environment_on_a_cluster_lives_as_any_other() {
     let Some(it) = Restaurant::prepare("life") else { return };
     let plan = it.must(&[&UP[..], &["--dry-run"]].concat());
     assert!(plan.stdout.contains("create deployment/kitchen\n"), "{plan}");

@@ -244,7 +244,7 @@ fn what_never_ran_has_no_lines_and_hides_none() {
 }
 
 #[test]
-fn a_house_in_the_foreground_shows_its_lines_and_stops_with_them() {
+fn an_environment_in_the_foreground_shows_its_lines_and_stops_with_them() {
     let Some(it) = Restaurant::prepare("foreground") else { return };
     let heard = it.cluster.home.path().join("heard.txt");
     let args = [&UP[..], &["--port", "0", "--foreground", "--name", &it.cluster.name]].concat();

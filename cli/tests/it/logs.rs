@@ -66,7 +66,7 @@ fn lines_of_all_services_are_merged_by_time() {
 }
 
 #[test]
-fn what_a_dying_house_printed_is_an_error_of_the_house() {
+fn what_a_dying_process_printed_is_an_error_of_the_environment() {
     let home = a_day_in_the_kitchen();
     let stdout = home.must(&["logs", "embedded"]).stdout;
     assert!(stdout.contains("embedded  ERROR thread 'main' panicked at the oven:\n"), "{stdout}");

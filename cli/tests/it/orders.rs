@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::chefcito::{Home, kill, wait_until};
 
 /// An environment whose kitchen is so fast that nobody waits for it.
-fn fast_house() -> Home {
+fn fast_environment() -> Home {
     let home = Home::new();
     home.must(&["up", "--port", "0", "--cooking-time", "1ms", "--stoves", "64"]);
     home
@@ -24,7 +24,7 @@ fn json(text: &str) -> Value {
 
 #[test]
 fn fifty_orders_are_followed_to_the_table_and_audited() {
-    let home = fast_house();
+    let home = fast_environment();
     let orders = home.must(&["order", "--count", "50"]);
     assert!(orders.stdout.contains("50 accepted, 50 delivered\n"), "{orders}");
     assert!(orders.stderr.contains("chefcito story "), "{orders}");
@@ -50,7 +50,7 @@ fn fifty_orders_are_followed_to_the_table_and_audited() {
 
 #[test]
 fn scripts_get_figures_and_limits() {
-    let home = fast_house();
+    let home = fast_environment();
     let open = ["order", "--rate", "200", "--duration", "1s", "--json", "--fail-if", "errors>0"];
     let figures = json(&home.must(&open).stdout);
     assert_eq!((&figures["schema_version"], &figures["model"]), (&1.into(), &"open".into()));
@@ -132,7 +132,7 @@ fn an_order_that_waits_for_the_market_is_cancelled() {
 
 #[test]
 fn ctrl_c_reports_what_was_accepted() {
-    let home = fast_house();
+    let home = fast_environment();
     let command = ["order", "--duration", "60s", "--concurrency", "2", "--json"];
     let ordering = home.start(&command);
     let ledgers = home.environment().join("ledgers");
@@ -153,7 +153,7 @@ fn ctrl_c_reports_what_was_accepted() {
 }
 
 #[test]
-fn orders_outlive_the_house_that_took_them() {
+fn orders_outlive_the_environment_that_took_them() {
     let home = Home::new();
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -169,7 +169,7 @@ fn orders_outlive_the_house_that_took_them() {
         json(&home.must(&["status", "--json"]).stdout)["orders"]["delivered"].as_i64().unwrap_or(0)
     };
     wait_until("some orders are delivered", || delivered() > 20);
-    kill("-KILL", home.house_pid());
+    kill("-KILL", home.embedded_pid());
     home.must(&up);
     let ended = home.finish(&command, ordering);
     assert_eq!(ended.code, Some(0), "{ended}");

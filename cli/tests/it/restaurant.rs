@@ -26,7 +26,7 @@ impl Restaurant {
         let behind = cluster.home.state().join(BEHIND);
         fs::create_dir_all(&behind).unwrap();
         fs::write(behind.join("admin.key"), format!("{key}\n")).unwrap();
-        let house = cluster.home.must(&[
+        let environment = cluster.home.must(&[
             "up",
             "--name",
             BEHIND,
@@ -36,7 +36,7 @@ impl Restaurant {
             "--cooking-time",
             "0s",
         ]);
-        let address = house.stdout.trim().trim_start_matches("http://");
+        let address = environment.stdout.trim().trim_start_matches("http://");
         let restaurant = Self { address: address.parse().unwrap(), secrets, cluster };
         restaurant.stands_behind(&restaurant.cluster.name);
         Some(restaurant)

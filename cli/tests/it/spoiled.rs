@@ -88,11 +88,11 @@ fn a_wrong_key_is_told_and_up_mends_it() {
 }
 
 #[test]
-fn a_damaged_record_of_the_house_is_told_and_up_mends_it() {
+fn a_damaged_record_is_reported_and_up_repairs_it() {
     let home = Home::new();
     home.must(&["up", "--port", "0"]);
-    let house = home.house_pid();
-    let record = home.environment().join("house.json");
+    let pid = home.embedded_pid();
+    let record = home.environment().join("environment.json");
     let whole = fs::read(&record).unwrap();
     for damaged in
         [&whole[..whole.len() / 2], b"", b"\0\0\0\0", b"{\"address\": \"127.0.0.1:99999\"}"]
@@ -100,17 +100,65 @@ fn a_damaged_record_of_the_house_is_told_and_up_mends_it() {
         fs::write(&record, damaged).unwrap();
         let ran = home.run(&["status"]);
         assert_eq!(ran.code, Some(3), "{ran}");
-        assert!(ran.stderr.contains("its house.json is damaged"), "{ran}");
+        assert!(ran.stderr.contains("its environment.json is damaged"), "{ran}");
     }
     let up = home.must(&["up", "--port", "0"]);
     assert!(up.stderr.contains("it does not say where it listens"), "{up}");
-    assert!(!lives(house), "no orphan is left");
+    assert!(!lives(pid), "no orphan is left");
     home.must(&["status"]);
 
     fs::write(&record, "{").unwrap();
-    let house = home.house_pid();
+    let pid = home.embedded_pid();
     home.must(&["down"]);
-    assert!(!lives(house), "`down` needs no record");
+    assert!(!lives(pid), "`down` needs no record");
+}
+
+#[test]
+fn the_state_folder_of_an_earlier_version_is_refused_and_stays_as_it_is() {
+    for (file, content, found) in [
+        ("house.lock", "4711\n", "house.lock, which is environment.lock now"),
+        ("house.json", "{}", "house.json, which is environment.json now"),
+        (
+            "cluster.json",
+            "{\"place\": {}}",
+            "cluster.json with the field `place`, which is `target` now",
+        ),
+    ] {
+        let home = Home::new();
+        let folder = home.environment();
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(file), content).unwrap();
+        fs::write(folder.join("settings.json"), "{}").unwrap();
+        for args in [
+            &["up", "--port", "0"][..],
+            &["up", "--dry-run"],
+            &["start"],
+            &["status"],
+            &["order"],
+            &["logs"],
+            &["down"],
+            &["down", "--volumes"],
+        ] {
+            let ran = home.run(args);
+            assert_eq!(ran.code, Some(1), "{ran}");
+            let folder = "HOME/.local/state/chefcito/chefcito";
+            let what = format!(
+                "an earlier version of chefcito made the state folder {folder}: it has {found}"
+            );
+            assert!(ran.stderr.contains(&what), "{ran}");
+            let hint = "close the environment with `chefcito down` of the version that made it";
+            assert!(ran.stderr.contains(hint), "{ran}");
+            assert!(ran.stderr.contains(&format!("remove {folder}")), "{ran}");
+        }
+        let mut left: Vec<_> =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        let mut there = [file, "settings.json"];
+        there.sort_unstable();
+        assert_eq!(left, there, "nothing is added or removed");
+        assert_eq!(fs::read_to_string(folder.join(file)).unwrap(), content);
+        home.must(&["man"]);
+    }
 }
 
 #[test]
@@ -194,7 +242,7 @@ fn a_full_disk_refuses_orders_and_keeps_those_that_it_took() {
     let home = &drive.home;
     let up = home.must(&["up", "--port", "0", "--cooking-time", "0s", "--stoves", "64"]);
     assert!(up.stdout.starts_with("http://"), "{up}");
-    let house = home.house_pid();
+    let pid = home.embedded_pid();
     let ledger = |name: &str| drive.disk.0.with_file_name(name).to_str().unwrap().to_owned();
     let (before, full, after) = (ledger("before"), ledger("full"), ledger("after"));
     home.must(&["order", "--count", "50", "--ledger", &before]);
@@ -205,7 +253,7 @@ fn a_full_disk_refuses_orders_and_keeps_those_that_it_took() {
     let refused = home.run(&crowd);
     assert_eq!(refused.code, Some(1), "{refused}");
     assert!(refused.stderr.contains("The service can't answer now (503)"), "{refused}");
-    assert!(lives(house), "the environment stands");
+    assert!(lives(pid), "the environment stands");
     let unnoted = home.run(&["order", "--timeout", "1s"]);
     assert_eq!(unnoted.code, Some(1), "{unnoted}");
 
@@ -213,7 +261,7 @@ fn a_full_disk_refuses_orders_and_keeps_those_that_it_took() {
     home.must(&["order", "--count", "50", "--ledger", &after]);
     let ledgers = ["--ledger", &before, "--ledger", &full, "--ledger", &after];
     home.must(&[&["audit"][..], &ledgers].concat());
-    assert_eq!(home.house_pid(), house, "it is the same house");
+    assert_eq!(home.embedded_pid(), pid, "it is the same process");
     for log in fs::read_dir(home.environment().join("logs")).unwrap() {
         for line in fs::read_to_string(log.unwrap().path()).unwrap().lines() {
             serde_json::from_str::<serde_json::Value>(line).expect("every line is whole");
@@ -222,7 +270,7 @@ fn a_full_disk_refuses_orders_and_keeps_those_that_it_took() {
 }
 
 #[test]
-fn a_house_does_not_open_on_a_disk_that_takes_nothing() {
+fn an_environment_does_not_open_on_a_disk_that_takes_nothing() {
     let Some(drive) = Drive::mount("64k") else { return };
     let ran = drive.home.run(&["up", "--port", "0"]);
     assert!(matches!(ran.code, Some(1 | 7)), "{ran}");
@@ -245,12 +293,12 @@ fn a_house_does_not_open_on_a_disk_that_takes_nothing() {
 }
 
 #[test]
-fn a_house_that_stands_still_is_not_waited_for_for_ever() {
+fn an_environment_that_stands_still_is_not_waited_for_for_ever() {
     let home = Home::new();
     let up = ["up", "--port", "0", "--timeout", "2s"];
     home.must(&["up", "--port", "0", "--cooking-time", "0s"]);
-    let house = home.house_pid();
-    kill("-STOP", house);
+    let pid = home.embedded_pid();
+    kill("-STOP", pid);
     let since = Instant::now();
     let commands: [(&[&str], i32, &str); 7] = [
         (&["status"], 1, "did not answer `GET /v1/status` within 10s"),
@@ -272,14 +320,14 @@ fn a_house_that_stands_still_is_not_waited_for_for_ever() {
         assert!(ran.stderr.contains(why), "{ran}");
     }
     assert!(since.elapsed() < Duration::from_secs(30) + PATIENCE, "{:?}", since.elapsed());
-    kill("-CONT", house);
+    kill("-CONT", pid);
     wait_until("it goes on as if nothing had been", || home.run(&["status"]).code == Some(0));
     home.must(&["order", "--count", "5"]);
     home.must(&["audit"]);
 
-    kill("-STOP", house);
+    kill("-STOP", pid);
     let down = home.must(&["down"]);
     assert!(down.stderr.contains("did not end when asked and was killed"), "{down}");
-    assert!(!lives(house));
+    assert!(!lives(pid));
     home.must(&up);
 }

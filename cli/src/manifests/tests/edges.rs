@@ -244,7 +244,7 @@ fn of_the_outside(objects: &[Object]) -> String {
 }
 
 #[test]
-fn who_leaves_the_house_and_for_where() {
+fn egress_of_every_pod() {
     for overlay in super::OVERLAYS {
         insta::assert_snapshot!(
             format!("who_leaves_{}", overlay.folder().rsplit('/').next().unwrap()),

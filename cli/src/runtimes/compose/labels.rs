@@ -94,9 +94,9 @@ mod tests {
     fn docker_compose_lists_our_containers() {
         let spec = Spec::of(&Service { image: "i".into(), ..Service::default() });
         let origin = Origin { folder: "/f".into(), file: "/f/compose.yaml".into() };
-        let labels = of_container("house", (KITCHEN, 2), &spec, [].into_iter(), &origin);
+        let labels = of_container("lunch", (KITCHEN, 2), &spec, [].into_iter(), &origin);
         // Its filter, from pkg/compose/containers.go.
-        assert_eq!(labels["com.docker.compose.project"], "house");
+        assert_eq!(labels["com.docker.compose.project"], "lunch");
         assert!(!labels["com.docker.compose.config-hash"].is_empty());
         assert_eq!(labels["com.docker.compose.oneoff"], "False");
         // What it reads of each.

@@ -6,7 +6,7 @@ use crate::{
     config::{PORT_DEFAULT, Settings},
     error::CliError,
     runtimes::Wanted,
-    state::{EnvironmentName, HouseRecord},
+    state::{EnvironmentName, EnvironmentRecord},
 };
 
 /// The environment as it is.
@@ -27,7 +27,7 @@ pub(crate) enum Observed {
     /// An environment listens.
     Running {
         /// What it says about itself.
-        record: Box<HouseRecord>,
+        record: Box<EnvironmentRecord>,
         /// Whether it answers that it is ready.
         ready: bool,
         /// Whether it has never had a menu; unknown while it is not ready.
@@ -170,7 +170,7 @@ fn start(wanted: &Wanted, after_crash: bool) -> impl Iterator<Item = Step> {
         .chain(wanted.seed.then_some(Step::SeedIfEmpty))
 }
 
-fn refuse_to_hide_data(wanted: &Wanted, record: &HouseRecord) -> Result<(), Refusal> {
+fn refuse_to_hide_data(wanted: &Wanted, record: &EnvironmentRecord) -> Result<(), Refusal> {
     let (wanted, running) = (&wanted.settings, &record.settings);
     if wanted.database_url != running.database_url {
         let place = |settings: &Settings| match &settings.database_url {
@@ -184,7 +184,7 @@ fn refuse_to_hide_data(wanted: &Wanted, record: &HouseRecord) -> Result<(), Refu
     Ok(())
 }
 
-fn reasons_to_restart(wanted: &Wanted, record: &HouseRecord, locked: bool) -> Vec<String> {
+fn reasons_to_restart(wanted: &Wanted, record: &EnvironmentRecord, locked: bool) -> Vec<String> {
     let mut reasons: Vec<String> =
         wanted.settings.differences(&record.settings).iter().map(ToString::to_string).collect();
     match wanted.settings.port {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn running(wanted: &Wanted) -> Observed {
-        let record = HouseRecord {
+        let record = EnvironmentRecord {
             address: "127.0.0.1:7374".parse().unwrap(),
             market_sim_address: None,
             pid: 42,
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_machine_gets_a_whole_house() {
+    fn an_empty_machine_gets_a_whole_environment() {
         let observed = Observed::Nothing { state: false, crashed: false };
         let wanted = Wanted { orders: 50, ..wanted() };
         insta::assert_snapshot!(told(&wanted, &observed).join("\n"), @r"
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_house_that_is_as_wanted_is_left_alone() {
+    fn an_environment_that_is_as_wanted_is_left_alone() {
         assert_eq!(plan(&wanted(), &running(&wanted())), Ok(vec![]));
     }
 
@@ -306,12 +306,12 @@ mod tests {
     #[test]
     fn another_database_is_refused() {
         let mut other = wanted();
-        other.settings.database_url = Some("postgres://chef:secret@db/house".parse().unwrap());
-        insta::assert_snapshot!(told(&other, &running(&wanted())).join("\n"), @"no: its data lie in SQLite files, not at postgres://chef@db/house");
+        other.settings.database_url = Some("postgres://chef:secret@db/lunch".parse().unwrap());
+        insta::assert_snapshot!(told(&other, &running(&wanted())).join("\n"), @"no: its data lie in SQLite files, not at postgres://chef@db/lunch");
     }
 
     #[test]
-    fn an_empty_house_is_only_seeded() {
+    fn an_empty_environment_is_only_seeded() {
         let Observed::Running { record, .. } = running(&wanted()) else { unreachable!() };
         let observed = Observed::Running { record, ready: true, empty: true, locked: false };
         assert_eq!(plan(&wanted(), &observed), Ok(vec![Step::SeedIfEmpty]));
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_house_that_nobody_has_the_key_of_is_replaced() {
+    fn an_environment_without_an_admin_key_is_replaced() {
         let Observed::Running { record, .. } = running(&wanted()) else { unreachable!() };
         let pid = record.pid;
         let observed = Observed::Running { record, ready: true, empty: false, locked: true };
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_house_that_says_nothing_is_replaced() {
+    fn an_environment_that_does_not_answer_is_replaced() {
         let steps = told(&wanted(), &Observed::Mute { pid: Some(7) });
         assert_eq!(
             steps[0],

@@ -15,7 +15,7 @@ use crate::{
     progress::Waiting,
     runtimes::{self, Wanted, embedded},
     signals::Signals,
-    state::{Environment, HouseRecord},
+    state::{Environment, EnvironmentRecord},
 };
 
 /// Brings the environment up as it is wanted. A signal ends that, and leaves nothing half-made.
@@ -133,7 +133,7 @@ async fn apply(
 
 fn tell(
     wanted: &Wanted,
-    record: &HouseRecord,
+    record: &EnvironmentRecord,
     unchanged: bool,
     took: Duration,
     output: &Output,

@@ -203,7 +203,7 @@ mod tests {
     fn what_is_new_is_made_what_can_t_change_is_replaced_and_what_is_too_much_goes() {
         let roles = object("Job", "roles", json!({}));
         let board = object("Deployment", BOARD, json!({}));
-        let old = object("ConfigMap", "house-1", json!({}));
+        let old = object("ConfigMap", "lunch-1", json!({}));
         let data = object("PersistentVolumeClaim", "data-postgres-0", json!({}));
         let observed = [roles.clone(), old, data];
         assert_eq!(
@@ -211,7 +211,7 @@ mod tests {
             [
                 "replace job/roles: what changed in it can't be changed in place",
                 "create deployment/board",
-                "remove configmap/house-1: the manifests have it no more",
+                "remove configmap/lunch-1: the manifests have it no more",
                 "wait until everything is ready",
             ]
         );

@@ -66,7 +66,7 @@ fn laid_out(text: &str, stoves: Option<&str>, settings: &Settings, images: &Imag
     let variable = |name: &str| stoves.filter(|_| name == "STOVES").map(Into::into);
     let compose_file = Source::of_text(text).parse(&variable).unwrap();
     let origin = Origin { folder: "/f".into(), file: "/f/compose.yaml".into() };
-    layout("house", &compose_file, None, settings, images, &origin, &[])
+    layout("lunch", &compose_file, None, settings, images, &origin, &[])
 }
 
 fn wanted() -> Layout {
@@ -112,11 +112,11 @@ fn an_empty_engine_gets_everything() {
     build the image of bootstrap
     build the image of kitchen
     fetch the image redis:7.4.5
-    create the network house_inside
-    create the volume house_secrets
-    create house-first-1
-    create house-kitchen-1
-    create house-redis-1
+    create the network lunch_inside
+    create the volume lunch_secrets
+    create lunch-first-1
+    create lunch-kitchen-1
+    create lunch-redis-1
     wait until every service is ready
     ");
 }
@@ -131,7 +131,7 @@ fn what_changed_is_replaced_and_nothing_else() {
     let observed = carried_out(&wanted());
     let slower = laid_out(FILE, Some("4"), &settings(), &images());
     insta::assert_snapshot!(told(&slower, &observed), @r"
-    replace house-kitchen-1: environment CHEFCITO_STOVES 8 → 4
+    replace lunch-kitchen-1: environment CHEFCITO_STOVES 8 → 4
     wait until every service is ready
     ");
     let rebuilt = Images::new(vec![
@@ -148,8 +148,8 @@ fn what_changed_is_replaced_and_nothing_else() {
         Image { id: "r2".into(), size_bytes: 1, names: vec!["redis:7.4.5".into()] },
     ]);
     insta::assert_snapshot!(told(&laid_out(FILE, None, &settings(), &rebuilt), &observed), @r"
-    replace house-kitchen-1: image chefcito-kitchen:c-k1 → chefcito-kitchen:c-k2
-    replace house-redis-1: the image redis:7.4.5 is another one now
+    replace lunch-kitchen-1: image chefcito-kitchen:c-k1 → chefcito-kitchen:c-k2
+    replace lunch-redis-1: the image redis:7.4.5 is another one now
     wait until every service is ready
     ");
 }
@@ -159,12 +159,12 @@ fn a_changed_network_takes_its_containers_with_it_and_a_changed_volume_stays() {
     let observed = carried_out(&wanted());
     let text = FILE.replace("internal: true", "").replace("secrets: {}", "secrets: {driver: nfs}");
     insta::assert_snapshot!(told(&laid_out(&text, None, &settings(), &images()), &observed), @r"
-    remove the network house_inside, to make it anew: internal true → unset
-    create the network house_inside
-    replace house-kitchen-1: its network house_inside is made anew
-    replace house-redis-1: its network house_inside is made anew
+    remove the network lunch_inside, to make it anew: internal true → unset
+    create the network lunch_inside
+    replace lunch-kitchen-1: its network lunch_inside is made anew
+    replace lunch-redis-1: its network lunch_inside is made anew
     wait until every service is ready
-    warning: the volume house_secrets is not as the file says (driver unset → nfs); it keeps its data as it is: `down --volumes` forgets it
+    warning: the volume lunch_secrets is not as the file says (driver unset → nfs); it keeps its data as it is: `down --volumes` forgets it
     ");
 }
 
@@ -173,13 +173,13 @@ fn replicas_come_and_go() {
     let scaled = Settings { replicas: BTreeMap::from([(KITCHEN.into(), 3)]), ..settings() };
     let three = laid_out(FILE, None, &scaled, &images());
     insta::assert_snapshot!(told(&three, &carried_out(&wanted())), @r"
-    create house-kitchen-2
-    create house-kitchen-3
+    create lunch-kitchen-2
+    create lunch-kitchen-3
     wait until every service is ready
     ");
     insta::assert_snapshot!(told(&wanted(), &carried_out(&three)), @r"
-    remove house-kitchen-2: there are fewer of them now
-    remove house-kitchen-3: there are fewer of them now
+    remove lunch-kitchen-2: there are fewer of them now
+    remove lunch-kitchen-3: there are fewer of them now
     wait until every service is ready
     ");
 }
@@ -192,9 +192,9 @@ fn what_ended_is_started_and_done_jobs_are_not() {
         seen.container.state = state;
     }
     insta::assert_snapshot!(told(&wanted(), &observed), @r"
-    start house-first-1: it has ended with exit code 1
-    resume house-kitchen-1: it was paused
-    start house-redis-1: it was never started
+    start lunch-first-1: it has ended with exit code 1
+    resume lunch-kitchen-1: it was paused
+    start lunch-redis-1: it was never started
     wait until every service is ready
     ");
 }
@@ -206,14 +206,14 @@ fn orphans_of_ours_are_removed_and_those_of_others_told_of() {
     let mut observed = carried_out(&before);
     let mut stranger = observed.containers[0].clone();
     stranger.service = "blog".into();
-    stranger.container.name = "house-blog-1".into();
+    stranger.container.name = "lunch-blog-1".into();
     stranger.container.labels.remove(crate::runtimes::compose::labels::SPEC);
     observed.containers.push(stranger);
     insta::assert_snapshot!(told(&wanted(), &observed), @r"
-    remove house-bakery-1: the file has no such service any more
-    create house-kitchen-1
+    remove lunch-bakery-1: the file has no such service any more
+    create lunch-kitchen-1
     wait until every service is ready
-    warning: house-blog-1 is not of this file, and was not made by chefcito: it is left alone
+    warning: lunch-blog-1 is not of this file, and was not made by chefcito: it is left alone
     ");
 }
 
@@ -222,7 +222,7 @@ fn what_plain_compose_started_is_taken_over_by_name() {
     let mut observed = carried_out(&wanted());
     observed.containers[2].container.labels.remove(crate::runtimes::compose::labels::SPEC);
     insta::assert_snapshot!(told(&wanted(), &observed), @r"
-    replace house-redis-1: plain compose made it, and nobody knows as what
+    replace lunch-redis-1: plain compose made it, and nobody knows as what
     wait until every service is ready
     ");
 }

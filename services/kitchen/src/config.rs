@@ -3,7 +3,7 @@ use std::time::Duration;
 use contracts::api::kitchen::COOKING_TIME_MS_MAX;
 use service::config::{ConfigError, read, read_or};
 
-/// The most stoves of a kitchen: each cooking turn reads them all.
+/// The most stoves of a kitchen: each cooking round reads them all.
 pub const STOVES_MAX: u32 = 1_000;
 
 const STOVES: (&str, &str) = ("CHEFCITO_STOVES", "a number of stoves from 1 to 1000");

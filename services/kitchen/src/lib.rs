@@ -3,7 +3,7 @@
 //! `cancellation.refused`.
 //!
 //! Guarantees: each order has one ticket: requested → reserved → cooking → prepared, or it ends as cancelled or refused. Stoves and
-//! cooking times are rows, and a *turn* moves dishes through them; `domain::turn` decides it, `commands::cook` saves it. A
+//! cooking times are rows, and a *round* moves dishes through them; `domain::round` decides it, `commands::cook` saves it. A
 //! stove cooks one dish at a time. The kitchen alone decides whether a dish can still be cancelled.
 //!
 //! Does not know: stock, purchases, and where an order is.

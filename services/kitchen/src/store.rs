@@ -9,7 +9,7 @@ mod tickets;
 
 pub(crate) use self::{
     menu::{lock_menu, menu_version, recipes, save_menu},
-    rail::{COOKING, install, lock_rail, save_turn, stoves},
+    rail::{COOKING, install, lock_rail, save_round, stoves},
     tickets::{
         cancel_tickets, count_open, has_work, open_cancelled, open_tickets, reserve_tickets,
         reserved, statuses, ticket_facts, waiting,

@@ -9,13 +9,13 @@ use events::Announce as _;
 use service::Pace;
 
 use crate::{
-    domain::turn::{Step, Stove, Turn},
+    domain::round::{Round, Step, Stove},
     store::{self, COOKING},
 };
 
-/// How many dishes a turn puts on stoves at the most: as many as a batch of events brings, and few enough that others
+/// How many dishes a round puts on stoves at the most: as many as a batch of events brings, and few enough that others
 /// wait for the writer some milliseconds, not more.
-pub(crate) const DISHES_PER_TURN_MAX: i64 = 256;
+pub(crate) const DISHES_PER_ROUND_MAX: i64 = 256;
 
 /// How a cook works.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Cook {
     pub(crate) cooking_time: Option<Duration>,
 }
 
-/// Cooks one turn: takes prepared dishes from the stoves and puts the oldest reserved tickets on them, until all stoves are busy or
+/// Cooks one round: takes prepared dishes from the stoves and puts the oldest reserved tickets on them, until all stoves are busy or
 /// no ticket waits. Returns when there is more to do.
 ///
 /// # Errors
@@ -38,13 +38,13 @@ pub(crate) fn cook(tx: &mut Tx<'_>, cook: Cook) -> Result<Pace, StoreError> {
     let stoves = store::stoves(tx)?;
     let due = due(tx, &stoves)?;
     let waiting = match stoves.iter().any(|stove| is_free(stove, &due)) {
-        true => store::waiting(tx, DISHES_PER_TURN_MAX, cook.cooking_time)?,
+        true => store::waiting(tx, DISHES_PER_ROUND_MAX, cook.cooking_time)?,
         false => Vec::new(),
     };
-    let is_full = i64::try_from(waiting.len()) == Ok(DISHES_PER_TURN_MAX);
-    let turn = Turn::plan(stoves, &due, waiting, tx.now());
-    store::save_turn(tx, &turn)?;
-    for step in turn.steps {
+    let is_full = i64::try_from(waiting.len()) == Ok(DISHES_PER_ROUND_MAX);
+    let round = Round::plan(stoves, &due, waiting, tx.now());
+    store::save_round(tx, &round)?;
+    for step in round.steps {
         match step {
             Step::Started { dish, stove } => {
                 tx.announce(&CookingStarted { order: dish.order, dish: dish.name, stove });
@@ -54,9 +54,9 @@ pub(crate) fn cook(tx: &mut Tx<'_>, cook: Cook) -> Result<Pace, StoreError> {
             }
         }
     }
-    if is_full && turn.took_all {
+    if is_full && round.took_all {
         Ok(Pace::Again)
-    } else if turn.still_cooking {
+    } else if round.still_cooking {
         Ok(timers::next(tx, COOKING)?.map_or(Pace::Idle, Pace::Until))
     } else {
         Ok(Pace::Idle)

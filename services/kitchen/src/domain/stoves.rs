@@ -1,6 +1,6 @@
 //! How many stoves there are.
 
-use super::turn::Stove;
+use super::round::Stove;
 
 /// What makes the stoves that there are the stoves that there should be.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Installation {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::turn::Stove, Installation};
+    use super::{super::round::Stove, Installation};
 
     fn stove(number: i64, retiring: bool) -> Stove {
         Stove { number, retiring, dish: None }

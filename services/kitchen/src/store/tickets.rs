@@ -8,8 +8,8 @@ use events::Announce as _;
 
 use super::{from_text, to_text};
 use crate::domain::{
+    round::{Dish, Waiting},
     ticket::{Ticket, TicketStatus},
-    turn::{Dish, Waiting},
 };
 
 pub(super) const OPEN_TICKET: Many = Many {
@@ -33,9 +33,9 @@ pub(super) const CANCEL_TICKET: Many = Many {
 };
 pub(super) const ADVANCE_TICKET: Many = Many {
     each: "UPDATE tickets SET status = ?2 WHERE order_id = ?1 AND status = ?3",
-    all: "UPDATE tickets SET status = turn.after
-         FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS turn (order_id, after, before)
-         WHERE tickets.order_id = turn.order_id AND tickets.status = turn.before",
+    all: "UPDATE tickets SET status = given.after
+         FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS given (order_id, after, before)
+         WHERE tickets.order_id = given.order_id AND tickets.status = given.before",
 };
 pub(super) const STATUS: Many = Many {
     each: "SELECT order_id, status FROM tickets WHERE order_id = ?1",

@@ -13,7 +13,7 @@ use store::Clock;
 use crate::stage::{Plan, Stage, until};
 
 const STOVES: u32 = 3;
-// A turn holds the lock of the rail until its commit, so that places in the outbox are in the order of the turns.
+// A round holds the lock of the rail until its commit, so that `seq` in the outbox is in the order of the rounds.
 const COOKED: &str = "SELECT kind, data FROM outbox
      WHERE kind IN ('chefcito.cooking.started.v1', 'chefcito.dish.prepared.v1') ORDER BY seq";
 

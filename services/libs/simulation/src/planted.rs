@@ -157,9 +157,9 @@ pub const PLANTED: &[Planted] = &[
     Planted {
         name: "a stove is used twice",
         changes: &[Change {
-            file: "services/kitchen/src/domain/turn.rs",
-            find: "if place.on_it.is_none() && !place.retiring {",
-            replace: "if (place.on_it.is_none() || PLANTED) && !place.retiring {",
+            file: "services/kitchen/src/domain/round.rs",
+            find: "if slot.on_it.is_none() && !slot.retiring {",
+            replace: "if (slot.on_it.is_none() || PLANTED) && !slot.retiring {",
         }],
     },
     Planted {

@@ -1,4 +1,4 @@
-//! A cooking turn: a prepared dish leaves its stove, and the ticket that waits longest takes it.
+//! A cooking round: a prepared dish leaves its stove, and the ticket that waits longest takes it.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -35,20 +35,20 @@ pub(crate) struct Waiting {
     pub(crate) cooking_time: Duration,
 }
 
-/// What happens in a turn, decided before anything is saved.
+/// What happens in a round, decided before anything is saved.
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct Round {
     /// What happens, in order.
     pub(crate) steps: Vec<Step>,
-    /// How each stove that changes is before the turn and after it: what is on it.
+    /// How each stove that changes is before the round and after it: what is on it.
     pub(crate) stoves: Vec<(i64, Option<OrderId>, Option<OrderId>)>,
-    /// How each ticket stood before the turn and stands after it.
+    /// How each ticket stood before the round and stands after it.
     pub(crate) tickets: Vec<(OrderId, TicketStatus, TicketStatus)>,
-    /// What was put on a stove and still is there after the turn, and when it is prepared.
+    /// What was put on a stove and still is there after the round, and when it is prepared.
     pub(crate) cooking: Vec<(OrderId, Timestamp)>,
-    /// What was on a stove before the turn and is prepared now.
+    /// What was on a stove before the round and is prepared now.
     pub(crate) prepared: Vec<OrderId>,
-    /// Whether something is on a stove after the turn.
+    /// Whether something is on a stove after the round.
     pub(crate) still_cooking: bool,
     /// Whether a stove that is retiring is free now.
     pub(crate) freed_retiring: bool,
@@ -65,24 +65,24 @@ pub(crate) enum Step {
     Prepared { dish: Dish },
 }
 
-struct Place {
+struct Slot {
     number: i64,
     retiring: bool,
     on_it: Option<OnStove>,
-    /// What was on it before the turn.
+    /// What was on it before the round.
     before: Option<OrderId>,
 }
 
 struct OnStove {
     dish: Dish,
     is_due: bool,
-    /// When it is prepared, if it was put on the stove in this turn.
+    /// When it is prepared, if it was put on the stove in this round.
     new_until: Option<Timestamp>,
 }
 
-impl Turn {
-    /// Decides a turn. It goes in rounds over the stoves, for a dish that takes no time is prepared in the round after the
-    /// one in which it was started; each round starts or finishes something, so there are no more rounds than dishes.
+impl Round {
+    /// Decides a round. It passes over the stoves repeatedly, since a dish that takes no time is prepared in the pass
+    /// after the one that started it. Each pass starts or finishes a dish, so there are no more passes than dishes.
     ///
     /// `due` are the orders whose time on the stove is over; `waiting` is in the order of arrival.
     pub(crate) fn plan(
@@ -91,47 +91,44 @@ impl Turn {
         waiting: impl IntoIterator<Item = Waiting>,
         now: Timestamp,
     ) -> Self {
-        let mut turn = Self::default();
-        let mut places: Vec<Place> =
-            stoves.into_iter().map(|stove| Place::of(stove, due)).collect();
+        let mut round = Self::default();
+        let mut slots: Vec<Slot> = stoves.into_iter().map(|stove| Slot::of(stove, due)).collect();
         let mut waiting = waiting.into_iter().peekable();
         loop {
-            let before = turn.steps.len();
-            for place in &mut places {
-                turn.visit(place, &mut waiting, now);
+            let before = round.steps.len();
+            for slot in &mut slots {
+                round.visit(slot, &mut waiting, now);
             }
-            if turn.steps.len() == before {
+            if round.steps.len() == before {
                 break;
             }
         }
-        for place in &places {
-            let after = place.on_it.as_ref().map(|on_it| on_it.dish.order);
-            if place.before != after {
-                turn.freed_retiring |= place.retiring;
-                turn.stoves.push((place.number, place.before, after));
+        for slot in &slots {
+            let after = slot.on_it.as_ref().map(|on_it| on_it.dish.order);
+            if slot.before != after {
+                round.freed_retiring |= slot.retiring;
+                round.stoves.push((slot.number, slot.before, after));
             }
         }
-        for OnStove { dish, new_until, .. } in
-            places.iter().filter_map(|place| place.on_it.as_ref())
-        {
-            turn.still_cooking = true;
+        for OnStove { dish, new_until, .. } in slots.iter().filter_map(|slot| slot.on_it.as_ref()) {
+            round.still_cooking = true;
             if let Some(due_at) = new_until {
-                turn.tickets.push((dish.order, TicketStatus::Reserved, TicketStatus::Cooking));
-                turn.cooking.push((dish.order, *due_at));
+                round.tickets.push((dish.order, TicketStatus::Reserved, TicketStatus::Cooking));
+                round.cooking.push((dish.order, *due_at));
             }
         }
-        turn.took_all = waiting.peek().is_none();
-        turn
+        round.took_all = waiting.peek().is_none();
+        round
     }
 
     /// Takes the prepared dish from a stove, and puts the next ticket on it.
     fn visit(
         &mut self,
-        place: &mut Place,
+        slot: &mut Slot,
         waiting: &mut impl Iterator<Item = Waiting>,
         now: Timestamp,
     ) {
-        if let Some(OnStove { dish, new_until, .. }) = place.on_it.take_if(|on_it| on_it.is_due) {
+        if let Some(OnStove { dish, new_until, .. }) = slot.on_it.take_if(|on_it| on_it.is_due) {
             let before = match new_until {
                 Some(_) => TicketStatus::Reserved,
                 None => TicketStatus::Cooking,
@@ -142,17 +139,17 @@ impl Turn {
             }
             self.steps.push(Step::Prepared { dish });
         }
-        if place.on_it.is_none() && !place.retiring {
-            place.on_it = waiting.next().map(|Waiting { dish, cooking_time }| {
+        if slot.on_it.is_none() && !slot.retiring {
+            slot.on_it = waiting.next().map(|Waiting { dish, cooking_time }| {
                 let due_at = now.plus(cooking_time);
-                self.steps.push(Step::Started { dish: dish.clone(), stove: place.number });
+                self.steps.push(Step::Started { dish: dish.clone(), stove: slot.number });
                 OnStove { dish, is_due: due_at <= now, new_until: Some(due_at) }
             });
         }
     }
 }
 
-impl Place {
+impl Slot {
     fn of(stove: Stove, due: &HashSet<OrderId>) -> Self {
         let before = stove.dish.as_ref().map(|dish| dish.order);
         let on_it = stove.dish.map(|dish| OnStove {
@@ -174,7 +171,7 @@ mod tests {
     use contracts::{OrderId, Timestamp};
     use proptest::prelude::*;
 
-    use super::{Dish, Step, Stove, Turn, Waiting};
+    use super::{Dish, Round, Step, Stove, Waiting};
     use crate::domain::ticket::TicketStatus;
 
     const NOW: Timestamp = Timestamp::from_micros(1_000_000);
@@ -190,7 +187,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_turn_uses_every_stove_and_none_twice(
+        fn a_round_uses_every_stove_and_none_twice(
             kinds in stoves(),
             times in proptest::collection::vec(0_u64..3, 0..40),
         ) {
@@ -207,36 +204,36 @@ mod tests {
                 .collect();
             let waiting: Vec<Waiting> =
                 times.iter().map(|ms| Waiting { dish: dish(), cooking_time: Duration::from_millis(*ms) }).collect();
-            let turn = Turn::plan(stoves.clone(), &due, waiting.clone(), NOW);
+            let round = Round::plan(stoves.clone(), &due, waiting.clone(), NOW);
 
             let mut on_stove: HashMap<i64, Option<OrderId>> =
                 stoves.iter().map(|stove| (stove.number, stove.dish.as_ref().map(|dish| dish.order))).collect();
-            let changed: HashSet<i64> = turn.stoves.iter().map(|(number, ..)| *number).collect();
-            prop_assert_eq!(changed.len(), turn.stoves.len(), "each stove is saved once");
-            for (number, before, after) in &turn.stoves {
+            let changed: HashSet<i64> = round.stoves.iter().map(|(number, ..)| *number).collect();
+            prop_assert_eq!(changed.len(), round.stoves.len(), "each stove is saved once");
+            for (number, before, after) in &round.stoves {
                 prop_assert_eq!(on_stove.insert(*number, *after), Some(*before));
             }
-            let started: Vec<OrderId> = turn.steps.iter().filter_map(|step| match step {
+            let started: Vec<OrderId> = round.steps.iter().filter_map(|step| match step {
                 Step::Started { dish, .. } => Some(dish.order),
                 Step::Prepared { .. } => None,
             }).collect();
             let arrived: Vec<OrderId> = waiting.iter().map(|waiting| waiting.dish.order).collect();
             prop_assert_eq!(&arrived[..started.len()], &started[..], "in the order of arrival");
-            prop_assert_eq!(turn.took_all, started.len() == arrived.len());
+            prop_assert_eq!(round.took_all, started.len() == arrived.len());
 
             let idle = stoves.iter().any(|stove| !stove.retiring && on_stove[&stove.number].is_none());
-            prop_assert!(turn.took_all || !idle, "nobody waits beside a free stove");
+            prop_assert!(round.took_all || !idle, "nobody waits beside a free stove");
             let cooking: HashSet<OrderId> = on_stove.values().flatten().copied().collect();
-            prop_assert_eq!(turn.still_cooking, !cooking.is_empty());
+            prop_assert_eq!(round.still_cooking, !cooking.is_empty());
             prop_assert!(cooking.is_disjoint(&due));
             for waiting in waiting.iter().filter(|waiting| waiting.cooking_time.is_zero()) {
-                prop_assert!(!cooking.contains(&waiting.dish.order), "what takes no time is done in the turn");
+                prop_assert!(!cooking.contains(&waiting.dish.order), "what takes no time is done in the round");
             }
-            let timed: HashSet<OrderId> = turn.cooking.iter().map(|(order, _)| *order).collect();
+            let timed: HashSet<OrderId> = round.cooking.iter().map(|(order, _)| *order).collect();
             let old: HashSet<OrderId> = stoves.iter().filter_map(|stove| Some(stove.dish.as_ref()?.order)).collect();
             prop_assert_eq!(&timed, &cooking.difference(&old).copied().collect(), "what stays has a timer");
-            prop_assert_eq!(&turn.prepared.iter().copied().collect::<HashSet<OrderId>>(), &due, "and loses it");
-            for (order, before, after) in &turn.tickets {
+            prop_assert_eq!(&round.prepared.iter().copied().collect::<HashSet<OrderId>>(), &due, "and loses it");
+            for (order, before, after) in &round.tickets {
                 prop_assert_eq!(*after == TicketStatus::Cooking, cooking.contains(order));
                 prop_assert_eq!(*before == TicketStatus::Reserved, started.contains(order));
             }

@@ -1,5 +1,5 @@
-//! Processes of ours that stay in the background: how they leave the terminal, and the first word that they say to whoever
-//! started them.
+//! Background processes: how they leave the terminal, and the first message that they send to the command that started
+//! them.
 
 use std::{
     io::{self, Write},
@@ -12,26 +12,26 @@ use serde_json::json;
 
 use crate::error::CliError;
 
-/// What a process that starts says on its stdout, once.
+/// The message that a background process writes to stdout once it has started or failed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FirstWord {
     /// It listens, and has written its record.
     Listening,
-    /// Somebody else has the port.
+    /// Another process listens on the port.
     PortTaken {
         /// The port.
         port: u16,
     },
     /// It can't start.
     Failed {
-        /// What failed, and why.
+        /// The error and its causes.
         reason: String,
     },
 }
 
 impl FirstWord {
-    /// Returns what is said of an error that kept it from beginning.
+    /// Returns the message for an error that prevents the start.
     pub(crate) fn of_error(error: &CliError) -> Self {
         match error {
             CliError::PortTaken { port, .. } => Self::PortTaken { port: *port },
@@ -40,10 +40,10 @@ impl FirstWord {
     }
 }
 
-/// Says the first word to whoever started this, and from then on lets stdout go where stderr goes.
+/// Writes the first message to stdout, and redirects stdout to stderr.
 ///
 /// # Errors
-/// Nobody listens any more.
+/// The command that started this process may have closed the pipe.
 pub(crate) fn say(word: &FirstWord) -> io::Result<()> {
     let mut stdout = io::stdout();
     let said = serde_json::to_writer(&mut stdout, word)
@@ -53,21 +53,21 @@ pub(crate) fn say(word: &FirstWord) -> io::Result<()> {
     said
 }
 
-/// Writes a line into the process's own log, which stderr is, in the shape that every line has.
+/// Writes a line to the process's own log, to which stderr leads, in the format of all log lines.
 pub(crate) fn note(service: &str, message: &str) {
     let line =
         json!({"time": Timestamp::now(), "level": "INFO", "service": service, "message": message});
-    // A full disk must not stop it.
+    // A full disk must not stop the process.
     let _unwritten = writeln!(io::stderr(), "{line}");
 }
 
-/// Leaves the session of whoever started it, so that no Ctrl-C of theirs and no hang-up ends it.
+/// Starts a session of its own, so that neither Ctrl-C nor a hang-up of the starting command's terminal ends it.
 pub(crate) fn leave_the_terminal() {
-    // Only a leader of a process group can't, and that one has no terminal to leave.
+    // Fails only for the leader of a process group, which has no terminal to leave.
     let _already_alone = rustix::process::setsid();
 }
 
-/// Returns an error with all that caused it, in one line.
+/// Returns an error with all its causes, in one line.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .map(ToString::to_string)
@@ -75,7 +75,7 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         .join(": ")
 }
 
-/// Returns the file to run: this program, even if its file was replaced meanwhile.
+/// Returns the file to run: this program, even if its file has been replaced meanwhile.
 pub(crate) fn program_file() -> PathBuf {
     std::env::current_exe()
         .ok()

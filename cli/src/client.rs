@@ -1,4 +1,4 @@
-//! Talks to the gateway: JSON in, JSON out, problems told in their own words.
+//! A client of the gateway: JSON requests and answers; problem documents become errors.
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
@@ -14,19 +14,19 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::CliError;
 
-/// The largest answer that is read: 100 MiB, far above the largest page of the API, so that a stranger on the port
-/// can't fill the memory.
+/// The largest answer that is read: 100 MiB, far above the largest page of the API. It bounds the memory if another
+/// program listens on the port.
 const ANSWER_BYTES_MAX: usize = 100 * 1024 * 1024;
-/// How long an answer may take, if nobody asks for more: the gateway's own limit is shorter.
+/// How long an answer may take by default: longer than the gateway's own limit.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
-/// How long an environment may take to say how it is: it gives its services a second each, and all at once.
+/// How long `/v1/status` may take: the gateway gives its services one second, all at once.
 pub(crate) const STATUS_WAIT_MAX: Duration = Duration::from_secs(10);
-/// How long it may take to be let in. The gateway is on loopback: it answers at once, or is stopped.
+/// How long a connection may take. The gateway is on loopback: it accepts at once, or is stopped.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How much of an answer that is no problem document is shown.
+/// How many characters of an answer are shown that is no problem document.
 const SHOWN_CHARS_MAX: usize = 200;
 
-/// A guest with a key at the gateway's door.
+/// A client of the gateway with an API key.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     http: legacy::Client<HttpConnector, Full<Bytes>>,
@@ -35,69 +35,69 @@ pub(crate) struct Client {
     wait: Duration,
 }
 
-/// Why the gateway did not do what it was asked.
+/// An error of a request to the gateway.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    /// Nobody listens there.
+    /// Nothing listens at the address.
     #[error("no environment answers at {address}")]
     NobodyThere {
-        /// Where it was looked for.
+        /// The address of the gateway.
         address: SocketAddr,
-        /// Why it could not be reached.
+        /// The cause.
         source: legacy::Error,
     },
     /// The connection broke before the answer was complete.
     #[error("the environment at {address} hung up on `{request}`")]
     HungUp {
-        /// Where it was asked.
+        /// The address of the gateway.
         address: SocketAddr,
-        /// What it was asked.
+        /// The request.
         request: String,
-        /// How it broke.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The answer did not come in time.
+    /// The gateway did not answer in time.
     #[error("the environment at {address} did not answer `{request}` within {}", humantime::format_duration(*waited))]
     Late {
-        /// Where it was asked.
+        /// The address of the gateway.
         address: SocketAddr,
-        /// What it was asked.
+        /// The request.
         request: String,
-        /// How long it was given.
+        /// The time-out.
         waited: Duration,
     },
-    /// It refused, and said why.
+    /// The gateway refused the request.
     #[error("{}", told(problem))]
     Refused {
-        /// What it said.
+        /// The problem document.
         problem: Problem,
-        /// How many seconds to wait before the same is asked again, if it said so.
+        /// Seconds to wait before a retry, from `Retry-After`.
         retry_after_s: Option<u64>,
     },
-    /// It answered something that is not of its API.
+    /// The answer is not one of the API.
     #[error("the environment answered `{request}` with something that this chefcito can't read")]
     Unreadable {
-        /// What it was asked.
+        /// The request.
         request: String,
-        /// What is wrong with it.
+        /// The cause.
         source: serde_json::Error,
     },
-    /// What it should be asked has no HTTP form.
-    #[error("`{request}` can't be asked")]
+    /// The request can't be written as HTTP.
+    #[error("`{request}` can't be sent")]
     Unaskable {
-        /// What it should be asked.
+        /// The request.
         request: String,
-        /// Why not.
+        /// The cause.
         source: http::Error,
     },
 }
 
-/// A key that can't be sent: it has characters that no key has.
+/// A key with characters that a header may not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an API key: it should look like `cfk_…`")]
 pub(crate) struct NotAKey;
 
-/// Returns the header in which a key is sent.
+/// Returns the header that carries a key.
 ///
 /// # Errors
 /// [`NotAKey`] if it has characters that a header may not have.
@@ -108,7 +108,7 @@ pub(crate) fn bearer(key: &str) -> Result<HeaderValue, NotAKey> {
 }
 
 impl Client {
-    /// Returns a guest with that key at that door; nobody is asked yet.
+    /// Returns a client with a key. Connects at the first request.
     ///
     /// # Errors
     /// [`NotAKey`] if the key can't be sent.
@@ -120,22 +120,22 @@ impl Client {
         Ok(Self { http, address, key: bearer(key)?, wait: ANSWER_WAIT_MAX })
     }
 
-    /// Returns the same guest, who gives each answer that long.
+    /// Returns the same client with another time-out.
     #[must_use]
     pub(crate) fn waiting(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }
 
-    /// Asks for something.
+    /// Sends a GET.
     ///
     /// # Errors
-    /// [`ClientError`], as every call here: nobody there, no answer, refused, or unreadable.
+    /// [`ClientError`]: unreachable, no answer in time, refused, or not of the API.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let ask = Ask { method: Method::GET, path, key: None };
         self.read(&ask, Bytes::new()).await
     }
 
-    /// Sends something new.
+    /// Sends a POST.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -148,7 +148,7 @@ impl Client {
         self.read(&ask, written(&ask, body)?).await
     }
 
-    /// Sends something that counts once, however often it is sent under this idempotency key.
+    /// Sends a POST with an idempotency key: repeats have no further effect.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -162,7 +162,7 @@ impl Client {
         self.read(&ask, written(&ask, body)?).await
     }
 
-    /// Asks that something be done that needs no words and has no answer.
+    /// Sends a POST without a body, and expects no answer body.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -170,7 +170,7 @@ impl Client {
         self.answer(&Ask { method: Method::POST, path, key: None }, Bytes::new()).await.map(drop)
     }
 
-    /// Says how something should be.
+    /// Sends a PUT.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -183,7 +183,7 @@ impl Client {
         self.read(&ask, written(&ask, body)?).await
     }
 
-    /// Asks that something be no more.
+    /// Sends a DELETE, and expects no answer body.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -191,7 +191,7 @@ impl Client {
         self.answer(&Ask { method: Method::DELETE, path, key: None }, Bytes::new()).await.map(drop)
     }
 
-    /// Asks that something be what it was in the beginning.
+    /// Sends a DELETE, and returns the state after it.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -209,7 +209,7 @@ impl Client {
             .map_err(|source| ClientError::Unreadable { request: ask.to_string(), source })
     }
 
-    /// Returns the body of a good answer.
+    /// Returns the body of a successful answer.
     async fn answer(&self, ask: &Ask<'_>, body: Bytes) -> Result<Bytes, ClientError> {
         let request = self.request(ask, body)?;
         let (head, body) = tokio::time::timeout(self.wait, self.exchange(ask, request))
@@ -266,7 +266,7 @@ impl Client {
     }
 }
 
-/// What is asked.
+/// A request.
 struct Ask<'a> {
     method: Method,
     path: &'a str,
@@ -285,7 +285,7 @@ fn written(ask: &Ask<'_>, body: &impl Serialize) -> Result<Bytes, ClientError> {
         .map_err(|source| ClientError::Unreadable { request: ask.to_string(), source })
 }
 
-/// Returns the problem that a refusal tells; the status and the first words, if it is not one of ours.
+/// Returns the problem document of a refusal; if there is none, its status and the beginning of the body.
 pub(crate) fn problem(status: StatusCode, body: &[u8]) -> Problem {
     serde_json::from_slice(body).unwrap_or_else(|_| {
         let words: String = String::from_utf8_lossy(body).chars().take(SHOWN_CHARS_MAX).collect();
@@ -298,7 +298,7 @@ pub(crate) fn problem(status: StatusCode, body: &[u8]) -> Problem {
     })
 }
 
-/// Returns a problem as a sentence.
+/// Returns a problem as one sentence.
 pub(crate) fn told(problem: &Problem) -> String {
     match &problem.detail {
         Some(detail) => format!("{} ({}): {detail}", problem.title, problem.status),
@@ -321,7 +321,7 @@ impl From<ClientError> for CliError {
             },
             error @ ClientError::Late { .. } => Self::Failed {
                 what: error.to_string(),
-                hint: "it is overloaded, or stopped: look at `chefcito logs`; `chefcito down` ends it, its data are kept"
+                hint: "it is overloaded or stopped: look at `chefcito logs`; `chefcito down` ends it and keeps its data"
                     .into(),
                 source: None,
             },

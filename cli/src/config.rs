@@ -1,14 +1,14 @@
-//! What an environment is started with. `up` puts it together from flags, `CHEFCITO_*` variables and defaults; the environment
-//! reads it from the state folder, so that no secret is ever an argument.
+//! The settings of an environment. `up` builds them from flags, `CHEFCITO_*` variables and defaults; the embedded
+//! process reads them from the state folder, so that no secret is ever an argument.
 
 use std::{collections::BTreeMap, fmt, num::NonZeroU32, time::Duration};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// The port of the gateway unless another is asked for.
+/// The default port of the gateway.
 pub(crate) const PORT_DEFAULT: u16 = 7373;
-/// How many stoves the kitchen has unless told otherwise.
+/// The default number of stoves.
 pub(crate) const STOVES_DEFAULT: NonZeroU32 = NonZeroU32::new(8).expect("eight is not zero");
 
 /// How the services run.
@@ -24,10 +24,10 @@ pub(crate) enum Runtime {
 }
 
 impl Runtime {
-    /// All of them, the default first.
+    /// All runtimes, the default first.
     pub(crate) const ALL: [Self; 3] = [Self::Embedded, Self::Compose, Self::Kubernetes];
 
-    /// Returns the name by which it is chosen.
+    /// Returns its name on the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Embedded => "embedded",
@@ -43,7 +43,7 @@ impl fmt::Display for Runtime {
     }
 }
 
-/// What an accepted order survives.
+/// The failures that an accepted order survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Durability {
@@ -62,13 +62,13 @@ impl fmt::Display for Durability {
     }
 }
 
-/// Where a PostgreSQL server is and how to log in. Shown without its password.
+/// The URL of a PostgreSQL server, with credentials. `Display` omits the password.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct DatabaseUrl(String);
 
 impl DatabaseUrl {
-    /// Returns it whole, password and all.
+    /// Returns the URL with its password.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
@@ -90,7 +90,7 @@ impl fmt::Display for DatabaseUrl {
         let Some((scheme, rest)) = self.0.split_once("://") else {
             return formatter.write_str("…");
         };
-        // Passwords may stand in the query, too.
+        // The query may contain the password, too.
         let place = rest.split_once('?').map_or(rest, |(place, _)| place);
         match place.rsplit_once('@') {
             Some((login, server)) => {
@@ -108,49 +108,49 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// What an environment is started with.
+/// The settings of an environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Settings {
     /// How its services run.
     pub(crate) runtime: Runtime,
-    /// The port asked for; without one it is 7373 or the next free one.
+    /// The port, if one was given; else 7373 or the next free one.
     pub(crate) port: Option<u16>,
-    /// What an accepted order survives.
+    /// The failures that an accepted order survives.
     pub(crate) durability: Durability,
     /// How long every dish cooks, whatever its recipe says.
     pub(crate) cooking_time: Option<Duration>,
     /// How many dishes cook at a time.
     pub(crate) stoves: NonZeroU32,
-    /// What random dishes and sales are drawn from.
+    /// The seed of random dishes and sales.
     pub(crate) seed: u64,
-    /// PostgreSQL in the place of SQLite.
+    /// PostgreSQL, to use instead of SQLite.
     pub(crate) database_url: Option<DatabaseUrl>,
-    /// A farmers' market in the place of the simulated market.
+    /// A farmers' market, to use instead of the simulated market.
     pub(crate) market_url: Option<String>,
-    /// What the services log, as `tracing` filters say it.
+    /// The filter of log lines, in the syntax of `tracing`.
     pub(crate) log_filter: Option<String>,
-    /// How many containers services have that were scaled, by name.
+    /// The number of containers of each service that was scaled.
     #[serde(default)]
     pub(crate) replicas: BTreeMap<String, u32>,
-    /// What is meant on a cluster alone.
+    /// Settings of the Kubernetes runtime.
     #[serde(default)]
     pub(crate) cluster: ClusterSettings,
 }
 
-/// What an environment on a cluster is started with.
+/// The settings of the Kubernetes runtime.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ClusterSettings {
-    /// The context of a cluster that is there; without one, a kind cluster of ours.
+    /// The context of an existing cluster; `None` for the shared kind cluster.
     pub(crate) context: Option<String>,
-    /// The node image of a kind cluster that has to be made.
+    /// The node image for a new kind cluster.
     pub(crate) node_image: Option<String>,
-    /// The registry from which the cluster pulls the images of the services; without one, they are loaded into its nodes.
+    /// The registry from which the cluster pulls the images of the services; `None` if they are loaded into its nodes.
     #[serde(default)]
     pub(crate) push: Option<String>,
 }
 
 impl ClusterSettings {
-    /// Stays with the cluster and the registry of before, unless another is asked for.
+    /// Keeps the cluster and the registry of before, unless others were given.
     pub(crate) fn stay_with(&mut self, before: Self) {
         if self.context.is_none() || self.context == before.context {
             self.context = before.context;
@@ -160,8 +160,8 @@ impl ClusterSettings {
 }
 
 impl Settings {
-    /// Returns, for each setting that differs from what runs, its name, what is and what is wanted. A port that was not
-    /// asked for is any port.
+    /// Returns the name, the current and the wanted value of each setting that differs. A port that was not given
+    /// matches any port.
     pub(crate) fn differences(&self, running: &Self) -> Vec<Difference> {
         let unset = |text: Option<String>| text.unwrap_or_else(|| "unset".into());
         let cooking = |time: Option<Duration>| {
@@ -183,14 +183,14 @@ impl Settings {
     }
 }
 
-/// A setting that is not as it should be.
+/// A setting that has to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
     /// Its name.
     pub(crate) setting: &'static str,
-    /// What it is.
+    /// The current value.
     pub(crate) is: String,
-    /// What it should be.
+    /// The wanted value.
     pub(crate) wanted: String,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong, in the words of who typed the command: what failed, why, and what to try.
+//! The errors of commands, written for the user who typed the command: what failed, why, and what to try.
 
 use std::{error, io, net::SocketAddr, path::PathBuf};
 
@@ -9,19 +9,19 @@ use crate::{
     docker::errors::EngineError, kubernetes::errors::ClusterError, state::EnvironmentName,
 };
 
-/// What a command returns.
+/// The result of a command.
 pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
 
-/// Why something failed, below our own words.
+/// The cause of an error.
 pub(crate) type Source = Box<dyn error::Error + Send + Sync>;
 
 /// Everything that ends a command early. `Display` says what failed, `source` says why, [`CliError::hint`] what to try.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
-    /// The flags can't go together; clap's own error, so that it looks and exits like every other usage error.
+    /// Flags that exclude each other; clap's own error, so that it looks and exits like every other usage error.
     #[error(transparent)]
     Usage(clap::Error),
-    /// Something plain failed.
+    /// A failure without a variant of its own.
     #[error("{what}")]
     Failed {
         /// What failed, as a sentence without a full stop.
@@ -31,15 +31,15 @@ pub(crate) enum CliError {
         /// Why.
         source: Option<Source>,
     },
-    /// Files, pipes and processes.
+    /// A file, pipe or process failed.
     #[error("cannot {what}")]
     Io {
-        /// What was being done: `write /some/file`.
+        /// The operation: `write /some/file`.
         what: String,
-        /// Why it could not be done.
+        /// The cause.
         source: io::Error,
     },
-    /// A file that a person wrote says something that makes no sense.
+    /// A file that the user wrote is invalid.
     #[error("{}: {detail}", path.display())]
     BadFile {
         /// The file, as it was named.
@@ -66,60 +66,60 @@ pub(crate) enum CliError {
         /// The environment.
         name: EnvironmentName,
     },
-    /// Somebody is in, and nobody knows where it listens.
+    /// A process holds the lock, but its record does not say where it listens.
     #[error(
-        "`{name}` does not say where it listens: it is just opening, or its environment.json is damaged"
+        "`{name}` does not say where it listens: it is still starting, or its environment.json is damaged"
     )]
     Mute {
         /// The environment.
         name: EnvironmentName,
     },
-    /// The environment is gone, although nobody took it down.
+    /// The embedded process ended without removing its record.
     #[error(
-        "`{name}` is not running: its environment ended without saying goodbye{}{}",
+        "`{name}` is not running: it crashed{}{}",
         when.map(|when| format!(" at {when}")).unwrap_or_default(),
         below(last_lines)
     )]
     Crashed {
         /// The environment.
         name: EnvironmentName,
-        /// When it was last heard of.
+        /// The time of its last log line.
         when: Option<Timestamp>,
         /// The last lines of its logs.
         last_lines: Vec<String>,
     },
-    /// The environment came to an end before it was ready.
+    /// The embedded process ended before it was ready.
     #[error("the environment did not start: {reason}{}", below(last_lines))]
     NotStarted {
-        /// What is known about its end.
+        /// The cause, as far as it is known.
         reason: String,
         /// The last lines of its logs.
         last_lines: Vec<String>,
     },
-    /// A service in a container did not come up, and will not by waiting.
+    /// A service in a container did not start, and waiting does not help.
     #[error("{service} did not start: {reason}{}", below(last_lines))]
     ServiceFailed {
         /// The environment.
         name: EnvironmentName,
         /// The service.
         service: String,
-        /// What is known about its end.
+        /// The cause, as far as it is known.
         reason: String,
         /// The last lines that it printed.
         last_lines: Vec<String>,
     },
-    /// A workload on a cluster did not come up, and will not by waiting.
+    /// A workload on a cluster did not start, and waiting does not help.
     #[error(transparent)]
     Rollout(Box<RolloutFailed>),
-    /// A container that something should be done in does not run.
-    #[error("{container} does not run")]
+    /// A container that a command needs is not running.
+    #[error("{container} is not running")]
     ServiceNotRunning {
         /// The environment.
         name: EnvironmentName,
         /// The container.
         container: String,
     },
-    /// A program that was run for somebody ended with this code; it has said itself why.
+    /// A program that the command ran for the user ended with this code; it has printed the reason.
     #[error("it ended with exit code {code}")]
     Ended {
         /// Its exit code.
@@ -128,25 +128,25 @@ pub(crate) enum CliError {
     /// The environment started, and was not ready in time.
     #[error("the environment was not ready within {}: {reason}", humantime::format_duration(*waited))]
     NotReady {
-        /// How long it was given.
+        /// The time-out.
         waited: std::time::Duration,
-        /// What it last said.
+        /// Its last state.
         reason: String,
     },
-    /// Somebody else listens where the environment should.
+    /// Another process listens on the port.
     #[error("port {port} is taken{}", by_whom(holder.as_ref()))]
     PortTaken {
         /// The port that was asked for.
         port: u16,
-        /// Who listens there, if that can be seen.
+        /// The process that listens there, if `/proc` shows it.
         holder: Option<String>,
     },
     /// The gateway could not be reached.
     #[error("the environment at {address} does not answer")]
     Unreachable {
-        /// Where it was expected.
+        /// The address of the gateway.
         address: SocketAddr,
-        /// Why it could not be asked.
+        /// The cause.
         source: Source,
     },
     /// The gateway refused, with an RFC 9457 problem.
@@ -156,11 +156,11 @@ pub(crate) enum CliError {
         kind: String,
         /// The HTTP status.
         status: u16,
-        /// The kind of problem in a few words.
+        /// The kind of problem, for people.
         title: String,
-        /// What is wrong with this very request.
+        /// The problem of this request.
         detail: Option<String>,
-        /// How many seconds to wait before the same is asked again, if the gateway said so.
+        /// Seconds to wait before a retry, from `Retry-After`.
         retry_after_s: Option<u64>,
     },
     /// A service is not ready.
@@ -176,9 +176,9 @@ pub(crate) enum CliError {
         humantime::format_duration(*waited)
     )]
     Undelivered {
-        /// How many.
+        /// How many orders.
         orders: u64,
-        /// How long they were given.
+        /// The time-out.
         waited: std::time::Duration,
         /// One of them.
         example: Option<OrderId>,
@@ -188,22 +188,22 @@ pub(crate) enum CliError {
     Undecided {
         /// The order.
         order: OrderId,
-        /// How long it was given.
+        /// The time-out.
         waited: std::time::Duration,
     },
     /// The environment did not come to rest in time.
     #[error("the environment was not quiet within {}", humantime::format_duration(*waited))]
     NotQuiet {
-        /// How long it was given.
+        /// The time-out.
         waited: std::time::Duration,
     },
     /// A `--fail-if` limit was crossed.
     #[error("limit crossed: {}", limits.join("; "))]
     LimitCrossed {
-        /// Each limit, with what was measured.
+        /// Each limit, with the measured value.
         limits: Vec<String>,
     },
-    /// The audit found something that must never be.
+    /// The audit found a broken invariant.
     #[error("{} broken: {}", if invariants.len() == 1 { "an invariant is" } else { "invariants are" }, invariants.join(", "))]
     InvariantBroken {
         /// The invariants.
@@ -212,37 +212,38 @@ pub(crate) enum CliError {
     /// This machine lacks something that the command needs.
     #[error("{what}")]
     Lacking {
-        /// What is lacking.
+        /// What is missing.
         what: String,
         /// How to get it.
         hint: String,
     },
-    /// No container engine answers, or none that will do.
+    /// No container engine answers, or it can't be used.
     #[error("{what}")]
     NoEngine {
-        /// Which one, and what is wrong with it.
+        /// The engine, and the problem.
         what: String,
         /// What to try.
         hint: String,
-        /// Why.
+        /// The cause.
         source: Option<Source>,
     },
-    /// No cluster answers, or none that will do.
+    /// No cluster answers, or it can't be used.
     #[error("{what}")]
     NoCluster {
-        /// Which one, and what is wrong with it.
+        /// The cluster, and the problem.
         what: String,
         /// What to try.
         hint: String,
-        /// Why.
+        /// The cause.
         source: Option<Source>,
-        /// Whether it may be gone for good: the way to it is, or nobody is there who would know who asks.
+        /// Whether the cluster may be gone for good: nothing listens at its address, or it does not accept our
+        /// credentials.
         is_lost: bool,
     },
-    /// The cluster did not do what it was asked.
+    /// A request to the cluster failed.
     #[error(transparent)]
     Cluster(ClusterError),
-    /// The container engine did not do what it was asked.
+    /// A request to the container engine failed.
     #[error(transparent)]
     Engine(EngineError),
     /// Ctrl-C.
@@ -251,15 +252,15 @@ pub(crate) enum CliError {
     /// SIGTERM.
     #[error("terminated")]
     Terminated,
-    /// Whoever read our output has left; not worth a word.
-    #[error("nobody reads the output any more")]
+    /// The reader of stdout has closed it; not reported.
+    #[error("the reader of the output has closed it")]
     OutputClosed,
-    /// Anything that has no words of its own.
+    /// Any other error.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
 }
 
-/// What is known of a workload on a cluster that did not come up.
+/// A workload on a cluster that did not start.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{workload} did not come up: {reason}{}{}{}",
@@ -270,11 +271,11 @@ pub(crate) enum CliError {
 pub(crate) struct RolloutFailed {
     /// The workload: `deployment/kitchen`.
     pub(crate) workload: String,
-    /// The pod that it is about, if it is about one.
+    /// The pod that failed, if one did.
     pub(crate) pod: Option<String>,
-    /// What is wrong.
+    /// The cause.
     pub(crate) reason: String,
-    /// What the cluster noted about it.
+    /// The cluster's events about it.
     pub(crate) events: Vec<String>,
     /// The last lines that it printed.
     pub(crate) last_lines: Vec<String>,
@@ -294,27 +295,28 @@ impl From<HistoryError> for CliError {
 }
 
 impl CliError {
-    /// Returns an error that says `what` failed, with nothing to try.
+    /// Returns an error without a hint.
     pub(crate) fn failed(what: impl Into<String>) -> Self {
         Self::Failed { what: what.into(), hint: String::new(), source: None }
     }
 
-    /// Returns a function that puts an I/O error into words: `.map_err(CliError::io(|| "write the file".into()))`.
+    /// Returns a function that adds the operation to an I/O error: `.map_err(CliError::io(|| "write the
+    /// file".into()))`.
     pub(crate) fn io(what: impl FnOnce() -> String) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { what: what(), source }
     }
 
-    /// Returns whether somebody asked the program to end.
+    /// Returns whether a signal ended the command.
     pub(crate) const fn is_signal(&self) -> bool {
         matches!(self, Self::Interrupted | Self::Terminated)
     }
 
-    /// Returns whether it is that a cluster may be gone for good.
+    /// Returns whether the cluster may be gone for good.
     pub(crate) const fn is_lost_cluster(&self) -> bool {
         matches!(self, Self::NoCluster { is_lost: true, .. })
     }
 
-    /// Returns what to try, in a sentence without a full stop.
+    /// Returns the hint: what to try, a sentence without a full stop.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Failed { hint, .. }
@@ -331,7 +333,7 @@ impl CliError {
                 Some(format!("start it with `chefcito up{}`", name.flag()))
             }
             Self::Mute { name } => Some(format!(
-                "try again in a moment; `chefcito up{}` opens it anew if it stays so, its data kept",
+                "try again in a moment; `chefcito up{}` restarts it if it stays so, and keeps its data",
                 name.flag()
             )),
             Self::Crashed { name, .. } => Some(format!(
@@ -342,15 +344,15 @@ impl CliError {
                 Some("`chefcito logs` has more; `chefcito doctor` checks this machine".into())
             }
             Self::ServiceNotRunning { name, .. } => Some(format!(
-                "`chefcito status{0}` shows what does, `chefcito up --runtime compose{0}` starts it",
+                "`chefcito status{0}` shows which are running, `chefcito up --runtime compose{0}` starts it",
                 name.flag()
             )),
             Self::ServiceFailed { name, service, .. } => Some(format!(
-                "`chefcito logs{0} {service}` has more; mend it, then `chefcito up --runtime compose{0}` goes on from here",
+                "`chefcito logs{0} {service}` has more; fix the cause, then `chefcito up --runtime compose{0}` continues from here",
                 name.flag()
             )),
             Self::NotReady { .. } => {
-                Some("give it longer with `--timeout`, or look at `chefcito logs`".into())
+                Some("allow more time with `--timeout`, or look at `chefcito logs`".into())
             }
             Self::PortTaken { .. } => {
                 Some("choose another with `--port`, or leave it out to get a free one".into())
@@ -366,13 +368,13 @@ impl CliError {
                         Some("`chefcito keys list` shows what each key allows".into())
                     }
                     (429, _) => Some(format!(
-                        "{wait}, then ask less often: CHEFCITO_RATE_LIMIT at `up` is how often each key may ask"
+                        "{wait}, then send fewer requests: CHEFCITO_RATE_LIMIT at `up` is the limit of each key"
                     )),
                     (503, "/problems/busy") => {
-                        Some(format!("{wait}, then ask for the same again, or for less at a time"))
+                        Some(format!("{wait}, then retry, or send a smaller request"))
                     }
                     (503, _) => Some(format!(
-                        "{wait}, then ask for the same again; `chefcito status` shows which service is not ready, and why"
+                        "{wait}, then retry; `chefcito status` shows which service is not ready, and why"
                     )),
                     _ => None,
                 }
@@ -383,7 +385,7 @@ impl CliError {
             }
             Self::Undecided { order, .. } => Some(format!("look at `chefcito story {order}`")),
             Self::Undelivered { example: None, .. } | Self::NotQuiet { .. } => {
-                Some("look at `chefcito status`, or give it longer with `--timeout`".into())
+                Some("look at `chefcito status`, or allow more time with `--timeout`".into())
             }
             Self::Engine(error) => error.hint(),
             Self::Cluster(error) => error.hint(),

@@ -1,5 +1,5 @@
-//! The command line of the environment. `main.rs` only calls in here; the load generator, and loading images into nodes, are open to
-//! the benchmark, too.
+//! The command line of chefcito. `main.rs` only calls `main`; the benchmark also uses the load generator and the
+//! loading of images into nodes.
 
 pub mod load;
 pub mod loading;

@@ -1,5 +1,5 @@
-//! The log files of an environment: `<service>.log`, rotated to `<service>.log.1` and so on; one JSON object a line, and
-//! whatever a dying process printed.
+//! The log files of an environment: `<service>.log`, rotated to `<service>.log.1` and so on; one JSON object a line,
+//! and what a crashing process printed.
 
 mod backwards;
 mod files;
@@ -22,36 +22,36 @@ pub(crate) use follow::Follower;
 use said::Said;
 pub(crate) use tail::{Forwards, tail};
 
-/// A longer line is cut: nothing that we log is longer, and a file without line ends must not fill the memory.
+/// Longer lines are cut: no service logs more, and a file without line ends must not fill the memory.
 pub(crate) const LINE_BYTES_MAX: usize = 256 * 1024;
 
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Line {
-    /// When it was written; a line that does not say so has the time of the one before it.
+    /// When it was written; a line without a time has that of the line before it.
     pub(crate) time: Timestamp,
-    /// How grave it is.
+    /// Its level.
     pub(crate) level: Level,
-    /// Who wrote it.
+    /// The service that wrote it.
     pub(crate) service: String,
     /// What it says.
     pub(crate) message: String,
-    /// The order it is about.
+    /// The order that it is about.
     pub(crate) order: Option<String>,
-    /// What else it says; empty for a line that is not JSON.
+    /// Its other fields; empty for a line that is not JSON.
     pub(crate) fields: Map<String, Value>,
 }
 
-/// How grave a line is, the gravest first.
+/// The levels of lines, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Level {
-    /// Something failed for good
+    /// A failure
     Error,
-    /// Something needs a look
+    /// Something to look at
     Warn,
-    /// What happens
+    /// Progress
     Info,
-    /// How it happens
+    /// Details
     Debug,
     /// Every detail
     Trace,
@@ -77,7 +77,7 @@ impl Level {
 }
 
 impl Line {
-    /// Returns the time that a line says it was written at; `None` if it is not one of ours.
+    /// Returns the time that a line has; `None` if it is not in the format of the services.
     pub(crate) fn time_of(bytes: &[u8]) -> Option<Timestamp> {
         #[derive(serde::Deserialize)]
         struct Timed {
@@ -86,7 +86,8 @@ impl Line {
         serde_json::from_slice(bytes).ok().map(|Timed { time }| time)
     }
 
-    /// Reads a line. One that is not JSON, such as what a panic prints, is an error of the file's service at `otherwise`.
+    /// Parses a line. One that is not JSON, such as the text of a panic, is an error of the file's service at
+    /// `otherwise`.
     pub(crate) fn read(bytes: &[u8], service: &str, otherwise: Timestamp) -> Self {
         match serde_json::from_slice(bytes) {
             Ok(Said { time, level, service: named, message, order, fields }) => Self {
@@ -101,7 +102,7 @@ impl Line {
         }
     }
 
-    /// Takes a line as a text that says nothing of itself: an error, until somebody knows better.
+    /// Makes a line of a text without structure, as an error; the caller may know a better level.
     pub(crate) fn read_text(bytes: &[u8], service: &str, time: Timestamp) -> Self {
         Self {
             time,
@@ -113,7 +114,7 @@ impl Line {
         }
     }
 
-    /// Returns what it says beside its message: `name=value`, by name. What the message says already is left out.
+    /// Returns its fields as `name=value`, sorted by name, without those that the message contains.
     pub(crate) fn details(&self) -> String {
         let mut details = String::new();
         let mut add = |name: &str, value: &dyn fmt::Display| {
@@ -144,16 +145,16 @@ impl fmt::Display for Line {
     }
 }
 
-/// Leaves out control characters, so that no log line can speak to the terminal.
+/// Drops control characters, so that no log line can control the terminal.
 fn printable(text: &str) -> String {
-    // Nearly all are such, and it is a fraction of the work.
+    // Nearly all lines have none, and this check costs a fraction.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return text.to_owned();
     }
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
-/// Returns the service that a log file is of, whether it is the current one or a rotated one.
+/// Returns the service of a log file, current or rotated.
 pub(crate) fn service_of(path: &Path) -> Option<&str> {
     let (service, rotation) = path.file_name()?.to_str()?.split_once(".log")?;
     let counted = rotation
@@ -173,7 +174,7 @@ pub(crate) fn last_lines(folder: &Path, count: usize) -> (Option<Timestamp>, Vec
     (lines.last().map(|line| line.time), lines.iter().map(ToString::to_string).collect())
 }
 
-/// Returns a file's time as ours.
+/// Returns a file time as a timestamp.
 pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
     let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_micros(i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX))

@@ -1,5 +1,5 @@
-//! What containers and pods print: streams of lines from elsewhere, each line with the time at which it was taken there; as one
-//! in the order of time, and read on, after a break, with no gap and nothing twice.
+//! Logs of containers and pods: streams of lines, each with the engine's or node's time; merged by time, and resumed
+//! after a break without gaps or repeats.
 
 mod follow;
 mod merge;
@@ -19,14 +19,14 @@ pub(crate) use self::{
 /// A line that was printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Printed {
-    /// When it was taken there.
+    /// The time at which the engine or node received it.
     pub(crate) time: Timestamp,
-    /// What it says, without its line end.
+    /// Its text, without the line end.
     pub(crate) text: Bytes,
 }
 
 impl Printed {
-    /// Splits `2026-01-31T12:00:00.000000001Z text` into a time, if it begins with one, and the rest.
+    /// Splits `2026-01-31T12:00:00.000000001Z text` into the time and the rest; the time is `None` if there is none.
     pub(crate) fn split(mut bytes: Bytes) -> (Option<Timestamp>, Bytes) {
         let end = bytes.iter().take(64).position(|byte| *byte == b' ');
         let Some(end) = end else { return (None, bytes) };

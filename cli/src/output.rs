@@ -1,4 +1,4 @@
-//! What people and scripts read: data on stdout, all else on stderr, colours only on a terminal.
+//! Output for people and scripts: data on stdout, everything else on stderr, colours only on a terminal.
 
 use std::{
     fmt,
@@ -11,31 +11,31 @@ use serde::Serialize;
 
 use crate::error::{CliError, Result};
 
-/// How much is said beside the data.
+/// How much is printed beside the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verbosity {
     /// Only errors.
     Quiet,
-    /// What happens.
+    /// Also progress.
     Normal,
-    /// Also how.
+    /// Also details.
     Verbose,
 }
 
-/// A look for a piece of text; none of it off a terminal.
+/// The style of a text; has no effect off a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// As it is.
+    /// No style.
     Plain,
-    /// To stand out.
+    /// For emphasis.
     Bold,
-    /// To stand back.
+    /// For less important text.
     Dim,
-    /// Bad.
+    /// For errors.
     Red,
-    /// Good.
+    /// For success.
     Green,
-    /// Worth a look.
+    /// For warnings.
     Yellow,
     /// One of the colours for names.
     Blue,
@@ -61,7 +61,7 @@ impl Style {
     }
 }
 
-/// Where a command's words go. Shared by reference; every call writes whole lines.
+/// The output of a command. Shared by reference; every call writes whole lines.
 #[derive(Debug)]
 pub(crate) struct Output {
     verbosity: Verbosity,
@@ -72,7 +72,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Returns the output of this process, with colours as its terminal and `NO_COLOR` allow.
+    /// Returns the output of this process. The terminals and `NO_COLOR` decide about colours.
     pub(crate) fn new(verbosity: Verbosity) -> Self {
         let set = |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
         let colors = !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
@@ -86,28 +86,28 @@ impl Output {
         }
     }
 
-    /// Says on stderr what happens, unless `--quiet`.
+    /// Prints progress to stderr, unless `--quiet`.
     pub(crate) fn status(&self, line: fmt::Arguments<'_>) {
         if self.verbosity >= Verbosity::Normal {
             self.say(line);
         }
     }
 
-    /// Says on stderr how it happens, if `--verbose`.
+    /// Prints details to stderr, if `--verbose`.
     pub(crate) fn detail(&self, line: fmt::Arguments<'_>) {
         if self.verbosity >= Verbosity::Verbose {
             self.say(format_args!("{}", self.stderr_style(Style::Dim, line)));
         }
     }
 
-    /// Says on stderr what may surprise, unless `--quiet`.
+    /// Prints a warning to stderr, unless `--quiet`.
     pub(crate) fn warn(&self, line: fmt::Arguments<'_>) {
         if self.verbosity >= Verbosity::Normal {
             self.say(format_args!("{} {line}", self.stderr_style(Style::Yellow, "warning:")));
         }
     }
 
-    /// Says on stderr what failed, why, and what to try.
+    /// Prints an error to stderr: what failed, why, and what to try.
     pub(crate) fn error(&self, error: &CliError) {
         self.say(format_args!("{} {error}", self.stderr_style(Style::Red, "error:")));
         let mut cause = std::error::Error::source(error);
@@ -123,7 +123,7 @@ impl Output {
     /// Writes one line of data to stdout.
     ///
     /// # Errors
-    /// [`CliError::OutputClosed`] if nobody reads any more; [`CliError::Io`] if it can't be written.
+    /// [`CliError::OutputClosed`] if the reader has closed stdout; [`CliError::Io`] if it can't be written.
     pub(crate) fn data(&self, line: impl fmt::Display) -> Result<()> {
         self.hide_bars_while(|| writeln!(io::stdout(), "{line}")).map_err(closed_or_broken)
     }
@@ -131,15 +131,15 @@ impl Output {
     /// Writes text to stdout as it is.
     ///
     /// # Errors
-    /// What the system says; [`closed_or_broken`] puts it into words.
-    #[expect(clippy::unused_self, reason = "only who was given the output may write")]
+    /// The system's error; [`closed_or_broken`] turns it into a command's.
+    #[expect(clippy::unused_self, reason = "writing needs a reference to the output")]
     pub(crate) fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes)?;
         stdout.flush()
     }
 
-    /// Writes one JSON document to stdout, for people's eyes, too. The value carries its own `schema_version`.
+    /// Writes one JSON document to stdout, indented for people. The value carries its own `schema_version`.
     ///
     /// # Errors
     /// As [`Output::data`].
@@ -170,12 +170,12 @@ impl Output {
         self.color_stderr
     }
 
-    /// Returns whether stdout is a terminal that shows colours, and so can be drawn over.
+    /// Returns whether stdout is a terminal with colours, so that a report can be redrawn in place.
     pub(crate) fn stdout_is_drawable(&self) -> bool {
         io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
     }
 
-    /// Returns the bars to draw on, if somebody watches them: a terminal, and not `--quiet`.
+    /// Returns the progress bars to draw on; `None` off a terminal or with `--quiet`.
     pub(crate) fn bars(&self) -> Option<&MultiProgress> {
         let watched = self.stderr_is_terminal && self.verbosity >= Verbosity::Normal;
         watched.then(|| {
@@ -184,7 +184,7 @@ impl Output {
     }
 
     fn say(&self, line: fmt::Arguments<'_>) {
-        // Who closed stderr does not want to hear of it.
+        // A reader that has closed stderr does not want errors about it.
         let _unheard = self.hide_bars_while(|| writeln!(io::stderr(), "{line}"));
     }
 
@@ -196,7 +196,7 @@ impl Output {
     }
 }
 
-/// Returns what a failed write to stdout means for the command.
+/// Returns the command's error for a failed write to stdout.
 pub(crate) fn closed_or_broken(error: io::Error) -> CliError {
     match error.kind() {
         io::ErrorKind::BrokenPipe => CliError::OutputClosed,
@@ -204,7 +204,7 @@ pub(crate) fn closed_or_broken(error: io::Error) -> CliError {
     }
 }
 
-/// A text with its look.
+/// A text with its style.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Styled<T> {
     style: Style,
@@ -224,7 +224,7 @@ impl<T: fmt::Display> fmt::Display for Styled<T> {
     }
 }
 
-/// Rows below a heading, each column as wide as its widest cell. Numbers stand on the right.
+/// A table: each column as wide as its widest cell, numbers aligned to the right.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<const COLUMNS: usize> {
     heading: [&'static str; COLUMNS],
@@ -242,7 +242,7 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
         self.rows.push(cells);
     }
 
-    /// A column of numbers, blanks and dashes is one of numbers.
+    /// Returns whether a column has only numbers, blanks and dashes.
     fn is_numeric(&self, column: usize) -> bool {
         let numeric = |cell: &String| {
             cell.starts_with(|first: char| first.is_ascii_digit() || "-+".contains(first))

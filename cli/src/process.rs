@@ -4,10 +4,10 @@ use std::{fmt, fs, io};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Who listens on a port.
+/// A process that listens on a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
-    /// The process.
+    /// The process id.
     pub(crate) pid: u32,
     /// The name of its program.
     pub(crate) program: String,
@@ -19,7 +19,8 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Returns who listens on a port of this machine, as far as `/proc` shows it: to other users' processes it does not.
+/// Returns the process that listens on a port of this machine; `None` if `/proc` does not show it, as for processes of
+/// other users.
 pub(crate) fn port_holder(port: u16) -> Option<Holder> {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
@@ -61,7 +62,7 @@ fn listening_inodes(table: &str, port: u16) -> Vec<String> {
         .collect()
 }
 
-/// Asks a process to end, so that it can say goodbye. One that is gone already is fine.
+/// Sends SIGTERM to a process. One that is gone already is not an error.
 ///
 /// # Errors
 /// If this user may not signal it.
@@ -69,7 +70,7 @@ pub(crate) fn terminate(pid: u32) -> io::Result<()> {
     send(pid, Signal::TERM)
 }
 
-/// Ends a process here and now. One that is gone already is fine.
+/// Sends SIGKILL to a process. One that is gone already is not an error.
 ///
 /// # Errors
 /// If this user may not signal it.

@@ -1,4 +1,4 @@
-//! What moves while one waits: a bar on a terminal, a plain line now and then elsewhere.
+//! Progress of long work: a bar on a terminal, else a line from time to time.
 
 use std::{
     fmt,
@@ -9,14 +9,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output::Output;
 
-/// How often a plain line tells how far it is: often enough to see that it lives, seldom enough for a CI log.
+/// How often a line is printed off a terminal: often enough to show that the command is alive, seldom enough for a CI
+/// log.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// Work with a known end.
 #[derive(Debug)]
 pub(crate) struct Progress<'a> {
     output: &'a Output,
-    /// What is being done: `Delivering`.
+    /// The activity: `Delivering`.
     doing: &'static str,
     total: u64,
     bar: Option<ProgressBar>,
@@ -24,7 +25,7 @@ pub(crate) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Begins to show that something is being done, `total` times.
+    /// Begins to show the progress of `total` items.
     pub(crate) fn new(output: &'a Output, doing: &'static str, total: u64) -> Self {
         let bar = output.bars().map(|bars| {
             let style = ProgressStyle::with_template(
@@ -36,7 +37,7 @@ impl<'a> Progress<'a> {
         Self { output, doing, total, bar, told_at: Instant::now() }
     }
 
-    /// Tells how far it is.
+    /// Sets how many items are done.
     pub(crate) fn set(&mut self, done: u64) {
         match &self.bar {
             Some(bar) => bar.set_position(done),
@@ -48,7 +49,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Tells that there is more to do than was known.
+    /// Sets a new total.
     pub(crate) fn set_total(&mut self, total: u64) {
         self.total = total;
         if let Some(bar) = &self.bar {
@@ -65,16 +66,16 @@ impl Drop for Progress<'_> {
     }
 }
 
-/// Waiting for something that has no measure: shown only on a terminal, gone when dropped.
+/// A spinner for waiting without a measure: shown only on a terminal, gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Waiting(Option<ProgressBar>);
 
 impl Waiting {
-    /// Begins to show what is waited for.
+    /// Begins to show a text.
     pub(crate) fn new(output: &Output, what: impl fmt::Display) -> Self {
         Self(output.bars().map(|bars| {
             let bar = bars.add(ProgressBar::new_spinner().with_message(what.to_string()));
-            // Short waits shall not flicker.
+            // Short waits must not flicker.
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         }))
@@ -82,7 +83,7 @@ impl Waiting {
 }
 
 impl Waiting {
-    /// Says what is waited for now.
+    /// Shows another text.
     pub(crate) fn say(&self, what: impl fmt::Display) {
         if let Some(bar) = &self.0 {
             bar.set_message(what.to_string());

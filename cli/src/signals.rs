@@ -1,10 +1,10 @@
-//! Ctrl-C and SIGTERM, as errors that a command may clean up after.
+//! Ctrl-C and SIGTERM as errors, so that a command can clean up.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::{CliError, Result};
 
-/// The two signals that ask a program to end.
+/// The two signals that end a program.
 #[derive(Debug)]
 pub(crate) struct Signals {
     interrupt: Signal,
@@ -12,7 +12,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over: from now on they no longer end the process by themselves.
+    /// Installs the handlers: from now on the signals no longer end the process by themselves.
     ///
     /// # Errors
     /// [`CliError::Io`] if the system refuses.
@@ -24,7 +24,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal and returns the error that it means.
+    /// Waits for the next signal and returns its error.
     pub(crate) async fn next(&mut self) -> CliError {
         tokio::select! {
             _ = self.interrupt.recv() => CliError::Interrupted,
@@ -32,10 +32,10 @@ impl Signals {
         }
     }
 
-    /// Does the work, or gives it up at the first signal.
+    /// Runs the work, and drops it at the first signal.
     ///
     /// # Errors
-    /// The work's own, or what the signal means.
+    /// The error of the work, or that of the signal.
     pub(crate) async fn or<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             done = work => done,
@@ -43,10 +43,10 @@ impl Signals {
         }
     }
 
-    /// Does the work as [`Signals::or`] does, and undoes what it made if a signal ended it. A second signal ends even that.
+    /// Runs the work as [`Signals::or`] does, and undoes it after a signal. A second signal ends the undo, too.
     ///
     /// # Errors
-    /// As [`Signals::or`]; the undoing's own, if that failed.
+    /// As [`Signals::or`]; the error of the undo, if it failed.
     pub(crate) async fn or_undo<M>(
         &mut self,
         mut made: M,

@@ -1,4 +1,4 @@
-//! The state folder of an environment: who runs there, where, with which settings; its data, logs and keys.
+//! The state folder of an environment: what runs there, where, with which settings; its data, logs and keys.
 
 mod files;
 mod name;
@@ -56,8 +56,8 @@ impl Environment {
         Ok(Self { name, folder })
     }
 
-    /// Refuses the state folder of an earlier version. This version would not see what runs there, and start a second environment
-    /// on the same data. Changes nothing.
+    /// Refuses the state folder of an earlier version: this version would not see what runs there, and would start a
+    /// second environment on the same data. Changes nothing.
     ///
     /// # Errors
     /// [`CliError::EarlierState`], exit code 1.
@@ -80,10 +80,10 @@ impl Environment {
         }
     }
 
-    /// Makes the folder and those in it, for their owner's eyes only.
+    /// Creates the folder and those in it, readable for their owner only.
     ///
     /// # Errors
-    /// [`CliError::Lacking`] if it can't be made.
+    /// [`CliError::Lacking`] if a folder can't be created.
     pub(crate) fn create(&self) -> Result<()> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
@@ -101,7 +101,7 @@ impl Environment {
         }
     }
 
-    /// Returns whether the disk with the folder has no room for anything that is worth writing.
+    /// Returns whether the file system of the folder has less than 1 MiB left.
     pub(crate) fn disk_is_full(&self) -> bool {
         const ROOM_BYTES_MIN: u64 = 1024 * 1024;
         rustix::fs::statvfs(&self.folder)
@@ -118,27 +118,27 @@ impl Environment {
         &self.folder
     }
 
-    /// Returns the file that the environment holds locked for its life.
+    /// Returns the file that the embedded process locks for as long as it runs.
     pub(crate) fn lock_file(&self) -> PathBuf {
         self.folder.join("environment.lock")
     }
 
-    /// Returns the file that a command holds locked while it changes what runs.
+    /// Returns the file that a command locks while it changes what runs.
     pub(crate) fn change_lock(&self) -> PathBuf {
         self.folder.join("change.lock")
     }
 
-    /// Returns the file in which the environment says where it is.
+    /// Returns the file with the record of the embedded process.
     pub(crate) fn record_file(&self) -> PathBuf {
         self.folder.join("environment.json")
     }
 
-    /// Returns the file in which it is written down where containers are.
+    /// Returns the file with the record of the containers.
     fn containers_record(&self) -> PathBuf {
         self.folder.join("containers.json")
     }
 
-    /// Returns what is known of the containers; `None` if none were started.
+    /// Returns the record of the containers; `None` if none were started.
     ///
     /// # Errors
     /// [`CliError::Io`] if it can't be read.
@@ -146,7 +146,7 @@ impl Environment {
         read_json(&self.containers_record())
     }
 
-    /// Writes down where the containers are.
+    /// Writes the record of the containers.
     ///
     /// # Errors
     /// [`CliError::Io`] if it can't be written.
@@ -154,7 +154,7 @@ impl Environment {
         write_json(&self.containers_record(), record)
     }
 
-    /// Forgets where the containers were.
+    /// Removes the record of the containers.
     ///
     /// # Errors
     /// [`CliError::Io`] if it can't be removed.
@@ -162,12 +162,12 @@ impl Environment {
         remove(&self.containers_record())
     }
 
-    /// Returns the file in which it is written down on which cluster it is.
+    /// Returns the file with the record of the cluster.
     fn cluster_record(&self) -> PathBuf {
         self.folder.join("cluster.json")
     }
 
-    /// Returns what is known of the cluster; `None` if it is on none.
+    /// Returns the record of the cluster; `None` if the environment is on none.
     ///
     /// # Errors
     /// [`CliError::Io`] if it can't be read.
@@ -175,7 +175,7 @@ impl Environment {
         read_json(&self.cluster_record())
     }
 
-    /// Writes down on which cluster it is.
+    /// Writes the record of the cluster.
     ///
     /// # Errors
     /// [`CliError::Io`] if it can't be written.
@@ -183,7 +183,7 @@ impl Environment {
         write_json(&self.cluster_record(), record)
     }
 
-    /// Forgets on which cluster it was.
+    /// Removes the record of the cluster.
     ///
     /// # Errors
     /// [`CliError::Io`] if it can't be removed.
@@ -191,22 +191,22 @@ impl Environment {
         remove(&self.cluster_record())
     }
 
-    /// Returns the file that the process to the gateway on a cluster holds locked for its life.
+    /// Returns the file that the forwarder to a cluster locks for as long as it runs.
     pub(crate) fn forward_lock(&self) -> PathBuf {
         self.folder.join("forward.lock")
     }
 
-    /// Returns the file by which the environments claim the kind cluster that they share. No environment has such a name.
+    /// Returns the lock file by which environments claim the shared kind cluster. No environment can have that name.
     pub(crate) fn kind_lock(&self) -> PathBuf {
         self.folder.with_file_name("kind.lock")
     }
 
-    /// Returns the kubeconfig of the cluster that we made.
+    /// Returns the kubeconfig of the shared kind cluster.
     pub(crate) fn kubeconfig_file(&self) -> PathBuf {
         self.folder.join("kubeconfig")
     }
 
-    /// Returns the file of the secrets that the local overlay is rendered with.
+    /// Returns the file of secrets for the local overlay.
     pub(crate) fn cluster_secrets_file(&self) -> PathBuf {
         self.secrets().join("secrets.env")
     }
@@ -216,7 +216,7 @@ impl Environment {
         self.folder.join("settings.json")
     }
 
-    /// Returns the file of the settings before the last `down`: they say where the data are.
+    /// Returns the file of the settings before the last `down`: they tell where the data are.
     pub(crate) fn former_settings_file(&self) -> PathBuf {
         self.folder.join("settings.former.json")
     }
@@ -226,12 +226,12 @@ impl Environment {
         self.folder.join("admin.key")
     }
 
-    /// Returns the folder of what only the environment may know.
+    /// Returns the folder of secrets that no command prints.
     pub(crate) fn secrets(&self) -> PathBuf {
         self.folder.join("secrets")
     }
 
-    /// Returns the file of what keys are hashed with.
+    /// Returns the file of the pepper for the hashes of API keys.
     pub(crate) fn key_pepper_file(&self) -> PathBuf {
         self.secrets().join("key.pepper")
     }
@@ -251,7 +251,7 @@ impl Environment {
         self.folder.join("ledgers")
     }
 
-    /// Looks who runs here. The lock says whether somebody does, not the record.
+    /// Returns the state of the embedded process. The lock decides whether it runs, not the record.
     ///
     /// # Errors
     /// [`CliError::Io`] if the folder can't be read.
@@ -281,17 +281,17 @@ impl Environment {
                     Some(record) if pid == Some(record.pid) => {
                         EmbeddedState::Running(Box::new(record))
                     }
-                    // The record of one that crashed stays until the new one writes its own.
+                    // A crashed process leaves its record until the next one overwrites it.
                     _ => EmbeddedState::Starting { pid },
                 })
             }
         }
     }
 
-    /// Returns the record of the environment that runs here.
+    /// Returns the record of the embedded process that runs here.
     ///
     /// # Errors
-    /// [`CliError::NotRunning`], [`CliError::Mute`] or [`CliError::Crashed`] if none does that can be found.
+    /// [`CliError::NotRunning`], [`CliError::Mute`] or [`CliError::Crashed`] if none runs or its record is missing.
     pub(crate) fn running(&self) -> Result<EnvironmentRecord> {
         match self.embedded()? {
             EmbeddedState::Running(record) => Ok(*record),
@@ -301,11 +301,11 @@ impl Environment {
         }
     }
 
-    /// Returns where the gateway is.
+    /// Returns the address of the gateway.
     ///
     /// # Errors
-    /// [`CliError::NotRunning`] or [`CliError::Crashed`] if no environment runs here; [`CliError::ServiceNotRunning`] if a part of
-    /// one does, without a gateway.
+    /// [`CliError::NotRunning`] or [`CliError::Crashed`] if no environment runs here; [`CliError::ServiceNotRunning`]
+    /// if it runs without a gateway.
     pub(crate) fn address(&self) -> Result<SocketAddr> {
         if let Some(record) = self.containers()? {
             return record.address.ok_or_else(|| CliError::ServiceNotRunning {
@@ -328,9 +328,9 @@ impl Environment {
         match fs::read_to_string(&path) {
             Ok(key) => Ok(key.trim().to_owned()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(CliError::Lacking {
-                what: format!("nobody knows the admin key of `{}`", self.name),
+                what: format!("the admin key of `{}` is not known here", self.name),
                 hint: format!(
-                    "`chefcito up{}` writes it down, if its gateway is given one by CHEFCITO_ADMIN_KEY or \
+                    "`chefcito up{}` saves it, if the gateway gets one from CHEFCITO_ADMIN_KEY or \
                      CHEFCITO_ADMIN_KEY_FILE",
                     self.name.flag()
                 ),
@@ -339,7 +339,7 @@ impl Environment {
         }
     }
 
-    /// Returns the error that tells of the last environment's end.
+    /// Returns the error for the crash of the embedded process.
     pub(crate) fn crashed(&self) -> CliError {
         let (when, last_lines) = log_files::last_lines(&self.logs(), LAST_LINES_MAX);
         CliError::Crashed { name: self.name.clone(), when, last_lines }

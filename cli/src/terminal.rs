@@ -1,4 +1,4 @@
-//! Programs that run elsewhere with our own stdin, stdout, stderr and terminal.
+//! Programs that run in containers and pods with our stdin, stdout, stderr and terminal.
 
 use std::io::{self, IsTerminal, Read, Write};
 
@@ -14,16 +14,16 @@ use crate::{
     output::{Output, closed_or_broken},
 };
 
-/// A program to be run.
+/// A program to run.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     /// Its file and its arguments.
     pub(crate) command: Vec<String>,
-    /// Whether it gets a terminal, which is ours.
+    /// Whether it gets our terminal.
     pub(crate) tty: bool,
 }
 
-/// What a program says.
+/// Output of a program.
 #[derive(Clone, Debug)]
 pub(crate) enum Heard {
     /// On stdout, or on its terminal.
@@ -33,20 +33,20 @@ pub(crate) enum Heard {
 }
 
 impl Program {
-    /// Returns a program that has a terminal if we have one.
+    /// Returns a program that gets our terminal, if there is one.
     pub(crate) fn here(command: Vec<String>) -> Self {
         Self { command, tty: io::stdin().is_terminal() && io::stdout().is_terminal() }
     }
 }
 
-/// Writes what a program says where we would write it.
+/// Copies output of the program to the same stream of ours.
 ///
 /// # Errors
-/// [`CliError::OutputClosed`] if nobody reads it any more.
+/// [`CliError::OutputClosed`] if the reader has closed stdout.
 pub(crate) fn repeat(heard: Heard, output: &Output) -> Result<()> {
     match heard {
         Heard::Out(bytes) => output.bytes(&bytes).map_err(closed_or_broken),
-        // Who closed stderr does not want to hear of it.
+        // A reader that has closed stderr does not want errors about it.
         Heard::Err(bytes) => {
             let _unheard = io::stderr().write_all(&bytes);
             Ok(())
@@ -54,7 +54,7 @@ pub(crate) fn repeat(heard: Heard, output: &Output) -> Result<()> {
     }
 }
 
-/// Returns what a program's exit code means for ours.
+/// Returns the result of a command for the exit code of a program.
 ///
 /// # Errors
 /// [`CliError::Ended`] with the code if that is not 0.
@@ -66,7 +66,8 @@ pub(crate) fn ended(code: i64) -> Result<()> {
     }
 }
 
-/// Hands our stdin on until it ends. A read can't be given up, so it has a thread of its own, which ends with the process.
+/// Copies our stdin to the program. A blocking read can't be cancelled, so a thread of its own reads, which ends with
+/// the process.
 pub(crate) async fn speak(mut input: impl AsyncWrite + Send + Unpin) {
     let (sender, mut read) = mpsc::channel::<Vec<u8>>(4);
     std::thread::spawn(move || {
@@ -86,12 +87,12 @@ pub(crate) async fn speak(mut input: impl AsyncWrite + Send + Unpin) {
     let _ended = input.shutdown().await;
 }
 
-/// Our terminal, as long as each key is the program's.
+/// Our terminal in raw mode, so that the program gets every key.
 #[derive(Debug)]
 pub(crate) struct Raw(Termios);
 
 impl Raw {
-    /// Takes the terminal; nothing if there is none.
+    /// Puts the terminal into raw mode; `None` without a terminal.
     pub(crate) fn enter() -> Option<Self> {
         let before = tcgetattr(std::io::stdin()).ok()?;
         let mut raw = before.clone();
@@ -103,7 +104,7 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // Who closed the terminal does not miss it.
+        // The terminal may be closed by then.
         let _closed = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
     }
 }

@@ -62,17 +62,17 @@ async fn whoever_is_refused_for_a_while_is_told_why_and_how_long_to_wait() {
     };
     insta::assert_snapshot!(
         hint("HTTP/1.1 429 x\r\nretry-after: 7\r\nconnection: close\r\n\r\n").await,
-        @"wait 7 s, then ask less often: CHEFCITO_RATE_LIMIT at `up` is how often each key may ask"
+        @"wait 7 s, then send fewer requests: CHEFCITO_RATE_LIMIT at `up` is the limit of each key"
     );
     insta::assert_snapshot!(
         hint("HTTP/1.1 503 x\r\nretry-after: 1\r\nconnection: close\r\n\r\n{\"type\":\"/problems/busy\",\
               \"title\":\"Too much waits already\",\"status\":503}").await,
-        @"wait 1 s, then ask for the same again, or for less at a time"
+        @"wait 1 s, then retry, or send a smaller request"
     );
     insta::assert_snapshot!(
         hint("HTTP/1.1 503 x\r\nconnection: close\r\n\r\n{\"type\":\"/problems/unavailable\",\
               \"title\":\"The service can't answer now\",\"status\":503}").await,
-        @"wait a moment, then ask for the same again; `chefcito status` shows which service is not ready, and why"
+        @"wait a moment, then retry; `chefcito status` shows which service is not ready, and why"
     );
 }
 

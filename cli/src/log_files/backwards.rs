@@ -1,4 +1,4 @@
-//! Reads a file from its end, so that the last lines of a huge file cost no more than those of a small one.
+//! Reads a file from its end, so that the last lines of a large file cost no more than those of a small one.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -7,14 +7,13 @@ use super::LINE_BYTES_MAX;
 /// How much is read at a time.
 const CHUNK_BYTES: u64 = 64 * 1024;
 
-/// The lines of a file from its end to its beginning, without their line ends. The part after the last line end is the
-/// first line, if there is one.
+/// The lines of a file from its end to its beginning, without line ends. A rest without a line end counts as a line.
 #[derive(Debug)]
 pub(crate) struct Backwards<F> {
     file: F,
-    /// What lies before this has not been read.
+    /// The bytes before this offset are not read yet.
     unread: u64,
-    /// What has been read and not been given out.
+    /// Bytes that are read but not returned yet.
     held: Vec<u8>,
 }
 
@@ -56,7 +55,7 @@ impl<F: Read + Seek> Backwards<F> {
             if self.unread == 0 {
                 return Ok((!self.held.is_empty()).then(|| cut(std::mem::take(&mut self.held))));
             }
-            // The end of an endless line is given up.
+            // The end of a line that is too long is dropped.
             self.held.truncate(LINE_BYTES_MAX);
             searched = self.held.len();
             self.read_chunk()?;

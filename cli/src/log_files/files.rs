@@ -1,4 +1,4 @@
-//! The log files of a folder, held open: a file that is held keeps its inode, so none is taken for another.
+//! The log files of a folder, held open: an open file keeps its inode, so a rotation can't confuse them.
 
 use std::{
     collections::BTreeMap,
@@ -12,41 +12,41 @@ use contracts::Timestamp;
 
 use super::{LINE_BYTES_MAX, service_of, timestamp};
 
-/// What tells one file from another, whatever it is called.
+/// Device and inode: they identify a file across renames.
 pub(crate) type FileId = (u64, u64);
 
-/// A log file, up to where it is read now.
+/// An open log file.
 #[derive(Debug)]
 pub(crate) struct LogFile {
     /// The service that it is of.
     pub(crate) service: String,
     /// The file.
     pub(crate) file: File,
-    /// How far it is read.
+    /// The offset up to which it is read.
     pub(crate) end: u64,
-    /// Its last change: when a line that does not say its time was written at the latest.
+    /// Its last change: an upper bound for the time of lines without one.
     pub(crate) changed: Timestamp,
     /// 0 for the current file, 1 for the one before it, and so on.
     pub(crate) age: u32,
 }
 
-/// How far a file is read.
+/// Up to where a file is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// All that is written, whole or not.
+    /// To its end, even if the last line is incomplete.
     Written,
-    /// Up to the last line end: the rest of the last line is still to come.
+    /// To the last line end: the writer may not have completed the last line.
     WholeLines,
 }
 
-/// Opens all log files of a folder; a folder that is not there has none.
+/// Opens all log files of a folder; a missing folder has none.
 ///
 /// # Errors
 /// If the folder or a file can't be read.
 pub(crate) fn open_all(folder: &Path, end: End) -> io::Result<BTreeMap<FileId, LogFile>> {
     let mut files = BTreeMap::new();
     for path in list(folder)? {
-        // A rotation may have renamed it meanwhile; then it is found under its other name, or was dropped for good.
+        // A rotation may have renamed it meanwhile; it is then listed under its other name, or deleted.
         if let Some((id, file)) = open(&path, end)? {
             files.entry(id).or_insert(file);
         }
@@ -75,7 +75,7 @@ pub(crate) fn open(path: &Path, end: End) -> io::Result<Option<(FileId, LogFile)
     Ok(Some(((metadata.dev(), metadata.ino()), file)))
 }
 
-/// Returns the paths of all log files of a folder, current ones first: so a rotation meanwhile hides none.
+/// Returns the paths of all log files of a folder, current ones first, so that a rotation meanwhile hides none.
 ///
 /// # Errors
 /// If the folder can't be read.

@@ -1,4 +1,4 @@
-//! New lines of all files of a folder, as they come: through rotations, truncations and restarts, each line once.
+//! New lines of all files of a folder as they are written: across rotations, truncations and restarts, each line once.
 
 use std::{
     collections::BTreeMap,
@@ -14,9 +14,9 @@ use super::{
     files::{End, FileId, LogFile, list, open},
 };
 
-/// How long lines are held, so that those of services that write a little later still find their place by time.
+/// How long lines are held back, so that slightly later lines of other services are still sorted before them.
 const HELD_FOR: Duration = Duration::from_millis(150);
-/// How much of one file is read in one look; the rest is read in the next, which comes at once.
+/// How much of one file is read at a time; the rest is read at once afterwards.
 const READ_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Follows all log files of a folder.
@@ -30,16 +30,16 @@ pub(crate) struct Follower {
 #[derive(Debug)]
 struct Followed {
     file: LogFile,
-    /// The beginning of a line whose end is still to come.
+    /// The beginning of an incomplete line.
     partial: Vec<u8>,
     time: Timestamp,
 }
 
 impl Follower {
-    /// Begins where those files end; files that appear later are read from their beginning.
+    /// Begins at the end of these files; files that appear later are read from their beginning.
     ///
     /// # Errors
-    /// If a file can't be held.
+    /// If a file can't be opened.
     pub(crate) fn new(folder: &Path, files: &BTreeMap<FileId, LogFile>) -> io::Result<Self> {
         let follow = |(id, file): (&FileId, &LogFile)| {
             let file =
@@ -51,12 +51,12 @@ impl Follower {
         Ok(Self { folder: folder.to_owned(), files, held: Vec::new() })
     }
 
-    /// Returns the new lines that had time enough to find their place, and whether there are more to read at once.
+    /// Returns the new lines that were held back long enough, and whether there is more to read at once.
     ///
     /// # Errors
     /// If a file can't be read.
     pub(crate) fn next_lines(&mut self) -> io::Result<(Vec<Line>, bool)> {
-        // What is listed now is held before anything is read, so that a rotation meanwhile takes nothing away.
+        // Opens all files of the listing before reading any, so that a rotation meanwhile removes none.
         let mut listed = Vec::new();
         for path in list(&self.folder)? {
             if let Some((id, file)) = open(&path, End::Written)? {
@@ -72,13 +72,13 @@ impl Follower {
         for followed in self.files.values_mut() {
             more |= followed.read(&mut self.held)?;
         }
-        // A file that lost its name is read to its end once more above, then let go.
+        // A file without a name was read to its end above, and is closed.
         if !more {
             self.files.retain(|id, _| listed.contains(id));
         }
         self.held.sort_by_key(|line| line.time);
         let now = Timestamp::now();
-        // A line from the future must not be waited for.
+        // A line with a time in the future must not be held back.
         let (lines, held) = std::mem::take(&mut self.held)
             .into_iter()
             .partition(|line| line.time <= now.minus(HELD_FOR) || line.time > now);
@@ -86,14 +86,14 @@ impl Follower {
         Ok((lines, more))
     }
 
-    /// Returns the lines that are still held.
+    /// Returns the lines that are still held back.
     pub(crate) fn rest(&mut self) -> Vec<Line> {
         std::mem::take(&mut self.held)
     }
 }
 
 impl Followed {
-    /// Reads on; returns whether there is more.
+    /// Reads the new lines; returns whether there is more.
     fn read(&mut self, lines: &mut Vec<Line>) -> io::Result<bool> {
         let length = self.file.file.metadata()?.len();
         if length < self.file.end {

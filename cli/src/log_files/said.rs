@@ -1,4 +1,4 @@
-//! What a line of ours says, read in one go: of a hundred thousand lines, most is only looked at and passed on.
+//! Parses a line in one pass: of a hundred thousand lines, most are only passed on.
 
 use std::{borrow::Cow, fmt};
 
@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-/// What a line says; what it does not say is absent.
+/// The fields of a line.
 #[derive(Debug, Default)]
 pub(super) struct Said<'a> {
     pub(super) time: Option<Cow<'a, str>>,
@@ -16,7 +16,7 @@ pub(super) struct Said<'a> {
     pub(super) service: Option<Cow<'a, str>>,
     pub(super) message: Option<Cow<'a, str>>,
     pub(super) order: Option<String>,
-    /// Everything else.
+    /// All other fields.
     pub(super) fields: Map<String, Value>,
 }
 
@@ -60,7 +60,7 @@ impl<'a> Visitor<'a> for Object {
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A text, or the text of whatever it is.
+/// A text, or another value as text.
 struct Text<'a>(Cow<'a, str>);
 
 impl<'a> Deserialize<'a> for Text<'a> {

@@ -1,4 +1,4 @@
-//! The lines of all files of a folder in one stream, merged by time: the last ones, or all.
+//! The lines of all files of a folder, merged by time: the last ones, or all.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,7 +14,7 @@ use super::{
     files::{FileId, LogFile},
 };
 
-/// How many lines that do not say their time are kept until one before them does.
+/// How many lines without a time are kept until an earlier one has a time.
 const UNTIMED_MAX: usize = 1_000;
 
 /// The last lines.
@@ -26,8 +26,8 @@ pub(crate) struct Tail {
     pub(crate) more: bool,
 }
 
-/// Returns the last `count` lines that are wanted, merged by time, none older than `since`. Files are read from their
-/// ends, and no further than needed.
+/// Returns the last `count` lines that the filter accepts, merged by time, none older than `since`. Reads the files
+/// from their ends, and no further than needed.
 ///
 /// # Errors
 /// If a file can't be read.
@@ -83,12 +83,12 @@ fn by_service(files: BTreeMap<FileId, LogFile>) -> BTreeMap<String, Vec<LogFile>
 
 /// The lines of one service, the last one first.
 struct FromEnd {
-    /// Files not read yet, the youngest first.
+    /// Files not read yet, the newest first.
     older: VecDeque<LogFile>,
     reading: Option<(Backwards<File>, String, Timestamp)>,
-    /// Lines whose time is known.
+    /// Lines with a known time.
     ready: VecDeque<Line>,
-    /// Lines that do not say their time, the last one first: they have that of the line before them.
+    /// Lines without a time, the last one first: they get that of the line before them.
     untimed: Vec<Vec<u8>>,
 }
 
@@ -172,7 +172,7 @@ struct FromBeginning {
     /// Files not read yet, the oldest first.
     younger: VecDeque<LogFile>,
     reading: Option<(BufReader<io::Take<File>>, String)>,
-    /// When the last line was written.
+    /// The time of the last line.
     time: Timestamp,
 }
 
@@ -205,7 +205,7 @@ impl FromBeginning {
     }
 }
 
-/// Reads up to the next line end, and keeps no more than a line may have.
+/// Reads up to the next line end, and keeps at most the longest allowed line.
 fn read_line(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     if reader.take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut line)? == 0 {

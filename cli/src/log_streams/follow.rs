@@ -1,4 +1,4 @@
-//! New lines of many writers as they come, held for a moment, so that those that come a little later still find their place.
+//! New lines of many writers, held back for a moment, so that slightly later lines are still sorted before them.
 
 use std::{
     collections::HashMap,
@@ -18,16 +18,16 @@ use crate::{
     log_files::Line,
 };
 
-/// How long lines are held, so that those of writers whose lines come a little later still find their place by time.
+/// How long lines are held back, so that slightly later lines of other writers are still sorted before them.
 const HELD_FOR: Duration = Duration::from_millis(150);
-/// How often held lines are looked through.
+/// How often held lines are checked.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How many batches of lines are read ahead.
 const AHEAD: usize = 64;
-/// More lines are not held at a time: who prints faster waits.
+/// The most lines that are held back: a writer that prints faster has to wait.
 const HELD_MAX: usize = 20_000;
 
-/// Follows writers, each from where it was read to. Who listens when and to what is for others to say.
+/// Follows writers, each from the position up to which it was read. The caller decides when to listen to which.
 #[derive(Debug)]
 pub(crate) struct Followers {
     followed: HashMap<String, Followed>,
@@ -37,18 +37,18 @@ pub(crate) struct Followers {
     look: Interval,
 }
 
-/// What is heard of all writers together.
+/// An event of the streams.
 #[derive(Debug)]
 pub(crate) enum Heard {
-    /// Lines that had time enough to find their place.
+    /// Lines that were held back long enough.
     Lines(Vec<Line>),
-    /// The stream of one came to its end: by itself, or as it broke.
+    /// The stream of a writer ended, normally or by an error.
     End(String, Result<()>),
-    /// The streams were quiet for a moment, so that held lines can be looked through.
+    /// No stream had lines for a moment.
     Nothing,
 }
 
-/// What one says.
+/// An event of one stream.
 #[derive(Debug)]
 enum Said {
     Lines(Vec<Printed>),
@@ -63,7 +63,7 @@ struct Followed {
 }
 
 impl Followers {
-    /// Returns that nobody is followed yet.
+    /// Returns a follower without writers.
     pub(crate) fn new() -> Self {
         let (sender, said) = mpsc::channel(AHEAD);
         let mut look = interval(LOOK_EVERY);
@@ -71,13 +71,13 @@ impl Followers {
         Self { followed: HashMap::new(), sender, said, held: Vec::new(), look }
     }
 
-    /// Gets to know a writer that was read up to some place, unless it is known.
+    /// Adds a writer with the position up to which it was read, unless it is known.
     pub(crate) fn know(&mut self, writer: Writer, resume: Resume) {
         let id = writer.id.clone();
         self.followed.entry(id).or_insert(Followed { writer, resume, task: None });
     }
 
-    /// Gets to know a writer that was not read yet; one that is known is called so from now on.
+    /// Adds a writer that was not read yet; a known one gets this name.
     pub(crate) fn call(&mut self, writer: Writer) {
         match self.followed.get_mut(&writer.id) {
             Some(followed) => followed.writer = writer,
@@ -90,7 +90,7 @@ impl Followers {
         self.followed.get(id).is_some_and(|one| one.task.is_some())
     }
 
-    /// Returns whether nobody is listened to any more, and all was heard.
+    /// Returns whether no writer is listened to any more, and all lines were returned.
     pub(crate) fn hears_nobody(&self) -> bool {
         self.followed.values().all(|one| one.task.is_none()) && self.said.is_empty()
     }
@@ -102,8 +102,8 @@ impl Followers {
         }
     }
 
-    /// Begins to listen to a writer that is known and not listened to, from where it was read to. Lines that come again are
-    /// passed over here.
+    /// Begins to listen to a known writer, from the position up to which it was read. Skips lines that the engine
+    /// repeats.
     pub(crate) fn listen<S, E>(&mut self, id: &str, open: impl FnOnce(&Resume) -> S)
     where
         S: Stream<Item = std::result::Result<Vec<Printed>, E>> + Send + Unpin + 'static,
@@ -128,16 +128,16 @@ impl Followers {
                     None => break Ok(()),
                 }
             };
-            // Nobody may listen any more.
+            // The follower may be gone.
             let _unheard = sender.send((id, Said::End(end))).await;
         }));
     }
 
-    /// Returns what is heard next. Dropped before it is there, it loses nothing.
+    /// Returns the next event. Cancel-safe: dropped before it is ready, it loses nothing.
     pub(crate) async fn next(&mut self) -> Heard {
         loop {
             tokio::select! {
-                // The look comes first, so that nobody who never stops talking keeps the lines back.
+                // The check comes first, so that a writer that never pauses does not hold the lines back.
                 biased;
                 _ = self.look.tick() => {
                     let lines = self.release();
@@ -155,7 +155,7 @@ impl Followers {
         }
     }
 
-    /// Returns all lines that are still held.
+    /// Returns all lines that are still held back.
     pub(crate) fn rest(&mut self) -> Vec<Line> {
         while let Ok((id, said)) = self.said.try_recv() {
             let _end = self.take_in(&id, said);

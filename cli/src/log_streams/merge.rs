@@ -1,4 +1,4 @@
-//! Many streams of lines, each in its own order, as one in the order of time. Only as much is held as was read ahead.
+//! Merges streams of lines, each in its own order, by time. Holds only what is read ahead.
 
 use std::{collections::BTreeMap, vec};
 
@@ -12,8 +12,8 @@ use crate::{
     log_files::Line,
 };
 
-/// How many batches of each writer are read ahead, some 64 KiB each, so that all of them are read at once, even where one
-/// printed long before another.
+/// How many batches of each writer are read ahead, some 64 KiB each, so that all streams are read at once even if one
+/// writer's lines are much older.
 const AHEAD: usize = 64;
 
 /// The lines of all writers, the first one first.
@@ -30,7 +30,7 @@ struct Source {
     batch: vec::IntoIter<Printed>,
     task: JoinHandle<()>,
     head: Option<Line>,
-    /// The time by which its head is sorted: never before that of the line that was last.
+    /// The time by which its next line is sorted: never before that of the line before.
     at: Timestamp,
     resume: Resume,
 }
@@ -59,7 +59,7 @@ impl Drop for Source {
 }
 
 impl Merged {
-    /// Begins to read streams that were asked for from some place on.
+    /// Begins to merge streams that were opened at some position.
     pub(crate) fn new<S, E>(streams: impl Iterator<Item = (Writer, S)>, from: &Resume) -> Self
     where
         S: Stream<Item = std::result::Result<Vec<Printed>, E>> + Send + Unpin + 'static,
@@ -84,7 +84,7 @@ impl Merged {
     /// Returns the next line.
     ///
     /// # Errors
-    /// What the engine refuses.
+    /// The error of the engine.
     pub(crate) async fn next_line(&mut self) -> Result<Option<Line>> {
         if !self.is_begun {
             for source in &mut self.sources {
@@ -103,7 +103,7 @@ impl Merged {
         }
     }
 
-    /// Returns where each writer was read to, by id.
+    /// Returns the position up to which each writer was read, by id.
     pub(crate) fn positions(&self) -> BTreeMap<String, Resume> {
         let position = |source: &Source| (source.writer.id.clone(), source.resume.clone());
         self.sources.iter().map(position).collect()

@@ -1,4 +1,4 @@
-//! Where somebody's lines were read to, so that they can be read on with no gap and nothing twice.
+//! The position up to which a writer's lines were read, to resume without gaps or repeats.
 
 use std::{
     collections::HashMap,
@@ -11,12 +11,12 @@ use super::Printed;
 
 const SECOND: i64 = 1_000_000;
 
-/// What tells a line from another: its time and its text. Two that are alike in both are counted.
+/// Identifies a line: its time, and a hash of its text. Lines with the same mark are counted.
 type Mark = (Timestamp, u64);
 
-/// The whole second of the last line, and the lines that were seen from its beginning on: an engine is asked by the second, and
-/// they are passed over then. They are told by what they are, not by their number, because a file that is begun anew in the
-/// middle of a second gives the earlier ones out no more.
+/// The second of the last line, and the lines read within it. Engines take a start time in whole seconds and repeat
+/// that second; its known lines are then skipped. They are compared by content, not counted, since an engine does not
+/// repeat the earlier ones if it starts a new file within that second.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resume {
     second: Option<i64>,
@@ -28,22 +28,22 @@ pub(crate) struct Resume {
 }
 
 impl Resume {
-    /// Returns that nothing was read from that time on, or at all.
+    /// Returns the position before the first line of a time, or of all.
     pub(crate) fn at(since: Option<Timestamp>) -> Self {
         Self { second: since.map(second_of), ..Self::default() }
     }
 
-    /// Returns the same, of which only so many lines from the end are read, if that is said.
+    /// Returns the same, limited to the last lines if a number is given.
     #[must_use]
     pub(crate) fn only_last(self, tail: Option<usize>) -> Self {
         Self { is_tail: tail.is_some(), ..self }
     }
 
-    /// Notes that a line was read.
+    /// Notes a line as read.
     pub(crate) fn note(&mut self, line: &Printed) {
         let second = second_of(line.time);
         match self.second {
-            // It is from before, and will not be asked for again.
+            // It is from an earlier second, which is not requested again.
             Some(current) if second < current => return,
             Some(current) if second == current => {}
             _ => {
@@ -58,12 +58,12 @@ impl Resume {
         self.seen.push(mark(line));
     }
 
-    /// Returns from when on to ask; from the beginning if nothing was read.
+    /// Returns the time to request lines from; `None` for the beginning.
     pub(crate) fn since(&self) -> Option<Timestamp> {
         self.second.map(|second| Timestamp::from_micros(second * SECOND))
     }
 
-    /// Returns what tells the lines that come then from those that were read already.
+    /// Returns the lines that the engine will repeat.
     pub(crate) fn known(&self) -> Known {
         let mut seen: HashMap<Mark, usize> = HashMap::new();
         for mark in &self.seen {
@@ -73,18 +73,18 @@ impl Resume {
     }
 }
 
-/// Tells, of lines that are read again, which are new.
+/// Separates new lines from repeated ones.
 #[derive(Debug)]
 pub(crate) struct Known {
     second: Option<i64>,
     first: Option<Timestamp>,
     seen: HashMap<Mark, usize>,
-    /// A new one has come: so is all that follows it.
+    /// A new line has come: all that follow are new.
     is_through: bool,
 }
 
 impl Known {
-    /// Removes those of the next lines that are not new.
+    /// Removes repeated lines.
     pub(crate) fn pass_over(&mut self, lines: &mut Vec<Printed>) {
         if !self.is_through {
             lines.retain(|line| self.is_news(line));
@@ -138,7 +138,7 @@ mod tests {
         micros.map(line).to_vec()
     }
 
-    /// What an engine gives out if it is asked again, and what of that is new.
+    /// The lines that an engine returns again, without those that are known.
     fn again(resume: &Resume, kept: &[Printed]) -> Vec<Printed> {
         let since = resume.since().unwrap_or(Timestamp::from_micros(0));
         let mut known = resume.known();
@@ -150,12 +150,12 @@ mod tests {
     #[test]
     fn reading_on_misses_nothing_and_repeats_nothing() {
         let lines = lines();
-        // Cut at every place, and read on from there.
+        // Stop after every line, and resume there.
         for cut in 0..=lines.len() {
             let mut resume = Resume::default();
             lines[..cut].iter().for_each(|line| resume.note(line));
             let since = resume.since().unwrap_or(Timestamp::from_micros(0));
-            // What came late from a second before is told again at most by its own second.
+            // A late line of an earlier second is repeated at most within its own second.
             let rest = lines[cut..].iter().filter(|line| line.time >= since);
             assert_eq!(again(&resume, &lines), rest.cloned().collect::<Vec<_>>(), "cut at {cut}");
         }

@@ -1,4 +1,4 @@
-//! Who prints, and what a line of theirs means.
+//! The writers of lines, and how their lines are parsed.
 
 use std::time::Duration;
 
@@ -8,33 +8,33 @@ use serde_json::Value;
 use super::Printed;
 use crate::log_files::{Level, Line};
 
-/// A line that says it was written longer before it came, or after, has no true clock.
+/// The largest difference between a line's own time and the engine's; beyond it, the line's clock is wrong.
 const BELIEVED_MAX: Duration = Duration::from_secs(5);
 
-/// Who prints: a container, or a pod.
+/// A writer: a container or a pod.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
-    /// Its own id: another of the same name is another writer.
+    /// Its id: a new container of the same name is another writer.
     pub(crate) id: String,
-    /// The service that it is of.
+    /// Its service.
     pub(crate) service: String,
-    /// Which one of the service's it is, if there are several, and what that is called.
+    /// Its field among the service's writers, if there are several: the name of the field and its value.
     which: Option<(&'static str, Value)>,
 }
 
 impl Writer {
-    /// Returns the only one of a service.
+    /// Returns the only writer of a service.
     pub(crate) fn new(id: &str, service: &str) -> Self {
         Self { id: id.to_owned(), service: service.to_owned(), which: None }
     }
 
-    /// Returns the same one, as one of several: each line of it says which.
+    /// Returns the same writer as one of several: its lines have this field.
     #[must_use]
     pub(crate) fn which(self, name: &'static str, value: impl Into<Value>) -> Self {
         Self { which: Some((name, value.into())), ..self }
     }
 
-    /// Reads a line that it printed.
+    /// Parses a line that it printed.
     pub(super) fn line(&self, printed: &Printed) -> Line {
         let is_ours = services::ALL.contains(&self.service.as_str());
         let mut line = match is_ours || printed.text.starts_with(b"{") {
@@ -44,7 +44,7 @@ impl Writer {
                 ..Line::read_text(&printed.text, &self.service, printed.time)
             },
         };
-        // A line of ours tells when it was written; the engine, when it came: a little later, or long after.
+        // A service's own time is when the line was written; the engine's time is later, by a moment or by long.
         if line.time.since(printed.time).max(printed.time.since(line.time)) > BELIEVED_MAX {
             line.time = printed.time;
         }
@@ -56,7 +56,7 @@ impl Writer {
     }
 }
 
-/// Returns how grave a line of PostgreSQL's, Redis's or anybody's is, by the words that they have for it.
+/// Returns the level of a line of PostgreSQL, Redis or another program, by its words.
 fn level_of(text: &[u8]) -> Level {
     let start = String::from_utf8_lossy(&text[..text.len().min(160)]);
     let says = |words: &[&str]| words.iter().any(|word| start.contains(word));

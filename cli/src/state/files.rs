@@ -1,4 +1,4 @@
-//! Files of a state folder: read if they are there, written whole or not at all.
+//! Files of a state folder. Writes are atomic: a reader sees the old content or the new one.
 
 use std::{
     fs::{self, OpenOptions},
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::error::{CliError, Result};
 
-/// Removes a file, whether it is there or not.
+/// Removes a file; a missing one is not an error.
 pub(super) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -22,7 +22,7 @@ pub(super) fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Reads a JSON file of ours; `None` if it is not there, or was written by a version that meant something else by it.
+/// Reads a JSON file of the state folder; `None` if it is missing, damaged or of another version.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     match fs::read(path) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
@@ -37,7 +37,7 @@ pub(super) fn has_field(path: &Path, field: &str) -> bool {
     value.is_some_and(|value| value.get(field).is_some())
 }
 
-/// Writes a file that only its owner may read, whole or not at all.
+/// Writes a file that only its owner may read, atomically.
 ///
 /// # Errors
 /// [`CliError::Io`] if it can't be written.
@@ -54,7 +54,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
         fs::rename(&temporary, path)
     };
     write().map_err(|source| {
-        // What is half-written is of no use to anybody.
+        // A partial file is useless.
         let _gone = fs::remove_file(&temporary);
         CliError::Io { what: format!("write {}", path.display()), source }
     })

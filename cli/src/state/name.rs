@@ -1,15 +1,15 @@
-//! How environments are called.
+//! Names of environments.
 
 use std::{fmt, str::FromStr};
 
-/// The longest name of an environment, in bytes; short enough for a schema, a label or a cluster.
+/// The longest name of an environment, in bytes; it has to fit into the names of schemas, labels and clusters.
 const NAME_BYTES_MAX: usize = 32;
 /// The name of an environment: a lower-case letter, then lower-case letters, digits and hyphens, 32 at the most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EnvironmentName(String);
 
 impl EnvironmentName {
-    /// The name unless another is given.
+    /// The default name.
     pub(crate) const DEFAULT: &str = "chefcito";
 
     /// Returns it as text.
@@ -17,7 +17,7 @@ impl EnvironmentName {
         &self.0
     }
 
-    /// Returns whether it is the name unless another is given.
+    /// Returns whether it is the default name.
     pub(crate) fn is_default(&self) -> bool {
         self.0 == Self::DEFAULT
     }
@@ -27,7 +27,7 @@ impl EnvironmentName {
         if self.is_default() { String::new() } else { format!(" --name {self}") }
     }
 
-    /// Returns what its schemas begin with, so that environments may share a database: `_` is in no name.
+    /// Returns the prefix of its PostgreSQL schemas. No name contains `_`, so environments can share a database.
     pub(crate) fn schema_prefix(&self) -> String {
         format!("{}_", self.0.replace('-', "_"))
     }

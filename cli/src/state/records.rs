@@ -1,4 +1,4 @@
-//! What an environment's files say of what runs there.
+//! Records in the state folder about what runs.
 
 use std::net::SocketAddr;
 
@@ -7,30 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::{config::Settings, kubernetes::KubeTarget};
 
-/// What an environment that runs says about itself in `environment.json`, written once it listens.
+/// The record of an embedded process, `environment.json`, written once it listens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct EnvironmentRecord {
     /// Where the gateway listens.
     pub(crate) address: SocketAddr,
-    /// Where the simulated market listens, if it is open.
+    /// Where the simulated market listens, if it is used.
     pub(crate) market_sim_address: Option<SocketAddr>,
-    /// The process.
+    /// The process id.
     pub(crate) pid: u32,
     /// The version of the program.
     pub(crate) version: String,
-    /// Tells one build of a version from another.
+    /// Distinguishes builds of one version.
     pub(crate) build: String,
-    /// What it was started with.
+    /// The settings that it was started with.
     pub(crate) settings: Settings,
-    /// When it was ready to listen.
+    /// When it began to listen.
     pub(crate) started_at: Timestamp,
 }
 
-/// What is known of an environment in containers, in `containers.json`, from the moment on at which they were started until
-/// they are stopped.
+/// The record of an environment in containers, `containers.json`, from their start until they are stopped.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ContainersRecord {
-    /// Where the gateway listens; absent where only services without a door were brought up.
+    /// Where the gateway listens; `None` if the gateway was not started.
     pub(crate) address: Option<SocketAddr>,
     /// The engine, as `DOCKER_HOST` says it.
     pub(crate) engine: String,
@@ -40,18 +39,18 @@ pub(crate) struct ContainersRecord {
     pub(crate) started_at: Timestamp,
 }
 
-/// What is known of an environment on a cluster, in `cluster.json`, from the first `up` on until `down`.
+/// The record of an environment on a cluster, `cluster.json`, from the first `up` until `down`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ClusterRecord {
-    /// Where the cluster is.
+    /// The kubeconfig and the context of the cluster.
     pub(crate) target: KubeTarget,
     /// The address of its API server.
     pub(crate) server: String,
     /// The namespace.
     pub(crate) namespace: String,
-    /// The loopback port at which the gateway is reached.
+    /// The loopback port that leads to the gateway.
     pub(crate) port: u16,
-    /// Whether a process of ours carries what comes to that port, or the cluster itself does.
+    /// Whether a forwarder of ours serves that port; else the cluster itself does.
     pub(crate) is_forwarded: bool,
     /// The version of the program that applied it.
     pub(crate) version: String,
@@ -59,18 +58,18 @@ pub(crate) struct ClusterRecord {
     pub(crate) started_at: Timestamp,
 }
 
-/// What can be seen of an embedded process.
+/// The state of an embedded process, as seen from outside.
 #[derive(Clone, Debug)]
 pub(crate) enum EmbeddedState {
-    /// Nobody holds the lock, and the last one said goodbye.
+    /// The lock is free, and there is no record: nothing runs.
     Stopped,
-    /// Nobody holds the lock, and the last one left its record lying about.
+    /// The lock is free, but the record is still there.
     Crashed,
-    /// The lock is held, and nothing is said yet about where it listens.
+    /// The lock is held, but there is no record of that process yet.
     Starting {
-        /// Who holds the lock; absent for the moment before it wrote itself down.
+        /// The process id from the lock file; `None` until the process has written it.
         pid: Option<u32>,
     },
-    /// The lock is held, and the environment listens.
+    /// The lock is held, and the process listens.
     Running(Box<EnvironmentRecord>),
 }

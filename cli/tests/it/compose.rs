@@ -128,7 +128,7 @@ fn a_part_of_it_has_what_it_needs_and_no_address() {
     assert!(again.stderr.contains("nothing to change") && again.stdout.is_empty(), "{again}");
     let ordered = environment.run(&["order"]);
     assert_eq!(ordered.code, Some(3), "{ordered}");
-    assert!(ordered.stderr.contains("the gateway does not run"), "{ordered}");
+    assert!(ordered.stderr.contains("the gateway is not running"), "{ordered}");
     environment.must(&["stop"]);
     let started = environment.must(&["start"]);
     assert_eq!(started.stdout, "", "{started}");

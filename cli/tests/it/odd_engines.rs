@@ -162,7 +162,7 @@ fn what_cannot_be_started_is_told_in_the_engines_words() {
     $ chefcito up --runtime compose --port=0
     stderr: Creating 3 networks, 2 volumes, 11 containers
     stderr: error: bootstrap did not start: exec: "/bootstrap": no such file or directory
-    stderr: hint: `chefcito logs bootstrap` has more; mend it, then `chefcito up --runtime compose` goes on from here
+    stderr: hint: `chefcito logs bootstrap` has more; fix the cause, then `chefcito up --runtime compose` continues from here
     exit code 1
     "#);
 }

@@ -81,8 +81,8 @@ fn a_wrong_key_is_told_and_up_mends_it() {
     fs::remove_file(&file).unwrap();
     let lost = home.run(&["status"]);
     assert_eq!(lost.code, Some(7), "{lost}");
-    assert!(lost.stderr.contains("nobody knows the admin key of `chefcito`"), "{lost}");
-    assert!(lost.stderr.contains("`chefcito up` writes it down"), "{lost}");
+    assert!(lost.stderr.contains("the admin key of `chefcito` is not known here"), "{lost}");
+    assert!(lost.stderr.contains("`chefcito up` saves it"), "{lost}");
     home.must(&up);
     home.must(&["status"]);
 }

@@ -1,4 +1,4 @@
-//! The tree of commands, and one `match`.
+//! The tree of commands, and their dispatch.
 
 mod audit;
 mod build;
@@ -44,20 +44,20 @@ use crate::{
     state::{Environment, EnvironmentName},
 };
 
-/// The heading of the options that every command has.
+/// The heading of the options of every command.
 const GLOBAL: &str = "Global options";
 
-/// Open, feed, watch and close a whole restaurant of event-driven services, on one machine
+/// Run a whole restaurant of event-driven services on one machine: start it, order, watch, stop it
 #[derive(Debug, Parser)]
 #[command(
     name = "chefcito",
     version,
     after_help = "\
 Examples:
-  chefcito up                  Open a restaurant on this machine, with nothing installed
+  chefcito up                  Start a restaurant on this machine, with nothing installed
   chefcito order --count 50    Place fifty orders and follow each to the table
   chefcito audit               Prove that nothing was lost, doubled or invented
-  chefcito down                Close it
+  chefcito down                Stop it
 
 Exit codes:
   0 done, 1 failed, 2 usage, 3 nothing is running, 4 not in time, 5 a limit crossed,
@@ -82,10 +82,10 @@ struct GlobalArgs {
         help_heading = GLOBAL
     )]
     name: EnvironmentName,
-    /// Say nothing but data and errors
+    /// Print only data and errors
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = GLOBAL)]
     quiet: bool,
-    /// Also say how it is done
+    /// Print details, too
     #[arg(short, long, global = true, help_heading = GLOBAL)]
     verbose: bool,
 }
@@ -147,7 +147,7 @@ impl Command {
     }
 }
 
-/// The commands as the help shows them: by what one wants to do.
+/// The commands in the groups of the help.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Environment", &["build", "run", "up", "down", "stop", "start", "restart", "scale", "exec"]),
     ("Data and orders", &["seed", "order", "cancel", "market", "keys", "dead-letters"]),
@@ -156,14 +156,14 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("This machine", &["doctor", "completions", "man"]),
 ];
 
-/// Returns the whole command line, its commands grouped, its lines short enough to be read.
+/// Returns the command line: commands grouped, help lines at most 100 columns wide.
 pub(crate) fn command_line() -> clap::Command {
     let command = Cli::command();
     let template = format!(
         "{{about}}\n\n{{usage-heading}} {{usage}}\n{}\n{GLOBAL}:\n{{options}}{{after-help}}",
         groups(&command)
     );
-    // A variable's value may be a secret, and says little in a help.
+    // The value of a variable may be a secret.
     command
         .help_template(template)
         .max_term_width(100)
@@ -187,7 +187,7 @@ fn groups(command: &clap::Command) -> String {
     text
 }
 
-/// Runs the command that was typed, and returns its exit code.
+/// Runs the command of this process, and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     let matches = command_line().get_matches();
@@ -282,22 +282,22 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
     }
 }
 
-/// Runs a command that waits for others, on this one thread.
+/// Runs an asynchronous command on this thread.
 fn wait_for(command: impl AsyncFnOnce(&mut Signals) -> Result<()>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(CliError::io(|| "begin to wait".into()))?;
+        .map_err(CliError::io(|| "start the runtime".into()))?;
     let result = runtime.block_on(async {
         let mut signals = Signals::take_over()?;
         command(&mut signals).await
     });
-    // What still reads or looks up names in the background is of no use any more.
+    // Blocking reads and DNS look-ups that still run are abandoned.
     runtime.shutdown_background();
     result
 }
 
-/// Returns the usage error of a command whose flags can't go together.
+/// Returns the usage error for flags of a command that exclude each other.
 pub(crate) fn usage_error(command: &str, what: impl fmt::Display) -> CliError {
     let mut tree = command_line();
     tree.build();
@@ -307,7 +307,7 @@ pub(crate) fn usage_error(command: &str, what: impl fmt::Display) -> CliError {
     })
 }
 
-/// Returns where the gateway is reached, and sees that it is.
+/// Returns the address of the gateway, and starts the forwarder to it if it needs one.
 ///
 /// # Errors
 /// [`CliError::NotRunning`] or [`CliError::Crashed`] if no environment runs here.
@@ -320,7 +320,8 @@ fn address(environment: &Environment) -> Result<SocketAddr> {
 /// Returns a client of the running environment, with the local admin key.
 ///
 /// # Errors
-/// [`CliError::NotRunning`] or [`CliError::Crashed`] if none does; [`CliError::Io`] if the key can't be read.
+/// [`CliError::NotRunning`] or [`CliError::Crashed`] if no environment runs here; [`CliError::Io`] if the key can't be
+/// read.
 pub(crate) fn connect(environment: &Environment) -> Result<Client> {
     let address = address(environment)?;
     Ok(Client::new(address, &environment.admin_key()?).map_err(anyhow::Error::from)?)

@@ -14,11 +14,11 @@ use crate::{
 /// An environment on Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Overlay {
-    /// Everything on one machine: PostgreSQL, Redis and the simulated market, too
+    /// Everything on one machine, with PostgreSQL, Redis and the simulated market
     Local,
-    /// What comes next: several of each, databases elsewhere
+    /// A test of production: several replicas, external databases
     Staging,
-    /// What guests eat from
+    /// The environment of the guests
     Production,
 }
 

@@ -25,29 +25,31 @@ use crate::{
     state::Environment,
 };
 
-/// How often the environment is asked whether it is quiet.
+/// How often the command asks whether the environment is quiet.
 const ASK_EVERY: Duration = Duration::from_millis(100);
-/// How long the audit itself may take: it reads everything that the environment keeps.
+/// How long the audit itself may take: it reads all data of the environment.
 const AUDIT_WAIT_MAX: Duration = Duration::from_secs(600);
 /// The longest line of a ledger: an id and an idempotency key are a sixth of it.
 const LEDGER_LINE_BYTES_MAX: u64 = 1024;
 
-/// Prove that nothing was lost, doubled or invented
+/// Prove that no order was lost, doubled or invented
 ///
-/// Waits until nothing is under way, and then checks every invariant across the services. If the environment does not come to
-/// rest, checks with what is in flight allowed, and fails with 4. A broken invariant fails with 6.
+/// Waits until no order is in progress, then checks every invariant across the services. If the environment does not
+/// become quiet, the check allows for orders in progress, and the command fails with 4. A broken invariant fails with
+/// 6.
 #[derive(Debug, Args)]
 pub(crate) struct AuditArgs {
-    /// Do not wait: allow what is in flight
+    /// Do not wait: allow for orders in progress
     #[arg(long)]
     live: bool,
-    /// Also ask for each order that `order` noted in this file; may be given several times
+    /// Also check that each order of this ledger of `order` exists; may be given several times
     #[arg(long, value_name = "FILE")]
     ledger: Vec<PathBuf>,
-    /// Also check the answers that `order` recorded in this file, and ask for each order of it; may be given several times
+    /// Also check the answers in this history of `order`, and that each of its orders exists; may be given several
+    /// times
     #[arg(long, value_name = "FILE")]
     history: Vec<PathBuf>,
-    /// How long the environment may take to come to rest
+    /// How long the environment may take to become quiet
     #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "30s")]
     timeout: humantime::Duration,
     /// As JSON
@@ -58,7 +60,7 @@ pub(crate) struct AuditArgs {
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     schema_version: u32,
-    /// Whether the environment came to rest, if that was waited for.
+    /// Whether the environment became quiet, if the command waited for that.
     quiet: Option<bool>,
     #[serde(flatten)]
     report: &'a AuditReport,
@@ -71,7 +73,7 @@ pub(crate) async fn run(args: AuditArgs, environment: &Environment, output: &Out
     for path in &args.history {
         histories.push(check_history(path, output).await?);
     }
-    // Asked in any case: an environment that does not even say how it is must not be waited for as long as an audit takes.
+    // Always ask for the status first: it has a short time-out, the audit a long one.
     let is_quiet = is_quiet_within(
         if args.live { Duration::ZERO } else { timeout },
         &client.clone().waiting(STATUS_WAIT_MAX),
@@ -116,7 +118,7 @@ pub(crate) async fn run(args: AuditArgs, environment: &Environment, output: &Out
 }
 
 async fn is_quiet_within(timeout: Duration, client: &Client, output: &Output) -> Result<bool> {
-    let _waiting = Waiting::new(output, "Waiting until nothing is under way");
+    let _waiting = Waiting::new(output, "Waiting until no order is in progress");
     let deadline = Instant::now() + timeout;
     loop {
         let status: Status = client.get("/v1/status").await?;
@@ -130,7 +132,7 @@ async fn is_quiet_within(timeout: Duration, client: &Client, output: &Output) ->
     }
 }
 
-/// Asks for each order of a ledger, so many at a time, and adds what came out to the report.
+/// Checks the orders of a ledger in batches, and adds the findings to the report.
 async fn check_ledger(
     path: &Path,
     client: &Client,
@@ -164,14 +166,14 @@ async fn check_ledger(
     }
 }
 
-/// Returns the next line, or as much of it as a line of a ledger has at the most; nothing at the end.
+/// Returns the next line, or the beginning of a line that is too long; `None` at the end.
 fn ledger_line(lines: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut line = Vec::new();
     lines.take(LEDGER_LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
     Ok((!line.is_empty()).then(|| String::from_utf8_lossy(&line).into_owned()))
 }
 
-/// Asks for orders that a client was told are accepted, and adds what came out to the report.
+/// Checks that orders exist that a client knows as accepted, and adds the findings to the report.
 async fn ask_for(ids: Vec<OrderId>, client: &Client, report: &mut AuditReport) -> Result<()> {
     let found: AuditReport = client.post("/v1/audit/ledger", &Ledger { ids }).await?;
     add(report, found);
@@ -179,17 +181,17 @@ async fn ask_for(ids: Vec<OrderId>, client: &Client, report: &mut AuditReport) -
 }
 
 fn looking(path: &Path, output: &Output) -> Waiting {
-    Waiting::new(output, format_args!("Looking for each order of {}", path.display()))
+    Waiting::new(output, format_args!("Checking each order of {}", path.display()))
 }
 
-/// What a history shows by itself.
+/// The result of checking a history by itself.
 struct History {
     invariants: Vec<Invariant>,
     /// The orders that must exist.
     orders: Vec<OrderId>,
 }
 
-/// Checks that the answers of a history agree with each other. Works on a thread of its own, so that a signal ends the wait.
+/// Checks that the answers of a history are consistent. Runs on a thread of its own, so that a signal ends the wait.
 async fn check_history(path: &Path, output: &Output) -> Result<History> {
     let _waiting = Waiting::new(output, format_args!("Checking {}", path.display()));
     let file = path.to_owned();
@@ -199,7 +201,7 @@ async fn check_history(path: &Path, output: &Output) -> Result<History> {
     Ok(History { invariants, orders: findings.known_orders().collect() })
 }
 
-/// Returns a rule of a history as an invariant: how often it was applied, and how often it held.
+/// Returns a rule of a history as an invariant: how often it applied, and how often it held.
 fn invariant_of(rule: Rule, findings: &Findings, path: &Path) -> Invariant {
     let figures = findings.of(rule);
     let count = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
@@ -220,7 +222,7 @@ fn invariant_of(rule: Rule, findings: &Findings, path: &Path) -> Invariant {
     }
 }
 
-/// Returns the order of a line of a ledger: its first word; nothing for an empty line.
+/// Returns the order of a line of a ledger: its first word; `None` for an empty line.
 fn order(line: &str) -> Result<Option<OrderId>, String> {
     line.split_whitespace()
         .next()
@@ -228,7 +230,7 @@ fn order(line: &str) -> Result<Option<OrderId>, String> {
         .transpose()
 }
 
-/// Adds what a history or a part of a ledger showed. Parts of one invariant are summed.
+/// Adds the findings of a history or a part of a ledger. Parts of one invariant are summed.
 fn add(report: &mut AuditReport, found: AuditReport) {
     report.passed &= found.passed;
     for part in found.invariants {
@@ -258,7 +260,7 @@ fn show(report: &AuditReport, output: &Output) -> Result<()> {
         }
     }
     if report.passed {
-        let what = if report.live { "hold, with what is in flight allowed" } else { "hold" };
+        let what = if report.live { "hold, orders in progress allowed for" } else { "hold" };
         let all = format!("All {} invariants {what}", report.invariants.len());
         output.status(format_args!("{}", output.stderr_style(Style::Green, all)));
     }
@@ -297,7 +299,7 @@ mod tests {
     fn invariant(name: &str, expected: i64, found: i64, samples: &[&str]) -> Invariant {
         Invariant {
             name: name.into(),
-            rule: format!("every {name} is there"),
+            rule: format!("every {name} exists"),
             passed: expected == found,
             expected,
             found,

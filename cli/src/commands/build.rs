@@ -15,7 +15,7 @@ use crate::{
     output::Output,
 };
 
-/// Build the images of the services; what has not changed is not built again
+/// Build the images of the services, except those that have not changed
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Everything that changed is compiled together, then each image is packed. An image holds one static
@@ -27,12 +27,12 @@ Examples:
   chefcito build                    Build what has changed; again: nothing
   chefcito build kitchen            Only this one
   chefcito build --push registry.example/chefcito    … and push what that registry lacks
-  chefcito build --json             What there is now, for a script")]
+  chefcito build --json             The images, for a script")]
 pub(crate) struct BuildArgs {
     /// Services to build [default: all]
     #[arg(value_name = "SERVICE", value_parser = AnyService, hide_possible_values = true)]
     services: Vec<String>,
-    /// Registry to push the images to; what it has already is not pushed again
+    /// Registry to push the images to, except those that it has already
     #[arg(long, value_name = "REGISTRY", env = "CHEFCITO_PUSH", value_parser = registry)]
     push: Option<String>,
     /// Compile in a container, even if this machine could
@@ -103,7 +103,7 @@ fn image(built: &Built, pushed: Option<String>) -> Image<'_> {
     }
 }
 
-/// Takes any name, since a checkout may have a service that this program does not know; completes those that it knows.
+/// Accepts any name, since a checkout may have a service that this program does not know; completes the known ones.
 #[derive(Clone, Debug)]
 struct AnyService;
 

@@ -15,17 +15,17 @@ use crate::{
     state::Environment,
 };
 
-/// How often the kitchen is asked whether it has decided.
+/// How often the command asks for the kitchen's decision.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 
-/// Cancel an order; the kitchen decides, until it cooks
+/// Cancel an order, as long as the kitchen has not begun to cook it
 ///
-/// Waits until it is decided, and fails if the order is cooked or delivered already.
+/// Waits for the kitchen's decision, and fails if the order is cooked or delivered already.
 #[derive(Debug, Args)]
 pub(crate) struct CancelArgs {
     /// Order to cancel
     order: OrderId,
-    /// Only ask for it, do not wait until it is decided
+    /// Only send the request, do not wait for the decision
     #[arg(long)]
     no_wait: bool,
     /// How long to wait
@@ -80,7 +80,7 @@ enum Decision {
     Refused(String),
 }
 
-/// Returns what was decided, once it is.
+/// Returns the kitchen's decision; `None` as long as there is none.
 fn decision(order: &Order) -> Option<Decision> {
     let refused = |otherwise: &str| {
         Decision::Refused(order.reason.clone().unwrap_or_else(|| otherwise.into()))
@@ -90,7 +90,7 @@ fn decision(order: &Order) -> Option<Decision> {
         OrderStatus::Delivered => Some(refused("it is delivered")),
         OrderStatus::Rejected => Some(refused("the kitchen rejected it")),
         OrderStatus::Cooking => Some(refused("it is on the stove")),
-        // With a reason, the kitchen has refused and only the next status is not told yet.
+        // With a reason, the kitchen has refused, and only the next status is not published yet.
         OrderStatus::Placed | OrderStatus::Cancelling => order.reason.as_ref().map(|_| refused("")),
     }
 }

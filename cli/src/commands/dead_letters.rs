@@ -14,12 +14,12 @@ use crate::{
     state::Environment,
 };
 
-/// How much of an error a table shows.
+/// How many characters of an error a table shows.
 const ERROR_CHARS_MAX: usize = 80;
-/// How often the list is read again, to take what is beyond its end: 1,000 letters a service each time.
+/// How often the list is read again to take more than one page: 1,000 letters a service each time.
 const ROUNDS_MAX: usize = 1_000;
 
-/// List, replay and drop the events that a service could not act on
+/// List, replay and drop the events that a service failed to process
 #[derive(Debug, Args)]
 pub(crate) struct DeadLettersArgs {
     #[command(subcommand)]
@@ -34,16 +34,16 @@ enum DeadLettersCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Give them back to their services, to be acted on again
+    /// Give them back to their services for another try
     Replay(Chosen),
-    /// Drop them for good
+    /// Delete them
     Drop(Chosen),
 }
 
-/// Which ones: one, all of a service, or all.
+/// The dead letters to act on: one, all of a service, or all.
 #[derive(Debug, Args)]
 struct Chosen {
-    /// Service that set them aside
+    /// Service that failed to process them
     #[arg(required_unless_present = "all", value_parser = PossibleValuesParser::new(services::ALL))]
     service: Option<String>,
     /// Id of the event, as `dead-letters list` shows it
@@ -119,7 +119,7 @@ async fn act(deed: Deed, chosen: &Chosen, client: &Client, output: &Output) -> R
         output.status(format_args!("{} {id} of {service}", deed.done()));
         return Ok(());
     }
-    // What is replayed may come back: each one is taken once.
+    // A replayed letter may come back: take each one once.
     let mut done = std::collections::BTreeSet::new();
     for _ in 0..ROUNDS_MAX {
         let letters = list(client).await?.dead_letters;

@@ -14,42 +14,42 @@ use crate::{
     signals::Signals,
 };
 
-/// Bring an environment of the manifests onto a cluster, and roll back if it does not come up
+/// Deploy an environment of the manifests to a cluster, and roll back if it does not come up
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What is there is compared with the manifests by the cluster itself, and only what differs is applied.
-Then the rollout is watched. If it fails, or is interrupted, everything that was changed is made what
-it was before, what was made is removed, and the reason is told. What others made or set is theirs.
+The cluster itself compares its objects with the manifests, and only differences are applied. If
+the rollout fails or is interrupted, changed objects get their former content, new objects are
+removed, and the cause is reported. Objects and fields of other programs stay as they are.
 
-Its images must be in a registry that the cluster reaches. Its Secret is made by whoever keeps the
-secrets.
+The images must be in a registry that the cluster reaches. The Secret is not a part of the
+manifests: create it before.
 
 Examples:
-  chefcito deploy --env staging --context staging --dry-run    Only say what would be done
+  chefcito deploy --env staging --context staging --dry-run    Only print what would be done
   chefcito deploy --env production --context production --image-registry registry.example/chefcito --tag 1.4.0")]
 pub(crate) struct DeployArgs {
     /// Environment to bring up
     #[arg(long, value_enum)]
     env: Overlay,
-    /// Context of the cluster; never the current one unless it is named
+    /// Context of the cluster; the current one is never assumed
     #[arg(long, value_name = "NAME", env = "CHEFCITO_CONTEXT")]
     context: String,
-    /// Namespace to put it into [default: as its manifests say]
+    /// Namespace to deploy to [default: as its manifests say]
     #[arg(long, value_name = "NAME", value_parser = namespace)]
     namespace: Option<String>,
-    /// Registry that has the images of the services, with a path if it has one
+    /// Registry that has the images of the services, with a path if needed
     #[arg(long, value_name = "REGISTRY", value_parser = registry)]
     image_registry: Option<String>,
     /// Tag of the images of the services [default: that of their content]
     #[arg(long, value_parser = tag)]
     tag: Option<String>,
-    /// Only say what would be done, field by field
+    /// Only print what would be done, field by field
     #[arg(long)]
     dry_run: bool,
-    /// Take over fields that others have set
+    /// Take over fields that other programs have set
     #[arg(long)]
     force_conflicts: bool,
-    /// How long it may take to come up
+    /// How long the rollout may take
     #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "5m")]
     timeout: humantime::Duration,
 }
@@ -61,10 +61,11 @@ pub(crate) async fn run(args: DeployArgs, output: &Output, signals: &mut Signals
     if args.tag.is_none() && !unknown.is_empty() {
         return Err(CliError::Failed {
             what: format!(
-                "it is not known which images to deploy: nobody has built {} here",
+                "the images to deploy are not known: {} was not built here",
                 unknown.join(", ")
             ),
-            hint: "`chefcito build --push REGISTRY` first, or say by `--tag` which of those that were pushed".into(),
+            hint: "`chefcito build --push REGISTRY` first, or choose pushed images with `--tag`"
+                .into(),
             source: None,
         });
     }

@@ -18,16 +18,16 @@ use crate::{
     state::Environment,
 };
 
-/// What the embedded environment needs at the least: its databases, logs and some room.
+/// The least that the embedded environment needs: its databases, logs and some room.
 const DISK_FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Below this it runs, but not for long under load.
 const DISK_FREE_BYTES_GOOD: u64 = 1024 * 1024 * 1024;
-/// Files and sockets that a busy environment has open.
+/// The files and sockets that a busy environment has open.
 const OPEN_FILES_GOOD: u64 = 1024;
-/// What an idle environment takes, several times over.
+/// Several times the memory of an idle environment.
 const MEMORY_BYTES_GOOD: u64 = 256 * 1024 * 1024;
 
-/// Tell what this machine has and lacks for each runtime, and how to get it
+/// Check this machine for each runtime: what it has, what it lacks and how to get it
 #[derive(Debug, Args)]
 #[command(after_help = "Exit code 7 if the embedded runtime can't run here.")]
 pub(crate) struct DoctorArgs {
@@ -36,7 +36,7 @@ pub(crate) struct DoctorArgs {
     json: bool,
 }
 
-/// How a check turned out, the best first.
+/// The result of a check, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Verdict {
@@ -58,7 +58,7 @@ struct Check {
 #[derive(Debug, Serialize)]
 struct Report {
     schema_version: u32,
-    /// The runtimes that could run here.
+    /// The runtimes that can run here.
     able: Vec<Runtime>,
     checks: Vec<Check>,
 }
@@ -132,7 +132,7 @@ fn check(
     Check { runtime, what, verdict, found: found.into(), hint }
 }
 
-/// Returns the path itself, or the nearest one above it that is there.
+/// Returns the path itself, or its nearest parent that exists.
 fn nearest_existing(folder: &Path) -> &Path {
     folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"))
 }
@@ -142,7 +142,7 @@ fn state_folder(environment: &Environment) -> Check {
         (environment.folder(), "make it writable, or set XDG_STATE_HOME to a folder that is");
     let probe = nearest_existing(folder).join(format!(".chefcito-doctor-{}", std::process::id()));
     let write = || {
-        fs::File::create_new(&probe)?.write_all(b"can this be written?")?;
+        fs::File::create_new(&probe)?.write_all(b"a test of chefcito doctor")?;
         fs::remove_file(&probe)
     };
     let (verdict, found) = match write() {
@@ -202,7 +202,9 @@ fn memory() -> Check {
             format!("{} available", mebibytes(bytes)),
             "",
         ),
-        None => check(Runtime::Embedded, "memory", Verdict::Good, "not told by this system", ""),
+        None => {
+            check(Runtime::Embedded, "memory", Verdict::Good, "this system does not report it", "")
+        }
     }
 }
 
@@ -233,7 +235,7 @@ fn port(environment: &Environment) -> Check {
     )
 }
 
-/// Returns where a program lies, if it is on the path.
+/// Returns the path of a program, if it is on PATH.
 fn program(name: &str) -> Option<PathBuf> {
     let folders = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&folders).map(|folder| folder.join(name)).find(|file| file.is_file())

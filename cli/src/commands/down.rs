@@ -8,14 +8,14 @@ use crate::{
     state::Environment,
 };
 
-/// Take the environment down; its data stay unless told otherwise
+/// Take the environment down, and keep its data unless --volumes is given
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   chefcito down              Stop the environment and forget its settings; `up` finds its data again
-  chefcito down --volumes    Forget everything: orders, stock, keys, logs")]
+  chefcito down --volumes    Also remove its data: orders, stock, keys, logs")]
 pub(crate) struct DownArgs {
-    /// Forget the data, too
+    /// Remove the data, too
     #[arg(long)]
     volumes: bool,
 }
@@ -25,12 +25,12 @@ pub(crate) async fn run(args: DownArgs, environment: &Environment, output: &Outp
         Some(Runtime::Embedded) => embedded::down(args.volumes, environment, output).await,
         Some(Runtime::Compose) => compose::down(args.volumes, environment, output).await,
         Some(Runtime::Kubernetes) => kubernetes::down(args.volumes, environment, output).await,
-        // What an interrupted `up` may have left is removed all the same.
+        // An interrupted `up` may have left something.
         None if environment.folder().exists() => {
             embedded::down(args.volumes, environment, output).await
         }
         None => {
-            output.status(format_args!("Nothing runs as `{}`", environment.name()));
+            output.status(format_args!("Nothing is running as `{}`", environment.name()));
             Ok(())
         }
     }

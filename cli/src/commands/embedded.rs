@@ -20,15 +20,15 @@ use crate::{
     state::{Environment, EnvironmentRecord, write_json},
 };
 
-/// How long a look at the lock, or the last environment's end, may keep a new one waiting.
+/// How long the start waits for the lock, which another command may hold for a look, or the last process until its end.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
-/// How many ports after the default one are tried.
+/// How many ports from the default one on are tried.
 const PORTS_TRIED_MAX: u16 = 100;
 
-/// Be the process of all services, in the background, as the settings of the environment say
+/// Run all services in this process, in the background, with the settings in the state folder
 #[derive(Debug, Args)]
 pub(crate) struct EmbeddedArgs {
-    /// End when the command ends that started it
+    /// End when the starting command ends
     #[arg(long)]
     attached: bool,
 }
@@ -39,18 +39,18 @@ pub(crate) fn run(args: &EmbeddedArgs, environment: &Environment) -> Result<()> 
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(CliError::io(|| "begin to work".into()))
+        .map_err(CliError::io(|| "start the runtime".into()))
         .and_then(|runtime| {
             let result = runtime.block_on(run_environment(environment));
-            // What was closed is at rest; what still blocks must not hold up the end.
+            // All services are closed; blocking calls must not delay the exit.
             runtime.shutdown_background();
             result
         });
     match result {
-        // A goodbye that was asked for.
+        // A signal is the normal end.
         Err(CliError::Interrupted | CliError::Terminated) => Ok(()),
         Err(error) => {
-            // Whoever started it may be gone, or has heard the first word already; then the log says it.
+            // The starting command may be gone, or has read its message already; then the log has the error.
             let _unheard = background::say(&FirstWord::of_error(&error));
             Err(error)
         }
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &EmbeddedArgs, environment: &Environment) -> Result<()> 
     }
 }
 
-/// Leaves the session of whoever started it, so that no Ctrl-C of theirs and no hang-up ends it.
+/// Leaves the terminal's session, so that neither Ctrl-C nor a hang-up there ends this process.
 fn leave_the_terminal(args: &EmbeddedArgs) {
     background::leave_the_terminal();
     #[cfg(target_os = "linux")]
@@ -73,11 +73,11 @@ fn leave_the_terminal(args: &EmbeddedArgs) {
 
 async fn run_environment(environment: &Environment) -> Result<()> {
     let mut signals = Signals::take_over()?;
-    // Never closed by hand: only the end of the process lets go of it, so that whoever waits for the lock waits for that.
+    // Never dropped: the lock must be free only once the process has ended, since others wait for it.
     std::mem::forget(lock(environment)?);
     let settings = environment
         .last_settings()?
-        .ok_or_else(|| CliError::failed("there are no settings to start with"))?;
+        .ok_or_else(|| CliError::failed("the state folder has no settings"))?;
     let services = signals.or(open(environment, &settings)).await?;
     let program = Program::this();
     let record = EnvironmentRecord {
@@ -90,18 +90,18 @@ async fn run_environment(environment: &Environment) -> Result<()> {
         started_at: Timestamp::now(),
     };
     write_json(&environment.record_file(), &record)?;
-    background::note("embedded", &format!("Opened the environment at http://{}", record.address));
-    // Nobody may listen any more; the record says the same.
+    background::note("embedded", &format!("Started the environment at http://{}", record.address));
+    // The starting command may have closed the pipe; it reads the record then.
     let _unheard = background::say(&FirstWord::Listening);
     let signal = signals.next().await;
-    background::note("embedded", &format!("Closing the environment: {signal}"));
+    background::note("embedded", &format!("Stopping the environment: {signal}"));
     services.close().await;
     embedded::forget_record(environment)?;
-    background::note("embedded", "Closed the environment");
+    background::note("embedded", "Stopped the environment");
     Err(signal)
 }
 
-/// Takes the lock, and writes down who has it.
+/// Takes the lock, and writes the process id into the file.
 fn lock(environment: &Environment) -> Result<File> {
     let path = environment.lock_file();
     let broken = |source| CliError::Io { what: format!("lock {}", path.display()), source };
@@ -120,7 +120,7 @@ fn lock(environment: &Environment) -> Result<File> {
                 sleep(Duration::from_millis(1))
             }
             Err(TryLockError::WouldBlock) => {
-                return Err(CliError::failed("the environment runs already, in another process"));
+                return Err(CliError::failed("another process runs the environment already"));
             }
             Err(TryLockError::Error(source)) => return Err(broken(source)),
         }
@@ -133,14 +133,14 @@ fn lock(environment: &Environment) -> Result<File> {
     Ok(file)
 }
 
-/// Opens the environment where its settings say, or on the first free port from the default one.
+/// Starts the services at the port of the settings, or at the first free one from the default on.
 async fn open(environment: &Environment, settings: &Settings) -> Result<Embedded> {
     if let Some(port) = settings.port {
         return open_at(port, environment, settings).await;
     }
     for port in (PORT_DEFAULT..PORT_DEFAULT + PORTS_TRIED_MAX).filter(|port| is_free(*port)) {
         match open_at(port, environment, settings).await {
-            // Somebody was quicker.
+            // Another process has taken the port meanwhile.
             Err(CliError::PortTaken { .. }) => {}
             answer => return answer,
         }

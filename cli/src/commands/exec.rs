@@ -12,8 +12,8 @@ use crate::{
 /// Run a program in the container of a service (not when embedded)
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The exit code is the program's own; 126 and 127 if it can't be run or is not there, 3 if the service
-does not run. On a terminal the program gets one, too; else stdin is piped through.
+The exit code is the program's own; 126 if it can't be run, 127 if it does not exist, 3 if the
+service is not running. On a terminal the program gets the terminal, else stdin is piped to it.
 
 Examples:
   chefcito exec orders -- /orders --version
@@ -21,7 +21,7 @@ Examples:
 pub(crate) struct ExecArgs {
     /// Service
     service: String,
-    /// Which of its containers, if there are several
+    /// Number of the container or pod, if the service has several
     #[arg(long, value_name = "N", default_value_t = 1)]
     index: u32,
     /// The program and its arguments
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: ExecArgs, environment: &Environment, output: &Outp
     }
 }
 
-/// Refuses what there is nothing to be done with but containers.
+/// Refuses commands for containers where the environment has none.
 ///
 /// # Errors
 /// A usage error in an embedded environment; [`CliError::NotRunning`] if nothing runs.
@@ -57,7 +57,7 @@ pub(super) async fn only_with_containers(
             command,
             format_args!(
                 "`{}` is embedded: all its services are one process\n\n  tip: `chefcito up --runtime compose --name NAME` \
-                 opens one in containers, where this can be done",
+                 starts one in containers, which has this command",
                 environment.name()
             ),
         )),

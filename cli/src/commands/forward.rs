@@ -8,7 +8,7 @@ use crate::{
     state::Environment,
 };
 
-/// Be the way to the gateway of an environment on a cluster, in the background
+/// Forward a local port to the gateway of an environment on a cluster, in the background
 #[derive(Debug, Args)]
 pub(crate) struct ForwardArgs {}
 
@@ -19,10 +19,10 @@ pub(crate) async fn run(
 ) -> Result<()> {
     background::leave_the_terminal();
     match signals.or(kubernetes::forward(environment)).await {
-        // A goodbye that was asked for.
+        // A signal is the normal end.
         Err(CliError::Interrupted | CliError::Terminated) => Ok(()),
         Err(error) => {
-            // Whoever started it may be gone; then the log says it.
+            // The starting command may be gone; then the log has the error.
             let _unheard = background::say(&FirstWord::of_error(&error));
             Err(error)
         }

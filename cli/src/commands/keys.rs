@@ -9,7 +9,7 @@ use crate::{
     state::Environment,
 };
 
-/// Add, list and revoke the keys with which guests come to the gateway
+/// Add, list and revoke the API keys of the gateway
 #[derive(Debug, Args)]
 pub(crate) struct KeysArgs {
     #[command(subcommand)]
@@ -18,15 +18,15 @@ pub(crate) struct KeysArgs {
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
-    /// Add a key and print it; nobody can read it again later
+    /// Add a key and print it; it can't be shown again
     Add {
-        /// Whom it is for
+        /// Name of its user
         #[arg(value_name = "NAME")]
         whom: String,
         /// What it allows: viewer (look), manager (also order and seed) or admin (all)
         #[arg(long)]
         role: Role,
-        /// As JSON
+        /// Role: viewer (read), manager (also order and seed) or admin (everything)
         #[arg(long)]
         json: bool,
     },
@@ -36,7 +36,7 @@ enum KeysCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Revoke a key: it opens nothing from now on
+    /// Revoke a key: the gateway refuses it from now on
     Revoke {
         /// Id of the key, as `keys list` shows it
         id: String,
@@ -83,7 +83,7 @@ pub(crate) async fn run(args: KeysArgs, environment: &Environment, output: &Outp
                 || id.is_empty()
             {
                 return Err(CliError::Failed {
-                    what: "that is not the id of a key".into(),
+                    what: "this is not the id of a key".into(),
                     hint: "`chefcito keys list` shows the ids".into(),
                     source: None,
                 });

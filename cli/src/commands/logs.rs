@@ -20,14 +20,14 @@ use crate::{
     state::{EmbeddedState, Environment},
 };
 
-/// How many lines are shown unless told otherwise.
+/// How many lines are shown by default.
 const TAIL_DEFAULT: &str = "200";
-/// How often files are looked at for new lines: a person reads it as at once.
+/// How often the files are checked for new lines: too short to notice.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// What the services write to that is not one of them: the environment around them, and what a dying process prints.
+/// The log of the embedded process itself, outside of its services, and the text of a crash.
 const EMBEDDED: &str = "embedded";
 
-/// Show the lines of one service, of several, or of all, merged by time
+/// Show the logs of one service, of several, or of all, merged by time
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -43,16 +43,16 @@ pub(crate) struct LogsArgs {
         hide_possible_values = true
     )]
     services: Vec<String>,
-    /// Go on with new lines as they come, through restarts
+    /// Keep printing new lines, also after restarts
     #[arg(short, long)]
     follow: bool,
-    /// Only lines since then: a duration (`10m`) or a time (`2026-01-31T12:00:00Z`)
+    /// Only lines since a duration ago (`10m`) or a time (`2026-01-31T12:00:00Z`)
     #[arg(long, value_name = "WHEN")]
     since: Option<Since>,
     /// How many lines from the end: a number, or `all`
     #[arg(long, value_name = "N", default_value = TAIL_DEFAULT)]
     tail: TailLength,
-    /// Only lines as grave as this, or graver: error, warn, info, debug, trace
+    /// Only lines of this level or a more severe one: error, warn, info, debug, trace
     #[arg(long, value_enum, ignore_case = true, hide_possible_values = true)]
     level: Option<Level>,
     /// Only lines that contain this text
@@ -66,7 +66,7 @@ pub(crate) struct LogsArgs {
     json: bool,
 }
 
-/// Which services there are only the environment knows; the usual ones are offered by the shell.
+/// Accepts any name, since only the environment knows its services; completes the usual ones.
 #[derive(Clone, Copy, Debug)]
 struct AnyService;
 
@@ -137,12 +137,12 @@ impl LogsArgs {
         }
     }
 
-    /// Returns whether lines are left out, of those since some time.
+    /// Returns whether a filter leaves lines out.
     const fn is_choosy(&self) -> bool {
         self.level.is_some() || self.grep.is_some() || self.order.is_some() || self.since.is_some()
     }
 
-    /// Says that there are more lines. Who asked for so many knows that there may be.
+    /// Says that there are more lines, unless the user gave the number.
     fn tell_of_more(&self, count: usize, more: bool, output: &Output) {
         if more && count.to_string() == TAIL_DEFAULT {
             output.status(format_args!("The last {count} lines; `--tail all` shows all"));
@@ -187,7 +187,7 @@ async fn of_streams(args: &LogsArgs, logs: Streams, output: &Output) -> Result<(
             printed
         }
         TailLength::Lines(count) => {
-            // One more than is shown tells whether there are more.
+            // One line more than requested shows whether there are more.
             let tail = (!args.is_choosy()).then(|| count.saturating_add(1));
             let mut printed = logs.printed(since, tail);
             let mut last = VecDeque::new();
@@ -261,7 +261,7 @@ async fn of_process(args: &LogsArgs, environment: &Environment, output: &Output)
     }
 }
 
-/// Shows all new lines until the environment ends, which it should not do by itself.
+/// Prints new lines until the environment ends, which it does only by a signal or a crash.
 ///
 /// # Errors
 /// [`CliError::Crashed`] or [`CliError::NotRunning`] when it ended.
@@ -290,10 +290,10 @@ pub(crate) async fn follow_until_it_ends(environment: &Environment, output: &Out
     }
 }
 
-/// Shows all new lines of the containers, or pods, until none is left.
+/// Prints new lines of the containers or pods until none is left.
 ///
 /// # Errors
-/// What the engine, or the cluster, refuses.
+/// The error of the engine or the cluster.
 pub(crate) async fn follow_containers(environment: &Environment, output: &Output) -> Result<()> {
     let runtime = runtimes::of(environment).await?.unwrap_or(Runtime::Compose);
     let logs = Streams::open(runtime, environment, &[], output).await?;

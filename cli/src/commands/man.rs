@@ -38,7 +38,7 @@ pub(crate) fn run(args: &ManArgs, output: &Output) -> Result<()> {
             let mut page = Vec::new();
             Man::new(command_line())
                 .render(&mut page)
-                .map_err(CliError::io(|| "make the manual page".into()))?;
+                .map_err(CliError::io(|| "render the manual page".into()))?;
             output.bytes(&page).map_err(closed_or_broken)
         }
     }

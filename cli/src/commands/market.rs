@@ -11,7 +11,7 @@ use crate::{
     state::Environment,
 };
 
-/// Show, change or reset the simulated market, the stand-in for the farmers' market
+/// Show, change or reset the simulated market, which stands in for the farmers' market
 ///
 /// For development only: production has no simulated market.
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ Examples:
   chefcito market set --quantity 1-10 --zeros 0.3      Sell 1 to 10, and nothing 3 times of 10
   chefcito market set --outage on                      Answer nobody
   chefcito market set --errors 0.1 --delay 20ms        Fail every tenth time, after 20 ms
-  chefcito market reset                                Go back to the settings it begins with"
+  chefcito market reset                                Restore the initial settings"
 )]
 pub(crate) struct MarketArgs {
     #[command(subcommand)]
@@ -34,11 +34,11 @@ pub(crate) struct MarketArgs {
 
 #[derive(Debug, Subcommand)]
 enum MarketCommand {
-    /// Show its settings and what it sold; so does `market` alone
+    /// Show its settings and its sales; the default
     Show(Format),
-    /// Change settings, at once, also while orders run; those not given stay as they are
+    /// Change settings at once, also while orders run; the others stay as they are
     Set(SetArgs),
-    /// Go back to the settings it begins with; what it sold stays
+    /// Restore the initial settings; the sales stay
     Reset(Format),
 }
 
@@ -60,10 +60,10 @@ struct SetArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 struct ChangeArgs {
-    /// How much a sale sells
+    /// Quantity of a sale
     #[arg(long, value_name = "MIN-MAX", value_parser = quantities)]
     quantity: Option<RangeInclusive<i64>>,
-    /// Share of sales that sell nothing, from 0 to 1
+    /// Share of sales that deliver nothing, from 0 to 1
     #[arg(long, value_name = "SHARE", value_parser = share)]
     zeros: Option<f64>,
     /// How long an answer takes
@@ -72,10 +72,10 @@ struct ChangeArgs {
     /// Share of calls that fail, from 0 to 1
     #[arg(long, value_name = "SHARE", value_parser = share)]
     errors: Option<f64>,
-    /// Whether no call is answered at all
+    /// Whether the market answers no call at all
     #[arg(long)]
     outage: Option<Switch>,
-    /// What the draws are made from
+    /// Seed of the random draws
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 }
@@ -86,7 +86,7 @@ enum Switch {
     Off,
 }
 
-/// Reads `1-10`, or `5` for always five.
+/// Parses `1-10`, or `5` for always five.
 fn quantities(text: &str) -> Result<RangeInclusive<i64>, String> {
     let (least, most) = text.split_once('-').unwrap_or((text, text));
     let read = |number: &str| number.trim().parse::<i64>().ok();

@@ -25,16 +25,17 @@ use crate::{
     state::Environment,
 };
 
-/// How many ledgers an environment keeps: enough for a day's work, and at a million orders each not too many.
+/// How many ledgers an environment keeps: enough for a day's work, and at a million orders each not too much space.
 const LEDGERS_MAX: usize = 20;
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Place orders, one request each, and follow each to the table
 ///
-/// Without --rate it is a closed model: so many guests, each of whom orders again as soon as the last order was accepted.
-/// With --rate it is an open model: orders come at that rate whatever the environment does, and latency counts from the
-/// planned moment. An order that gets a 503, or whose connection is lost, is sent again with the same idempotency key.
+/// Without --rate it is a closed model: each of the connections places its next order as soon as the last one was
+/// accepted. With --rate it is an open model: orders are placed at that rate whatever the environment does, and latency
+/// counts from the planned time. After a 503 or a lost connection, an order is sent again with the same idempotency
+/// key.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -66,19 +67,19 @@ pub(crate) struct OrderArgs {
     /// Only place the orders, do not follow them
     #[arg(long)]
     no_wait: bool,
-    /// How long an order may take to be accepted, and how long the last dish is waited for
+    /// How long an order may take to be accepted, and how long to wait for the last dish
     #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s", value_parser = duration)]
     timeout: Duration,
-    /// Print every figure as JSON
+    /// Print all figures as JSON
     #[arg(long)]
     json: bool,
     /// Fail if a figure is beyond a limit, such as 'delivered.p99>1s'; may be given several times
     #[arg(long, value_name = "LIMIT")]
     fail_if: Vec<Limit>,
-    /// File to note accepted orders in, for `audit --ledger` [default: one in the state folder]
+    /// Ledger: file for the ids of accepted orders, for `audit --ledger` [default: one in the state folder]
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
-    /// File to record each request and answer in, for `audit --history`; appended to if it is there
+    /// History: file for each request and answer, for `audit --history`; an existing one is appended to
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
 }
@@ -116,7 +117,7 @@ impl OrderArgs {
         }
     }
 
-    /// Refuses limits on figures that nobody will know, and one file for two purposes.
+    /// Refuses limits on figures that will not be measured, and one file for two purposes.
     fn check(&self) -> Result<()> {
         if self.history.is_some() && self.history == self.ledger {
             return Err(CliError::Usage(Cli::command().error(
@@ -134,7 +135,7 @@ impl OrderArgs {
     }
 }
 
-/// Returns as many connections as there are orders, if they are few.
+/// Returns at most as many connections as there are orders.
 fn few(count: u64) -> usize {
     usize::try_from(count).unwrap_or(CONCURRENCY_DEFAULT).min(CONCURRENCY_DEFAULT)
 }
@@ -162,10 +163,10 @@ pub(crate) async fn run(
     signal.map_or_else(|| verdict(&plan, &report, &crossed), Err)
 }
 
-/// Places that many orders as [`run`] does by default, and shows what came of them.
+/// Places orders as [`run`] does by default, and prints the summary.
 ///
 /// # Errors
-/// [`CliError`] if the environment does not run, an order was not accepted, or not at its end in time.
+/// [`CliError`] if the environment does not run, or an order was not accepted or not delivered in time.
 pub(crate) async fn place_and_follow(
     count: u32,
     environment: &Environment,
@@ -182,7 +183,7 @@ fn target(environment: &Environment) -> Result<Target> {
     Ok(Target { address: super::address(environment)?, key: environment.admin_key()? })
 }
 
-/// Carries out the plan and shows how far it is; a first signal ends it, a second one at once.
+/// Runs the plan and shows its progress. A first signal stops placing, a second one ends it at once.
 async fn place(
     plan: &Plan,
     target: &Target,
@@ -191,7 +192,7 @@ async fn place(
 ) -> Result<(Report, Option<CliError>)> {
     let tally = Arc::new(Tally::default());
     let stop = CancellationToken::new();
-    // Whoever drops this future wants no further order.
+    // The caller has cancelled: place no further order.
     let _stop_at_end = stop.clone().drop_guard();
     let mut progress = Progress::new(output, doing(plan), total(plan).unwrap_or(0));
     let mut tick = tokio::time::interval(TICK);
@@ -216,7 +217,7 @@ async fn place(
                 if stopped_by.is_some() {
                     return Err(signal);
                 }
-                output.status(format_args!("No further orders are placed; again to leave at once"));
+                output.status(format_args!("No further orders are placed; repeat Ctrl-C to end at once"));
                 stop.cancel();
                 stopped_by = Some(signal);
             }
@@ -228,7 +229,7 @@ const fn doing(plan: &Plan) -> &'static str {
     if plan.follow { "Delivering" } else { "Ordering" }
 }
 
-/// Returns how many orders there will be, if that is known before.
+/// Returns the number of orders, if it is known before.
 fn total(plan: &Plan) -> Option<u64> {
     match plan.model {
         Model::Open { rate } => {
@@ -239,7 +240,7 @@ fn total(plan: &Plan) -> Option<u64> {
     }
 }
 
-/// Decides how the command ends: failed requests weigh more than late orders, and those more than limits.
+/// Returns the result of the command: failed requests take precedence over late orders, and those over limits.
 fn verdict(plan: &Plan, report: &Report, crossed: &[Crossed]) -> Result<()> {
     if report.failed > 0 {
         return Err(CliError::failed(format!(
@@ -263,13 +264,13 @@ fn verdict(plan: &Plan, report: &Report, crossed: &[Crossed]) -> Result<()> {
     Err(CliError::LimitCrossed { limits: crossed.iter().map(ToString::to_string).collect() })
 }
 
-/// Returns a file that no other run has; its name sorts by time.
+/// Returns the path of a new ledger; names sort by time.
 fn new_ledger(environment: &Environment) -> PathBuf {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.3f");
     environment.ledgers().join(format!("{now}-{}.txt", std::process::id()))
 }
 
-/// Removes all ledgers but the last ones. What can't be removed stays.
+/// Removes all ledgers except the newest. A failed removal is ignored.
 fn forget_old_ledgers(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let mut ledgers: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();

@@ -17,16 +17,15 @@ use crate::{
 /// Print the manifests of an environment, for Kubernetes or Amazon ECS
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Plain YAML, in the order in which it is to be applied. The files are those of manifests/kubernetes
-in the checkout around the current folder; elsewhere, those that this program was built with. An
-image has the tag of its content, as `chefcito build` made it last in that checkout, or else `dev`;
-with a registry its digest, if it was pushed there.
+Prints YAML in the order to apply it. The manifests are those of the checkout around the current
+folder, or else the ones built into this program. Images have the tag of their content from the last
+`chefcito build` in that checkout, or else `dev`; with a registry, the digest that was pushed.
 
-For ECS a JSON document is printed for each service, and for the job `roles`, which is to be run
-before them: what `aws ecs register-task-definition --cli-input-json` takes. Tasks are for Fargate
-and find each other by the names of Service Connect, as `orders:8080`. How many there are, and who
-reaches whom, is said by ECS's services. The role, the log group and the secrets have to be there,
-and beside these what pods have in a ConfigMap: `trusted-certificates`.
+For ECS it prints a JSON document for each service, and for the job `roles`, which has to run before
+them: the input of `aws ecs register-task-definition --cli-input-json`. Tasks run on Fargate and
+reach each other by the names of Service Connect, such as `orders:8080`. The ECS services, which you
+create, set the number of tasks and their security groups. The role, the log group and the secrets
+must exist, with `trusted-certificates` as one of them, which pods have in a ConfigMap.
 
 Examples:
   chefcito render --env local
@@ -37,10 +36,10 @@ pub(crate) struct RenderArgs {
     /// Environment to print
     #[arg(long, value_enum)]
     env: Overlay,
-    /// Namespace to put it into [default: as its manifests say]
+    /// Namespace of the objects [default: as its manifests say]
     #[arg(long, value_name = "NAME", value_parser = namespace)]
     namespace: Option<String>,
-    /// Registry that has the images of the services, with a path if it has one
+    /// Registry that has the images of the services, with a path if needed
     #[arg(long, value_name = "REGISTRY", value_parser = registry)]
     image_registry: Option<String>,
     /// Tag of the images of the services [default: that of their content, or dev]
@@ -49,7 +48,7 @@ pub(crate) struct RenderArgs {
     /// File with the secrets of the local environment [default: its secrets.env in the checkout]
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
-    /// What it is to run on
+    /// Platform that it runs on
     #[arg(long, value_enum, default_value_t = Target::Kubernetes)]
     target: Target,
     #[command(flatten)]
@@ -58,7 +57,7 @@ pub(crate) struct RenderArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Target {
-    /// A cluster of Kubernetes
+    /// A Kubernetes cluster
     Kubernetes,
     /// Amazon ECS on Fargate
     Ecs,
@@ -70,7 +69,7 @@ pub(crate) fn run(args: RenderArgs, output: &Output) -> Result<()> {
     let mut tree = Tree::find(&env::current_dir().unwrap_or_else(|_| "/".into()));
     if let Some(file) = secrets {
         if overlay != Overlay::Local {
-            let what = "the secrets of this environment are none of its manifests: only those of local are";
+            let what = "only the local environment has its secrets in its manifests";
             return Err(usage_error("render", what));
         }
         let text = fs::read_to_string(&file)
@@ -88,7 +87,7 @@ pub(crate) fn run(args: RenderArgs, output: &Output) -> Result<()> {
     output.bytes(texts.join("---\n").as_bytes()).map_err(closed_or_broken)
 }
 
-/// Reads the name of a namespace, as RFC 1123 has labels.
+/// Parses the name of a namespace, a label of RFC 1123.
 pub(super) fn namespace(text: &str) -> Result<String, &'static str> {
     const LENGTH_MAX: usize = 63;
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -99,7 +98,7 @@ pub(super) fn namespace(text: &str) -> Result<String, &'static str> {
         && !text.ends_with('-');
     is_label
         .then(|| text.to_owned())
-        .ok_or("up to 63 lower-case letters, digits and hyphens make one")
+        .ok_or("it should be up to 63 lower-case letters, digits and hyphens")
 }
 
 pub(super) fn registry(text: &str) -> Result<String, &'static str> {
@@ -118,5 +117,7 @@ pub(super) fn tag(text: &str) -> Result<String, &'static str> {
         && text.len() <= LENGTH_MAX
         && text.bytes().all(is_plain)
         && !text.starts_with(['-', '.']);
-    is_tag.then(|| text.to_owned()).ok_or("up to 128 letters, digits, `-`, `_` and `.` make one")
+    is_tag
+        .then(|| text.to_owned())
+        .ok_or("it should be up to 128 letters, digits, `-`, `_` and `.`")
 }

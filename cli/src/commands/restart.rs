@@ -10,7 +10,7 @@ use crate::{
     state::Environment,
 };
 
-/// Restart services (not when embedded); what has changed about them is told, and taken over
+/// Restart services and apply pending changes to them (not when embedded)
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -23,7 +23,7 @@ pub(crate) struct RestartArgs {
     /// Build their images first
     #[arg(long)]
     build: bool,
-    /// How long they may take to be ready
+    /// How long they may take to become ready
     #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s")]
     timeout: humantime::Duration,
 }

@@ -3,7 +3,7 @@ use clap::Args;
 use super::up::{self, UpArgs};
 use crate::{config::Runtime, error::Result, output::Output, signals::Signals, state::Environment};
 
-/// Build the images, then bring the environment up: `build`, then `up` with containers
+/// Build the images and bring the environment up: `build`, then `up` with containers
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -23,7 +23,7 @@ pub(crate) async fn run(
     up::run(args.up.with_build(), environment, output, signals).await
 }
 
-/// Adjusts what was taken over from `up`: only containers have images, and to build them goes without saying.
+/// Adjusts the flags of `up`: the default runtime has containers, and `--build` is implied.
 pub(super) fn adjust(command: clap::Command) -> clap::Command {
     command
         .mut_arg("runtime", |arg| arg.default_value(Runtime::Compose.name()))

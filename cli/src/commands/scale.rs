@@ -12,7 +12,7 @@ use crate::{
     state::Environment,
 };
 
-/// Say how many containers or pods a service has (not when embedded)
+/// Set the number of containers or pods of services (not when embedded)
 #[derive(Debug, Args)]
 #[command(after_help = "\
 It stays so until it is said otherwise; `down` forgets it. What keeps data, such as PostgreSQL and
@@ -21,10 +21,10 @@ Redis, there can only be one of.
 Example:
   chefcito scale kitchen=3 orders=2")]
 pub(crate) struct ScaleArgs {
-    /// Services, each with how many containers it is to have
+    /// Services, each with its new number
     #[arg(required = true, value_name = "SERVICE=N")]
     services: Vec<Scaled>,
-    /// How long new ones may take to be ready
+    /// How long new ones may take to become ready
     #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s")]
     timeout: humantime::Duration,
 }

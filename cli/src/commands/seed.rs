@@ -23,10 +23,10 @@ use crate::{
     state::Environment,
 };
 
-/// Put recipes and opening stock from YAML into the environment
+/// Send recipes and opening stock from YAML files to the environment
 ///
-/// All files are checked whole before anything is sent. It may be repeated: recipes are replaced by name, and opening
-/// quantities are booked once an ingredient.
+/// All files are checked before anything is sent. Repeating it is safe: recipes are replaced by name, and the opening
+/// quantity of an ingredient is booked once.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -36,13 +36,13 @@ Examples:
 
 A file has `recipes:` (a list of name, ingredients, cooking_time), `stock:` (a map of ingredient to quantity), or both.")]
 pub(crate) struct SeedArgs {
-    /// YAML files [default: what is built in, unless there is a --set]
+    /// YAML files [default: the built-in ones, unless there is a --set]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Book the difference, so that this quantity is on hand; may be given several times
+    /// Book the difference to this quantity on hand; may be given several times
     #[arg(long, value_name = "INGREDIENT=QUANTITY", value_parser = quantity)]
     set: Vec<(Ingredient, i64)>,
-    /// Change nothing, only say what would change
+    /// Only print what would change
     #[arg(long)]
     dry_run: bool,
     /// As JSON
@@ -63,7 +63,7 @@ fn quantity(text: &str) -> Result<(Ingredient, i64), String> {
     ))
 }
 
-/// What a seeding changed, or would change.
+/// The changes of a seeding, made or planned.
 #[derive(Debug, Default, Serialize)]
 struct Changes {
     schema_version: u32,
@@ -87,10 +87,10 @@ pub(crate) async fn run(args: SeedArgs, environment: &Environment, output: &Outp
     }
 }
 
-/// Puts the built-in recipes and stock into the environment.
+/// Sends the built-in recipes and stock to the environment.
 ///
 /// # Errors
-/// [`CliError`] if the environment does not run, or refuses.
+/// [`CliError`] if the environment does not run, or refuses them.
 pub(crate) async fn seed_built_in(environment: &Environment, output: &Output) -> Result<()> {
     let seeds = checked(&seeds::built_in())?;
     plant(&connect(environment)?, &seeds, Quantities::new(), false).await?;
@@ -101,7 +101,7 @@ pub(crate) async fn seed_built_in(environment: &Environment, output: &Output) ->
     Ok(())
 }
 
-/// Reads a file, and no more of a large one than it takes to see that it is too large.
+/// Reads a file up to one byte more than the largest allowed size.
 fn read(path: &Path) -> Result<SeedFile> {
     let read = || -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -116,7 +116,7 @@ fn checked(files: &[SeedFile]) -> Result<Seeds> {
     seeds::check(files).map_err(|problems| CliError::Failed {
         what: match problems.len() {
             1 => problems.to_string(),
-            many => format!("{many} problems, nothing was sent:\n{problems}"),
+            many => format!("{many} problems, sent nothing:\n{problems}"),
         },
         hint: String::new(),
         source: None,
@@ -133,7 +133,7 @@ fn set(pairs: &[(Ingredient, i64)]) -> Result<Quantities> {
     Ok(set)
 }
 
-/// Sends what there is to send, recipes first, so that no stock is booked for a menu that is refused.
+/// Sends recipes before stock, so that no stock is booked for a menu that is refused.
 async fn plant(client: &Client, seeds: &Seeds, set: Quantities, dry_run: bool) -> Result<Changes> {
     let query = if dry_run { "?dry_run=true" } else { "" };
     let mut changes = Changes { schema_version: 1, dry_run, ..Changes::default() };
@@ -158,7 +158,7 @@ fn show(changes: &Changes, output: &Output) -> Result<()> {
     lines(changes).iter().try_for_each(|line| output.data(line))
 }
 
-/// Returns what changed, a line a kind of change.
+/// Returns one line for each kind of change.
 fn lines(changes: &Changes) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(MenuChanges { added, changed, removed, unchanged }) = &changes.recipes {
@@ -183,7 +183,7 @@ fn lines(changes: &Changes) -> Vec<String> {
     lines.extend(changes.opening.iter().flat_map(|stock| booked("opening stock", stock)));
     lines.extend(changes.adjustments.iter().flat_map(|stock| booked("adjustments", stock)));
     if changes.dry_run {
-        lines.push("Nothing was changed: this was a dry run".into());
+        lines.push("Changed nothing: this was a dry run".into());
     }
     lines
 }
@@ -228,7 +228,7 @@ mod tests {
         opening stock booked: rice +5
         opening stock unchanged: meat
         adjustments booked: rice -3
-        Nothing was changed: this was a dry run
+        Changed nothing: this was a dry run
         ");
     }
 }

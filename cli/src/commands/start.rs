@@ -9,10 +9,10 @@ use crate::{
     state::Environment,
 };
 
-/// Start a stopped environment again, with its last settings and its data
+/// Start a stopped environment with its last settings and its data
 #[derive(Debug, Args)]
 pub(crate) struct StartArgs {
-    /// How long the environment may take to be ready
+    /// How long the environment may take to become ready
     #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s")]
     timeout: humantime::Duration,
 }

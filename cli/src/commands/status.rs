@@ -36,7 +36,7 @@ use crate::{
     state::{Environment, EnvironmentRecord},
 };
 
-/// How often a watched status is asked for.
+/// How often a watched status is read.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Show the services, their health and queues, the orders by state and the stock
@@ -48,18 +48,18 @@ Examples:
   chefcito status --watch
   chefcito status --json | jq .orders.in_flight")]
 pub(crate) struct StatusArgs {
-    /// Show it again every second, until Ctrl-C
+    /// Repeat it every second, until Ctrl-C
     #[arg(short, long)]
     watch: bool,
     /// As JSON; with `--watch` one document a line
     #[arg(long)]
     json: bool,
-    /// Answer at once, without what each container, or pod, takes of the processor and the memory
+    /// Omit the processor and memory of containers and pods, and answer at once
     #[arg(long)]
     no_stats: bool,
 }
 
-/// What `--json` prints.
+/// The document of `--json`.
 #[derive(Debug, Serialize)]
 struct Report {
     schema_version: u32,
@@ -115,20 +115,20 @@ impl Report {
         }
     }
 
-    /// Adds what the environment itself says.
+    /// Adds the gateway's status.
     async fn ask(&mut self, environment: &Environment) -> Result<()> {
         let client = connect(environment)?.waiting(STATUS_WAIT_MAX);
         let status: Status = client.get("/v1/status").await?;
         (self.ready, self.quiet) = (status.ready, status.quiet);
         (self.services, self.orders) = (status.services, status.summary);
-        // An environment whose inventory is not ready still has a status.
+        // The status does not depend on the inventory, but the stock does.
         let stock = client.get::<Stock>("/v1/stock").await;
         self.stock = stock.map(|stock| stock.stock).unwrap_or_default();
         Ok(())
     }
 
-    /// Returns the services that are not ready, with the reason: in their own words, or in the cluster's, which knows of those
-    /// that the gateway does not ask.
+    /// Returns the services that are not ready, with the reason. On a cluster, the pods tell about services that the
+    /// gateway does not know.
     fn unready(&self) -> Vec<String> {
         let mut reasons: BTreeMap<String, Option<String>> = match self.runtime {
             Runtime::Kubernetes => kubernetes::unready(&self.pods)
@@ -219,7 +219,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Returns what takes a terminal back up over what was drawn, and clears it.
+/// Returns the escape sequence that moves up over the last report and clears it.
 fn redraw(lines: usize) -> String {
     if lines == 0 { String::new() } else { format!("\x1b[{lines}A\x1b[J") }
 }
@@ -251,7 +251,7 @@ async fn pod_report(
 ) -> Result<(Report, Option<CliError>)> {
     let record = environment.cluster()?;
     let pods = reader.read().await?;
-    // What is left when all is stopped are jobs that are done.
+    // A stopped environment has only completed jobs left.
     if pods.iter().all(|pod| pod.ready.is_none()) {
         return Err(CliError::NotRunning { name: environment.name().clone() });
     }
@@ -264,12 +264,12 @@ async fn pod_report(
     };
     report.pods = pods;
     let unready = kubernetes::unready(&report.pods);
-    // Nobody would answer before some pod of the gateway is ready.
+    // Without a ready pod of the gateway, its request would only time out.
     let asked = match kubernetes::has_gateway(&unready) {
         true => report.ask(environment).await,
         false => Ok(()),
     };
-    // There are some that the gateway does not ask.
+    // Some services are unknown to the gateway.
     report.ready &= unready.is_empty();
     Ok((report, asked.err()))
 }

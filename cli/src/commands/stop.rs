@@ -8,7 +8,7 @@ use crate::{
     state::Environment,
 };
 
-/// Stop the environment; `start` opens it again as it was
+/// Stop the environment; `start` starts it again
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {}
 
@@ -18,7 +18,7 @@ pub(crate) async fn run(_args: StopArgs, environment: &Environment, output: &Out
         Some(Runtime::Compose) => compose::stop(environment, output).await,
         Some(Runtime::Kubernetes) => kubernetes::stop(environment, output).await,
         None => {
-            output.status(format_args!("Nothing runs as `{}`", environment.name()));
+            output.status(format_args!("Nothing is running as `{}`", environment.name()));
             Ok(())
         }
     }

@@ -13,10 +13,10 @@ use crate::{
     state::Environment,
 };
 
-/// Tell what happened to an order, service by service, with times
+/// Print what happened to an order, service by service, with times
 #[derive(Debug, Args)]
 pub(crate) struct StoryArgs {
-    /// Order to tell of
+    /// Order
     order: OrderId,
     /// As JSON
     #[arg(long)]
@@ -79,7 +79,7 @@ fn after(time: Timestamp, placed: Timestamp) -> String {
     format!("{ms:+.1} ms")
 }
 
-/// Returns the event's data in a few words: all but what the columns beside it say.
+/// Returns the event's data in short, without what other columns show.
 fn words(event: &StoryEvent) -> String {
     let Value::Object(data) = &event.data else { return String::new() };
     let told = data.iter().filter(|(name, _)| !matches!(name.as_str(), "order" | "recipe_version"));
@@ -91,7 +91,7 @@ fn word(name: &str, value: &Value) -> Option<String> {
     match value {
         Value::Null | Value::Bool(false) => None,
         Value::Bool(true) => Some(name),
-        // The line has its time already.
+        // The line has the time already.
         Value::String(text) if text.parse::<Timestamp>().is_ok() => None,
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(format!("{name} {number}")),

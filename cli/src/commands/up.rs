@@ -24,7 +24,7 @@ Examples:
   chefcito up --name ci --port 0 --no-seed     A second, empty environment on any free port
   chefcito up --cooking-time 0s --stoves 64    A very fast kitchen
   chefcito up --runtime kubernetes             Pods in a kind cluster, made if it is not there
-  chefcito up --dry-run                        Only say what would be done")]
+  chefcito up --dry-run                        Only print what would be done")]
 pub(crate) struct UpArgs {
     /// Services to bring up (with containers only) [default: all]
     #[arg(value_name = "SERVICE")]
@@ -44,7 +44,7 @@ pub(crate) struct UpArgs {
     /// Leave an empty environment empty: no recipes, no stock
     #[arg(long, env = "CHEFCITO_NO_SEED", value_parser = FalseyValueParser::new())]
     no_seed: bool,
-    /// Place this many orders in the end, and follow each to the table
+    /// Place this many orders at the end, and follow each to the table
     #[arg(
         long,
         value_name = "N",
@@ -53,25 +53,25 @@ pub(crate) struct UpArgs {
         hide_default_value = true
     )]
     orders: u32,
-    /// How long the environment may take to be ready
+    /// How long the environment may take to become ready
     #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s")]
     timeout: humantime::Duration,
-    /// Stay, show the logs, and close the environment at Ctrl-C
+    /// Stay in the foreground, show the logs, and stop the environment at Ctrl-C
     #[arg(long, env = "CHEFCITO_FOREGROUND", value_parser = FalseyValueParser::new())]
     foreground: bool,
-    /// Only say what would be done
+    /// Only print what would be done
     #[arg(long)]
     dry_run: bool,
     /// Build the images first (not when embedded)
     #[arg(long)]
     build: bool,
-    /// Context of a cluster that is there [default: where it is or has its data; else a kind cluster of ours]
+    /// Kubeconfig context [default: the environment's cluster, else the shared kind cluster]
     #[arg(long, value_name = "NAME", env = "CHEFCITO_CONTEXT", help_heading = "On a cluster")]
     context: Option<String>,
-    /// Image of the node, if a kind cluster has to be made [default: kind's own]
+    /// Node image for a new kind cluster [default: kind's own]
     #[arg(long, value_name = "IMAGE", env = "CHEFCITO_NODE_IMAGE", help_heading = "On a cluster")]
     node_image: Option<String>,
-    /// Registry to push the images of the services to, and to let the cluster pull them from
+    /// Registry to push the images of the services to, from which the cluster pulls them
     #[arg(
         long,
         value_name = "REGISTRY",
@@ -80,10 +80,10 @@ pub(crate) struct UpArgs {
         help_heading = "On a cluster"
     )]
     push: Option<String>,
-    /// Take over fields that others have set
+    /// Take over fields that other programs have set
     #[arg(long, help_heading = "On a cluster")]
     force_conflicts: bool,
-    /// What an accepted order survives: the end of the `process`, or of the machine's `power`
+    /// Failures that an accepted order survives: the end of the `process`, or of the machine's `power`
     #[arg(
         long,
         hide_possible_values = true,
@@ -104,7 +104,7 @@ pub(crate) struct UpArgs {
     /// How many dishes cook at a time
     #[arg(long, value_name = "N", env = "CHEFCITO_STOVES", default_value_t = STOVES_DEFAULT, help_heading = "Embedded process")]
     stoves: NonZeroU32,
-    /// What random dishes and sales are drawn from; the same seed draws the same
+    /// Seed of random dishes and sales
     #[arg(
         long,
         value_name = "NUMBER",
@@ -131,7 +131,7 @@ pub(crate) struct UpArgs {
         help_heading = "Embedded process"
     )]
     market_url: Option<String>,
-    /// What the services log: a level, or `tracing` directives [default: info]
+    /// Log level of the services, or `tracing` directives [default: info]
     #[arg(long, value_name = "FILTER", env = "CHEFCITO_LOG", help_heading = "Embedded process")]
     log: Option<String>,
 }
@@ -145,7 +145,7 @@ fn parse_market_url(text: &str) -> Result<String, &'static str> {
 }
 
 impl UpArgs {
-    /// Returns the same, with the images built first.
+    /// Returns the same arguments with `--build`.
     pub(super) fn with_build(self) -> Self {
         Self { build: true, ..self }
     }
@@ -180,7 +180,7 @@ impl UpArgs {
         })
     }
 
-    /// A URL with a password may be in a file, as every secret.
+    /// A URL with a password may be in a file, like every secret.
     fn database_url(&self) -> Result<Option<DatabaseUrl>> {
         const VARIABLE: &str = "CHEFCITO_DATABASE_URL";
         if self.database_url.is_some() {
@@ -188,11 +188,11 @@ impl UpArgs {
         }
         let url = service::config::secret(VARIABLE).map_err(anyhow::Error::from)?;
         url.map(|url| url.parse()).transpose().map_err(|expected| {
-            CliError::failed(format!("the file of {VARIABLE}_FILE has no URL in it: {expected}"))
+            CliError::failed(format!("the file in {VARIABLE}_FILE has no URL: {expected}"))
         })
     }
 
-    /// Returns whether something is asked for that only a cluster has.
+    /// Returns whether a flag of the Kubernetes runtime is set.
     const fn is_of_cluster(&self) -> bool {
         self.context.is_some()
             || self.node_image.is_some()
@@ -200,11 +200,11 @@ impl UpArgs {
             || self.force_conflicts
     }
 
-    /// Refuses what the runtime can't do.
+    /// Refuses flags that the runtime does not support.
     fn check(&self) -> Result<()> {
         let usage =
             |what: &str, tip: &str| Err(usage_error("up", format_args!("{what}\n\n  tip: {tip}")));
-        let all = "the embedded environment always runs all services; leave it out";
+        let all = "the embedded environment always runs all services; omit it";
         match self.runtime {
             Runtime::Embedded if !self.services.is_empty() => {
                 usage("single services can only be brought up with containers", all)
@@ -213,20 +213,20 @@ impl UpArgs {
                 usage("the embedded environment has no images to build", all)
             }
             Runtime::Compose if self.database_url.is_some() => usage(
-                "with containers, the data lie in a PostgreSQL container of the environment",
-                "leave `--database-url` and CHEFCITO_DATABASE_URL out",
+                "in containers, the data are in a PostgreSQL container of the environment",
+                "omit `--database-url` and CHEFCITO_DATABASE_URL",
             ),
             Runtime::Kubernetes if self.database_url.is_some() => usage(
-                "on a cluster, the data lie in a PostgreSQL of the environment",
-                "leave `--database-url` and CHEFCITO_DATABASE_URL out",
+                "on a cluster, the data are in a PostgreSQL pod of the environment",
+                "omit `--database-url` and CHEFCITO_DATABASE_URL",
             ),
             Runtime::Kubernetes if !self.services.is_empty() => usage(
                 "on a cluster, all services come up together",
-                "leave the services out; `chefcito restart SERVICE` is for one",
+                "omit the services; `chefcito restart SERVICE` is for one",
             ),
             Runtime::Embedded | Runtime::Compose if self.is_of_cluster() => usage(
                 "`--context`, `--node-image`, `--push` and `--force-conflicts` are for clusters",
-                "add `--runtime kubernetes`, or leave them and their variables out",
+                "add `--runtime kubernetes`, or omit them and their variables",
             ),
             Runtime::Embedded | Runtime::Compose | Runtime::Kubernetes => Ok(()),
         }

@@ -166,7 +166,7 @@ fn compose_and_chefcito_work_on_each_others_containers() {
     }
     environment.must(&["down"]);
     let ran = environment.must(&["down"]);
-    assert!(ran.stderr.contains("Nothing runs"), "{ran}");
+    assert!(ran.stderr.contains("Nothing is running"), "{ran}");
 }
 
 #[test]

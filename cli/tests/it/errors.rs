@@ -33,12 +33,12 @@ fn closing_what_is_closed_is_fine() {
     let home = Home::new();
     insta::assert_snapshot!(home.run(&["down"]), @r"
     $ chefcito down
-    stderr: Nothing runs as `chefcito`
+    stderr: Nothing is running as `chefcito`
     exit code 0
     ");
     insta::assert_snapshot!(home.run(&["stop"]), @r"
     $ chefcito stop
-    stderr: Nothing runs as `chefcito`
+    stderr: Nothing is running as `chefcito`
     exit code 0
     ");
 }
@@ -57,7 +57,7 @@ fn usage_errors_are_exit_code_2() {
     $ chefcito up kitchen
     stderr: error: single services can only be brought up with containers
     stderr: 
-    stderr:   tip: the embedded environment always runs all services; leave it out
+    stderr:   tip: the embedded environment always runs all services; omit it
     stderr: 
     stderr: Usage: chefcito up [OPTIONS] [SERVICE]...
     stderr: 

@@ -34,7 +34,7 @@ fn a_bad_seed_file_sends_nothing() {
     .unwrap();
     let bad = home.run(&["seed", file.to_str().unwrap()]);
     assert_eq!(bad.code, Some(1), "{bad}");
-    assert!(bad.stderr.contains("2 problems, nothing was sent:"), "{bad}");
+    assert!(bad.stderr.contains("2 problems, sent nothing:"), "{bad}");
     assert!(
         bad.stderr.contains("menu.yaml: recipes[1].ingredients.beer: `beer` is not an ingredient"),
         "{bad}"

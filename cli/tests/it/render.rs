@@ -160,7 +160,7 @@ fn what_is_for_another_target_is_a_usage_error() {
     let region = home.run(&["render", "--env", "production", "--region", "eu-central-1"]);
     insta::assert_snapshot!(region, @r"
     $ chefcito render --env production --region eu-central-1
-    stderr: error: --region is for --target ecs alone
+    stderr: error: --region needs --target ecs
     stderr: 
     stderr: Usage: chefcito render [OPTIONS] --env <ENV>
     stderr: 
@@ -170,7 +170,7 @@ fn what_is_for_another_target_is_a_usage_error() {
     let local = home.run(&["render", "--env", "local", "--target", "ecs"]);
     insta::assert_snapshot!(local, @r"
     $ chefcito render --env local --target ecs
-    stderr: error: the local environment has databases of its own, which are for Kubernetes alone
+    stderr: error: the local environment has its own databases, which run on Kubernetes only
     stderr: 
     stderr: Usage: chefcito render [OPTIONS] --env <ENV>
     stderr: 

@@ -1,4 +1,4 @@
-//! What the runtime of pods needs: a cluster that is there, or kind to make one of containers.
+//! Checks for the Kubernetes runtime: a cluster, or kind to make one of containers.
 
 use std::{fs, path::Path};
 
@@ -9,12 +9,12 @@ use crate::{
     kubernetes::{Cluster, KubeTarget, kind::Kind},
 };
 
-/// Where the limits of inotify are told. Each node has its own containerd and kubelet, which watch files.
+/// The folder of the inotify limits. Each node has its own containerd and kubelet, which watch files.
 const INOTIFY: &str = "/proc/sys/fs/inotify";
-/// How many files may be watched, and by how many: what kind asks for.
+/// The limits that kind asks for.
 const INOTIFY_GOOD: [(&str, u64); 2] = [("max_user_watches", 524_288), ("max_user_instances", 512)];
 
-/// Looks at kind and what it needs, and at the cluster of the current context. One of the two is enough.
+/// Checks kind and what it needs, and the cluster of the current context. One of the two is enough.
 pub(super) async fn checks() -> Vec<Check> {
     let target = KubeTarget::of_user(None);
     let (kind, engine, cluster) =
@@ -60,7 +60,7 @@ fn of(what: &'static str, verdict: Verdict, found: impl Into<String>, hint: &str
     check(Runtime::Kubernetes, what, verdict, found, hint)
 }
 
-/// Returns nothing where there is no inotify: then the engine's machine is another.
+/// Returns `None` without inotify: then the engine runs on another machine.
 fn inotify(folder: &Path) -> Option<Check> {
     let limit = |name: &str| {
         let text = fs::read_to_string(folder.join(name)).ok()?;
@@ -78,11 +78,11 @@ fn inotify(folder: &Path) -> Option<Check> {
     Some(of("inotify", verdict, found.join(", "), &hint))
 }
 
-/// Nothing here calls it; people who look into a cluster do.
+/// Chefcito never calls it; it is for people who inspect the cluster.
 fn kubectl() -> Check {
     let found = match program("kubectl") {
         Some(path) => path.display().to_string(),
-        None => "not in PATH; only good to have, nothing here needs it".into(),
+        None => "not in PATH; useful, but chefcito does not need it".into(),
     };
     of("kubectl", Verdict::Good, found, "")
 }

@@ -1,4 +1,4 @@
-//! What the runtime of containers needs.
+//! Checks for the compose runtime.
 
 use std::{collections::BTreeSet, env};
 
@@ -10,14 +10,14 @@ use crate::{
     images::{Ability, ability, repository},
 };
 
-/// What all services and databases take at rest, several times over.
+/// Several times the memory of all services and databases at rest.
 const MEMORY_BYTES_GOOD: u64 = 2 * 1024 * 1024 * 1024;
 /// The images, and some room for data.
 const DISK_FREE_BYTES_MIN: u64 = 1024 * 1024 * 1024;
 /// Below this it runs, but not for long under load.
 const DISK_FREE_BYTES_GOOD: u64 = 4 * 1024 * 1024 * 1024;
 
-/// Looks at the engine, its machine, and the images on it.
+/// Checks the engine, its machine, and the images on it.
 pub(super) async fn checks() -> Vec<Check> {
     let engine = match Engine::connect().await {
         Ok(engine) => engine,
@@ -64,13 +64,13 @@ fn limits(machine: &Machine) -> Check {
             "limits",
             Verdict::Poor,
             format!("{} can't be limited", lacking.join(" and ")),
-            "boot with `cgroup_enable=memory`; rootless, give the controllers over to the user: \
+            "boot with `cgroup_enable=memory`; rootless, delegate the controllers to the user: \
              https://rootlesscontaine.rs/getting-started/common/cgroup2",
         ),
     }
 }
 
-/// Returns nothing if the folder can't be seen from here: then the engine is in a machine of its own.
+/// Returns `None` if the folder is not visible here: then the engine runs on another machine.
 fn disk(machine: &Machine) -> Option<Check> {
     let disk = rustix::fs::statvfs(&machine.folder).ok()?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -80,7 +80,7 @@ fn disk(machine: &Machine) -> Option<Check> {
         DISK_FREE_BYTES_GOOD.. => Verdict::Good,
     };
     let found = format!("{} free at {}", mebibytes(free), machine.folder.display());
-    Some(of("disk of the engine", verdict, found, "`docker system df` shows what takes it"))
+    Some(of("disk of the engine", verdict, found, "`docker system df` shows what uses it"))
 }
 
 async fn images(engine: &Engine) -> Check {
@@ -101,23 +101,23 @@ async fn images(engine: &Engine) -> Check {
         wanted.iter().filter(|image| !names.contains(*image)).map(|image| image.as_str()).collect();
     let ours = repository("");
     match (lacking.is_empty(), lacking.iter().any(|image| image.starts_with(&ours))) {
-        (true, _) => of(what, Verdict::Good, format!("all {} are there", wanted.len()), ""),
+        (true, _) => of(what, Verdict::Good, format!("all {} exist", wanted.len()), ""),
         (false, true) => of(
             what,
             Verdict::Poor,
-            format!("not there yet: {}", lacking.join(", ")),
-            "`chefcito build` makes ours; `up` fetches the others",
+            format!("missing: {}", lacking.join(", ")),
+            "`chefcito build` makes ours; `up` pulls the others",
         ),
         (false, false) => of(
             what,
             Verdict::Poor,
-            format!("not there yet: {}", lacking.join(", ")),
-            "`chefcito up --runtime compose` fetches them",
+            format!("missing: {}", lacking.join(", ")),
+            "`chefcito up --runtime compose` pulls them",
         ),
     }
 }
 
-/// Looks for what `chefcito build` needs. An environment of images that are there needs none of it.
+/// Checks what `chefcito build` needs. Without building, none of it is needed.
 async fn building(engine: &Engine) -> Check {
     const INSTALL: &str =
         "install Rust (https://rustup.rs) and a C compiler (Debian: `apt install gcc`)";
@@ -129,7 +129,7 @@ async fn building(engine: &Engine) -> Check {
         Ok(Ability::Here { .. }) => of(
             what,
             Verdict::Poor,
-            "there is no libc.a here, which goes into every binary",
+            "libc.a is missing, which is linked into every binary",
             "install it (Debian: `apt install libc6-dev`, Fedora: `dnf install glibc-static`), or use \
              `chefcito build --in-container`",
         ),
@@ -139,8 +139,8 @@ async fn building(engine: &Engine) -> Check {
         Ok(Ability::InContainer { image, is_there: false, why }) => of(
             what,
             Verdict::Poor,
-            format!("{why}, and the engine has to fetch {image} to compile in"),
-            &format!("let it, with `docker pull {image}`; or {INSTALL}"),
+            format!("{why}, and the engine has to pull {image} to compile in"),
+            &format!("pull it with `docker pull {image}`, or {INSTALL}"),
         ),
         Err(error) => {
             let hint = error.hint().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Lines on stdout, for people or for programs. They go out by the handful, written straight into one buffer: there may be a
-//! hundred thousand.
+//! Prints lines for people or programs. Lines are written to one buffer and flushed in batches: there may be a hundred
+//! thousand.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ use crate::{
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Writes lines.
+/// Prints lines.
 pub(super) struct Printer<'a> {
     output: &'a Output,
     json: bool,
@@ -22,15 +22,15 @@ pub(super) struct Printer<'a> {
 }
 
 impl<'a> Printer<'a> {
-    /// Writes for people, or JSON.
+    /// Returns a printer of text or JSON.
     pub(super) const fn new(output: &'a Output, json: bool) -> Self {
         Self { output, json, buffer: Vec::new() }
     }
 
-    /// Writes some lines, so that they are to be seen.
+    /// Prints lines and flushes them.
     ///
     /// # Errors
-    /// [`CliError::OutputClosed`] if nobody reads any more.
+    /// [`CliError::OutputClosed`] if the reader has closed stdout.
     pub(super) fn print<'l>(&mut self, lines: impl Iterator<Item = &'l Line>) -> Result<()> {
         for line in lines {
             self.write(line)?;
@@ -38,7 +38,7 @@ impl<'a> Printer<'a> {
         self.flush()
     }
 
-    /// Writes one of many lines.
+    /// Writes one line to the buffer.
     ///
     /// # Errors
     /// As [`Printer::print`].
@@ -53,7 +53,7 @@ impl<'a> Printer<'a> {
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Lets all that was written be seen.
+    /// Flushes the buffer.
     ///
     /// # Errors
     /// As [`Printer::print`].
@@ -86,7 +86,7 @@ fn write_for_people(line: &Line, output: &Output, buffer: &mut Vec<u8>) -> std::
     }
 }
 
-/// Returns a service's colour, which is always the same.
+/// Returns a service's colour, the same in each run.
 fn color_of(service: &str) -> Style {
     const COLORS: [Style; 5] =
         [Style::Cyan, Style::Green, Style::Magenta, Style::Blue, Style::Yellow];
@@ -96,7 +96,7 @@ fn color_of(service: &str) -> Style {
         .map_or(Style::Plain, |at| COLORS[at % COLORS.len()])
 }
 
-/// A line as one object: what every line has, then what only this one has.
+/// A line as one JSON object: the fields of every line, then its own.
 struct AsJson<'a>(&'a Line);
 
 impl Serialize for AsJson<'_> {

@@ -1,4 +1,4 @@
-//! Where lines come from that nobody writes to files of ours.
+//! Log lines of containers and pods, which chefcito does not write to files.
 
 use contracts::Timestamp;
 
@@ -15,7 +15,7 @@ use crate::{
     state::Environment,
 };
 
-/// What the containers, or pods, of an environment print.
+/// The lines that the containers or pods of an environment have printed.
 #[derive(Debug)]
 pub(super) enum Streams {
     /// On a container engine.
@@ -25,10 +25,11 @@ pub(super) enum Streams {
 }
 
 impl Streams {
-    /// Finds those of some services, or of all.
+    /// Opens the logs of some services, or of all.
     ///
     /// # Errors
-    /// [`crate::error::CliError::NotRunning`] if there are none, [`crate::error::CliError::Failed`] if there is no such service.
+    /// [`crate::error::CliError::NotRunning`] if there are no containers or pods, [`crate::error::CliError::Failed`] if
+    /// there is no such service.
     pub(super) async fn open(
         runtime: Runtime,
         environment: &Environment,
@@ -47,7 +48,7 @@ impl Streams {
         }
     }
 
-    /// Returns what was printed up to now: all of it, or so many lines of each.
+    /// Returns the lines up to now: all, or a number of each container or pod.
     pub(super) fn printed(&self, since: Option<Timestamp>, tail: Option<usize>) -> Merged {
         match self {
             Self::Containers(logs) => logs.printed(since, tail),
@@ -55,7 +56,7 @@ impl Streams {
         }
     }
 
-    /// Goes on with what is printed from where that ended.
+    /// Continues after the lines that were read.
     pub(super) fn follow(self, read: Merged) -> Following {
         match self {
             Self::Containers(logs) => Following::Containers(Box::new(logs.follow(read))),
@@ -64,7 +65,7 @@ impl Streams {
     }
 }
 
-/// What they print from now on.
+/// The lines that they print from now on.
 #[derive(Debug)]
 pub(super) enum Following {
     /// On a container engine.
@@ -74,10 +75,10 @@ pub(super) enum Following {
 }
 
 impl Following {
-    /// Returns the next lines. Waits until there are some.
+    /// Returns the next lines; waits for some.
     ///
     /// # Errors
-    /// [`crate::error::CliError::NotRunning`] when nothing of the environment is left.
+    /// [`crate::error::CliError::NotRunning`] when no container or pod of the environment is left.
     pub(super) async fn next_lines(&mut self) -> Result<Vec<Line>> {
         match self {
             Self::Containers(following) => following.next_lines().await,
@@ -85,7 +86,7 @@ impl Following {
         }
     }
 
-    /// Returns all lines that are still held.
+    /// Returns all lines that are still held back.
     pub(super) fn rest(&mut self) -> Vec<Line> {
         match self {
             Self::Containers(following) => following.rest(),

@@ -1,4 +1,4 @@
-//! What is said about a run, to people and to scripts.
+//! The summary of a run, for people and for scripts.
 
 use std::{path::Path, time::Duration};
 
@@ -11,14 +11,14 @@ use crate::{
     output::{Output, Style, Table},
 };
 
-/// A table of more dishes than this is no summary any more.
+/// The most dishes that the table shows.
 const DISHES_SHOWN_MAX: usize = 20;
-/// A picture of fewer orders than this shows nothing.
+/// The fewest orders for which a histogram is shown.
 const PICTURED_MIN: u64 = 20;
-/// The version of the shape of [`Document`].
+/// The version of the format of [`Document`].
 const SCHEMA_VERSION: u32 = 1;
 
-/// Shows what came of a run: dishes, counts, rates and latencies.
+/// Prints the summary of a run: dishes, counts, rates and latencies.
 ///
 /// # Errors
 /// If stdout can't be written.
@@ -139,7 +139,7 @@ fn latencies(report: &Report) -> Table<6> {
     table
 }
 
-/// Every figure of a run, for scripts. Durations are milliseconds. Fields are only ever added.
+/// All figures of a run, for scripts. Durations are milliseconds. Fields are only ever added.
 #[derive(Debug, Serialize)]
 pub(super) struct Document<'a> {
     schema_version: u32,
@@ -296,7 +296,7 @@ mod tests {
     use super::*;
     use crate::load::Dish;
 
-    /// A run in which something of everything happened.
+    /// A run with at least one of every kind of result.
     fn report() -> Report {
         let mut report = Report {
             sent: 2_000,

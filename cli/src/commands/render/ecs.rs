@@ -15,23 +15,23 @@ use crate::{
     output::Output,
 };
 
-/// AWS's own default.
+/// The default of AWS.
 const REGION: &str = "us-east-1";
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "For --target ecs")]
 pub(super) struct EcsArgs {
-    /// Region whose CloudWatch takes the logs [default: us-east-1]
+    /// Region of the CloudWatch logs [default: us-east-1]
     #[arg(long)]
     region: Option<String>,
-    /// Log group that they go to [default: /chefcito/ENV]
+    /// Log group [default: /chefcito/ENV]
     #[arg(long, value_name = "GROUP")]
     log_group: Option<String>,
-    /// Role that fetches images and secrets and writes logs, an ARN or a name [default: chefcito-ENV-tasks]
+    /// Role that pulls images, reads secrets and writes logs, an ARN or a name [default: chefcito-ENV-tasks]
     #[arg(long, value_name = "ROLE")]
     execution_role: Option<String>,
-    /// What the names of all secrets begin with in the Parameter Store, or the ARN of a secret of the
-    /// Secrets Manager that has them all [default: /chefcito/ENV/]
+    /// Prefix of all secrets in the Parameter Store, or the ARN of a secret of the Secrets Manager that has them all
+    /// [default: /chefcito/ENV/]
     #[arg(long, value_name = "PREFIX")]
     secrets_prefix: Option<String>,
     /// Folder to write a file for each service into, instead of printing them
@@ -40,10 +40,10 @@ pub(super) struct EcsArgs {
 }
 
 impl EcsArgs {
-    /// Says what can't go together.
+    /// Refuses flags that exclude each other.
     ///
     /// # Errors
-    /// [`CliError::Usage`] if something can't.
+    /// [`CliError::Usage`] if two do.
     pub(super) fn check(&self, target: Target, overlay: Overlay) -> Result<()> {
         let Self { region, log_group, execution_role, secrets_prefix, output } = self;
         let given = [
@@ -56,17 +56,18 @@ impl EcsArgs {
         let given = given.into_iter().find(|(_, is_given)| *is_given);
         match (target, given) {
             (Target::Kubernetes, Some((flag, _))) => {
-                Err(usage_error("render", format!("{flag} is for --target ecs alone")))
+                Err(usage_error("render", format!("{flag} needs --target ecs")))
             }
             (Target::Ecs, _) if overlay == Overlay::Local => {
-                let what = "the local environment has databases of its own, which are for Kubernetes alone";
+                let what =
+                    "the local environment has its own databases, which run on Kubernetes only";
                 Err(usage_error("render", what))
             }
             _ => Ok(()),
         }
     }
 
-    /// Writes the task definitions of an environment to where they are wanted.
+    /// Writes the task definitions of an environment to a folder or to stdout.
     ///
     /// # Errors
     /// As [`task_definitions`]; [`CliError::Io`] if a file can't be written.
@@ -92,7 +93,7 @@ fn write_files(folder: &Path, definitions: &[TaskDefinition], output: &Output) -
         fs::write(path, text).map_err(CliError::io(|| format!("write {}", path.display())))
     };
     fs::create_dir_all(folder)
-        .map_err(CliError::io(|| format!("make the folder {}", folder.display())))?;
+        .map_err(CliError::io(|| format!("create the folder {}", folder.display())))?;
     for definition in definitions {
         let text = serde_json::to_string_pretty(definition).map_err(anyhow::Error::from)?;
         write(&folder.join(format!("{}.json", definition.service())), text + "\n")?;

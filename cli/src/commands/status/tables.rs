@@ -1,4 +1,4 @@
-//! The tables that a person is shown.
+//! The tables for people.
 
 use contracts::{
     Timestamp,
@@ -110,7 +110,7 @@ pub(super) fn services_table(told: &BTreeMap<String, ServiceStatus>) -> Table<9>
     table
 }
 
-/// Shows what waits in all services, the longest first; nothing if nothing does.
+/// Returns the table of what waits in all services, the longest first; `None` if nothing does.
 pub(super) fn waiting_table(
     told: &BTreeMap<String, ServiceStatus>,
     now: Timestamp,

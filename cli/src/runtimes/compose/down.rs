@@ -55,7 +55,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     let name = environment.name();
     match took_down {
         true => output.status(format_args!("`{name}` is down")),
-        false => output.status(format_args!("Nothing runs as `{name}`")),
+        false => output.status(format_args!("Nothing is running as `{name}`")),
     }
     environment.forget_containers()?;
     if volumes || !had_state {
@@ -80,7 +80,7 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
     let _lock = ChangeLock::take(environment, output).await?;
     let containers = observed::containers(&session.engine, &session.project_name).await?;
     if !containers.iter().any(|seen| seen.container.state.is_up()) {
-        output.status(format_args!("Nothing runs as `{}`", environment.name()));
+        output.status(format_args!("Nothing is running as `{}`", environment.name()));
         return Ok(());
     }
     {

@@ -32,7 +32,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
 fn say(end: End, environment: &Environment, output: &Output) {
     let name = environment.name();
     match end {
-        End::NothingRan => output.status(format_args!("Nothing runs as `{name}`")),
+        End::NothingRan => output.status(format_args!("Nothing is running as `{name}`")),
         End::HadCrashed => output.status(format_args!(
             "`{name}` was not running; its environment had ended without saying goodbye"
         )),

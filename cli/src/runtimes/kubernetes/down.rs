@@ -37,7 +37,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
         Ok(Some(session)) => session,
         Ok(None) => {
             output.status(format_args!(
-                "Nothing runs as `{}`: there is no kind cluster `{}`",
+                "Nothing is running as `{}`: there is no kind cluster `{}`",
                 environment.name(),
                 local::CLUSTER
             ));
@@ -68,7 +68,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     let name = environment.name();
     match took_down {
         true => output.status(format_args!("`{name}` is down")),
-        false => output.status(format_args!("Nothing runs as `{name}`")),
+        false => output.status(format_args!("Nothing is running as `{name}`")),
     }
     if volumes {
         if cluster_gone {
@@ -115,17 +115,17 @@ async fn forget(
 pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<()> {
     let _lock = ChangeLock::take(environment, output).await?;
     let Some(settings) = environment.last_settings()? else {
-        output.status(format_args!("Nothing runs as `{}`", environment.name()));
+        output.status(format_args!("Nothing is running as `{}`", environment.name()));
         return Ok(());
     };
     let Some(session) = Session::find(&settings, environment, output).await? else {
-        output.status(format_args!("Nothing runs as `{}`", environment.name()));
+        output.status(format_args!("Nothing is running as `{}`", environment.name()));
         return Ok(());
     };
     let _waiting = Waiting::new(output, "Closing the environment");
     let observed = session.observe().await?;
     if observed.is_empty() {
-        output.status(format_args!("Nothing runs as `{}`", environment.name()));
+        output.status(format_args!("Nothing is running as `{}`", environment.name()));
         return Ok(());
     }
     let secrets = secrets::of(&session, &observed)?;

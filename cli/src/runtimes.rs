@@ -1,4 +1,4 @@
-//! How the services of an environment run. An environment has one runtime; each command asks here which.
+//! The runtimes of environments. An environment has one runtime; each command asks here for it.
 
 mod change_lock;
 pub(crate) mod compose;
@@ -19,41 +19,40 @@ use crate::{
     state::{EmbeddedState, Environment},
 };
 
-/// The environment as it should be.
+/// What `up` was asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
-    /// What it is started with.
+    /// The settings of the environment.
     pub(crate) settings: Settings,
-    /// Which program asks for it.
+    /// The program that runs the command.
     pub(crate) program: Program,
     /// Whether an empty environment gets recipes and stock.
     pub(crate) seed: bool,
-    /// How many orders are placed in the end.
+    /// How many orders are placed at the end.
     pub(crate) orders: u32,
-    /// How long it may take to be ready.
+    /// How long the environment may take to become ready.
     pub(crate) timeout: Duration,
-    /// Whether to stay, and show the logs.
+    /// Whether to stay in the foreground and show the logs.
     pub(crate) foreground: bool,
     /// Whether the images are built first.
     pub(crate) build: bool,
-    /// Whether fields that others have set on a cluster are taken over.
+    /// Whether to take over fields on a cluster that other programs have set.
     pub(crate) force_conflicts: bool,
-    /// The services that are meant, with what they need; all if there are none.
+    /// The services to bring up, with the services that they need; empty for all.
     pub(crate) services: Vec<String>,
 }
 
-/// A version of this program, and which build of it.
+/// A version and a build of this program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Program {
     /// The version.
     pub(crate) version: String,
-    /// Tells one build of a version from another.
+    /// Distinguishes builds of one version.
     pub(crate) build: String,
 }
 
 impl Program {
-    /// Returns which program this is: the version, and the file's size and time, so that a fresh build is told from the
-    /// last.
+    /// Returns the version of this program, and the size and time of its file, which identify a build.
     pub(crate) fn this() -> Self {
         let build = std::env::current_exe().and_then(fs::metadata).map_or_else(
             |_| String::new(),
@@ -63,8 +62,8 @@ impl Program {
     }
 }
 
-/// Returns how the environment's services run, or are stopped; `None` if there are none. What is written down here is believed;
-/// where nothing is, the container engine is asked, if one answers.
+/// Returns the runtime of the environment, running or stopped; `None` if there is none. The records in the state folder
+/// decide; without any, the container engine is asked, if one answers.
 ///
 /// # Errors
 /// [`CliError::Io`] if the state folder can't be read.
@@ -78,7 +77,7 @@ pub(crate) async fn of(environment: &Environment) -> Result<Option<Runtime>> {
     Ok(compose::exists(environment).await.then_some(Runtime::Compose))
 }
 
-/// Returns as [`of`] does, and how they ran before the last `down` if nothing is left but data.
+/// Returns the runtime as [`of`] does, or the one before the last `down`, if there are data left.
 ///
 /// # Errors
 /// [`CliError::Io`] if the state folder can't be read.
@@ -92,13 +91,13 @@ pub(crate) async fn of_former(environment: &Environment) -> Result<Option<Runtim
 /// Returns whether the environment has never had a menu.
 ///
 /// # Errors
-/// [`CliError::Unreachable`] or [`CliError::Problem`] if it does not tell.
+/// [`CliError::Unreachable`] or [`CliError::Problem`] if the gateway does not answer.
 pub(crate) async fn is_empty(environment: &Environment) -> Result<bool> {
     let menu: Menu = connect(environment)?.get("/v1/recipes").await?;
     Ok(menu.version == 0)
 }
 
-/// Refuses to bring up with one runtime what is up, or stopped, with another: its data would be out of sight.
+/// Refuses another runtime than that of the environment: its data would be unreachable from there.
 ///
 /// # Errors
 /// [`CliError::Failed`] that says what to try.
@@ -112,17 +111,17 @@ pub(crate) fn refuse_another(runtime: Runtime, environment: &Environment) -> Res
     Err(CliError::Failed {
         what: format!("`{}` runs as {running}, not as {runtime}", environment.name()),
         hint: format!(
-            "say `--runtime {running}`, take it down first with `chefcito down{}`, or choose another `--name`",
+            "use `--runtime {running}`, take it down first with `chefcito down{}`, or choose another `--name`",
             environment.name().flag()
         ),
         source: None,
     })
 }
 
-/// Says what `up` would do about orders, in the end.
+/// Prints the step of `up` that places orders.
 ///
 /// # Errors
-/// [`CliError::OutputClosed`] if nobody reads it any more.
+/// [`CliError::OutputClosed`] if the reader has closed stdout.
 fn foretell_orders(count: u32, output: &Output) -> Result<()> {
     match count {
         0 => Ok(()),
@@ -131,7 +130,7 @@ fn foretell_orders(count: u32, output: &Output) -> Result<()> {
     }
 }
 
-/// Says which other runtimes there are.
+/// Prints the names of the other runtimes.
 pub(crate) fn tell_others(runtime: Runtime, output: &Output) {
     let others: Vec<String> = Runtime::ALL
         .into_iter()

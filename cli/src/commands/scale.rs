@@ -15,8 +15,8 @@ use crate::{
 /// Set the number of containers or pods of services (not when embedded)
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It stays so until it is said otherwise; `down` forgets it. What keeps data, such as PostgreSQL and
-Redis, there can only be one of.
+The number is kept until it is set again; `down` forgets it. Services that keep data, such as
+PostgreSQL and Redis, can have only one.
 
 Example:
   chefcito scale kitchen=3 orders=2")]

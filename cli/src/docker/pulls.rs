@@ -20,7 +20,7 @@ impl Engine {
         let mut layers = std::collections::HashMap::new();
         let mut told = Box::pin(self.docker.create_image(Some(options), None, None));
         while let Some(info) = told.next().await {
-            let info = info.map_err(self.could_not(|| format!("fetch the image {image}")))?;
+            let info = info.map_err(self.could_not(|| format!("pull the image {image}")))?;
             if let (Some(layer), Some(progress)) = (info.id, info.progress_detail) {
                 let size = |bytes: Option<i64>| bytes.and_then(|bytes| u64::try_from(bytes).ok());
                 if let (Some(current), Some(total)) = (size(progress.current), size(progress.total))

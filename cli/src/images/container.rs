@@ -42,7 +42,7 @@ pub(super) struct Builder {
 
 impl Builder {
     /// Makes the container, and copies the sources of a checkout into it, to the same folder as here. An image that the engine
-    /// lacks is fetched.
+    /// lacks is pulled.
     ///
     /// # Errors
     /// [`CliError::Lacking`] if the engine has no such image and can't get it, with `why` it is needed.
@@ -69,7 +69,7 @@ impl Builder {
         };
         let id = match engine.open_workshop(&workshop).await {
             Err(error) if error.is_not_found() => {
-                fetch(engine, image, why, output).await?;
+                pull(engine, image, why, output).await?;
                 engine.open_workshop(&workshop).await?
             }
             answer => answer?,
@@ -165,9 +165,9 @@ impl Drop for Builder {
     }
 }
 
-async fn fetch(engine: &Engine, image: &str, why: &str, output: &Output) -> Result<()> {
-    output.status(format_args!("Fetching {image} to compile in, because {why}"));
-    let mut progress = Progress::new(output, "Fetching", 0);
+async fn pull(engine: &Engine, image: &str, why: &str, output: &Output) -> Result<()> {
+    output.status(format_args!("Pulling {image} to compile in, because {why}"));
+    let mut progress = Progress::new(output, "Pulling", 0);
     let tell = |done, all| {
         progress.set_total(all);
         progress.set(done);

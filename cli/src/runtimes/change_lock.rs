@@ -1,4 +1,4 @@
-//! One command at a time changes an environment.
+//! The lock by which one command at a time changes an environment.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -15,17 +15,17 @@ use crate::{
     state::Environment,
 };
 
-/// How often a lock that another command holds is tried. A try takes some ten microseconds.
+/// How often the lock is tried while another command holds it. A try takes some ten microseconds.
 const TRY_EVERY: Duration = Duration::from_millis(5);
 
-/// The right to change what runs in an environment; one command at a time has it.
+/// The lock on changes of an environment, held by one command at a time.
 #[derive(Debug)]
 pub(crate) struct ChangeLock {
     _file: File,
 }
 
 impl ChangeLock {
-    /// Waits for the right, and says so if that takes a while.
+    /// Waits for the lock. Says so if another command holds it.
     ///
     /// # Errors
     /// [`CliError::Lacking`] if the state folder can't be written to.

@@ -1,5 +1,5 @@
-//! The runtime of containers: what the compose file lays out, on one container engine. What there is is observed by label,
-//! compared with what is wanted, and only what differs is changed.
+//! The compose runtime: the services of the compose file on one container engine. Finds what exists by label, compares
+//! it with what is wanted, and changes only what differs.
 
 mod apply;
 mod change;
@@ -35,7 +35,7 @@ use contracts::services::GATEWAY;
 
 use crate::{docker::Engine, state::Environment};
 
-/// Returns whether an engine answers and has anything of this environment. Where none answers, there is nothing.
+/// Returns whether an engine answers that has anything of this environment.
 pub(crate) async fn exists(environment: &Environment) -> bool {
     let Ok(engine) = Engine::connect().await else { return false };
     let found = observed::observe(&engine, &environment.name().to_string()).await;

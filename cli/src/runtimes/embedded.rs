@@ -1,4 +1,4 @@
-//! The embedded runtime: one background process that holds all services. Starts it, looks at it, stops it.
+//! The embedded runtime: one background process with all services. Starts, observes and stops it.
 
 mod down;
 mod plan;
@@ -45,23 +45,23 @@ use crate::{
     },
 };
 
-/// How long an environment may take to say goodbye before it is killed; it drains what it accepted.
+/// How long the process may take to end after SIGTERM, before SIGKILL; it completes what it has accepted.
 const GOODBYE_WAIT_MAX: Duration = Duration::from_secs(10);
-/// How long the system may take to end a process that was killed.
+/// How long the process may take to end after SIGKILL.
 const KILL_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long an environment that holds its lock may take to write where it listens, if nobody waits for its own word.
+/// How long a process that holds the lock may take to write its record, if this command did not start it.
 const MUTE_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long an environment that was killed may take to be gone: the system closes its sockets before its files.
+/// How long the files of a killed process may stay locked: the system closes its sockets before its files.
 const DEATH_WAIT_MAX: Duration = Duration::from_secs(2);
-/// How often a state that nobody announces is looked at. A look takes some ten microseconds.
+/// How often the state is read while waiting for a change. A read takes some ten microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// What dying environments printed is kept up to this, and once more.
+/// The size at which the log of the process is rotated; one former log is kept.
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What one command has made so far, so that an interrupt can undo it.
 #[derive(Debug, Default)]
 pub(crate) struct UndoLog {
-    /// The environment that it started.
+    /// The process that the command started.
     pub(crate) process: Option<Child>,
     /// Whether the command made the state folder.
     pub(crate) state: bool,
@@ -88,7 +88,7 @@ impl UndoLog {
             None => return Ok(()),
         };
         if let Some(mut process) = self.process {
-            output.status(format_args!("Closing the environment that was started"));
+            output.status(format_args!("Stopping the environment that this command started"));
             end(&mut process).await.map_err(CliError::io(|| "end the environment".into()))?;
             if matches!(environment.embedded()?, EmbeddedState::Crashed) {
                 forget_record(environment)?;
@@ -103,7 +103,7 @@ impl UndoLog {
     }
 }
 
-/// Puts back what was written over.
+/// Restores the settings that were overwritten.
 ///
 /// # Errors
 /// [`CliError::Io`] if it can't be written.
@@ -118,7 +118,7 @@ pub(super) fn restore_settings(
     }
 }
 
-/// Ends our own child: asks, waits, kills.
+/// Ends a child: SIGTERM, a wait, then SIGKILL.
 async fn end(child: &mut Child) -> io::Result<()> {
     let Some(pid) = child.id() else { return Ok(()) };
     process::terminate(pid)?;
@@ -128,7 +128,7 @@ async fn end(child: &mut Child) -> io::Result<()> {
     }
 }
 
-/// Looks at what runs.
+/// Observes what runs.
 ///
 /// # Errors
 /// [`CliError::Io`] if the state folder can't be read.
@@ -146,7 +146,7 @@ pub(crate) async fn observe(environment: &Environment) -> Result<Observed> {
         };
         let key = environment.admin_key().unwrap_or_default();
         match probe(record.address, &key).await {
-            // It listened once: it is about to end, and will let go of its lock.
+            // It listened before: it is about to end and to release its lock.
             Err(NotReady::Gone(_)) if since.elapsed() < DEATH_WAIT_MAX => {
                 sleep(LOOK_EVERY).await;
             }
@@ -165,7 +165,7 @@ pub(crate) async fn observe(environment: &Environment) -> Result<Observed> {
     }
 }
 
-/// Gives an environment that is just starting the time to say where it listens.
+/// Waits for a process that is just starting to write its record.
 async fn settled(environment: &Environment) -> Result<EmbeddedState> {
     let since = Instant::now();
     loop {
@@ -178,8 +178,7 @@ async fn settled(environment: &Environment) -> Result<EmbeddedState> {
     }
 }
 
-/// Returns whether the local admin key is to blame: the environment does not know it, or there is none that can be
-/// sent.
+/// Returns whether the admin key is the cause: the environment refuses it, or it is missing or invalid.
 fn is_about_the_key(error: &CliError) -> bool {
     const UNAUTHORIZED: u16 = 401;
     matches!(
@@ -202,7 +201,7 @@ fn is_a_key(text: &str) -> bool {
     })
 }
 
-/// Makes the state folder, and the keys that an environment needs if they are not there yet, or damaged.
+/// Creates the state folder, and each key that is missing or damaged.
 ///
 /// # Errors
 /// [`CliError::Lacking`] or [`CliError::Io`] if it can't be written to.
@@ -225,7 +224,7 @@ pub(crate) fn create_state(environment: &Environment) -> Result<()> {
 /// moment, so that a caller that gives up can end it.
 ///
 /// # Errors
-/// [`CliError::PortTaken`], or [`CliError::NotStarted`] with the environment's last words.
+/// [`CliError::PortTaken`], or [`CliError::NotStarted`] with the last lines of its log.
 pub(crate) async fn start(
     environment: &Environment,
     settings: &Settings,
@@ -242,7 +241,7 @@ pub(crate) async fn start(
     if attached {
         command.arg("--attached");
     }
-    // The folder that `up` was typed in may go; what an environment needs has whole paths.
+    // The current folder may be removed; all paths of the environment are absolute.
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     let child = undo_log
         .process
@@ -270,7 +269,7 @@ pub(crate) async fn start(
             let holder = process::port_holder(port).map(|holder| holder.to_string());
             CliError::PortTaken { port, holder }
         }
-        // Engines have many words for it, and few that people know.
+        // Databases report a full disk in many ways, few of which are clear.
         Some(FirstWord::Failed { reason }) if environment.disk_is_full() => CliError::NotStarted {
             reason: format!("the disk of {} is full: {reason}", environment.folder().display()),
             last_lines: Vec::new(),
@@ -327,23 +326,23 @@ pub(crate) async fn await_ready(
     }
 }
 
-/// How an environment ended.
+/// The result of stopping a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// There was none.
+    /// Nothing was running.
     NothingRan,
-    /// There was none, and the last one had ended without saying goodbye.
+    /// Nothing was running; the last process had crashed.
     HadCrashed,
-    /// It said goodbye.
+    /// The process ended after SIGTERM.
     Goodbye,
-    /// It did not, and was killed.
+    /// The process was killed.
     Killed,
 }
 
-/// Stops the environment, and returns when it is gone.
+/// Stops the environment, and returns when its process has ended.
 ///
 /// # Errors
-/// [`CliError::Io`] if it may not be signalled, or does not even end when killed.
+/// [`CliError::Io`] if it can't be signalled, [`CliError::Failed`] if it does not end after SIGKILL.
 pub(crate) async fn stop(environment: &Environment) -> Result<End> {
     let since = Instant::now();
     let mut asked = None;
@@ -380,7 +379,7 @@ pub(crate) async fn stop(environment: &Environment) -> Result<End> {
     }
 }
 
-/// Removes what the last environment wrote about itself.
+/// Removes the record of the last process.
 ///
 /// # Errors
 /// [`CliError::Io`] if it can't be removed.
@@ -388,10 +387,10 @@ pub(crate) fn forget_record(environment: &Environment) -> Result<()> {
     remove(environment.record_file())
 }
 
-/// Puts the settings of the last start aside: `start` finds none any more, `down --volumes` still does.
+/// Moves the settings of the last start away: `start` no longer finds any, `down --volumes` still does.
 ///
 /// # Errors
-/// [`CliError::Io`] if they can't be put aside.
+/// [`CliError::Io`] if they can't be moved.
 pub(crate) fn forget_settings(environment: &Environment) -> Result<()> {
     let path = environment.settings_file();
     match fs::rename(&path, environment.former_settings_file()) {
@@ -411,7 +410,7 @@ fn remove(path: PathBuf) -> Result<()> {
     }
 }
 
-/// Removes the environment with all its data.
+/// Removes the state folder with all data.
 ///
 /// # Errors
 /// [`CliError::Io`] if it can't be removed.
@@ -419,7 +418,7 @@ pub(crate) fn forget_all(environment: &Environment) -> Result<()> {
     let folder = environment.folder();
     // No name of an environment begins with a dot.
     let doomed = folder.with_file_name(format!(".{}.{}", environment.name(), std::process::id()));
-    // All at once, so that nobody who waits for the lock begins anew in a folder that is just being emptied.
+    // Renamed first, so that a command that waits for the lock does not start in a folder that is being emptied.
     match fs::rename(folder, &doomed).and_then(|()| fs::remove_dir_all(&doomed)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(CliError::Io { what: format!("remove {}", folder.display()), source: error })

@@ -1,18 +1,18 @@
-//! Which images an engine has, and which of them is deployed.
+//! The images of an engine, and which of them is deployed.
 
 use crate::{docker::images::Image, images::DEV_TAG};
 
-/// What the tags begin with that never move: they are made of what is in the image.
+/// The prefix of content tags, which never move to another image.
 const CONTENT: &str = "c-";
-/// What the names of our images begin with.
+/// The prefix of the names of our images.
 pub(super) const OURS: &str = "chefcito-";
 
-/// Returns the service whose image is made by `chefcito build`, if a name means the last one made.
+/// Returns the service whose image `chefcito build` makes, if a name refers to its `dev` tag.
 pub(super) fn built_here(image: &str) -> Option<&str> {
     image.strip_prefix(OURS)?.strip_suffix(DEV_TAG)?.strip_suffix(':')
 }
 
-/// Returns the tag of an image of ours, which is what tells one from another; the whole name of one that others made.
+/// Returns the tag of an image of ours; the whole name of any other image.
 pub(crate) fn short_image(image: &str) -> &str {
     let name = image.rsplit_once('/').map_or(image, |(_, name)| name);
     match name.rsplit_once(':') {
@@ -25,12 +25,12 @@ pub(crate) fn short_image(image: &str) -> &str {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Images(Vec<Image>);
 
-/// The image that is meant by a name.
+/// The image that a name refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Deployed {
-    /// The name that is deployed.
+    /// The reference to deploy.
     pub(super) reference: String,
-    /// Its id, if it is there.
+    /// Its id; `None` if the engine lacks it.
     pub(super) id: Option<String>,
 }
 
@@ -39,8 +39,8 @@ impl Images {
         Self(images)
     }
 
-    /// Returns the image that a name means. For what `chefcito build` tagged `dev`, that is the tag made of its content: it
-    /// never moves, so that a container says exactly what it runs.
+    /// Returns the image that a name refers to. `dev` is resolved to the content tag of the same image, which never
+    /// moves, so that a container's configuration names exactly what it runs.
     pub(super) fn deployed(&self, name: &str) -> Deployed {
         let name = if name.contains('@') || has_tag(name) {
             name.into()
@@ -67,7 +67,7 @@ impl Images {
     }
 }
 
-/// Podman says where an image is from, even if it is from here.
+/// Podman prefixes local images with `localhost/`, too.
 fn without_host(tag: &str) -> &str {
     ["localhost/", "docker.io/library/"]
         .iter()

@@ -117,7 +117,7 @@ fn a_part_of_it_has_what_it_needs_and_no_address() {
     let part = ["up", KITCHEN, "--runtime", "compose", "--port", "0", "--timeout", "180s"];
     let ran = environment.must(&part);
     assert_eq!(ran.stdout, "", "nobody listens: {ran}");
-    assert!(ran.stderr.contains("No gateway is among it"), "{ran}");
+    assert!(ran.stderr.contains("Gateway not started: no URL"), "{ran}");
     let services = |environment: &Environment| -> Vec<String> {
         environment.containers().into_iter().map(|(service, _)| service).collect()
     };
@@ -236,7 +236,7 @@ fn single_services_are_scaled_restarted_and_entered() {
     for store in ["postgres=2", "redis=2"] {
         let refused = environment.run(&["scale", store]);
         assert_eq!(refused.code, Some(1), "{refused}");
-        assert!(refused.stderr.contains("there can only be one of it"), "{refused}");
+        assert!(refused.stderr.contains("it can have only one container"), "{refused}");
     }
 
     let version = environment.must(&["exec", ORDERS, "--", "/orders", "--version"]);

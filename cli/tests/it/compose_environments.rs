@@ -181,13 +181,15 @@ fn containers_are_scaled_restarted_stopped_and_entered() {
     assert_eq!(environment.containers().len(), 3);
     let refused = environment.run(&["scale", "coffee=2"]);
     assert!(
-        refused.code == Some(1) && refused.stderr.contains("there can only be one of it"),
+        refused.code == Some(1) && refused.stderr.contains("it can have only one container"),
         "{refused}"
     );
     let refused = environment.run(&["scale", "tea=2", "job=2"]);
     assert!(
         refused.code == Some(1)
-            && refused.stderr.contains("job keeps data in /shared, so there can only be one"),
+            && refused
+                .stderr
+                .contains("job keeps data in /shared, so it can have only one container"),
         "{refused}"
     );
     assert_eq!(environment.containers().len(), 3);

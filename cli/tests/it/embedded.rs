@@ -120,7 +120,7 @@ fn only_what_differs_is_changed_and_why_is_said() {
     let other_database = home.run(&["up", "--database-url", "postgres://chef:secret@db/lunch"]);
     assert_eq!(other_database.code, Some(1));
     insta::assert_snapshot!(other_database.stderr, @r"
-    error: its data lie in SQLite files, not at postgres://chef@db/lunch
+    error: its data are in SQLite files, not at postgres://chef@db/lunch
     hint: take it down first with `chefcito down`, or choose another `--name`
     ");
 }
@@ -137,7 +137,10 @@ fn a_setting_that_no_environment_can_have_does_not_spoil_the_last_ones() {
             .contains("the environment did not start: the log filter `kitchen=much=too=much`"),
         "{broken}"
     );
-    assert!(broken.stderr.contains("`chefcito start` opens it as it was"), "{broken}");
+    assert!(
+        broken.stderr.contains("`chefcito start` starts it with its last settings"),
+        "{broken}"
+    );
     home.must(&["start"]);
     assert!(
         fs::read_to_string(home.environment().join("environment.json"))
@@ -165,11 +168,11 @@ fn a_killed_environment_is_reported_and_comes_back() {
     // The system takes a moment to close what the process had open.
     wait_until("the environment is gone", || home.run(&["status"]).code == Some(3));
     let status = home.run(&["status"]);
-    assert!(status.stderr.contains("ended without saying goodbye at "), "{status}");
+    assert!(status.stderr.contains("it crashed at "), "{status}");
     assert!(home.must(&["logs"]).stdout.lines().count() > 0, "the logs can still be read");
 
     let up = home.must(&["up", "--port", "0"]);
-    assert!(up.stderr.contains("ended without saying goodbye"), "{up}");
+    assert!(up.stderr.contains("it crashed at "), "{up}");
     home.must(&["status"]);
 }
 

@@ -80,10 +80,7 @@ fn an_environment_on_a_cluster_lives_as_any_other() {
     for store in ["postgres=2", "redis=2"] {
         let refused = it.run(&["scale", "kitchen=2", store]);
         assert_eq!(refused.code, Some(1), "{refused}");
-        assert!(
-            refused.stderr.contains("is a database, so there can only be one of it"),
-            "{refused}"
-        );
+        assert!(refused.stderr.contains("is a database, so it can have only one pod"), "{refused}");
     }
     it.must(&["scale", "postgres=1"]);
     assert_eq!(it.cluster.pods_of(KITCHEN).len(), 3);

@@ -294,9 +294,9 @@ networks: {inside: {}}
     assert_eq!(up.code, Some(0), "{up}");
     insta::assert_snapshot!(engine.run(&home, &["down", "--volumes"]), @r"
     $ chefcito down --volumes
-    stderr: warning: the engine keeps the network chefcito_inside for somebody who is gone; after a restart of the engine, `docker network rm chefcito_inside` removes it
+    stderr: warning: the engine believes the unused network chefcito_inside to be in use; after a restart of the engine, `docker network rm chefcito_inside` removes it
     stderr: `chefcito` is down
-    stderr: Its data are gone
+    stderr: Removed its data
     exit code 0
     ");
     assert!(engine.asked().iter().any(|asked| asked.starts_with("DELETE /containers/tea")));

@@ -74,7 +74,7 @@ fn a_wrong_key_is_told_and_up_mends_it() {
         assert_eq!(started.code, Some(1), "{started}");
     }
     let mended = home.must(&up);
-    assert!(mended.stderr.contains("it does not know the key in admin.key"), "{mended}");
+    assert!(mended.stderr.contains("it does not accept the key in admin.key"), "{mended}");
     assert_ne!(fs::read_to_string(&file).unwrap(), right);
     home.must(&["status"]);
 
@@ -327,7 +327,7 @@ fn an_environment_that_stands_still_is_not_waited_for_for_ever() {
 
     kill("-STOP", pid);
     let down = home.must(&["down"]);
-    assert!(down.stderr.contains("did not end when asked and was killed"), "{down}");
+    assert!(down.stderr.contains("did not end after SIGTERM and was killed"), "{down}");
     assert!(!lives(pid));
     home.must(&up);
 }

@@ -1,4 +1,4 @@
-//! Carries a plan out: what can be done at once is done at once.
+//! Applies a plan, with independent steps at the same time.
 
 use std::collections::HashMap;
 
@@ -17,28 +17,29 @@ use crate::{
     progress::Waiting,
 };
 
-/// How often a first job may fail before all is given up.
+/// How often a first job may fail before the plan is given up.
 const FIRST_JOB_TRIES_MAX: u32 = 3;
 
-/// A plan that is being carried out.
+/// A plan that is being applied.
 #[derive(Debug)]
 pub(super) struct Applying<'a> {
-    /// Where.
+    /// The session on the engine.
     pub(super) session: &'a Session<'a>,
-    /// What there should be in the end.
+    /// The layout that the plan leads to.
     pub(super) layout: &'a Layout,
 }
 
 impl Applying<'_> {
-    /// Carries out all steps but the last, the waiting, and returns the ids of what was made, by name; the gateway's by its
-    /// service, too.
+    /// Applies all steps except the wait, and returns the ids of the new containers by name; that of the gateway also
+    /// by its service.
     ///
     /// # Errors
-    /// What the engine refuses, in words; then what was done stays done, and another try goes on from there.
+    /// The engine's refusal; the steps until then stay, and another try continues from there.
     pub(super) async fn carry_out(&self, plan: &Plan) -> Result<HashMap<String, String>> {
         self.say(plan);
-        self.fetch(plan).await?;
-        let _waiting = Waiting::new(self.session.output, "Making networks, volumes and containers");
+        self.pull(plan).await?;
+        let _waiting =
+            Waiting::new(self.session.output, "Creating networks, volumes and containers");
         try_join(self.remove(plan), self.create_volumes(plan)).await?;
         self.renew_networks(plan).await?;
         let created = self.create(plan).await?;
@@ -63,7 +64,7 @@ impl Applying<'_> {
             self.session.engine.start_container(id, name).await
         });
         try_join_all(restarts).await?;
-        // All of them are started, even if one can't be: the first error is told.
+        // Start all of them even if one fails, and return the first error.
         let starts = to_start.iter().map(|(wanted, id)| self.start(*wanted, id));
         join_all(starts).await.into_iter().collect::<Result<()>>()?;
         Ok(created)
@@ -77,7 +78,7 @@ impl Applying<'_> {
                 Step::Create { .. } => *count.entry("container").or_insert(0) += 1,
                 Step::CreateNetwork { .. } => *count.entry("network").or_insert(0) += 1,
                 Step::CreateVolume { .. } => *count.entry("volume").or_insert(0) += 1,
-                Step::Fetch { .. } | Step::AwaitReady => {}
+                Step::Pull { .. } | Step::AwaitReady => {}
                 step => {
                     output.status(format_args!("{}", capitalized(&step.to_string())));
                     continue;
@@ -95,28 +96,28 @@ impl Applying<'_> {
         }
     }
 
-    async fn fetch(&self, plan: &Plan) -> Result<()> {
+    async fn pull(&self, plan: &Plan) -> Result<()> {
         let images = plan.steps.iter().filter_map(|step| match step {
-            Step::Fetch { image } => Some(image),
+            Step::Pull { image } => Some(image),
             _ => None,
         });
-        let fetches = images.map(async |image| {
-            self.session.output.status(format_args!("Fetching the image {image}"));
-            let waiting = Waiting::new(self.session.output, format_args!("Fetching {image}"));
-            let fetched = self.session.engine.pull(image, |done, all| {
-                waiting.say(format_args!("Fetching {image}: {} of {} MiB", done >> 20, all >> 20));
+        let pulls = images.map(async |image| {
+            self.session.output.status(format_args!("Pulling the image {image}"));
+            let waiting = Waiting::new(self.session.output, format_args!("Pulling {image}"));
+            let pulled = self.session.engine.pull(image, |done, all| {
+                waiting.say(format_args!("Pulling {image}: {} of {} MiB", done >> 20, all >> 20));
             });
-            fetched.await.map_err(|error| CliError::Lacking {
+            pulled.await.map_err(|error| CliError::Lacking {
                 what: format!(
-                    "the image {image} is not here, and can't be fetched: {}",
+                    "the engine lacks the image {image} and can't pull it: {}",
                     error.message().map_or_else(|| error.to_string(), ToOwned::to_owned)
                 ),
                 hint: format!(
-                    "look at the network and the name; `docker pull {image}` tries it alone, `docker load` takes it from a file"
+                    "check the network and the name; `docker pull {image}` pulls it alone, `docker load` reads it from a file"
                 ),
             })
         });
-        try_join_all(fetches).await.map(drop)
+        try_join_all(pulls).await.map(drop)
     }
 
     async fn remove(&self, plan: &Plan) -> Result<()> {
@@ -163,7 +164,7 @@ impl Applying<'_> {
         };
         let new = self.layout.volumes.iter().filter(|volume| is_new(&volume.name));
         let creations = new.map(async |volume| {
-            // The engine would hand out the one that is there, whoever's it is.
+            // The engine would return an existing volume of that name, whoever made it.
             if self.session.engine.volume_named(&volume.name).await?.is_some() {
                 return Err(of_others("volume", &volume.name));
             }
@@ -173,7 +174,7 @@ impl Applying<'_> {
         try_join_all(creations).await.map(drop)
     }
 
-    /// Makes all containers that are to be made, at once, and returns their ids by name.
+    /// Creates all containers of the plan at the same time, and returns their ids by name.
     async fn create(&self, plan: &Plan) -> Result<HashMap<String, String>> {
         let is_made = |name: &String| {
             plan.steps.iter().any(|step| match step {
@@ -203,13 +204,13 @@ impl Applying<'_> {
         let created = try_join_all(creations).await?;
         let mut ids: HashMap<String, String> =
             created.iter().map(|(wanted, id)| (wanted.name.clone(), id.clone())).collect();
-        // The gateway is known by its service, too: there is one.
+        // There is only one gateway, so its service is a unique key.
         let gateway = created.iter().find(|(wanted, _)| wanted.service == super::GATEWAY);
         ids.extend(gateway.map(|(_, id)| (super::GATEWAY.to_owned(), id.clone())));
         Ok(ids)
     }
 
-    /// Returns what is to be started, first jobs first.
+    /// Returns the containers to start, first jobs first.
     fn startable(
         &self,
         plan: &Plan,
@@ -234,7 +235,7 @@ impl Applying<'_> {
                 return Ok(());
             }
         }
-        // It may have been started again by the engine meanwhile.
+        // The engine may have restarted it meanwhile.
         self.session.engine.stop_container(id, &wanted.name).await?;
         let code = self.session.engine.inspect_container(id).await?.exit_code;
         Err(CliError::ServiceFailed {
@@ -268,7 +269,7 @@ fn is_about_a_port(error: &EngineError) -> bool {
     })
 }
 
-/// Returns the error for a name that somebody else's has.
+/// Returns the error for a name that is taken by an object outside the environment.
 fn of_others(kind: &str, name: &str) -> CliError {
     CliError::Failed {
         what: format!("there is a {kind} {name} that is not of this environment; it is left alone"),

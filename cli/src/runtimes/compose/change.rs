@@ -1,4 +1,4 @@
-//! `scale` and `restart`: some services of an environment that is up.
+//! `scale` and `restart`: changes of some services of a running environment.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,10 +15,10 @@ use crate::{
     state::Environment,
 };
 
-/// Gives services another number of containers, and remembers it.
+/// Sets the number of containers of services, and saves it.
 ///
 /// # Errors
-/// [`CliError::Failed`] if there is no such service, or there can only be one of it; else as [`converge`].
+/// [`CliError::Failed`] if there is no such service, or it can have only one container; else as [`converge`].
 pub(crate) async fn scale(
     replicas: BTreeMap<String, u32>,
     timeout: Duration,
@@ -41,7 +41,8 @@ pub(crate) async fn scale(
     Ok(())
 }
 
-/// Restarts services. Those that are not as the file and the settings say are replaced, and it is said what differs.
+/// Restarts services. A service with another configuration than the file and the settings say is replaced, and the
+/// differences are printed.
 ///
 /// # Errors
 /// As [`converge`].
@@ -59,7 +60,7 @@ pub(crate) async fn restart(
         settings: &settings,
         scope: Scope::Alone(services.clone()),
         build,
-        // With `--build`, what has not changed is left alone.
+        // With `--build`, only services with a new image are replaced.
         restart: !build,
         timeout,
     };
@@ -78,14 +79,14 @@ pub(crate) async fn restart(
     Ok(())
 }
 
-/// Returns what the environment was started with.
+/// Returns the settings of the last start.
 ///
 /// # Errors
-/// [`CliError::Failed`] if nobody here knows.
+/// [`CliError::Failed`] if there are none.
 pub(super) fn last_settings(environment: &Environment) -> Result<Settings> {
     environment.last_settings()?.ok_or_else(|| CliError::Failed {
-        what: format!("nobody here knows how `{}` was started", environment.name()),
-        hint: format!("`chefcito up --runtime compose{}` takes it over", environment.name().flag()),
+        what: format!("the settings of `{}` are not known here", environment.name()),
+        hint: format!("`chefcito up --runtime compose{}` adopts it", environment.name().flag()),
         source: None,
     })
 }

@@ -1,4 +1,4 @@
-//! The way from what there is to what should be there: look, plan, carry out, wait.
+//! Brings an environment to its wanted state: observe, plan, apply, wait.
 
 use std::{
     collections::BTreeSet,
@@ -32,64 +32,64 @@ use crate::{
     state::{ContainersRecord, write_json},
 };
 
-/// Which services a command is about.
+/// The services that a command is about.
 #[derive(Clone, Debug)]
 pub(super) enum Scope {
-    /// All of them; what there is beside them is too much.
+    /// All services; other containers of the environment are removed.
     All,
-    /// These, and what they need.
+    /// These services, and those that they need.
     WithNeeds(Vec<String>),
-    /// These alone.
+    /// Only these services.
     Alone(Vec<String>),
 }
 
-/// What should be, and how to get there.
+/// The wanted state, and how to reach it.
 #[derive(Clone, Debug)]
 pub(super) struct Goal<'a> {
-    /// What it is started with.
+    /// The settings of the environment.
     pub(super) settings: &'a Settings,
     /// The services to bring there.
     pub(super) scope: Scope,
-    /// Whether their images are built first.
+    /// Whether to build their images first.
     pub(super) build: bool,
-    /// Whether what is as it should be is started again.
+    /// Whether to restart services without changes, too.
     pub(super) restart: bool,
-    /// How long it may take to be ready.
+    /// How long they may take to become ready.
     pub(super) timeout: Duration,
 }
 
-/// An environment as it is, and as it should be.
+/// What was observed, what is wanted, and the plan between them.
 #[derive(Debug)]
 pub(super) struct Draft {
-    /// What there is.
+    /// What the engine has.
     pub(super) observed: Observed,
-    /// What the file says.
+    /// The compose file with the settings filled in.
     pub(super) project: ComposeProject,
-    /// What there should be.
+    /// What the engine should have.
     pub(super) layout: Layout,
-    /// What is to be done.
+    /// The steps.
     pub(super) plan: Plan,
     /// The gateway's port.
     pub(super) port: u16,
 }
 
-/// What was done.
+/// The result of converging.
 #[derive(Debug)]
 pub(super) struct Converged {
     /// The steps.
     pub(super) plan: Plan,
-    /// What there is now.
+    /// The layout that the engine has now.
     pub(super) layout: Layout,
-    /// Where it is.
+    /// The record in the state folder.
     pub(super) record: ContainersRecord,
     /// How long it took.
     pub(super) took: Duration,
 }
 
-/// Looks, and plans.
+/// Observes and plans.
 ///
 /// # Errors
-/// What keeps it from being planned: the file, the engine, a port.
+/// An error of the file, the engine or a port.
 pub(super) async fn draft(goal: &Goal<'_>, session: &Session<'_>) -> Result<Draft> {
     let source = source()?;
     let observed = observe(&session.engine, &session.project_name).await?;
@@ -104,18 +104,17 @@ pub(super) async fn draft(goal: &Goal<'_>, session: &Session<'_>) -> Result<Draf
     Ok(Draft { observed, project, layout, plan, port })
 }
 
-/// Brings an environment to where it should be. `before` is called with what there is, when everything has been checked and
-/// nothing has been done yet.
+/// Brings an environment to its wanted state. Calls `before` once everything is checked, before the first change.
 ///
 /// # Errors
-/// Whatever keeps it from there; what was done by then stays done, and another try goes on from there.
+/// The reason why it is not there; changes until then stay, and another try continues from there.
 pub(super) async fn converge(
     goal: &Goal<'_>,
     session: &Session<'_>,
     before: impl FnOnce(&Observed) -> Result<()>,
 ) -> Result<Converged> {
     let since = Instant::now();
-    // Before the first look, so that nothing falls in between.
+    // Watch before the first observation, so that no event is missed.
     let mut watch = Watch::begin(&session.engine, &session.project_name);
     let mut draft = draft(goal, session).await?;
     draft.project.warn_of_unset(session.output);
@@ -166,13 +165,13 @@ impl Draft {
     }
 }
 
-/// Refuses to go on without an image that only `chefcito build` makes.
+/// Refuses a plan that needs an image that only `chefcito build` makes.
 fn check_images(plan: &Plan) -> Result<()> {
     let lacking: Vec<&str> = plan
         .steps
         .iter()
         .filter_map(|step| match step {
-            Step::Fetch { image } if image.starts_with(OURS) => Some(image.as_str()),
+            Step::Pull { image } if image.starts_with(OURS) => Some(image.as_str()),
             _ => None,
         })
         .collect();
@@ -186,7 +185,7 @@ fn check_images(plan: &Plan) -> Result<()> {
     })
 }
 
-/// Writes down where the environment is. What runs unchanged keeps its time.
+/// Writes the record. Without changes, it keeps the time of the last start.
 fn remember(
     address: Option<SocketAddr>,
     plan: &Plan,

@@ -1,5 +1,5 @@
-//! `down` and `stop`: found by label, so that they need no file and no state folder, and can be repeated if they were
-//! interrupted. What plain compose started under the same name is of the environment, too.
+//! `down` and `stop`. They find everything by label, need neither the file nor the state folder, and can be repeated
+//! after an interrupt. What plain compose started under the same name belongs to the environment, too.
 
 use std::{
     collections::BTreeSet,
@@ -28,28 +28,28 @@ use crate::{
     state::Environment,
 };
 
-/// After this long it is said who is slow to end.
+/// The time after which slow containers are named.
 const SLOW: Duration = Duration::from_secs(3);
-/// How long a network may still have containers on it that are just going.
+/// How long a network may still have containers that are being removed.
 const NETWORK_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How often such a network is tried.
+/// How often the removal of such a network is tried.
 const TRY_EVERY: Duration = Duration::from_millis(50);
-/// How many looks in a row must find nothing: half a second, in which a busy engine makes what it was asked for.
+/// How many observations in a row must find nothing: half a second, in which a busy engine completes its last requests.
 const QUIET_LOOKS: u32 = 5;
-/// How long what the engine was asked for at the last moment may still be on its way.
+/// How long the engine may take to complete requests of an interrupted command.
 const LATE_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Takes the environment down. Its volumes stay unless told otherwise.
+/// Takes the environment down. Keeps its volumes unless `volumes` is set.
 ///
 /// # Errors
-/// [`CliError::NoEngine`] if none answers, or what the engine refuses.
+/// [`CliError::NoEngine`] if none answers, or the engine's refusal.
 pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Output) -> Result<()> {
     let had_state = environment.folder().exists();
     let session = Session::open(environment, output).await?;
     environment.create()?;
     let lock = ChangeLock::take(environment, output).await?;
     let took_down = {
-        let _waiting = Waiting::new(output, "Closing the environment");
+        let _waiting = Waiting::new(output, "Stopping the environment");
         take_down(&session, volumes).await?
     };
     let name = environment.name();
@@ -64,7 +64,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
         embedded::forget_settings(environment)?;
     }
     if volumes {
-        output.status(format_args!("Its data are gone"));
+        output.status(format_args!("Removed its data"));
     }
     drop(lock);
     Ok(())
@@ -84,7 +84,7 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
         return Ok(());
     }
     {
-        let _waiting = Waiting::new(output, "Closing the environment");
+        let _waiting = Waiting::new(output, "Stopping the environment");
         for wave in waves(&containers) {
             try_join_all(wave.into_iter().map(|seen| end(&session, seen))).await?;
         }
@@ -94,17 +94,17 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
     Ok(())
 }
 
-/// Removes all containers and networks, and the volumes if told to. Returns whether there was anything.
+/// Removes all containers and networks, and the volumes if `volumes` is set. Returns whether there were any.
 ///
 /// # Errors
-/// What the engine refuses.
+/// The engine's refusal.
 pub(super) async fn take_down(session: &Session<'_>, volumes: bool) -> Result<bool> {
     let label = labels::of_project(&session.project_name);
     let mut watch = Watch::begin(&session.engine, &session.project_name);
     let containers = observed::containers(&session.engine, &session.project_name).await?;
     let mut had_any = !containers.is_empty();
     let [first, last] = waves(&containers);
-    // Closed when the last of the first wave has ended, though not all of it is removed by then.
+    // Closed when the last container of the first wave has ended, even if it is not removed yet.
     let (ending, mut off) = mpsc::channel::<()>(1);
     let closing: Vec<_> =
         first.iter().map(|seen| close(session, seen, Some(ending.clone()))).collect();
@@ -133,11 +133,11 @@ pub(super) async fn take_down(session: &Session<'_>, volumes: bool) -> Result<bo
     Ok(had_any)
 }
 
-/// Removes what an interrupted command made, volumes that were there before excepted. The engine may still be making what it
-/// was asked for last, so it is looked for more than once.
+/// Removes what an interrupted command made, except volumes from before it. Observes repeatedly, since the engine may
+/// still be working on the last requests.
 ///
 /// # Errors
-/// What the engine refuses.
+/// The engine's refusal.
 pub(super) async fn undo(session: &Session<'_>, volumes_before: &[Named]) -> Result<()> {
     let label = labels::of_project(&session.project_name);
     let since = Instant::now();
@@ -150,7 +150,7 @@ pub(super) async fn undo(session: &Session<'_>, volumes_before: &[Named]) -> Res
             }
             had_any = true;
             match session.engine.remove_volume(&volume.name).await {
-                // A container that was asked for just before has come, and goes with the next look.
+                // A container of a late request appeared; the next pass removes it.
                 Err(error) if is_in_use(&error) && since.elapsed() < LATE_WAIT_MAX => {}
                 removed => removed?,
             }
@@ -164,8 +164,8 @@ pub(super) async fn undo(session: &Session<'_>, volumes_before: &[Named]) -> Res
     Ok(())
 }
 
-/// Returns the containers in the order in which they end: first the doors and those that need others, last those that others
-/// need. What a service has accepted it has committed, so that nobody has to wait for the door to be closed first.
+/// Returns the containers in two waves: first those with a published port and those that no other needs, then the rest.
+/// A service has committed what it has accepted, so the order within a wave does not matter.
 fn waves(containers: &[ObservedContainer]) -> [Vec<&ObservedContainer>; 2] {
     let needed = needed(containers);
     let is_first = |seen: &&ObservedContainer| {
@@ -180,8 +180,8 @@ fn needed(containers: &[ObservedContainer]) -> Vec<&str> {
     containers.iter().flat_map(ObservedContainer::needs).map(|(name, _)| name).collect()
 }
 
-/// Waits until the engine has told of the end of each of these that runs: it does so before it takes them off their networks,
-/// one after the other, and answers whoever asked it to stop them only after that. Never returns if it tells no more.
+/// Waits until the engine has reported the end of each of these that runs. It reports the end before it disconnects the
+/// networks, and before it answers the stop request. Never returns if the events end.
 async fn deaths(watch: &mut Watch, containers: &[&ObservedContainer]) {
     let up = containers.iter().filter(|seen| seen.container.state.is_up());
     let mut up: BTreeSet<&str> = up.map(|seen| seen.id()).collect();
@@ -196,7 +196,7 @@ async fn deaths(watch: &mut Watch, containers: &[&ObservedContainer]) {
     }
 }
 
-/// Removes the networks that nobody is on any more, and returns whether there were any.
+/// Removes the networks without containers, and returns whether there were any.
 async fn remove_empty_networks(session: &Session<'_>, label: &str) -> Result<bool> {
     let networks = session.engine.networks(label).await?;
     let removals = networks.iter().map(|network| async move {
@@ -204,7 +204,7 @@ async fn remove_empty_networks(session: &Session<'_>, label: &str) -> Result<boo
             return Ok(false);
         }
         match session.engine.remove_network(network).await {
-            // Somebody has come in between; whoever it is gets named when all else is gone.
+            // A new container joined it; the last pass names it.
             Err(error) if is_in_use(&error) => Ok(false),
             removed => removed.map(|()| true),
         }
@@ -213,7 +213,7 @@ async fn remove_empty_networks(session: &Session<'_>, label: &str) -> Result<boo
     Ok(removed.contains(&true))
 }
 
-/// Ends a container and removes it. Lets go of `ending` in between.
+/// Stops a container and removes it. Drops `ending` in between.
 async fn close(
     session: &Session<'_>,
     seen: &ObservedContainer,
@@ -224,14 +224,14 @@ async fn close(
     Ok(session.engine.remove_container(seen.id()).await?)
 }
 
-/// Asks a container to end, and says so if it takes its time.
+/// Stops a container, and says so if that is slow.
 async fn end(session: &Session<'_>, seen: &ObservedContainer) -> Result<()> {
     let since = Instant::now();
     let mut stop = Box::pin(session.engine.stop_container(seen.id(), seen.name()));
     let stopped = tokio::select! {
         stopped = &mut stop => stopped,
         () = sleep(SLOW) => {
-            session.output.status(format_args!("Waiting for {}, which takes its time", seen.name()));
+            session.output.status(format_args!("Waiting for {} to end", seen.name()));
             let stopped = stop.await;
             session.output.detail(format_args!("{} took {:.1} s", seen.name(), since.elapsed().as_secs_f64()));
             stopped
@@ -240,11 +240,12 @@ async fn end(session: &Session<'_>, seen: &ObservedContainer) -> Result<()> {
     Ok(stopped?)
 }
 
-/// Removes a network. Containers that are just going may hold it for a moment; what a crash of the engine left on it is taken
-/// off. Now and then an engine loses count, and keeps a network that nobody is on until it is restarted: that hinders nobody.
+/// Removes a network. Containers that are being removed may hold it for a moment; those that are gone but still listed
+/// after a crash of the engine are disconnected. Sometimes an engine keeps an unused network until it is restarted:
+/// that is only a warning.
 ///
 /// # Errors
-/// [`CliError::Failed`] that names who holds it.
+/// [`CliError::Failed`] that names its users.
 pub(super) async fn remove_network(session: &Session<'_>, network: &Named) -> Result<()> {
     let since = Instant::now();
     loop {
@@ -261,10 +262,11 @@ pub(super) async fn remove_network(session: &Session<'_>, network: &Named) -> Re
                     .await
                     .is_err_and(|error| error.is_not_found())
                 {
-                    session
-                        .output
-                        .detail(format_args!("{name} is gone, and still on {}", network.name));
-                    // It may have gone by itself in between; the next try tells.
+                    session.output.detail(format_args!(
+                        "{name} is gone, but still connected to {}",
+                        network.name
+                    ));
+                    // It may have disconnected meanwhile; the next try shows it.
                     let _taken_off = session.engine.disconnect(network, &id).await;
                 }
             }
@@ -274,7 +276,7 @@ pub(super) async fn remove_network(session: &Session<'_>, network: &Named) -> Re
         let members = session.engine.members(network).await?;
         if members.is_empty() {
             session.output.warn(format_args!(
-                "the engine keeps the network {0} for somebody who is gone; after a restart of the engine, \
+                "the engine believes the unused network {0} to be in use; after a restart of the engine, \
                  `docker network rm {0}` removes it",
                 network.name
             ));
@@ -284,7 +286,7 @@ pub(super) async fn remove_network(session: &Session<'_>, network: &Named) -> Re
         return Err(CliError::Failed {
             what: format!("the network {} is in use by {}", network.name, names.join(", ")),
             hint: format!(
-                "take that off with `docker network disconnect {} NAME`, then try again",
+                "disconnect it with `docker network disconnect {} NAME`, then try again",
                 network.name
             ),
             source: Some(error.into()),

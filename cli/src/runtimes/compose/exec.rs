@@ -1,4 +1,4 @@
-//! `exec`: a program in a container that runs, with our own stdin, stdout, stderr and terminal.
+//! `exec`: a program in a running container, with our stdin, stdout, stderr and terminal.
 
 use super::observed;
 use crate::{

@@ -1,4 +1,5 @@
-//! The first admin key: made by `bootstrap` in the environment's own volume, and read from there, or said by the file itself.
+//! The first admin key: `bootstrap` makes it in a volume of the environment, from which it is read; or the file
+//! contains it.
 
 use super::{GATEWAY, observed::Observed, session::Session};
 use crate::{
@@ -7,12 +8,12 @@ use crate::{
     state::write_private,
 };
 
-/// The gateway's variable for the key; with this end, it says in which file the key lies.
+/// The gateway's variable for the key; with the suffix `_FILE`, it names the file of the key.
 const KEY: &str = "CHEFCITO_ADMIN_KEY";
 const IN_A_FILE: &str = "_FILE";
 
-/// Reads the key and keeps it in the state folder, for its owner's eyes only. A file without a gateway, or one whose gateway
-/// lets nobody in, has none.
+/// Reads the key and saves it in the state folder, readable for its owner only. Without a gateway, or with one that has
+/// no admin key, there is none.
 ///
 /// # Errors
 /// [`CliError::Failed`] if it is not where the file says.
@@ -32,7 +33,7 @@ pub(super) async fn fetch(
         return Err(CliError::Failed {
             what: format!("there is no admin key in {path} of {GATEWAY}"),
             hint: format!(
-                "`chefcito logs{} bootstrap` tells how making it went",
+                "`chefcito logs{} bootstrap` shows why",
                 session.environment.name().flag()
             ),
             source: None,
@@ -45,7 +46,7 @@ fn keep(session: &Session<'_>, key: &str) -> Result<()> {
     write_private(&session.environment.admin_key_file(), format!("{}\n", key.trim()).as_bytes())
 }
 
-/// Returns the id of the gateway, if there is one.
+/// Returns the id of the gateway's container, if there is one.
 pub(super) fn gateway_id(observed: &Observed) -> Option<String> {
     observed.of_service(GATEWAY).next().map(|gateway| gateway.id().to_owned())
 }

@@ -1,5 +1,5 @@
-//! What containers, networks and volumes of an environment are known by. The labels of `docker compose` are there, too, so
-//! that `docker compose -p NAME ps`, `logs` and `down` work on what chefcito started, and chefcito on what compose did.
+//! The labels of containers, networks and volumes. They include those of `docker compose`, so that `docker compose -p
+//! NAME ps`, `logs` and `down` work on what chefcito started, and chefcito on what compose did.
 
 use std::collections::HashMap;
 
@@ -8,13 +8,13 @@ use crate::compose_file::Need;
 
 /// The environment: compose's project.
 pub(super) const PROJECT: &str = "com.docker.compose.project";
-/// The service that a container is of.
+/// The service of a container.
 pub(super) const SERVICE: &str = "com.docker.compose.service";
-/// Which of the service's containers it is, from 1.
+/// The number of a container among those of its service, from 1.
 pub(super) const NUMBER: &str = "com.docker.compose.container-number";
-/// `True` if somebody ran it by hand with `docker compose run`.
+/// `True` if `docker compose run` made it.
 pub(super) const ONE_OFF: &str = "com.docker.compose.oneoff";
-/// The hash of what it is. Compose lists only what has one, and takes any.
+/// The hash of the configuration. Compose lists only containers that have one, and accepts any.
 pub(super) const CONFIG_HASH: &str = "com.docker.compose.config-hash";
 /// The services that it needs, `name:condition:restart`.
 pub(super) const NEEDS: &str = "com.docker.compose.depends_on";
@@ -22,15 +22,15 @@ const WORKING_DIR: &str = "com.docker.compose.project.working_dir";
 const CONFIG_FILES: &str = "com.docker.compose.project.config_files";
 const NETWORK: &str = "com.docker.compose.network";
 const VOLUME: &str = "com.docker.compose.volume";
-/// What it is, field by field; only what chefcito made has it.
+/// The configuration, field by field; only chefcito sets it.
 pub(super) const SPEC: &str = "dev.chefcito.spec";
 
-/// Returns the label by which all of an environment is found.
+/// Returns the label of everything in an environment.
 pub(super) fn of_project(project: &str) -> String {
     format!("{PROJECT}={project}")
 }
 
-/// Where the file lies that says what there is.
+/// The compose file of an environment.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
     /// Its folder.
@@ -95,11 +95,11 @@ mod tests {
         let spec = Spec::of(&Service { image: "i".into(), ..Service::default() });
         let origin = Origin { folder: "/f".into(), file: "/f/compose.yaml".into() };
         let labels = of_container("lunch", (KITCHEN, 2), &spec, [].into_iter(), &origin);
-        // Its filter, from pkg/compose/containers.go.
+        // Compose's filter, from pkg/compose/containers.go.
         assert_eq!(labels["com.docker.compose.project"], "lunch");
         assert!(!labels["com.docker.compose.config-hash"].is_empty());
         assert_eq!(labels["com.docker.compose.oneoff"], "False");
-        // What it reads of each.
+        // What compose reads of each container.
         assert_eq!(labels["com.docker.compose.service"], KITCHEN);
         assert_eq!(labels["com.docker.compose.container-number"].parse(), Ok(2));
     }

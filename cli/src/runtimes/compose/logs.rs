@@ -1,5 +1,5 @@
-//! What the containers of an environment print, merged by the time at which it was written, or at which the engine
-//! took it where a line does not tell.
+//! The logs of an environment's containers, merged by the time in each line, or else by the time at which the engine
+//! received it.
 
 mod follow;
 
@@ -20,19 +20,19 @@ use crate::{
     state::Environment,
 };
 
-/// The containers of an environment, to be read.
+/// The containers whose logs are read.
 #[derive(Debug)]
 pub(crate) struct ContainerLogs {
     engine: Engine,
     environment: Environment,
-    /// The services that are shown; all if there are none.
+    /// The services to show; empty for all.
     services: BTreeSet<String>,
     containers: Vec<ObservedContainer>,
     watch: Watch,
 }
 
 impl ContainerLogs {
-    /// Finds the containers of some services, or of all. From now on it is noted what happens to them.
+    /// Finds the containers of some services, or of all. Notes their events from now on.
     ///
     /// # Errors
     /// [`CliError::NotRunning`] if there are none; [`CliError::Failed`] if there is no such service.
@@ -59,7 +59,7 @@ impl ContainerLogs {
         Ok(Self { engine, environment: environment.clone(), services, containers, watch })
     }
 
-    /// Returns what was printed up to now: all of it, or so many lines of each container.
+    /// Returns the lines up to now: all, or a number of each container.
     pub(crate) fn printed(&self, since: Option<Timestamp>, tail: Option<usize>) -> Merged {
         let wanted = Wanted { since, tail, follow: false };
         let streams = self
@@ -69,7 +69,7 @@ impl ContainerLogs {
         Merged::new(streams, &Resume::at(since).only_last(tail))
     }
 
-    /// Goes on with what is printed from where that ended.
+    /// Continues after the lines that were read.
     pub(crate) fn follow(self, read: Merged) -> Following {
         let mut positions = read.positions();
         let mut followers = Followers::new();
@@ -90,7 +90,7 @@ impl ContainerLogs {
     }
 }
 
-/// Returns who prints; with a number, which of several.
+/// Returns the writer of a container; with a number if its service has several.
 fn writer(id: &str, service: &str, number: Option<u32>) -> Writer {
     let writer = Writer::new(id, service);
     match number {
@@ -99,7 +99,7 @@ fn writer(id: &str, service: &str, number: Option<u32>) -> Writer {
     }
 }
 
-/// Returns who started, from what the engine tells with the event.
+/// Returns the writer of a container that started, from the engine's event.
 fn writer_of_event(
     id: &str,
     attributes: &std::collections::HashMap<String, String>,

@@ -1,4 +1,4 @@
-//! From what is wanted and what is there to steps: a plain function.
+//! The plan: a plain function from what is wanted and observed to steps.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -11,15 +11,15 @@ use crate::{
     runtimes::images::built_here,
 };
 
-/// One thing to do. Its text is what `--dry-run` prints.
+/// One step. Its text is a line of `--dry-run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Get an image that is not there: build it, or fetch it if others made it.
-    Fetch {
+    /// Get a missing image: build it if it is ours, else pull it.
+    Pull {
         /// Its name.
         image: String,
     },
-    /// Remove a container that there should not be.
+    /// Remove a container that is not wanted.
     Remove {
         /// Its id.
         id: String,
@@ -28,38 +28,38 @@ pub(super) enum Step {
         /// Why.
         why: String,
     },
-    /// Remove a network that is not as it should be, to make it anew.
+    /// Remove a network whose configuration changed, to create it again.
     RemoveNetwork {
         /// Its name.
         name: String,
         /// Why.
         why: String,
     },
-    /// Make a network.
+    /// Create a network.
     CreateNetwork {
         /// Its name.
         name: String,
     },
-    /// Make a volume.
+    /// Create a volume.
     CreateVolume {
         /// Its name.
         name: String,
     },
-    /// Make a container, and start it.
+    /// Create a container and start it.
     Create {
         /// Its name.
         name: String,
     },
-    /// Remove a container, make it anew, and start it.
+    /// Remove a container, create it again and start it.
     Replace {
-        /// The id of the one that is there.
+        /// The id of the existing container.
         id: String,
         /// Its name.
         name: String,
         /// Why.
         why: String,
     },
-    /// Start a container that is there.
+    /// Start an existing container.
     Start {
         /// Its id.
         id: String,
@@ -68,7 +68,7 @@ pub(super) enum Step {
         /// Why.
         why: String,
     },
-    /// Let a container go on that stands still.
+    /// Resume a paused container.
     Resume {
         /// Its id.
         id: String,
@@ -103,13 +103,13 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fetch { image } => match built_here(image) {
+            Self::Pull { image } => match built_here(image) {
                 Some(service) => write!(formatter, "build the image of {service}"),
-                None => write!(formatter, "fetch the image {image}"),
+                None => write!(formatter, "pull the image {image}"),
             },
             Self::Remove { name, why, .. } => write!(formatter, "remove {name}: {why}"),
             Self::RemoveNetwork { name, why } => {
-                write!(formatter, "remove the network {name}, to make it anew: {why}")
+                write!(formatter, "remove the network {name}, to create it again: {why}")
             }
             Self::CreateNetwork { name } => write!(formatter, "create the network {name}"),
             Self::CreateVolume { name } => write!(formatter, "create the volume {name}"),
@@ -123,16 +123,16 @@ impl fmt::Display for Step {
     }
 }
 
-/// What is to be done, and what people should know about it.
+/// The steps, and warnings for the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// The steps, in an order that can be carried out.
+    /// The steps, in an order in which they can be applied.
     pub(super) steps: Vec<Step>,
-    /// What is not as it should be, and is left alone.
+    /// Differences that are left as they are.
     pub(super) warnings: Vec<String>,
 }
 
-/// Returns the steps from what there is to what should be there. Data are never removed.
+/// Returns the steps from what is observed to what is wanted. Never removes data.
 pub(super) fn plan(layout: &Layout, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
     let anew = changed_networks(layout, observed);
@@ -166,7 +166,7 @@ pub(super) fn plan(layout: &Layout, observed: &Observed) -> Plan {
 }
 
 impl Plan {
-    /// Adds that what is left alone is started again.
+    /// Adds a restart of each container that the plan leaves as it is.
     pub(super) fn restart_all(&mut self, layout: &Layout, observed: &Observed) {
         let is_left_alone = |seen: &&ObservedContainer| {
             layout.containers.iter().any(|wanted| is_same(wanted, seen) && !wanted.is_job)
@@ -190,10 +190,10 @@ impl Plan {
     fn fetch(&mut self, layout: &Layout) {
         let lacking = layout.containers.iter().filter(|container| container.image_id.is_none());
         let images: BTreeSet<&String> = lacking.map(|container| &container.what.image).collect();
-        self.steps.extend(images.into_iter().map(|image| Step::Fetch { image: image.clone() }));
+        self.steps.extend(images.into_iter().map(|image| Step::Pull { image: image.clone() }));
     }
 
-    /// Removes containers of ours that nobody wants any more. Those of others under the same name are told of, and stay.
+    /// Removes our containers that are no longer wanted. Others with the same project name stay, with a warning.
     fn remove_surplus(&mut self, layout: &Layout, observed: &Observed) {
         for seen in observed.containers.iter().filter(|seen| !seen.is_one_off) {
             let is_wanted = |wanted: &WantedContainer| is_same(wanted, seen);
@@ -204,20 +204,20 @@ impl Plan {
                 layout.containers.iter().any(|wanted| wanted.service == seen.service);
             let is_known = layout.known.contains(&seen.service);
             let why = match (is_of_a_wanted_service, is_known) {
-                (true, _) => "there are fewer of them now",
-                (false, true) => "it is not started unasked",
-                (false, false) => "the file has no such service any more",
+                (true, _) => "the service has fewer now",
+                (false, true) => "its profile is not active",
+                (false, false) => "the file no longer has this service",
             };
             if !is_of_a_wanted_service && !layout.is_whole {
                 continue;
             }
             if seen.spec_label().is_none() && !is_known {
                 self.warnings.push(format!(
-                    "{} is not of this file, and was not made by chefcito: it is left alone",
+                    "{} is not in this file and was not made by chefcito: it stays",
                     seen.name()
                 ));
             } else if is_of_a_wanted_service || !is_known || seen.container.state.is_up() {
-                // What was started by hand with a profile, and has ended, is nobody's surplus.
+                // A container of a profile that has ended is not a surplus.
                 let (id, name) = (seen.id().to_owned(), seen.name().to_owned());
                 self.steps.push(Step::Remove { id, name, why: why.into() });
             }
@@ -229,7 +229,7 @@ fn is_same(wanted: &WantedContainer, seen: &ObservedContainer) -> bool {
     wanted.service == seen.service && wanted.number == seen.number
 }
 
-/// Returns the networks that are there and are not as they should be, each with what differs.
+/// Returns the networks whose configuration differs, each with the differences.
 fn changed_networks(layout: &Layout, observed: &Observed) -> Vec<(String, String)> {
     let changed = layout.networks.iter().filter_map(|wanted| {
         let there = observed.networks.iter().find(|there| there.name == wanted.name)?;
@@ -242,12 +242,12 @@ fn changed_networks(layout: &Layout, observed: &Observed) -> Vec<(String, String
 fn volume_warning<T>(wanted: &WantedThing<T>, there: &Named) -> Option<String> {
     let why = differences(wanted, there)?;
     Some(format!(
-        "the volume {} is not as the file says ({why}); it keeps its data as it is: `down --volumes` forgets it",
+        "the volume {} differs from the file ({why}) and stays as it is, for its data; `down --volumes` removes it",
         wanted.name
     ))
 }
 
-/// Returns what differs; nothing if somebody else made it, and so nobody knows.
+/// Returns the differences; `None` if chefcito did not make it, so that they are not known.
 fn differences<T>(wanted: &WantedThing<T>, there: &Named) -> Option<String> {
     let label = there.labels.get(super::labels::SPEC)?;
     let differences = wanted.spec.differences(label);
@@ -288,21 +288,21 @@ fn reason_to_replace(
     anew: &[(String, String)],
 ) -> Option<String> {
     let Some(label) = seen.spec_label() else {
-        return Some("plain compose made it, and nobody knows as what".into());
+        return Some("plain compose made it, so its configuration is not known".into());
     };
     if seen.hash() != Some(&wanted.spec.hash()) {
         let differences = wanted.spec.differences(label);
         return Some(match differences.is_empty() {
-            true => "another chefcito made it, in other words".into(),
+            true => "another version of chefcito made it".into(),
             false => differences.join(", "),
         });
     }
     let image_moved = wanted.image_id.as_ref().is_some_and(|id| *id != seen.container.image_id);
     if image_moved {
-        return Some(format!("the image {} is another one now", wanted.what.image));
+        return Some(format!("the image {} has changed", wanted.what.image));
     }
     let network = anew.iter().find(|(name, _)| wanted.networks.iter().any(|(on, _)| on == name));
-    network.map(|(name, _)| format!("its network {name} is made anew"))
+    network.map(|(name, _)| format!("its network {name} is created again"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Ports of the host: all are looked at before anything starts, and who has one is named.
+//! Ports of the host: all are checked before anything starts, and an error names the holder.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
@@ -20,10 +20,10 @@ use crate::{
     process,
 };
 
-/// Which ports are tried when none was asked for.
+/// The ports that are tried if none was given.
 const TRIED: RangeInclusive<u16> = PORT_DEFAULT..=PORT_DEFAULT + 100;
 
-/// Chooses the gateway's port: the one that was asked for, else the one that it has, else the default or the next free one.
+/// Chooses the gateway's port: the one that was given, else its current one, else the default or the next free one.
 ///
 /// # Errors
 /// [`CliError::PortTaken`] if none is free.
@@ -52,7 +52,7 @@ pub(super) async fn choose(
     }
 }
 
-/// Returns where guests are let in, if one of these containers has the port, or runs already with it.
+/// Returns the address of the gateway, if one of these containers publishes the port, or runs with it already.
 pub(super) fn door<'a>(
     port: u16,
     started: impl IntoIterator<Item = &'a WantedContainer>,
@@ -62,7 +62,7 @@ pub(super) fn door<'a>(
         wanted.what.ports.iter().any(|published| published.published == Some(port))
     };
     let runs_with_it = |seen: &ObservedContainer| match seen.container.state {
-        // While it is down, it does not tell.
+        // The engine does not report the ports of a stopped container.
         State::Restarting => seen.service == GATEWAY,
         state => state.is_up() && seen.container.ports.iter().any(|at| at.port == port),
     };
@@ -70,7 +70,7 @@ pub(super) fn door<'a>(
     is_open.then(|| (Ipv4Addr::LOCALHOST, port).into())
 }
 
-/// A container that does not run tells its ports only by what was written down about it.
+/// The ports of a stopped container are only in its label.
 fn published_by_label(container: &Container) -> Option<u16> {
     let spec: serde_json::Value = serde_json::from_str(container.labels.get(labels::SPEC)?).ok()?;
     let ports: serde_json::Value = serde_json::from_str(spec.get("ports")?.as_str()?).ok()?;
@@ -88,10 +88,10 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Looks at every port of the host that something is about to take.
+/// Checks every port of the host that a step would publish.
 ///
 /// # Errors
-/// [`CliError::PortTaken`] that names who has it.
+/// [`CliError::PortTaken`] that names the holder.
 pub(super) async fn check(
     plan: &Plan,
     layout: &Layout,
@@ -113,7 +113,7 @@ pub(super) async fn check(
         .flat_map(|container| &container.what.ports);
     for port in ports {
         let Some(published) = port.published else { continue };
-        // What has it now, and is of this environment, is about to give it up.
+        // The container that has it now belongs to this environment, and a step replaces it.
         let ours = |container: &Container| {
             observed.containers.iter().any(|seen| seen.id() == container.id)
         };
@@ -137,13 +137,13 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// Returns the error for a port that somebody has.
+/// Returns the error for a port that is taken.
 pub(super) fn taken(port: u16, holder: Option<String>) -> CliError {
     let holder = holder.or_else(|| process::port_holder(port).map(|holder| holder.to_string()));
     CliError::PortTaken { port, holder }
 }
 
-/// Returns who has a port, in words.
+/// Returns the holder of a port, for people.
 pub(super) async fn holder(port: u16, session: &Session<'_>) -> Option<String> {
     let holders = session.engine.containers_at_port(port).await.unwrap_or_default();
     let container = holders.iter().find(|holder| holder.state.is_up()).map(by_container);

@@ -22,11 +22,11 @@ use crate::{
     state::Environment,
 };
 
-/// What the file lays out for an environment.
+/// The compose file of an environment.
 #[derive(Debug)]
 pub(super) struct ComposeProject {
     source: Source,
-    /// What it says.
+    /// Its content.
     pub(super) compose_file: ComposeFile,
     /// The services in scope; `None` for all of them.
     services: Option<BTreeSet<String>>,
@@ -102,16 +102,16 @@ impl ComposeProject {
         }
     }
 
-    /// Says which variables nobody has set.
+    /// Warns of variables that are not set.
     pub(super) fn warn_of_unset(&self, output: &Output) {
         if !self.compose_file.unset.is_empty() {
             let names: Vec<&str> = self.compose_file.unset.iter().map(String::as_str).collect();
-            output.warn(format_args!("nobody has set {}: empty", names.join(", ")));
+            output.warn(format_args!("not set, so empty: {}", names.join(", ")));
         }
     }
 }
 
-/// Returns the file around the folder in which the command was typed.
+/// Returns the compose file of the current folder's checkout, or the built-in one.
 ///
 /// # Errors
 /// [`CliError::Io`] if it can't be read.
@@ -120,8 +120,8 @@ pub(super) fn source() -> Result<Source> {
     Source::find(&folder)
 }
 
-/// Returns the variables that the settings stand for. What is not set there is not set at all, whatever the shell has: the
-/// flags have taken that over already.
+/// Returns the variables that the settings define. One without a value is unset, whatever the shell has: the flags have
+/// read the shell's variables already.
 fn variables(
     environment: &Environment,
     settings: &Settings,
@@ -152,7 +152,7 @@ pub(super) fn unknown_service(name: &str, compose_file: &ComposeFile) -> CliErro
     }
 }
 
-/// Refuses several containers that would all have the same port of the host.
+/// Refuses several containers that would publish the same port of the host.
 fn check_doors(compose_file: &ComposeFile, settings: &Settings) -> Result<()> {
     for (name, service) in &compose_file.services {
         let replicas = settings.replicas.get(name).copied().unwrap_or(service.replicas);
@@ -160,7 +160,7 @@ fn check_doors(compose_file: &ComposeFile, settings: &Settings) -> Result<()> {
         if let (2.., Some(port)) = (replicas, fixed) {
             return Err(CliError::Failed {
                 what: format!(
-                    "{name} has the port {port} of the host, so there can only be one of it"
+                    "{name} has the port {port} of the host, so it can have only one container"
                 ),
                 hint: if name == GATEWAY {
                     "scale the services behind it".into()
@@ -174,14 +174,14 @@ fn check_doors(compose_file: &ComposeFile, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to scale what keeps data: several would each have a part of them, or write over each other's.
+/// Refuses several containers of a store: each would have a part of the data, or they would overwrite each other's.
 fn check_stores(compose_file: &ComposeFile, settings: &Settings) -> Result<()> {
     let scaled = settings.replicas.iter().filter(|(_, count)| **count > 1);
     for (name, _) in scaled {
         let store = compose_file.services.get(name).and_then(Service::store);
         if let Some(store) = store {
             return Err(CliError::Failed {
-                what: format!("{name} keeps data in {store}, so there can only be one of it"),
+                what: format!("{name} keeps data in {store}, so it can have only one container"),
                 hint: "scale the services that need it".into(),
                 source: None,
             });

@@ -1,6 +1,6 @@
-//! Waits until all is ready: asks the gateway itself at short intervals, and listens to what the engine tells meanwhile, so
-//! that what can't come right fails at once. No health check's interval is waited for, and what the engine found about a
-//! container's health before does not count.
+//! Waits until the environment is ready: asks the gateway at short intervals, and follows the engine's events, so that
+//! a hopeless failure ends the wait at once. It neither waits for the interval of a health check nor uses older results
+//! of one.
 
 mod asked;
 mod deaths;
@@ -40,12 +40,12 @@ use crate::{
     progress::Waiting,
 };
 
-/// How often it is told, off a terminal, what is still waited for.
+/// How often the state is printed off a terminal.
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// How long an engine that is being restarted may take to be there again.
+/// How long a restart of the engine may take.
 const ENGINE_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// What happens to the containers of an environment, from the moment on at which this was begun.
+/// The events of an environment's containers, from the moment on at which this was begun.
 #[derive(Debug)]
 pub(super) struct Watch {
     events: mpsc::UnboundedReceiver<Result<Event, EngineError>>,
@@ -53,7 +53,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Begins to listen. Begin before looking at what there is: then nothing falls in between.
+    /// Subscribes to the events. Call it before observing, so that no event is missed.
     pub(super) fn begin(engine: &Engine, project: &str) -> Self {
         let mut stream = engine.events(&labels::of_project(project));
         let (sender, events) = mpsc::unbounded_channel();
@@ -67,12 +67,12 @@ impl Watch {
         Self { events, task }
     }
 
-    /// Forgets what has happened by now: what was stopped to be started again has died by our own hand.
+    /// Drops the events up to now: they are about containers that the plan itself has stopped.
     pub(super) fn forget(&mut self) {
         while self.events.try_recv().is_ok() {}
     }
 
-    /// Returns the next event; `None` when the engine tells no more.
+    /// Returns the next event; `None` when the engine sends no more.
     pub(super) async fn next(&mut self) -> Option<Event> {
         self.events.recv().await?.ok()
     }
@@ -87,8 +87,8 @@ impl Drop for Watch {
 /// Waits until every service is ready and every job is done.
 ///
 /// # Errors
-/// [`CliError::ServiceFailed`] with the last words of a service that can't come right, [`CliError::NotReady`] with the last
-/// answer if it takes too long.
+/// [`CliError::ServiceFailed`] with the last lines of a service that has failed for good, [`CliError::NotReady`] with
+/// the last answer after the time-out.
 pub(super) async fn await_ready(
     session: &Session<'_>,
     layout: &Layout,
@@ -110,7 +110,7 @@ pub(super) async fn await_ready(
     let asker = Asker::new(session, layout, port, &waiting.names, waiting.gateway_runs)?;
     let shown = Waiting::new(session.output, "Waiting until every service is ready");
     let mut tell = interval_at(tokio::time::Instant::now() + TELL_EVERY, TELL_EVERY);
-    let mut last = String::from("nobody has answered yet");
+    let mut last = String::from("the gateway has not answered yet");
     let mut answer = Box::pin(asker.ask(asker.first_pause()));
     loop {
         tokio::select! {
@@ -142,7 +142,7 @@ pub(super) async fn await_ready(
     }
 }
 
-/// Listens again to an engine that has just stopped to talk: it may be restarted.
+/// Subscribes again after the events ended: the engine may be restarting.
 async fn engine_again(session: &Session<'_>, deadline: Instant) -> Result<Watch> {
     let until = deadline.min(Instant::now() + ENGINE_WAIT_MAX);
     loop {
@@ -159,15 +159,15 @@ struct Wait<'a> {
     wanted: HashMap<&'a str, &'a WantedContainer>,
     /// The names of the containers, by id.
     names: HashMap<String, String>,
-    /// Whether there is a gateway to be asked, whether it is waited for or not.
+    /// Whether a gateway runs that can be asked, in scope or not.
     gateway_runs: bool,
-    /// Jobs that are not done.
+    /// Jobs that have not completed.
     jobs: BTreeSet<String>,
     deaths: Deaths,
 }
 
 impl Wait<'_> {
-    /// Looks at what there is now.
+    /// Reads the current state.
     async fn look(&mut self) -> Result<()> {
         let seen = observed::containers(&self.session.engine, &self.session.project_name).await?;
         self.names.clear();
@@ -188,9 +188,9 @@ impl Wait<'_> {
         Ok(())
     }
 
-    /// Returns what a container is doing. The engine tells the end of a process before it enters that in its listing, so that one
-    /// whose end was just passed over may still be listed as running; a closer look waits for the entry. Only what ends once
-    /// and for all has to be looked at: all else comes again.
+    /// Returns the state of a container. The engine reports the end of a process before it updates its listing, so a
+    /// container that has just ended may still be listed as running; inspecting it waits for the update. Only
+    /// containers that end for good are inspected: the others are restarted.
     async fn state(&self, seen: &ObservedContainer, wanted: &WantedContainer) -> Result<State> {
         let may_end = wanted.is_job || wanted.what.restart == Restart::No;
         if !may_end || !matches!(seen.container.state, State::Running) {
@@ -246,13 +246,13 @@ impl Wait<'_> {
 
     fn open_jobs(&self) -> String {
         let jobs: Vec<&str> = self.jobs.iter().map(String::as_str).collect();
-        format!("{} not done yet", jobs.join(", "))
+        format!("{} not completed yet", jobs.join(", "))
     }
 }
 
 fn out_of_memory(wanted: &WantedContainer) -> String {
     match wanted.what.mem_limit {
         Some(limit) => format!("it needs more memory than its limit of {} MiB", limit >> 20),
-        None => "the machine has no memory left for it".into(),
+        None => "the machine ran out of memory".into(),
     }
 }

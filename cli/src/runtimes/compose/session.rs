@@ -11,7 +11,7 @@ pub(super) struct Session<'a> {
     pub(super) environment: &'a Environment,
     /// The output of the command.
     pub(super) output: &'a Output,
-    /// What its containers, networks and volumes begin with, and are labelled with.
+    /// The prefix of the names of its containers, networks and volumes, and their label.
     pub(super) project_name: String,
 }
 

@@ -1,5 +1,5 @@
-//! What a container, a network or a volume is, as names and values: hashed, to see whether it changed, and written down in a
-//! label, to say what changed.
+//! The configuration of a container, a network or a volume as names and values: hashed to detect a change, and kept in
+//! a label to show what changed.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Counts up when a name means something else than before. A field that is new is no reason: what a file does not mention
-/// has no name here, so that a newer chefcito finds the same.
+/// Increased when a name gets another meaning. A new field does not need that: fields that a file does not set have no
+/// name here, so the hash stays the same.
 const SCHEMA: u32 = 1;
-/// Longer values are told by their hash.
+/// Longer values are shown as their hash.
 const TOLD_CHARS_MAX: usize = 120;
 
 /// Names and values.
@@ -18,15 +18,15 @@ const TOLD_CHARS_MAX: usize = 120;
 pub(super) struct Spec(BTreeMap<String, String>);
 
 impl Spec {
-    /// Returns what something is. What is not there, `false` or an empty list is left out.
+    /// Returns the configuration of a thing. Omits what is `null`, `false` or an empty list.
     pub(super) fn of(thing: &impl Serialize) -> Self {
         let mut fields = BTreeMap::new();
-        // What is made of plain fields can always be written.
+        // Plain fields can always be serialised.
         flatten("", serde_json::to_value(thing).unwrap_or_default(), &mut fields);
         Self(fields)
     }
 
-    /// Returns a hash that differs if anything differs.
+    /// Returns a hash of all names and values.
     pub(super) fn hash(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(SCHEMA.to_be_bytes());
@@ -44,10 +44,10 @@ impl Spec {
         serde_json::to_string(&told).unwrap_or_default()
     }
 
-    /// Returns what differs from what a label tells, in words: `environment CHEFCITO_STOVES 8 → 4`.
+    /// Returns the differences from a label's configuration: `environment CHEFCITO_STOVES 8 → 4`.
     pub(super) fn differences(&self, label: &str) -> Vec<String> {
         let Ok(was) = serde_json::from_str::<BTreeMap<String, String>>(label) else {
-            return vec!["what it was can't be read".into()];
+            return vec!["its former configuration can't be read".into()];
         };
         let names = self.0.keys().chain(was.keys().filter(|name| !self.0.contains_key(*name)));
         let difference = |name: &String| {
@@ -122,7 +122,7 @@ fn flatten(name: &str, value: Value, fields: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Returns the value without what is not there, so that a field that is new changes nothing.
+/// Returns the value without empty parts, so that a new field changes nothing.
 fn without_nothing(value: Value) -> Value {
     match value {
         Value::Object(map) => map
@@ -133,7 +133,7 @@ fn without_nothing(value: Value) -> Value {
     }
 }
 
-/// Returns a duration as people write it, if that is what the map is.
+/// Returns a duration in the usual notation, if the map is one.
 fn duration(map: &serde_json::Map<String, Value>) -> Option<String> {
     let (secs, nanos) = (map.get("secs")?.as_u64()?, map.get("nanos")?.as_u64()?);
     let nanos = u32::try_from(nanos).ok()?;
@@ -180,7 +180,7 @@ mod tests {
         ");
         assert!(!before.label().contains("s3cret"));
         assert_eq!(before.differences(&before.label()), [""; 0]);
-        assert_eq!(after.differences("?"), ["what it was can't be read"]);
+        assert_eq!(after.differences("?"), ["its former configuration can't be read"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `start`: what was stopped runs again, as it was.
+//! `start`: starts the stopped containers as they are.
 
 use std::time::{Duration, Instant};
 
@@ -23,10 +23,10 @@ use crate::{
     state::{ContainersRecord, Environment},
 };
 
-/// Starts what was stopped.
+/// Starts the stopped containers.
 ///
 /// # Errors
-/// [`CliError::NotRunning`] if there is nothing to start, or whatever keeps it from being ready.
+/// [`CliError::NotRunning`] if there are none, or the reason why they are not ready.
 pub(crate) async fn start(
     timeout: Duration,
     environment: &Environment,

@@ -80,7 +80,7 @@ impl ContainerStatusReader {
     /// Reads the state of all containers of the environment, with the processor time since the last read.
     ///
     /// # Errors
-    /// What the engine refuses.
+    /// The engine's refusal.
     pub(crate) async fn read(&mut self) -> Result<Vec<ContainerStatus>> {
         let mut seen = observed::containers(&self.engine, &self.project).await?;
         seen.retain(|seen| !seen.is_one_off);
@@ -137,7 +137,7 @@ impl ContainerStatusReader {
 async fn sample(engine: &Engine, seen: &[observed::ObservedContainer]) -> HashMap<String, Sample> {
     let running = seen.iter().filter(|seen| seen.container.state.is_up());
     let samples = running.map(async |seen| {
-        // One that has just ended has none.
+        // A container that has just ended has none.
         Some((seen.id().to_owned(), engine.sample(seen.id()).await.ok()??))
     });
     join_all(samples).await.into_iter().flatten().collect()

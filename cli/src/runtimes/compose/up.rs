@@ -32,16 +32,16 @@ struct UndoLog {
     written_over: Option<Option<Settings>>,
 }
 
-/// Returns what the runtime is made of, in a few words.
+/// Returns the runtime and its parts, for a status line.
 pub(super) const fn describe() -> &'static str {
     "compose: one container a service, PostgreSQL, Redis"
 }
 
-/// Brings the environment up as it is wanted. A signal ends that: what the first `up` of an environment made is removed
-/// again, and what a later one left half-done, the next one goes on with.
+/// Brings the environment up. A signal undoes the first `up` of an environment; after that of a later one, the next
+/// `up` continues.
 ///
 /// # Errors
-/// Whatever keeps it from being up.
+/// The reason why it is not up.
 pub(crate) async fn up(
     wanted: &Wanted,
     environment: &Environment,
@@ -82,7 +82,7 @@ impl UndoLog {
     }
 }
 
-/// Returns what is to be reached. What was scaled stays so.
+/// Returns the wanted settings, with the scaling of before.
 fn settings(wanted: &Wanted, environment: &Environment) -> Result<Settings> {
     runtimes::refuse_another(wanted.settings.runtime, environment)?;
     let last = environment.last_settings()?;
@@ -98,10 +98,10 @@ fn goal<'a>(wanted: &Wanted, settings: &'a Settings) -> Goal<'a> {
     Goal { settings, scope, build: wanted.build, restart: false, timeout: wanted.timeout }
 }
 
-/// Says what [`up`] would do.
+/// Prints the steps of [`up`].
 ///
 /// # Errors
-/// As [`up`], as far as it can be known before.
+/// As [`up`], as far as they are known before.
 pub(crate) async fn dry_run(
     wanted: &Wanted,
     environment: &Environment,
@@ -115,7 +115,7 @@ pub(crate) async fn dry_run(
     ports::check(&draft.plan, &draft.layout, &draft.observed, &session).await?;
     let steps = &draft.plan.steps;
     if steps.is_empty() {
-        output.status(format_args!("Nothing to do: `{}` is up as asked for", environment.name()));
+        output.status(format_args!("Nothing to do: `{}` is up to date", environment.name()));
     }
     steps.iter().try_for_each(|step| output.data(step))?;
     if wanted.seed && !steps.is_empty() && has_gateway(&draft.layout) {
@@ -153,7 +153,7 @@ async fn bring_up(
     {
         seed::seed_built_in(environment, output).await?;
     }
-    // From here on it is whole: whatever happens, it stays.
+    // The environment is complete: from here on, a signal undoes nothing.
     *undo_log = UndoLog::default();
     tell(wanted, &converged, &session).await?;
     if wanted.orders > 0 {
@@ -184,13 +184,13 @@ async fn tell(wanted: &Wanted, converged: &Converged, session: &Session<'_>) -> 
     }
     runtimes::tell_others(wanted.settings.runtime, output);
     let Some(address) = address else {
-        output.status(format_args!("No gateway is among it, so nobody listens for guests"));
+        output.status(format_args!("Gateway not started: no URL"));
         return Ok(());
     };
     if !session.engine.is_local() {
         let port = address.port();
         output.status(format_args!(
-            "The engine is elsewhere: reach the environment through a tunnel, such as `ssh -N -L {port}:127.0.0.1:{port} HOST`"
+            "The engine is on another machine: reach the environment through a tunnel, such as `ssh -N -L {port}:127.0.0.1:{port} HOST`"
         ));
     }
     output.data(format_args!("http://{address}"))

@@ -1,4 +1,4 @@
-//! What there should be on the engine, from the compose file, the settings and the images that there are.
+//! The layout: what the engine should have, by the compose file, the settings and the existing images.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,45 +12,45 @@ use crate::{
     runtimes::images::Images,
 };
 
-/// A container as it should be.
+/// A wanted container.
 #[derive(Clone, Debug)]
 pub(super) struct WantedContainer {
     /// The engine's name for it.
     pub(super) name: String,
     /// The service.
     pub(super) service: String,
-    /// Which of the service's containers it is, from 1.
+    /// Its number among the service's containers, from 1.
     pub(super) number: u32,
-    /// What it is; its image is the one that is deployed.
+    /// Its configuration, with the image that is deployed.
     pub(super) what: Service,
-    /// The same, to be compared.
+    /// The same, for comparison.
     pub(super) spec: Spec,
-    /// The id of its image, if it is there.
+    /// The id of its image; `None` if the engine lacks it.
     pub(super) image_id: Option<String>,
     /// Its labels.
     pub(super) labels: HashMap<String, String>,
     /// The engine's names of its networks, each with the names that it has there.
     pub(super) networks: Vec<(String, Vec<String>)>,
-    /// Whether it does something and ends.
+    /// Whether it is a job, which ends.
     pub(super) is_job: bool,
     /// Whether all others wait for its end.
     pub(super) is_first: bool,
 }
 
-/// A network or a volume as it should be.
+/// A wanted network or volume.
 #[derive(Clone, Debug)]
 pub(super) struct WantedThing<T> {
     /// The engine's name for it.
     pub(super) name: String,
-    /// What it is.
+    /// Its configuration.
     pub(super) what: T,
-    /// The same, to be compared.
+    /// The same, for comparison.
     pub(super) spec: Spec,
     /// Its labels.
     pub(super) labels: HashMap<String, String>,
 }
 
-/// All that should be there.
+/// All that the engine should have.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
     /// The containers, first jobs first, then by name.
@@ -61,11 +61,11 @@ pub(super) struct Layout {
     pub(super) volumes: Vec<WantedThing<Volume>>,
     /// All services of the file, in scope or not.
     pub(super) known: BTreeSet<String>,
-    /// Whether this is all of the environment: then what is there beside it is too much.
+    /// Whether this is the whole environment, so that other containers of it are removed.
     pub(super) is_whole: bool,
 }
 
-/// Returns what should be there.
+/// Returns the layout.
 pub(super) fn layout(
     project: &str,
     compose_file: &ComposeFile,

@@ -6,14 +6,14 @@ use crate::{
     state::Environment,
 };
 
-/// Closes the environment, and forgets its data if told to.
+/// Stops the environment, and removes its data if asked to.
 ///
 /// # Errors
 /// An error if it does not end, or its data can't be removed.
 pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Output) -> Result<()> {
     let _lock = ChangeLock::take(environment, output).await?;
     let end = {
-        let _waiting = Waiting::new(output, "Closing the environment");
+        let _waiting = Waiting::new(output, "Stopping the environment");
         embedded::stop(environment).await?
     };
     say(end, environment, output);
@@ -24,32 +24,30 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
         postgres::forget(&url, environment.name()).await?;
     }
     embedded::forget_all(environment)?;
-    output.status(format_args!("Its data are gone"));
+    output.status(format_args!("Removed its data"));
     Ok(())
 }
 
-/// Says how the environment ended.
+/// Reports how the environment ended.
 fn say(end: End, environment: &Environment, output: &Output) {
     let name = environment.name();
     match end {
         End::NothingRan => output.status(format_args!("Nothing is running as `{name}`")),
-        End::HadCrashed => output.status(format_args!(
-            "`{name}` was not running; its environment had ended without saying goodbye"
-        )),
+        End::HadCrashed => output.status(format_args!("`{name}` was not running; it had crashed")),
         End::Goodbye => output.status(format_args!("`{name}` is down")),
         End::Killed => output.warn(format_args!(
-            "`{name}` did not end when asked and was killed; its data are safe"
+            "`{name}` did not end after SIGTERM and was killed; its data are safe"
         )),
     }
 }
 
-/// Closes the environment; `start` opens it again.
+/// Stops the environment; `start` starts it again.
 ///
 /// # Errors
 /// An error if it does not end.
 pub(crate) async fn stop_command(environment: &Environment, output: &Output) -> Result<()> {
     let _lock = ChangeLock::take(environment, output).await?;
-    let _waiting = Waiting::new(output, "Closing the environment");
+    let _waiting = Waiting::new(output, "Stopping the environment");
     let end = embedded::stop(environment).await?;
     say(end, environment, output);
     Ok(())

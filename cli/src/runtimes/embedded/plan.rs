@@ -1,4 +1,4 @@
-//! What `up` will do: a plain function from what is wanted and what is there to steps.
+//! The plan of `up`: a plain function from what is wanted and observed to steps.
 
 use std::fmt;
 
@@ -9,51 +9,51 @@ use crate::{
     state::{EnvironmentName, EnvironmentRecord},
 };
 
-/// The environment as it is.
+/// The environment as observed.
 #[derive(Clone, Debug)]
 pub(crate) enum Observed {
-    /// Nobody is in.
+    /// Nothing runs.
     Nothing {
-        /// Whether its state folder is there.
+        /// Whether the state folder exists.
         state: bool,
-        /// Whether the last environment ended without saying goodbye.
+        /// Whether the last process crashed.
         crashed: bool,
     },
-    /// Somebody is in and does not say where it listens.
+    /// A process runs, and its record is missing.
     Mute {
-        /// The process, if it is known.
+        /// The process id, if it is known.
         pid: Option<u32>,
     },
-    /// An environment listens.
+    /// The environment runs.
     Running {
-        /// What it says about itself.
+        /// Its record.
         record: Box<EnvironmentRecord>,
-        /// Whether it answers that it is ready.
+        /// Whether it is ready.
         ready: bool,
         /// Whether it has never had a menu; unknown while it is not ready.
         empty: bool,
-        /// Whether it does not know the local admin key.
+        /// Whether it refuses the local admin key.
         locked: bool,
     },
 }
 
-/// One thing to do. Its text is what `--dry-run` prints.
+/// One step. Its text is a line of `--dry-run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Make the state folder and the keys in it.
+    /// Create the state folder and the keys in it.
     CreateState,
-    /// Stop the environment that runs; its data stay.
+    /// Stop the environment that runs, and keep its data.
     Stop {
-        /// The process, if it is known.
+        /// The process id, if it is known.
         pid: Option<u32>,
-        /// Why it can't stay as it is.
+        /// Why it can't go on running.
         why: String,
     },
     /// Start an environment.
     Start {
-        /// The port that was asked for.
+        /// The port, if one was given.
         port: Option<u16>,
-        /// Whether the last one crashed.
+        /// Whether the last process crashed.
         after_crash: bool,
     },
     /// Wait until every service is ready.
@@ -86,11 +86,7 @@ impl fmt::Display for Step {
                         "start the environment on port {PORT_DEFAULT}, or the next free one"
                     )?,
                 }
-                if *after_crash {
-                    formatter.write_str("; the last one ended without saying goodbye")
-                } else {
-                    Ok(())
-                }
+                if *after_crash { formatter.write_str("; the last one crashed") } else { Ok(()) }
             }
             Self::AwaitReady => formatter.write_str("wait until every service is ready"),
             Self::SeedIfEmpty => {
@@ -106,14 +102,14 @@ impl fmt::Display for Step {
     }
 }
 
-/// Why what is wanted can't be made from what is there, without losing sight of data.
+/// Why the plan would make data unreachable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     what: String,
 }
 
 impl Refusal {
-    /// Returns it as an error that says what to try.
+    /// Returns it as an error with a hint.
     pub(crate) fn into_error(self, name: &EnvironmentName) -> CliError {
         CliError::Failed {
             what: self.what,
@@ -126,10 +122,10 @@ impl Refusal {
     }
 }
 
-/// Returns the steps from what is observed to what is wanted; none if all is as it should be.
+/// Returns the steps from what is observed to what is wanted; empty if nothing has to change.
 ///
 /// # Errors
-/// [`Refusal`] if an environment with another runtime or another database runs: changing that would hide its data.
+/// [`Refusal`] if the environment runs with another database: its data would be unreachable.
 pub(crate) fn plan(wanted: &Wanted, observed: &Observed) -> Result<Vec<Step>, Refusal> {
     let mut steps = match observed {
         Observed::Nothing { state, crashed } => {
@@ -178,7 +174,7 @@ fn refuse_to_hide_data(wanted: &Wanted, record: &EnvironmentRecord) -> Result<()
             None => "in SQLite files".into(),
         };
         return Err(Refusal {
-            what: format!("its data lie {}, not {}", place(running), place(wanted)),
+            what: format!("its data are {}, not {}", place(running), place(wanted)),
         });
     }
     Ok(())
@@ -196,15 +192,15 @@ fn reasons_to_restart(wanted: &Wanted, record: &EnvironmentRecord, locked: bool)
     if wanted.program.version != record.version {
         reasons.push(format!("version {} → {}", record.version, wanted.program.version));
     } else if wanted.program.build != record.build {
-        reasons.push("the program was built anew".into());
+        reasons.push("the program is another build".into());
     }
     if locked {
-        reasons.push("it does not know the key in admin.key".into());
+        reasons.push("it does not accept the key in admin.key".into());
     }
     reasons
 }
 
-/// Returns what the environment is made of, in a few words.
+/// Returns the runtime and the store, for a status line.
 pub(crate) fn describe(settings: &Settings) -> String {
     let store = match &settings.database_url {
         Some(url) => format!("PostgreSQL at {url}"),
@@ -307,7 +303,7 @@ mod tests {
     fn another_database_is_refused() {
         let mut other = wanted();
         other.settings.database_url = Some("postgres://chef:secret@db/lunch".parse().unwrap());
-        insta::assert_snapshot!(told(&other, &running(&wanted())).join("\n"), @"no: its data lie in SQLite files, not at postgres://chef@db/lunch");
+        insta::assert_snapshot!(told(&other, &running(&wanted())).join("\n"), @"no: its data are in SQLite files, not at postgres://chef@db/lunch");
     }
 
     #[test]
@@ -326,7 +322,7 @@ mod tests {
         assert_eq!(
             told(&wanted(), &observed)[0],
             format!(
-                "stop the environment (process {pid}), data kept: it does not know the key in admin.key"
+                "stop the environment (process {pid}), data kept: it does not accept the key in admin.key"
             )
         );
     }

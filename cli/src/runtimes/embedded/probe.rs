@@ -1,5 +1,5 @@
-//! Asks an environment whether it is ready: first the gateway's `/ready` with nothing but a socket, because it is asked often and before
-//! anything else works; then `/v1/status`, because `/ready` is about the gateway alone.
+//! Asks an environment whether it is ready: first the gateway's `/ready` over a plain socket, since this is frequent
+//! and precedes everything else; then `/v1/status`, since `/ready` is about the gateway alone.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -12,30 +12,30 @@ use tokio::{
 
 use crate::client::{Client, ClientError};
 
-/// How long one question may take.
+/// How long one request may take.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(2);
-/// More of an answer is not read.
+/// The most that is read of an answer.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 
-/// Why an environment does not count as ready.
+/// Why an environment is not ready.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotReady {
-    /// Nobody listens, or who did has just gone.
-    #[error("nobody listens: {0}")]
+    /// Nothing listens at the address.
+    #[error("nothing listens: {0}")]
     Gone(#[from] io::Error),
-    /// Somebody listens, and does not answer.
+    /// It does not answer.
     #[error("it does not answer")]
     NoAnswer,
-    /// It answered something else.
+    /// It answered that it is not ready.
     #[error("{0}")]
     Said(String),
 }
 
-/// Asks once whether every service is ready. If the gateway refuses the key, its own readiness is the answer: another command
-/// tells that the key is of no use.
+/// Asks once whether every service is ready. If the gateway refuses the key, its own readiness is returned: another
+/// check reports the key.
 ///
 /// # Errors
-/// [`NotReady`] with what the gateway says, or with the services that are not ready and their reasons.
+/// [`NotReady`] with the gateway's answer, or with the services that are not ready and their reasons.
 pub(super) async fn probe(address: SocketAddr, key: &str) -> Result<(), NotReady> {
     probe_gateway(address).await?;
     let Ok(client) = Client::new(address, key) else { return Ok(()) };

@@ -16,10 +16,10 @@ use crate::{
     state::Environment,
 };
 
-/// Opens the environment again, with its last settings and its data.
+/// Starts a stopped environment with its last settings and its data.
 ///
 /// # Errors
-/// [`CliError::NotRunning`] if there are none, or whatever keeps it from being ready.
+/// [`CliError::NotRunning`] if there are none, or the reason why it is not ready.
 pub(crate) async fn start_command(
     timeout: Duration,
     environment: &Environment,
@@ -48,7 +48,7 @@ async fn start(
     let record = match embedded::observe(environment).await? {
         Observed::Running { locked: true, .. } => {
             return Err(CliError::Failed {
-                what: "an environment runs that does not know the key in admin.key".into(),
+                what: "the environment that runs does not accept the key in admin.key".into(),
                 hint: format!("`chefcito up{}` replaces it", environment.name().flag()),
                 source: None,
             });
@@ -59,7 +59,7 @@ async fn start(
         }
         Observed::Mute { .. } => {
             return Err(CliError::Failed {
-                what: "an environment runs that does not say where it listens".into(),
+                what: "the environment that runs does not say where it listens".into(),
                 hint: format!("`chefcito up{}` replaces it", environment.name().flag()),
                 source: None,
             });

@@ -18,10 +18,10 @@ use crate::{
     state::{Environment, EnvironmentRecord},
 };
 
-/// Brings the environment up as it is wanted. A signal ends that, and leaves nothing half-made.
+/// Brings the environment up. A signal undoes it.
 ///
 /// # Errors
-/// Whatever keeps it from being up.
+/// The reason why it is not up.
 pub(crate) async fn up(
     wanted: &Wanted,
     environment: &Environment,
@@ -33,7 +33,7 @@ pub(crate) async fn up(
     signals.or_undo(undo_log, work, async |undo_log| undo_log.undo(environment, output).await).await
 }
 
-/// Says what [`up`] would do.
+/// Prints the steps of [`up`].
 ///
 /// # Errors
 /// [`crate::error::CliError::Failed`] if it would refuse.
@@ -47,7 +47,7 @@ pub(crate) async fn dry_run(
     let steps =
         plan(wanted, &observed).map_err(|refusal| refusal.into_error(environment.name()))?;
     if steps.is_empty() {
-        output.status(format_args!("Nothing to do: `{}` is up as asked for", environment.name()));
+        output.status(format_args!("Nothing to do: `{}` is up to date", environment.name()));
     }
     steps.iter().try_for_each(|step| output.data(step))
 }
@@ -77,13 +77,13 @@ async fn bring_up(
             if !matches!(observed, Observed::Nothing { .. }) && matches!(step, Step::Start { .. }) {
                 let flag = environment.name().flag();
                 output.warn(format_args!(
-                    "the environment that ran is stopped; `chefcito start{flag}` opens it as it was"
+                    "the environment is stopped now; `chefcito start{flag}` starts it with its last settings"
                 ));
             }
         })?;
     }
     let record = environment.running()?;
-    // From here on it is whole: data are kept, whatever happens, and an environment that ran before goes on running.
+    // The environment is complete: from here on, a signal undoes nothing, and one that ran before goes on running.
     (undo_log.state, undo_log.lock) = (false, None);
     if !matches!(observed, Observed::Nothing { .. }) {
         undo_log.process = None;
@@ -107,7 +107,7 @@ async fn apply(
 ) -> Result<()> {
     let timeout = wanted.timeout;
     match step {
-        // Already there: the lock lies in it.
+        // Done: the change lock is in that folder.
         Step::CreateState => Ok(()),
         Step::Stop { why, .. } => {
             output.status(format_args!("Restarting the environment, data kept: {why}"));

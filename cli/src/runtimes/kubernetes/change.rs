@@ -117,7 +117,7 @@ fn check_store(workload: &Object, count: u32) -> Result<()> {
         return Ok(());
     }
     Err(CliError::Failed {
-        what: format!("{} is a database, so there can only be one of it", workload.name()),
+        what: format!("{} is a database, so it can have only one pod", workload.name()),
         hint: "scale the services that need it".into(),
         source: None,
     })

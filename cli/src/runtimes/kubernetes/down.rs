@@ -53,7 +53,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
         Err(error) => return Err(error),
     };
     let (took_down, cluster_gone) = {
-        let _waiting = Waiting::new(output, "Closing the environment");
+        let _waiting = Waiting::new(output, "Stopping the environment");
         let down = async {
             // A cluster that goes takes with it what is in it.
             if volumes && local::remove_if_alone(&session).await? {
@@ -75,7 +75,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
             output.status(format_args!("The kind cluster `{}` is removed", local::CLUSTER));
         }
         embedded::forget_all(environment)?;
-        output.status(format_args!("Its data are gone"));
+        output.status(format_args!("Removed its data"));
     } else {
         environment.forget_cluster()?;
         embedded::forget_settings(environment)?;
@@ -122,7 +122,7 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
         output.status(format_args!("Nothing is running as `{}`", environment.name()));
         return Ok(());
     };
-    let _waiting = Waiting::new(output, "Closing the environment");
+    let _waiting = Waiting::new(output, "Stopping the environment");
     let observed = session.observe().await?;
     if observed.is_empty() {
         output.status(format_args!("Nothing is running as `{}`", environment.name()));

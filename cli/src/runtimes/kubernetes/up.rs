@@ -128,7 +128,7 @@ pub(crate) async fn dry_run(
         draft(&session, &settings, wanted, observed, &secrets, &delivery, &contents).await?;
     drop(draft.steps.splice(..0, pushes));
     if draft.steps.is_empty() {
-        output.status(format_args!("Nothing to do: `{}` is up as asked for", environment.name()));
+        output.status(format_args!("Nothing to do: `{}` is up to date", environment.name()));
     }
     draft.steps.iter().try_for_each(|step| output.data(step))?;
     if wanted.seed && !draft.steps.is_empty() {

@@ -1,5 +1,5 @@
-//! New lines of all containers as they come: through restarts, replacements and new replicas, and an engine that is started
-//! anew; each line once.
+//! New lines of all containers as they are printed: across restarts, replacements, new replicas and a restart of the
+//! engine; each line once.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -20,7 +20,7 @@ use crate::{
 
 /// How long an engine may be away.
 const ENGINE_WAIT_MAX: Duration = Duration::from_secs(60);
-/// How often it is looked for.
+/// How often a connection to it is tried.
 const TRY_EVERY: Duration = Duration::from_millis(250);
 
 /// Follows all containers of an environment.
@@ -31,7 +31,7 @@ pub(crate) struct Following {
     services: BTreeSet<String>,
     watch: Watch,
     followers: Followers,
-    /// Those that were started again before their last lines were through.
+    /// Containers that restarted before their last lines were read.
     again: HashSet<String>,
 }
 
@@ -46,16 +46,16 @@ impl Following {
         Self { engine, environment, services, watch, followers, again: HashSet::new() }
     }
 
-    /// Returns the next lines that had time enough to find their place. Waits until there are some.
+    /// Returns the next lines that were held back long enough; waits for some.
     ///
     /// # Errors
-    /// [`CliError::NotRunning`] when nothing of the environment runs any more; what the engine refuses.
+    /// [`CliError::NotRunning`] when no container of the environment runs any more; the engine's error.
     pub(crate) async fn next_lines(&mut self) -> Result<Vec<Line>> {
         loop {
             tokio::select! {
                 heard = self.followers.next() => match heard {
                     Heard::Lines(lines) => return Ok(lines),
-                    // If the engine went away, that is seen by the end of its events.
+                    // The end of the events shows whether the engine is gone.
                     Heard::End(id, _) => {
                         if self.again.remove(&id) {
                             self.listen(&id);
@@ -81,12 +81,12 @@ impl Following {
         }
     }
 
-    /// Returns all lines that are still held.
+    /// Returns all lines that are still held back.
     pub(crate) fn rest(&mut self) -> Vec<Line> {
         self.followers.rest()
     }
 
-    /// Begins to listen to a container that is known.
+    /// Begins to listen to a known container.
     pub(super) fn listen(&mut self, id: &str) {
         let engine = &self.engine;
         self.followers.listen(id, |resume| {
@@ -107,7 +107,7 @@ impl Following {
         self.listen(&id);
     }
 
-    /// Waits for an engine that has just stopped to talk, and goes on where it was.
+    /// Waits for an engine whose events have ended, and resumes.
     async fn find_engine_again(&mut self) -> Result<()> {
         let since = Instant::now();
         let engine = loop {

@@ -73,7 +73,7 @@ fn wanted() -> Layout {
     laid_out(FILE, None, &settings(), &images())
 }
 
-/// What there is after a layout was carried out.
+/// Returns what the engine has after a layout was applied.
 fn carried_out(layout: &Layout) -> Observed {
     let thing = |name: &String, labels: &HashMap<String, String>| Named {
         name: name.clone(),
@@ -111,7 +111,7 @@ fn an_empty_engine_gets_everything() {
     insta::assert_snapshot!(told(&layout, &Observed::default()), @r"
     build the image of bootstrap
     build the image of kitchen
-    fetch the image redis:7.4.5
+    pull the image redis:7.4.5
     create the network lunch_inside
     create the volume lunch_secrets
     create lunch-first-1
@@ -149,7 +149,7 @@ fn what_changed_is_replaced_and_nothing_else() {
     ]);
     insta::assert_snapshot!(told(&laid_out(FILE, None, &settings(), &rebuilt), &observed), @r"
     replace lunch-kitchen-1: image chefcito-kitchen:c-k1 → chefcito-kitchen:c-k2
-    replace lunch-redis-1: the image redis:7.4.5 is another one now
+    replace lunch-redis-1: the image redis:7.4.5 has changed
     wait until every service is ready
     ");
 }
@@ -159,12 +159,12 @@ fn a_changed_network_takes_its_containers_with_it_and_a_changed_volume_stays() {
     let observed = carried_out(&wanted());
     let text = FILE.replace("internal: true", "").replace("secrets: {}", "secrets: {driver: nfs}");
     insta::assert_snapshot!(told(&laid_out(&text, None, &settings(), &images()), &observed), @r"
-    remove the network lunch_inside, to make it anew: internal true → unset
+    remove the network lunch_inside, to create it again: internal true → unset
     create the network lunch_inside
-    replace lunch-kitchen-1: its network lunch_inside is made anew
-    replace lunch-redis-1: its network lunch_inside is made anew
+    replace lunch-kitchen-1: its network lunch_inside is created again
+    replace lunch-redis-1: its network lunch_inside is created again
     wait until every service is ready
-    warning: the volume lunch_secrets is not as the file says (driver unset → nfs); it keeps its data as it is: `down --volumes` forgets it
+    warning: the volume lunch_secrets differs from the file (driver unset → nfs) and stays as it is, for its data; `down --volumes` removes it
     ");
 }
 
@@ -178,8 +178,8 @@ fn replicas_come_and_go() {
     wait until every service is ready
     ");
     insta::assert_snapshot!(told(&wanted(), &carried_out(&three)), @r"
-    remove lunch-kitchen-2: there are fewer of them now
-    remove lunch-kitchen-3: there are fewer of them now
+    remove lunch-kitchen-2: the service has fewer now
+    remove lunch-kitchen-3: the service has fewer now
     wait until every service is ready
     ");
 }
@@ -210,10 +210,10 @@ fn orphans_of_ours_are_removed_and_those_of_others_told_of() {
     stranger.container.labels.remove(crate::runtimes::compose::labels::SPEC);
     observed.containers.push(stranger);
     insta::assert_snapshot!(told(&wanted(), &observed), @r"
-    remove lunch-bakery-1: the file has no such service any more
+    remove lunch-bakery-1: the file no longer has this service
     create lunch-kitchen-1
     wait until every service is ready
-    warning: lunch-blog-1 is not of this file, and was not made by chefcito: it is left alone
+    warning: lunch-blog-1 is not in this file and was not made by chefcito: it stays
     ");
 }
 
@@ -222,7 +222,7 @@ fn what_plain_compose_started_is_taken_over_by_name() {
     let mut observed = carried_out(&wanted());
     observed.containers[2].container.labels.remove(crate::runtimes::compose::labels::SPEC);
     insta::assert_snapshot!(told(&wanted(), &observed), @r"
-    replace lunch-redis-1: plain compose made it, and nobody knows as what
+    replace lunch-redis-1: plain compose made it, so its configuration is not known
     wait until every service is ready
     ");
 }

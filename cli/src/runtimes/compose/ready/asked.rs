@@ -1,5 +1,5 @@
-//! Whom to ask whether all is ready: the gateway, which asks everybody behind it; or, where it can't be reached or is not
-//! among those that were brought up, each container by its own health check.
+//! Asks whether the services are ready: the gateway, which asks those behind it; or, if it can't be reached or was not
+//! brought up, each container by its own health check.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -19,35 +19,35 @@ use crate::{
     runtimes::compose::{session::Session, wanted::Layout},
 };
 
-/// How long to wait between two questions.
+/// The pause between requests.
 const ASK_EVERY: Duration = Duration::from_millis(25);
-/// The same, where each question starts a process in each container.
+/// The pause between checks that start a process in each container.
 const RUN_EVERY: Duration = Duration::from_millis(200);
-/// What comes to nothing does so within this, more often than not.
+/// Containers that fail at start mostly do so within this time.
 const LIVED_MIN: Duration = Duration::from_millis(500);
-/// How long one answer may take; a gateway whose services hang answers after two seconds.
+/// How long an answer may take; a gateway whose services hang answers after two seconds.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(4);
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// All are.
+    /// All services are ready.
     Ready,
-    /// Not all are; here is who, or what was heard.
+    /// Not all are; which ones, or the error.
     NotYet(String),
 }
 
-/// Who asks.
+/// The way to ask.
 #[derive(Debug)]
 pub(super) enum Asker {
-    /// The gateway is asked; only these services matter, or all of them.
+    /// Ask the gateway; only these services matter, or all.
     Gateway(Box<Client>, Option<BTreeSet<String>>),
-    /// Each container is: its id, its service, and its command.
+    /// Run the health check of each container: its id, its service, and its command.
     Containers(Engine, Vec<(String, String, Vec<String>)>),
 }
 
 impl Asker {
-    /// Decides whom to ask.
+    /// Chooses the way.
     ///
     /// # Errors
     /// If the key can't be sent.
@@ -74,7 +74,7 @@ impl Asker {
         Ok(Self::Containers(session.engine.clone(), checks.collect()))
     }
 
-    /// Asks once, after a while.
+    /// Asks once, after a pause.
     pub(super) async fn ask(&self, pause: Duration) -> Answer {
         sleep(pause).await;
         match self {
@@ -100,7 +100,8 @@ impl Asker {
         }
     }
 
-    /// Returns how long to wait before the first question: what has no health check shows only by living on that it came up.
+    /// Returns the pause before the first check. A container without a health check counts as ready once it has lived
+    /// that long.
     pub(super) const fn first_pause(&self) -> Duration {
         match self {
             Self::Gateway(..) => Duration::ZERO,
@@ -108,7 +109,7 @@ impl Asker {
         }
     }
 
-    /// Returns how long to wait before the next question.
+    /// Returns the pause before the next check.
     pub(super) const fn pause(&self) -> Duration {
         match self {
             Self::Gateway(..) => ASK_EVERY,
@@ -133,7 +134,7 @@ fn judged(status: &Status, services: Option<&BTreeSet<String>>) -> Answer {
     }
 }
 
-/// Returns the command of a health check, if it has one of its own.
+/// Returns the command of a health check, if it has one.
 fn command(health: &Health) -> Option<Vec<String>> {
     match health.test.as_deref()? {
         [kind, command @ ..] if kind == "CMD" && !command.is_empty() => Some(command.to_vec()),

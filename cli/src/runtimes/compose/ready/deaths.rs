@@ -1,4 +1,4 @@
-//! How often a container may die before nobody hopes any more.
+//! Decides after which exits a container has failed for good.
 
 use std::{
     collections::HashMap,
@@ -7,28 +7,28 @@ use std::{
 
 use crate::compose_file::Restart;
 
-/// So many deaths within [`WITHIN`] are too many: what waits for something else would wait, not die.
+/// The most exits within [`WITHIN`]: a service that waits for another one does not exit.
 const DEATHS_MAX: usize = 3;
-/// See [`DEATHS_MAX`].
+/// The period of [`DEATHS_MAX`].
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// What a death means.
+/// What an exit means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// A job is done.
+    /// The job has completed.
     Done,
-    /// The engine starts it again.
+    /// The engine restarts it.
     Hopeful,
-    /// It can't come right; here is why.
+    /// It has failed for good, with the reason.
     Hopeless(String),
 }
 
-/// The deaths of all containers.
+/// The exits of all containers.
 #[derive(Debug, Default)]
 pub(super) struct Deaths(HashMap<String, Vec<Instant>>);
 
 impl Deaths {
-    /// Notes a death.
+    /// Notes an exit.
     pub(super) fn note(
         &mut self,
         id: &str,

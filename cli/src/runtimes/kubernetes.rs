@@ -1,5 +1,5 @@
-//! The runtime of pods: what the manifests lay out, in a namespace of a cluster. What there is is observed by label, the
-//! cluster itself says what would become of it, and only what differs is applied.
+//! The Kubernetes runtime: the objects of the manifests in a namespace of a cluster. Finds what exists by label, asks
+//! the cluster by a dry run what an apply would change, and applies only differences.
 
 mod adopt;
 mod apply;

@@ -96,7 +96,7 @@ fn only_what_differs_is_deployed() {
     let Some(staging) = Staging::open("deploy") else { return };
     let unknown = staging.deploy(&[]);
     assert_eq!(unknown.code, Some(1), "{unknown}");
-    assert!(unknown.stderr.contains("not known which images to deploy"), "{unknown}");
+    assert!(unknown.stderr.contains("the images to deploy are not known"), "{unknown}");
     let first = staging.must(&["--tag", "1.0.0"]);
     assert!(first.stderr.contains("steps on NAME of owner"), "{first}");
     let again = staging.must(&["--tag", "1.0.0"]);

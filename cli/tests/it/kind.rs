@@ -164,7 +164,7 @@ fn two_first_ups_at_once_make_one_cluster() {
     let mut said = BufReader::new(impatient.stderr.take().unwrap());
     let mut line = String::new();
     said.read_line(&mut line).unwrap();
-    assert!(line.contains("Waiting for another command that makes"), "{line}");
+    assert!(line.contains("Waiting for another command that creates"), "{line}");
     kill("-INT", i32::try_from(impatient.id()).unwrap());
     let ran = finish(impatient);
     assert_eq!(ran.code, Some(130), "{ran}");
@@ -187,7 +187,7 @@ fn two_first_ups_at_once_make_one_cluster() {
     command.env("PATH", format!("{}:/usr/bin:/bin", it.path("bin").display()));
     let ran = home.finish(&down, command.spawn().unwrap());
     assert_eq!(ran.code, Some(0), "{ran}");
-    assert!(!ran.stderr.contains("is removed"), "{ran}");
+    assert!(!ran.stderr.contains("Removed the kind cluster"), "{ran}");
     assert!(!it.log().contains("delete cluster"), "{}", it.log());
 }
 

@@ -137,7 +137,7 @@ fn fields_that_somebody_else_has_set_are_theirs_until_taken_over() {
     assert_eq!(refused.code, Some(1), "{refused}");
     assert!(
         refused.stderr.contains(
-            "deployment/kitchen is also looked after by others: `somebody-else` has set spec.replicas"
+            "other programs manage fields of deployment/kitchen: `somebody-else` has set spec.replicas"
         ),
         "{refused}"
     );
@@ -165,9 +165,9 @@ fn what_others_have_in_the_namespace_is_never_touched() {
     let refused = it.run(&UP);
     assert_eq!(refused.code, Some(1), "{refused}");
     assert!(
-        refused.stderr.contains(
-            "the namespace NAME has objects of others that would be in the way: service/redis"
-        ),
+        refused
+            .stderr
+            .contains("the namespace NAME has other objects with the wanted names: service/redis"),
         "{refused}"
     );
     it.cluster.ask(async |client| {

@@ -54,9 +54,9 @@ fn a_rollout_that_can_t_come_right_ends_at_once_with_the_reason() {
         (Pods::without_secret("secrets"), &["secret \"secrets\" not found", "is missing"]),
         (
             Pods::without_mount("secrets"),
-            &["secret \"secrets\" not found", "FailedMount", "make the Secret"],
+            &["secret \"secrets\" not found", "FailedMount", "create the Secret"],
         ),
-        (waiting("InvalidImageName", "no"), &["is no name of an image"]),
+        (waiting("InvalidImageName", "no"), &["is not a valid image name"]),
         (waiting("RunContainerError", "exec: no such file"), &["exec: no such file"]),
         (crash, &["it ended 4 times, the last time with exit code 101", "giving up"]),
     ];
@@ -90,7 +90,7 @@ fn what_was_mended_outside_of_the_manifests_is_tried_again_at_once() {
         let ran = it.run(&up);
         told(&ran, 1, &[&format!("{workload} did not come up")]);
         let foreseen = it.must(&[&up[..], &["--dry-run"]].concat());
-        assert!(foreseen.stdout.contains(&format!("try {workload} again: it")), "{foreseen}");
+        assert!(foreseen.stdout.contains(&format!("retry {workload}: it")), "{foreseen}");
         it.cluster.new_pods_become(service, Pods::Ready);
         it.must(&up);
         let again = it.must(&[&up[..], &["--dry-run"]].concat());
@@ -107,7 +107,7 @@ fn a_pod_that_no_node_takes_is_waited_for_a_while() {
     told(
         &ran,
         1,
-        &["deployment/board did not come up", "no node takes its pod", "Insufficient memory"],
+        &["deployment/board did not come up", "no node can take its pod", "Insufficient memory"],
     );
 }
 
@@ -207,7 +207,8 @@ fn an_environment_on_a_cluster_that_is_lost_can_be_forgotten() {
 
     let silent = good.replace(server, &format!("https://{nowhere}"));
     let nameless = good.replace("name: owner, context", "name: other, context");
-    let way_out = "if it is gone for good, `chefcito down --volumes --name NAME` forgets";
+    let way_out =
+        "if it is gone for good, `chefcito down --volumes --name NAME` removes its records";
     for (kubeconfig, why) in
         [(silent, "no cluster answers at"), (nameless, "there is no context `owner`")]
     {
@@ -218,7 +219,7 @@ fn an_environment_on_a_cluster_that_is_lost_can_be_forgotten() {
         }
     }
     let down = it.must(&["down", "--volumes"]);
-    let warning = "what may be left there in the namespace `NAME` stays";
+    let warning = "objects in its namespace `NAME` may be left";
     assert!(down.stderr.contains("warning: there is no context `owner`"), "{down}");
     assert!(down.stderr.contains(warning), "{down}");
     assert!(!it.folder().exists());

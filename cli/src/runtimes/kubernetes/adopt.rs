@@ -1,5 +1,5 @@
-//! What is there already under the names that are wanted, though nothing says that it is of this environment: the same manifests
-//! may have been applied by others.
+//! Adopts objects with wanted names that lack the label of the environment: another program may have applied the same
+//! manifests.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -9,10 +9,10 @@ use crate::{
     kubernetes::{Cluster, objects::Object},
 };
 
-/// Returns what others have applied of our manifests, `observed` apart: it is there, and is changed like what we have applied.
+/// Returns the objects of our manifests that another program has applied; they are changed like our own.
 ///
 /// # Errors
-/// [`CliError::Failed`] if something else has a name that is wanted; what the cluster refuses.
+/// [`CliError::Failed`] if another object has a wanted name; the cluster's refusal.
 pub(super) async fn adopted(
     cluster: &Cluster,
     namespace: &str,
@@ -31,11 +31,11 @@ pub(super) async fn adopted(
     let ids: Vec<String> = others.iter().map(|object| object.id().to_string()).collect();
     Err(CliError::Failed {
         what: format!(
-            "the namespace {namespace} has objects of others that would be in the way: {}",
+            "the namespace {namespace} has other objects with the wanted names: {}",
             ids.join(", ")
         ),
         hint: format!(
-            "choose another `--namespace`, or remove them; what is of this restaurant after all is made over \
+            "choose another `--namespace`, or remove them; an object that belongs to this environment is adopted \
              if it has the label {}={}",
             labels::MANAGED_BY,
             labels::CHEFCITO
@@ -44,7 +44,7 @@ pub(super) async fn adopted(
     })
 }
 
-/// Returns whether our manifests have laid it out, and for no other environment.
+/// Returns whether an object is one of our manifests, and of no other environment.
 fn is_ours(object: &Object, namespace: &str) -> bool {
     object.label(labels::MANAGED_BY) == Some(labels::CHEFCITO)
         && object.label(labels::ENVIRONMENT).is_none_or(|environment| environment == namespace)

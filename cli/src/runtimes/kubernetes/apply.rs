@@ -1,4 +1,4 @@
-//! Asks the cluster what would become of what is wanted, and carries a plan out. Decides nothing.
+//! Forecasts changes by dry runs, and applies a plan. Decides nothing.
 
 use std::{
     cell::{Cell, RefCell},
@@ -24,38 +24,38 @@ use crate::{
     output::Output,
 };
 
-/// How many questions the cluster is asked at a time.
+/// The most requests to the cluster at a time.
 pub(super) const ASKED_MAX: usize = 16;
-/// How long an object may take to go: its pods end first.
+/// How long the removal of an object may take: its pods end first.
 const GOING_WAIT_MAX: Duration = Duration::from_secs(60);
-/// The annotation that makes pods anew, as `kubectl rollout restart` sets it.
+/// The annotation that replaces all pods, as `kubectl rollout restart` sets it.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
-/// Who sets it: another than applies the manifests, so that applying them does not take it back.
+/// The field manager of that annotation: not that of the manifests, so that applying them does not remove it.
 const RESTARTER: &str = "chefcito-restart";
 
-/// Where a plan is carried out.
+/// Where and how a plan is applied.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Applying<'a> {
     /// The cluster.
     pub(super) cluster: &'a Cluster,
     /// The namespace.
     pub(super) namespace: &'a str,
-    /// Whether fields that others have set are taken over.
+    /// Whether to take over fields that other programs have set.
     pub(super) force: bool,
-    /// Who is told.
+    /// The output of the command.
     pub(super) output: &'a Output,
 }
 
-/// How far a plan has been carried out.
+/// The progress of applying a plan.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     is_given_up: Cell<bool>,
-    /// What was begun, and what the cluster answered that it is then.
+    /// The objects whose steps have begun, each with the cluster's answer.
     begun: RefCell<BTreeMap<Id, Option<Object>>>,
 }
 
 impl Progress {
-    /// Has nothing more begun.
+    /// Lets no further step begin.
     pub(super) fn give_up(&self) {
         self.is_given_up.set(true);
     }
@@ -68,17 +68,17 @@ impl Progress {
         let _before = self.begun.borrow_mut().insert(applied.id(), Some(applied));
     }
 
-    /// Returns whether anything has been done with an object.
+    /// Returns whether a step of an object has begun.
     pub(super) fn has_begun(&self, id: &Id) -> bool {
         self.begun.borrow().contains_key(id)
     }
 
-    /// Returns whether an object that was not there before is the one that was made: others may have been quicker, or have made
-    /// another in its place.
+    /// Returns whether an object that did not exist before is the one that a step created: another program may have
+    /// created it first, or replaced it.
     pub(super) fn has_made(&self, object: &Object) -> bool {
         match self.begun.borrow().get(&object.id()) {
             Some(Some(made)) => made.is_same(object) && made.is_only_ours(),
-            // The answer was lost; what it would have been, the object itself tells.
+            // The answer was lost: compare the object with the wanted one.
             Some(None) => object.is_applied_by_us(),
             None => false,
         }
@@ -86,10 +86,10 @@ impl Progress {
 }
 
 impl Applying<'_> {
-    /// Returns what would become of each object that is there already. What is not there will be made as it is wanted.
+    /// Returns the forecast of each object that exists. A missing object has none: it will be created.
     ///
     /// # Errors
-    /// What the cluster refuses, in the words of whoever has to mend it.
+    /// The cluster's refusal, with what the user can do about it.
     pub(super) async fn forecasts(
         &self,
         wanted: &Wanted,
@@ -101,7 +101,7 @@ impl Applying<'_> {
         let answers = asked.map(async |object| {
             let forecast = match self.cluster.apply(object, self.namespace, how).await {
                 Ok(becomes) => Forecast::Becomes(Box::new(without_repeats(becomes))),
-                // Only a job is worth nothing once it is done.
+                // Only a completed job is replaced.
                 Err(error) if error.is_immutable() && object.kind() == "Job" => Forecast::Immutable,
                 Err(error) => return Err(in_words(object, error)),
             };
@@ -110,17 +110,17 @@ impl Applying<'_> {
         stream::iter(answers).buffer_unordered(ASKED_MAX).try_collect().await
     }
 
-    /// Makes, changes and replaces what the steps say, wave by wave. What is too much stays for [`Applying::prune`]: as long as
-    /// the former pods run, they may need it.
+    /// Applies the steps wave by wave, except removals, which [`Applying::prune`] does later: the old pods may need
+    /// those objects.
     ///
     /// # Errors
-    /// What the cluster refuses; what was done by then stays done, and another try goes on from there.
+    /// The cluster's refusal; the steps until then stay, and another try continues from there.
     pub(super) async fn carry_out(&self, steps: &[Step], wanted: &Wanted) -> Result<()> {
         self.carry_on(steps, wanted, &Progress::default()).await
     }
 
-    /// Does as [`Applying::carry_out`], and notes how far it has come. Once it is given up, what has been asked of the cluster is
-    /// waited for, and no more is begun.
+    /// Applies as [`Applying::carry_out`] does, and records the progress. After [`Progress::give_up`] it waits for the
+    /// requests that were sent, and sends no more.
     ///
     /// # Errors
     /// As [`Applying::carry_out`].
@@ -158,7 +158,7 @@ impl Applying<'_> {
                 progress.end(self.apply(object).await?);
                 Ok(())
             });
-            // After an error, too, it is to be known what came of the others.
+            // After an error, the outcome of the other requests must be known, too.
             let noted =
                 applied.map(async |applied| applied.await.inspect_err(|_| progress.give_up()));
             let all: Vec<Result<()>> =
@@ -171,7 +171,7 @@ impl Applying<'_> {
         try_join_all(retried.map(|object| self.retry(object))).await.map(drop)
     }
 
-    /// Makes an object what it should be, and returns what it is then.
+    /// Applies an object, and returns it as it is then.
     async fn apply(&self, object: &Object) -> Result<Object> {
         self.output.detail(format_args!("apply {}", object.id()));
         let how = How { dry_run: false, force: self.force };
@@ -179,7 +179,7 @@ impl Applying<'_> {
         applied.map_err(|error| in_words(object, error))
     }
 
-    /// Makes pods of an object anew that can't come right by waiting.
+    /// Replaces the pods of a workload that waiting does not help.
     async fn retry(&self, object: &Object) -> Result<()> {
         self.output.detail(format_args!("try {} again", object.id()));
         match object.kind() {
@@ -188,15 +188,15 @@ impl Applying<'_> {
                 self.apply(object).await.map(drop)
             }
             "StatefulSet" => Ok(self.cluster.remove_unready_pods(object, self.namespace).await?),
-            // Pods that it could not make it would ask for later and later.
+            // The workload retries pods that it could not create with ever longer pauses.
             _ => self.restart(object).await,
         }
     }
 
-    /// Makes all pods of an object anew, one after the other, as `kubectl rollout restart` does.
+    /// Replaces all pods of a workload, one after the other, as `kubectl rollout restart` does.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(super) async fn restart(&self, object: &Object) -> Result<()> {
         let restarted = json!({"spec": {"template": {"metadata": {"annotations": {
             RESTARTED_AT: Timestamp::now().to_string(),
@@ -204,10 +204,10 @@ impl Applying<'_> {
         Ok(self.cluster.merge(object, self.namespace, &restarted, RESTARTER).await?)
     }
 
-    /// Removes what the steps say.
+    /// Applies the removals of the steps.
     ///
     /// # Errors
-    /// What the cluster refuses; another try goes on from there.
+    /// The cluster's refusal; another try continues from there.
     pub(super) async fn prune(&self, steps: &[Step], observed: &[Object]) -> Result<()> {
         let removed = |object: &&Object| {
             steps.iter().any(|step| matches!(step, Step::Remove { id } if *id == object.id()))
@@ -215,10 +215,10 @@ impl Applying<'_> {
         self.remove(&observed.iter().filter(removed).collect::<Vec<_>>()).await
     }
 
-    /// Removes objects, and waits until they are gone with their pods.
+    /// Removes objects, and waits until they and their pods are gone.
     ///
     /// # Errors
-    /// [`CliError::Failed`] if one does not go.
+    /// [`CliError::Failed`] if one is not gone in time.
     pub(super) async fn remove(&self, objects: &[&Object]) -> Result<()> {
         for object in objects {
             self.output.detail(format_args!("remove {}", object.id()));
@@ -228,12 +228,12 @@ impl Applying<'_> {
         };
         Err(CliError::Failed {
             what: format!(
-                "{left} did not go within {}",
+                "{left} was not removed within {}",
                 humantime::format_duration(GOING_WAIT_MAX)
             ),
             hint: format!(
-                "`kubectl{} describe {} {}` tells what holds it, a finalizer or a pod that does not end; \
-                 the same again goes on from here",
+                "`kubectl{} describe {} {}` shows the cause, a finalizer or a pod that does not end; \
+                 the same command continues from here",
                 self.cluster.target().kubectl_flags(),
                 left.kind.to_lowercase(),
                 left.name
@@ -243,8 +243,8 @@ impl Applying<'_> {
     }
 }
 
-/// Returns what would become of an object, told once: in a dry run, and only there, a server before 1.27 has the metrics of an
-/// autoscaler twice, with empty ones between them (kubernetes/kubernetes#118293).
+/// Drops repeated parts of a forecast: in a dry run, a server before 1.27 lists the metrics of an autoscaler twice,
+/// with empty ones between them (kubernetes/kubernetes#118293).
 fn without_repeats(mut becomes: Object) -> Object {
     if becomes.kind() != "HorizontalPodAutoscaler" {
         return becomes;
@@ -261,7 +261,7 @@ fn without_repeats(mut becomes: Object) -> Object {
     becomes
 }
 
-/// Returns a refusal in the words of whoever has to mend it; a conflict with who else has set which fields.
+/// Returns a refusal with a hint; a conflict with the other managers and their fields.
 fn in_words(object: &Object, error: ClusterError) -> CliError {
     let managers = error.other_managers();
     if managers.is_empty() {
@@ -276,8 +276,9 @@ fn in_words(object: &Object, error: ClusterError) -> CliError {
         })
         .collect();
     CliError::Failed {
-        what: format!("{} is also looked after by others: {}", object.id(), told.join("; ")),
-        hint: "leave it to them by taking the field out of the manifests, or take it over with `--force-conflicts`".into(),
+        what: format!("other programs manage fields of {}: {}", object.id(), told.join("; ")),
+        hint: "remove the fields from the manifests, or take them over with `--force-conflicts`"
+            .into(),
         source: None,
     }
 }

@@ -1,4 +1,4 @@
-//! `start`, `scale` and `restart`: some of an environment that is up, or was.
+//! `start`, `scale` and `restart`: changes of some services of a running or stopped environment.
 
 use std::{
     collections::BTreeMap,
@@ -19,10 +19,10 @@ use crate::{
     state::Environment,
 };
 
-/// Starts what was stopped.
+/// Starts the stopped services.
 ///
 /// # Errors
-/// [`CliError::NotRunning`] if there is nothing to start, or whatever keeps it from being ready.
+/// [`CliError::NotRunning`] if there are none, or the reason why they are not ready.
 pub(crate) async fn start(
     timeout: Duration,
     environment: &Environment,
@@ -32,10 +32,10 @@ pub(crate) async fn start(
     up(&as_it_was(settings(environment)?, timeout), environment, output, signals).await
 }
 
-/// Gives services another number of pods, and remembers it.
+/// Sets the number of pods of services, and saves it.
 ///
 /// # Errors
-/// [`CliError::Failed`] if there is no such service, or there can only be one of it; else whatever keeps it from being ready.
+/// [`CliError::Failed`] if there is no such service, or it can have only one pod; else the reason why it is not ready.
 pub(crate) async fn scale(
     replicas: BTreeMap<String, u32>,
     timeout: Duration,
@@ -60,10 +60,10 @@ pub(crate) async fn scale(
     Ok(())
 }
 
-/// Restarts services, pod by pod; with `build`, those of which the image has changed are replaced instead.
+/// Restarts services, pod by pod; with `build`, replaces only those with a new image.
 ///
 /// # Errors
-/// [`CliError::Failed`] if there is no such service; else whatever keeps it from being ready.
+/// [`CliError::Failed`] if there is no such service; else the reason why it is not ready.
 pub(crate) async fn restart(
     services: Vec<String>,
     build: bool,
@@ -111,7 +111,7 @@ async fn restart_pods(
     Ok(())
 }
 
-/// Refuses to have several of what keeps data: each would have a part of them.
+/// Refuses several pods of a store: each would have a part of the data.
 fn check_store(workload: &Object, count: u32) -> Result<()> {
     if count < 2 || workload.label(labels::COMPONENT) != Some(labels::DATABASE) {
         return Ok(());
@@ -123,7 +123,7 @@ fn check_store(workload: &Object, count: u32) -> Result<()> {
     })
 }
 
-/// Returns what runs the pods of a service.
+/// Returns the workload of a service.
 fn workload<'o>(
     service: &str,
     observed: &'o [Object],
@@ -141,7 +141,7 @@ fn workload<'o>(
     })
 }
 
-/// Returns what the environment was started with.
+/// Returns the settings of the environment.
 fn settings(environment: &Environment) -> Result<Settings> {
     environment
         .last_settings()?

@@ -1,4 +1,4 @@
-//! Who may do what with the kind cluster that all environments without a context of their own share.
+//! Claims on the shared kind cluster, which the environments without a context of their own use.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -17,10 +17,11 @@ use crate::{
     state::Environment,
 };
 
-/// How often a claim that another command has is tried.
+/// How often a claim is tried while another command has one.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 
-/// A claim to the cluster: many may be in it, but one alone makes or removes it. It ends when dropped, and with the process.
+/// A claim on the cluster: many commands may use it, but only one at a time creates or removes it. Released when
+/// dropped, and with the end of the process.
 #[derive(Debug)]
 pub(super) struct Claim {
     file: File,
@@ -28,7 +29,7 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Claims to be in the cluster, or will have it made: waits until nobody makes or removes it.
+    /// Claims to use the cluster: waits until no command creates or removes it.
     ///
     /// # Errors
     /// [`CliError::Lacking`] if the state folder can't be written to.
@@ -36,7 +37,7 @@ impl Claim {
         Self::open(environment)?.wait(File::try_lock_shared, output).await
     }
 
-    /// Claims to make the cluster: waits until nobody is in it who may still fail.
+    /// Claims to create the cluster: waits until no command uses it that may still fail.
     ///
     /// # Errors
     /// As [`Claim::to_be_in`].
@@ -53,10 +54,10 @@ impl Claim {
         Ok(claim.attempt(File::try_lock)?.then_some(claim))
     }
 
-    /// Turns the claim to make the cluster into one to be in it.
+    /// Turns the claim to create the cluster into one to use it.
     ///
     /// # Errors
-    /// [`CliError::Io`] if the file of the claims does not let itself be locked.
+    /// [`CliError::Io`] if the lock file can't be locked.
     pub(super) fn share(&self) -> Result<()> {
         self.file.lock_shared().map_err(|source| self.broken(source))
     }
@@ -77,7 +78,7 @@ impl Claim {
         while !self.attempt(lock)? {
             if !told {
                 output.status(format_args!(
-                    "Waiting for another command that makes or removes the kind cluster {CLUSTER}"
+                    "Waiting for another command that creates or removes the kind cluster {CLUSTER}"
                 ));
                 told = true;
             }

@@ -1,4 +1,4 @@
-//! `deploy`: what manifests lay out, onto a cluster that is not ours alone; and back to what it was, if it does not come up.
+//! `deploy`: applies manifests to a cluster that others use, too, and rolls back if the rollout fails.
 
 use std::{
     pin::pin,
@@ -24,20 +24,20 @@ use crate::{
     signals::Signals,
 };
 
-/// What is to be deployed, and where.
+/// A deployment: what, and where.
 #[derive(Debug)]
 pub(crate) struct Deployment {
-    /// The cluster.
+    /// The target cluster.
     pub(crate) target: KubeTarget,
-    /// What the manifests lay out.
+    /// The objects of the manifests.
     pub(crate) objects: Vec<kustomize::Object>,
-    /// Whether fields that others have set are taken over.
+    /// Whether to take over fields that other programs have set.
     pub(crate) force: bool,
-    /// How long it may take.
+    /// The time-out of the rollout.
     pub(crate) timeout: Duration,
 }
 
-/// A deployment on its cluster: what there is, what there should be, and how to get there.
+/// A deployment on its cluster: what is observed and wanted, and the steps between.
 struct Stage<'a> {
     cluster: Cluster,
     namespace: String,
@@ -48,10 +48,10 @@ struct Stage<'a> {
     output: &'a Output,
 }
 
-/// Says what [`deploy`] would do, each field of it.
+/// Prints the steps of [`deploy`] with all fields.
 ///
 /// # Errors
-/// As [`deploy`], as far as it can be known before.
+/// As [`deploy`], as far as they are known before.
 pub(crate) async fn foresee(deployment: &Deployment, output: &Output) -> Result<()> {
     let stage = Stage::set(deployment, output).await?;
     if stage.steps.is_empty() {
@@ -69,11 +69,11 @@ pub(crate) async fn foresee(deployment: &Deployment, output: &Output) -> Result<
     Ok(())
 }
 
-/// Applies what differs, watches it come up, and removes what is too much. If it does not come up, or a signal ends it,
-/// everything is made what it was.
+/// Applies differences, waits for the rollout, and removes surplus objects. A failed rollout or a signal rolls
+/// everything back.
 ///
 /// # Errors
-/// What the cluster refuses; [`CliError::Rollout`] or [`CliError::NotReady`] if it did not come up.
+/// The cluster's refusal; [`CliError::Rollout`] or [`CliError::NotReady`] if the rollout failed.
 pub(crate) async fn deploy(
     deployment: &Deployment,
     output: &Output,
@@ -103,13 +103,13 @@ pub(crate) async fn deploy(
         output.status(format_args!("Rolling back: {}", what_happened(&error)));
         progress.give_up();
         let roll_back = async {
-            // What was just asked of the cluster may still be done: only its answer tells what there is to undo.
+            // Requests that were sent may still take effect: only their answers show what to undo.
             if !applied.is_terminated() {
                 let _given_up = applied.as_mut().await;
             }
             stage.rollback(&progress).roll_back().await
         };
-        // A second signal ends even this.
+        // A second signal ends even the rollback.
         return match signals.or(roll_back).await {
             Ok(()) => {
                 output.status(format_args!("{} is what it was before", stage.told()));
@@ -144,7 +144,7 @@ fn what_happened(error: &CliError) -> String {
 }
 
 impl<'a> Stage<'a> {
-    /// Looks, asks the cluster what would become of everything, and plans.
+    /// Observes, asks the cluster for forecasts, and plans.
     async fn set(deployment: &Deployment, output: &'a Output) -> Result<Self> {
         let cluster = Cluster::connect(&deployment.target).await?;
         let namespace = deployment.objects.iter().map(kustomize::Object::namespace);
@@ -167,7 +167,7 @@ impl<'a> Stage<'a> {
         match cluster.namespace(&namespace).await {
             Ok(Some(found)) if found.label(labels::ENVIRONMENT).is_some() => observed.push(found),
             Ok(None) => {}
-            // It was made for us, or we may not even look at it: it is used and left as it is.
+            // The namespace is not ours, or we may not read it: use it and leave it as it is.
             Ok(Some(_)) => wanted.retain(|object| !object.is_of_cluster()),
             Err(error) if error.is_forbidden() => wanted.retain(|object| !object.is_of_cluster()),
             Err(error) => return Err(error.into()),

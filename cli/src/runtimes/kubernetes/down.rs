@@ -1,4 +1,4 @@
-//! `down` and `stop`: found by label, so that they need no manifests and can be repeated if they were interrupted.
+//! `down` and `stop`. They find everything by label, need no manifests, and can be repeated after an interrupt.
 
 use std::{collections::BTreeSet, convert::Infallible, future::pending};
 
@@ -23,10 +23,10 @@ use crate::{
     state::Environment,
 };
 
-/// Takes the environment down. Its data stay, and the secrets that open them, unless told otherwise.
+/// Takes the environment down. Keeps its data and secrets unless `volumes` is set.
 ///
 /// # Errors
-/// [`CliError::NoCluster`] if none answers, or what the cluster refuses.
+/// [`CliError::NoCluster`] if none answers, or the cluster's refusal.
 pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Output) -> Result<()> {
     environment.create()?;
     let lock = ChangeLock::take(environment, output).await?;
@@ -45,7 +45,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
         }
         Err(error) if volumes && error.is_lost_cluster() => {
             output.warn(format_args!(
-                "{error}: what may be left there in the namespace `{}` stays",
+                "{error}: objects in its namespace `{}` may be left",
                 environment.name()
             ));
             return forget(volumes, lock, environment, output).await;
@@ -55,12 +55,12 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     let (took_down, cluster_gone) = {
         let _waiting = Waiting::new(output, "Stopping the environment");
         let down = async {
-            // A cluster that goes takes with it what is in it.
+            // Removing the cluster removes all that is in it.
             if volumes && local::remove_if_alone(&session).await? {
                 return Ok((true, true));
             }
             let took_down = take_down(&session, &settings, volumes).await?;
-            // Of several that go at the same time, the last one is alone.
+            // Of several commands that do this at the same time, the last one removes the cluster.
             Ok((took_down, volumes && local::remove_if_alone(&session).await?))
         };
         try_join(forwarder::end(environment), down).await?.1
@@ -72,7 +72,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     }
     if volumes {
         if cluster_gone {
-            output.status(format_args!("The kind cluster `{}` is removed", local::CLUSTER));
+            output.status(format_args!("Removed the kind cluster `{}`", local::CLUSTER));
         }
         embedded::forget_all(environment)?;
         output.status(format_args!("Removed its data"));
@@ -89,7 +89,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     Ok(())
 }
 
-/// Forgets an environment on a cluster that is gone, or can't be reached.
+/// Removes the records of an environment whose cluster is gone or can't be reached.
 async fn forget(
     volumes: bool,
     lock: ChangeLock,
@@ -135,7 +135,7 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
     objects.stop();
     let applying = session.applying();
     let forecasts = applying.forecasts(&objects, &observed).await?;
-    // Nothing else changes: what is not as it should be, `up` sees to.
+    // Changes nothing else: `up` applies other differences.
     let mut steps = plan(&objects, &observed, &forecasts);
     steps.retain(|step| matches!(step, Step::Change { id, .. } if objects.has_pods(id)));
     try_join(forwarder::end(environment), applying.carry_out(&steps, &objects)).await?;
@@ -143,8 +143,9 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
     Ok(())
 }
 
-/// Tells services once more to end when the cluster has told them: else each goes on answering for `CHEFCITO_STOP_DELAY`, for the
-/// sake of whoever still sends it requests; and when all goes, nobody does. Where that can't be done it is waited for.
+/// Sends services SIGTERM once more after the cluster has. On the first one they go on serving for
+/// `CHEFCITO_STOP_DELAY`, for clients that still have their address; when everything stops, there are none. If that
+/// can't be sent, the stop just takes longer.
 async fn hurry(session: &Session<'_>) -> Infallible {
     let Ok(mut watch) = PodWatch::begin(&session.cluster, &session.namespace).await else {
         return pending().await;
@@ -175,11 +176,11 @@ async fn hurry(session: &Session<'_>) -> Infallible {
     }
 }
 
-/// Removes what is ours: all of it with its namespace if that is ours and the data shall go, else what can be made again.
-/// Returns whether there was anything.
+/// Removes our objects: with their namespace if that is ours and `volumes` is set, else only what can be created again.
+/// Returns whether there were any.
 ///
 /// # Errors
-/// What the cluster refuses.
+/// The cluster's refusal.
 pub(super) async fn take_down(
     session: &Session<'_>,
     settings: &Settings,
@@ -197,7 +198,7 @@ pub(super) async fn take_down(
         false => Vec::new(),
     };
     going.extend(&claims);
-    // Before a namespace that goes, too: what is left in it for a moment, it looks for again only after many.
+    // Before removing a namespace, too: the cluster retries what is left in it only after a long pause.
     let applying = session.applying();
     tokio::select! {
         removed = applying.remove(&going) => removed?,

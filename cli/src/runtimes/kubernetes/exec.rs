@@ -1,4 +1,4 @@
-//! `exec`: a program in a pod that runs, with our own stdin, stdout, stderr and terminal.
+//! `exec`: a program in a running pod, with our stdin, stdout, stderr and terminal.
 
 use super::session::Session;
 use crate::{

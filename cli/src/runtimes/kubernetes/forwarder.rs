@@ -1,6 +1,6 @@
-//! The way to the gateway where the cluster itself publishes no port of this machine: a process in the background that listens
-//! on loopback, and opens a stream through the API server for each connection that comes in. It finds the next ready pod by
-//! itself, so that it outlives every one of them.
+//! The forwarder to the gateway, for clusters that publish no port on this machine: a background process that listens
+//! on loopback, and opens a stream through the API server for each connection. It chooses a ready pod for each, so it
+//! outlives any pod.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -30,25 +30,25 @@ use crate::{
     state::{ClusterRecord, Environment},
 };
 
-/// What it is called in its own log.
+/// Its name in its own log.
 const FORWARD: &str = "forward";
-/// How long a connection waits for a pod that is ready; a gateway is replaced within that.
+/// How long a connection waits for a ready pod; replacing a gateway takes less.
 const POD_WAIT_MAX: Duration = Duration::from_secs(20);
-/// How often it is looked for one.
+/// How often it looks for one.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How long it may take to end.
+/// How long the process may take to end.
 const END_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How often it is looked whether it has ended.
+/// How often its end is checked.
 const LOOK_WHETHER_ENDED_EVERY: Duration = Duration::from_millis(5);
 
-/// Listens, and carries everything to the gateway, until it is ended.
+/// Listens, and forwards every connection to the gateway, until a signal.
 ///
 /// # Errors
-/// [`CliError::PortTaken`], or whatever keeps it from beginning.
+/// [`CliError::PortTaken`], or the reason why it can't start.
 pub(crate) async fn forward(environment: &Environment) -> Result<()> {
     let record = environment.cluster()?;
     let record = record.ok_or_else(|| CliError::NotRunning { name: environment.name().clone() })?;
-    // Never closed by hand: only the end of the process lets go of it.
+    // Never dropped: the lock is released only by the end of the process.
     std::mem::forget(lock(environment, &record)?);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, record.port)).await;
     let listener = listener.map_err(|error| match error.kind() {
@@ -58,7 +58,7 @@ pub(crate) async fn forward(environment: &Environment) -> Result<()> {
     let cluster = Cluster::connect(&record.target).await?;
     let way = Arc::new(Way::new(cluster, &record));
     background::note(FORWARD, &format!("Forwarding port {} to {}", record.port, record.server));
-    // Whoever started it may be gone.
+    // The starting command may be gone.
     let _unheard = background::say(&FirstWord::Listening);
     loop {
         match listener.accept().await {
@@ -76,7 +76,7 @@ pub(crate) async fn forward(environment: &Environment) -> Result<()> {
     }
 }
 
-/// The way to the pods of a gateway.
+/// The gateway's pods, and the cluster through which they are reached.
 #[derive(Debug)]
 struct Way {
     cluster: Cluster,
@@ -92,9 +92,9 @@ impl Way {
         Self { cluster, namespace: record.namespace.clone(), pods, turn: AtomicUsize::new(0) }
     }
 
-    /// Carries one connection. Nothing of it is lost by trying another pod: no byte has gone to the one before.
+    /// Forwards one connection. Trying another pod loses nothing: the first one has received no byte.
     async fn carry(&self, mut guest: TcpStream) -> Result<()> {
-        // Questions and answers are small, and each is waited for.
+        // Requests and answers are small, and each waits for the other.
         let _slower = guest.set_nodelay(true);
         let since = Instant::now();
         loop {
@@ -109,7 +109,7 @@ impl Way {
             };
             match self.cluster.connect_to(&self.namespace, pod, HTTP_PORT).await {
                 Ok(mut stream) => {
-                    // How it ends is for the two to say: a connection that breaks is tried again by who asked.
+                    // A broken connection is the client's to retry.
                     let _ended = copy_bidirectional(&mut guest, &mut stream).await;
                     return Ok(());
                 }
@@ -120,8 +120,8 @@ impl Way {
     }
 }
 
-/// Sees that the way to an environment on a cluster is there, if it leads through a process of ours: that may have ended with
-/// the terminal session in which it was started.
+/// Starts the forwarder of an environment if it needs one and none runs: it may have ended with the terminal session in
+/// which it was started.
 ///
 /// # Errors
 /// As [`ensure`].
@@ -132,11 +132,11 @@ pub(crate) fn find_way(environment: &Environment) -> Result<()> {
     }
 }
 
-/// Starts the process in the background unless it runs, and returns when it listens. One that leads from another port, or to
-/// another cluster, is ended first.
+/// Starts the forwarder in the background unless it runs, and returns when it listens. One with another port or another
+/// cluster is ended first.
 ///
 /// # Errors
-/// [`CliError::PortTaken`], or why it did not start.
+/// [`CliError::PortTaken`], or the reason why it did not start.
 pub(super) fn ensure(environment: &Environment, record: &ClusterRecord) -> Result<()> {
     let port = record.port;
     let since = Instant::now();
@@ -164,16 +164,16 @@ pub(super) fn ensure(environment: &Environment, record: &ClusterRecord) -> Resul
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
-        .map_err(CliError::io(|| "start the process that forwards to the gateway".into()))?;
+        .map_err(CliError::io(|| "start the forwarder".into()))?;
     let mut said = Vec::new();
     if let Some(mut stdout) = child.stdout.take() {
-        // It says one word and then nothing more.
-        stdout.read_to_end(&mut said).map_err(CliError::io(|| "listen to it".into()))?;
+        // It writes one message and closes the pipe.
+        stdout.read_to_end(&mut said).map_err(CliError::io(|| "read from the forwarder".into()))?;
     }
     let word = serde_json::from_slice(&said).ok();
     if !matches!(word, Some(FirstWord::Listening)) {
-        // It holds the lock until it has ended, and is not to be taken for another.
-        let _ended = child.wait().map_err(CliError::io(|| "wait for its end".into()))?;
+        // It holds the lock until it has ended.
+        let _ended = child.wait().map_err(CliError::io(|| "wait for the forwarder".into()))?;
     }
     match word {
         Some(FirstWord::Listening) => Ok(()),
@@ -181,19 +181,19 @@ pub(super) fn ensure(environment: &Environment, record: &ClusterRecord) -> Resul
             let holder = process::port_holder(port).map(|holder| holder.to_string());
             Err(CliError::PortTaken { port, holder })
         }
-        // Another command was quicker.
+        // Another command has started one meanwhile.
         _ if holder(environment)?.is_some() => Ok(()),
         Some(FirstWord::Failed { reason }) => {
             Err(CliError::NotStarted { reason, last_lines: Vec::new() })
         }
         None => Err(CliError::NotStarted {
-            reason: "the process that forwards to the gateway ended at once".into(),
+            reason: "the forwarder ended at once".into(),
             last_lines: Vec::new(),
         }),
     }
 }
 
-/// Ends the process, if it runs.
+/// Ends the forwarder, if it runs.
 ///
 /// # Errors
 /// [`CliError::Failed`] if it does not end.
@@ -206,7 +206,7 @@ pub(crate) async fn end(environment: &Environment) -> Result<()> {
     Ok(())
 }
 
-/// Asks the process to end, and insists if it was asked long ago.
+/// Sends SIGTERM to the process, and SIGKILL later.
 fn ask_to_end(pid: Option<u32>, since: Instant) -> Result<()> {
     let end = if since.elapsed() < END_WAIT_MAX { process::terminate } else { process::kill };
     if let Some(pid) = pid {
@@ -217,25 +217,25 @@ fn ask_to_end(pid: Option<u32>, since: Instant) -> Result<()> {
 
 fn give_up_after(since: Instant) -> Result<()> {
     if since.elapsed() > END_WAIT_MAX * 2 {
-        return Err(CliError::failed("the process that forwards to the gateway does not end"));
+        return Err(CliError::failed("the forwarder does not end"));
     }
     Ok(())
 }
 
-/// The process, as its lock file tells of it.
+/// The running forwarder, by its lock file.
 struct Holder {
     pid: Option<u32>,
-    /// From where to where it leads; nothing for one that has just come, and has not written it yet.
+    /// The port and the cluster that it forwards between; `None` for one that has just started.
     leads: Option<String>,
 }
 
-/// Returns from where to where the process is to lead.
+/// Returns the port and the cluster between which a forwarder is wanted.
 fn leads_as(record: &ClusterRecord) -> String {
     let context = record.target.context.as_deref().unwrap_or_default();
     format!("{} to {} {context}", record.port, record.server)
 }
 
-/// Returns whether the process runs, and which it is: the lock tells, not what is written in it.
+/// Returns the running forwarder. The lock decides whether it runs, not the content of the file.
 fn holder(environment: &Environment) -> Result<Option<Holder>> {
     let path = environment.forward_lock();
     let mut file = match File::open(&path) {
@@ -252,7 +252,7 @@ fn holder(environment: &Environment) -> Result<Option<Holder>> {
             let _unreadable = file.read_to_string(&mut text);
             let mut lines = text.lines();
             let pid = lines.next().and_then(|pid| pid.trim().parse().ok());
-            // One of an older version says only who it is.
+            // One of an older version writes only its process id.
             let leads = pid.map(|_| lines.next().unwrap_or_default().to_owned());
             Ok(Some(Holder { pid, leads }))
         }
@@ -271,14 +271,14 @@ fn lock(environment: &Environment, record: &ClusterRecord) -> Result<File> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            return Err(CliError::failed("another process forwards to this gateway already"));
+            return Err(CliError::failed("another forwarder to this gateway runs already"));
         }
         Err(TryLockError::Error(source)) => return Err(broken(source)),
     }
     let write = |file: &mut File| {
         file.set_len(0)?;
         file.rewind()?;
-        // At once, so that nobody reads a part of it.
+        // In one write, so that no reader sees a part of it.
         file.write_all(format!("{}\n{}\n", std::process::id(), leads_as(record)).as_bytes())
     };
     write(&mut file).map_err(broken)?;

@@ -1,5 +1,5 @@
-//! How the images come into the cluster: straight into the nodes of kind, by the loaders of k3d and minikube, by a registry,
-//! or not at all where the nodes share the engine's own store.
+//! Delivers images to the cluster: directly into the nodes of kind, by the loaders of k3d and minikube, by a registry,
+//! or not at all if the nodes share the engine's store.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -23,24 +23,24 @@ use crate::{
     runtimes::images::Images,
 };
 
-/// What the images of the services are called on the engine, and how they come into the cluster.
+/// The images of the services on the engine, and the way to the cluster.
 #[derive(Debug)]
 pub(super) struct Delivery<'a> {
-    /// The engine that has them; without one, the cluster must have them already, or a registry.
+    /// The engine that has them; without one, the cluster or a registry must have them.
     engine: Option<Engine>,
-    /// The registry from which the cluster pulls those of the services, if it does.
+    /// The registry from which the cluster pulls the images of the services, if there is one.
     registry: Option<&'a str>,
     output: &'a Output,
 }
 
 impl<'a> Delivery<'a> {
-    /// Finds the engine, if there is one.
+    /// Connects to the engine, if there is one.
     pub(super) async fn open(registry: Option<&'a str>, output: &'a Output) -> Self {
         Self { engine: Engine::connect().await.ok(), registry, output }
     }
 
-    /// Builds the images of services, or of all if none is named, if `always`; else those that the engine lacks, where they can
-    /// be built. Without an engine nothing can.
+    /// Builds the images of services, or of all if none is named, if `always` is set; else those that the engine lacks,
+    /// if they can be built. Builds nothing without an engine.
     ///
     /// # Errors
     /// As [`images::build_missing_or_all`].
@@ -53,16 +53,16 @@ impl<'a> Delivery<'a> {
             Some(engine) if always || images::require_checkout().is_ok() => {
                 images::build_missing_or_all(engine, &services, always, self.output).await
             }
-            // It says what is wrong with it.
+            // The error says so.
             None if always => Engine::connect().await.map(drop),
             _ => Ok(()),
         }
     }
 
-    /// Returns the content of each service's newest image: as the engine has it, else as it was built last.
+    /// Returns the content of each service's newest image, from the engine, or else from the last build.
     ///
     /// # Errors
-    /// What the engine refuses.
+    /// The engine's refusal.
     pub(super) async fn contents(&self) -> Result<Contents> {
         let mut contents = images::newest_contents();
         let Some(engine) = &self.engine else { return Ok(contents) };
@@ -77,7 +77,7 @@ impl<'a> Delivery<'a> {
         Ok(contents)
     }
 
-    /// Says what would be pushed to the registry, if there is one; what that has already is known by its digest from then on.
+    /// Returns the pushes that the registry needs, if there is one; the digests of images that it has are noted.
     ///
     /// # Errors
     /// As [`Registry::lacking`].
@@ -94,10 +94,10 @@ impl<'a> Delivery<'a> {
         Ok(lacking.into_iter().map(step).collect())
     }
 
-    /// Pushes what the registry lacks, if there is one. Without an engine, what was pushed before counts.
+    /// Pushes the images that the registry lacks, if there is one. Without an engine, earlier pushes count.
     ///
     /// # Errors
-    /// As [`Registry::push`]; what is wrong with the engine if something was never pushed.
+    /// As [`Registry::push`]; the engine's error if an image was never pushed.
     pub(super) async fn push(&self, contents: &mut Contents) -> Result<()> {
         let Some(registry) = self.registry else { return Ok(()) };
         let services = built();
@@ -111,13 +111,13 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Returns which of the images that the engine has the cluster's nodes lack, where that can be seen.
+    /// Returns the engine's images that the cluster's nodes lack, if that can be seen.
     ///
     /// # Errors
-    /// What the engine refuses, or the program that brings them there.
+    /// The refusal of the engine or the loader.
     pub(super) async fn lacking(&self, wanted: &Wanted, maker: &Maker) -> Result<Loads> {
         let Some(engine) = &self.engine else { return Ok(Loads::Nothing) };
-        // What the engine lacks as well, the nodes pull by themselves.
+        // The nodes pull images that the engine lacks, too.
         let on_engine = Images::new(engine.all_images().await?);
         let needed = named(wanted).into_iter().filter_map(|name| {
             let id = on_engine.deployed(&name).id?;
@@ -137,7 +137,7 @@ impl<'a> Delivery<'a> {
                     false => nodes::lacking(engine, nodes, &needed).await.ok(),
                 };
                 let lacked = match looked {
-                    // They are containers of another engine, or do not tell: k3d finds them.
+                    // They are containers of another engine, or can't be listed: k3d finds them.
                     None => needed,
                     Some(lacked) => {
                         let lacks =
@@ -155,17 +155,17 @@ impl<'a> Delivery<'a> {
             }
             Maker::K3d(_) | Maker::Minikube(_) | Maker::Desktop => Ok(Loads::Nothing),
             Maker::Unknown => {
-                // Ours are in no registry that a name without one could mean.
+                // No registry has our images under a name without a registry.
                 let ours = needed.into_iter().filter(|image| is_of_here(&image.name));
                 Ok(Loads::Unseen(ours.map(|image| image.name).collect()))
             }
         }
     }
 
-    /// Brings images to the nodes that lack them; warns where nobody here can.
+    /// Loads images into the nodes that lack them; warns if that is not possible here.
     ///
     /// # Errors
-    /// [`crate::error::CliError::Failed`] with the node's or the program's own words.
+    /// [`crate::error::CliError::Failed`] with the error of the node or the loader.
     pub(super) async fn load(&self, loads: &Loads) -> Result<()> {
         match (loads, &self.engine) {
             (Loads::IntoNodes(each), Some(engine)) => {
@@ -209,17 +209,17 @@ impl<'a> Delivery<'a> {
     }
 }
 
-/// What has to come to the nodes, and how it does.
+/// The images that the nodes lack, and the way to load them.
 #[derive(Debug, Default)]
 pub(super) enum Loads {
-    /// Nothing.
+    /// No image is missing.
     #[default]
     Nothing,
-    /// These images straight into these nodes.
+    /// Load these images directly into these nodes.
     IntoNodes(Vec<(Node, Vec<Needed>)>),
-    /// These images by a program that knows the nodes.
+    /// Load these images by a program that knows the nodes.
     By(Loader, Vec<Needed>),
-    /// Nobody here can bring them, or see whether these are there.
+    /// It can't be seen whether the nodes have these.
     Unseen(Vec<String>),
 }
 
@@ -239,13 +239,13 @@ fn counted(images: usize) -> String {
     format!("{images} {}", if images == 1 { "image" } else { "images" })
 }
 
-/// Returns whether a name may mean another image tomorrow: one that is made of the content never does.
+/// Returns whether a name may refer to another image later; a content tag never does.
 fn moves(name: &str) -> bool {
     let is_content = name.rsplit(':').next().and_then(ContentTag::parse).is_some();
     !is_content && !name.contains('@')
 }
 
-/// Returns whether an image is of `chefcito build`, under a name that no registry is part of.
+/// Returns whether an image comes from `chefcito build` and its name has no registry.
 fn is_of_here(name: &str) -> bool {
     name.starts_with(&repository("")) && !name.contains('/')
 }

@@ -1,16 +1,16 @@
-//! How what is ours is told from what is others'.
+//! Labels of our objects.
 
-/// Who looks after an object, as Kubernetes recommends to say it.
+/// The recommended label for the manager of an object.
 pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// Ourselves.
+/// Its value for chefcito.
 pub(super) const CHEFCITO: &str = "chefcito";
-/// What part an object has, as Kubernetes recommends to say it.
+/// The recommended label for the role of an object.
 pub(super) const COMPONENT: &str = "app.kubernetes.io/component";
-/// That it keeps what others know.
+/// Its value for a store of data.
 pub(super) const DATABASE: &str = "database";
-/// Which environment an object is of.
+/// The environment of an object.
 pub(super) const ENVIRONMENT: &str = "chefcito.dev/environment";
-/// Returns what selects all that is of an environment.
+/// Returns the selector of all objects of an environment.
 pub(super) fn of_environment(name: &str) -> String {
     format!("{MANAGED_BY}={CHEFCITO},{ENVIRONMENT}={name}")
 }

@@ -1,4 +1,4 @@
-//! The kind cluster of ours: found, or made where there is none, and removed when nothing of ours is in it any more.
+//! The shared kind cluster: found, created if it does not exist, and removed when it has no environment any more.
 
 use std::path::PathBuf;
 
@@ -22,22 +22,22 @@ use crate::{
     state::{Environment, write_private},
 };
 
-/// The name of the cluster that all environments without a context of their own share.
+/// The name of the shared kind cluster.
 pub(super) const CLUSTER: &str = "chefcito";
-/// Where it is written down in a cluster that we made it.
+/// The namespace of the mark.
 const MARK_NAMESPACE: &str = "default";
-/// What is written there.
+/// The ConfigMap by which a cluster is known as created by chefcito.
 const MARK: &str = "made-by-chefcito";
 
-/// Returns where the cluster is; nothing if there is none.
+/// Returns the target of the cluster; `None` if it does not exist.
 ///
 /// # Errors
-/// [`CliError::Lacking`] if it can't be looked for without `kind`.
+/// [`CliError::Lacking`] if that can't be found out without `kind`.
 pub(super) async fn find(environment: &Environment) -> Result<Option<KubeTarget>> {
     let context = Kind::context(CLUSTER);
     let of_user = KubeTarget::of_user(Some(context.clone()));
     let kind = match Kind::find().await {
-        // Somebody else's kubeconfig leads to it.
+        // The user's kubeconfig has it, too.
         Err(_) if has_context(&of_user, &context) => return Ok(Some(of_user)),
         kind => kind?,
     };
@@ -55,11 +55,11 @@ pub(super) fn is_at(target: &KubeTarget) -> bool {
     target.context.as_deref().and_then(Kind::cluster_of) == Some(CLUSTER)
 }
 
-/// Looks for the cluster again where it does not answer as it is known here: it may be gone, or have been made anew. Nothing
-/// leads there any more in the background.
+/// Looks for the cluster again if it does not answer at its known address: it may be gone or created again. Ends the
+/// forwarder to the old one.
 ///
 /// # Errors
-/// The error of the cluster that did not answer, if nobody can tell, with what to try.
+/// The error of the cluster that did not answer, if its existence can't be checked, with a hint.
 pub(super) async fn find_again(
     unanswered: CliError,
     environment: &Environment,
@@ -75,14 +75,14 @@ pub(super) async fn find_again(
     Ok(found)
 }
 
-/// Says of a cluster that does not answer, and that kind has, how to get on.
+/// Adds a hint to the error of a cluster that does not answer though kind lists it.
 pub(super) fn is_still_there(error: CliError) -> CliError {
     match error {
         CliError::NoCluster { what, source, is_lost: true, .. } => CliError::NoCluster {
             what,
             hint: format!(
                 "kind has it, so its node may be stopped: start it with `docker start {CLUSTER}-control-plane`, \
-                 or remove the cluster with `kind delete cluster --name {CLUSTER}`"
+                 or remove the cluster and its data with `kind delete cluster --name {CLUSTER}`"
             ),
             source,
             is_lost: false,
@@ -91,10 +91,10 @@ pub(super) fn is_still_there(error: CliError) -> CliError {
     }
 }
 
-/// Makes the cluster. `port` is the port of this machine that leads to the gateway of the default environment.
+/// Creates the cluster. `port` is the port of this machine that leads to the gateway of the default environment.
 ///
 /// # Errors
-/// What keeps kind from making it, with its own words.
+/// kind's error.
 pub(super) async fn make(
     settings: &Settings,
     port: u16,
@@ -118,7 +118,7 @@ fn ours(kubeconfig: PathBuf) -> KubeTarget {
     KubeTarget { context: Some(Kind::context(CLUSTER)), kubeconfig: Some(kubeconfig) }
 }
 
-/// Returns what the cluster is to be like: one node, one port of which leads out.
+/// Returns the configuration of the cluster: one node, with one published port.
 fn config(port: u16) -> String {
     // JSON is YAML, too.
     json!({
@@ -137,10 +137,10 @@ fn config(port: u16) -> String {
     .to_string()
 }
 
-/// Writes down in the cluster that we made it, so that whoever removes the last of ours may remove it, too.
+/// Marks the cluster as created by chefcito, so that the last environment's `down` may remove it.
 ///
 /// # Errors
-/// What the cluster refuses.
+/// The cluster's refusal.
 pub(super) async fn mark(session: &Session<'_>) -> Result<()> {
     let how = How { dry_run: false, force: true };
     session.cluster.apply(&the_mark()?, MARK_NAMESPACE, how).await?;
@@ -156,11 +156,10 @@ fn the_mark() -> Result<Object> {
     object.map_err(CliError::failed)
 }
 
-/// Removes the cluster with all that is in it, if we made it, and no other environment is in it or about to be. Returns whether
-/// it did.
+/// Removes the cluster if chefcito created it and no other environment uses it or is about to. Returns whether it did.
 ///
 /// # Errors
-/// What the cluster refuses, or kind's own words.
+/// The cluster's refusal, or kind's error.
 pub(super) async fn remove_if_alone(session: &Session<'_>) -> Result<bool> {
     if Kind::cluster_of(session.cluster.context()) != Some(CLUSTER) {
         return Ok(false);
@@ -177,17 +176,17 @@ pub(super) async fn remove_if_alone(session: &Session<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// Removes a cluster that was only half made, unless another command has found it.
+/// Removes an incomplete cluster, unless another command has found it.
 ///
 /// # Errors
-/// kind's own words.
+/// kind's error.
 pub(super) async fn remove_unfinished(environment: &Environment) -> Result<()> {
     let Some(_claim) = Claim::to_remove(environment)? else { return Ok(()) };
     Kind::find().await?.delete(CLUSTER, &environment.kubeconfig_file()).await
 }
 
-/// Returns the port of this machine that leads to the gateway's port of the node, if there is one: then no process of ours has
-/// to carry anything.
+/// Returns the port of this machine that is published from the gateway's port of the node; with one, no forwarder is
+/// needed.
 pub(super) async fn mapped_port(session: &Session<'_>) -> Option<u16> {
     let name = Kind::cluster_of(session.cluster.context()).filter(|_| session.has_door())?;
     let engine = Engine::connect().await.ok().filter(Engine::is_local)?;

@@ -1,5 +1,5 @@
-//! What the pods of an environment print, merged by the time at which it was written, or at which the node took it where a line
-//! does not tell.
+//! The logs of an environment's pods, merged by the time in each line, or else by the time at which the node received
+//! it.
 
 mod follow;
 
@@ -20,20 +20,20 @@ use crate::{
     state::Environment,
 };
 
-/// The pods of an environment, to be read.
+/// The pods whose logs are read.
 #[derive(Debug)]
 pub(crate) struct PodLogs {
     cluster: Cluster,
     namespace: String,
     environment: Environment,
-    /// The services that are shown; all if there are none.
+    /// The services to show; empty for all.
     services: BTreeSet<String>,
     pods: Vec<ObservedPod>,
     watch: PodWatch,
 }
 
 impl PodLogs {
-    /// Finds the pods of some services, or of all. From now on it is noted what happens to them.
+    /// Finds the pods of some services, or of all. Notes their changes from now on.
     ///
     /// # Errors
     /// [`CliError::NotRunning`] if there are none; [`CliError::Failed`] if there is no such service.
@@ -62,7 +62,7 @@ impl PodLogs {
         Ok(Self { cluster, namespace, environment: environment.clone(), services, pods, watch })
     }
 
-    /// Returns what was printed up to now: all of it, or so many lines of each container.
+    /// Returns the lines up to now: all, or a number of each pod.
     pub(crate) fn printed(&self, since: Option<Timestamp>, tail: Option<usize>) -> Merged {
         let from = Resume::at(since).only_last(tail);
         let streams = self.pods.iter().filter(|pod| pod.has_run).map(|pod| {
@@ -72,7 +72,7 @@ impl PodLogs {
         Merged::new(streams, &from)
     }
 
-    /// Goes on with what is printed from where that ended.
+    /// Continues after the lines that were read.
     pub(crate) fn follow(self, read: Merged) -> Following {
         let mut positions = read.positions();
         let mut followers = Followers::new();
@@ -84,7 +84,7 @@ impl PodLogs {
     }
 }
 
-/// Returns who prints: which pod, if the service has several.
+/// Returns the writer of a pod; with its name if its service has several.
 fn writer(pod: &ObservedPod, all: &[ObservedPod]) -> Writer {
     let writer = Writer::new(&pod.uid, &pod.service);
     match all.iter().filter(|other| other.service == pod.service).count() {

@@ -1,4 +1,5 @@
-//! Pods that wait for something to mount that is not there: their own state says only that they are being made.
+//! Pods whose volumes can't be mounted, because a Secret or ConfigMap is missing: their own status says only that their
+//! containers are being created.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +8,10 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use super::verdict::{Trouble, Verdict};
 use crate::kubernetes::{objects::Id, workloads::Workloads};
 
-/// The label with the name of what runs a pod.
+/// The label with the name of a pod's workload.
 const WORKLOAD: &str = "app.kubernetes.io/name";
 
-/// Returns the pods whose containers are still to be made, though a node has them, each with the name of its workload.
+/// Returns the pods that have a node but no containers yet, each with the name of its workload.
 pub(super) fn unmade(workloads: &Workloads) -> BTreeMap<String, String> {
     let pods = workloads.pods();
     let unmade = pods.iter().filter(|pod| is_unmade(pod));
@@ -31,7 +32,7 @@ fn is_unmade(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none() && containers.into_iter().any(is_creating)
 }
 
-/// Says of each workload that is not done which of its pods lacks what, in the cluster's words. It may still come.
+/// Adds the missing volumes to the verdict of each workload that is not done. They may still be created.
 pub(super) fn blame(
     verdicts: &mut BTreeMap<Id, Verdict>,
     unmade: &BTreeMap<String, String>,
@@ -45,8 +46,8 @@ pub(super) fn blame(
                 pod: Some(pod.clone()),
                 container: None,
                 has_ended: false,
-                reason: format!("what it mounts is not there: {message}"),
-                hint: "make the Secret or ConfigMap that it names, or the key in it that is missing",
+                reason: format!("a volume can't be mounted: {message}"),
+                hint: "create the Secret or ConfigMap, or the missing key in it",
             });
         }
     }

@@ -1,4 +1,4 @@
-//! From what is wanted, what there is, and what the cluster says would become of it, to steps: a plain function.
+//! The plan: a plain function from what is wanted, observed and forecast to steps.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,51 +11,51 @@ use crate::kubernetes::{
     objects::{Id, Object},
 };
 
-/// How many changed fields of an object a plan shows.
+/// The most changed fields of an object that a plan shows.
 const CHANGES_SHOWN_MAX: usize = 4;
 
-/// One thing to do. Its text is what `--dry-run` prints.
+/// One step. Its text is a line of `--dry-run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Bring an image to a registry that lacks it.
+    /// Push an image to a registry that lacks it.
     Push {
         /// Its name.
         image: String,
         /// The registry.
         registry: String,
     },
-    /// Hand an image to the nodes that lack it.
+    /// Load an image into the nodes that lack it.
     Load {
         /// Its name.
         image: String,
     },
-    /// Make an object.
+    /// Create an object.
     Create {
-        /// What it is called.
+        /// Its id.
         id: Id,
     },
     /// Change fields of an object.
     Change {
-        /// What it is called.
+        /// Its id.
         id: Id,
         /// The fields.
         changes: Vec<Change>,
     },
-    /// Remove an object whose changed fields can't be changed, and make it anew.
+    /// Remove an object with changed immutable fields, and create it again.
     Replace {
-        /// What it is called.
+        /// Its id.
         id: Id,
     },
-    /// Remove an object that there should not be.
+    /// Remove an object that is not wanted.
     Remove {
-        /// What it is called.
+        /// Its id.
         id: Id,
     },
-    /// Make the pods anew of what can't come right by waiting.
+    /// Replace the pods of a workload that waiting does not help.
     Retry {
-        /// What it is called.
+        /// Its id.
         id: Id,
-        /// What is wrong with it.
+        /// The cause.
         why: String,
     },
     /// Wait until everything is ready.
@@ -63,8 +63,8 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// Returns whether it makes all pods of that object anew. A StatefulSet does not while one of them is not ready, whatever
-    /// changes in it.
+    /// Returns whether the step replaces all pods of a workload. A StatefulSet does not while one of its pods is not
+    /// ready, whatever changes.
     ///
     /// <https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback>
     pub(super) fn makes_pods_of(&self, it: &Id) -> bool {
@@ -95,27 +95,27 @@ impl fmt::Display for Step {
                 }
             }
             Self::Replace { id } => {
-                write!(formatter, "replace {id}: what changed in it can't be changed in place")
+                write!(formatter, "replace {id}: a changed field is immutable")
             }
             Self::Remove { id } => {
-                write!(formatter, "remove {id}: the manifests have it no more")
+                write!(formatter, "remove {id}: the manifests no longer have it")
             }
-            Self::Retry { id, why } => write!(formatter, "try {id} again: {why}"),
+            Self::Retry { id, why } => write!(formatter, "retry {id}: {why}"),
             Self::AwaitReady => formatter.write_str("wait until everything is ready"),
         }
     }
 }
 
-/// What the cluster says would become of an object.
+/// The cluster's forecast for an object.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Forecast {
-    /// It would be this.
+    /// The object after an apply.
     Becomes(Box<Object>),
-    /// Its changed fields can't be changed.
+    /// The apply would change immutable fields.
     Immutable,
 }
 
-/// Returns what is to be done, in order; nothing if all is as it should be.
+/// Returns the steps in order; empty if nothing has to change.
 pub(super) fn plan(
     wanted: &Wanted,
     observed: &[Object],
@@ -139,7 +139,7 @@ pub(super) fn plan(
         kept.insert(id);
     }
     let too_much = observed.iter().filter(|object| !kept.contains(&object.id()));
-    // Data outlive what they belong to; `down --volumes` removes them.
+    // Data outlive their workload; `down --volumes` removes them.
     let too_much = too_much.filter(|object| !is_data(object) && !object.is_going());
     steps.extend(too_much.map(|object| Step::Remove { id: object.id() }));
     if !steps.is_empty() {
@@ -148,7 +148,7 @@ pub(super) fn plan(
     steps
 }
 
-/// Returns whether an object holds what can't be made again.
+/// Returns whether an object holds data, which can't be created again.
 pub(super) fn is_data(object: &Object) -> bool {
     object.kind() == "PersistentVolumeClaim"
 }
@@ -209,9 +209,9 @@ mod tests {
         assert_eq!(
             told(&[roles, board], &observed, vec![Forecast::Immutable]),
             [
-                "replace job/roles: what changed in it can't be changed in place",
+                "replace job/roles: a changed field is immutable",
                 "create deployment/board",
-                "remove configmap/lunch-1: the manifests have it no more",
+                "remove configmap/lunch-1: the manifests no longer have it",
                 "wait until everything is ready",
             ]
         );

@@ -1,4 +1,4 @@
-//! How the gateway of an environment on a cluster is reached from here.
+//! The address of an environment's gateway on this machine.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -20,15 +20,15 @@ use crate::{
     state::{ClusterRecord, Environment},
 };
 
-/// How many ports after the default one are tried.
+/// How many ports from the default one on are tried.
 const PORTS_TRIED_MAX: u16 = 100;
-/// How often the gateway is asked.
+/// The pause between requests to the gateway.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
-/// Returns the port on loopback: the one asked for, or else the one that it has or that the cluster maps, or a free one.
+/// Returns the loopback port: the one that was given, or else the current or published one, or a free one.
 ///
 /// # Errors
-/// [`CliError::PortTaken`] if somebody else has the one asked for.
+/// [`CliError::PortTaken`] if another process has the given one.
 pub(super) fn choose_port(
     settings: &Settings,
     environment: &Environment,
@@ -56,14 +56,14 @@ pub(super) fn choose_port(
     }
 }
 
-/// Returns the port that will do and leads to the gateway already, so that nobody else has it: the one that the environment has,
-/// or the one that the cluster maps, if it is asked for or none is.
+/// Returns a suitable port that leads to the gateway already: the current one, or the one that the cluster publishes,
+/// if it was given or none was.
 fn leads_already(asked: Option<u16>, has: Option<u16>, mapped: Option<u16>) -> Option<u16> {
     let asked = asked.filter(|port| *port != 0);
     has.into_iter().chain(mapped).find(|port| asked.is_none_or(|asked| asked == *port))
 }
 
-/// Writes down where the environment is. What runs unchanged keeps its time.
+/// Writes the record. Without changes, it keeps the time of the last start.
 ///
 /// # Errors
 /// [`CliError::Io`] if it can't be written.
@@ -90,10 +90,10 @@ pub(super) fn remember(
     Ok(record)
 }
 
-/// Waits until the gateway says that all behind it are ready.
+/// Waits until the gateway reports that all services are ready.
 ///
 /// # Errors
-/// [`CliError::NotReady`] with its last answer if it takes too long.
+/// [`CliError::NotReady`] with its last answer after the time-out.
 pub(super) async fn await_answer(
     environment: &Environment,
     port: u16,

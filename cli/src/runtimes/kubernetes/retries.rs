@@ -19,7 +19,7 @@ use crate::{
 /// all workloads are well.
 ///
 /// # Errors
-/// What the cluster refuses.
+/// The cluster's refusal.
 pub(super) async fn add_retries(
     session: &Session<'_>,
     wanted: &Wanted,

@@ -1,4 +1,4 @@
-//! The way back of a deployment: what it has changed becomes what it was, and what it has made goes. Nothing else is touched.
+//! The rollback of a deployment: restores objects that it has changed, and removes those that it has created.
 
 use std::collections::BTreeSet;
 
@@ -12,29 +12,29 @@ use crate::{
     kubernetes::objects::{How, Id, Object},
 };
 
-/// Takes over what others have set: what a deployment took from them is to be what it was.
+/// Takes fields over, since the deployment may have taken them from other programs.
 const BACK: How = How { dry_run: false, force: true };
 
-/// A deployment that is to be undone.
+/// A deployment to roll back.
 #[derive(Debug)]
 pub(super) struct Rollback<'a> {
-    /// Where it is.
+    /// The cluster and the namespace.
     pub(super) applying: Applying<'a>,
-    /// What there should have been.
+    /// The wanted objects.
     pub(super) wanted: &'a Wanted,
-    /// What there was.
+    /// The objects as observed before.
     pub(super) observed: &'a [Object],
-    /// What was to be done.
+    /// The steps of the plan.
     pub(super) steps: &'a [Step],
-    /// What has been done.
+    /// The steps that have begun.
     pub(super) progress: &'a Progress,
 }
 
 impl Rollback<'_> {
-    /// Makes everything that was changed what it was, and removes what was made.
+    /// Restores all changed objects, and removes new ones.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(super) async fn roll_back(&self) -> Result<()> {
         let changed = self.begun(|step| match step {
             Step::Change { id, .. } => Some(id),
@@ -54,12 +54,12 @@ impl Rollback<'_> {
         self.remove_made().await
     }
 
-    /// Returns what of some steps has been begun.
+    /// Returns the objects of some steps that have begun.
     fn begun(&self, pick: fn(&Step) -> Option<&Id>) -> BTreeSet<&Id> {
         self.steps.iter().filter_map(pick).filter(|id| self.progress.has_begun(id)).collect()
     }
 
-    /// Makes a changed object what it was.
+    /// Restores a changed object.
     async fn restore(&self, before: &Object) -> Result<()> {
         let Applying { cluster, namespace, .. } = self.applying;
         let back = match cluster.read(before, namespace).await? {
@@ -70,7 +70,7 @@ impl Rollback<'_> {
         Ok(())
     }
 
-    /// Makes an object anew that has made room for another.
+    /// Creates an object again that was replaced or removed.
     async fn put_back(&self, before: &Object) -> Result<()> {
         let Applying { cluster, namespace, .. } = self.applying;
         match cluster.read(before, namespace).await? {
@@ -88,7 +88,7 @@ impl Rollback<'_> {
         Ok(())
     }
 
-    /// Removes what was made; a namespace apart, which may have come to hold what is not ours.
+    /// Removes new objects, except a namespace, which may hold other objects by now.
     async fn remove_made(&self) -> Result<()> {
         let Applying { cluster, namespace, .. } = self.applying;
         let created = self.begun(|step| match step {
@@ -111,7 +111,7 @@ impl Rollback<'_> {
 
     fn leave(&self, theirs: &Object) {
         self.applying.output.status(format_args!(
-            "Others have made {} in the meantime: it is left as it is",
+            "Another program has created {} in the meantime: it stays",
             theirs.id()
         ));
     }

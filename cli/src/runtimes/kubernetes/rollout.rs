@@ -1,4 +1,4 @@
-//! Waits until what was applied runs, and gives up at once where waiting will not help.
+//! Waits for the rollout of what was applied, and ends at once if waiting does not help.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,36 +26,36 @@ use crate::{
     state::LAST_LINES_MAX,
 };
 
-/// How long what looks bad may last: a node that has just come takes no pods yet, and a cluster may grow.
+/// How long a problem may last that can pass: a new node takes no pods at first, and a cluster may grow.
 const STUCK_FOR_MAX: Duration = Duration::from_secs(20);
-/// How often it is told, off a terminal, what is still waited for.
+/// How often the state is printed off a terminal.
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// How often it is asked what pods lack that are not made yet.
+/// How often the events of pods without containers are read.
 const ASK_EVERY: Duration = Duration::from_secs(2);
-/// How many of a pod's warnings are told.
+/// The most warnings of a pod that are printed.
 const WARNINGS_MAX: usize = 5;
 
-/// What is waited for.
+/// A rollout to wait for.
 #[derive(Debug)]
 pub(super) struct Rollout<'a> {
     /// The cluster.
     pub(super) cluster: &'a Cluster,
     /// The namespace.
     pub(super) namespace: &'a str,
-    /// Who is told.
+    /// The output of the command.
     pub(super) output: &'a Output,
-    /// Since when it is waited for.
+    /// When the rollout began.
     pub(super) since: Instant,
-    /// How long it may take from then on.
+    /// The time-out from then on.
     pub(super) wait_max: Duration,
 }
 
 impl Rollout<'_> {
-    /// Waits until each workload is what it should be.
+    /// Waits until each workload is rolled out.
     ///
     /// # Errors
-    /// [`CliError::Rollout`] with the pod's last lines and what the cluster noted, where it can't come right;
-    /// [`CliError::NotReady`] if it takes too long.
+    /// [`CliError::Rollout`] with the pod's last lines and the cluster's events if waiting does not help;
+    /// [`CliError::NotReady`] after the time-out.
     pub(super) async fn wait(&self, wanted: &Wanted) -> Result<()> {
         let deadline = self.since + self.wait_max;
         let shown = Waiting::new(self.output, "Waiting until every pod is ready");
@@ -69,7 +69,7 @@ impl Rollout<'_> {
             let unmade = mounts::unmade(watch.workloads());
             if !unmade.is_empty() && asked.elapsed() >= ASK_EVERY {
                 asked = Instant::now();
-                // Whoever may not see events waits for this as for anything else.
+                // Without permission to read events, wait as for anything else.
                 lacking = self.cluster.unmounted(self.namespace).await.unwrap_or_default();
             }
             mounts::blame(&mut verdicts, &unmade, &lacking);
@@ -89,7 +89,7 @@ impl Rollout<'_> {
             shown.say(format_args!("Waiting for {last}"));
             tokio::select! {
                 changed = watch.changed() => changed?,
-                // What is stuck need not change to be stuck for too long.
+                // A problem may last too long without any change.
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 _ = tell.tick() => {
                     if self.output.bars().is_none() {
@@ -101,7 +101,7 @@ impl Rollout<'_> {
         }
     }
 
-    /// Returns what took too long: of what is stuck the trouble is told, of the rest how far it is.
+    /// Returns the error after the time-out: the problems of stuck workloads, and the progress of the others.
     async fn late(&self, verdicts: &BTreeMap<Id, Verdict>, last: String) -> CliError {
         let stuck = verdicts.iter().find_map(|(id, verdict)| match verdict {
             Verdict::Stuck(trouble) => Some((id, trouble)),
@@ -122,7 +122,7 @@ impl Rollout<'_> {
                 previous: trouble.has_ended,
                 ..Asked::default()
             };
-            // What can't be told is left out: the trouble itself is told anyway.
+            // Parts that can't be read are omitted: the problem itself is in the error.
             last_lines =
                 self.cluster.last_lines(self.namespace, pod, asked).await.unwrap_or_default();
             events = self.cluster.warnings(self.namespace, "Pod", pod).await.unwrap_or_default();
@@ -142,12 +142,12 @@ impl Rollout<'_> {
     }
 }
 
-/// Since when what looks bad has looked so.
+/// Since when each problem has lasted.
 #[derive(Debug, Default)]
 struct Stuck(BTreeMap<Id, Instant>);
 
 impl Stuck {
-    /// Returns what can't come right, or has looked bad for too long.
+    /// Returns the problem that waiting does not help, or that has lasted too long.
     fn worst<'v>(
         &mut self,
         verdicts: &'v BTreeMap<Id, Verdict>,
@@ -170,12 +170,12 @@ impl Stuck {
     }
 }
 
-/// Returns how far each workload is.
+/// Returns the verdict on each workload.
 pub(super) fn judge(wanted: &Wanted, workloads: &Workloads) -> BTreeMap<Id, Verdict> {
     let pods = workloads.pods();
     let pods: Vec<&Pod> = pods.iter().map(AsRef::as_ref).collect();
     let sets = workloads.replica_sets();
-    let not_there = || Verdict::NotYet("it is not there yet".into());
+    let not_there = || Verdict::NotYet("it does not exist yet".into());
     let verdicts = wanted.workloads().map(|object| {
         let name = object.name();
         let verdict = match object.kind() {
@@ -197,7 +197,7 @@ pub(super) fn judge(wanted: &Wanted, workloads: &Workloads) -> BTreeMap<Id, Verd
     verdicts.collect()
 }
 
-/// Returns what is not done, in words; nothing if all is.
+/// Returns the workloads that are not done, for people; empty if all are.
 fn told(verdicts: &BTreeMap<Id, Verdict>) -> String {
     let open = verdicts.iter().filter_map(|(id, verdict)| match verdict {
         Verdict::Done => None,

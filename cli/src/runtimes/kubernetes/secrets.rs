@@ -1,5 +1,5 @@
-//! The secrets of an environment on a cluster: made once, kept in the state folder, and found again in the cluster if that
-//! was lost.
+//! The secrets of an environment on a cluster: made once, kept in the state folder, and read from the cluster if they
+//! are lost.
 
 use std::fs;
 
@@ -14,13 +14,13 @@ use crate::{
 
 /// The name of the first admin key among the secrets.
 const ADMIN_KEY: &str = "admin-key";
-/// What the name of the Secret begins with; the end is made of what is in it.
+/// The prefix of the Secret's name; the suffix is a hash of its content.
 const NAME: &str = "secrets-";
 
-/// Returns the secrets, one `name=value` a line, and keeps them and the admin key for their owner's eyes only.
+/// Returns the secrets, one `name=value` a line, and saves them and the admin key, readable for their owner only.
 ///
 /// # Errors
-/// [`CliError::Io`] if they can't be kept.
+/// [`CliError::Io`] if they can't be saved.
 pub(super) fn of(session: &Session<'_>, observed: &[Object]) -> Result<String> {
     let path = session.environment.cluster_secrets_file();
     let kept = fs::read_to_string(&path).ok().filter(|text| admin_key(text).is_some());
@@ -35,15 +35,16 @@ pub(super) fn of(session: &Session<'_>, observed: &[Object]) -> Result<String> {
     Ok(text)
 }
 
-/// Returns secrets that nobody keeps, to see what would be made of them.
+/// Returns secrets without saving them, for a dry run.
 ///
 /// # Errors
-/// [`CliError::Failed`] if the system has no randomness to give.
+/// [`CliError::Failed`] if the system has no randomness.
 pub(super) fn to_look(session: &Session<'_>, observed: &[Object]) -> Result<String> {
     whole(fs::read_to_string(session.environment.cluster_secrets_file()).ok(), observed)
 }
 
-/// Returns the secrets that are kept, else those in the cluster, else new ones, with what an earlier version did not make.
+/// Returns the saved secrets, else those in the cluster, else new ones; adds those that an earlier version did not
+/// have.
 fn whole(kept: Option<String>, observed: &[Object]) -> Result<String> {
     let made = match kept.or_else(|| observed.iter().find_map(in_cluster)) {
         Some(text) => bootstrap::completed_env(&text),
@@ -60,7 +61,7 @@ fn admin_key(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix(ADMIN_KEY)?.strip_prefix('='))
 }
 
-/// Returns what a Secret of ours holds.
+/// Returns the content of our Secret.
 fn in_cluster(object: &Object) -> Option<String> {
     let is_it = object.kind() == "Secret"
         && object.name().starts_with(NAME)

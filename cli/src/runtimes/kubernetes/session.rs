@@ -1,4 +1,4 @@
-//! An environment on its cluster, and what the manifests lay out for it.
+//! An environment on its cluster, as one command works with it, and its wanted objects.
 
 use std::{collections::BTreeMap, env, iter};
 
@@ -14,7 +14,7 @@ use crate::{
     state::{ClusterRecord, Environment, EnvironmentName},
 };
 
-/// The gateway's port of the node in the local environment, as its manifests say it.
+/// The gateway's port on the node in the local environment's manifests.
 pub(super) const NODE_PORT: u16 = 30073;
 
 /// An environment, its cluster, and the output that reports what happens.
@@ -26,13 +26,13 @@ pub(super) struct Session<'a> {
     pub(super) environment: &'a Environment,
     /// The output of the command.
     pub(super) output: &'a Output,
-    /// The namespace that all of it is in.
+    /// The namespace of the environment.
     pub(super) namespace: String,
 }
 
 impl<'a> Session<'a> {
-    /// Finds the cluster that the environment is on, or that is asked for; `None` if it is to be the kind cluster that is shared,
-    /// and that is not there, or no more.
+    /// Connects to the environment's cluster, or to the one that was asked for; `None` if that is the shared kind
+    /// cluster, and it does not exist.
     ///
     /// # Errors
     /// [`CliError::NoCluster`] if it does not answer, [`CliError::Failed`] if the environment is on another.
@@ -49,7 +49,7 @@ impl<'a> Session<'a> {
             Err(error) if error.is_lost_cluster() => error,
             found => return found.map(Some),
         };
-        // Asked only now: where the cluster answers, kind is not waited for.
+        // Only now, so that kind is not called if the cluster answers.
         let is_shared = settings.cluster.context.is_none() && local::is_at(&target);
         if !is_shared || record.is_none() {
             return Err(with_way_out(unanswered, environment)?);
@@ -64,7 +64,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Finds the cluster that the environment is on.
+    /// Connects to the environment's cluster.
     ///
     /// # Errors
     /// [`CliError::NotRunning`] if it is on none, [`CliError::NoCluster`] if that does not answer.
@@ -100,7 +100,7 @@ impl<'a> Session<'a> {
         Ok(Self { cluster, environment, output, namespace })
     }
 
-    /// Returns how things are done here; fields that others have set stay theirs.
+    /// Returns how to apply objects here, without taking over fields.
     pub(super) const fn applying(&self) -> Applying<'_> {
         Applying {
             cluster: &self.cluster,
@@ -110,22 +110,22 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Returns whether the gateway has a port of the node: in the kind cluster of ours, however it was named, and only for one
-    /// environment of it.
+    /// Returns whether the gateway has a port on the node: in the shared kind cluster, and only for the default
+    /// environment.
     pub(super) fn has_door(&self) -> bool {
         has_door(self.environment.name(), self.cluster.context())
     }
 
-    /// Returns all that is ours here.
+    /// Returns all objects of the environment.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(super) async fn observe(&self) -> Result<Vec<Object>> {
         let selector = labels::of_environment(&self.environment.name().to_string());
         Ok(self.cluster.labelled(&self.namespace, &selector, iter::empty()).await?)
     }
 
-    /// Returns what there should be.
+    /// Returns the wanted objects.
     ///
     /// # Errors
     /// [`CliError::BadFile`] if the manifests can't be understood.
@@ -163,7 +163,7 @@ impl<'a> Session<'a> {
             Ok((rank, object))
         });
         let mut wanted = Wanted::of(objects.collect::<Result<_>>()?);
-        // Said by us, it is a change if somebody scaled otherwise; it was one before `stop`.
+        // An explicit number makes another program's scaling, or `stop`, a difference.
         wanted.scale_all(|said| said);
         Ok(wanted)
     }
@@ -173,7 +173,7 @@ fn has_door(environment: &EnvironmentName, context: &str) -> bool {
     environment.is_default() && Kind::cluster_of(context) == Some(local::CLUSTER)
 }
 
-/// Takes back that the gateway has a port of the node: only one environment of a cluster can have that one.
+/// Removes the gateway's port on the node, which only one environment of a cluster can have.
 fn hide(object: &mut Object) {
     if object.kind() != "Service" || object.name() != GATEWAY {
         return;
@@ -187,11 +187,11 @@ fn hide(object: &mut Object) {
     }
 }
 
-/// Returns where the cluster is: where the environment is already, or as it is asked for, or the kind cluster of ours; nothing
-/// if that is not there.
+/// Returns the target: that of the record, or the given one, or the shared kind cluster; `None` if that does not exist.
 ///
 /// # Errors
-/// [`CliError::Failed`] if the environment is on another than the one asked for; [`CliError::Lacking`] without `kind`.
+/// [`CliError::Failed`] if the environment is on another cluster than the given one; [`CliError::Lacking`] without
+/// `kind`.
 async fn target(
     settings: &Settings,
     record: Option<&ClusterRecord>,
@@ -212,7 +212,7 @@ async fn target(
                 record.target.context.clone().unwrap_or_default()
             ),
             hint: format!(
-                "leave `--context` out, take it down first with `chefcito down{}`, or choose another `--name`",
+                "omit `--context`, take it down first with `chefcito down{}`, or choose another `--name`",
                 environment.name().flag()
             ),
             source: None,
@@ -221,13 +221,13 @@ async fn target(
     }
 }
 
-/// Adds the way out to the error for a cluster that may be gone for good with an environment in it.
+/// Adds a hint to the error of a cluster that may be gone for good, if the environment was on it.
 fn with_way_out(error: CliError, environment: &Environment) -> Result<CliError> {
     let is_known = environment.former_settings()?.is_some();
     Ok(match error {
         CliError::NoCluster { what, hint, source, is_lost: true } if is_known => {
             let hint = format!(
-                "{hint}; if it is gone for good, `chefcito down --volumes{}` forgets what is known of it here",
+                "{hint}; if it is gone for good, `chefcito down --volumes{}` removes its records here",
                 environment.name().flag()
             );
             CliError::NoCluster { what, hint, source, is_lost: true }
@@ -240,7 +240,7 @@ fn replicas(settings: &Settings) -> BTreeMap<String, i64> {
     settings.replicas.iter().map(|(name, count)| (name.clone(), i64::from(*count))).collect()
 }
 
-/// Returns the settings as the services' variables, by the ConfigMap that they belong to.
+/// Returns the settings as variables of the services, by ConfigMap.
 fn variables(settings: &Settings) -> BTreeMap<String, BTreeMap<String, String>> {
     let mut maps: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     let mut set = |map: &str, variable: &str, value: String| {

@@ -1,4 +1,4 @@
-//! What the cluster tells of each pod, for `status`.
+//! The state of each pod, for `status`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,17 +18,17 @@ use crate::{
 pub(crate) struct PodStatus {
     /// Its name.
     pub(crate) name: String,
-    /// The service that it is of.
+    /// Its service.
     pub(crate) service: String,
-    /// What it is doing: `running`, `waiting (CrashLoopBackOff)`, `exited`, and so on.
+    /// Its state: `running`, `waiting (CrashLoopBackOff)`, `exited`, and so on.
     pub(crate) state: String,
-    /// With which code it has ended.
+    /// Its exit code, once it has ended.
     pub(crate) exit_code: Option<i64>,
-    /// Whether it takes requests; nothing for one that is to end.
+    /// Whether it is ready; `None` for a job.
     pub(crate) ready: Option<bool>,
-    /// How often its container was started again.
+    /// How often its container restarted.
     pub(crate) restarts: i64,
-    /// When its container was started last.
+    /// When its container last started.
     pub(crate) started_at: Option<Timestamp>,
     /// Its container's image, with its tag.
     pub(crate) image: String,
@@ -38,7 +38,7 @@ pub(crate) struct PodStatus {
     pub(crate) cpu_percent: Option<f64>,
     /// Its memory.
     pub(crate) memory_bytes: Option<u64>,
-    /// How much memory it may have.
+    /// Its memory limit.
     pub(crate) memory_limit_bytes: Option<u64>,
 }
 
@@ -91,7 +91,7 @@ impl PodStatusReader {
     /// Reads the state of all pods of the environment.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn read(&self) -> Result<Vec<PodStatus>> {
         let usages = async {
             match self.with_stats {
@@ -108,8 +108,8 @@ impl PodStatusReader {
     }
 }
 
-/// Returns the services that have pods of which none takes requests, and what the first one does instead; the gateway is told
-/// even if it has no pods.
+/// Returns the services without a ready pod, each with the state of its first pod, and the gateway if it has no pods at
+/// all.
 pub(crate) fn unready(pods: &[PodStatus]) -> BTreeMap<String, String> {
     let mut unready = BTreeMap::from([(GATEWAY.to_owned(), "no pod".to_owned())]);
     for pod in pods.iter().filter(|pod| pod.ready.is_some()) {
@@ -121,7 +121,7 @@ pub(crate) fn unready(pods: &[PodStatus]) -> BTreeMap<String, String> {
     unready
 }
 
-/// Returns whether the gateway can be asked how the environment is.
+/// Returns whether the gateway has a ready pod.
 pub(crate) fn has_gateway(unready: &BTreeMap<String, String>) -> bool {
     !unready.contains_key(GATEWAY)
 }

@@ -27,10 +27,10 @@ pub(super) struct UndoLog {
 }
 
 impl UndoLog {
-    /// Finds the cluster that the environment is on or goes to; the one that is shared is made where there is none.
+    /// Connects to the environment's cluster, and creates the shared kind cluster if that is needed.
     ///
     /// # Errors
-    /// [`crate::error::CliError::NoCluster`] if it does not answer, or what keeps kind from making it.
+    /// [`crate::error::CliError::NoCluster`] if it does not answer, or kind's error.
     pub(super) async fn settle<'a>(
         &mut self,
         settings: &Settings,
@@ -43,14 +43,14 @@ impl UndoLog {
         if let Some(session) = Session::find(settings, environment, output).await? {
             return Ok(session);
         }
-        // What was there is gone, if anything was.
+        // The former cluster is gone, if there was one.
         forwarder::end(environment).await?;
         environment.forget_cluster()?;
-        // Others may wait for the same, so nobody does who is in it.
+        // Release the claim before waiting, since other commands may wait for the same.
         self.claim = None;
         let claim = self.claim.insert(Claim::to_make(environment, output).await?);
         let session = match Session::find(settings, environment, output).await? {
-            // Another command was faster.
+            // Another command has created it meanwhile.
             Some(session) => session,
             None => {
                 self.cluster = true;
@@ -65,10 +65,10 @@ impl UndoLog {
         Ok(session)
     }
 
-    /// Removes what was undo_log.
+    /// Undoes what the command made.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(super) async fn undo(
         mut self,
         wanted: &Wanted,
@@ -78,7 +78,7 @@ impl UndoLog {
         let Some(lock) = self.lock.take() else { return Ok(()) };
         drop(self.claim.take());
         if self.cluster && !self.all {
-            output.status(format_args!("Removing the cluster that was being made"));
+            output.status(format_args!("Removing the incomplete cluster"));
             local::remove_unfinished(environment).await?;
         }
         if self.all {

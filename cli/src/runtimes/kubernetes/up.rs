@@ -35,21 +35,21 @@ use crate::{
     state::{ClusterRecord, Environment, write_json},
 };
 
-/// How long a namespace of the same name may take to go.
+/// How long the removal of a former namespace of that name may take.
 const GOING_WAIT_MAX: Duration = Duration::from_secs(60);
-/// How often it is looked whether it has gone.
+/// How often that is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Returns what the runtime is made of, in a few words.
+/// Returns the runtime and its cluster, for a status line.
 fn describe(session: &Session<'_>) -> String {
     format!("kubernetes: namespace {} of {}", session.namespace, session.cluster.context())
 }
 
-/// Brings the environment up as it is wanted. A signal ends that: what the first `up` of an environment made is removed
-/// again, and what a later one left half-done, the next one goes on with.
+/// Brings the environment up. A signal undoes the first `up` of an environment; after that of a later one, the next
+/// `up` continues.
 ///
 /// # Errors
-/// Whatever keeps it from being up.
+/// The reason why it is not up.
 pub(crate) async fn up(
     wanted: &Wanted,
     environment: &Environment,
@@ -60,7 +60,7 @@ pub(crate) async fn up(
     let work = async |undo_log: &mut UndoLog| match bring_up(wanted, environment, output, undo_log)
         .await
     {
-        // What never came to be leaves no state; what was written down may be on the cluster.
+        // A failed first `up` leaves no state, unless the cluster may have something.
         Err(error)
             if undo_log.state && !undo_log.cluster && environment.last_settings()?.is_none() =>
         {
@@ -81,8 +81,8 @@ pub(crate) async fn up(
     shown
 }
 
-/// Returns what is to be reached. What was scaled stays so; and unless it is said otherwise, it is on the cluster that has it, or
-/// has its data since the last `down`.
+/// Returns the wanted settings, with the scaling of before; unless given, the cluster is the one that the environment
+/// is on or has its data on since the last `down`.
 fn settings(wanted: &Wanted, environment: &Environment) -> Result<Settings> {
     runtimes::refuse_another(wanted.settings.runtime, environment)?;
     let mut settings = wanted.settings.clone();
@@ -96,7 +96,7 @@ fn settings(wanted: &Wanted, environment: &Environment) -> Result<Settings> {
     Ok(settings)
 }
 
-/// What there is, what there should be, and how to get there.
+/// What is observed and wanted, and the steps between.
 struct Draft {
     observed: Vec<Object>,
     objects: WantedObjects,
@@ -104,10 +104,10 @@ struct Draft {
     steps: Vec<Step>,
 }
 
-/// Says what [`up`] would do.
+/// Prints the steps of [`up`].
 ///
 /// # Errors
-/// As [`up`], as far as it can be known before.
+/// As [`up`], as far as they are known before.
 pub(crate) async fn dry_run(
     wanted: &Wanted,
     environment: &Environment,
@@ -153,7 +153,7 @@ async fn draft(
         }
         Some(_) => {
             session.output.detail(format_args!(
-                "The namespace {} is not of our making: it is used, and left as it is",
+                "Using the namespace {}, which another program created; it stays as it is",
                 session.namespace
             ));
             objects.retain(|object| !object.is_of_cluster());
@@ -193,22 +193,22 @@ async fn bring_up(
     let mapped = local::mapped_port(&session).await;
     let port = choose_port(&settings, environment, mapped)?;
     undo_log.written_over = Some(environment.last_settings()?);
-    // A namespace of ours may hold data, even if nothing else is left in it.
+    // Our namespace may hold data, even without any other object.
     undo_log.all = draft.observed.is_empty();
     write_json(&environment.settings_file(), &settings)?;
     let record = remember(&session, port, mapped != Some(port), &draft.steps)?;
     if !record.is_forwarded || undo_log.all {
-        // What leads to an environment that was not there leads to a former cluster, even if that had the same address.
+        // A forwarder of an environment that did not exist leads to a former cluster, even if the address is the same.
         forwarder::end(environment).await?;
     }
     if record.is_forwarded {
-        // At once, though nobody is there yet to be led to: a port that is free now need not be so in a minute.
+        // Before there are pods: a port that is free now may be taken in a minute.
         forwarder::ensure(environment, &record)?;
     }
     if !draft.steps.is_empty() {
         delivery.load(&draft.loads).await?;
     }
-    // Making a cluster and images is not what the time limit is for.
+    // The time-out does not cover creating the cluster and images.
     let since = Instant::now();
     let applying = Applying { force: wanted.force_conflicts, ..session.applying() };
     applying.carry_out(&draft.steps, &draft.objects).await?;
@@ -226,7 +226,7 @@ async fn bring_up(
     if wanted.seed && runtimes::is_empty(environment).await? {
         seed::seed_built_in(environment, output).await?;
     }
-    // From here on it is whole: whatever happens, it stays.
+    // The environment is complete: from here on, a signal undoes nothing.
     *undo_log = UndoLog::default();
     tell(wanted, &session, &record, &draft.steps, took)?;
     if wanted.orders > 0 {
@@ -235,7 +235,7 @@ async fn bring_up(
     Ok(())
 }
 
-/// Waits for a namespace of the same name that is just going.
+/// Waits for the removal of a former namespace of that name.
 async fn await_gone(session: &Session<'_>) -> Result<()> {
     let since = Instant::now();
     let shown = Waiting::new(session.output, "Waiting until the former namespace is gone");
@@ -246,12 +246,12 @@ async fn await_gone(session: &Session<'_>) -> Result<()> {
         if since.elapsed() >= GOING_WAIT_MAX {
             return Err(CliError::Failed {
                 what: format!(
-                    "the namespace {} is being removed, and was still there after {}",
+                    "the namespace {} is being removed, and still exists after {}",
                     session.namespace,
                     humantime::format_duration(GOING_WAIT_MAX)
                 ),
                 hint: format!(
-                    "`kubectl{} describe namespace {}` tells what holds it; or choose another `--name`",
+                    "`kubectl{} describe namespace {}` shows the cause; or choose another `--name`",
                     session.cluster.target().kubectl_flags(),
                     session.namespace
                 ),
@@ -264,7 +264,7 @@ async fn await_gone(session: &Session<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to make over what others have made under a name that we want.
+/// Refuses to overwrite objects of other programs that have wanted names.
 async fn refuse_others(session: &Session<'_>, draft: &Draft) -> Result<()> {
     let news: BTreeSet<&Id> = draft
         .steps
@@ -283,7 +283,7 @@ async fn refuse_others(session: &Session<'_>, draft: &Draft) -> Result<()> {
     }
     Err(CliError::Failed {
         what: format!(
-            "the namespace {} has objects of others that would be in the way: {}",
+            "the namespace {} has other objects with the wanted names: {}",
             session.namespace,
             ids.join(", ")
         ),

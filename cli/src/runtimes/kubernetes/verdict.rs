@@ -1,4 +1,5 @@
-//! How far a workload's rollout is, by the rules of `kubectl rollout status`, and whether it can't come right: plain functions.
+//! Verdicts on the rollout of workloads, by the rules of `kubectl rollout status`, and whether waiting helps: plain
+//! functions.
 //!
 //! The rules: <https://github.com/kubernetes/kubectl/blob/master/pkg/polymorphichelpers/rollout_status.go>
 
@@ -11,38 +12,38 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-/// What a node is marked with that does not take pods yet.
+/// The taint of a node that is not ready for pods.
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
-/// A container that ended this often will not come up by waiting.
+/// A container that exited this often will not start by waiting.
 const ENDS_MAX: i32 = 3;
-/// A job that failed this often will not be done by waiting.
+/// A job that failed this often will not complete by waiting.
 const FAILURES_MAX: i32 = 2;
-/// The label by which a set of replicas tells its own pods.
+/// The label of a replica set's own pods.
 const TEMPLATE_HASH: &str = "pod-template-hash";
 
-/// How far it is.
+/// The verdict on a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is what it should be.
+    /// Its rollout is done.
     Done,
-    /// Not yet, and here is why.
+    /// Not done, with the reason.
     NotYet(String),
-    /// Not yet, and it looks bad; the cluster may still find a way.
+    /// Not done, because of a problem that may pass.
     Stuck(Trouble),
-    /// Waiting will not help.
+    /// Waiting does not help.
     Hopeless(Trouble),
 }
 
-/// What is wrong.
+/// A problem of a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
-    /// The pod that it is about, if it is about one.
+    /// The pod that has it, if one does.
     pub(super) pod: Option<String>,
     /// The container in it.
     pub(super) container: Option<String>,
-    /// Whether it ended, so that what it printed before is worth a look.
+    /// Whether it exited, so that its last lines matter.
     pub(super) has_ended: bool,
-    /// What happened.
+    /// The cause.
     pub(super) reason: String,
     /// What to try.
     pub(super) hint: &'static str,
@@ -66,10 +67,10 @@ pub(super) fn of_deployment(it: &Deployment, sets: &[&ReplicaSet], pods: &[&Pod]
     {
         let message = failure.message.clone().unwrap_or_default();
         let trouble = Trouble::of_workload(
-            format!("its pods can't be made: {message}"),
+            format!("its pods can't be created: {message}"),
             hint_of_refusal(&message),
         );
-        // In a namespace that has just been made, there is none yet.
+        // A new namespace has no default service account at first.
         return match is_about_account(&message) {
             true => Verdict::Stuck(trouble),
             false => Verdict::Hopeless(trouble),
@@ -90,7 +91,7 @@ pub(super) fn of_deployment(it: &Deployment, sets: &[&ReplicaSet], pods: &[&Pod]
             late.message
                 .clone()
                 .unwrap_or_else(|| "it took longer than its progress deadline".into()),
-            "look at its pods: something keeps them from being ready",
+            "look at its pods for the reason why they are not ready",
         ));
     }
     let wanted = it.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
@@ -98,9 +99,9 @@ pub(super) fn of_deployment(it: &Deployment, sets: &[&ReplicaSet], pods: &[&Pod]
     let all = status.replicas.unwrap_or(0);
     let available = status.available_replicas.unwrap_or(0);
     if updated < wanted {
-        Verdict::NotYet(format!("{updated} of {wanted} new pods are made"))
+        Verdict::NotYet(format!("{updated} of {wanted} new pods are created"))
     } else if all > updated {
-        Verdict::NotYet(format!("{} old pods are going", all - updated))
+        Verdict::NotYet(format!("{} old pods are terminating", all - updated))
     } else if available < updated {
         Verdict::NotYet(format!("{available} of {updated} pods are ready"))
     } else {
@@ -151,7 +152,7 @@ pub(super) fn of_job(it: &Job, pods: &[&Pod]) -> Verdict {
     let failures = status.failed.unwrap_or(0);
     let reason = match has("Failed") {
         Some(failed) => Some(failed.message.clone().unwrap_or_else(|| "it failed".into())),
-        // It is tried again later and later; whoever waits here need not wait for all of that.
+        // The cluster retries it with ever longer pauses, which are not worth waiting for.
         None => (failures >= FAILURES_MAX).then(|| format!("it failed {failures} times")),
     };
     if let Some(reason) = reason {
@@ -163,12 +164,12 @@ pub(super) fn of_job(it: &Job, pods: &[&Pod]) -> Verdict {
             container: None,
             has_ended: false,
             reason,
-            hint: "mend what its last lines tell of",
+            hint: "fix the cause that its last lines show",
         });
     }
     match worst(ours()) {
         Some(bad @ (Verdict::Hopeless(_) | Verdict::Stuck(_))) => bad,
-        _ => Verdict::NotYet("it is not done yet".into()),
+        _ => Verdict::NotYet("it is not completed yet".into()),
     }
 }
 
@@ -176,7 +177,7 @@ fn phase(pod: &Pod) -> Option<&str> {
     pod.status.as_ref()?.phase.as_deref()
 }
 
-/// Returns what is worst about pods; nothing if they are well.
+/// Returns the worst verdict on pods; `None` if they are well.
 fn worst<'p>(pods: impl Iterator<Item = &'p Pod>) -> Option<Verdict> {
     let mut stuck = None;
     for pod in pods.filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
@@ -189,7 +190,7 @@ fn worst<'p>(pods: impl Iterator<Item = &'p Pod>) -> Option<Verdict> {
     stuck
 }
 
-/// Judges a pod; nothing if there is nothing to say against it.
+/// Returns the verdict on a pod; `None` if it is well.
 fn of_pod(pod: &Pod) -> Option<Verdict> {
     let status = pod.status.as_ref()?;
     let trouble = |container: Option<&str>, has_ended, reason: String, hint| Trouble {
@@ -203,13 +204,13 @@ fn of_pod(pod: &Pod) -> Option<Verdict> {
     let unscheduled = conditions.find(|one| one.type_ == "PodScheduled" && one.status == "False");
     let unscheduled = unscheduled.filter(|one| one.reason.as_deref() == Some("Unschedulable"));
     let message = unscheduled.and_then(|condition| condition.message.as_deref());
-    // A node that has just come is not ready to take any.
+    // A new node is not ready for pods at first.
     if let Some(message) = message.filter(|message| !message.contains(NOT_READY)) {
         return Some(Verdict::Stuck(trouble(
             None,
             false,
-            format!("no node takes its pod: {message}"),
-            "give the cluster more room, or let the manifests ask for less: `kubectl describe nodes` shows what is free",
+            format!("no node can take its pod: {message}"),
+            "add nodes to the cluster, or lower the requests in the manifests: `kubectl describe nodes` shows what is free",
         )));
     }
     let containers = status.init_container_statuses.iter().flatten();
@@ -222,11 +223,11 @@ fn of_pod(pod: &Pod) -> Option<Verdict> {
     None
 }
 
-/// Returns why a container will not come up by waiting, what to try, and whether it has run.
+/// Returns why a container will not start by waiting, what to try, and whether it has run.
 fn hopeless(container: &ContainerStatus) -> Option<(String, &'static str, bool)> {
     let state = container.state.as_ref()?;
     if state.running.is_some() {
-        // Whatever ended it before, it has been started again.
+        // It has restarted after its end.
         return None;
     }
     let ended =
@@ -244,21 +245,21 @@ fn hopeless(container: &ContainerStatus) -> Option<(String, &'static str, bool)>
     match waiting.reason.as_deref().unwrap_or_default() {
         "ImagePullBackOff" | "ErrImageNeverPull" => Some((
             format!("its image {image} can't be pulled: {message}"),
-            "see that the cluster's nodes can pull it, or load it into them",
+            "make it accessible to the cluster's nodes, or load it into them",
             false,
         )),
         "ErrImagePull" if is_final(message) => Some((
             format!("its image {image} can't be pulled: {message}"),
-            "see that the cluster's nodes can pull it, or load it into them",
+            "make it accessible to the cluster's nodes, or load it into them",
             false,
         )),
         "InvalidImageName" => Some((
-            format!("`{image}` is no name of an image"),
-            "mend `image` in its manifest",
+            format!("`{image}` is not a valid image name"),
+            "fix `image` in its manifest",
             false,
         )),
         "CreateContainerConfigError" => Some((
-            format!("its container can't be made: {message}"),
+            format!("its container can't be created: {message}"),
             "a ConfigMap, a Secret or a key in it is missing, or a setting contradicts its security context",
             false,
         )),
@@ -274,7 +275,7 @@ fn hopeless(container: &ContainerStatus) -> Option<(String, &'static str, bool)>
                     "it ended {} times, the last time with exit code {code}",
                     container.restart_count + 1
                 ),
-                "mend what its last lines tell of",
+                "fix the cause that its last lines show",
                 true,
             ))
         }
@@ -282,7 +283,7 @@ fn hopeless(container: &ContainerStatus) -> Option<(String, &'static str, bool)>
     }
 }
 
-/// Returns whether pulling again gives the same.
+/// Returns whether another pull would fail in the same way.
 fn is_final(message: &str) -> bool {
     ["not found", "does not exist", "denied", "unauthorized", "no match for platform"]
         .iter()
@@ -297,7 +298,7 @@ fn hint_of_refusal(message: &str) -> &'static str {
     if message.contains("exceeded quota") {
         "ask for a larger quota, or scale down: `kubectl describe resourcequota` shows what is used"
     } else if message.contains("violates PodSecurity") {
-        "the namespace's Pod Security is stricter than the manifests; mend what it names"
+        "the namespace's Pod Security is stricter than the manifests; fix what it names"
     } else if is_about_account(message) {
         "the service account of its manifest is missing"
     } else {
@@ -305,8 +306,8 @@ fn hint_of_refusal(message: &str) -> &'static str {
     }
 }
 
-/// Returns the set of replicas that is made of the template that there is now; nothing if it is not made yet. Sets are told of
-/// apart from their Deployment, and earlier or later than it: their numbers would lead to a former one.
+/// Returns the replica set of the current template; `None` if it does not exist yet. The cluster reports it apart from
+/// its Deployment, earlier or later: comparing revision numbers would find a former one.
 fn newest<'s>(it: &Deployment, sets: &[&'s ReplicaSet]) -> Option<&'s ReplicaSet> {
     let template = &it.spec.as_ref()?.template;
     let is_of_template = |set: &&&ReplicaSet| {
@@ -321,7 +322,7 @@ fn newest<'s>(it: &Deployment, sets: &[&'s ReplicaSet]) -> Option<&'s ReplicaSet
     sets.iter().find(is_of_template).copied()
 }
 
-/// Returns whether one object was made by another.
+/// Returns whether one object owns another.
 pub(super) fn is_owned(it: &ObjectMeta, by: &ObjectMeta) -> bool {
     let owners = it.owner_references.iter().flatten();
     by.uid.as_ref().is_some_and(|uid| owners.into_iter().any(|owner| owner.uid == *uid))

@@ -1,15 +1,15 @@
-//! What an environment should be on a cluster: the objects that the manifests lay out, in the order in which they are made.
+//! The wanted objects of an environment on a cluster, from the manifests, in the order of creation.
 
 use serde_json::{Value, json};
 
 use crate::kubernetes::objects::{Id, Object};
 
-/// Objects, each with its rank: smaller comes first, and what has the same comes at the same time.
+/// Objects, each with its rank: lower ranks come first, equal ones at the same time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Wanted(Vec<(u8, Object)>);
 
 impl Wanted {
-    /// Returns what these are.
+    /// Returns these objects, sorted.
     pub(super) fn of(mut objects: Vec<(u8, Object)>) -> Self {
         objects.sort_by_key(|(rank, _)| *rank);
         Self(objects)
@@ -20,13 +20,13 @@ impl Wanted {
         self.0.retain(|(_, object)| keep(object));
     }
 
-    /// Lets all that has pods of its own have none.
+    /// Sets the replicas of all workloads to zero.
     pub(super) fn stop(&mut self) {
         self.scale_all(|_| 0);
     }
 
-    /// Says how many pods each has that has pods of its own, so that nobody else's number counts; `count` is given what the
-    /// manifest says, which is one if it says nothing.
+    /// Sets the replicas of each workload explicitly, so that another program's number does not persist; `count` gets
+    /// the manifest's number, 1 by default.
     pub(super) fn scale_all(&mut self, count: impl Fn(u64) -> u64) {
         for (_, object) in self.0.iter_mut().filter(|(_, object)| is_scaled(object.kind())) {
             let Some(spec) = object.data_mut().get_mut("spec") else { continue };
@@ -35,13 +35,12 @@ impl Wanted {
         }
     }
 
-    /// Returns whether something has pods of its own.
+    /// Returns whether an object is a workload with replicas.
     pub(super) fn has_pods(&self, id: &Id) -> bool {
         is_scaled(&id.kind)
     }
 
-    /// Returns the claims that are made of the templates of StatefulSets: they have no label of ours, since whoever makes them
-    /// may give them none.
+    /// Returns the volume claims of the templates of StatefulSets: they may lack our labels.
     pub(super) fn claims(&self) -> Vec<Object> {
         let sets = self.objects().filter(|object| object.kind() == "StatefulSet");
         let claims = sets.flat_map(|set| {
@@ -76,7 +75,7 @@ impl Wanted {
             .map(|wave| wave.iter().map(|(_, object)| object))
     }
 
-    /// Returns the objects that run something, whose rollout is waited for.
+    /// Returns the objects with a rollout to wait for.
     pub(super) fn workloads(&self) -> impl Iterator<Item = &Object> {
         self.objects()
             .filter(|object| matches!(object.kind(), "Deployment" | "StatefulSet" | "Job"))

@@ -134,7 +134,8 @@ fn what_was_brought_up_by_others_is_never_rolled_back_to_nothing() {
 
     let refused = staging.deploy(&["--tag", "1.0.1"]);
     assert_eq!(refused.code, Some(1), "{refused}");
-    let told = "also looked after by others: `kubectl` has set spec.template.spec.containers";
+    assert!(refused.stderr.contains("other programs manage fields of "), "{refused}");
+    let told = ": `kubectl` has set spec.template.spec.containers";
     assert!(refused.stderr.contains(told), "{refused}");
     assert_eq!(staging.all(), before, "nothing was begun");
 
@@ -160,7 +161,8 @@ fn what_is_not_of_these_manifests_is_not_made_over() {
     for more in [&[][..], &["--force-conflicts"], &["--dry-run"]] {
         let refused = staging.deploy(&[&["--tag", "1.0.0"], more].concat());
         assert_eq!(refused.code, Some(1), "{refused}");
-        for told in ["NAME has objects of others", "deployment/kitchen", "hint: "] {
+        for told in ["NAME has other objects with the wanted names", "deployment/kitchen", "hint: "]
+        {
             assert!(refused.stderr.contains(told), "`{told}`: {refused}");
         }
     }

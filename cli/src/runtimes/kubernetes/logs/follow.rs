@@ -1,4 +1,4 @@
-//! New lines of all pods as they come: through restarts, logs that are rotated, pods that are replaced, new replicas, and a
+//! New lines of all pods as they are printed: across restarts, log rotations, replaced pods, new replicas, and a
 //! cluster that is away for a while; each line once.
 
 use std::{
@@ -22,11 +22,11 @@ use crate::{
 
 /// How long a cluster may be away.
 const CLUSTER_WAIT_MAX: Duration = Duration::from_secs(60);
-/// How soon a stream that ended is asked for again; twice as long each time that it ends at once, up to the next.
+/// The pause before a stream that ended is opened again; doubled each time it ends at once.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
-/// How long that becomes at most.
+/// The longest pause.
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(5);
-/// How often it is looked whether the environment is still there, if it has no pods.
+/// How often the existence of an environment without pods is checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Follows all pods of an environment.
@@ -38,30 +38,30 @@ pub(crate) struct Following {
     services: BTreeSet<String>,
     watch: PodWatch,
     followers: Followers,
-    /// How it last went to listen to a pod, by its uid.
+    /// The last attempt to follow each pod, by its uid.
     attempts: HashMap<String, Attempt>,
-    /// Since when the cluster has been away.
+    /// When the cluster stopped answering.
     away_since: Option<Instant>,
-    /// When it was last looked whether the environment is still there.
+    /// When the existence of the environment was last checked.
     looked_at: Instant,
 }
 
-/// How it went to listen to a pod.
+/// An attempt to follow a pod.
 #[derive(Debug)]
 struct Attempt {
     begun_at: Instant,
-    /// How often the pod's container had been started again.
+    /// How often the pod's container had restarted.
     restarts: i64,
-    /// Whether the container had ended by then, so that its last line is through when the stream is.
+    /// Whether the container had ended by then, so that the end of the stream is that of its log.
     was_at_rest: bool,
     broke: bool,
-    /// When to listen again, and how long that is after the end.
+    /// The time of the next attempt, and the pause before it.
     next_at: Instant,
     pause: Duration,
 }
 
 impl Attempt {
-    /// Returns whether a pod whose stream has ended is to be listened to again.
+    /// Returns whether to open the stream of a pod again.
     fn is_due(&self, pod: &ObservedPod, now: Instant) -> bool {
         let has_more = !(self.was_at_rest && pod.is_at_rest) || self.broke;
         pod.restarts > self.restarts || (has_more && now >= self.next_at)
@@ -93,10 +93,10 @@ impl Following {
         following
     }
 
-    /// Returns the next lines that had time enough to find their place. Waits until there are some.
+    /// Returns the next lines that were held back long enough; waits for some.
     ///
     /// # Errors
-    /// [`CliError::NotRunning`] when the environment is not there any more; what the cluster refuses.
+    /// [`CliError::NotRunning`] when the environment no longer exists; the cluster's error.
     pub(crate) async fn next_lines(&mut self) -> Result<Vec<Line>> {
         loop {
             tokio::select! {
@@ -118,7 +118,7 @@ impl Following {
         }
     }
 
-    /// Returns all lines that are still held.
+    /// Returns all lines that are still held back.
     pub(crate) fn rest(&mut self) -> Vec<Line> {
         self.followers.rest()
     }
@@ -137,13 +137,13 @@ impl Following {
                     return Err(error.into());
                 }
             }
-            // A node may be away, and its pods come back, here or elsewhere.
+            // A node may be away, and its pods come back there or elsewhere.
             Err(_) => {}
         }
         Ok(())
     }
 
-    /// Begins to listen to each pod that has more to say than was heard, and forgets those that are gone.
+    /// Begins to listen to each pod with unread lines, and drops removed pods.
     fn look(&mut self) {
         let now = Instant::now();
         let pods = self.watch.pods();
@@ -151,7 +151,7 @@ impl Following {
             if !pod.has_run || !self.shows(pod) {
                 continue;
             }
-            // It may have become one of several.
+            // Its service may have several pods now.
             self.followers.call(writer(pod, &pods));
             let last = self.attempts.get(&pod.uid);
             if self.followers.hears(&pod.uid) || last.is_some_and(|last| !last.is_due(pod, now)) {
@@ -172,7 +172,7 @@ impl Following {
         }
         let followers = &mut self.followers;
         self.attempts.retain(|uid, _| {
-            // A pod's last words may be on their way when it is gone already.
+            // The last lines of a removed pod may still be on their way.
             let stays = followers.hears(uid) || pods.iter().any(|pod| pod.uid == *uid);
             if !stays {
                 followers.forget(uid);
@@ -185,7 +185,7 @@ impl Following {
         self.services.is_empty() || self.services.contains(&pod.service)
     }
 
-    /// An environment that is stopped has no pods, and may be started again.
+    /// Checks that the environment still exists: a stopped one has no pods, but may be started again.
     async fn check_that_it_is_there(&self) -> Result<()> {
         if !self.watch.pods().is_empty() {
             return Ok(());

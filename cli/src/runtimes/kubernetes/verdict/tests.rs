@@ -17,7 +17,7 @@ fn deployment(generation: i64, status: Value) -> Deployment {
     }))
 }
 
-/// A set of replicas that was made of a template.
+/// A replica set of a template.
 fn set(made: &str) -> ReplicaSet {
     let labels = json!({"made": made, "pod-template-hash": "1"});
     let owner = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": KITCHEN, "uid": "d"});
@@ -73,15 +73,15 @@ fn a_deployment_is_done_when_all_its_new_pods_are_ready_and_the_old_ones_gone() 
         json!({
             "observedGeneration": 2, "updatedReplicas": updated, "replicas": all,
             "availableReplicas": available,
-            // It stays from the rollout before.
+            // It is left from the rollout before.
             "conditions": [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}],
         })
     };
     let mut unseen = status(2, 2, 2);
     unseen["observedGeneration"] = json!(1);
     assert_eq!(not_yet(&judged(unseen, &[])), "the cluster has not seen the change yet");
-    assert_eq!(not_yet(&judged(status(1, 3, 2), &[])), "1 of 2 new pods are made");
-    assert_eq!(not_yet(&judged(status(2, 3, 2), &[])), "1 old pods are going");
+    assert_eq!(not_yet(&judged(status(1, 3, 2), &[])), "1 of 2 new pods are created");
+    assert_eq!(not_yet(&judged(status(2, 3, 2), &[])), "1 old pods are terminating");
     assert_eq!(not_yet(&judged(status(2, 2, 1), &[])), "1 of 2 pods are ready");
     assert_eq!(judged(status(2, 2, 2), &[]), Verdict::Done);
 }
@@ -92,7 +92,7 @@ fn what_waiting_will_not_mend_ends_it_at_once() {
     let cases = [
         ("ImagePullBackOff", "not found", 0, "can't be pulled"),
         ("ErrImagePull", "manifest not found", 0, "can't be pulled"),
-        ("InvalidImageName", "", 0, "is no name of an image"),
+        ("InvalidImageName", "", 0, "is not a valid image name"),
         ("CreateContainerConfigError", "secret \"x\" not found", 0, "secret \"x\" not found"),
         ("RunContainerError", "no such file", 0, "no such file"),
         ("CrashLoopBackOff", "", 2, "it ended 3 times"),
@@ -115,7 +115,11 @@ fn what_may_still_come_right_is_waited_for() {
         ("CrashLoopBackOff", "", 1),
     ] {
         let pod = pod("new", waiting(reason, message, restarts));
-        assert_eq!(not_yet(&judged(now.clone(), &[&pod])), "1 of 2 new pods are made", "{reason}");
+        assert_eq!(
+            not_yet(&judged(now.clone(), &[&pod])),
+            "1 of 2 new pods are created",
+            "{reason}"
+        );
     }
 }
 
@@ -123,7 +127,7 @@ fn what_may_still_come_right_is_waited_for() {
 fn an_old_pod_that_fails_is_why_there_is_a_new_one() {
     let now = json!({"observedGeneration": 2, "updatedReplicas": 1, "replicas": 2});
     let failing = pod("old", waiting("CrashLoopBackOff", "", 9));
-    assert_eq!(not_yet(&judged(now, &[&failing])), "1 of 2 new pods are made");
+    assert_eq!(not_yet(&judged(now, &[&failing])), "1 of 2 new pods are created");
 }
 
 #[test]
@@ -131,7 +135,7 @@ fn a_former_pod_is_not_taken_for_one_that_is_not_made_yet() {
     let failing = pod("old", waiting("CrashLoopBackOff", "", 9));
     let status = json!({"observedGeneration": 2, "updatedReplicas": 0, "replicas": 2});
     let verdict = of_deployment(&deployment(2, status), &[&set("old")], &[&failing]);
-    assert_eq!(not_yet(&verdict), "0 of 2 new pods are made");
+    assert_eq!(not_yet(&verdict), "0 of 2 new pods are created");
 }
 
 #[test]
@@ -145,7 +149,7 @@ fn too_little_memory_is_named_as_such() {
     assert!(trouble.has_ended);
     // It ran out of memory once, and runs again.
     status["containerStatuses"][0]["state"] = json!({"running": {}});
-    assert_eq!(not_yet(&judged(now, &[&pod("new", status)])), "1 of 2 new pods are made");
+    assert_eq!(not_yet(&judged(now, &[&pod("new", status)])), "1 of 2 new pods are created");
 }
 
 #[test]
@@ -169,7 +173,7 @@ fn a_cluster_that_has_just_been_made_is_given_time() {
         "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message":
             "0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }.",
     }]});
-    assert_eq!(not_yet(&judged(now, &[&pod("new", status)])), "1 of 2 new pods are made");
+    assert_eq!(not_yet(&judged(now, &[&pod("new", status)])), "1 of 2 new pods are created");
     let account = json!({"observedGeneration": 2, "conditions": [{
         "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
         "message": "error looking up service account a/default: serviceaccount \"default\" not found",
@@ -198,7 +202,7 @@ fn a_job_is_done_or_failed_as_its_conditions_say() {
     let condition =
         |kind: &str| json!([{"type": kind, "status": "True", "message": "BackoffLimit"}]);
     assert_eq!(of_job(&job(condition("Complete")), &[]), Verdict::Done);
-    assert_eq!(not_yet(&of_job(&job(json!([])), &[])), "it is not done yet");
+    assert_eq!(not_yet(&of_job(&job(json!([])), &[])), "it is not completed yet");
     let last = pod("j", json!({"phase": "Failed"}));
     let trouble = hopeless(of_job(&job(condition("Failed")), &[&last]));
     assert_eq!((trouble.reason.as_str(), trouble.pod.as_deref()), ("BackoffLimit", Some("j-pod")));

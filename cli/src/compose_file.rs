@@ -1,5 +1,5 @@
-//! The environment as `manifests/compose.yaml` lays it out, read strictly: what chefcito does not do is an error that names
-//! its place in the document, and is never passed over in silence. `x-…` keys are for people and are left alone.
+//! `manifests/compose.yaml`, parsed strictly: a key that chefcito does not support is an error with its path, and never
+//! ignored. `x-…` keys are for people and are skipped.
 
 pub(crate) mod at;
 mod interpolation;
@@ -26,30 +26,30 @@ use crate::{
     yaml,
 };
 
-/// Where the file lies in a checkout.
+/// The path of the file in a checkout.
 const FILE: &str = "manifests/compose.yaml";
-/// The file that this program was built with, for those who have no checkout.
+/// The file that this program was built with, for use without a checkout.
 const BUILT_IN: &str = include_str!("../../manifests/compose.yaml");
-/// The network of those that name none.
+/// The network of services without `networks`.
 const DEFAULT_NETWORK: &str = "default";
-/// Services with one of these profiles are started, too, as `docker compose` does it.
+/// The variable for the profiles whose services are started, too, as in `docker compose`.
 pub(crate) const PROFILES: &str = "COMPOSE_PROFILES";
 
-/// A text to read, and where it comes from.
+/// The text of a compose file and its origin.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
-    /// The file; `None` if it is the one that is built in.
+    /// Its path; `None` for the built-in one.
     pub(crate) file: Option<PathBuf>,
     text: String,
 }
 
 impl Source {
-    /// Finds the file of the checkout around a folder; without one, the file that is built in.
+    /// Finds the file of the checkout around a folder, or else the built-in one.
     ///
     /// # Errors
-    /// [`CliError::Io`] if there is one that can't be read.
+    /// [`CliError::Io`] if it can't be read.
     pub(crate) fn find(folder: &Path) -> Result<Self> {
-        // A folder that happens to have such a file is no checkout: this program's own sources have to lie beside it.
+        // A folder that only happens to have such a file is not a checkout: this program's sources must be there, too.
         let is_checkout =
             |folder: &&Path| folder.join(FILE).is_file() && folder.join("cli/Cargo.toml").is_file();
         match folder.ancestors().find(is_checkout) {
@@ -69,16 +69,16 @@ impl Source {
         Ok(Self { file: Some(file.to_owned()), text })
     }
 
-    /// Returns the folder that relative paths in it start from.
+    /// Returns the folder to which its relative paths refer.
     pub(crate) fn folder(&self) -> PathBuf {
         let folder = self.file.as_deref().and_then(Path::parent);
         folder.map_or_else(|| "/".into(), Path::to_owned)
     }
 
-    /// Reads the environment that it lays out. Variables are looked up as they are met.
+    /// Parses the file, with variables looked up by the function.
     ///
     /// # Errors
-    /// [`CliError::BadFile`] that names the line, as far as it can be told, and the place in the document.
+    /// [`CliError::BadFile`] with the path in the document, and with the line if it can be found.
     pub(crate) fn parse(&self, variables: &dyn Fn(&str) -> Option<String>) -> Result<ComposeFile> {
         read(&self.text, &self.folder(), variables).map_err(|flaw| CliError::BadFile {
             path: self.file.clone().unwrap_or_else(|| FILE.into()),
@@ -90,25 +90,25 @@ impl Source {
     }
 }
 
-/// An environment as it should be.
+/// The content of a compose file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ComposeFile {
     /// Its name, if the file gives one.
     pub(crate) name: Option<String>,
-    /// What runs, by name.
+    /// Its services, by name.
     pub(crate) services: BTreeMap<String, Service>,
-    /// What connects them, by key. Only those that a service is on.
+    /// The networks that a service uses, by key.
     pub(crate) networks: BTreeMap<String, Network>,
-    /// What keeps their data, by key.
+    /// Its volumes, by key.
     pub(crate) volumes: BTreeMap<String, Volume>,
-    /// Variables that it asks for, and that nobody has set; they count as empty.
+    /// Variables that are used but not set; they count as empty.
     pub(crate) unset: BTreeSet<String>,
 }
 
-/// Reads the text of a file.
+/// Parses the text of a file.
 ///
 /// # Errors
-/// [`Flaw`]: the first thing in it that can't be understood, or that chefcito does not do.
+/// [`Flaw`]: the first part of it that is invalid or not supported.
 fn read(
     text: &str,
     folder: &Path,
@@ -127,7 +127,7 @@ fn read(
     let document = interpolation::interpolated(&document, "", variables, &mut unset)?;
     let mut fields = At::root(&document).fields()?;
     if let Some(version) = fields.take("version") {
-        return Err(version.flaw("it means nothing any more: leave it out"));
+        return Err(version.flaw("it is obsolete: remove it"));
     }
     let name = fields.take("name").map(|name| name.text()).transpose()?;
     let networks = networks::networks(fields.take("networks"))?;
@@ -149,7 +149,7 @@ fn read(
 }
 
 impl ComposeFile {
-    /// Refuses names that nobody has, and circles; forgets networks that nobody is on.
+    /// Refuses references to unknown names, and circular needs; drops unused networks.
     fn check(&mut self) -> Result<(), Flaw> {
         let mut used = BTreeSet::new();
         for (name, service) in &self.services {
@@ -177,7 +177,7 @@ impl ComposeFile {
         for name in self.services.keys() {
             if self.needs_itself(name) {
                 let path = format!("services.{name}.depends_on");
-                return Err(Flaw::new(path, "it depends on itself, by way of others"));
+                return Err(Flaw::new(path, "it depends on itself through other services"));
             }
         }
         if used.contains(DEFAULT_NETWORK) {
@@ -192,7 +192,7 @@ impl ComposeFile {
         self.with_needs(direct.cloned()).contains(name)
     }
 
-    /// Returns the services that are named, and those that they need, and so on. Names that nobody has are left out.
+    /// Returns the named services and all that they need. Unknown names are ignored.
     pub(crate) fn with_needs(&self, names: impl IntoIterator<Item = String>) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         let mut open: Vec<String> = names.into_iter().collect();
@@ -205,7 +205,7 @@ impl ComposeFile {
         found
     }
 
-    /// Returns the services that are started when none is named: those without a profile, or with one of these.
+    /// Returns the services to start by default: those without a profile, and those with one of these.
     pub(crate) fn default_services(&self, profiles: &[String]) -> BTreeSet<String> {
         let starts = |service: &Service| {
             let wanted =
@@ -216,7 +216,7 @@ impl ComposeFile {
         self.with_needs(named.map(|(name, _)| name.clone()))
     }
 
-    /// Returns whether a service is a job: it does something, ends, and is done if it ended well.
+    /// Returns whether a service is a job: another one waits for its completion.
     pub(crate) fn is_job(&self, name: &str) -> bool {
         let awaited = |service: &Service| {
             service.needs.get(name).is_some_and(|need| need.condition == Condition::Completed)
@@ -224,7 +224,7 @@ impl ComposeFile {
         self.services.values().any(awaited)
     }
 
-    /// Returns whether a job comes before all else: others wait for its end, and it waits for nobody.
+    /// Returns whether a service is a first job: others wait for its completion, and it needs none.
     pub(crate) fn is_first(&self, name: &str) -> bool {
         self.is_job(name) && self.services.get(name).is_some_and(|job| job.needs.is_empty())
     }

@@ -1,18 +1,18 @@
-//! The Docker engine: where it is, and what it is asked. Only here and below is the library named that speaks to it.
+//! The Docker engine and its API. Only this module and those below use the client library.
 //!
-//! Any engine that speaks Docker's API from [`API_MIN`] on will do, rootless and remote ones too. The library asks without a
-//! version in the path, so that an engine answers in the newest one it knows; what we send is in all of them, and what only
-//! newer engines tell is optional to us.
+//! Any engine with Docker's API from [`API_MIN`] on works, rootless and remote ones too. The library sends no version
+//! in the path, so an engine answers in its newest one; all versions have what we send, and fields that only newer
+//! engines return are optional here.
 //!
 //! # Podman
-//! Podman's socket is tried last, after every Docker one. It speaks the same API, and differs in this:
-//! - Its events have no `health_status: …`, and `died` where Docker has `die`; both words are understood.
-//! - Health is looked at by systemd timers; without systemd the state stays `starting`. Nothing here waits for it.
-//! - Rootless, its containers may not take ports below 1024, and limits of memory and processes need cgroups v2 with the
-//!   controllers given over to the user: `chefcito doctor` looks at that.
-//! - Its list of containers knows no filter for published ports, so the ports are looked through here.
-//! - Its log times are whole seconds, so lines without a time of their own come in no finer order.
-//! - A short image name is looked for below `localhost/` as well; what `chefcito build` made is found under both.
+//! Podman's socket is tried last, after every Docker one. It has the same API with these differences:
+//! - Its events have no `health_status: …`, and `died` instead of `die`; both words are understood.
+//! - Systemd timers run its health checks; without systemd the state stays `starting`. Nothing here waits for it.
+//! - Rootless, its containers can't publish ports below 1024, and limits of memory and processes need cgroups v2 with
+//!   the controllers delegated to the user: `chefcito doctor` checks that.
+//! - Its list of containers has no filter for published ports, so the ports are filtered here.
+//! - Its log times are whole seconds, so lines without a time of their own are sorted by seconds only.
+//! - A short image name may refer to `localhost/`; images of `chefcito build` are found under both names.
 
 mod archive;
 pub(crate) mod containers;
@@ -47,9 +47,9 @@ use self::{
 };
 use crate::error::{CliError, Result};
 
-/// The oldest API that is spoken here: that of Docker 20.10.
+/// The oldest supported API: that of Docker 20.10.
 pub(crate) const API_MIN: Api = Api { major: 1, minor: 41 };
-/// How long an engine may take to say which API it speaks.
+/// How long an engine may take to report its API version.
 const HELLO_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long an answer may take to begin, in seconds. Stopping a container takes as long as its grace period.
 const ANSWER_WAIT_SECONDS_MAX: u64 = 120;
@@ -85,12 +85,12 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Finds the engine as `docker` would: `DOCKER_HOST`, then `DOCKER_CONTEXT`, then the current context of
-    /// `~/.docker/config.json`, then the usual sockets; then asks it which API it speaks.
+    /// Connects to the engine that `docker` would use: `DOCKER_HOST`, then `DOCKER_CONTEXT`, then the current context
+    /// of `~/.docker/config.json`, then the usual sockets; then asks for its API version.
     ///
     /// # Errors
-    /// [`CliError::NoEngine`], exit code 7: nothing answers, the socket may not be opened, the engine is too old, or TLS
-    /// failed; each with what to try.
+    /// [`CliError::NoEngine`], exit code 7, with a hint: nothing answers, permission is denied, the engine is too old,
+    /// or TLS failed.
     pub(crate) async fn connect() -> Result<Self> {
         let wanted =
             endpoint::wanted(&|name| env::var(name).ok(), &|path| std::fs::read_to_string(path))?;
@@ -125,32 +125,32 @@ impl Engine {
         })
     }
 
-    /// Returns where it is, as `DOCKER_HOST` says it.
+    /// Returns its address, in the form of `DOCKER_HOST`.
     pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
-    /// Returns the API that it speaks.
+    /// Returns its API version.
     pub(crate) const fn api(&self) -> Api {
         self.api
     }
 
-    /// Returns its own version.
+    /// Returns its version.
     pub(crate) fn version(&self) -> &str {
         &self.version
     }
 
-    /// Returns whether it is on this machine, so that its ports are ours.
+    /// Returns whether it is on this machine, so that its published ports are ports of this machine.
     pub(crate) const fn is_local(&self) -> bool {
         self.is_local
     }
 
-    /// Does a last thing where nothing can be waited for: in what is dropped, maybe because of Ctrl-C.
+    /// Runs a last request where code can't await: in `drop`, maybe after Ctrl-C.
     pub(crate) fn at_last<F: Future>(&self, work: impl FnOnce(Self) -> F + Send + 'static) {
         let engine = self.clone();
         let worker = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            // Without one it stays undone, and the next command finds it.
+            // Without a runtime it is not sent; the next command finds what is left.
             runtime.is_ok_and(|runtime| {
                 runtime.block_on(work(engine));
                 true
@@ -159,7 +159,8 @@ impl Engine {
         let _ended = worker.join();
     }
 
-    /// Returns a function that puts an engine's refusal into words: `.map_err(engine.could_not(|| "start it".into()))`.
+    /// Returns a function that adds the operation to an engine's error: `.map_err(engine.could_not(|| "start
+    /// it".into()))`.
     fn could_not(
         &self,
         what: impl FnOnce() -> String,
@@ -194,12 +195,12 @@ fn open(endpoint: &EngineEndpoint) -> Result<Docker, bollard::errors::Error> {
     }
 }
 
-/// Opens the socket and closes it again: the system's own words are lost on the way through the library.
+/// Connects to the socket and closes it again, for the system's error, which the library does not pass on.
 fn knock(socket: &Path) -> io::Result<()> {
     UnixStream::connect(socket).map(drop)
 }
 
-/// Returns the first socket that somebody listens at. If none does, the first that is there is told of.
+/// Returns the first socket that accepts a connection. If none does, the error is about the first that exists.
 fn first_that_listens(sockets: &[PathBuf]) -> Result<EngineEndpoint> {
     let mut refused = None;
     for socket in sockets {

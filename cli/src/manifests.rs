@@ -33,14 +33,14 @@ impl Overlay {
     }
 }
 
-/// The secrets of the local environment: each has its own, so that no file of them is built in or committed.
+/// The file of the local environment's secrets. Each checkout has its own, so none is built in or committed.
 pub(crate) const SECRETS: &str = "overlays/local/secrets.env";
 
-/// Returns the objects of an environment, in the order in which they are applied.
+/// Returns the objects of an environment, in the order in which to apply them.
 ///
 /// # Errors
-/// [`CliError::BadFile`] if a file is missing, can't be understood, or asks for what chefcito does not do;
-/// [`CliError::Failed`] if there is nothing that an adjustment is for, or the local environment has no secrets.
+/// [`CliError::BadFile`] if a file is missing, invalid or uses an unsupported feature; [`CliError::Failed`] if an
+/// adjustment matches nothing, or the local environment has no secrets.
 pub(crate) fn render(
     tree: &Tree,
     overlay: Overlay,
@@ -51,7 +51,7 @@ pub(crate) fn render(
         return Err(CliError::Failed {
             what: format!("the local environment has no secrets: there is no {}", file.display()),
             hint: format!(
-                "in a checkout, `cargo run --quiet --package bootstrap -- env > {}` makes some",
+                "in a checkout, `cargo run --quiet --package bootstrap -- env > {}` creates them",
                 file.display()
             ),
             source: None,
@@ -60,8 +60,8 @@ pub(crate) fn render(
     kustomize::render(tree, overlay.folder(), adjustments)
 }
 
-/// Returns the images of all programs: from a registry if one is given, by their digests as far as they were pushed there; each
-/// with this tag, or else with that of its content, or else `dev`.
+/// Returns the images of all programs: with a registry, by the digests that were pushed; else with this tag, the tag of
+/// their content, or `dev`.
 pub(crate) fn images(
     registry: Option<&str>,
     tag: Option<&str>,
@@ -79,8 +79,7 @@ pub(crate) fn images(
     TABLE.iter().map(|program| image(program.name)).collect()
 }
 
-/// Returns the services of which nobody knows what is newest: their images would be called `dev`, which is another one with each
-/// build.
+/// Returns the services whose newest image is not known: `dev` would be another image with each build.
 pub(crate) fn unknown(contents: &Contents) -> Vec<&'static str> {
     let names = TABLE.iter().map(|program| program.name);
     names.filter(|name| contents.tag(name).is_none()).collect()

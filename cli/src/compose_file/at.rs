@@ -1,16 +1,16 @@
-//! A value of the document together with its place, so that whatever is wrong with it can say where.
+//! A value of a document with its path, so that an error can say where it is.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use super::sizes;
 use crate::yaml::Node;
 
-/// What is wrong with a document, and where.
+/// An error in a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Flaw {
-    /// The place, as `services.orders.image`; empty if it is the document itself.
+    /// The path, such as `services.orders.image`; empty for the document itself.
     pub(crate) path: String,
-    /// The line, if it is known already.
+    /// The line, if it is known.
     pub(crate) line: Option<usize>,
     what: String,
 }
@@ -36,12 +36,12 @@ impl std::fmt::Display for Flaw {
 
 pub(crate) type Result<T, E = Flaw> = std::result::Result<T, E>;
 
-/// Returns the place of something in something.
+/// Returns the path of a key below a path.
 pub(crate) fn below(path: &str, key: &str) -> String {
     if path.is_empty() { key.into() } else { format!("{path}.{key}") }
 }
 
-/// A value and its place.
+/// A value and its path.
 #[derive(Clone, Debug)]
 pub(crate) struct At<'a> {
     path: String,
@@ -73,7 +73,7 @@ impl<'a> At<'a> {
         matches!(self.node, Node::Null)
     }
 
-    /// Returns the keys and values of a map; nothing at all counts as an empty one.
+    /// Returns the keys and values of a map; `null` counts as an empty one.
     pub(crate) fn entries(&self) -> Result<Vec<(String, At<'a>)>> {
         match self.node {
             Node::Null => Ok(Vec::new()),
@@ -86,7 +86,7 @@ impl<'a> At<'a> {
         }
     }
 
-    /// Returns the fields of a map, to be taken one by one.
+    /// Returns the fields of a map, to take one by one.
     pub(crate) fn fields(&self) -> Result<Fields<'a>> {
         Ok(Fields { entries: self.entries()? })
     }
@@ -103,7 +103,7 @@ impl<'a> At<'a> {
         }
     }
 
-    /// Returns a text; numbers and truths are as good as their text.
+    /// Returns a text; a number or a boolean is converted.
     pub(crate) fn text(&self) -> Result<String> {
         match self.node {
             Node::Text(text) => Ok(text.clone()),
@@ -138,14 +138,14 @@ impl<'a> At<'a> {
         sizes::bytes(&self.text()?).ok_or_else(|| self.expected("a size such as 128m"))
     }
 
-    /// Returns names and values, written as a map or as a list of `NAME=VALUE`. A name without a value has none.
+    /// Returns names and values, from a map or a list of `NAME=VALUE`. A name without a value has `None`.
     pub(crate) fn pairs(&self) -> Result<BTreeMap<String, Option<String>>> {
         if !matches!(self.node, Node::List(_)) {
             let pair = |(name, at): (String, At<'_>)| {
                 let value = if at.is_null() { None } else { Some(at.text()?) };
                 Ok((name, value))
             };
-            // `x-` is no comment here: it may well be the beginning of a name.
+            // Here `x-` is not a comment: a name may begin with it.
             return match self.node {
                 Node::Map(entries) => entries
                     .iter()
@@ -164,7 +164,7 @@ impl<'a> At<'a> {
                 None => (text, None),
             };
             if name.is_empty() || pairs.insert(name.clone(), value).is_some() {
-                return Err(at.flaw(format!("`{name}` is nameless, or there twice")));
+                return Err(at.flaw(format!("`{name}` is empty or a duplicate")));
             }
         }
         Ok(pairs)
@@ -177,20 +177,20 @@ impl<'a> At<'a> {
     }
 }
 
-/// The fields of a map that nobody has asked for yet.
+/// The fields of a map that are not taken yet.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
     entries: Vec<(String, At<'a>)>,
 }
 
 impl<'a> Fields<'a> {
-    /// Takes a field out, if it is there.
+    /// Takes a field, if it exists.
     pub(crate) fn take(&mut self, name: &str) -> Option<At<'a>> {
         let at = self.entries.iter().position(|(key, _)| key == name)?;
         Some(self.entries.remove(at).1)
     }
 
-    /// Takes a field out and reads it.
+    /// Takes a field and reads it.
     pub(crate) fn read<T>(
         &mut self,
         name: &str,
@@ -202,7 +202,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Refuses what is left: it would be passed over in silence.
+    /// Refuses fields that were not taken, which are not supported.
     pub(crate) fn finish(self) -> Result<()> {
         match self.entries.first() {
             Some((_, at)) => Err(at.flaw("chefcito does not support this key")),

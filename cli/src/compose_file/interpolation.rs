@@ -1,19 +1,19 @@
-//! `${VARIABLE}` in texts, as `docker compose` understands it: `$VARIABLE`, `${VARIABLE}`, `${VARIABLE:-default}`,
-//! `${VARIABLE-default}`, `${VARIABLE:?error}`, `${VARIABLE?error}`, `${VARIABLE:+other}`, `${VARIABLE+other}`, and `$$` for
-//! a dollar. Keys are left as they are.
+//! `${VARIABLE}` in texts, as in `docker compose`: `$VARIABLE`, `${VARIABLE}`, `${VARIABLE:-default}`,
+//! `${VARIABLE-default}`, `${VARIABLE:?error}`, `${VARIABLE?error}`, `${VARIABLE:+other}`, `${VARIABLE+other}`, and
+//! `$$` for a dollar. Keys are not interpolated.
 
 use std::collections::BTreeSet;
 
 use super::at::{Flaw, Result, below};
 use crate::yaml::Node;
 
-/// How deep a default may have variables of its own.
+/// How deep defaults may be nested.
 const DEPTH_MAX: usize = 16;
 
 type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Returns the value with the variables of all its texts filled in. Names that nobody has set, and that have no default, are
-/// noted and count as empty.
+/// Returns the value with the variables of all its texts replaced. Variables that are not set and have no default are
+/// noted, and count as empty.
 pub(super) fn interpolated(
     node: &Node,
     path: &str,
@@ -50,7 +50,7 @@ struct Filling<'a> {
 impl Filling<'_> {
     fn fill(&mut self, text: &str, depth: usize) -> Result<String, String> {
         if depth > DEPTH_MAX {
-            return Err("its defaults have defaults, too deep".into());
+            return Err("its defaults are nested too deep".into());
         }
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
@@ -68,7 +68,7 @@ impl Filling<'_> {
             } else {
                 let name = name_of(rest);
                 if name.is_empty() {
-                    return Err("a `$` that stands for itself is written `$$`".into());
+                    return Err("a literal `$` is written `$$`".into());
                 }
                 filled.push_str(&self.plain(name));
                 rest = &rest[name.len()..];
@@ -85,7 +85,7 @@ impl Filling<'_> {
         })
     }
 
-    /// Fills in what stands between `${` and `}`.
+    /// Replaces the expression between `${` and `}`.
     fn braced(&mut self, inside: &str, depth: usize) -> Result<String, String> {
         let name = name_of(inside);
         if name.is_empty() {
@@ -107,12 +107,12 @@ impl Filling<'_> {
             (Some('+'), None) => Ok(String::new()),
             (Some('?'), None) if rule.as_str().is_empty() => Err(format!("{name} must be set")),
             (Some('?'), None) => Err(format!("{name} must be set: {}", rule.as_str())),
-            _ => Err(format!("`${{{inside}}}` is no rule that chefcito knows")),
+            _ => Err(format!("`${{{inside}}}` is not supported")),
         }
     }
 }
 
-/// Returns the name that a text begins with, empty if it begins with none.
+/// Returns the name at the beginning of a text; empty if there is none.
 fn name_of(text: &str) -> &str {
     let is_in = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     if text.starts_with(|first: char| first.is_ascii_digit()) {
@@ -121,7 +121,7 @@ fn name_of(text: &str) -> &str {
     &text[..text.find(|letter| !is_in(letter)).unwrap_or(text.len())]
 }
 
-/// Returns where the `}` is that closes what is open before the text.
+/// Returns the position of the matching `}`.
 fn closing(text: &str) -> Option<usize> {
     let mut open = 1;
     let mut before = ' ';
@@ -171,8 +171,8 @@ mod tests {
             ("${NO?}", "a.b: NO must be set"),
             ("${", "a.b: `${` has no closing `}`"),
             ("${}", "a.b: `${}` names no variable"),
-            ("${SET/a/b}", "a.b: `${SET/a/b}` is no rule that chefcito knows"),
-            ("1$", "a.b: a `$` that stands for itself is written `$$`"),
+            ("${SET/a/b}", "a.b: `${SET/a/b}` is not supported"),
+            ("1$", "a.b: a literal `$` is written `$$`"),
         ] {
             assert_eq!(filled(text), expected, "{text}");
         }

@@ -1,12 +1,12 @@
-//! `<<`: a map that takes over what it does not have itself from others.
+//! `<<`: a map that inherits keys of other maps.
 
 use super::at::{Flaw, Result, below};
 use crate::yaml::Node;
 
 const MERGE: &str = "<<";
 
-/// Returns the value with all `<<` carried out. What a map says itself goes before what it takes over, and of those it takes
-/// over from, the first goes before the others.
+/// Returns the value with all `<<` resolved. A map's own keys override inherited ones, and those of an earlier map
+/// override those of a later one.
 pub(super) fn merged(node: &Node, path: &str) -> Result<Node> {
     match node {
         Node::List(list) => list
@@ -29,7 +29,7 @@ fn merged_map(entries: &[(String, Node)], path: &str) -> Result<Vec<(String, Nod
         if key == MERGE {
             others.extend(sources(node, &place)?);
         } else if own.iter().any(|(known, _)| known == key) {
-            return Err(Flaw::new(place, "it is there twice"));
+            return Err(Flaw::new(place, "it is a duplicate"));
         } else {
             own.push((key.clone(), node));
         }

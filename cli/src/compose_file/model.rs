@@ -1,84 +1,83 @@
-//! What a compose file is made of. The order and the names of the fields are part of what is hashed: see `compose::spec`.
+//! The types of a compose file. The order and the names of their fields are part of a hash: see `compose::spec`.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use serde::Serialize;
 
-/// Something that runs in one container, or in several alike.
+/// A service: one container, or several with the same configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Service {
     /// The image, with its tag.
     pub(crate) image: String,
-    /// What runs, in the place of the image's own.
+    /// The entrypoint, instead of the image's own.
     pub(crate) entrypoint: Option<Vec<String>>,
-    /// Its arguments, in the place of the image's own.
+    /// The command, instead of the image's own.
     pub(crate) command: Option<Vec<String>>,
     /// Its variables.
     pub(crate) environment: BTreeMap<String, String>,
-    /// Who it is: `uid:gid`.
+    /// Its user: `uid:gid`.
     pub(crate) user: Option<String>,
-    /// Further groups that it is in.
+    /// Additional groups of the user.
     pub(crate) group_add: Vec<String>,
-    /// Where it starts.
+    /// The working directory.
     pub(crate) working_dir: Option<String>,
-    /// What it calls itself.
+    /// Its own host name.
     pub(crate) hostname: Option<String>,
-    /// Ports that are open on the host.
+    /// Published ports.
     pub(crate) ports: Vec<Port>,
-    /// Ports that are said to be open inside.
+    /// Exposed ports.
     pub(crate) expose: Vec<String>,
-    /// What is mounted.
+    /// Mounts.
     pub(crate) mounts: Vec<Mount>,
     /// Folders in memory, with their options.
     pub(crate) tmpfs: BTreeMap<String, String>,
-    /// The networks that it is on, by key; on none if there are none.
+    /// Its networks, by key; empty for none.
     pub(crate) networks: BTreeMap<String, Attachment>,
-    /// Names of hosts, `host:address`.
+    /// Additional host names, `host:address`.
     pub(crate) extra_hosts: Vec<String>,
-    /// How the engine looks after it.
+    /// The health check.
     pub(crate) healthcheck: Option<Health>,
-    /// What happens when it ends.
+    /// The restart policy.
     pub(crate) restart: Restart,
-    /// How long it may take to end when asked to.
+    /// The time between the stop signal and SIGKILL.
     pub(crate) stop_grace_period: Option<Duration>,
-    /// By which signal it is asked.
+    /// The stop signal.
     pub(crate) stop_signal: Option<String>,
-    /// Whether it may not write to its own root.
+    /// Whether its root file system is read-only.
     pub(crate) read_only: bool,
-    /// Whether the engine puts a small init before it.
+    /// Whether the engine runs an init process in it.
     pub(crate) init: bool,
-    /// Capabilities that it has beside the usual ones.
+    /// Additional capabilities.
     pub(crate) cap_add: Vec<String>,
-    /// Capabilities that it does not have.
+    /// Removed capabilities.
     pub(crate) cap_drop: Vec<String>,
     /// Such as `no-new-privileges:true`.
     pub(crate) security_opt: Vec<String>,
-    /// Memory in bytes.
+    /// The memory limit, in bytes.
     pub(crate) mem_limit: Option<u64>,
-    /// Processors, in thousand-millionths.
+    /// The limit of processors, in billionths.
     pub(crate) nano_cpus: Option<u64>,
-    /// Processes and threads.
+    /// The limit of processes and threads.
     pub(crate) pids_limit: Option<i64>,
-    /// Shared memory in bytes.
+    /// The size of shared memory, in bytes.
     pub(crate) shm_size: Option<u64>,
-    /// Where its lines go.
+    /// Its log driver.
     pub(crate) logging: Option<Logging>,
     /// Labels of its own.
     pub(crate) labels: BTreeMap<String, String>,
-    /// What it needs; says when it starts, not what it is.
+    /// The services that it needs. Not part of the configuration of a container.
     #[serde(skip)]
     pub(crate) needs: BTreeMap<String, Need>,
-    /// How many there are; says nothing about each.
+    /// The number of containers. Not part of the configuration of a container.
     #[serde(skip)]
     pub(crate) replicas: u32,
-    /// When it is started unasked.
+    /// The profiles that start it. Not part of the configuration of a container.
     #[serde(skip)]
     pub(crate) profiles: Vec<String>,
 }
 
 impl Service {
-    /// Returns the folder in which it keeps data, if it does: one that is mounted for it to write to. What is in `/tmp` is not for
-    /// keeping.
+    /// Returns the folder in which it keeps data, if there is one: a writable mount outside of `/tmp`.
     pub(crate) fn store(&self) -> Option<&str> {
         let mounts = self.mounts.iter().filter(|mount| !mount.read_only);
         let mut folders = mounts.map(|mount| &mount.target).chain(self.tmpfs.keys());
@@ -86,7 +85,7 @@ impl Service {
     }
 }
 
-/// A port of the host that leads to one of a container.
+/// A published port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Port {
     /// The host's address; all of them without one.
@@ -95,11 +94,11 @@ pub(crate) struct Port {
     pub(crate) published: Option<u16>,
     /// The container's port.
     pub(crate) target: u16,
-    /// Over what.
+    /// The protocol.
     pub(crate) protocol: Protocol,
 }
 
-/// What a port speaks.
+/// The protocol of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Protocol {
@@ -117,20 +116,20 @@ impl Protocol {
     }
 }
 
-/// Something mounted into a container.
+/// A mount of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Mount {
-    /// What it is.
+    /// Its kind.
     pub(crate) kind: MountKind,
-    /// A volume's key or a path of the host; a nameless volume without it.
+    /// A volume's key or a path of the host; without it, an anonymous volume.
     pub(crate) source: Option<String>,
-    /// Where it is in the container.
+    /// The path in the container.
     pub(crate) target: String,
-    /// Whether it may not be written to.
+    /// Whether it is read-only.
     pub(crate) read_only: bool,
 }
 
-/// What is mounted.
+/// The kind of a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum MountKind {
@@ -138,49 +137,49 @@ pub(crate) enum MountKind {
     Bind,
 }
 
-/// How a service is on a network.
+/// The connection of a service to a network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Attachment {
-    /// Names that it has there beside its own.
+    /// Additional names of the service there.
     pub(crate) aliases: Vec<String>,
 }
 
-/// How the engine looks after a container.
+/// The health check of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Health {
-    /// `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", command]`; the image's own without it.
+    /// `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", command]`; without it, the image's own.
     pub(crate) test: Option<Vec<String>>,
-    /// How often.
+    /// The interval of checks.
     pub(crate) interval: Option<Duration>,
-    /// How long one look may take.
+    /// The time-out of a check.
     pub(crate) timeout: Option<Duration>,
-    /// After how many failures it counts as unhealthy.
+    /// The number of failures after which the container is unhealthy.
     pub(crate) retries: Option<u32>,
-    /// How long failures don't count.
+    /// The time after the start in which failures don't count.
     pub(crate) start_period: Option<Duration>,
-    /// How often in that time.
+    /// The interval of checks in that time.
     pub(crate) start_interval: Option<Duration>,
 }
 
-/// What happens when a container ends by itself.
+/// The restart policy of a container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Restart {
-    /// Nothing.
+    /// Never restart it.
     #[default]
     No,
-    /// It is started again.
+    /// Always restart it.
     Always,
-    /// It is started again, also with the engine, unless it was stopped.
+    /// Restart it, also with the engine, unless it was stopped.
     UnlessStopped,
-    /// It is started again if it failed, so often at the most; 0 is for ever.
+    /// Restart it after a failure.
     OnFailure {
-        /// How often.
+        /// The most restarts; 0 for no limit.
         retries_max: u32,
     },
 }
 
-/// Where the lines of a container go.
+/// The log driver of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Logging {
     /// The engine's driver.
@@ -189,23 +188,23 @@ pub(crate) struct Logging {
     pub(crate) options: BTreeMap<String, String>,
 }
 
-/// That one service needs another.
+/// A dependency of a service on another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Need {
-    /// Until when it waits.
+    /// The condition to wait for.
     pub(crate) condition: Condition,
-    /// Whether it is started again after the other was replaced.
+    /// Whether the service restarts after the other was replaced.
     pub(crate) restart: bool,
 }
 
-/// Until when a service waits for another, under plain compose.
+/// The condition to wait for, under plain compose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
-    /// Until it was started.
+    /// The other has started.
     Started,
-    /// Until it is healthy.
+    /// The other is healthy.
     Healthy,
-    /// Until it has ended well.
+    /// The other has completed with exit code 0.
     Completed,
 }
 
@@ -227,9 +226,9 @@ pub(crate) struct Network {
     pub(crate) driver: Option<String>,
     /// Its options.
     pub(crate) driver_opts: BTreeMap<String, String>,
-    /// Whether nothing leads out of it.
+    /// Whether it has no way out.
     pub(crate) internal: bool,
-    /// Whether containers of others may join by hand.
+    /// Whether containers outside the environment may join it.
     pub(crate) attachable: bool,
     /// Labels of its own.
     pub(crate) labels: BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! Reads the networks and the volumes.
+//! Parses networks and volumes.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Reads one service.
+//! Parses a service.
 
 mod mounts;
 mod ports;
@@ -13,23 +13,24 @@ use super::{
 };
 use crate::yaml::Node;
 
-/// More of one service is an oversight: each takes memory and connections to the database.
+/// The most containers of a service: each takes memory and connections to the database.
 const REPLICAS_MAX: u32 = 64;
 
-/// Reads a service; relative paths start from the folder.
+/// Parses a service; relative paths refer to the folder.
 pub(super) fn read(name: &str, at: &At<'_>, folder: &Path) -> Result<Service> {
     let is_name = |letter: u8| letter.is_ascii_alphanumeric() || b"-_.".contains(&letter);
     if name.is_empty() || !name.bytes().all(is_name) {
-        return Err(at.flaw("a service is named with letters, digits, `-`, `_` and `.`"));
+        return Err(at.flaw("a name of a service has letters, digits, `-`, `_` and `.`"));
     }
     let mut fields = at.fields()?;
     if let Some(build) = fields.take("build") {
-        return Err(build
-            .flaw("the images are built by `chefcito build`: leave it out, and name an `image`"));
+        return Err(
+            build.flaw("the images are built by `chefcito build`: remove it, and set `image`")
+        );
     }
     let image = fields.read("image", At::text)?.unwrap_or_default();
     if image.trim().is_empty() || image.contains(char::is_whitespace) {
-        return Err(at.flaw("it has no `image`, or one that can't be"));
+        return Err(at.flaw("`image` is missing or invalid"));
     }
     let mut service = Service {
         image,
@@ -52,7 +53,7 @@ pub(super) fn read(name: &str, at: &At<'_>, folder: &Path) -> Result<Service> {
     Ok(service)
 }
 
-/// Fields that are what they look like.
+/// Fields without special syntax.
 fn plain_fields(service: &mut Service, fields: &mut Fields<'_>) -> Result<()> {
     service.user = fields.read("user", At::text)?;
     service.working_dir = fields.read("working_dir", At::text)?;
@@ -76,15 +77,15 @@ fn plain_fields(service: &mut Service, fields: &mut Fields<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A text is split as a shell would, a list is taken as it is.
+/// Splits a text as a shell would; takes a list as it is.
 fn command(at: &At<'_>) -> Result<Vec<String>> {
     match at.node() {
         Node::List(_) => at.texts(),
-        _ => words(&at.text()?).ok_or_else(|| at.flaw("a quote in it is never closed")),
+        _ => words(&at.text()?).ok_or_else(|| at.flaw("it has an unclosed quote")),
     }
 }
 
-/// A name without a value is left out: the shell's own variables are no business of a container.
+/// Refuses a name without a value: a container must not depend on the shell's variables.
 fn environment(fields: &mut Fields<'_>) -> Result<BTreeMap<String, String>> {
     let Some(at) = fields.take("environment") else { return Ok(BTreeMap::new()) };
     at.pairs()?
@@ -92,7 +93,7 @@ fn environment(fields: &mut Fields<'_>) -> Result<BTreeMap<String, String>> {
         .map(|(name, value)| match value {
             Some(value) => Ok((name, value)),
             None => Err(at.flaw(format!(
-                "`{name}` has no value; write `{name}: ${{{name}}}` to hand yours on"
+                "`{name}` has no value; write `{name}: ${{{name}}}` to pass on yours"
             ))),
         })
         .collect()
@@ -200,13 +201,13 @@ fn needs(at: &At<'_>) -> Result<BTreeMap<String, Need>> {
     at.entries()?.into_iter().map(need).collect()
 }
 
-/// `scale`, or the only key of `deploy` that means something on one engine.
+/// `scale`, or `deploy.replicas`, the only key of `deploy` that applies to a single engine.
 fn replicas(fields: &mut Fields<'_>) -> Result<u32> {
     let number = |at: &At<'_>| {
         let replicas = at.parsed("a number")?;
         match replicas {
             0..=REPLICAS_MAX => Ok(replicas),
-            _ => Err(at.flaw(format!("more than {REPLICAS_MAX} is an oversight"))),
+            _ => Err(at.flaw(format!("more than {REPLICAS_MAX} are not supported"))),
         }
     };
     let scale = fields.read("scale", number)?;
@@ -227,7 +228,7 @@ fn networks(service: &mut Service, fields: &mut Fields<'_>) -> Result<()> {
     let named = fields.take("networks");
     match (alone, named) {
         (Some(()), Some(networks)) => {
-            return Err(networks.flaw("it has `network_mode: none`, and so is on no network"));
+            return Err(networks.flaw("it has `network_mode: none`, which excludes networks"));
         }
         (Some(()), None) => {}
         (None, None) => {

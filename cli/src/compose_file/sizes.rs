@@ -1,8 +1,8 @@
-//! Durations and sizes as the file writes them.
+//! Parses durations and sizes.
 
 use std::time::Duration;
 
-/// Reads `1m30s`, `500ms`, `1h`, or a bare number of seconds.
+/// Parses `1m30s`, `500ms`, `1h`, or a number of seconds.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if let Ok(seconds) = rest.parse::<u32>() {
@@ -27,12 +27,12 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
         sum = sum.checked_add(part)?;
         rest = after;
     }
-    // Longer is an oversight, and does not fit the engine's nanoseconds.
+    // Longer ones do not fit the engine's nanoseconds.
     const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
     (!text.trim().is_empty() && sum <= YEAR).then_some(sum)
 }
 
-/// Reads `128m`, `1.5g`, `64kb`, or a bare number of bytes. As in Docker, a kilobyte has 1,024.
+/// Parses `128m`, `1.5g`, `64kb`, or a number of bytes. As in Docker, a kilobyte has 1,024.
 pub(super) fn bytes(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let digits = text.find(|one: char| !(one.is_ascii_digit() || one == '.')).unwrap_or(text.len());
@@ -49,7 +49,7 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
         return whole.checked_mul(unit).filter(|bytes| i64::try_from(*bytes).is_ok());
     }
     let seconds = Duration::try_from_secs_f64(number.parse().ok()?).ok()?;
-    // A duration is an exact decimal with nine places: more than anybody writes here.
+    // A duration is an exact decimal with nine places.
     let bytes = seconds.as_nanos().checked_mul(unit.into())? / 1_000_000_000;
     i64::try_from(bytes).ok().and_then(|bytes| u64::try_from(bytes).ok())
 }

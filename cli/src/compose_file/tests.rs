@@ -147,7 +147,7 @@ fn every_service_without_networks_is_on_the_default_one() {
     assert_eq!(compose_file.networks.keys().collect::<Vec<_>>(), ["default"]);
 }
 
-/// Texts that look like the file, more often than not.
+/// Texts that mostly look like the file.
 fn any_yaml() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
         "services",

@@ -1,16 +1,16 @@
-//! Finds the line of a place in the text. The parser does not tell; a person looks for the keys one below the other, and so
-//! does this.
+//! Finds the line of a path in a text, since the parser does not report it: looks for the keys of the path, one below
+//! the other.
 
 use super::at::Flaw;
 
-/// Returns the line, from 1, of the last key of the place that can be found; `None` if not even the first can.
+/// Returns the line, from 1, of the last key of the path that is found; `None` if not even the first is.
 pub(crate) fn line_of(text: &str, flaw: &Flaw) -> Option<usize> {
     if flaw.line.is_some() {
         return flaw.line;
     }
     let lines: Vec<&str> = text.lines().collect();
     let mut found = None;
-    // The lines in which the next key may stand: those that are further in than its parent.
+    // The lines in which the next key may be: those that are indented further than its parent.
     let (mut from, mut to, mut indent_min) = (0, lines.len(), 0);
     for key in flaw.path.split('.') {
         let key = key.split('[').next().unwrap_or(key);

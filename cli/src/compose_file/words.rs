@@ -1,6 +1,6 @@
-//! Splits a command as a shell would, without running one.
+//! Splits a command into words as a shell would, without running one.
 
-/// Returns the words of a command; `None` if a quote is never closed.
+/// Returns the words of a command; `None` if a quote is not closed.
 pub(super) fn words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

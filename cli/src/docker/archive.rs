@@ -1,4 +1,4 @@
-//! Files out of containers, running or not.
+//! Reads files of containers, running or not.
 
 use std::io::Read;
 
@@ -7,14 +7,14 @@ use futures_util::StreamExt;
 
 use super::{Engine, errors::EngineError};
 
-/// A file that is read whole is not larger than this.
+/// The largest file that is read.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
 
 impl Engine {
-    /// Returns what is in a file of a container; `None` if there is none, or it is no file.
+    /// Returns the content of a file of a container; `None` if it does not exist or is not a file.
     ///
     /// # Errors
-    /// [`EngineError`] if the engine can't tell.
+    /// [`EngineError`] if the request fails.
     pub(crate) async fn file(&self, id: &str, path: &str) -> Result<Option<Vec<u8>>, EngineError> {
         let options = DownloadFromContainerOptions { path: path.into() };
         let mut archive = Vec::new();
@@ -33,7 +33,7 @@ impl Engine {
     }
 }
 
-/// Returns what is in the only file of an archive.
+/// Returns the content of the only file of an archive.
 fn only_file(archive: &[u8]) -> Option<Vec<u8>> {
     let mut archive = tar::Archive::new(archive);
     let entry = archive.entries().ok()?.next()?.ok()?;

@@ -1,4 +1,4 @@
-//! Containers: listed, started, stopped, removed. How they are made is told in [`making`](super::making).
+//! Lists, starts, stops and removes containers. [`making`](super::making) creates them.
 
 use std::{
     collections::HashMap,
@@ -17,38 +17,38 @@ use tokio::time::sleep;
 
 use super::{Engine, errors::EngineError, events::FOR_EVER};
 
-/// How long a container may take to go that somebody else is removing.
+/// How long the removal of a container by another client may take.
 const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(10);
-/// How often it is looked whether it is gone.
+/// How often that is checked.
 const REMOVAL_LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// What a listing tells of a container.
+/// A container in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Container {
-    /// Its id, in whole.
+    /// Its full id.
     pub(crate) id: String,
     /// Its name.
     pub(crate) name: String,
-    /// The image that it was made of, as it was named.
+    /// The reference of its image.
     pub(crate) image: String,
     /// The id of that image.
     pub(crate) image_id: String,
-    /// What it is doing.
+    /// Its state.
     pub(crate) state: State,
-    /// The engine's own words for it: `Up 3 seconds (healthy)`.
+    /// The engine's text for it: `Up 3 seconds (healthy)`.
     pub(crate) status: String,
-    /// When it was made, in seconds since 1970.
+    /// When it was created, in seconds since 1970.
     pub(crate) created_at: i64,
     /// Its labels.
     pub(crate) labels: HashMap<String, String>,
-    /// Ports of the host that lead to it.
+    /// Its published ports.
     pub(crate) ports: Vec<Published>,
 }
 
-/// A port of the host that leads to a container.
+/// A published port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Published {
-    /// The host's address, if it is told.
+    /// The host's address, if the engine reports it.
     pub(crate) ip: Option<IpAddr>,
     /// The host's port.
     pub(crate) port: u16,
@@ -56,41 +56,41 @@ pub(crate) struct Published {
     pub(crate) target: u16,
 }
 
-/// What a container is doing.
+/// The state of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// It was never started.
     Created,
     /// It runs.
     Running,
-    /// It runs, and stands still.
+    /// It is paused.
     Paused,
-    /// It has ended, and is about to be started again.
+    /// It has ended, and the engine is about to restart it.
     Restarting,
     /// It has ended.
     Exited {
         /// Its exit code.
         code: i64,
     },
-    /// It is being removed, or can't be.
+    /// It is being removed, or could not be removed.
     Dead,
 }
 
 impl State {
-    /// Returns whether there is a process.
+    /// Returns whether it has a process.
     pub(crate) const fn is_up(self) -> bool {
         matches!(self, Self::Running | Self::Paused)
     }
 }
 
-/// How the engine finds a container's health.
+/// The health of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Healthy {
-    /// It has not looked yet, or gives it time.
+    /// No check has run, or its start period is not over.
     Starting,
-    /// It is well.
+    /// It is healthy.
     Yes,
-    /// It is not.
+    /// It is unhealthy.
     No,
 }
 
@@ -129,7 +129,7 @@ impl Container {
         }
     }
 
-    /// Returns its health, if the engine looks after it.
+    /// Returns its health, if it has a health check.
     pub(crate) fn health(&self) -> Option<Healthy> {
         [
             ("(healthy)", Healthy::Yes),
@@ -141,17 +141,17 @@ impl Container {
     }
 }
 
-/// Reads the code out of `Exited (137) 5 minutes ago`: a listing tells it nowhere else.
+/// Parses the code of `Exited (137) 5 minutes ago`, the only field of a listing that has it.
 fn exit_code(status: &str) -> i64 {
     let code = status.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
     code.and_then(|(code, _)| code.parse().ok()).unwrap_or(-1)
 }
 
 impl Engine {
-    /// Returns all containers, running or not, that have all these labels, `name=value` or `name`.
+    /// Returns all containers, running or not, with all these labels, `name=value` or `name`.
     ///
     /// # Errors
-    /// [`EngineError`], as everything here.
+    /// [`EngineError`] if the request fails, as everywhere here.
     pub(crate) async fn containers(
         &self,
         labels: &[String],
@@ -160,12 +160,12 @@ impl Engine {
         self.list(filters).await
     }
 
-    /// Returns the containers that a port of the host leads to.
+    /// Returns the containers that publish a port of the host.
     pub(crate) async fn containers_at_port(
         &self,
         port: u16,
     ) -> Result<Vec<Container>, EngineError> {
-        // Podman knows no filter for it.
+        // Podman has no filter for it.
         let mut all = self.list(HashMap::new()).await?;
         all.retain(|container| container.ports.iter().any(|published| published.port == port));
         Ok(all)
@@ -185,7 +185,7 @@ impl Engine {
         Ok(list.into_iter().map(Container::read).collect())
     }
 
-    /// Starts a container. One that runs already is fine.
+    /// Starts a container. One that runs already is not an error.
     pub(crate) async fn start_container(&self, id: &str, name: &str) -> Result<(), EngineError> {
         let started = self
             .docker
@@ -194,14 +194,14 @@ impl Engine {
         started.map_err(self.could_not(|| format!("start {name}")))
     }
 
-    /// Lets a container go on that was paused.
+    /// Resumes a paused container.
     pub(crate) async fn resume_container(&self, id: &str, name: &str) -> Result<(), EngineError> {
         let resumed = self.docker.unpause_container(id).await;
         resumed.map_err(self.could_not(|| format!("resume {name}")))
     }
 
-    /// Asks a container to end, whatever its restart policy is, gives it the time that it was made with, and kills it. One
-    /// that has ended is fine.
+    /// Stops a container, whatever its restart policy is, and kills it after its grace period. One that has ended is
+    /// not an error.
     pub(crate) async fn stop_container(&self, id: &str, name: &str) -> Result<(), EngineError> {
         let patient = self.docker.clone().with_timeout(FOR_EVER);
         let stopped = patient
@@ -211,7 +211,7 @@ impl Engine {
         unless_gone(stopped)
     }
 
-    /// Waits until a container does not run, and returns its exit code.
+    /// Waits for the end of a container, and returns its exit code.
     pub(crate) async fn wait_for_end(&self, id: &str, name: &str) -> Result<i64, EngineError> {
         let patient = self.docker.clone().with_timeout(FOR_EVER);
         let options = WaitContainerOptions { condition: "not-running".into() };
@@ -226,7 +226,8 @@ impl Engine {
         }
     }
 
-    /// Removes a container, running or not, and its nameless volumes, and waits until it is gone. One that is gone is fine.
+    /// Removes a container, running or not, and its anonymous volumes, and waits until it is gone. A missing one is not
+    /// an error.
     pub(crate) async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
         let since = Instant::now();
         loop {
@@ -234,7 +235,7 @@ impl Engine {
             let removed = self.docker.remove_container(id, Some(options)).await;
             let what = || format!("remove the container {}", id.get(..12).unwrap_or(id));
             match unless_gone(removed.map_err(self.could_not(what))) {
-                // Somebody else is just removing it: the engine itself, where it was made to go at its end.
+                // Another client is removing it, or the engine itself, if the container is removed at its end.
                 Err(error) if is_being_removed(&error) && since.elapsed() < REMOVAL_WAIT_MAX => {
                     sleep(REMOVAL_LOOK_EVERY).await;
                 }
@@ -243,13 +244,13 @@ impl Engine {
         }
     }
 
-    /// Returns what only a closer look tells.
+    /// Returns the details of a container.
     pub(crate) async fn inspect_container(&self, id: &str) -> Result<Inspected, EngineError> {
         let inspected = self
             .docker
             .inspect_container(id, None::<bollard::query_parameters::InspectContainerOptions>)
             .await
-            .map_err(self.could_not(|| format!("look at the container {id}")))?;
+            .map_err(self.could_not(|| format!("inspect the container {id}")))?;
         let state = inspected.state.unwrap_or_default();
         Ok(Inspected {
             restarts: inspected.restart_count.unwrap_or_default(),
@@ -262,24 +263,24 @@ impl Engine {
     }
 }
 
-/// What only a closer look at a container tells.
+/// Details of a container that a listing does not have.
 #[derive(Clone, Debug)]
 pub(crate) struct Inspected {
-    /// How often the engine started it again.
+    /// How often the engine restarted it.
     pub(crate) restarts: i64,
-    /// When it was started last.
+    /// When it last started.
     pub(crate) started_at: Option<contracts::Timestamp>,
-    /// Whether it has a process. This is never out of date, as a listing may be.
+    /// Whether it has a process. Unlike in a listing, this is up to date.
     pub(crate) is_running: bool,
     /// The exit code of its last end.
     pub(crate) exit_code: i64,
-    /// Whether it ended for lack of memory.
+    /// Whether it ran out of memory.
     pub(crate) oom_killed: bool,
-    /// What kept it from starting.
+    /// The error that prevented its start.
     pub(crate) error: Option<String>,
 }
 
-/// Takes what was so already, or is gone, as done.
+/// Treats an unchanged or missing container as success.
 fn unless_gone(result: Result<(), EngineError>) -> Result<(), EngineError> {
     match result {
         Err(error) if error.is_not_found() || error.is_not_modified() => Ok(()),

@@ -1,4 +1,4 @@
-//! Who logs in at a registry: as the `docker` command keeps it, in `config.json` or with programs that look after secrets.
+//! Credentials for registries, where the `docker` command keeps them: in `config.json` or in credential helpers.
 
 use std::{
     collections::BTreeMap,
@@ -13,16 +13,16 @@ use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::error::{CliError, Result};
 
-/// The folder of `config.json`, where it is not the usual one.
+/// The variable for the folder of `config.json`.
 const FOLDER: &str = "DOCKER_CONFIG";
-/// The registry of names that say nothing of where they are from, and what it is called where logins are kept.
+/// The registry of names without a host, and its key among the credentials.
 const HUB: (&str, &str) = ("docker.io", "https://index.docker.io/v1/");
-/// What a program says in place of a user if its secret is a token.
+/// The user name that a helper returns if its secret is a token.
 const TOKEN: &str = "<token>";
-/// What a program says that has no login.
+/// The error of a helper without credentials.
 const NOT_FOUND: &str = "credentials not found";
 
-/// Who logs in; nobody, where nobody has to. Never shown.
+/// Credentials; empty for anonymous access. Never shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Credentials {
     user: String,
@@ -36,7 +36,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What `config.json` says of logins.
+/// The credentials in `config.json`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Config {
@@ -55,7 +55,7 @@ struct Login {
     identitytoken: String,
 }
 
-/// What a program says.
+/// The answer of a helper.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Secret {
@@ -64,11 +64,11 @@ struct Secret {
 }
 
 impl Credentials {
-    /// Finds who logs in at the host of a registry such as `registry.example:5000/chefcito`, as `docker` would.
+    /// Finds the credentials for a registry such as `registry.example:5000/chefcito`, as `docker` would.
     ///
     /// # Errors
-    /// [`CliError::BadFile`] for a `config.json` that can't be understood; [`CliError::Lacking`] if it names a program that is
-    /// not there, [`CliError::Failed`] if that fails.
+    /// [`CliError::BadFile`] for an invalid `config.json`; [`CliError::Lacking`] if it names a helper that does not
+    /// exist, [`CliError::Failed`] if the helper fails.
     pub(crate) async fn of(registry: &str) -> Result<Self> {
         let Some(path) = config_file() else { return Ok(Self::default()) };
         let text = match fs::read_to_string(&path) {
@@ -104,10 +104,10 @@ impl Credentials {
         Ok(Self { user: user.to_owned(), password: password.to_owned(), token })
     }
 
-    /// Returns them as the engine is told.
+    /// Returns them in the library's form.
     ///
     /// # Errors
-    /// [`CliError::Failed`] if the library would write them in a way that an engine does not read.
+    /// [`CliError::Failed`] if the library would encode them in a way that engines do not accept.
     pub(super) fn told(&self) -> Result<Option<DockerCredentials>> {
         let set = |text: &String| (!text.is_empty()).then(|| text.clone());
         let told = DockerCredentials {
@@ -129,7 +129,7 @@ impl Credentials {
     }
 }
 
-/// The library writes base64 with `+` and `/`, and engines read `-` and `_` in their places: only text without them passes.
+/// The library encodes base64 with `+` and `/`, but engines expect `-` and `_`: only text without them works.
 fn is_plain_in_base64(bytes: &[u8]) -> bool {
     const PLAIN_MAX: u32 = 61;
     bytes.chunks(3).all(|three| {
@@ -139,7 +139,7 @@ fn is_plain_in_base64(bytes: &[u8]) -> bool {
     })
 }
 
-/// Reads base64, of either alphabet, with or without padding; nothing if it is none.
+/// Decodes base64 of either alphabet, with or without padding; `None` if it is invalid.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let (mut all, mut bits) = (0_u32, 0_u32);
@@ -162,13 +162,13 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Returns the host of a registry that may have a path; a name without any is a path of Docker Hub.
+/// Returns the host of a registry that may have a path; a name without a host is a path of Docker Hub.
 pub(crate) fn host(registry: &str) -> &str {
     let first = registry.split('/').next().unwrap_or_default();
     if first.contains(['.', ':']) || first == "localhost" { first } else { HUB.0 }
 }
 
-/// Logins are kept by hosts or by URLs.
+/// Credentials are keyed by hosts or by URLs.
 fn plain(name: &str) -> &str {
     let name = name.trim_start_matches("https://").trim_start_matches("http://");
     name.split('/').next().unwrap_or_default()
@@ -180,7 +180,7 @@ fn config_file() -> Option<PathBuf> {
     Some(folder.join("config.json"))
 }
 
-/// Asks a program that looks after secrets.
+/// Asks a credential helper.
 async fn ask(name: &str, key: &str, config: &Path) -> Result<Credentials> {
     let program = format!("docker-credential-{name}");
     let mut command = Command::new(&program);
@@ -188,14 +188,17 @@ async fn ask(name: &str, key: &str, config: &Path) -> Result<Credentials> {
     let child = command.kill_on_drop(true).spawn();
     let mut child = child.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => CliError::Lacking {
-            what: format!("there is no program `{program}`, which {} names", config.display()),
-            hint: "install it, or take it out of that file and log in again with `docker login`"
+            what: format!(
+                "the program `{program}`, which {} names, does not exist",
+                config.display()
+            ),
+            hint: "install it, or remove it from that file and log in again with `docker login`"
                 .into(),
         },
         _ => CliError::io(|| format!("start {program}"))(error),
     })?;
     if let Some(mut stdin) = child.stdin.take() {
-        // If it does not read, it says why.
+        // If it does not read its input, its output has the reason.
         let _unread = stdin.write_all(key.as_bytes()).await;
     }
     let said = child.wait_with_output().await;
@@ -208,7 +211,7 @@ async fn ask(name: &str, key: &str, config: &Path) -> Result<Credentials> {
     let Some(Secret { username, secret }) = secret.filter(|_| said.status.success()) else {
         let complaint = String::from_utf8_lossy(&said.stderr).trim().to_owned();
         return Err(CliError::Failed {
-            what: format!("`{program} get` could not tell who logs in at {key}"),
+            what: format!("`{program} get` has no credentials for {key}"),
             hint: "log in again with `docker login`".into(),
             source: Some(if words.is_empty() { complaint } else { words }.into()),
         });

@@ -113,7 +113,7 @@ pub(super) fn wanted(variable: Variable<'_>, file: File<'_>) -> Result<Wanted> {
 fn parse(host: &str, tls: Option<Tls>, named_by: &str) -> Result<EngineEndpoint> {
     let misread = || {
         CliError::NoEngine {
-        what: format!("{named_by} is `{host}`, which names no engine"),
+        what: format!("{named_by} is `{host}`, which is not an address of an engine"),
         hint: "it should be like unix:///var/run/docker.sock, tcp://host:2376 (https needs DOCKER_CERT_PATH) or \
                ssh://user@host"
             .into(),
@@ -144,7 +144,7 @@ fn port_of_ssh(login: &str, port: u16, named_by: &str) -> CliError {
     let login = login.rsplit_once(':').map_or(login, |(login, _)| login);
     let host = login.rsplit_once('@').map_or(login, |(_, host)| host);
     CliError::NoEngine {
-        what: format!("{named_by} is `ssh://{login}:{port}`, and a port is not understood there"),
+        what: format!("{named_by} is `ssh://{login}:{port}`, but a port is not supported there"),
         hint: format!(
             "write the port into ~/.ssh/config, `Host {host}` with `Port {port}` below it, and name ssh://{login}"
         ),

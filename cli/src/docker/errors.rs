@@ -1,4 +1,4 @@
-//! What an engine's refusals and silences mean, in our words.
+//! Errors of engines, with causes and hints for the user.
 
 use std::{fmt, io, path::Path, time::Duration};
 
@@ -11,7 +11,7 @@ const NOT_FOUND: u16 = 404;
 const CONFLICT: u16 = 409;
 const NOT_MODIFIED: u16 = 304;
 
-/// An engine did not do what it was asked.
+/// A request to an engine failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the engine at {host} could not {what}")]
 pub(crate) struct EngineError {
@@ -20,25 +20,25 @@ pub(crate) struct EngineError {
     source: Why,
 }
 
-/// Why an engine did not do it.
+/// The cause.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Why {
-    /// It refused, and said why.
+    /// The engine refused the request.
     #[error("{}", message.trim())]
     Refused {
         /// Its HTTP status.
         status: u16,
-        /// Its own words.
+        /// Its message.
         message: String,
     },
     /// It did not answer in time.
     #[error("it did not answer in time")]
     Late,
-    /// It is gone, or was never there.
-    #[error("it went away: {0}")]
+    /// It can't be reached.
+    #[error("the connection failed: {0}")]
     Gone(#[source] Source),
-    /// It said something that can't be read.
-    #[error("it answered something that can't be read: {0}")]
+    /// Its answer is invalid.
+    #[error("its answer can't be read: {0}")]
     Unreadable(#[source] Source),
 }
 
@@ -58,27 +58,27 @@ impl EngineError {
         Self { host: host.to_owned(), what, source }
     }
 
-    /// Returns whether what was asked about is not there.
+    /// Returns whether the object of the request does not exist.
     pub(crate) const fn is_not_found(&self) -> bool {
         matches!(self.source, Why::Refused { status: NOT_FOUND, .. })
     }
 
-    /// Returns whether something of that name is there already, or in use, or is just being removed.
+    /// Returns whether the name exists already, the object is in use, or it is just being removed.
     pub(crate) const fn is_conflict(&self) -> bool {
         matches!(self.source, Why::Refused { status: CONFLICT, .. })
     }
 
-    /// Returns whether it was so already.
+    /// Returns whether the request would have changed nothing.
     pub(crate) const fn is_not_modified(&self) -> bool {
         matches!(self.source, Why::Refused { status: NOT_MODIFIED, .. })
     }
 
-    /// Returns whether the engine itself is gone.
+    /// Returns whether the engine can't be reached.
     pub(crate) const fn is_gone(&self) -> bool {
         matches!(self.source, Why::Gone(_) | Why::Late)
     }
 
-    /// Returns the engine's own words, if it refused.
+    /// Returns the engine's message, if it refused the request.
     pub(crate) fn message(&self) -> Option<&str> {
         match &self.source {
             Why::Refused { message, .. } => Some(message.trim()),
@@ -86,25 +86,25 @@ impl EngineError {
         }
     }
 
-    /// Returns what to try.
+    /// Returns the hint.
     pub(crate) fn hint(&self) -> Option<String> {
         match &self.source {
             Why::Late | Why::Gone(_) => Some(
-                "see that it runs, then do the same again: what is there already is found and kept"
+                "check that the engine runs, then repeat the command: it continues from here"
                     .into(),
             ),
             Why::Unreadable(_) => {
-                Some("it may be no Docker engine, or much newer than this chefcito".into())
+                Some("it may not be a Docker engine, or be much newer than this chefcito".into())
             }
-            Why::Refused { message, .. } if message.contains("No space left") => Some(
-                "free some space for the engine: `docker system df` shows what takes it".into(),
-            ),
+            Why::Refused { message, .. } if message.contains("No space left") => {
+                Some("free some space for the engine: `docker system df` shows what uses it".into())
+            }
             Why::Refused { .. } => None,
         }
     }
 }
 
-/// Returns the last cause: what the system said.
+/// Returns the last cause: the system's error.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {
@@ -118,14 +118,14 @@ fn no_engine(what: impl fmt::Display, hint: impl Into<String>, source: Option<So
 }
 
 const START_IT: &str = "start Docker (`sudo systemctl start docker`), or name an engine in DOCKER_HOST; \
-                        `--runtime embedded` needs none";
+                        `--runtime embedded` needs no engine";
 
 pub(super) fn nowhere(sockets: &[std::path::PathBuf]) -> CliError {
     let looked: Vec<String> = sockets.iter().map(|path| path.display().to_string()).collect();
     no_engine(
-        format_args!("no Docker engine is on this machine; looked for {}", looked.join(", ")),
+        format_args!("this machine has no Docker engine; tried {}", looked.join(", ")),
         "install Docker (https://docs.docker.com/engine/install) or name an engine in DOCKER_HOST; \
-         `--runtime embedded` needs none",
+         `--runtime embedded` needs no engine",
         None,
     )
 }
@@ -135,7 +135,7 @@ pub(super) fn no_socket(socket: &Path, error: &io::Error) -> CliError {
     match error.kind() {
         io::ErrorKind::PermissionDenied => no_engine(
             format_args!("permission denied on the Docker engine's socket {socket}"),
-            "join the group that may use it, `sudo usermod -aG docker $USER`, and log in again; or use rootless Docker",
+            "join its group with `sudo usermod -aG docker $USER` and log in again, or use rootless Docker",
             None,
         ),
         _ => no_engine(
@@ -152,7 +152,7 @@ pub(super) fn silent(host: &str, waited: Duration) -> CliError {
             "the Docker engine at {host} did not answer within {}",
             humantime::format_duration(waited)
         ),
-        "`docker version` shows whether it answers others; starting it anew may help",
+        "`docker version` shows whether it answers other clients; restarting it may help",
         None,
     )
 }
@@ -179,9 +179,11 @@ pub(super) fn no_hello(host: &str, error: Error) -> CliError {
             Some(because.into()),
         ),
         _ if is_about_tls(&because) => no_engine(
-            format_args!("the Docker engine at {host} and this side do not trust each other"),
-            "DOCKER_CERT_PATH should be a folder with the engine's ca.pem, and with cert.pem and key.pem that it knows; \
-             an engine without TLS wants DOCKER_TLS_VERIFY and DOCKER_CERT_PATH unset",
+            format_args!(
+                "the Docker engine at {host} and this program do not trust each other's certificates"
+            ),
+            "DOCKER_CERT_PATH should be a folder with the engine's ca.pem, and cert.pem and key.pem that it accepts; \
+             for an engine without TLS, unset DOCKER_TLS_VERIFY and DOCKER_CERT_PATH",
             Some(because.into()),
         ),
         Error::DockerResponseServerError { .. }
@@ -203,8 +205,8 @@ fn is_about_tls(text: &str) -> bool {
 
 pub(super) fn no_engine_there(host: &str) -> CliError {
     no_engine(
-        format_args!("whoever answers at {host} is no Docker engine"),
-        "look at DOCKER_HOST and DOCKER_CONTEXT: `docker version` should show a server",
+        format_args!("{host} is not a Docker engine"),
+        "check DOCKER_HOST and DOCKER_CONTEXT: `docker version` should show a server",
         None,
     )
 }
@@ -212,7 +214,7 @@ pub(super) fn no_engine_there(host: &str) -> CliError {
 pub(super) fn too_old(host: &str, api: Api, oldest: Api) -> CliError {
     no_engine(
         format_args!(
-            "the Docker engine at {host} is too old: it speaks API {api}, and {oldest} is the oldest that will do"
+            "the Docker engine at {host} is too old: it has API {api}, and {oldest} is the oldest that works"
         ),
         "update it to Docker 20.10 or newer",
         None,

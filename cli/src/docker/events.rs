@@ -1,4 +1,4 @@
-//! What happens to containers, as it happens.
+//! Events of containers, as they happen.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -7,35 +7,35 @@ use futures_util::{Stream, StreamExt};
 
 use super::{Engine, errors::EngineError};
 
-/// How long a stream may be silent: it may be so for ever.
+/// The time-out of a stream: none.
 pub(super) const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// Something happened to a container.
+/// An event of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
-    /// What.
+    /// Its kind.
     pub(crate) action: Action,
     /// The container's id.
     pub(crate) id: String,
-    /// Its labels, and what else the engine says.
+    /// The container's labels, and other fields of the event.
     pub(crate) attributes: HashMap<String, String>,
 }
 
-/// What happened to a container, as far as it matters here.
+/// The kinds of events that matter here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// It was started.
+    /// The container started.
     Start,
     /// Its process ended.
     Die {
-        /// With this exit code.
+        /// Its exit code.
         code: i64,
     },
-    /// It had no memory left; its end is told next.
+    /// It ran out of memory; the event of its end follows.
     OutOfMemory,
     /// It was removed.
     Destroy,
-    /// Something else.
+    /// Another event.
     Other,
 }
 
@@ -46,7 +46,7 @@ impl Event {
         let code = attributes.get("exitCode").or_else(|| attributes.get("containerExitCode"));
         let action = match message.action?.as_str() {
             "start" => Action::Start,
-            // Podman's word is the second.
+            // The second word is Podman's.
             "die" | "died" => {
                 Action::Die { code: code.and_then(|code| code.parse().ok()).unwrap_or(-1) }
             }
@@ -59,9 +59,9 @@ impl Event {
 }
 
 impl Engine {
-    /// Returns what happens from now on to the containers with that label, `name=value`. It ends when the engine does.
+    /// Returns the events from now on of the containers with that label, `name=value`. The stream ends with the engine.
     ///
-    /// The engine is asked when the stream is polled for the first time.
+    /// The request is sent when the stream is first polled.
     pub(crate) fn events(
         &self,
         label: &str,
@@ -77,7 +77,7 @@ impl Engine {
         Box::pin(events.filter_map(move |event| {
             let event = match event {
                 Ok(message) => Event::read(message).map(Ok),
-                Err(error) => Some(Err(engine.could_not(|| "tell what happens".into())(error))),
+                Err(error) => Some(Err(engine.could_not(|| "send events".into())(error))),
             };
             std::future::ready(event)
         }))

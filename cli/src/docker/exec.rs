@@ -1,4 +1,4 @@
-//! Programs run in containers that run already.
+//! Runs programs in running containers.
 
 use bollard::{
     container::LogOutput,
@@ -20,10 +20,10 @@ use crate::{
 };
 
 impl Engine {
-    /// Runs a program in a container to its end, lets nobody hear it, and returns its exit code.
+    /// Runs a program in a container, discards its output, and returns its exit code.
     ///
     /// # Errors
-    /// [`EngineError`] if the container does not run.
+    /// [`EngineError`] if the container is not running.
     pub(crate) async fn run_quietly(
         &self,
         id: &str,
@@ -45,10 +45,10 @@ impl Engine {
         self.exit_code(&exec.id).await
     }
 
-    /// Runs a program in a container to its end, feeds it with pieces, and returns its exit code and what it said.
+    /// Runs a program in a container, writes pieces to its stdin, and returns its exit code and its output.
     ///
     /// # Errors
-    /// [`EngineError`] if the container does not run; whatever the pieces fail with.
+    /// [`EngineError`] if the container is not running; the error of a piece.
     pub(crate) async fn run_fed(
         &self,
         id: &str,
@@ -71,7 +71,7 @@ impl Engine {
             let feeding = async move {
                 let mut pieces = std::pin::pin!(pieces);
                 while let Some(piece) = pieces.next().await {
-                    // Whoever does not take it ends, and says why.
+                    // A program that stops reading ends, and its output has the reason.
                     if input.write_all(&piece?).await.is_err() {
                         break;
                     }
@@ -90,10 +90,10 @@ impl Engine {
         Ok((self.exit_code(&exec.id).await?, said))
     }
 
-    /// Runs a program in a container to its end, gives it our stdin, tells what it says, and returns its exit code.
+    /// Runs a program in a container with our stdin, passes its output to `tell`, and returns its exit code.
     ///
     /// # Errors
-    /// [`EngineError`] if the container does not run; whatever `tell` fails with.
+    /// [`EngineError`] if the container is not running; the error of `tell`.
     pub(crate) async fn run(
         &self,
         id: &str,
@@ -133,7 +133,7 @@ impl Engine {
 
     async fn exit_code(&self, exec: &str) -> Result<i64, EngineError> {
         let ended = self.docker.inspect_exec(exec).await;
-        let ended = ended.map_err(self.could_not(|| "tell how a program ended".into()))?;
+        let ended = ended.map_err(self.could_not(|| "return the exit code of a program".into()))?;
         Ok(ended.exit_code.unwrap_or(-1))
     }
 }

@@ -1,4 +1,4 @@
-//! What an engine is asked about images.
+//! The images of an engine.
 
 use std::collections::HashMap;
 
@@ -13,45 +13,45 @@ use futures_util::{Stream, TryStreamExt};
 
 use super::{Engine, errors::EngineError, events::FOR_EVER};
 
-/// What Podman puts before names that say nothing of where they are from: the one when an image is loaded, the other when it is
+/// The prefixes that Podman adds to names without a host: the first when an image is loaded, the second when it is
 /// tagged.
 const PODMAN_PREFIXES: [&str; 2] = ["localhost/", "docker.io/library/"];
 
-/// An image that an engine has.
+/// An image of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Image {
-    /// The engine's own name for it.
+    /// The engine's id for it.
     pub(crate) id: String,
-    /// Its names, as `chefcito-orders:dev`.
+    /// Its names, such as `chefcito-orders:dev`.
     pub(crate) names: Vec<String>,
-    /// How much room it takes.
+    /// Its size.
     pub(crate) size_bytes: u64,
 }
 
-/// What an engine runs.
+/// The platform of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Platform {
-    /// The processor: `amd64`, `arm64`.
+    /// The architecture: `amd64`, `arm64`.
     pub(crate) architecture: String,
     /// The system: `linux`.
     pub(crate) os: String,
 }
 
 impl Engine {
-    /// Returns what the engine runs.
+    /// Returns the platform of the engine.
     ///
     /// # Errors
-    /// [`EngineError`] if it does not say.
+    /// [`EngineError`] if the request fails.
     pub(crate) async fn platform(&self) -> Result<Platform, EngineError> {
         let version =
-            self.docker.version().await.map_err(self.could_not(|| "say what it runs".into()))?;
+            self.docker.version().await.map_err(self.could_not(|| "report its platform".into()))?;
         Ok(Platform {
             architecture: version.arch.unwrap_or_else(|| "amd64".into()),
             os: version.os.unwrap_or_else(|| "linux".into()),
         })
     }
 
-    /// Returns the images whose names fit a pattern such as `chefcito-*`, in one call.
+    /// Returns the images whose names match a pattern such as `chefcito-*`, in one request.
     ///
     /// # Errors
     /// [`EngineError`] if they can't be listed.
@@ -59,7 +59,7 @@ impl Engine {
         self.list_images(HashMap::from([("reference", vec![pattern.to_owned()])])).await
     }
 
-    /// Returns all images, in one call.
+    /// Returns all images, in one request.
     ///
     /// # Errors
     /// [`EngineError`] if they can't be listed.
@@ -92,10 +92,10 @@ impl Engine {
             .collect())
     }
 
-    /// Gives an engine an image, with the names that its archive says.
+    /// Loads an image, with the names in its archive.
     ///
     /// # Errors
-    /// [`EngineError`] if it does not take it.
+    /// [`EngineError`] if the engine refuses it.
     pub(crate) async fn load_image(&self, name: &str, archive: Vec<u8>) -> Result<(), EngineError> {
         let options = ImportImageOptions { quiet: true, ..ImportImageOptions::default() };
         self.docker
@@ -105,20 +105,20 @@ impl Engine {
             .map_err(self.could_not(|| format!("load the image {name}")))
     }
 
-    /// Returns an archive of images, piece by piece: the pieces are never all there at once.
+    /// Returns an archive of images, piece by piece, so that it is never in memory as a whole.
     ///
     /// # Errors
-    /// Each piece may be an [`EngineError`]: there is no such image, or the engine went away.
+    /// A piece may be an [`EngineError`]: there is no such image, or the connection failed.
     pub(crate) fn export_images(
         &self,
         names: &[&str],
     ) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + use<> {
         let (engine, told) = (self.clone(), names.join(", "));
         let pieces = self.docker.clone().with_timeout(FOR_EVER).export_images(names);
-        pieces.map_err(move |error| engine.could_not(|| format!("hand out {told}"))(error))
+        pieces.map_err(move |error| engine.could_not(|| format!("export {told}"))(error))
     }
 
-    /// Gives an image another tag; whichever had that tag loses it.
+    /// Adds a tag to an image; another image with that tag loses it.
     ///
     /// # Errors
     /// [`EngineError`] if there is no such image.
@@ -135,7 +135,7 @@ impl Engine {
             .map_err(self.could_not(|| format!("tag {image} as {repository}:{tag}")))
     }
 
-    /// Removes a name of an image, and the image with its last name. One that a container has is left alone.
+    /// Removes a name of an image, and the image with its last name, unless a container uses it.
     ///
     /// # Errors
     /// [`EngineError`] if it is in use, or can't be removed.

@@ -1,4 +1,4 @@
-//! What containers print, line by line, each with the time at which the engine took it.
+//! Logs of containers, line by line, each with the time at which the engine received it.
 
 use bollard::{container::LogOutput, query_parameters::LogsOptions};
 use bytes::BytesMut;
@@ -8,22 +8,23 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use super::{Engine, errors::EngineError, events::FOR_EVER};
 use crate::{log_files::LINE_BYTES_MAX, log_streams::Printed};
 
-/// How much is taken at a time, give or take a line.
+/// The size of a batch, give or take a line.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// Which lines of a container are asked for.
+/// The lines to return.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wanted {
     /// None before this second.
     pub(crate) since: Option<Timestamp>,
-    /// So many from the end; all without it.
+    /// This many from the end; all without it.
     pub(crate) tail: Option<usize>,
-    /// New ones as they come, until the container ends.
+    /// New lines too, until the container ends.
     pub(crate) follow: bool,
 }
 
 impl Engine {
-    /// Returns the lines of a container, as many at a time as have come, and at least one. A container that is gone has none.
+    /// Returns the lines of a container in batches of those that have arrived, at least one. A missing container has
+    /// none.
     pub(crate) fn logs(
         &self,
         id: &str,
@@ -49,7 +50,7 @@ impl Engine {
         };
         let (engine, id) = (self.clone(), id.to_owned());
         let could_not = move |error| {
-            engine.could_not(|| format!("tell what the container {id} printed"))(error)
+            engine.could_not(|| format!("return the logs of the container {id}"))(error)
         };
         let lines = stream::unfold((reading, could_not), async |(mut reading, could_not)| {
             let batch = match reading.next().await? {
@@ -63,12 +64,12 @@ impl Engine {
     }
 }
 
-/// What a container printed, while it is read.
+/// A stream of log lines.
 struct Reading<F> {
     frames: F,
     assembly: Assembly,
     is_over: bool,
-    /// What ended it, to be told after the lines before it.
+    /// The error of the stream, returned after the lines before it.
     failure: Option<bollard::errors::Error>,
 }
 
@@ -76,7 +77,7 @@ impl<F> Reading<F>
 where
     F: Stream<Item = Result<LogOutput, bollard::errors::Error>> + Unpin,
 {
-    /// Waits for a line, and takes with it what has come already: one at a time, each would wake up whoever reads them.
+    /// Waits for a line, and returns it with all that have arrived: single lines would wake the reader too often.
     async fn next(&mut self) -> Option<Result<Vec<Printed>, bollard::errors::Error>> {
         let (mut lines, mut bytes) = (Vec::new(), 0);
         while !self.is_over && bytes < BATCH_BYTES {
@@ -108,7 +109,7 @@ where
     }
 }
 
-/// Puts lines together again that the engine has cut into pieces of 16 KiB, each with a time of its own.
+/// Joins lines that the engine has split into pieces of 16 KiB, each with a time of its own.
 #[derive(Debug, Default)]
 struct Assembly {
     /// The beginning of a line of stdout, and of one of stderr.
@@ -141,7 +142,7 @@ impl Assembly {
         None
     }
 
-    /// Returns what was begun and not ended.
+    /// Returns incomplete lines.
     fn rest(&mut self) -> impl Iterator<Item = Printed> {
         let begun = std::mem::take(&mut self.begun);
         begun.into_iter().flatten().map(|(time, text)| Printed { time, text: text.freeze() })

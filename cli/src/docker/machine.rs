@@ -1,32 +1,32 @@
-//! What the machine has that an engine runs on.
+//! The machine of an engine.
 
 use std::path::PathBuf;
 
 use super::{Engine, errors::EngineError};
 
-/// What the machine has that an engine runs on.
+/// The machine of an engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
-    /// How much memory, in bytes.
+    /// Its memory, in bytes.
     pub(crate) memory_bytes: u64,
-    /// How many processors.
+    /// Its processors.
     pub(crate) processors: u64,
-    /// Whether the memory of a container can be limited.
+    /// Whether it can limit the memory of a container.
     pub(crate) limits_memory: bool,
-    /// Whether the processes of a container can be limited.
+    /// Whether it can limit the processes of a container.
     pub(crate) limits_processes: bool,
-    /// Where the engine keeps images and volumes, on its machine.
+    /// The folder of images and volumes, on that machine.
     pub(crate) folder: PathBuf,
 }
 
 impl Engine {
-    /// Returns what the engine's machine has.
+    /// Returns the properties of the engine's machine.
     ///
     /// # Errors
-    /// [`EngineError`] if it does not tell.
+    /// [`EngineError`] if the request fails.
     pub(crate) async fn machine(&self) -> Result<Machine, EngineError> {
         let info = self.docker.info().await;
-        let info = info.map_err(self.could_not(|| "tell what its machine has".into()))?;
+        let info = info.map_err(self.could_not(|| "describe its machine".into()))?;
         let count = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
         Ok(Machine {
             memory_bytes: count(info.mem_total).unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! Making containers: a service of the compose file, as the engine takes it.
+//! Creates containers from services of the compose file.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -14,29 +14,29 @@ use bollard::{
 use super::{Api, Engine, errors::EngineError};
 use crate::compose_file::{self, Health, MountKind, Restart, Service};
 
-/// The first engines that look more often while a container starts.
+/// The first API with a separate interval of health checks during the start.
 const START_INTERVAL_SINCE: Api = Api { major: 1, minor: 44 };
 
-/// A container to be made.
+/// A container to create.
 #[derive(Clone, Debug)]
 pub(crate) struct NewContainer<'a> {
     /// Its name.
     pub(crate) name: &'a str,
-    /// What it is.
+    /// Its service.
     pub(crate) service: &'a Service,
     /// Its labels.
     pub(crate) labels: HashMap<String, String>,
-    /// The engine's names of its networks, each with the names that it has there.
+    /// The engine's names of its networks, each with the container's names there.
     pub(crate) networks: Vec<(String, Vec<String>)>,
-    /// What the engine's names of its volumes begin with.
+    /// The prefix of the engine's names of its volumes.
     pub(crate) volume_prefix: &'a str,
 }
 
 impl Engine {
-    /// Makes a container, on all its networks, and returns its id. It does not run yet.
+    /// Creates a container on all its networks, and returns its id. Does not start it.
     ///
     /// # Errors
-    /// [`EngineError`] if it can't be made, or not connected; then there is none.
+    /// [`EngineError`] if it can't be created or connected; then it is removed again.
     pub(crate) async fn create_container(
         &self,
         new: &NewContainer<'_>,
@@ -47,7 +47,7 @@ impl Engine {
             .create_container(Some(options), self.body(new))
             .await
             .map_err(self.could_not(|| format!("create the container {}", new.name)))?;
-        // Engines before API 1.44 take one network at the making.
+        // Engines before API 1.44 accept one network at creation.
         for (network, aliases) in new.networks.iter().skip(1) {
             let request = NetworkConnectRequest {
                 container: created.id.clone(),
@@ -182,7 +182,7 @@ fn policy(restart: Restart) -> RestartPolicy {
     RestartPolicy { name: Some(name), maximum_retry_count: retries_max }
 }
 
-/// Returns whole seconds, rounded up: a grace of half a second must not become none.
+/// Returns whole seconds, rounded up: half a second must not become zero, which means none.
 fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
 }

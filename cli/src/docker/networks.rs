@@ -1,4 +1,4 @@
-//! Networks and volumes: listed, made, removed.
+//! Lists, creates and removes networks and volumes.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use bollard::{
 use super::{Engine, errors::EngineError};
 use crate::compose_file::{Network, Volume};
 
-/// A network or a volume, as a listing tells of it.
+/// A network or a volume in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Named {
     /// Its name. Two networks can have the same.
@@ -29,12 +29,12 @@ impl Engine {
     /// Returns the networks with that label, `name=value`.
     ///
     /// # Errors
-    /// [`EngineError`], as everything here.
+    /// [`EngineError`] if the request fails, as everywhere here.
     pub(crate) async fn networks(&self, label: &str) -> Result<Vec<Named>, EngineError> {
         self.list_networks(HashMap::from([("label".into(), vec![label.into()])])).await
     }
 
-    /// Returns the networks of exactly that name, whoever made them.
+    /// Returns the networks of exactly that name, with any labels.
     pub(crate) async fn networks_named(&self, name: &str) -> Result<Vec<Named>, EngineError> {
         let filters = HashMap::from([("name".into(), vec![format!("^{name}$")])]);
         let mut networks = self.list_networks(filters).await?;
@@ -59,7 +59,7 @@ impl Engine {
         Ok(list.into_iter().map(read).collect())
     }
 
-    /// Makes a network.
+    /// Creates a network.
     pub(crate) async fn create_network(
         &self,
         name: &str,
@@ -79,7 +79,7 @@ impl Engine {
         created.map(drop).map_err(self.could_not(|| format!("create the network {name}")))
     }
 
-    /// Removes a network. One that is gone is fine.
+    /// Removes a network. A missing one is not an error.
     pub(crate) async fn remove_network(&self, network: &Named) -> Result<(), EngineError> {
         let removed = self.docker.remove_network(&network.id).await;
         let what = || format!("remove the network {}", network.name);
@@ -97,16 +97,17 @@ impl Engine {
         let inspected =
             self.docker.inspect_network(&network.id, None::<InspectNetworkOptions>).await;
         let inspected = inspected
-            .map_err(self.could_not(|| format!("look at the network {}", network.name)))?;
+            .map_err(self.could_not(|| format!("inspect the network {}", network.name)))?;
         let members = inspected.containers.unwrap_or_default();
         Ok(members.into_iter().map(|(id, member)| (id, member.name.unwrap_or_default())).collect())
     }
 
-    /// Takes a container off a network that it was left on by a crash of the engine.
+    /// Disconnects a container that a crash of the engine left on a network.
     pub(crate) async fn disconnect(&self, network: &Named, id: &str) -> Result<(), EngineError> {
         let request = NetworkDisconnectRequest { container: id.into(), force: Some(true) };
         let disconnected = self.docker.disconnect_network(&network.id, request).await;
-        disconnected.map_err(self.could_not(|| format!("take a container off {}", network.name)))
+        disconnected
+            .map_err(self.could_not(|| format!("disconnect a container from {}", network.name)))
     }
 
     /// Returns the volumes with that label, `name=value`.
@@ -114,7 +115,7 @@ impl Engine {
         self.list_volumes(HashMap::from([("label".into(), vec![label.into()])])).await
     }
 
-    /// Returns the volume of exactly that name, whoever made it.
+    /// Returns the volume of exactly that name, with any labels.
     pub(crate) async fn volume_named(&self, name: &str) -> Result<Option<Named>, EngineError> {
         let filters = HashMap::from([("name".into(), vec![format!("^{name}$")])]);
         Ok(self.list_volumes(filters).await?.into_iter().find(|volume| volume.name == name))
@@ -137,7 +138,7 @@ impl Engine {
         Ok(list.volumes.unwrap_or_default().into_iter().map(read).collect())
     }
 
-    /// Makes a volume.
+    /// Creates a volume.
     pub(crate) async fn create_volume(
         &self,
         name: &str,
@@ -155,7 +156,7 @@ impl Engine {
         created.map(drop).map_err(self.could_not(|| format!("create the volume {name}")))
     }
 
-    /// Removes a volume and all that is in it. One that is gone is fine.
+    /// Removes a volume and its data. A missing one is not an error.
     pub(crate) async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
         let removed = self.docker.remove_volume(name, None::<RemoveVolumeOptions>).await;
         match removed.map_err(self.could_not(|| format!("remove the volume {name}"))) {

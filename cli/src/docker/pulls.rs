@@ -1,4 +1,4 @@
-//! Images that others made: fetched from where they are.
+//! Pulls images.
 
 use bollard::query_parameters::CreateImageOptions;
 use futures_util::StreamExt;
@@ -6,10 +6,10 @@ use futures_util::StreamExt;
 use super::{Engine, errors::EngineError};
 
 impl Engine {
-    /// Fetches an image, and tells how many bytes of how many there are, as far as it is known.
+    /// Pulls an image. Calls `tell` with the bytes so far and in total, as far as they are known.
     ///
     /// # Errors
-    /// [`EngineError`] with the registry's or the network's own words.
+    /// [`EngineError`] with the error of the registry or the network.
     pub(crate) async fn pull(
         &self,
         image: &str,

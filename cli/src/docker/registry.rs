@@ -1,4 +1,4 @@
-//! What an engine is asked about registries. It speaks with them itself: what it trusts and how it gets there is its own.
+//! Requests to registries, sent by the engine: its own certificates and network settings apply.
 
 use bollard::query_parameters::PushImageOptionsBuilder;
 use futures_util::TryStreamExt;
@@ -6,14 +6,14 @@ use futures_util::TryStreamExt;
 use super::{Engine, credentials::Credentials, events::FOR_EVER};
 use crate::error::Result;
 
-/// What an engine says before the digest of what it has pushed.
+/// The text before the digest in the output of a push.
 const DIGEST: &str = "digest: ";
 
 impl Engine {
-    /// Returns the digest that a name has in its registry; nothing if that does not have it, or does not tell.
+    /// Returns the digest of a name in its registry; `None` if the registry does not have it, or does not answer.
     ///
     /// # Errors
-    /// [`CliError::Engine`](crate::error::CliError::Engine) if the engine is gone.
+    /// [`CliError::Engine`](crate::error::CliError::Engine) if the engine can't be reached.
     pub(crate) async fn digest_in_registry(
         &self,
         name: &str,
@@ -27,10 +27,10 @@ impl Engine {
         }
     }
 
-    /// Pushes an image under one of its names; returns its digest, if the engine tells it.
+    /// Pushes an image under one of its names; returns its digest, if the engine reports it.
     ///
     /// # Errors
-    /// [`CliError::Engine`](crate::error::CliError::Engine) with the registry's own words.
+    /// [`CliError::Engine`](crate::error::CliError::Engine) with the registry's error.
     pub(crate) async fn push_image(
         &self,
         repository: &str,

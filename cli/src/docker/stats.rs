@@ -1,4 +1,4 @@
-//! What containers take of the machine.
+//! The processor and memory that containers use.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use futures_util::StreamExt;
 
 use super::{Engine, errors::EngineError};
 
-/// What a container has taken of the machine, up to a moment.
+/// A sample of the resources of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sample {
-    /// The moment.
+    /// The time of the sample.
     pub(crate) at: Timestamp,
-    /// The time of processors, since it was started.
+    /// Its processor time since its start.
     pub(crate) cpu: Duration,
-    /// Its memory in bytes, what could be had back at once left out, as `docker stats` does.
+    /// Its memory in bytes, without caches, as in `docker stats`.
     pub(crate) memory_bytes: u64,
-    /// How much it may have, in bytes.
+    /// Its memory limit, in bytes.
     pub(crate) memory_limit_bytes: u64,
 }
 
@@ -32,24 +32,25 @@ impl Sample {
 }
 
 impl Engine {
-    /// Returns what a container has taken up to now, at once; `None` if it does not run.
+    /// Returns a sample of a container at once; `None` if it is not running.
     ///
     /// # Errors
-    /// [`EngineError`] if the engine can't tell.
+    /// [`EngineError`] if the request fails.
     pub(crate) async fn sample(&self, id: &str) -> Result<Option<Sample>, EngineError> {
         let options = StatsOptions { stream: false, one_shot: true };
         let mut told = Box::pin(self.docker.stats(id, Some(options)));
         let Some(stats) = told.next().await else { return Ok(None) };
-        let stats = match stats.map_err(self.could_not(|| "tell what a container takes".into())) {
-            Err(error) if error.is_not_found() || error.is_conflict() => return Ok(None),
-            stats => stats?,
-        };
+        let stats =
+            match stats.map_err(self.could_not(|| "return the statistics of a container".into())) {
+                Err(error) if error.is_not_found() || error.is_conflict() => return Ok(None),
+                stats => stats?,
+            };
         let at = stats.read.and_then(|at| at.parse().ok());
         let cpu = stats.cpu_stats.and_then(|cpu| cpu.cpu_usage?.total_usage);
         let memory = stats.memory_stats.unwrap_or_default();
         let (Some(at), Some(cpu), Some(usage)) = (at, cpu, memory.usage) else { return Ok(None) };
         let details = memory.stats.unwrap_or_default();
-        // Its name is another with cgroups of the first version.
+        // It has another name with cgroups v1.
         let inactive = details.get("inactive_file").or_else(|| details.get("total_inactive_file"));
         Ok(Some(Sample {
             at,

@@ -1,4 +1,4 @@
-//! Containers to work in: made of an image, given files, asked to run programs, and files taken out again.
+//! Containers to work in: created from an image, given files, used to run programs, and read from.
 
 use std::time::{Duration, Instant};
 
@@ -16,32 +16,32 @@ use tokio::time::sleep;
 
 use super::{Engine, errors::EngineError};
 
-/// Nobody works longer in one; one whose owner was killed ends by itself.
+/// The longest life of one: if its owner is killed, it ends by itself.
 const WORK_MAX: Duration = Duration::from_secs(4 * 60 * 60);
 
-/// How long a name may take to be free: an engine keeps it a moment longer than the container that had it.
+/// How long a name may stay in use after the removal of its container.
 const NAME_WAIT_MAX: Duration = Duration::from_secs(10);
-/// How often it is tried.
+/// How often the name is tried.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 
 /// A container to work in.
 #[derive(Clone, Debug)]
 pub(crate) struct Workshop<'a> {
-    /// Its name; whatever has that name is removed.
+    /// Its name; another container of that name is removed.
     pub(crate) name: &'a str,
-    /// What it is made of.
+    /// Its image.
     pub(crate) image: &'a str,
-    /// Volumes, each with the folder that it is at. Those that are not there are made.
+    /// Volumes, each with its mount point. Missing ones are created.
     pub(crate) volumes: &'a [(&'a str, &'a str)],
-    /// The label of everything that is made.
+    /// The label of everything that is created.
     pub(crate) label: &'a str,
 }
 
 impl Engine {
-    /// Opens a workshop, and returns its id.
+    /// Creates and starts a workshop, and returns its id.
     ///
     /// # Errors
-    /// [`EngineError`] if it can't be made; [`EngineError::is_not_found`] if there is no such image.
+    /// [`EngineError`] if it can't be created; [`EngineError::is_not_found`] if there is no such image.
     pub(crate) async fn open_workshop(
         &self,
         workshop: &Workshop<'_>,
@@ -71,7 +71,7 @@ impl Engine {
         Ok(id)
     }
 
-    /// Makes a container, and returns its id. Whatever had its name is removed.
+    /// Creates a container, and returns its id. Another container of that name is removed.
     async fn create_in_place_of(
         &self,
         name: &str,
@@ -98,7 +98,7 @@ impl Engine {
     /// Unpacks an archive at the root of a container.
     ///
     /// # Errors
-    /// [`EngineError`] if it does not take it.
+    /// [`EngineError`] if the engine refuses it.
     pub(crate) async fn put_files(&self, id: &str, archive: Vec<u8>) -> Result<(), EngineError> {
         let options = UploadToContainerOptions { path: "/".into(), ..Default::default() };
         self.docker
@@ -107,10 +107,10 @@ impl Engine {
             .map_err(self.could_not(|| format!("put files into the container {id}")))
     }
 
-    /// Returns an archive of one file of a container, however large.
+    /// Returns an archive of one file of a container, of any size.
     ///
     /// # Errors
-    /// [`EngineError`] if there is none.
+    /// [`EngineError`] if it does not exist.
     pub(crate) async fn take_file(&self, id: &str, path: &str) -> Result<Vec<u8>, EngineError> {
         let options = DownloadFromContainerOptions { path: path.into() };
         self.docker
@@ -120,10 +120,10 @@ impl Engine {
                 Ok(archive)
             })
             .await
-            .map_err(self.could_not(|| format!("take {path} out of the container {id}")))
+            .map_err(self.could_not(|| format!("read {path} of the container {id}")))
     }
 
-    /// Runs a program in a container to its end, and returns its exit code. What it says on stdout and on stderr is passed on.
+    /// Runs a program in a container, passes its output on, and returns its exit code.
     ///
     /// # Errors
     /// [`EngineError`] if it can't be run.

@@ -102,13 +102,16 @@ fn without_an_engine_there_are_no_containers() {
     $ chefcito up --runtime compose
     stderr: error: no Docker engine answers at unix:///nowhere/docker.sock
     stderr:   because: No such file or directory (os error 2)
-    stderr: hint: start Docker (`sudo systemctl start docker`), or name an engine in DOCKER_HOST; `--runtime embedded` needs none
+    stderr: hint: start Docker (`sudo systemctl start docker`), or name an engine in DOCKER_HOST; `--runtime embedded` needs no engine
     exit code 7
     ");
     let mut odd = home.command(&["up", "--runtime", "compose"]);
     let ran = home.finish(&[], odd.env("DOCKER_HOST", "pigeon://post").spawn().unwrap());
     assert_eq!(ran.code, Some(7), "{ran}");
-    assert!(ran.stderr.contains("DOCKER_HOST is `pigeon://post`, which names no engine"), "{ran}");
+    assert!(
+        ran.stderr.contains("DOCKER_HOST is `pigeon://post`, which is not an address of an engine"),
+        "{ran}"
+    );
     let mut unknown = home.command(&["up", "--runtime", "compose"]);
     unknown.env_remove("DOCKER_HOST").env("DOCKER_CONTEXT", "far");
     let ran = home.finish(&[], unknown.spawn().unwrap());

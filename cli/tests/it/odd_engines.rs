@@ -22,7 +22,7 @@ fn an_engine_that_is_too_old_is_told() {
     });
     insta::assert_snapshot!(old.run(&home, &UP), @r"
     $ chefcito up --runtime compose --port=0
-    stderr: error: the Docker engine at unix://ENGINE/docker.sock is too old: it speaks API 1.40, and 1.41 is the oldest that will do
+    stderr: error: the Docker engine at unix://ENGINE/docker.sock is too old: it has API 1.40, and 1.41 is the oldest that works
     stderr: hint: update it to Docker 20.10 or newer
     exit code 7
     ");
@@ -34,8 +34,8 @@ fn who_is_no_engine_is_told() {
     let other = FakeDocker::start(|_| Some(json(404, "<html>no such page</html>")));
     insta::assert_snapshot!(other.run(&home, &UP), @r"
     $ chefcito up --runtime compose --port=0
-    stderr: error: whoever answers at unix://ENGINE/docker.sock is no Docker engine
-    stderr: hint: look at DOCKER_HOST and DOCKER_CONTEXT: `docker version` should show a server
+    stderr: error: unix://ENGINE/docker.sock is not a Docker engine
+    stderr: hint: check DOCKER_HOST and DOCKER_CONTEXT: `docker version` should show a server
     exit code 7
     ");
     let silent = FakeDocker::start(|_| Some(Says::HangsUp));
@@ -68,7 +68,7 @@ fn a_port_of_ssh_is_refused_before_anything_is_asked() {
     command.env("DOCKER_HOST", "ssh://chef@build:2222");
     insta::assert_snapshot!(home.finish(&UP, command.spawn().unwrap()), @r"
     $ chefcito up --runtime compose --port=0
-    stderr: error: DOCKER_HOST is `ssh://chef@build:2222`, and a port is not understood there
+    stderr: error: DOCKER_HOST is `ssh://chef@build:2222`, but a port is not supported there
     stderr: hint: write the port into ~/.ssh/config, `Host build` with `Port 2222` below it, and name ssh://chef@build
     exit code 7
     ");
@@ -174,8 +174,8 @@ fn an_engine_that_dies_in_the_middle_is_told() {
         FakeDocker::start(|line| line.contains("/containers/create").then_some(Says::HangsUp));
     let ran = engine.run(&home, &UP);
     assert_eq!(ran.code, Some(7), "{ran}");
-    assert!(ran.stderr.contains("it went away"), "{ran}");
-    assert!(ran.stderr.contains("do the same again"), "{ran}");
+    assert!(ran.stderr.contains("the connection failed"), "{ran}");
+    assert!(ran.stderr.contains("repeat the command"), "{ran}");
 }
 
 #[test]

@@ -90,7 +90,8 @@ fn who_logs_in_is_found_where_docker_keeps_it() {
     config(format!(r#"{{"credHelpers": {{"{host}": "salt"}}}}"#));
     let lacking = up(&it, &["--push", &to]);
     assert_eq!(lacking.code, Some(7), "{lacking}");
-    assert!(lacking.stderr.contains("there is no program `docker-credential-salt`"), "{lacking}");
+    assert!(lacking.stderr.contains("the program `docker-credential-salt`, which "), "{lacking}");
+    assert!(lacking.stderr.contains(" names, does not exist"), "{lacking}");
 
     let script = format!(
         "read host; [ \"$1 $host\" = 'get {host}' ] && echo '{{\"Username\":\"chef\",\"Secret\":\"salt\"}}'"

@@ -60,7 +60,7 @@ fn the_local_environment_has_its_own_secrets() {
     insta::assert_snapshot!(ran, @"
     $ chefcito render --env local
     stderr: error: the local environment has no secrets: there is no manifests/kubernetes/overlays/local/secrets.env
-    stderr: hint: in a checkout, `cargo run --quiet --package bootstrap -- env > manifests/kubernetes/overlays/local/secrets.env` makes some
+    stderr: hint: in a checkout, `cargo run --quiet --package bootstrap -- env > manifests/kubernetes/overlays/local/secrets.env` creates them
     exit code 1
     ");
     let file = home.state().parent().unwrap().join("secrets.env");

@@ -1,4 +1,4 @@
-//! `volumes` of a service: short as `name:/path:ro`, or long.
+//! `volumes` of a service, in the short form `name:/path:ro` or the long one.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -20,7 +20,9 @@ fn mount(at: &At<'_>, folder: &Path) -> Result<Mount> {
         _ => short(at, folder)?,
     };
     if !mount.target.starts_with('/') {
-        return Err(at.flaw(format!("`{}` should be a whole path in the container", mount.target)));
+        return Err(
+            at.flaw(format!("`{}` should be an absolute path in the container", mount.target))
+        );
     }
     Ok(mount)
 }
@@ -67,13 +69,13 @@ fn source_of(at: &At<'_>, kind: MountKind, source: &str, folder: &Path) -> Resul
     match kind {
         MountKind::Volume => Ok(source.into()),
         MountKind::Bind if source.starts_with('~') => {
-            Err(at.flaw("`~` means another folder to each: write the whole path"))
+            Err(at.flaw("`~` depends on the user: write the absolute path"))
         }
         MountKind::Bind => Ok(plain(&folder.join(source)).to_string_lossy().into_owned()),
     }
 }
 
-/// Returns the path without `.` and `..`, so that it is the same however it was written.
+/// Returns the path without `.` and `..`, so that equal paths compare as equal.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {

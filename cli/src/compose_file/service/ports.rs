@@ -1,4 +1,4 @@
-//! `ports`: short as `127.0.0.1:80:8080/tcp`, or long.
+//! `ports`, in the short form `127.0.0.1:80:8080/tcp` or the long one.
 
 use std::net::IpAddr;
 

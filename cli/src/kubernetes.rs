@@ -1,7 +1,7 @@
-//! A Kubernetes cluster: where it is, and what it is asked. Only here and below is the library named that speaks to it.
+//! A Kubernetes cluster and its API. Only this module and those below use the client library.
 //!
-//! Any cluster will do whose API server knows server-side apply, which is 1.20 or newer; what the overlays for production ask
-//! for beyond that is named when a cluster lacks it.
+//! Any cluster with server-side apply works, which is 1.20 or newer; an error names features beyond that which the
+//! overlays for production need and the cluster lacks.
 
 pub(crate) mod diff;
 pub(crate) mod errors;
@@ -32,11 +32,11 @@ pub(crate) use self::{
 };
 use crate::error::{CliError, Result};
 
-/// The oldest minor version of Kubernetes 1 that is spoken here: its server-side apply is good enough.
+/// The oldest supported minor version of Kubernetes 1: the first with a mature server-side apply.
 pub(crate) const MINOR_MIN: u32 = 20;
-/// How long a cluster may take to say which version it has.
+/// How long a cluster may take to report its version.
 const HELLO_WAIT_MAX: Duration = Duration::from_secs(10);
-/// How long an API server may take to let a connection through.
+/// How long a connection to an API server may take.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A cluster that has answered.
@@ -60,16 +60,16 @@ impl std::fmt::Debug for Cluster {
 pub(crate) struct Version {
     /// `33` of 1.33.
     pub(crate) minor: u32,
-    /// As the server says it: `v1.33.1`.
+    /// As the server reports it: `v1.33.1`.
     pub(crate) text: String,
 }
 
 impl Cluster {
-    /// Finds a cluster as `kubectl` would, and asks it which version it has.
+    /// Connects to the cluster that `kubectl` would use, and asks for its version.
     ///
     /// # Errors
-    /// [`CliError::NoCluster`], exit code 7: there is no kubeconfig, no such context, nobody answers, nobody is trusted, or
-    /// the cluster is too old; each with what to try.
+    /// [`CliError::NoCluster`], exit code 7, with a hint: there is no kubeconfig or no such context, the API server
+    /// does not answer, the credentials or certificates are refused, or the cluster is too old.
     pub(crate) async fn connect(target: &KubeTarget) -> Result<Self> {
         let kubeconfigs = Kubeconfigs::read(target)?;
         let context = kubeconfigs.context(target.context.as_deref())?;
@@ -87,7 +87,7 @@ impl Cluster {
             .await
             .map_err(|_| errors::silent(&context, &server, HELLO_WAIT_MAX))?
             .map_err(|error| errors::no_hello(&context, &server, &error))?;
-        // Some clouds say `33+`.
+        // Some clouds report `33+`.
         let minor = info.minor.trim_end_matches(|end: char| !end.is_ascii_digit()).parse().ok();
         let Some(minor) = minor else { return Err(errors::no_cluster_there(&context, &server)) };
         if minor < MINOR_MIN {
@@ -102,17 +102,17 @@ impl Cluster {
         })
     }
 
-    /// Returns the context by which it is known.
+    /// Returns its context.
     pub(crate) fn context(&self) -> &str {
         self.target.context.as_deref().unwrap_or_default()
     }
 
-    /// Returns where it was found, its context resolved.
+    /// Returns its target, with the context resolved.
     pub(crate) const fn target(&self) -> &KubeTarget {
         &self.target
     }
 
-    /// Returns who made it.
+    /// Returns the tool that created it.
     pub(crate) const fn maker(&self) -> &Maker {
         &self.maker
     }
@@ -127,12 +127,13 @@ impl Cluster {
         &self.version
     }
 
-    /// Returns what the library asks with.
+    /// Returns the library's client.
     pub(super) fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// Returns a function that puts a cluster's refusal into words: `.map_err(cluster.could_not(|| "list the pods".into()))`.
+    /// Returns a function that adds the operation to a cluster's error: `.map_err(cluster.could_not(|| "list the
+    /// pods".into()))`.
     pub(super) fn could_not(
         &self,
         what: impl FnOnce() -> String,

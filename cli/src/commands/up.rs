@@ -23,7 +23,7 @@ Examples:
   chefcito up --orders 50                      … and see fifty orders to the table
   chefcito up --name ci --port 0 --no-seed     A second, empty environment on any free port
   chefcito up --cooking-time 0s --stoves 64    A very fast kitchen
-  chefcito up --runtime kubernetes             Pods in a kind cluster, made if it is not there
+  chefcito up --runtime kubernetes             Pods in a kind cluster, created if it does not exist
   chefcito up --dry-run                        Only print what would be done")]
 pub(crate) struct UpArgs {
     /// Services to bring up (with containers only) [default: all]

@@ -1,4 +1,4 @@
-//! What differs between an object as it is and as it would be: the fields, by their place.
+//! The fields in which an object and its forecast differ, by their paths.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::objects::Object;
 
-/// Fields that the server keeps for itself, and that change without anybody wanting it.
+/// Fields that the server maintains.
 const OF_THE_SERVER: [&str; 7] = [
     "managedFields",
     "resourceVersion",
@@ -16,17 +16,17 @@ const OF_THE_SERVER: [&str; 7] = [
     "selfLink",
     "deletionGracePeriodSeconds",
 ];
-/// How much of a value is shown, in characters.
+/// The most characters of a value that are shown.
 const SHOWN_MAX: usize = 60;
 
 /// A field that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
-    /// Where it is: `spec.template.spec.containers[kitchen].image`.
+    /// Its path: `spec.template.spec.containers[kitchen].image`.
     pub(crate) field: String,
-    /// What it is; nothing if it is not there.
+    /// Its value; `None` if it is not set.
     pub(crate) is: Option<String>,
-    /// What it would be; nothing if it would go.
+    /// Its value after an apply; `None` if that removes it.
     pub(crate) becomes: Option<String>,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// Returns the fields that differ, in the order of their places. What is in a secret is not shown.
+/// Returns the fields that differ, in the order of their paths. Hides values of secrets.
 pub(crate) fn changes(is: &Object, becomes: &Object) -> Vec<Change> {
     let mut walk = Walk { is_secret: is.kind() == "Secret", found: Vec::new() };
     walk.compare("", Some(&is.to_value()), Some(&becomes.to_value()));
@@ -70,7 +70,7 @@ impl Walk {
         }
     }
 
-    /// Compares lists: by name where what they hold has names, else by place.
+    /// Compares lists: by name if their items have names, else by index.
     fn compare_lists(&mut self, field: &str, is: &[Value], becomes: &[Value]) {
         match (names(is), names(becomes)) {
             (Some(old), Some(new)) if !(old.is_empty() && new.is_empty()) => {
@@ -109,7 +109,7 @@ fn passed_over(field: &str, key: &str) -> bool {
     match field {
         "" => key == "status",
         "metadata" => OF_THE_SERVER.contains(&key),
-        // The server counts a Deployment's template here.
+        // The server counts the versions of a Deployment's template here.
         "metadata.annotations" => key == "deployment.kubernetes.io/revision",
         _ => false,
     }
@@ -119,7 +119,7 @@ fn below(field: &str, key: &str) -> String {
     if field.is_empty() { key.to_owned() } else { format!("{field}.{key}") }
 }
 
-/// Returns what a list holds by name; `None` if some of it has none, or two have the same.
+/// Returns the items of a list by name; `None` if one has no name, or two have the same.
 fn names(list: &[Value]) -> Option<Vec<(&str, &Value)>> {
     let named: Option<Vec<(&str, &Value)>> =
         list.iter().map(|value| Some((value.get("name")?.as_str()?, value))).collect();

@@ -1,4 +1,4 @@
-//! What a cluster's refusals and silences mean, in our words.
+//! Errors of clusters, with causes and hints for the user.
 
 mod connecting;
 
@@ -14,15 +14,15 @@ pub(super) use self::connecting::{
 };
 use crate::error::Source;
 
-/// The cause in an answer to a server-side apply that names who else has set a field.
+/// The cause of a refused server-side apply that names another manager of a field.
 const FIELD_CONFLICT: &str = "FieldManagerConflict";
-/// The cause in an answer to whoever makes something in a namespace that is going.
+/// The cause of a refused creation in a namespace that is being removed.
 const TERMINATING: &str = "NamespaceTerminating";
 
-/// How much of a cluster's own words is told, in characters: a few lines.
+/// The most characters of a cluster's message that are shown: a few lines.
 const WORDS_CHARS_MAX: usize = 600;
 
-/// A cluster did not do what it was asked.
+/// A request to a cluster failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the cluster `{context}` could not {what}")]
 pub(crate) struct ClusterError {
@@ -31,23 +31,23 @@ pub(crate) struct ClusterError {
     source: Why,
 }
 
-/// Why a cluster did not do it.
+/// The cause.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Why {
-    /// It refused, and said why.
+    /// The cluster refused the request.
     #[error("{}", words(status))]
     Refused {
         /// Its answer.
         status: Box<Status>,
     },
-    /// It is gone, or was never there.
-    #[error("it went away: {0}")]
+    /// It can't be reached.
+    #[error("the connection failed: {0}")]
     Gone(#[source] Source),
-    /// Who asks could not show who they are.
+    /// The credentials could not be obtained.
     #[error("{0}")]
     Unknown(#[source] Source),
-    /// It said something that can't be read.
-    #[error("it answered something that can't be read: {0}")]
+    /// Its answer is invalid.
+    #[error("its answer can't be read: {0}")]
     Unreadable(#[source] Source),
 }
 
@@ -64,7 +64,7 @@ impl ClusterError {
         Self { context: context.to_owned(), what, source }
     }
 
-    /// Returns that the cluster went away.
+    /// Returns the error for a broken connection.
     pub(super) fn gone(context: &str, what: String, why: &'static str) -> Self {
         Self { context: context.to_owned(), what, source: Why::Gone(why.into()) }
     }
@@ -85,12 +85,12 @@ impl ClusterError {
         details.is_some_and(|details| details.causes.iter().any(|cause| cause.reason == reason))
     }
 
-    /// Returns whether what was asked about is not there.
+    /// Returns whether the object of the request does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         self.is(reason::NOT_FOUND)
     }
 
-    /// Returns whether the cluster does not know such objects at all.
+    /// Returns whether the cluster does not know the kind of the object.
     pub(crate) fn is_unknown_kind(&self) -> bool {
         let message = self.status().map(|status| status.message.as_str()).unwrap_or_default();
         self.is_not_found()
@@ -98,22 +98,22 @@ impl ClusterError {
                 || message.contains("page not found"))
     }
 
-    /// Returns whether the namespace is going.
+    /// Returns whether the namespace is being removed.
     pub(crate) fn is_terminating(&self) -> bool {
         self.has_cause(TERMINATING)
     }
 
-    /// Returns whether who asks may not do that.
+    /// Returns whether our user lacks the permission.
     pub(crate) fn is_forbidden(&self) -> bool {
         self.is(reason::FORBIDDEN)
     }
 
-    /// Returns whether what was asked is not what there is.
+    /// Returns whether the object has changed in between.
     pub(crate) fn is_conflict(&self) -> bool {
         self.is(reason::CONFLICT)
     }
 
-    /// Returns whether a field was changed that can't be changed.
+    /// Returns whether an immutable field was to be changed.
     pub(crate) fn is_immutable(&self) -> bool {
         self.is(reason::INVALID)
             && self.status().is_some_and(|status| {
@@ -123,7 +123,8 @@ impl ClusterError {
             })
     }
 
-    /// Returns who else has set fields that were to be set, and which; nothing if it is not about that.
+    /// Returns the other managers of fields that were to be set, each with those fields; empty if that is not the
+    /// cause.
     pub(crate) fn other_managers(&self) -> Vec<(String, Vec<String>)> {
         let details = self.status().and_then(|status| status.details.as_ref());
         let causes = details.map(|details| details.causes.as_slice()).unwrap_or_default();
@@ -139,43 +140,44 @@ impl ClusterError {
         managers
     }
 
-    /// Returns whether the cluster itself is gone.
+    /// Returns whether the cluster can't be reached.
     pub(crate) const fn is_gone(&self) -> bool {
         matches!(self.source, Why::Gone(_))
     }
 
-    /// Returns what to try.
+    /// Returns the hint.
     pub(crate) fn hint(&self) -> Option<String> {
         let context = &self.context;
         let Some(status) = self.status() else {
             return Some(match &self.source {
                 Why::Unreadable(_) => {
-                    "it may be no Kubernetes, or much newer than this chefcito".into()
+                    "it may not be Kubernetes, or be much newer than this chefcito".into()
                 }
                 Why::Unknown(_) => {
-                    format!("log in to it anew; `kubectl --context {context} version` must work")
+                    format!("log in to it again; `kubectl --context {context} version` must work")
                 }
-                _ => "see that it runs, then do the same again: what is there already is found and kept".into(),
+                _ => "check that the cluster runs, then repeat the command: it continues from here"
+                    .into(),
             });
         };
         let message = status.message.as_str();
         let hint = match status.reason.as_str() {
             reason::UNAUTHORIZED => {
-                format!("log in to it anew; `kubectl --context {context} get namespaces` must work")
+                format!("log in to it again; `kubectl --context {context} get namespaces` must work")
             }
             reason::FORBIDDEN if self.is_terminating() => {
-                "the namespace is just being removed: wait until `kubectl get namespaces` shows it no more; \
-                 if it stays, `kubectl describe namespace` tells what holds it"
+                "the namespace is just being removed: wait until `kubectl get namespaces` no longer shows it; \
+                 if it stays, `kubectl describe namespace` shows the cause"
                     .into()
             }
             reason::FORBIDDEN if message.contains("exceeded quota") => {
                 "ask for a larger quota, or scale down: `kubectl describe resourcequota` shows what is used".into()
             }
             reason::FORBIDDEN if message.contains("violates PodSecurity") => {
-                "the namespace's Pod Security is stricter than the manifests; mend what it names".into()
+                "the namespace's Pod Security is stricter than the manifests; fix what it names".into()
             }
             reason::FORBIDDEN => {
-                "ask for a role that may do that: `kubectl auth can-i --list` shows what yours may".into()
+                "get a role with this permission: `kubectl auth can-i --list` shows those of yours".into()
             }
             reason::NOT_FOUND if self.is_unknown_kind() => {
                 "the cluster is too old for such objects, or lacks an extension that brings them".into()
@@ -184,7 +186,7 @@ impl ClusterError {
                 "the cluster is busy or just starting: try again in a moment".into()
             }
             reason::CONFLICT if !self.other_managers().is_empty() => {
-                "take the change back, or give it up to chefcito with `--force-conflicts`".into()
+                "undo the other program's change, or take the field over with `--force-conflicts`".into()
             }
             _ if message.contains("admission webhook") => {
                 "a policy of the cluster refuses it; its administrators know why".into()
@@ -195,7 +197,7 @@ impl ClusterError {
     }
 }
 
-/// Returns the cluster's own words, cut where they go on for pages: of what is invalid they repeat all.
+/// Returns the cluster's message, cut if it is long: it repeats invalid objects as a whole.
 fn words(status: &Status) -> String {
     let message = status.message.trim();
     if message.is_empty() {
@@ -207,7 +209,7 @@ fn words(status: &Status) -> String {
     }
 }
 
-/// Returns the last cause: what the system said.
+/// Returns the last cause: the system's error.
 pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {
@@ -216,7 +218,7 @@ pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     last.to_string()
 }
 
-/// Returns why logging in failed, and what to try.
+/// Returns why logging in failed, and the hint.
 fn auth(error: &AuthError) -> (String, Option<String>) {
     match error {
         AuthError::AuthExecStart(source) => (

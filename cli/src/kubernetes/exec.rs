@@ -1,4 +1,4 @@
-//! Programs run in pods that run already.
+//! Runs programs in running pods.
 
 use std::{pin::pin, time::Duration};
 
@@ -22,25 +22,25 @@ use crate::{
     terminal::{Heard, Program, Raw, speak},
 };
 
-/// How much of what a program says waits to be repeated, in pieces.
+/// The most pieces of output that wait to be printed.
 const HEARD_MAX: usize = 64;
-/// How large a piece is, in bytes.
+/// The size of a piece.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
-/// How long what a program said before its end may take from the connection to here.
+/// How long output that was sent before the program's end may still arrive.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(2);
-/// The cause by which a program's exit code is told.
+/// The cause with a program's exit code.
 const EXIT_CODE: &str = "ExitCode";
 
-/// What the code is if a program could not be started, as shells have it.
+/// The exit code of a program that could not be started, as in shells.
 const NOT_STARTED: i64 = 126;
-/// What it is if there is no such program.
+/// The exit code of a program that does not exist.
 const NOT_THERE: i64 = 127;
 
 impl Cluster {
-    /// Runs a program in a container of a pod to its end, gives it our stdin, tells what it says, and returns its exit code.
+    /// Runs a program in a container of a pod with our stdin, passes its output to `tell`, and returns its exit code.
     ///
     /// # Errors
-    /// [`ClusterError`] if the pod does not run; whatever `tell` fails with.
+    /// [`ClusterError`] if the pod is not running; the error of `tell`.
     pub(crate) async fn run(
         &self,
         namespace: &str,
@@ -55,7 +55,7 @@ impl Cluster {
             .container(container)
             .stdin(true)
             .stdout(true)
-            // A terminal has one way out only.
+            // A terminal has one output stream only.
             .stderr(!program.tty)
             .tty(program.tty);
         let mut process =
@@ -89,7 +89,7 @@ impl Cluster {
                         continue;
                     }
                 },
-                // The cluster tells the end behind all that the program said, and need not close the connection.
+                // The cluster sends the exit code after all output, and may leave the connection open.
                 Some(_) => timeout(LAST_WORDS_MAX, heard.recv()).await.unwrap_or(None),
             };
             let Some(said) = said else { break };
@@ -103,7 +103,7 @@ impl Cluster {
         resizing.inspect(|task| task.abort());
         match status {
             Some(status) => {
-                // The same in other types: that of the API's objects, and that of its errors.
+                // Convert the API's type to that of its errors.
                 let status = serde_json::to_value(status).and_then(serde_json::from_value);
                 let status: Status = status.map_err(anyhow::Error::from)?;
                 exit_code(&status)
@@ -113,10 +113,10 @@ impl Cluster {
         }
     }
 
-    /// Runs a program in a container of a pod to its end, and neither says anything to it nor listens.
+    /// Runs a program in a container of a pod without input or output.
     ///
     /// # Errors
-    /// [`ClusterError`] if the pod does not run.
+    /// [`ClusterError`] if the pod is not running.
     pub(crate) async fn run_unheard(
         &self,
         namespace: &str,
@@ -126,7 +126,7 @@ impl Cluster {
     ) -> Result<(), ClusterError> {
         let what = || format!("run {} in {pod}", command.join(" "));
         let api: Api<Pod> = Api::namespaced(self.client(), namespace);
-        // One way at least has to be open.
+        // At least one stream has to be open.
         let params = AttachParams::default().container(container).stdout(true).stderr(false);
         let mut process =
             api.exec(pod, command.iter().copied(), &params).await.map_err(self.could_not(what))?;
@@ -150,7 +150,7 @@ async fn listen(
     }
 }
 
-/// Returns the code that a program ended with, as the cluster tells it; nothing if it was not the program that failed.
+/// Returns the exit code in the cluster's status; `None` if it has none.
 fn exit_code(status: &Status) -> Option<i64> {
     if status.is_success() {
         return Some(0);

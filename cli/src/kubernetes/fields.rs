@@ -1,5 +1,5 @@
-//! Which fields of an object somebody has set, as the server remembers it (`metadata.managedFields`, in the format `FieldsV1`),
-//! and an object cut down to some of them.
+//! The fields of an object by manager (`metadata.managedFields`, in the format `FieldsV1`), and the part of an object
+//! that has certain fields.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::objects::{FIELD_MANAGER, Object};
 
 impl Object {
-    /// Returns whether nobody but us has set any field of it. The first answer about an object that was made tells so.
+    /// Returns whether we are the only manager of its fields. The answer to a creation shows that.
     pub(crate) fn is_only_ours(&self) -> bool {
         self.managed_fields().iter().all(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
     }
@@ -19,18 +19,17 @@ impl Object {
         self.managed_fields().iter().any(is_our_own)
     }
 
-    /// Returns what we have to apply to make our part of it what it was, by what it is `now`: the fields that were ours, and
-    /// those that have become ours alone since. Whatever else there is, others look after: what they change meanwhile stays, and
-    /// is theirs. Applied as a whole, an object would make us answer for all of it, and the next manifests without a
-    /// field would unset it.
+    /// Returns the object to apply to restore our part of its former content, given its content `now`: the fields that
+    /// were ours, and those that only we manage since. Other managers' changes stay: applying the whole object would
+    /// make us a manager of all its fields, and the next manifest without one would unset it.
     ///
     /// # Errors
-    /// What it lacks to be an object.
+    /// The part that it lacks to be an object.
     pub(crate) fn as_it_was(&self, now: &Self) -> Result<Self, String> {
         let version = self.api_version();
         let is_readable =
             |entry: &&ManagedFieldsEntry| entry.api_version.as_deref() == Some(version);
-        // Noted of a version that is no longer wanted, they are other fields.
+        // Fields of a former API version may have other names.
         if self.managed_fields().iter().any(|entry| is_our_own(entry) && !is_readable(&entry)) {
             return Ok(self.as_wanted());
         }
@@ -61,17 +60,17 @@ fn is_our_own(entry: &ManagedFieldsEntry) -> bool {
     entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some("Apply")
 }
 
-/// Fields, by the steps that lead to them: `f:image` is a field, `k:{"name":"kitchen"}` what a list has under a key, `v:"x"` a
-/// value of a list that is a set, `i:0` what a list has at a place.
+/// A set of fields, by the steps of their paths: `f:image` is a field, `k:{"name":"kitchen"}` an item of a list by its
+/// key, `v:"x"` a value of a list that is a set, `i:0` an item by its index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields {
-    /// Whether it is set itself. With nothing below it, that is a whole value.
+    /// Whether the field itself is in the set. Without fields below, that is its whole value.
     is_set: bool,
     below: BTreeMap<String, Self>,
 }
 
 impl Fields {
-    /// Reads `FieldsV1`.
+    /// Parses `FieldsV1`.
     pub(super) fn read(fields: &Value) -> Self {
         let Some(fields) = fields.as_object().filter(|fields| !fields.is_empty()) else {
             return Self { is_set: true, below: BTreeMap::new() };
@@ -95,7 +94,7 @@ impl Fields {
         }
     }
 
-    /// Takes other fields away.
+    /// Removes other fields.
     pub(super) fn take_away(&mut self, others: &Self) {
         self.is_set &= !others.is_set;
         self.below.retain(|step, fields| {
@@ -106,7 +105,7 @@ impl Fields {
         });
     }
 
-    /// Returns what a value has of the fields, with the keys of what it has in lists; nothing if it has none.
+    /// Returns the part of a value that has these fields, with the keys of list items; `None` if it has none of them.
     pub(super) fn of(&self, value: &Value) -> Option<Value> {
         if self.below.is_empty() {
             return self.is_set.then(|| value.clone());
@@ -122,7 +121,7 @@ impl Fields {
                     items.filter_map(|(at, item)| self.of_item(at, item)).collect();
                 (!kept.is_empty(), kept.into())
             }
-            // By now it is of another shape.
+            // The value has another shape by now.
             other => (true, other.clone()),
         };
         (has_any || self.is_set).then_some(kept)

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Cluster, errors::ClusterError};
 
-/// The pods behind a door, as the cluster tells of them.
+/// The pods of a service, as the cluster reports them.
 #[derive(Debug)]
 pub(crate) struct Pods {
     store: Store<Pod>,
@@ -18,18 +18,18 @@ pub(crate) struct Pods {
 }
 
 impl Pods {
-    /// Begins to look at the pods with a label.
+    /// Begins to watch the pods with a label.
     pub(crate) fn watch(cluster: &Cluster, namespace: &str, selector: &str) -> Self {
         let api: Api<Pod> = Api::namespaced(cluster.client(), namespace);
         let (store, writer) = reflector::store();
         let config = watcher::Config::default().labels(selector);
         let told = reflector::reflector(writer, watcher(api, config).default_backoff());
-        // It connects again by itself; whoever waits for a pod has a limit of its own.
+        // It reconnects by itself; waits for a pod have a time-out of their own.
         let task = tokio::spawn(told.for_each(|_| std::future::ready(())));
         Self { store, task }
     }
 
-    /// Returns the names of those that are ready and not going, the newest first.
+    /// Returns the names of the ready pods that are not terminating, the newest first.
     pub(crate) fn ready(&self) -> Vec<String> {
         let mut ready = self.store.state_filter(is_ready);
         ready.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
@@ -43,7 +43,7 @@ impl Drop for Pods {
     }
 }
 
-/// Returns whether a pod takes requests.
+/// Returns whether a pod is ready.
 pub(crate) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
     let is_ready = conditions.into_iter().any(|one| one.type_ == "Ready" && one.status == "True");
@@ -54,7 +54,7 @@ impl Cluster {
     /// Opens a connection to a port of a pod. It ends when the pod does.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn connect_to(
         &self,
         namespace: &str,
@@ -64,7 +64,7 @@ impl Cluster {
         let what = || format!("open a connection to {pod}");
         let api: Api<Pod> = Api::namespaced(self.client(), namespace);
         let mut forwarder = api.portforward(pod, &[port]).await.map_err(self.could_not(what))?;
-        // It was asked for one port, and has the stream of that one.
+        // The connection was opened for one port, so it has one stream.
         forwarder.take_stream(port).ok_or_else(|| {
             ClusterError::gone(self.context(), what(), "the connection has no stream")
         })

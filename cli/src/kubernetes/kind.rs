@@ -1,5 +1,5 @@
-//! The program `kind`, which makes clusters of containers. It is used only to make, find and remove a cluster; what happens in
-//! one goes through its API server, and images go straight to its nodes.
+//! The program `kind`, which creates clusters of containers. It only creates, finds and removes clusters; all else goes
+//! through the API server, and images directly to the nodes.
 
 use std::{path::Path, process::Stdio};
 
@@ -15,13 +15,13 @@ use crate::{
     progress::Waiting,
 };
 
-/// The oldest version that is spoken here: its nodes take images by their registry's name and digest.
+/// The oldest supported version: its nodes accept images by their registry's name and digest.
 const VERSION_MIN: (u32, u32) = (0, 27);
-/// What a context of kind's begins with.
+/// The prefix of kind's contexts.
 const CONTEXT: &str = "kind-";
-/// kind's label on a node's container, with the name of the cluster.
+/// kind's label of a node's container, with the name of the cluster.
 pub(crate) const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
-/// How many of its last lines are told if it fails.
+/// The most lines of its output that an error quotes.
 const LAST_LINES_MAX: usize = 12;
 
 /// The program.
@@ -30,24 +30,24 @@ pub(crate) struct Kind {
     version: String,
 }
 
-/// What a cluster is made with.
+/// The parameters of a new cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Making<'a> {
     /// Its name.
     pub(crate) name: &'a str,
-    /// What it is to be like, as kind's own configuration says it.
+    /// kind's configuration of it.
     pub(crate) config: &'a str,
-    /// The image of its nodes; kind's own choice without one.
+    /// The image of its nodes; `None` for kind's default.
     pub(crate) node_image: Option<&'a str>,
-    /// Where its kubeconfig is written.
+    /// The path to write its kubeconfig to.
     pub(crate) kubeconfig: &'a Path,
 }
 
 impl Kind {
-    /// Finds the program, and asks it which version it has.
+    /// Finds the program, and asks for its version.
     ///
     /// # Errors
-    /// [`CliError::Lacking`] if it is not there, or too old.
+    /// [`CliError::Lacking`] if it does not exist or is too old.
     pub(crate) async fn find() -> Result<Self> {
         let said = Command::new("kind").arg("version").stdin(Stdio::null()).output().await;
         let lacking = |what: String| {
@@ -59,7 +59,7 @@ impl Kind {
         }
         };
         let said = said.map_err(|_| {
-            lacking("there is no program `kind` on this machine to make a cluster with".into())
+            lacking("this machine has no program `kind` to create a cluster with".into())
         })?;
         // `kind v0.27.0 go1.23.6 linux/amd64`
         let text = String::from_utf8_lossy(&said.stdout);
@@ -67,10 +67,10 @@ impl Kind {
         match parse(version) {
             Some(found) if found >= VERSION_MIN => Ok(Self { version: version.to_owned() }),
             Some(_) => Err(lacking(format!(
-                "kind {version} is too old: v{}.{} is the oldest that will do",
+                "kind {version} is too old: v{}.{} is the oldest that works",
                 VERSION_MIN.0, VERSION_MIN.1
             ))),
-            None => Err(lacking("the program `kind` does not say its version".into())),
+            None => Err(lacking("the program `kind` does not report its version".into())),
         }
     }
 
@@ -84,7 +84,7 @@ impl Kind {
         format!("{CONTEXT}{name}")
     }
 
-    /// Returns the name of the cluster behind a context, if kind made it.
+    /// Returns the name of the cluster of a context, if kind created it.
     pub(crate) fn cluster_of(context: &str) -> Option<&str> {
         context.strip_prefix(CONTEXT)
     }
@@ -92,7 +92,7 @@ impl Kind {
     /// Returns whether there is a cluster of that name.
     ///
     /// # Errors
-    /// [`CliError::Failed`] with its own words.
+    /// [`CliError::Failed`] with its output.
     pub(crate) async fn has(&self, name: &str) -> Result<bool> {
         let said = ask(&["get", "clusters"]).await?;
         Ok(said.lines().any(|line| line.trim() == name))
@@ -106,7 +106,7 @@ impl Kind {
         ask(&["get", "kubeconfig", "--name", name]).await
     }
 
-    /// Makes a cluster, and tells how far it is. The user's own kubeconfig is left alone.
+    /// Creates a cluster, and shows the progress. Leaves the user's own kubeconfig alone.
     ///
     /// # Errors
     /// [`CliError::Failed`] with its last lines.
@@ -119,9 +119,11 @@ impl Kind {
         if let Some(image) = making.node_image {
             command.args(["--image", image]);
         }
-        // In a group of its own: at Ctrl-C it is ended from here, with all that it has started, and what it made is removed.
+        // In a process group of its own: at Ctrl-C this program ends it with all its children, and removes the
+        // incomplete cluster.
         command.process_group(0);
-        let shown = Waiting::new(output, format_args!("Making the kind cluster `{}`", making.name));
+        let shown =
+            Waiting::new(output, format_args!("Creating the kind cluster `{}`", making.name));
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -130,7 +132,7 @@ impl Kind {
             .map_err(CliError::io(|| "start kind".into()))?;
         let group = Group::of(&child);
         if let Some(mut stdin) = child.stdin.take() {
-            // If it does not read, it says why.
+            // If it does not read its input, its output has the reason.
             let _unread = stdin.write_all(making.config.as_bytes()).await;
         }
         let mut last = Vec::new();
@@ -138,7 +140,7 @@ impl Kind {
             let mut lines = BufReader::new(stderr).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 let line = line.trim().trim_start_matches(['✓', '•', ' ']).to_owned();
-                shown.say(format_args!("Making the kind cluster `{}`: {line}", making.name));
+                shown.say(format_args!("Creating the kind cluster `{}`: {line}", making.name));
                 output.detail(format_args!("kind: {line}"));
                 last.push(line);
                 if last.len() > LAST_LINES_MAX {
@@ -150,11 +152,11 @@ impl Kind {
         group.has_ended();
         match status.success() {
             true => Ok(()),
-            false => Err(failed("make a cluster", &last.join("\n"))),
+            false => Err(failed("create a cluster", &last.join("\n"))),
         }
     }
 
-    /// Removes a cluster and all that is in it. One that is not there is removed already.
+    /// Removes a cluster. A missing one is not an error.
     ///
     /// # Errors
     /// As [`Kind::has`].
@@ -164,7 +166,7 @@ impl Kind {
     }
 }
 
-/// A process and all that it has started, which end when this is dropped.
+/// A process with all its children, which end when this is dropped.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -172,7 +174,7 @@ impl Group {
         Self(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)))
     }
 
-    /// Lets go of it: the process has ended by itself, and its number may be another's by now.
+    /// Forgets the process: it has ended by itself, and its id may belong to another one by now.
     fn has_ended(mut self) {
         self.0 = None;
     }
@@ -210,9 +212,9 @@ fn failed(what: &str, said: &str) -> CliError {
     } else if has(&["Cannot connect to the Docker daemon", "docker daemon", "permission denied"]) {
         "kind needs an engine that answers; `chefcito doctor` checks it"
     } else if has(&["pull access denied", "failed to pull", "no such host", "manifest unknown"]) {
-        "its node image can't be pulled: name one that the engine has with `--node-image`"
+        "its node image can't be pulled: choose one that the engine has with `--node-image`"
     } else if has(&["admin.conf", "internal kubeconfig"]) {
-        "if its making was interrupted, `kind delete cluster` with that name removes what there is of it"
+        "if its creation was interrupted, `kind delete cluster` with that name removes the incomplete cluster"
     } else {
         "`chefcito doctor` checks this machine"
     };
@@ -248,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_kind_says_tells_what_to_try() {
-        let hint = |said: &str| failed("make a cluster", said).hint().unwrap();
+        let hint = |said: &str| failed("create a cluster", said).hint().unwrap();
         assert!(hint("too many open files").contains("inotify"));
         assert!(
             hint("Bind for 127.0.0.1:7373 failed: port is already allocated").contains("--port")

@@ -1,4 +1,4 @@
-//! The programs that made clusters of others, where they bring images to the nodes by themselves.
+//! Programs that create clusters and can load images into the nodes.
 
 use std::{collections::BTreeSet, fmt, io, process::Stdio};
 
@@ -7,7 +7,7 @@ use tokio::process::Command;
 use super::nodes::plain;
 use crate::error::{CliError, Result};
 
-/// A program, and the cluster that it made.
+/// A program, and the cluster that it created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Loader {
     /// k3d; this is the cluster's name.
@@ -17,10 +17,10 @@ pub(crate) enum Loader {
 }
 
 impl Loader {
-    /// Returns the names of the images that the cluster has, as manifests say them.
+    /// Returns the images that the cluster has, by their names in manifests.
     ///
     /// # Errors
-    /// [`CliError::Lacking`] without the program, [`CliError::Failed`] with its own words; k3d does not tell.
+    /// [`CliError::Lacking`] without the program, [`CliError::Failed`] with its output; k3d can't list them.
     pub(crate) async fn images(&self) -> Result<BTreeSet<String>> {
         let said = match self {
             Self::K3d(_) => String::new(),
@@ -29,7 +29,7 @@ impl Loader {
         Ok(said.lines().map(|name| plain(name.trim()).to_owned()).collect())
     }
 
-    /// Has it bring images of the engine to the nodes.
+    /// Loads images of the engine into the nodes.
     ///
     /// # Errors
     /// As [`Loader::images`].
@@ -62,7 +62,7 @@ impl Loader {
         let said = command.output().await.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => CliError::Lacking {
                 what: format!(
-                    "images come into the cluster of {self} by `{program}`, which is not on this machine"
+                    "loading images into the cluster of {self} needs `{program}`, which this machine lacks"
                 ),
                 hint: format!(
                     "install it ({}), or let the cluster pull: `--push REGISTRY`",
@@ -75,7 +75,8 @@ impl Loader {
             true => Ok(String::from_utf8_lossy(&said.stdout).into_owned()),
             false => Err(CliError::Failed {
                 what: format!("{program} could not `{program} {}`", arguments.join(" ")),
-                hint: "see that the cluster runs, and that its disk has room; `--push REGISTRY` is another way".into(),
+                hint: "check that the cluster runs and its disk has room, or use `--push REGISTRY`"
+                    .into(),
                 source: Some(String::from_utf8_lossy(&said.stderr).trim().to_owned().into()),
             }),
         }

@@ -1,4 +1,4 @@
-//! What pods print, line by line.
+//! Logs of pods, line by line.
 
 use std::{io, pin::Pin, time::Duration};
 
@@ -14,24 +14,24 @@ use crate::{
     log_streams::{Known, Printed, Resume},
 };
 
-/// How long a pod that is followed may be silent until its lines are asked for anew: a connection may have died unnoticed, and
-/// some nodes lose their way when a log is rotated.
+/// How long a followed pod may be silent before its stream is opened again: the connection may be broken unnoticed, and
+/// some nodes lose the log at a rotation.
 const SILENT_MAX: Duration = Duration::from_secs(30);
-/// How much is taken at a time, give or take a line.
+/// The size of a batch, give or take a line.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// Which lines of a pod are asked for.
+/// The lines to return.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
-    /// Of which container; of its only one without it.
+    /// The container; `None` for the only one.
     pub(crate) container: Option<String>,
-    /// So many from the end; all without it.
+    /// This many from the end; all without it.
     pub(crate) tail: Option<usize>,
-    /// Those of the container that ended before.
+    /// Those of the previous container.
     pub(crate) previous: bool,
     /// None before this second.
     pub(crate) since: Option<Timestamp>,
-    /// New ones as they come, until the container ends.
+    /// New lines too, until the container ends.
     pub(crate) follow: bool,
 }
 
@@ -48,17 +48,17 @@ impl Asked {
     }
 }
 
-/// Returns the whole second of a time: the API knows no parts of one, and rounding would leave lines out.
+/// Returns a time in whole seconds, rounded down: the API has no fractions, and rounding up would leave lines out.
 fn second(time: Timestamp) -> Option<jiff::Timestamp> {
     const MICROS: i64 = 1_000_000;
     jiff::Timestamp::from_second(time.as_micros().div_euclid(MICROS)).ok()
 }
 
 impl Cluster {
-    /// Returns the last lines of a pod; those of the container that runs now if none ended before.
+    /// Returns the last lines of a pod: of the previous container, or else of the current one.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn last_lines(
         &self,
         namespace: &str,
@@ -66,7 +66,7 @@ impl Cluster {
         asked: Asked,
     ) -> Result<Vec<String>, ClusterError> {
         let api: Api<Pod> = Api::namespaced(self.client(), namespace);
-        let what = || format!("tell what {pod} printed");
+        let what = || format!("return the logs of {pod}");
         let text = match api.logs(pod, &asked.params()).await {
             Err(kube::Error::Api(_)) if asked.previous => {
                 let now = Asked { previous: false, ..asked };
@@ -77,8 +77,8 @@ impl Cluster {
         Ok(text.lines().map(ToOwned::to_owned).collect())
     }
 
-    /// Returns the lines of a pod from some place on: those that its container said before it was started again, as far as the
-    /// node keeps them, and those that it says since. A pod that is gone, or has not begun, has none.
+    /// Returns the lines of a pod from a position on: those of the previous container, as far as the node keeps them,
+    /// and those of the current one. A missing pod, or one that has not started, has none.
     pub(crate) fn lines(
         &self,
         namespace: &str,
@@ -97,8 +97,8 @@ impl Cluster {
         let (cluster, namespace, pod) = (self.clone(), namespace.to_owned(), pod.name.clone());
         let resume = from.clone();
         let opened = async move {
-            // In this order, so that no container falls between the two: one that ends meanwhile is the one before then, and is
-            // told apart by its lines.
+            // In this order, so that no container is missed: one that ends meanwhile becomes the previous one, and its
+            // lines are recognised.
             let current = cluster.open(&namespace, &pod, &asked).await?;
             let before = Asked { previous: true, follow: false, ..asked };
             let before = cluster.open(&namespace, &pod, &before).await?;
@@ -113,7 +113,7 @@ impl Cluster {
         Box::pin(lines.try_flatten())
     }
 
-    /// Begins to read; nothing is there to be read from a container that has not begun, or a pod that is gone.
+    /// Opens a stream; it is empty if the container has not started or the pod is gone.
     async fn open(
         &self,
         namespace: &str,
@@ -121,7 +121,7 @@ impl Cluster {
         asked: &Asked,
     ) -> Result<Option<Lines>, ClusterError> {
         let api: Api<Pod> = Api::namespaced(self.client(), namespace);
-        let what = format!("tell what {pod} printed");
+        let what = format!("return the logs of {pod}");
         let params = LogParams { timestamps: true, ..asked.params() };
         match api.log_stream(pod, &params).await {
             Ok(reader) => {
@@ -170,26 +170,26 @@ impl Reading {
 /// The lines of a container, as the cluster sends them.
 struct Lines {
     reader: Pin<Box<dyn AsyncBufRead + Send>>,
-    /// The time of the last one, for one that says none.
+    /// The time of the last line, for lines without one.
     last: Timestamp,
     silent_max: Option<Duration>,
     text: Text,
-    /// How it ended, to be told after the lines before it.
+    /// The end of the stream, returned after the lines before it.
     end: Option<io::Result<()>>,
     cluster: Cluster,
     what: String,
 }
 
 impl Lines {
-    /// Returns the next lines: waits for one, and takes with it what has come already. What a connection that broke had begun
-    /// to say is left out: it will be said again.
+    /// Returns the next lines: waits for one, and adds all that have arrived. Drops an incomplete line of a broken
+    /// connection: the cluster sends it again.
     async fn next(&mut self) -> Result<Option<Vec<Printed>>, ClusterError> {
         if let Some(end) = self.end.take() {
             return end.map(|()| None).map_err(|error| self.broke(error));
         }
         let first = self.text.next(&mut self.reader);
         let first = match self.silent_max {
-            // It is asked again by who sees that the pod still runs.
+            // The caller opens it again if the pod still runs.
             Some(max) => match tokio::time::timeout(max, first).await {
                 Ok(read) => read,
                 Err(_) => return Ok(None),
@@ -225,14 +225,14 @@ impl Lines {
     }
 }
 
-/// Puts lines together from what is read. What is longer than any line of ours is cut.
+/// Joins lines from the pieces read. Longer lines than the services write are cut.
 #[derive(Debug, Default)]
 struct Text {
     begun: BytesMut,
 }
 
 impl Text {
-    /// Reads up to the next line end. Dropped before it is there, it loses nothing.
+    /// Reads up to the next line end. Cancel-safe: dropped before that, it loses nothing.
     async fn next(
         &mut self,
         reader: &mut (impl AsyncBufRead + Unpin + ?Sized),

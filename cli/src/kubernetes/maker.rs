@@ -1,19 +1,19 @@
-//! Who made a cluster, as far as a kubeconfig tells. From that follows how images come to its nodes.
+//! The tool that created a cluster, as far as the kubeconfig shows. It decides how images reach the nodes.
 
 use kube::config::Kubeconfig;
 
 use super::kind::Kind;
 
-/// What a context of k3d's begins with.
+/// The prefix of k3d's contexts.
 const K3D: &str = "k3d-";
-/// What minikube calls itself where it writes into a kubeconfig.
+/// minikube's name in a kubeconfig.
 const MINIKUBE_PROVIDER: &str = "minikube.sigs.k8s.io";
-/// The context of minikube's cluster unless it was told another name.
+/// minikube's default context.
 const MINIKUBE: &str = "minikube";
-/// The contexts of those who let the nodes and an engine have the same images.
+/// The contexts of products whose nodes use the images of the engine.
 const DESKTOPS: [&str; 3] = ["docker-desktop", "orbstack", "rancher-desktop"];
 
-/// Who made a cluster.
+/// The tool that created a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Maker {
     /// kind; this is the cluster's name.
@@ -22,14 +22,14 @@ pub(crate) enum Maker {
     K3d(String),
     /// minikube; this is its profile.
     Minikube(String),
-    /// Docker Desktop, OrbStack or Rancher Desktop: what the engine has, the nodes have.
+    /// Docker Desktop, OrbStack or Rancher Desktop: the nodes use the engine's images.
     Desktop,
-    /// Nobody that is known here.
+    /// Another tool.
     Unknown,
 }
 
 impl Maker {
-    /// Returns who made the cluster behind a context.
+    /// Returns the tool that created the cluster of a context.
     pub(super) fn of(context: &str, kubeconfig: &Kubeconfig) -> Self {
         if let Some(name) = Kind::cluster_of(context) {
             return Self::Kind(name.to_owned());
@@ -47,7 +47,7 @@ impl Maker {
     }
 }
 
-/// Returns the profile of a context that minikube wrote: its clusters have the names of their profiles.
+/// Returns the profile of a context that minikube wrote: the name of its cluster.
 fn minikube_profile(context: &str, kubeconfig: &Kubeconfig) -> Option<String> {
     let named = kubeconfig.contexts.iter().find(|one| one.name == context)?;
     let name = &named.context.as_ref()?.cluster;

@@ -1,4 +1,4 @@
-//! What pods take of the processor and the memory, where a cluster measures that.
+//! The processor and memory that pods use, if the cluster has metrics.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use super::{
     quantities::{bytes, nanos},
 };
 
-/// What a pod takes.
+/// The resources that a pod uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Usage {
     /// Its share of one processor, in percent.
@@ -19,7 +19,7 @@ pub(crate) struct Usage {
     pub(crate) memory_bytes: u64,
 }
 
-/// The measurements of a namespace, as far as they are read here.
+/// The metrics of a namespace, with the fields that matter here.
 #[derive(Debug, Deserialize)]
 struct Measured {
     items: Vec<MeasuredPod>,
@@ -42,16 +42,16 @@ struct MeasuredContainer {
 }
 
 impl Cluster {
-    /// Returns what each pod takes, by name. A cluster that measures nothing, or tells nobody, has none.
+    /// Returns the resources that each pod uses, by name; empty without metrics or the permission to read them.
     ///
     /// # Errors
-    /// [`ClusterError`] if the cluster is gone.
+    /// [`ClusterError`] if the cluster can't be reached.
     pub(crate) async fn usages(
         &self,
         namespace: &str,
     ) -> Result<HashMap<String, Usage>, ClusterError> {
         let path = format!("/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods");
-        let what = || "tell what the pods take".into();
+        let what = || "return the metrics of the pods".into();
         let request = http::Request::get(path).body(Vec::new());
         let request = request.map_err(|error| {
             self.could_not(what)(kube::Error::BuildRequest(
@@ -60,7 +60,7 @@ impl Cluster {
         })?;
         match self.client().request::<Measured>(request).await {
             Ok(measured) => Ok(measured.usages()),
-            // It has no such extension, the extension does not answer, or not to everybody.
+            // There is no metrics API, it does not answer, or we may not read it.
             Err(kube::Error::Api(_) | kube::Error::SerdeError(_)) => Ok(HashMap::new()),
             Err(error) => Err(self.could_not(what)(error)),
         }

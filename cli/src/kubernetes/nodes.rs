@@ -1,4 +1,4 @@
-//! Nodes that are containers of an engine, each with a containerd of its own: what images they have, and handing them others.
+//! Nodes that are containers of an engine, each with a containerd of its own: lists their images and loads others.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,29 +17,29 @@ use crate::{
     error::{CliError, Result},
 };
 
-/// How whoever makes nodes marks their containers.
+/// The labels of node containers.
 #[derive(Debug)]
 pub(crate) struct Marks {
     cluster: &'static str,
     role: &'static str,
-    /// The roles of those that run pods.
+    /// The roles of nodes that run pods.
     roles: [&'static str; 2],
 }
 
-/// kind's marks.
+/// kind's labels.
 pub(crate) const KIND: Marks = Marks {
     cluster: CLUSTER_LABEL,
     role: "io.x-k8s.kind.role",
     roles: ["control-plane", "worker"],
 };
-/// k3d's marks.
+/// k3d's labels.
 pub(crate) const K3D: Marks =
     Marks { cluster: "k3d.cluster", role: "k3d.role", roles: ["server", "agent"] };
 
-/// The label of an image on a node that says which image of the engine it is. What an engine calls an image, and what a
-/// containerd calls the same one, need not be the same: with it, nobody has to guess twice.
+/// The label of an image on a node with the engine's id of the same image. Engine and containerd may have different ids
+/// for one image, and this makes them comparable.
 const ENGINE_ID: &str = "chefcito.engine-id";
-/// What the names of images begin with that the kubelet's side of containerd adds: what follows is the configuration's digest.
+/// The prefix of image names that the kubelet's side of containerd adds, before the digest of the configuration.
 const CONFIG: &str = "sha256:";
 
 /// A node: a container of the engine.
@@ -50,31 +50,31 @@ pub(crate) struct Node {
     pub(crate) name: String,
 }
 
-/// An image that nodes should have.
+/// An image that nodes need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Needed {
-    /// Its name, as manifests say it.
+    /// Its name in manifests.
     pub(crate) name: String,
-    /// The engine's own name for it.
+    /// The engine's id for it.
     pub(crate) id: String,
-    /// Whether the same name may mean another image tomorrow.
+    /// Whether the name may refer to another image later.
     pub(crate) moves: bool,
 }
 
-/// What a node knows of an image.
+/// An image on a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Held {
     /// The digest of its manifest or index.
     digest: String,
-    /// The digests of its configuration, if they are told.
+    /// The digests of its configuration, if they are known.
     configs: BTreeSet<String>,
-    /// Which image of the engine it was loaded as.
+    /// The engine's id of the image that it was loaded from.
     engine_id: Option<String>,
 }
 
 impl Held {
-    /// Returns whether it is the image that is needed. An engine's name for one is the digest of its configuration, or of its
-    /// manifest where the engine keeps images in a containerd of its own. Where neither can be compared, the name decides.
+    /// Returns whether it is the needed image. An engine's id is the digest of the configuration, or of the manifest if
+    /// the engine keeps its images in a containerd. If neither can be compared, the name decides.
     pub(crate) fn is(&self, needed: &Needed) -> bool {
         let id = &needed.id;
         let is_known = self.engine_id.is_some() || !self.configs.is_empty();
@@ -89,7 +89,7 @@ impl Held {
 /// Returns the nodes of a cluster that run pods.
 ///
 /// # Errors
-/// What the engine refuses.
+/// The engine's refusal.
 pub(crate) async fn nodes(engine: &Engine, marks: &Marks, cluster: &str) -> Result<Vec<Node>> {
     let mut nodes = Vec::new();
     for role in marks.roles {
@@ -101,7 +101,7 @@ pub(crate) async fn nodes(engine: &Engine, marks: &Marks, cluster: &str) -> Resu
     Ok(nodes)
 }
 
-/// Asks each node what it has; returns those that lack something, with what that is.
+/// Lists the images of each node; returns the nodes that lack some, with those.
 ///
 /// # Errors
 /// As [`Node::images`].
@@ -121,24 +121,24 @@ pub(crate) async fn lacking(
 }
 
 impl Node {
-    /// Returns the images that it has, by their names as manifests say them.
+    /// Returns its images, by their names in manifests.
     ///
     /// # Errors
-    /// [`CliError::Failed`] if it does not tell.
+    /// [`CliError::Failed`] if they can't be listed.
     pub(crate) async fn images(&self, engine: &Engine) -> Result<BTreeMap<String, Held>> {
         let said = self.ctr(engine, &["images", "ls"], stream::empty()).await?;
         Ok(held(&said))
     }
 
-    /// Hands it images of the engine, as a stream: nothing of them is written down on the way. Returns how many bytes that was.
+    /// Loads images of the engine as a stream, without storing them on the way. Returns the number of bytes.
     ///
     /// # Errors
-    /// [`CliError::Failed`] with its own words.
+    /// [`CliError::Failed`] with the node's error.
     pub(crate) async fn load(&self, engine: &Engine, images: &[Needed]) -> Result<u64> {
         let config = engine.run_fed(&self.id, &["containerd", "config", "dump"], stream::empty());
         let (_, config) = config.await?;
         let snapshotter = format!("--snapshotter={}", snapshotter(&config));
-        // One platform: what was pulled for one only can't be handed out for all.
+        // One platform: an image that was pulled for one can't be exported for all.
         let import = ["images", "import", "--digests", &snapshotter, "-"];
         let names: Vec<&str> = images.iter().map(|image| image.name.as_str()).collect();
         let moved = Arc::new(AtomicU64::new(0));
@@ -150,7 +150,7 @@ impl Node {
         for image in images.iter().filter(|image| image.moves) {
             let label = format!("{ENGINE_ID}={}", image.id);
             let arguments = ["images", "label", &whole(&image.name), &label];
-            // Without it, the node's own digests decide, or the name.
+            // Without it, the digests or the name decide.
             let _unnoted = self.ctr(engine, &arguments, stream::empty()).await;
         }
         Ok(moved.load(Ordering::Relaxed))
@@ -183,18 +183,18 @@ fn hint(said: &str, node: &str) -> String {
     if said.contains("no space left") {
         format!(
             "free some room: `docker exec {node} crictl rmi --prune` removes what no pod uses, \
-             `docker system df` shows what takes the engine's disk"
+             `docker system df` shows what uses the engine's disk"
         )
     } else if said.contains("failed to dial") || said.contains("connection refused") {
         format!(
-            "its containerd does not answer: `docker restart {node}` starts it again with all that is on it"
+            "its containerd does not answer: `docker restart {node}` restarts it and keeps its data"
         )
     } else {
         format!("`docker exec {node} journalctl --unit containerd` may tell more")
     }
 }
 
-/// Reads what `ctr images ls` says: a name, a type and a digest, what nobody needs here, and labels at the end.
+/// Parses the output of `ctr images ls`: a name, a type, a digest, columns that are not needed, and the labels.
 fn held(listing: &str) -> BTreeMap<String, Held> {
     let rows: Vec<(&str, &str, &str)> = listing
         .lines()
@@ -226,13 +226,13 @@ fn held(listing: &str) -> BTreeMap<String, Held> {
         .collect()
 }
 
-/// Returns an image's name without what containerd puts before names that say nothing of where they are from.
+/// Returns an image's name without the prefix that containerd adds to names without a host.
 pub(super) fn plain(name: &str) -> &str {
     let plain = name.strip_prefix("docker.io/library/").or_else(|| name.strip_prefix("docker.io/"));
     plain.unwrap_or(name)
 }
 
-/// Returns an image's name as containerd has it: the other way round than [`plain`].
+/// Returns an image's name in containerd: the inverse of [`plain`].
 fn whole(name: &str) -> String {
     match name.split_once('/') {
         None => format!("docker.io/library/{name}"),
@@ -241,7 +241,7 @@ fn whole(name: &str) -> String {
     }
 }
 
-/// Returns how a containerd keeps layers, from its configuration.
+/// Returns the snapshotter in a containerd configuration.
 fn snapshotter(config: &str) -> &str {
     const DEFAULT: &str = "overlayfs";
     let lines = config.lines().map(str::trim);

@@ -1,4 +1,4 @@
-//! Objects of a cluster, whatever their kind: read, and applied by the server.
+//! Objects of a cluster of any kind: read, and changed by server-side apply.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use super::{Cluster, errors::ClusterError};
 
-/// By this name the server remembers which fields are ours.
+/// Our field manager: the server records our fields under this name.
 pub(crate) const FIELD_MANAGER: &str = "chefcito";
-/// What is looked for to find what is ours, and whether nothing can be done without it where nobody says what is wanted. Of the
-/// rest, kinds that a cluster does not know or that may not be listed are passed over.
+/// Kinds listed for our objects; `true`: the listing must succeed if no wanted objects are given. Other kinds are
+/// skipped if the cluster does not have them or we may not list them.
 const KINDS: [(&str, &str, &str, bool); 12] = [
     ("", "v1", "ConfigMap", true),
     ("", "v1", "Secret", true),
@@ -31,10 +31,10 @@ const KINDS: [(&str, &str, &str, bool); 12] = [
     ("policy", "v1", "PodDisruptionBudget", false),
 ];
 
-/// What an object is called: `deployment/kitchen`.
+/// The id of an object: `deployment/kitchen`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Id {
-    /// Its kind, as manifests write it.
+    /// Its kind, as in manifests.
     pub(crate) kind: String,
     /// Its name.
     pub(crate) name: String,
@@ -61,13 +61,13 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// Returns what a manifest says.
+    /// Parses an object of a manifest.
     ///
     /// # Errors
-    /// What it lacks to be an object.
+    /// The part that it lacks to be an object.
     pub(crate) fn from_value(value: Value) -> Result<Self, String> {
-        let inner: DynamicObject =
-            serde_json::from_value(value).map_err(|error| format!("it is no object: {error}"))?;
+        let inner: DynamicObject = serde_json::from_value(value)
+            .map_err(|error| format!("it is not an object: {error}"))?;
         let types = inner.types.as_ref().ok_or("it has no `apiVersion` and `kind`")?;
         let kind = GroupVersionKind::try_from(types).map_err(|error| error.to_string())?;
         if inner.metadata.name.as_deref().unwrap_or_default().is_empty() {
@@ -78,11 +78,11 @@ impl Object {
 
     /// Returns it as JSON.
     pub(crate) fn to_value(&self) -> Value {
-        // What was read from JSON can be written as such.
+        // A value that was parsed from JSON can be serialised.
         serde_json::to_value(&self.inner).unwrap_or_default()
     }
 
-    /// Returns its kind, as manifests write it.
+    /// Returns its kind, as in manifests.
     pub(crate) fn kind(&self) -> &str {
         &self.resource.kind
     }
@@ -92,27 +92,27 @@ impl Object {
         self.inner.metadata.name.as_deref().unwrap_or_default()
     }
 
-    /// Returns what it is called.
+    /// Returns its id.
     pub(crate) fn id(&self) -> Id {
         Id::new(self.kind(), self.name())
     }
 
-    /// Returns its unique id; nothing if it is only wanted.
+    /// Returns its uid; `None` if it is only wanted.
     pub(super) fn uid(&self) -> Option<String> {
         self.inner.metadata.uid.clone()
     }
 
-    /// Returns whether it is the very same: one that was made anew is another.
+    /// Returns whether both are the same object: one that was created again has another uid.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.id() == other.id() && self.inner.metadata.uid == other.inner.metadata.uid
     }
 
-    /// Returns who has set which fields of it; nothing if it is only wanted.
+    /// Returns its fields by manager; empty if it is only wanted.
     pub(super) fn managed_fields(&self) -> &[ManagedFieldsEntry] {
         self.inner.metadata.managed_fields.as_deref().unwrap_or_default()
     }
 
-    /// Returns the version of its kind.
+    /// Returns its API version.
     pub(super) fn api_version(&self) -> &str {
         &self.resource.api_version
     }
@@ -122,7 +122,7 @@ impl Object {
         &self.inner.data
     }
 
-    /// Returns all but its kind and metadata, to be changed.
+    /// Returns all but its kind and metadata, mutable.
     pub(crate) const fn data_mut(&mut self) -> &mut Value {
         &mut self.inner.data
     }
@@ -137,13 +137,13 @@ impl Object {
         &mut self.inner
     }
 
-    /// Gives it a label.
+    /// Sets a label.
     pub(crate) fn set_label(&mut self, key: &str, value: &str) {
         let labels = self.inner.metadata.labels.get_or_insert_default();
         let _before = labels.insert(key.to_owned(), value.to_owned());
     }
 
-    /// Returns what a manifest would have to say to make it what it is: without what the server keeps for itself.
+    /// Returns the manifest of the object, without the fields that the server maintains.
     pub(crate) fn as_wanted(&self) -> Self {
         let mut wanted = self.clone();
         wanted.inner.metadata = ObjectMeta {
@@ -162,7 +162,7 @@ impl Object {
         wanted
     }
 
-    /// Takes back how a job was told which pods are its own: one that is made anew has others.
+    /// Removes the label and the selector of a job's pods, which differ if it is created again.
     fn forget_pods_of_job(&mut self) {
         let Some(spec) = self.inner.data.get_mut("spec").and_then(Value::as_object_mut) else {
             return;
@@ -176,17 +176,17 @@ impl Object {
         }
     }
 
-    /// Returns whether it belongs to no namespace.
+    /// Returns whether it has no namespace.
     pub(crate) fn is_of_cluster(&self) -> bool {
         self.kind() == "Namespace"
     }
 
-    /// Returns whether another object made it and will remove it.
+    /// Returns whether another object owns it, and will remove it.
     pub(crate) fn has_owner(&self) -> bool {
         self.inner.metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
     }
 
-    /// Returns whether it is just being removed.
+    /// Returns whether it is being removed.
     pub(crate) const fn is_going(&self) -> bool {
         self.inner.metadata.deletion_timestamp.is_some()
     }
@@ -195,9 +195,9 @@ impl Object {
 /// How an object is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct How {
-    /// The server only says what would become of it.
+    /// Only return the forecast.
     pub(crate) dry_run: bool,
-    /// Fields that others have set are taken over.
+    /// Take over fields of other managers.
     pub(crate) force: bool,
 }
 
@@ -209,10 +209,10 @@ impl Cluster {
         }
     }
 
-    /// Lets the server make an object what it should be, and returns what it is then.
+    /// Applies an object, and returns it as it is then.
     ///
     /// # Errors
-    /// What the cluster refuses; [`ClusterError::other_managers`] tells who has set a field otherwise.
+    /// The cluster's refusal; [`ClusterError::other_managers`] returns the managers in conflict.
     pub(crate) async fn apply(
         &self,
         object: &Object,
@@ -235,7 +235,7 @@ impl Cluster {
     /// Returns an object as it is.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn read(
         &self,
         object: &Object,
@@ -252,7 +252,7 @@ impl Cluster {
     /// Returns a namespace.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn namespace(&self, name: &str) -> Result<Option<Object>, ClusterError> {
         self.read(&namespace(name), name).await
     }
@@ -260,17 +260,17 @@ impl Cluster {
     /// Returns all namespaces that have a label.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn namespaces(&self, selector: &str) -> Result<Vec<Object>, ClusterError> {
         self.list(&namespace("").resource, None, selector).await
     }
 
-    /// Returns all objects of the kinds that we make that have a label, those apart that other objects made. The kinds of
-    /// `wanted` are looked for in the versions that it has; that they can't be listed is an error. Of the other kinds there
-    /// may be something that once was wanted, but nobody has to be allowed to look for that.
+    /// Returns all objects with a label, of the kinds that we create, except those with an owner. Kinds of `wanted` are
+    /// listed in their versions, and must be listable. Other kinds may have surplus objects of ours, but are skipped if
+    /// we may not list them.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn labelled<'w>(
         &self,
         namespace: &str,
@@ -312,7 +312,7 @@ impl Cluster {
             .await
             .map_err(self.could_not(|| format!("list each {}", resource.kind)))?;
         let object = |mut inner: DynamicObject| {
-            // Items of a list do not say what they are.
+            // Items of a list have no kind of their own.
             inner.types = Some(kube::core::TypeMeta {
                 api_version: resource.api_version.clone(),
                 kind: resource.kind.clone(),
@@ -322,11 +322,10 @@ impl Cluster {
         Ok(listed.items.into_iter().map(object).collect())
     }
 
-    /// Changes a few fields of an object, whoever has set them, in the name of `manager`: what is applied later does not take
-    /// them back.
+    /// Changes fields of an object, whatever their manager is, as `manager`: a later apply does not undo them.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn merge(
         &self,
         object: &Object,
@@ -343,7 +342,7 @@ impl Cluster {
     }
 }
 
-/// Returns a namespace, as a manifest would write it.
+/// Returns a namespace as in a manifest.
 pub(crate) fn namespace(name: &str) -> Object {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace"));
     Object { inner: DynamicObject::new(name, &resource).data(json!({})), resource }

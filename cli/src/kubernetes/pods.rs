@@ -1,4 +1,4 @@
-//! The pods of a namespace, in our words.
+//! The pods of a namespace.
 
 use contracts::Timestamp;
 use futures_util::{StreamExt, stream::BoxStream};
@@ -13,11 +13,11 @@ use super::{
     Cluster, errors::ClusterError, forward::is_ready, quantities::bytes, workloads::reflect,
 };
 
-/// The label that says which service a pod is of.
+/// The label with a pod's service.
 pub(crate) const SERVICE: &str = "app.kubernetes.io/name";
-/// The label that says what part a pod has: that of a service of ours, a database, a job.
+/// The label with a pod's role: a service of ours, a database, a job.
 const COMPONENT: &str = "app.kubernetes.io/component";
-/// What all pods of services have, and no others.
+/// The selector of all pods of services.
 const OURS: &str = "app.kubernetes.io/part-of=chefcito,app.kubernetes.io/name";
 
 /// A pod.
@@ -25,35 +25,35 @@ const OURS: &str = "app.kubernetes.io/part-of=chefcito,app.kubernetes.io/name";
 pub(crate) struct ObservedPod {
     /// Its name.
     pub(crate) name: String,
-    /// Its own id: another of the same name is another pod.
+    /// Its uid: a new pod of the same name has another one.
     pub(crate) uid: String,
-    /// The service that it is of.
+    /// Its service.
     pub(crate) service: String,
-    /// Whether that is one of ours, and no database or job.
+    /// Whether that is one of ours, not a database or a job.
     pub(crate) is_ours: bool,
-    /// Its container; its first one if it has several.
+    /// Its container; the first one if it has several.
     pub(crate) container: String,
     /// The container's image, with its tag.
     pub(crate) image: String,
-    /// What it is doing: `running`, `waiting (ImagePullBackOff)`, `exited`, and so on.
+    /// Its state: `running`, `waiting (ImagePullBackOff)`, `exited`, and so on.
     pub(crate) state: String,
-    /// With which code it has ended.
+    /// Its exit code, once it has ended.
     pub(crate) exit_code: Option<i64>,
-    /// Whether its container runs, and is to go on.
+    /// Whether its container runs, and the pod is not terminating.
     pub(crate) is_running: bool,
-    /// Whether it was told to end.
+    /// Whether it is terminating.
     pub(crate) is_going: bool,
-    /// Whether its container has ever run, so that it has said something.
+    /// Whether its container has ever run, so that it may have logs.
     pub(crate) has_run: bool,
-    /// Whether its container runs no more: it has ended, or waits to be started again.
+    /// Whether its container has ended, or waits to be restarted.
     pub(crate) is_at_rest: bool,
-    /// Whether it takes requests; nothing for one that is to end.
+    /// Whether it is ready; `None` if it is a job's.
     pub(crate) ready: Option<bool>,
-    /// How often its container was started again.
+    /// How often its container restarted.
     pub(crate) restarts: i64,
-    /// When its container was started last.
+    /// When its container last started.
     pub(crate) started_at: Option<Timestamp>,
-    /// How much memory it may have.
+    /// Its memory limit.
     pub(crate) memory_limit_bytes: Option<u64>,
     /// Its node.
     pub(crate) node: Option<String>,
@@ -63,7 +63,7 @@ impl Cluster {
     /// Returns all pods of services in a namespace, by service and age.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn pods(&self, namespace: &str) -> Result<Vec<ObservedPod>, ClusterError> {
         let api: Api<Pod> = Api::namespaced(self.client(), namespace);
         let listed = api
@@ -74,7 +74,7 @@ impl Cluster {
     }
 }
 
-/// Looks on while pods come and go.
+/// A watch on the pods of a namespace.
 pub(crate) struct PodWatch {
     pods: Store<Pod>,
     events: BoxStream<'static, Result<(), ClusterError>>,
@@ -87,16 +87,16 @@ impl std::fmt::Debug for PodWatch {
 }
 
 impl PodWatch {
-    /// Begins to look on; returns when all pods of services have been seen once.
+    /// Begins to watch; returns once all pods of services are listed.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn begin(cluster: &Cluster, namespace: &str) -> Result<Self, ClusterError> {
         let (pods, events) = reflect(cluster, namespace, watcher::Config::default().labels(OURS));
         let mut watch = Self { pods, events };
         let seen = watch.pods.clone();
         let mut all = Box::pin(async move {
-            // They are dropped only with the stream, which lives on here.
+            // The sender is dropped only with the stream, which this struct owns.
             let _all = seen.wait_until_ready().await;
         });
         loop {
@@ -107,16 +107,16 @@ impl PodWatch {
         }
     }
 
-    /// Returns the pods that are there now, by service and age.
+    /// Returns the current pods, by service and age.
     pub(crate) fn pods(&self) -> Vec<ObservedPod> {
         let pods = self.pods.state();
         observed_pods(pods.iter().map(AsRef::as_ref))
     }
 
-    /// Waits until something changes. A connection that breaks is made again meanwhile.
+    /// Waits for a change. Reconnects after an error.
     ///
     /// # Errors
-    /// What the cluster refuses for good.
+    /// An error that waiting does not help.
     pub(crate) async fn changed(&mut self) -> Result<(), ClusterError> {
         // The stream never ends.
         self.events.next().await.unwrap_or(Ok(()))
@@ -133,7 +133,7 @@ fn observed_pods<'p>(pods: impl Iterator<Item = &'p Pod>) -> Vec<ObservedPod> {
 }
 
 impl ObservedPod {
-    /// Returns what a pod is, in our words.
+    /// Returns the state of a pod.
     pub(crate) fn of(pod: &Pod) -> Self {
         let spec = pod.spec.as_ref().and_then(|spec| spec.containers.first());
         let status = pod.status.as_ref();

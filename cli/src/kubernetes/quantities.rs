@@ -1,6 +1,6 @@
-//! Quantities, as far as manifests and clusters write those of memory and processors.
+//! Quantities of memory and processors in manifests and metrics.
 
-/// Reads a quantity of memory, such as `128Mi`.
+/// Parses a quantity of memory, such as `128Mi`, in bytes.
 pub(crate) fn bytes(quantity: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 6] = [
         ("Ki", 1 << 10),
@@ -13,7 +13,7 @@ pub(crate) fn bytes(quantity: &str) -> Option<u64> {
     read(quantity, &UNITS, 1)
 }
 
-/// Reads a share of a processor, such as `250m`: how many nanoseconds of each second.
+/// Parses a quantity of processors, such as `250m`, in billionths.
 pub(crate) fn nanos(quantity: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 3] = [("n", 1), ("u", 1_000), ("m", 1_000_000)];
     read(quantity, &UNITS, 1_000_000_000)

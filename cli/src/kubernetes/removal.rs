@@ -1,4 +1,4 @@
-//! Removing objects, and the pods of those that have some.
+//! Removes objects and their pods.
 
 use std::{
     collections::BTreeSet,
@@ -25,18 +25,18 @@ use super::{
     objects::{Id, Object},
 };
 
-/// How often it is looked whether something has gone.
+/// How often the removal is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Cluster {
-    /// Removes objects with their pods, and waits until they are gone. What is gone already is no error. Returns what has not
-    /// gone within the time.
+    /// Removes objects with their pods, and waits until they are gone. A missing one is not an error. Returns those
+    /// that are not gone in time.
     ///
-    /// The cluster would clear up after each by itself, but a few objects a second: what is ours to remove at once is what
-    /// others wait for.
+    /// The cluster's garbage collector handles only a few objects a second, and others wait behind ours: so all of them
+    /// are removed directly.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn remove(
         &self,
         objects: &[&Object],
@@ -54,13 +54,13 @@ impl Cluster {
         };
         let mut makers: BTreeSet<String> =
             left.iter().filter(has_pods).filter_map(Object::uid).collect();
-        // Found before their makers go: afterwards, others may be quicker.
+        // Found before their owners are removed: afterwards, the garbage collector may be first.
         let sets = self.made_by::<ReplicaSet>(&makers, namespace).await?;
         makers.extend(sets.iter().filter_map(ResourceExt::uid));
         try_join_all(left.iter().map(async |object| self.delete(object, namespace).await)).await?;
         self.delete_each(&sets, namespace).await?;
         loop {
-            // One that came in between is found the next time.
+            // A new one is found in the next pass.
             let pods = self.made_by::<Pod>(&makers, namespace).await?;
             let staying = |pod: &&Pod| pod.metadata.deletion_timestamp.is_none();
             self.delete_each(pods.iter().filter(staying), namespace).await?;
@@ -75,10 +75,10 @@ impl Cluster {
         }
     }
 
-    /// Removes the pods of an object that are not ready, for others to be made in their place.
+    /// Removes the pods of an object that are not ready, so that new ones replace them.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn remove_unready_pods(
         &self,
         object: &Object,
@@ -89,7 +89,7 @@ impl Cluster {
         self.delete_each(pods.iter().filter(|pod| !is_ready(pod)), namespace).await
     }
 
-    /// Returns the object as it is. Something of the same name that is another by now is none.
+    /// Returns the object as it is; `None` if another object has its name by now.
     async fn found(
         &self,
         object: &Object,
@@ -106,13 +106,15 @@ impl Cluster {
         };
         let deleted = self.api(object, namespace).delete(object.name(), &params).await;
         match deleted.map_err(self.could_not(|| format!("remove {}", object.id()))) {
-            // If it is another by now, it has gone; if it is just going, whoever looks again sees it.
+            // A conflict means that another object has the name by now; one that is being removed is seen in the next
+            // pass.
             Err(error) if !error.is_not_found() && !error.is_conflict() => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// Returns what the makers have made of a kind. Who may not look has to wait until the cluster clears up.
+    /// Returns the objects of a kind that these owners have. Without permission to list them, the garbage collector
+    /// removes them.
     async fn made_by<K>(
         &self,
         makers: &BTreeSet<String>,
@@ -139,7 +141,7 @@ impl Cluster {
         }
     }
 
-    /// Deletes what the cluster would delete by itself; that it may not is no error, then.
+    /// Deletes objects that the garbage collector would delete anyway: a lack of permission is not an error.
     async fn delete_each<'k, K>(
         &self,
         objects: impl IntoIterator<Item = &'k K>,

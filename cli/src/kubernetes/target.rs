@@ -25,13 +25,13 @@ pub(crate) struct KubeTarget {
 }
 
 impl KubeTarget {
-    /// Returns a context of the kubeconfig that the shell names, or of the user's own.
+    /// Returns a context of the kubeconfig in KUBECONFIG, or else of the user's own.
     pub(crate) fn of_user(context: Option<String>) -> Self {
         let named = env::var_os(KUBECONFIG).filter(|files| !files.is_empty());
         Self { context, kubeconfig: named.map(PathBuf::from) }
     }
 
-    /// Returns the arguments that make `kubectl` speak to the same cluster.
+    /// Returns the arguments of `kubectl` for the same cluster.
     pub(crate) fn kubectl_flags(&self) -> String {
         let kubeconfig = self.kubeconfig.as_deref().filter(|path| *path != own_choice());
         let kubeconfig = kubeconfig.map(|path| format!(" --kubeconfig {}", path.display()));
@@ -44,11 +44,11 @@ fn own_choice() -> PathBuf {
     env::var_os(KUBECONFIG).map(PathBuf::from).unwrap_or_default()
 }
 
-/// What kubeconfig files say.
+/// The content of kubeconfig files.
 #[derive(Debug)]
 pub(super) struct Kubeconfigs {
     files: Vec<PathBuf>,
-    /// All of them as one.
+    /// All files merged.
     pub(super) merged: Kubeconfig,
 }
 
@@ -56,7 +56,7 @@ impl Kubeconfigs {
     /// Reads the kubeconfig files of a target, as `kubectl` does: missing files are skipped unless all are missing.
     ///
     /// # Errors
-    /// [`CliError::NoCluster`] if there is none, [`CliError::BadFile`] if one can't be understood.
+    /// [`CliError::NoCluster`] if there is none, [`CliError::BadFile`] if one is invalid.
     pub(super) fn read(target: &KubeTarget) -> Result<Self> {
         let files = match &target.kubeconfig {
             Some(listed) => env::split_paths(&OsString::from(listed))
@@ -77,17 +77,17 @@ impl Kubeconfigs {
         Ok(Self { files, merged })
     }
 
-    /// Returns who logs in by a context.
+    /// Returns the user of a context.
     fn user(&self, context: &str) -> Option<&AuthInfo> {
         let named = self.merged.contexts.iter().find(|one| one.name == context)?;
         let user = named.context.as_ref()?.user.as_ref()?;
         self.merged.auth_infos.iter().find(|one| one.name == *user)?.auth_info.as_ref()
     }
 
-    /// Returns the name of the context that is meant.
+    /// Returns the name of the wanted context, or of the current one.
     ///
     /// # Errors
-    /// [`CliError::NoCluster`] if there is no such context, with those that there are, or its credentials are not there.
+    /// [`CliError::NoCluster`] if it does not exist, or a file of its credentials is missing.
     pub(super) fn context(&self, wanted: Option<&str>) -> Result<String> {
         let known: Vec<&str> =
             self.merged.contexts.iter().map(|context| context.name.as_str()).collect();
@@ -102,7 +102,7 @@ impl Kubeconfigs {
     }
 }
 
-/// Returns the first file of a user that is not there: the library would only tell that something is missing.
+/// Returns the first missing file of a user: the library's error would not name it.
 fn missing(user: &AuthInfo) -> Option<PathBuf> {
     let named = [&user.client_certificate, &user.client_key, &user.token_file];
     named.into_iter().flatten().map(PathBuf::from).find(|path| !path.exists())
@@ -125,7 +125,7 @@ fn unreadable(path: &Path, error: KubeconfigError) -> CliError {
         }
         error => CliError::BadFile {
             path: path.to_owned(),
-            detail: format!("it is no kubeconfig: {}", errors::innermost(&error)),
+            detail: format!("it is not a kubeconfig: {}", errors::innermost(&error)),
         },
     }
 }

@@ -1,4 +1,4 @@
-//! What a namespace's workloads are doing, as the cluster tells it.
+//! A watch on the workloads of a namespace.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Cluster, errors::ClusterError};
 
-/// The workloads of a namespace and their pods, as they are now.
+/// The workloads of a namespace and their pods, kept up to date.
 #[derive(Clone, Debug)]
 pub(crate) struct Workloads {
     deployments: Store<Deployment>,
@@ -56,7 +56,7 @@ impl Workloads {
         self.jobs.find(|one| one.metadata.name.as_deref() == Some(name))
     }
 
-    /// Returns all sets of replicas.
+    /// Returns all replica sets.
     pub(crate) fn replica_sets(&self) -> Vec<Arc<ReplicaSet>> {
         self.replica_sets.state()
     }
@@ -67,7 +67,7 @@ impl Workloads {
     }
 }
 
-/// Looks on while workloads change.
+/// A watch on workloads.
 pub(crate) struct Watch {
     workloads: Workloads,
     events: SelectAll<BoxStream<'static, Result<(), ClusterError>>>,
@@ -80,10 +80,10 @@ impl std::fmt::Debug for Watch {
 }
 
 impl Watch {
-    /// Begins to look on; returns when everything has been seen once.
+    /// Begins to watch; returns once everything is listed.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn begin(cluster: &Cluster, namespace: &str) -> Result<Self, ClusterError> {
         let all = watcher::Config::default();
         let (deployments, first) = reflect::<Deployment>(cluster, namespace, all.clone());
@@ -96,7 +96,7 @@ impl Watch {
             Self { workloads, events: select_all([first, second, third, fourth, fifth]) };
         let seen = watch.workloads.clone();
         let all = async move {
-            // They are dropped only with the streams, which live on here.
+            // The senders are dropped only with the streams, which this struct owns.
             let _all = tokio::join!(
                 seen.deployments.wait_until_ready(),
                 seen.replica_sets.wait_until_ready(),
@@ -114,23 +114,23 @@ impl Watch {
         }
     }
 
-    /// Returns what they are doing now.
+    /// Returns the current workloads.
     pub(crate) const fn workloads(&self) -> &Workloads {
         &self.workloads
     }
 
-    /// Waits until something changes. A connection that breaks is made again meanwhile.
+    /// Waits for a change. Reconnects after an error.
     ///
     /// # Errors
-    /// What the cluster refuses for good.
+    /// An error that waiting does not help.
     pub(crate) async fn changed(&mut self) -> Result<(), ClusterError> {
         // The streams never end.
         self.events.next().await.unwrap_or(Ok(()))
     }
 }
 
-/// Returns the objects of a kind as they are now, as far as the stream beside them is read: it tells that something has
-/// changed.
+/// Returns a store of the objects of a kind, kept up to date while the stream beside it is polled, and that stream of
+/// changes.
 pub(super) fn reflect<K>(
     cluster: &Cluster,
     namespace: &str,
@@ -153,7 +153,7 @@ where
     (store, settled(changes, cluster).boxed())
 }
 
-/// Returns a stream that ends in an error only where waiting does not help.
+/// Returns a stream with only those errors that waiting does not help.
 fn settled<K>(
     changes: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
     cluster: Cluster,
@@ -168,11 +168,11 @@ where
                 watcher::Error::InitialListFailed(error @ kube::Error::Api(_))
                 | watcher::Error::WatchStartFailed(error @ kube::Error::Api(_)),
             ) => {
-                let what = || format!("tell of each {}", K::kind(&()));
+                let what = || format!("watch each {}", K::kind(&()));
                 let error = cluster.could_not(what)(error);
                 error.is_forbidden().then_some(Err(error))
             }
-            // It connects again.
+            // It reconnects.
             Err(_) => None,
         };
         std::future::ready(said)
@@ -180,10 +180,10 @@ where
 }
 
 impl Cluster {
-    /// Returns what the cluster noted about an object, the newest last: `FailedMount: …`.
+    /// Returns the warnings about an object, the newest last: `FailedMount: …`.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn warnings(
         &self,
         namespace: &str,
@@ -195,7 +195,7 @@ impl Cluster {
         let listed = api
             .list(&ListParams::default().fields(&fields))
             .await
-            .map_err(self.could_not(|| format!("tell what happened to {name}")))?;
+            .map_err(self.could_not(|| format!("list the events of {name}")))?;
         let mut events = listed.items;
         events.sort_by_key(|event| {
             let seen = event.last_timestamp.as_ref().map(|time| time.0);
@@ -210,10 +210,10 @@ impl Cluster {
         Ok(told)
     }
 
-    /// Returns which pods wait for something to mount that is not there, and the cluster's words for it.
+    /// Returns the pods with a volume that can't be mounted, with the cluster's message.
     ///
     /// # Errors
-    /// What the cluster refuses.
+    /// The cluster's refusal.
     pub(crate) async fn unmounted(
         &self,
         namespace: &str,
@@ -223,13 +223,13 @@ impl Cluster {
         let listed = api
             .list(&ListParams::default().fields(fields))
             .await
-            .map_err(self.could_not(|| "tell what can't be mounted".into()))?;
+            .map_err(self.could_not(|| "list the events of failed mounts".into()))?;
         Ok(lacking(listed.items))
     }
 }
 
-/// Returns which pods these events say to wait for a mount, and why. A pod whose image is seen to has all its mounts, whatever
-/// was said before.
+/// Returns the pods with a failed mount among these events, with the message. A pod whose image is being pulled has all
+/// its mounts, whatever came before.
 fn lacking(events: Vec<Event>) -> BTreeMap<String, String> {
     let name = |event: &Event| event.involved_object.name.clone();
     let is = |event: &Event, reasons: &[&str]| {
@@ -244,7 +244,7 @@ fn lacking(events: Vec<Event>) -> BTreeMap<String, String> {
     told.filter(|(pod, _)| !mounted.contains(pod)).collect()
 }
 
-/// Returns whether the cluster's words are about what somebody has to make first; what is only slow, it gets by itself.
+/// Returns whether the message is about a missing object, which the user has to create, rather than a delay.
 fn is_missing(message: &str) -> bool {
     ["not found", "non-existent"].iter().any(|words| message.contains(words))
 }

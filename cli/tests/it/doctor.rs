@@ -26,7 +26,7 @@ fn without_a_cluster_kind_and_an_engine_are_needed() {
     home.put_program("kind", "echo kind v0.26.0 go1.23.6 linux/amd64");
     let (able, told) = of_clusters(&home);
     assert!(!able, "{told:?}");
-    let too_old = "kind v0.26.0 is too old: v0.27 is the oldest that will do";
+    let too_old = "kind v0.26.0 is too old: v0.27 is the oldest that works";
     assert_eq!(verdict(&told, "kind"), ("lacking", too_old));
     assert_eq!(verdict(&told, "engine for kind").0, "lacking");
     assert_eq!(verdict(&told, "current context").0, "lacking");

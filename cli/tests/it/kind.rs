@@ -215,7 +215,7 @@ fn what_keeps_kind_from_making_a_cluster_is_told() {
     let Some(it) = WithKind::open("failed", create) else { return };
     let ran = it.run(&UP);
     assert_eq!(ran.code, Some(1), "{ran}");
-    assert!(ran.stderr.contains("kind could not make a cluster"), "{ran}");
+    assert!(ran.stderr.contains("kind could not create a cluster"), "{ran}");
     assert!(ran.stderr.contains("too many open files"), "{ran}");
     assert!(ran.stderr.contains("sysctl fs.inotify.max_user_watches"), "{ran}");
     let namespace = it.restaurant.cluster.ask(async |client| {

@@ -37,7 +37,7 @@ fn who_may_not_is_told_what() {
     let Some(cluster) = Cluster::open("guest") else { return };
     let up = ["up", "--runtime", "kubernetes", "--context", "guest", "--name", &cluster.name];
     let ran = cluster.home.run(&up);
-    told(&ran, 1, &["cannot get resource \"namespaces\"", "ask for a role that may do that"]);
+    told(&ran, 1, &["cannot get resource \"namespaces\"", "get a role with this permission"]);
 }
 
 #[test]
@@ -203,7 +203,11 @@ fn an_environment_on_a_cluster_that_is_lost_can_be_forgotten() {
 
     let stranger = good.replace("token: owner", "token: nobody");
     fs::write(&path, stranger).unwrap();
-    told(&it.run(&["down", "--volumes"]), 7, &["does not know who asks", "log in to it anew"]);
+    told(
+        &it.run(&["down", "--volumes"]),
+        7,
+        &["refuses the credentials of the kubeconfig", "log in to it again"],
+    );
 
     let silent = good.replace(server, &format!("https://{nowhere}"));
     let nameless = good.replace("name: owner, context", "name: other, context");
@@ -231,6 +235,6 @@ fn an_environment_on_a_cluster_that_is_lost_can_be_forgotten() {
 fn without_kind_no_cluster_is_made() {
     let home = Home::new();
     let ran = home.run(&["up", "--runtime", "kubernetes"]);
-    told(&ran, 7, &["there is no program `kind`", "install kind", "--context"]);
+    told(&ran, 7, &["this machine has no program `kind`", "install kind", "--context"]);
     assert!(!home.environment().exists());
 }

@@ -167,7 +167,7 @@ fn a_program_that_is_not_there_is_named_and_one_that_fails_is_quoted() {
     let Some((it, up)) = by_program("missing", "k3d-tasting", None, None) else { return };
     let ran = run(&it, &up, &[]);
     assert_eq!(ran.code, Some(7), "{ran}");
-    assert!(ran.stderr.contains("by `k3d`, which is not on this machine"), "{ran}");
+    assert!(ran.stderr.contains("needs `k3d`, which this machine lacks"), "{ran}");
     assert!(
         ran.stderr.contains(
             "hint: install it (https://k3d.io), or let the cluster pull: `--push REGISTRY`"

@@ -1,4 +1,5 @@
-//! Why there is no cluster to ask: nobody knows where it is, nobody answers, or nobody is trusted.
+//! Errors of connecting to a cluster: its address is not known, it does not answer, or credentials or certificates are
+//! refused.
 
 use std::{
     error::Error as _,
@@ -26,7 +27,7 @@ fn no_cluster(
     CliError::NoCluster { what: what.into(), hint: hint.into(), source, is_lost: false }
 }
 
-/// Returns the same for a cluster that may be gone for good.
+/// Returns the same error for a cluster that may be gone for good.
 fn lost_cluster(
     what: impl Into<String>,
     hint: impl Into<String>,
@@ -39,12 +40,12 @@ pub(in crate::kubernetes) fn no_kubeconfig(looked: &[PathBuf], named: bool) -> C
     let looked: Vec<String> = looked.iter().map(|path| path.display().to_string()).collect();
     let what = match (looked.as_slice(), named) {
         ([], _) => "there is no kubeconfig: neither KUBECONFIG nor HOME is set".into(),
-        (files, true) => format!("KUBECONFIG names no file that is there: {}", files.join(", ")),
+        (files, true) => format!("KUBECONFIG names no file that exists: {}", files.join(", ")),
         (files, false) => format!("there is no kubeconfig at {}", files.join(", ")),
     };
     lost_cluster(
         what,
-        "name one in KUBECONFIG; without `--context`, `chefcito up --runtime kubernetes` makes a kind cluster of its own",
+        "name one in KUBECONFIG; without `--context`, `chefcito up --runtime kubernetes` creates a kind cluster",
         None,
     )
 }
@@ -60,7 +61,7 @@ pub(in crate::kubernetes) fn no_context(
         None => format!("no context is chosen in {}", files.join(", ")),
     };
     let hint = match known {
-        [] => "the kubeconfig has no contexts: get one from whoever runs the cluster".into(),
+        [] => "the kubeconfig has no contexts: get one from the cluster's administrators".into(),
         known => format!("there are {}: choose one with `--context`", known.join(", ")),
     };
     lost_cluster(what, hint, None)
@@ -83,7 +84,7 @@ pub(in crate::kubernetes) fn bad_context(context: &str, error: KubeconfigError) 
         }
         KubeconfigError::LoadCertificateAuthority(LoadDataError::ReadFile(_, path)) => {
             format!(
-                "the certificate authority of the context `{context}` is not there: {}",
+                "the certificate authority of the context `{context}` is missing: {}",
                 lacks(path)
             )
         }
@@ -92,7 +93,7 @@ pub(in crate::kubernetes) fn bad_context(context: &str, error: KubeconfigError) 
     let source = error.source().map(|source| innermost(source).into());
     lost_cluster(
         what,
-        format!("mend the kubeconfig; `kubectl --context {context} version` must work"),
+        format!("fix the kubeconfig; `kubectl --context {context} version` must work"),
         source,
     )
 }
@@ -100,10 +101,10 @@ pub(in crate::kubernetes) fn bad_context(context: &str, error: KubeconfigError) 
 pub(in crate::kubernetes) fn no_credentials(context: &str, path: &Path) -> CliError {
     lost_cluster(
         format!(
-            "the credentials of the context `{context}` are not there: `{}` can't be read",
+            "the credentials of the context `{context}` are missing: `{}` can't be read",
             path.display()
         ),
-        "log in to the cluster anew, or mend the kubeconfig",
+        "log in to the cluster again, or fix the kubeconfig",
         None,
     )
 }
@@ -114,7 +115,7 @@ pub(in crate::kubernetes) fn silent(context: &str, server: &str, waited: Duratio
             "the cluster `{context}` at {server} did not answer within {}",
             humantime::format_duration(waited)
         ),
-        "see that it runs, is not just starting, and that nothing on the way holds it back: a VPN, a firewall, a proxy",
+        "check that it runs and has started, and that no VPN, firewall or proxy blocks the connection",
         None,
     )
 }
@@ -134,20 +135,20 @@ pub(in crate::kubernetes) fn no_hello(context: &str, server: &str, error: &Error
         Error::Api(status) if status.reason == reason::UNAUTHORIZED || status.code == 401 => {
             no_cluster(
                 format!(
-                    "the cluster `{context}` does not know who asks: its credentials are wrong or have expired"
+                    "the cluster `{context}` refuses the credentials of the kubeconfig: they are wrong or have expired"
                 ),
-                format!("log in to it anew; {try_kubectl}"),
+                format!("log in to it again; {try_kubectl}"),
                 None,
             )
         }
         Error::Api(status) if status.code >= 500 => no_cluster(
             format!("the cluster `{context}` at {server} answers {}", status.code),
-            "it is busy or just starting, or somebody before it finds it so: try again in a moment",
+            "it, or a proxy before it, is busy or just starting: try again in a moment",
             None,
         ),
         Error::Api(status) if status.reason == reason::FORBIDDEN => no_cluster(
-            format!("the cluster `{context}` does not say what version it has: {}", words(status)),
-            "ask for a role that may see that, as `system:public-info-viewer` does",
+            format!("the cluster `{context}` does not report its version: {}", words(status)),
+            "get a role with that permission, such as `system:public-info-viewer`",
             None,
         ),
         Error::Api(_) | Error::SerdeError(_) | Error::FromUtf8(_) => {
@@ -155,18 +156,20 @@ pub(in crate::kubernetes) fn no_hello(context: &str, server: &str, error: &Error
         }
         _ if is_expired(&because) => no_cluster(
             format!("a certificate of the cluster `{context}` has expired"),
-            "renew it (`kubeadm certs renew all`; a kind cluster is made anew with `kind delete cluster`, then `up`), \
-             and see that this machine's clock is right",
+            "renew it (`kubeadm certs renew all`; a kind cluster is created again with `kind delete cluster`, then `up`), \
+             and check this machine's clock",
             Some(because.into()),
         ),
         _ if is_about_tls(&because) => lost_cluster(
-            format!("the cluster `{context}` at {server} and this side do not trust each other"),
-            "the kubeconfig may be of a cluster that was made anew since: get it again",
+            format!(
+                "the cluster `{context}` at {server} and this program do not trust each other's certificates"
+            ),
+            "the kubeconfig may be of a cluster that was created again since: get it again",
             Some(because.into()),
         ),
         _ => lost_cluster(
             format!("no cluster answers at {server} (context `{context}`)"),
-            format!("see that it runs and can be reached from here; {try_kubectl}"),
+            format!("check that it runs and can be reached from here; {try_kubectl}"),
             Some(because.into()),
         ),
     }
@@ -184,8 +187,8 @@ fn is_about_tls(text: &str) -> bool {
 
 pub(in crate::kubernetes) fn no_cluster_there(context: &str, server: &str) -> CliError {
     lost_cluster(
-        format!("whoever answers at {server} is no Kubernetes API server"),
-        format!("look at the server of the context `{context}` in the kubeconfig"),
+        format!("{server} is not a Kubernetes API server"),
+        format!("check the server of the context `{context}` in the kubeconfig"),
         None,
     )
 }
@@ -193,9 +196,9 @@ pub(in crate::kubernetes) fn no_cluster_there(context: &str, server: &str) -> Cl
 pub(in crate::kubernetes) fn too_old(context: &str, version: &str) -> CliError {
     no_cluster(
         format!(
-            "the cluster `{context}` is too old: it has {version}, and v1.{MINOR_MIN} is the oldest that will do"
+            "the cluster `{context}` is too old: it has {version}, and v1.{MINOR_MIN} is the oldest that works"
         ),
-        "update it; a kind cluster of the newest version is made by `up` without `--context`",
+        "update it, or create a kind cluster of the newest version by `up` without `--context`",
         None,
     )
 }

@@ -86,12 +86,12 @@ fn a_cluster_that_can_t_be_found_or_asked() {
 
     let mut named = home.command(&FAR);
     let ran = home.finish(&FAR, named.env("KUBECONFIG", "/nowhere/a:/nowhere/b").spawn().unwrap());
-    told(&ran, 7, &["KUBECONFIG names no file that is there: /nowhere/a, /nowhere/b"]);
+    told(&ran, 7, &["KUBECONFIG names no file that exists: /nowhere/a, /nowhere/b"]);
 
     let broken = home_with("{ not: [yaml");
     let ran = broken.run(&FAR);
     assert_eq!(ran.code, Some(1), "{ran}");
-    assert!(ran.stderr.contains("HOME/.kube/config: it is no kubeconfig"), "{ran}");
+    assert!(ran.stderr.contains("HOME/.kube/config: it is not a kubeconfig"), "{ran}");
 
     let closed = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -111,7 +111,7 @@ fn a_cluster_that_can_t_be_found_or_asked() {
         "",
         "client-certificate: /nowhere/me.crt, client-key: /nowhere/me.key",
     ));
-    told(&home.run(&FAR), 7, &["credentials of the context `far` are not there"]);
+    told(&home.run(&FAR), 7, &["credentials of the context `far` are missing"]);
 
     let exec =
         "exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: ";
@@ -129,19 +129,19 @@ fn a_cluster_that_can_t_be_found_or_asked() {
 fn whoever_answers_may_be_no_cluster_or_one_that_will_not_do() {
     let teapot = server("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello");
     let home = home_with(&kubeconfig(&teapot, "", ""));
-    told(&home.run(&FAR), 7, &["is no Kubernetes API server"]);
+    told(&home.run(&FAR), 7, &["is not a Kubernetes API server"]);
     let stranger = server(
         "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 83\r\nconnection: close\r\n\r\n\
          {\"kind\":\"Status\",\"apiVersion\":\"v1\",\"code\":401,\"reason\":\"Unauthorized\",\"message\":\"\"}    ",
     );
     let home = home_with(&kubeconfig(&stranger, "", ""));
-    told(&home.run(&FAR), 7, &["does not know who asks", "log in to it anew"]);
+    told(&home.run(&FAR), 7, &["refuses the credentials of the kubeconfig", "log in to it again"]);
     let shut = server(
         "HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: 90\r\nconnection: close\r\n\r\n\
          {\"kind\":\"Status\",\"apiVersion\":\"v1\",\"code\":403,\"reason\":\"Forbidden\",\"message\":\"nobody may\"}",
     );
     let home = home_with(&kubeconfig(&shut, "", ""));
-    told(&home.run(&FAR), 7, &["does not say what version it has: nobody may", "a role"]);
+    told(&home.run(&FAR), 7, &["does not report its version: nobody may", "a role"]);
     let starting =
         server("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     let home = home_with(&kubeconfig(&starting, "", ""));

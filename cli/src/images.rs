@@ -1,5 +1,5 @@
-//! The images of the services: one binary each, on nothing. Compiled together, packed side by side, and not at all where
-//! nothing has changed.
+//! The images of the services: one static binary each, without a base image. Compiled together, packed in parallel, and
+//! skipped if nothing has changed.
 //!
 //! ```text
 //! checkout       where the workspace is, and which services have a CONTAINERFILE
@@ -49,24 +49,24 @@ use crate::{docker::Engine, error::Result, output::Output};
 /// What to build.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// The services; none are all.
+    /// The services; empty for all.
     pub(crate) services: Vec<String>,
-    /// Whether to compile in a container, even if this machine could.
+    /// Whether to compile in a container even if this machine can.
     pub(crate) in_container: bool,
 }
 
-/// An image that an engine now has under both tags.
+/// An image that an engine has under both tags.
 #[derive(Clone, Debug)]
 pub(crate) struct Built {
     /// The service.
     pub(crate) service: String,
     /// The tag of its content.
     pub(crate) content: ContentTag,
-    /// The engine's own name for it.
+    /// The engine's id for it.
     pub(crate) id: String,
-    /// How much room it takes.
+    /// Its size.
     pub(crate) size_bytes: u64,
-    /// How long it took to pack; nothing if the engine had it.
+    /// How long packing took; 0 if the engine had it.
     pub(crate) took: Duration,
     /// Whether the engine had it already.
     pub(crate) cached: bool,
@@ -74,10 +74,10 @@ pub(crate) struct Built {
     pub(crate) sbom: PathBuf,
 }
 
-/// Sees to it that the engine has the images of services: builds all of them if `always`, else those that it lacks.
+/// Builds the images of services: all of them if `always`, else those that the engine lacks.
 ///
 /// # Errors
-/// As [`build()`], if anything is to be built.
+/// As [`build()`], if there is anything to build.
 pub(crate) async fn build_missing_or_all(
     engine: &Engine,
     services: &[String],
@@ -94,14 +94,14 @@ pub(crate) async fn build_missing_or_all(
     build(engine, &Options { services: wanted, ..Options::default() }, output).await.map(drop)
 }
 
-/// Returns the services that the engine has no `dev` image of.
+/// Returns the services without a `dev` image on the engine.
 async fn missing(engine: &Engine, services: &[String]) -> Result<Vec<String>> {
     let on_engine = on_engine(engine).await?;
     let is_missing = |service: &&String| on_engine.image(service, DEV_TAG).is_none();
     Ok(services.iter().filter(is_missing).cloned().collect())
 }
 
-/// Says early that there is nothing to build here.
+/// Fails early if there is nothing to build here.
 ///
 /// # Errors
 /// [`crate::error::CliError::Lacking`] outside of a checkout.
@@ -109,7 +109,7 @@ pub(crate) fn require_checkout() -> Result<()> {
     Checkout::find().map(drop)
 }
 
-/// What each service is, and what that is called where it was pushed to.
+/// The content of each service's image, and its name in registries.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Contents {
     newest: BTreeMap<String, ContentTag>,
@@ -117,29 +117,29 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    /// Returns the content of a service, if it is known.
+    /// Returns the content tag of a service, if it is known.
     pub(crate) fn tag(&self, service: &str) -> Option<&ContentTag> {
         self.newest.get(service)
     }
 
-    /// Says what the content of a service is.
+    /// Sets the content tag of a service.
     pub(crate) fn set(&mut self, service: String, content: ContentTag) {
         let _older = self.newest.insert(service, content);
     }
 
-    /// Returns the digest that the content of a service has in a registry, if it was pushed there.
+    /// Returns the digest of a service's content in a registry, if it was pushed there.
     pub(crate) fn digest(&self, registry: &str, service: &str) -> Option<&String> {
         self.pushed.digest(registry, service, self.tag(service)?)
     }
 
-    /// Returns what the content of a service is called in a registry, if it was pushed there.
+    /// Returns the name of a service's content in a registry, if it was pushed there.
     pub(crate) fn name_in(&self, registry: &str, service: &str) -> Option<String> {
         let digest = self.digest(registry, service)?;
         Some(format!("{}/{}@{digest}", registry.trim_end_matches('/'), repository(service)))
     }
 }
 
-/// Returns what each service was when it was last built in the checkout around the current folder; nothing outside of one.
+/// Returns the contents of the last builds in the checkout around the current folder; empty outside of one.
 pub(crate) fn newest_contents() -> Contents {
     let memory = Checkout::find().map(|checkout| Memory::read(&checkout.memory()));
     Contents {

@@ -1,10 +1,10 @@
-//! Many guests at once: places orders in a closed or an open model, follows each to its end, and measures both.
+//! The load generator: places orders in a closed or an open model, follows each to its end, and measures both.
 //!
-//! - Closed: so many guests, each of whom orders again as soon as the last order was accepted. It finds the limit.
-//! - Open: orders come at a rate, whatever the environment does, and latency counts from the planned moment, so that an environment
-//!   that stalls can't hide the guests who would have come meanwhile.
+//! - Closed: each of the connections places its next order as soon as its last one was accepted. It finds the limit.
+//! - Open: orders are placed at a rate, whatever the environment does, and latency counts from the planned time, so
+//!   that a stall of the environment can't hide the orders of that time.
 //!
-//! All of it runs on one thread of its own, so that it takes as little as possible from an environment on the same machine.
+//! It runs on one thread of its own, so that it takes as little as possible from an environment on the same machine.
 
 mod distribution;
 mod follower;
@@ -39,46 +39,46 @@ pub use schedule::{RATE_MAX, Schedule};
 
 /// The most connections: far above what two cores can keep busy, and below the usual limit of open files.
 pub const CONCURRENCY_MAX: usize = 512;
-/// How many connections there are if nobody says.
+/// The default number of connections.
 pub const CONCURRENCY_DEFAULT: usize = 64;
 
-/// Whose orders come when.
+/// The model of load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Model {
-    /// Each connection orders again as soon as its last order was accepted.
+    /// Each connection places its next order as soon as its last one was accepted.
     Closed,
-    /// Orders come at this rate a second.
+    /// Orders are placed at this rate.
     Open {
-        /// Orders a second.
+        /// Orders per second.
         rate: f64,
     },
 }
 
-/// What is to be ordered, and how.
+/// The parameters of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Whose orders come when.
+    /// The model of load.
     pub model: Model,
-    /// How many orders at the most; without it, until `duration` is over.
+    /// The most orders; `None` for as many as fit into `duration`.
     pub count: Option<u64>,
-    /// How long orders are placed at the most; without it, until `count` is reached.
+    /// The longest time in which orders are placed; `None` until `count` is reached.
     pub duration: Option<Duration>,
     /// Connections, each with one order at a time.
     pub concurrency: usize,
-    /// The dish; without it the kitchen picks one.
+    /// The dish; `None` if the kitchen picks one.
     pub dish: Option<String>,
     /// Whether orders are followed to their end.
     pub follow: bool,
-    /// How long one order may take to be accepted, and how long after the last one is waited for the end of all.
+    /// How long one order may take to be accepted, and how long to wait for the end of all after the last one.
     pub timeout: Duration,
-    /// Where each accepted order is noted: its id and its idempotency key.
+    /// The file for each accepted order: its id and its idempotency key.
     pub ledger: Option<PathBuf>,
-    /// Where each request and each answer is recorded, for a check.
+    /// The file for each request and answer, for a check.
     pub history: Option<PathBuf>,
 }
 
 impl Plan {
-    /// Returns a plan of that many orders, as fast as the default connections go, followed for a minute.
+    /// Returns a plan of that many orders in the closed model with the default connections, followed for a minute.
     #[must_use]
     pub fn orders(count: u64) -> Self {
         Self {
@@ -96,7 +96,7 @@ impl Plan {
     }
 }
 
-/// The environment that is ordered at.
+/// The environment under load.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The gateway's address.
@@ -105,7 +105,7 @@ pub struct Target {
     pub key: String,
 }
 
-/// How far it is, for who watches.
+/// The progress of a run.
 #[derive(Debug, Default)]
 pub struct Tally {
     accepted: AtomicU64,
@@ -114,34 +114,34 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Returns how many orders were accepted so far.
+    /// Returns how many orders are accepted so far.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Returns how many requests failed for good so far.
+    /// Returns how many requests have failed for good so far.
     pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Returns how many orders came to an end so far.
+    /// Returns how many orders are at their end so far.
     pub fn ended(&self) -> u64 {
         self.ended.load(Ordering::Relaxed)
     }
 }
 
-/// Why nothing could be measured. What fails on the way is a figure of the [`Report`].
+/// Why a run could not be measured. Failures within a run are figures of the [`Report`].
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// Nobody answered at the very start.
+    /// Nothing listens at the address.
     #[error("no environment answers at {address}")]
     NobodyThere {
-        /// Where it was looked for.
+        /// The address.
         address: SocketAddr,
-        /// Why it could not be reached.
+        /// The cause.
         source: io::Error,
     },
-    /// The key has characters that no key has.
+    /// The key has characters that a header may not have.
     #[error("not an API key: it should look like `cfk_…`")]
     NotAKey,
     /// The ledger could not be written.
@@ -149,20 +149,20 @@ pub enum LoadError {
     Ledger {
         /// The file.
         path: PathBuf,
-        /// Why it could not be written.
+        /// The cause.
         source: io::Error,
     },
-    /// The history could not be begun or written.
+    /// The history could not be opened or written.
     #[error(transparent)]
     History(#[from] ::history::HistoryError),
-    /// The system gave no thread, or it came to a bad end.
+    /// The thread could not be started, or it panicked.
     #[error("the load generator could not run")]
     NotRun(#[source] io::Error),
 }
 
-/// Places the orders of the plan and follows each to its end, in the time that the plan gives.
+/// Places the orders of the plan, and follows each to its end, within the times of the plan.
 ///
-/// A cancelled `stop` ends the placing, and leaves what was accepted to itself.
+/// A cancelled `stop` ends the placing; accepted orders are then not followed.
 ///
 /// # Errors
 /// [`LoadError`] if it could not begin, or the ledger or the history could not be written.
@@ -183,7 +183,7 @@ pub async fn run(
                 runtime
                     .block_on(load.run_until(sender::place_and_follow(plan, &target, tally, stop)))
             });
-            // Whoever asked has left, and with him the interest in the outcome.
+            // The caller has cancelled.
             let _unheard = done.send(outcome);
         })
         .map_err(LoadError::NotRun)?;

@@ -1,33 +1,33 @@
-//! Whether images could be built from here, and what would compile them: for `doctor`, which builds nothing.
+//! Finds out whether images can be built here, and by which compiler: for `doctor`, which builds nothing.
 
 use super::{checkout::Checkout, compiler::CompileLocation, host, order, toolchain::Toolchain};
 use crate::{docker::Engine, error::Result};
 
-/// What would compile the services.
+/// The place of the compiler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ability {
     /// This machine.
     Here {
         /// Its compiler, with its version.
         compiler: String,
-        /// Whether it has the C library to link in; without it, binaries can't be static.
+        /// Whether it has the static C library; without it, binaries can't be static.
         has_static_libc: bool,
     },
     /// A container.
     InContainer {
-        /// What it is made of.
+        /// Its image.
         image: String,
-        /// Whether the engine has that.
+        /// Whether the engine has the image.
         is_there: bool,
-        /// Why not this machine.
+        /// The reason why this machine can't.
         why: String,
     },
 }
 
-/// Looks for what it takes to build images for an engine.
+/// Checks what building images for an engine needs.
 ///
 /// # Errors
-/// [`crate::error::CliError::Lacking`] outside of a checkout, or if the compiler does not run; what the engine refuses.
+/// [`crate::error::CliError::Lacking`] outside of a checkout, or if the compiler can't be run; the engine's refusal.
 pub(crate) async fn ability(engine: &Engine) -> Result<Ability> {
     let checkout = Checkout::find()?;
     let files = checkout.services()?;

@@ -1,7 +1,7 @@
-//! An image, as engines load it: one layer with one file, its configuration, and a list of both.
+//! An image in the format of `docker load`: one layer with one file, its configuration, and a list of both.
 //!
-//! Loading takes an engine a tenth of a second where building the same few instructions takes one, and the archive can be
-//! put into any container runtime.
+//! An engine loads it in a tenth of a second, and needs a second to build the same few instructions. Any container
+//! runtime can load it.
 
 use std::{fmt, io};
 
@@ -11,15 +11,15 @@ use sha2::{Digest, Sha256};
 use super::containerfile::{Config, Containerfile};
 use crate::docker::images::Platform;
 
-/// What every image's name begins with.
+/// The prefix of the names of our images.
 const REPOSITORY_PREFIX: &str = "chefcito-";
-/// What the tag of a content begins with.
+/// The prefix of content tags.
 const CONTENT_TAG_PREFIX: &str = "c-";
-/// How many hex digits of a content's hash are in its tag.
+/// The number of hex digits of the hash in a content tag.
 const CONTENT_DIGITS: usize = 12;
-/// The tag that follows the newest build.
+/// The tag of the newest build.
 pub(crate) const DEV_TAG: &str = "dev";
-/// Readable and executable by all, changeable by none but the owner, who never runs it.
+/// Readable and executable by all, writable by its owner only, who never runs it.
 const BINARY_MODE: u32 = 0o755;
 
 /// Returns the name of a service's image, without a tag.
@@ -27,25 +27,25 @@ pub(crate) fn repository(service: &str) -> String {
     format!("{REPOSITORY_PREFIX}{service}")
 }
 
-/// The tag that says what is in an image: `c-` and 12 hex digits.
+/// A content tag: `c-` and 12 hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct ContentTag(String);
 
 impl ContentTag {
-    /// Returns the tag of a content's hash in hex, or `None` if that is too short.
+    /// Returns the tag of a hash in hex; `None` if that is too short.
     pub(crate) fn of_hash(hex: &str) -> Option<Self> {
         Self::parse(&format!("{CONTENT_TAG_PREFIX}{}", hex.get(..CONTENT_DIGITS)?))
     }
 
-    /// Reads a tag; `None` if it is another kind of tag.
+    /// Parses a tag; `None` if it is not a content tag.
     pub(crate) fn parse(tag: &str) -> Option<Self> {
         let digits = tag.strip_prefix(CONTENT_TAG_PREFIX)?;
         let is_hex = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
         (digits.len() == CONTENT_DIGITS && digits.bytes().all(is_hex)).then(|| Self(tag.to_owned()))
     }
 
-    /// Returns the tag as an engine knows it.
+    /// Returns the tag as text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -71,12 +71,12 @@ impl fmt::Display for ContentTag {
     }
 }
 
-/// An image that no engine has yet.
+/// A packed image.
 #[derive(Debug)]
 pub(crate) struct Archive {
-    /// What its content is called.
+    /// Its content tag.
     pub(crate) content: ContentTag,
-    /// The tar that an engine loads. It gives the image its content tag and no other.
+    /// The tar to load. It gives the image its content tag only.
     pub(crate) tar: Vec<u8>,
 }
 
@@ -113,11 +113,11 @@ struct Manifest<'a> {
     layers: [&'a str; 1],
 }
 
-/// Packs a service's binary into an image, as its CONTAINERFILE says. `created` is a time of RFC 3339; it is no part of the
-/// content.
+/// Packs a service's binary into an image as its CONTAINERFILE says. `created` is a time of RFC 3339, and not part of
+/// the content.
 ///
 /// # Errors
-/// If the path in the image is longer than an archive can say.
+/// If the path in the image is too long for a tar.
 pub(crate) fn pack(
     service: &str,
     binary: &[u8],
@@ -156,7 +156,7 @@ pub(crate) fn pack(
     Ok(Archive { content, tar })
 }
 
-/// Returns a tar of files that belong to nobody in particular and are as old as time.
+/// Returns a tar of files with user 0, group 0 and time 0.
 fn tar(files: &[(&str, &[u8], u32)]) -> io::Result<Vec<u8>> {
     let mut builder =
         tar::Builder::new(Vec::with_capacity(files.iter().map(|file| file.1.len() + 2048).sum()));

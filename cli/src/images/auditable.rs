@@ -1,5 +1,5 @@
-//! What a binary is made of, written into the binary: the section `.dep-v0`, as `cargo auditable` writes it and `cargo audit
-//! bin`, Trivy and Grype read it.
+//! Lists the packages of a binary in the binary itself: the section `.dep-v0`, as `cargo auditable` writes it, for
+//! `cargo audit bin`, Trivy and Grype.
 
 use std::io::Write;
 
@@ -12,15 +12,15 @@ use object::{
 
 use super::graph::{Origin, Part, Parts};
 
-/// Name of the section.
+/// The name of the section.
 const SECTION: &str = ".dep-v0";
-/// The format in which macros count as what helps to compile, not as what is compiled in.
+/// The format in which macros count as build dependencies.
 const FORMAT: u32 = 1;
 
 /// Returns the binary with the section added.
 ///
 /// # Errors
-/// If the binary is no ELF file, or one that has the section already.
+/// If the binary is not an ELF file, or has the section already.
 pub(crate) fn with_parts(binary: &[u8], parts: &Parts) -> anyhow::Result<Vec<u8>> {
     let mut builder = Builder::read(binary)?;
     let present =

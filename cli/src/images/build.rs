@@ -35,15 +35,15 @@ use crate::{
     progress::{Progress, Waiting},
 };
 
-/// How many images are packed or loaded at a time: enough to keep an engine's disk busy, few enough to fit into memory.
+/// The most images that are packed or loaded at a time: enough to use an engine's disk, few enough to fit into memory.
 pub(super) const AT_A_TIME_MAX: usize = 4;
 
-/// Builds images: compiles what was not compiled before, packs what the engine lacks, and puts `dev` on each. Whatever ends it
-/// early, `dev` stands for what it stood for before, or for the new image.
+/// Builds images: compiles changed sources, packs what the engine lacks, and tags each as `dev`. If it ends early, each
+/// `dev` is still the old or already the new image.
 ///
 /// # Errors
-/// [`CliError::Lacking`] outside of a checkout, or if nothing can compile; [`CliError::Failed`] if the sources do not compile;
-/// [`CliError::BadFile`] for a CONTAINERFILE that is not understood; [`CliError::Engine`] if the engine refuses.
+/// [`CliError::Lacking`] outside of a checkout or without a compiler; [`CliError::Failed`] if the sources do not
+/// compile; [`CliError::BadFile`] for an unsupported CONTAINERFILE; [`CliError::Engine`] if the engine refuses.
 pub(crate) async fn build(
     engine: &Engine,
     options: &Options,
@@ -139,14 +139,14 @@ impl BuildJob<'_> {
         Ok(built)
     }
 
-    /// Returns the services to build: those asked for, or all that have a package.
+    /// Returns the services to build: the given ones, or all that have a package.
     fn wanted(&self, options: &Options, workspace: &Workspace) -> Result<Vec<String>> {
         let (with, without): (Vec<&String>, Vec<&String>) =
             self.files.keys().partition(|service| workspace.folders.contains_key(*service));
         if options.services.is_empty() {
             for service in without {
                 self.output.warn(format_args!(
-                    "{} is left out: the workspace has no package `{service}`",
+                    "skipping {}: the workspace has no package `{service}`",
                     self.checkout.containerfile(service).display()
                 ));
             }
@@ -177,7 +177,7 @@ impl BuildJob<'_> {
         sources::keys(self.checkout, self.files, workspace, how, memory)
     }
 
-    /// Returns what the sources would be compiled with now.
+    /// Returns the circumstances in which the sources would be compiled now.
     fn circumstances(&self, memory: &Memory) -> Circumstances {
         let compiler = match &self.location {
             CompileLocation::Here { .. } => {
@@ -188,21 +188,21 @@ impl BuildJob<'_> {
         Circumstances { target: self.target.clone(), compiler: compiler.unwrap_or_default() }
     }
 
-    /// Returns what they were compiled with while this machine could: what came of it still holds.
+    /// Returns the circumstances from when this machine could compile: those results are still valid.
     fn former_circumstances(&self, memory: &Memory) -> Option<Circumstances> {
         let gone = matches!(self.location, CompileLocation::Container { asked: false, .. });
         let toolchain = memory.toolchain().filter(|_| gone)?;
         Some(Circumstances { target: self.target.clone(), compiler: toolchain.version.clone() })
     }
 
-    /// Returns the compiler, made ready at the first time.
+    /// Returns the compiler, opened at the first call.
     async fn compiler(&self) -> Result<&Compiler> {
         self.compiler
             .get_or_try_init(|| self.location.open(self.engine, self.checkout, self.output))
             .await
     }
 
-    /// Compiles services together, and packs each; remembers what their sources became.
+    /// Compiles services together, packs each, and saves the contents of their sources.
     async fn compile(
         &self,
         services: &[String],
@@ -226,9 +226,8 @@ impl BuildJob<'_> {
             let since = Instant::now();
             let _shown = Waiting::new(self.output, format_args!("Packing {service}"));
             let binary = compiler.read(self.program(service, &said)?).await?;
-            let parts = graph::parts(&metadata, service, &checksums).ok_or_else(|| {
-                CliError::failed(format!("cargo does not know the package `{service}`"))
-            })?;
+            let parts = graph::parts(&metadata, service, &checksums)
+                .ok_or_else(|| CliError::failed(format!("cargo has no package `{service}`")))?;
             let packed = self.finish(service, binary, parts).await?;
             Ok::<_, CliError>(Packed { took: since.elapsed(), ..packed })
         };
@@ -238,8 +237,8 @@ impl BuildJob<'_> {
         Ok(packed)
     }
 
-    /// Remembers what sources became. What was changed while cargo ran may or may not be in the binary: that is not remembered,
-    /// so that the next build compiles it again.
+    /// Saves the contents of sources. If a source was changed while cargo ran, it may or may not be in the binary:
+    /// nothing is saved, so that the next build compiles it again.
     async fn remember(
         &self,
         packed: &[Packed],
@@ -307,18 +306,18 @@ impl BuildJob<'_> {
         Ok(said)
     }
 
-    /// Returns where cargo made the program of a service.
+    /// Returns the path of the program of a service.
     fn program<'s>(&self, service: &str, said: &'s Said) -> Result<&'s Path> {
         let program = self.files.get(service).and_then(|file| said.programs.get(&file.binary));
         program.map(AsRef::as_ref).ok_or_else(|| {
-            CliError::failed(format!("cargo compiled `{service}`, and told of no program of it"))
+            CliError::failed(format!("cargo compiled `{service}`, but reported no program"))
         })
     }
 
-    /// Writes down what was learned: it is of use even if something fails or is interrupted after it.
+    /// Saves what was found out, even if the build fails or is interrupted later.
     fn keep(&self, memory: &mut Memory) {
         if let Err(error) = memory.write(&self.checkout.memory()) {
-            self.output.warn(format_args!("the next build has to start over: {error}"));
+            self.output.warn(format_args!("the next build has to start from scratch: {error}"));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Cargo, as a child of ours that ends with us.
+//! Runs cargo as a child that ends with this process.
 
 pub(crate) mod said;
 
@@ -16,7 +16,7 @@ use tokio::{
 use self::said::{Listener, Said, Step};
 use crate::error::{CliError, Result};
 
-/// A process and all that it started, ended when dropped. Cargo leaves nothing half-made when it is ended.
+/// A process and its children, ended when dropped. Cargo leaves nothing incomplete when it is killed.
 #[derive(Debug)]
 struct Group {
     child: Child,
@@ -25,7 +25,7 @@ struct Group {
 
 impl Group {
     fn start(command: &mut Command) -> std::io::Result<Self> {
-        // In a group of its own, so that the compilers below it can be ended with it.
+        // In a process group of its own, so that the compilers are killed, too.
         let child = command.stdin(Stdio::null()).process_group(0).kill_on_drop(true).spawn()?;
         let leader = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         Ok(Self { child, leader })
@@ -41,13 +41,13 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(leader) = self.leader {
-            // It may have ended by itself just now.
+            // It may have ended meanwhile.
             let _gone = kill_process_group(leader, Signal::TERM);
         }
     }
 }
 
-/// Runs cargo to compile, and tells how far it is. Returns whether it succeeded, and what it said.
+/// Compiles, passes the progress to `tell`, and returns whether it succeeded, with cargo's messages.
 ///
 /// # Errors
 /// [`CliError::Io`] if it can't be run.
@@ -60,7 +60,7 @@ pub(crate) async fn compile(command: &mut Command, tell: impl Fn(Step)) -> Resul
         hear(stdout, |bytes| listener.borrow_mut().hear_stdout(bytes)),
         hear(stderr, |bytes| listener.borrow_mut().hear_stderr(bytes)),
     );
-    out.and(err).map_err(CliError::io(|| "read what cargo says".into()))?;
+    out.and(err).map_err(CliError::io(|| "read the output of cargo".into()))?;
     let status = group.wait().await.map_err(CliError::io(|| "wait for cargo".into()))?;
     Ok((status.success(), listener.into_inner().end()))
 }
@@ -79,7 +79,7 @@ async fn hear(
     }
 }
 
-/// Runs a command to its end and returns what it says: its exit, its stdout and its stderr.
+/// Runs a command, and returns its exit status, stdout and stderr.
 ///
 /// # Errors
 /// [`CliError::Io`] if it can't be run.
@@ -90,7 +90,7 @@ pub(crate) async fn ask(command: &mut Command) -> Result<(bool, Vec<u8>, String)
     let (stdout, stderr) = (group.child.stdout.take(), group.child.stderr.take());
     let (out, err) = tokio::join!(all(stdout), all(stderr));
     let status = group.wait().await.map_err(CliError::io(|| format!("wait for {name}")))?;
-    let read = || format!("read what {name} says");
+    let read = || format!("read the output of {name}");
     let err = String::from_utf8_lossy(&err.map_err(CliError::io(read))?).trim().to_owned();
     Ok((status.success(), out.map_err(CliError::io(read))?, err))
 }

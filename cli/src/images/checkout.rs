@@ -1,4 +1,4 @@
-//! The checkout: the workspace that holds `containerfiles/`, in which images are built.
+//! The checkout: the workspace with `containerfiles/`, in which images are built.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use std::{
 use super::containerfile::{Containerfile, FILE_NAME};
 use crate::error::{CliError, Result};
 
-/// The folder that says which services have an image: one folder a service.
+/// The folder of the CONTAINERFILEs: one folder a service.
 const FOLDER: &str = "containerfiles";
 
 /// A checkout of the workspace.
@@ -28,7 +28,7 @@ impl Checkout {
     /// [`CliError::Lacking`], exit code 7, outside of one.
     pub(crate) fn find() -> Result<Self> {
         let current =
-            env::current_dir().map_err(CliError::io(|| "see the current folder".into()))?;
+            env::current_dir().map_err(CliError::io(|| "read the current folder".into()))?;
         let target = ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"]
             .into_iter()
             .find_map(|name| env::var_os(name).filter(|value| !value.is_empty()));
@@ -38,7 +38,7 @@ impl Checkout {
         })
     }
 
-    /// Finds the checkout around a folder. The target folder is the one that cargo would take.
+    /// Finds the checkout around a folder. The target folder is cargo's.
     fn around(folder: &Path, target: Option<OsString>) -> Option<Self> {
         let is_root =
             |folder: &&Path| folder.join(FOLDER).is_dir() && folder.join("Cargo.toml").is_file();
@@ -47,34 +47,33 @@ impl Checkout {
         Some(Self { root, target })
     }
 
-    /// Returns the folder with the workspace's `Cargo.toml`.
+    /// Returns the folder of the workspace's `Cargo.toml`.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Returns the folder that cargo compiles into.
+    /// Returns cargo's target folder.
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }
 
-    /// Returns how much may still be written into the target folder, if that can be told.
+    /// Returns the free space in the target folder, if it is known.
     pub(crate) fn free_bytes(&self) -> Option<u64> {
         let disk = rustix::fs::statvfs(&self.target).ok()?;
         Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
-    /// Returns the folder of what `chefcito build` keeps: what it remembers, binaries as they are in images, and bills of
-    /// materials.
+    /// Returns the folder of `chefcito build`: its memory, the binaries of images, and bills of materials.
     pub(crate) fn images(&self) -> PathBuf {
         self.target.join("chefcito").join("images")
     }
 
-    /// Returns the file of what is remembered.
+    /// Returns the file of the memory.
     pub(crate) fn memory(&self) -> PathBuf {
         self.images().join("memory.json")
     }
 
-    /// Returns the binary of a service as it is in its image.
+    /// Returns the binary of a service's image.
     pub(crate) fn binary(&self, service: &str) -> PathBuf {
         self.images().join(service)
     }
@@ -89,10 +88,10 @@ impl Checkout {
         self.root.join(FOLDER).join(service).join(FILE_NAME)
     }
 
-    /// Reads the CONTAINERFILE of every service that has one, by the services' names.
+    /// Reads the CONTAINERFILE of every service that has one, by service.
     ///
     /// # Errors
-    /// [`CliError::BadFile`] if one can't be understood or is in a folder whose name can't be an image's.
+    /// [`CliError::BadFile`] if one is invalid, or its folder's name can't be that of an image.
     pub(crate) fn services(&self) -> Result<BTreeMap<String, Containerfile>> {
         let folder = self.root.join(FOLDER);
         let unreadable = || format!("read {}", folder.display());

@@ -21,24 +21,24 @@ use crate::{
 /// Where cargo compiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CompileLocation {
-    /// Here, with the compiler that was built from this commit.
+    /// On this machine, with a compiler of this commit.
     Here {
-        /// The commit; empty if it is not said.
+        /// The commit; empty if it is not known.
         commit: String,
     },
     /// In a container.
     Container {
-        /// What it is made of.
+        /// Its image.
         image: String,
-        /// Why not here.
+        /// The reason why this machine can't.
         why: String,
-        /// Whether somebody asked for it.
+        /// Whether `--in-container` was given.
         asked: bool,
     },
 }
 
 impl CompileLocation {
-    /// Chooses. What it takes to compile here is looked for, not tried.
+    /// Chooses. Checks what this machine has, without trying to compile.
     pub(super) fn choose(
         in_container: bool,
         toolchain: Option<&Toolchain>,
@@ -46,7 +46,7 @@ impl CompileLocation {
         image: &str,
     ) -> Self {
         let why = if in_container {
-            Some("that was asked for".into())
+            Some("--in-container was given".into())
         } else {
             host::obstacle(toolchain, target)
         };
@@ -59,7 +59,7 @@ impl CompileLocation {
         }
     }
 
-    /// Gets ready to compile.
+    /// Prepares the compiler.
     ///
     /// # Errors
     /// As [`Builder::open`].
@@ -81,25 +81,25 @@ impl CompileLocation {
     }
 }
 
-/// Cargo, ready to compile.
+/// A prepared compiler.
 #[derive(Debug)]
 pub(super) enum Compiler {
-    /// That of this machine.
+    /// Cargo of this machine.
     Here {
-        /// What is compiled.
+        /// The checkout to compile.
         checkout: Checkout,
-        /// The commit that the compiler was built from.
+        /// The commit of the compiler.
         commit: String,
     },
-    /// That of a container.
+    /// Cargo in a container.
     Container(Builder),
 }
 
 impl Compiler {
-    /// Returns the workspace with everything that its packages depend on for a target.
+    /// Returns the metadata of the workspace for a target.
     ///
     /// # Errors
-    /// [`CliError::Failed`] with cargo's words, if the workspace can't be read.
+    /// [`CliError::Failed`] with cargo's output, if the workspace is invalid.
     pub(super) async fn metadata(&self, target: &str) -> Result<Metadata> {
         match self {
             Self::Here { checkout, .. } => host::metadata(checkout, target).await,
@@ -107,7 +107,7 @@ impl Compiler {
         }
     }
 
-    /// Compiles what was ordered. Returns whether it compiled, and what cargo said.
+    /// Compiles an order. Returns whether it compiled, with cargo's output.
     ///
     /// # Errors
     /// [`CliError::Io`] or [`CliError::Engine`] if cargo can't be run.
@@ -122,7 +122,7 @@ impl Compiler {
         }
     }
 
-    /// Returns what is in a file that cargo made.
+    /// Returns the content of a file that cargo made.
     ///
     /// # Errors
     /// [`CliError::Io`] or [`CliError::Engine`] if it can't be read.
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(here, CompileLocation::Here { commit: "5980".into() });
         assert_eq!(
             why(CompileLocation::choose(true, Some(&toolchain), target, image)),
-            "that was asked for"
+            "--in-container was given"
         );
         let other =
             CompileLocation::choose(false, Some(&toolchain), "aarch64-unknown-linux-gnu", image);

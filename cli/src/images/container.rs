@@ -1,7 +1,7 @@
-//! Compiling in a container, where this machine can't: it has no cargo, or the engine runs something else.
+//! Compiles in a container, if this machine has no cargo, or the engine has another architecture.
 //!
-//! The container is made of the image that the CONTAINERFILEs compile in. What was compiled stays in volumes, so that the next
-//! time only what changed is compiled.
+//! The container uses the image of the CONTAINERFILEs' first stage. Volumes keep the results, so that the next build
+//! compiles only changes.
 
 use std::{
     cell::RefCell,
@@ -25,14 +25,14 @@ use crate::{
     progress::Progress,
 };
 
-/// What everything is labelled with that is made to compile in.
+/// The label of everything that is created for compiling.
 const LABEL: &str = "chefcito.build";
-/// Where cargo compiles into, within the container.
+/// cargo's target folder in the container.
 const TARGET: &str = "/target";
-/// Where cargo keeps the crates that it fetched, in every image of Rust.
+/// cargo's registry in every image of Rust.
 const CRATES: &str = "/usr/local/cargo/registry";
 
-/// A container to compile in. It goes when dropped, whatever runs in it; its volumes stay.
+/// A container to compile in. Removed when dropped, even while cargo runs; its volumes stay.
 #[derive(Debug)]
 pub(super) struct Builder {
     engine: Engine,
@@ -41,11 +41,11 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    /// Makes the container, and copies the sources of a checkout into it, to the same folder as here. An image that the engine
-    /// lacks is pulled.
+    /// Creates the container, and copies the sources of a checkout to the same path in it. Pulls an image that the
+    /// engine lacks.
     ///
     /// # Errors
-    /// [`CliError::Lacking`] if the engine has no such image and can't get it, with `why` it is needed.
+    /// [`CliError::Lacking`] with `why` the image is needed, if the engine lacks it and can't pull it.
     pub(super) async fn open(
         engine: &Engine,
         checkout: &Checkout,
@@ -79,10 +79,10 @@ impl Builder {
         Ok(builder)
     }
 
-    /// Returns the workspace with everything that its packages depend on for a target.
+    /// Returns the metadata of the workspace for a target.
     ///
     /// # Errors
-    /// [`CliError::Failed`] with cargo's words, if the workspace can't be read.
+    /// [`CliError::Failed`] with cargo's output, if the workspace is invalid.
     pub(super) async fn metadata(&self, target: &str) -> Result<Metadata> {
         let (mut json, mut words) = (Vec::new(), Vec::new());
         let code = self
@@ -100,7 +100,7 @@ impl Builder {
         serde_json::from_slice(&json).map_err(|error| CliError::Other(error.into()))
     }
 
-    /// Compiles what was ordered. Returns whether it compiled, and what cargo said.
+    /// Compiles an order. Returns whether it compiled, with cargo's output.
     ///
     /// # Errors
     /// [`CliError::Engine`] if cargo can't be run.
@@ -125,7 +125,7 @@ impl Builder {
         Ok((code == 0, listener.into_inner().end()))
     }
 
-    /// Returns what is in a file of the container.
+    /// Returns the content of a file of the container.
     ///
     /// # Errors
     /// [`CliError::Engine`] if there is no such file.
@@ -160,7 +160,7 @@ impl Builder {
 impl Drop for Builder {
     fn drop(&mut self) {
         let id = self.id.clone();
-        // If it can't be removed, the next build does, or it ends by itself.
+        // If that fails, the next build removes it, or it ends by itself.
         self.engine.at_last(async move |engine| engine.remove_container(&id).await);
     }
 }
@@ -175,13 +175,13 @@ async fn pull(engine: &Engine, image: &str, why: &str, output: &Output) -> Resul
     engine.pull(image, tell).await.map_err(|error| {
         let words = error.message().map_or_else(|| error.to_string(), str::to_owned);
         CliError::Lacking {
-            what: format!("the services can't be compiled: {why}, and the engine can't get {image} to compile in ({words})"),
-            hint: "install Rust (https://rustup.rs) and a C compiler (Debian: `apt install gcc`), or give the engine that image".into(),
+            what: format!("the services can't be compiled: {why}, and the engine can't pull {image} to compile in ({words})"),
+            hint: "install Rust (https://rustup.rs) and a C compiler (Debian: `apt install gcc`), or load that image into the engine".into(),
         }
     })
 }
 
-/// Packs the sources of a checkout. What is hidden is left out, but for what configures cargo; so is what was compiled.
+/// Packs the sources of a checkout, without hidden files except cargo's configuration, and without the target folder.
 fn archive(checkout: &Checkout) -> io::Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut open = vec![checkout.root().to_owned()];
@@ -205,8 +205,8 @@ fn archive(checkout: &Checkout) -> io::Result<Vec<u8>> {
     builder.into_inner()
 }
 
-/// Adds a file, as changed at the next whole second: an archive knows no others, and cargo takes what changed before it last
-/// compiled as compiled.
+/// Adds a file with its time rounded up to a second: a tar has only seconds, and cargo ignores changes from before its
+/// last compilation.
 fn append(archive: &mut tar::Builder<Vec<u8>>, path: &Path) -> io::Result<()> {
     let metadata = path.symlink_metadata()?;
     let changed = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();

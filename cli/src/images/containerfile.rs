@@ -1,7 +1,7 @@
-//! A CONTAINERFILE, as far as `chefcito build` goes by it: what to compile in, and the last stage.
+//! A CONTAINERFILE, as far as `chefcito build` uses it: the image to compile in, and the last stage.
 //!
-//! An engine takes every instruction. The last stage of a service's image needs few; any other is refused by name rather
-//! than passed over, so that both ways make the same image.
+//! An engine supports every instruction. The last stage of a service's image needs few; others are refused rather than
+//! ignored, so that both ways build the same image.
 
 mod words;
 
@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use self::words::{exec_form, nanoseconds, pairs, word};
 
-/// Name of the file in a service's folder below `containerfiles/`.
+/// The name of the file in a service's folder of `containerfiles/`.
 pub(crate) const FILE_NAME: &str = "CONTAINERFILE";
 
-/// What is wrong with a CONTAINERFILE, and in which line.
+/// An error in a CONTAINERFILE, with its line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {detail}")]
 pub(crate) struct Unusable {
@@ -22,48 +22,48 @@ pub(crate) struct Unusable {
     detail: String,
 }
 
-/// A CONTAINERFILE that was understood.
+/// A parsed CONTAINERFILE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Containerfile {
-    /// Image of the first stage, in which an engine compiles.
+    /// The image of the first stage, in which an engine compiles.
     pub(crate) compile_image: String,
-    /// File name of the binary that the last stage takes out of an earlier one.
+    /// The name of the binary that the last stage copies from an earlier one.
     pub(crate) binary: String,
-    /// Where it lies in the image: an absolute path.
+    /// Its absolute path in the image.
     pub(crate) path: String,
-    /// How a container of the image is run.
+    /// The configuration of containers.
     pub(crate) config: Config,
 }
 
-/// How a container of an image is run, as the image specification of OCI names it; `Healthcheck` is Docker's.
+/// The configuration of containers, with the names of OCI's image specification; `Healthcheck` is Docker's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Config {
     /// User and group.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) user: String,
-    /// Ports, as `8080/tcp`; an object of empty objects in JSON.
+    /// Ports, such as `8080/tcp`; the keys of an object of empty objects in JSON.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) exposed_ports: BTreeMap<String, Empty>,
     /// Variables, as `NAME=value`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) env: Vec<String>,
-    /// What is run.
+    /// The program.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) entrypoint: Vec<String>,
-    /// Its arguments unless others are given.
+    /// Its default arguments.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) cmd: Vec<String>,
-    /// Folder in which it is run.
+    /// The working directory.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) working_dir: String,
     /// Labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
-    /// Signal that asks it to end.
+    /// The stop signal.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) stop_signal: String,
-    /// How its health is looked at.
+    /// The health check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) healthcheck: Option<Healthcheck>,
 }
@@ -72,7 +72,7 @@ pub(crate) struct Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Empty {}
 
-/// How the health of a container is looked at. Times are in nanoseconds; 0 is the engine's default.
+/// The health check of a container. Times are in nanoseconds; 0 is the engine's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Healthcheck {
@@ -93,10 +93,10 @@ const fn is_zero(number: &u64) -> bool {
 }
 
 impl Containerfile {
-    /// Reads a CONTAINERFILE.
+    /// Parses a CONTAINERFILE.
     ///
     /// # Errors
-    /// [`Unusable`] if it has an instruction in its last stage that is not known here, or is no image of one binary on nothing.
+    /// [`Unusable`] if its last stage has an unsupported instruction, or is not one binary without a base image.
     pub(crate) fn parse(text: &str) -> Result<Self, Unusable> {
         let instructions = instructions(text);
         let end = text.lines().count();
@@ -122,7 +122,7 @@ impl Containerfile {
         let (binary, path) = stage.copied.ok_or_else(|| {
             unusable(
                 end,
-                "the last stage takes no binary: `COPY --from=compile /binaries/NAME /NAME`",
+                "the last stage copies no binary: `COPY --from=compile /binaries/NAME /NAME`",
             )
         })?;
         Ok(Self { compile_image, binary, path, config: stage.config })
@@ -152,7 +152,7 @@ impl Instruction {
     }
 }
 
-/// Splits a text into its instructions. Comments and empty lines are nothing, even between continued lines.
+/// Splits a text into its instructions, without comments and empty lines, even between continued lines.
 fn instructions(text: &str) -> Vec<Instruction> {
     let mut found: Vec<Instruction> = Vec::new();
     let mut goes_on = false;
@@ -184,7 +184,7 @@ fn instructions(text: &str) -> Vec<Instruction> {
     found
 }
 
-/// What the instructions of the last stage add up to.
+/// The result of the last stage's instructions.
 #[derive(Debug, Default)]
 struct Stage {
     config: Config,
@@ -199,7 +199,7 @@ impl Stage {
             "COPY" => {
                 let copied = copied(arguments)?;
                 if self.copied.replace(copied).is_some() {
-                    return Err("the image should hold one binary, and this is a second".into());
+                    return Err("the image should have one binary, and this is a second one".into());
                 }
             }
             "USER" => config.user = word(arguments)?,
@@ -215,7 +215,7 @@ impl Stage {
             "HEALTHCHECK" => config.healthcheck = Some(healthcheck(arguments)?),
             other => {
                 return Err(format!(
-                    "`{other}` in the last stage is not known to `chefcito build`"
+                    "`{other}` in the last stage is not supported by `chefcito build`"
                 ));
             }
         }
@@ -223,17 +223,20 @@ impl Stage {
     }
 }
 
-/// Returns the name of the binary and its place, from `--from=STAGE /some/where/NAME /NAME`.
+/// Returns the name of the binary and its path, from `--from=STAGE /some/where/NAME /NAME`.
 fn copied(arguments: &str) -> Result<(String, String), String> {
     let words: Vec<&str> = arguments.split_whitespace().collect();
     match words.as_slice() {
         [stage, from, to] if stage.starts_with("--from=") && to.starts_with('/') => {
             let binary = from.rsplit('/').next().unwrap_or(from);
-            // As an engine has it: into a folder it goes by its own name.
+            // As engines do it: a copy into a folder keeps its name.
             let path = if to.ends_with('/') { format!("{to}{binary}") } else { (*to).to_owned() };
             Ok((binary.to_owned(), path))
         }
-        _ => Err("only `COPY --from=STAGE /FOLDER/NAME /NAME` is known to `chefcito build`".into()),
+        _ => {
+            Err("only `COPY --from=STAGE /FOLDER/NAME /NAME` is supported by `chefcito build`"
+                .into())
+        }
     }
 }
 
@@ -260,7 +263,11 @@ fn healthcheck(arguments: &str) -> Result<Healthcheck, String> {
                 check.retries =
                     value.parse().map_err(|_| format!("`{value}` should be a number"))?
             }
-            _ => return Err(format!("`{name}` of HEALTHCHECK is not known to `chefcito build`")),
+            _ => {
+                return Err(format!(
+                    "`{name}` of HEALTHCHECK is not supported by `chefcito build`"
+                ));
+            }
         }
     }
     check.test = vec!["CMD".into()];
@@ -309,7 +316,7 @@ mod tests {
         let refused = |stage| with_last_stage(stage).unwrap_err().to_string();
         assert_eq!(
             refused("VOLUME /data"),
-            "line 5: `VOLUME` in the last stage is not known to `chefcito build`"
+            "line 5: `VOLUME` in the last stage is not supported by `chefcito build`"
         );
         assert!(refused("USER a\nENTRYPOINT /tea").starts_with("line 6: `/tea` should be like"));
         assert!(refused("COPY --from=compile /b/cup /cup").contains("a second"));
@@ -318,6 +325,6 @@ mod tests {
         let parse = |text| Containerfile::parse(text).unwrap_err().to_string();
         assert!(parse("").contains("a stage that compiles"));
         assert!(parse("FROM rust:1\nFROM debian").contains("not `FROM debian`"));
-        assert!(parse("FROM rust:1\nFROM scratch\n").contains("takes no binary"));
+        assert!(parse("FROM rust:1\nFROM scratch\n").contains("copies no binary"));
     }
 }

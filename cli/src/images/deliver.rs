@@ -1,4 +1,4 @@
-//! Images given to the engine.
+//! Loads images into the engine.
 
 use std::{
     collections::BTreeMap,
@@ -22,10 +22,10 @@ use crate::{
 };
 
 impl BuildJob<'_> {
-    /// Gives the engine what it lacks, then puts `dev` on everything at once.
+    /// Loads what the engine lacks, then tags everything as `dev` at the same time.
     ///
     /// # Errors
-    /// [`CliError::Engine`] if it refuses.
+    /// [`CliError::Engine`] if the engine refuses.
     pub(super) async fn deliver(
         &self,
         steps: BTreeMap<String, Step>,
@@ -78,7 +78,7 @@ impl BuildJob<'_> {
         Ok(())
     }
 
-    /// Returns what the engine has now. It is asked again only if it was given anything.
+    /// Returns the images of the engine. Asks again only if some were loaded.
     async fn built(
         &self,
         contents: BTreeMap<String, ContentTag>,
@@ -105,7 +105,7 @@ impl BuildJob<'_> {
         contents.into_iter().map(built).collect()
     }
 
-    /// Removes the images of contents that are older than those that are kept. One that a container has stays.
+    /// Removes the images of old contents, except those that a container uses.
     pub(super) async fn remove_old(&self, service: &str, memory: &mut Memory) {
         for content in memory.forget_old(service) {
             let name = format!("{}:{content}", repository(service));

@@ -1,4 +1,4 @@
-//! What a service is made of: the packages that its binary is compiled from, and which of them lie in the checkout.
+//! The packages that a service's binary is compiled from, and which of them are in the checkout.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,30 +7,30 @@ use std::{
 
 use cargo_metadata::{DependencyKind, Metadata, PackageId, Resolve, semver::Version};
 
-/// A package that a binary is made of.
+/// A package of a binary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     /// Its name.
     pub(crate) name: String,
     /// Its version.
     pub(crate) version: Version,
-    /// Where it is from.
+    /// Its origin.
     pub(crate) origin: Origin,
     /// Its licence, as an SPDX expression.
     pub(crate) license: Option<String>,
-    /// What it is, in a sentence.
+    /// Its description.
     pub(crate) description: Option<String>,
-    /// Where it is developed.
+    /// Its repository.
     pub(crate) repository: Option<String>,
-    /// SHA-256 of its archive, in hex, if the lock file knows it.
+    /// The SHA-256 of its archive, in hex, if the lock file has it.
     pub(crate) checksum: Option<String>,
-    /// Whether it is in the binary, or only helped to compile it.
+    /// Whether it is in the binary; else it is only a build dependency.
     pub(crate) at_run_time: bool,
-    /// The places in [`Parts::all`] of what it depends on.
+    /// The indices in [`Parts::all`] of its dependencies.
     pub(crate) dependencies: Vec<usize>,
 }
 
-/// Where a package is from.
+/// The origin of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// The checkout.
@@ -43,28 +43,28 @@ pub(crate) enum Origin {
     Git(String),
 }
 
-/// Everything that one binary is made of, in the order of names and versions.
+/// The packages of a binary, sorted by name and version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parts {
     /// The packages.
     pub(crate) all: Vec<Part>,
-    /// The place of the package that holds the binary.
+    /// The index of the package with the binary.
     pub(crate) root: usize,
 }
 
 impl Parts {
-    /// Returns the package that holds the binary.
+    /// Returns the package with the binary.
     pub(crate) fn root(&self) -> &Part {
         &self.all[self.root]
     }
 }
 
-/// Returns what a package of the workspace is made of, without what only its tests need; `None` if there is no such package.
+/// Returns the packages of a package of the workspace, without those of its tests; `None` if there is no such package.
 pub(crate) fn parts(metadata: &Metadata, package: &str, checksums: &Checksums) -> Option<Parts> {
     let root = member(metadata, package)?;
     let resolve = metadata.resolve.as_ref()?;
     let used = used(metadata, resolve, root);
-    // By name and version, so that the same sources give the same list on every machine.
+    // By name and version, so that the same sources have the same list on every machine.
     let mut order: Vec<&PackageId> = used.keys().copied().collect();
     order.sort_by_key(|id| (metadata[*id].name.to_string(), metadata[*id].version.clone()));
     let place: BTreeMap<&PackageId, usize> = order.iter().copied().zip(0..).collect();
@@ -94,7 +94,7 @@ pub(crate) fn parts(metadata: &Metadata, package: &str, checksums: &Checksums) -
     Some(Parts { all, root: place[root] })
 }
 
-/// Returns the folders of the packages in the checkout that a package is compiled from, itself included.
+/// Returns the folders of the checkout's packages that a package is compiled from, with its own.
 pub(crate) fn folders(metadata: &Metadata, package: &str) -> Option<BTreeSet<PathBuf>> {
     let root = member(metadata, package)?;
     let used = used(metadata, metadata.resolve.as_ref()?, root);
@@ -110,8 +110,8 @@ fn member<'a>(metadata: &'a Metadata, package: &str) -> Option<&'a PackageId> {
     metadata.workspace_members.iter().find(|id| metadata[*id].name.as_str() == package)
 }
 
-/// Returns what a package is compiled from, and of each whether it is in the binary. Procedural macros and what only build
-/// scripts need are not.
+/// Returns the packages of a package, each with whether it is in the binary. Procedural macros and build dependencies
+/// are not.
 fn used<'a>(
     metadata: &'a Metadata,
     resolve: &'a Resolve,
@@ -134,7 +134,7 @@ fn used<'a>(
     used
 }
 
-/// Returns what a package needs to be compiled, each with whether it is compiled in.
+/// Returns the dependencies of a package, each with whether it is compiled in.
 fn needed<'a>(resolve: &'a Resolve, id: &PackageId) -> impl Iterator<Item = (&'a PackageId, bool)> {
     let node = resolve.nodes.iter().find(|node| node.id == *id);
     node.into_iter().flat_map(|node| &node.deps).filter_map(|dependency| {
@@ -169,7 +169,7 @@ fn one_line(text: &str) -> String {
 pub(crate) struct Checksums(BTreeMap<(String, String), String>);
 
 impl Checksums {
-    /// Reads them from the text of a `Cargo.lock`, which cargo writes in one way only: a line a field.
+    /// Parses a `Cargo.lock`, which cargo always writes with one field a line.
     pub(crate) fn parse(lock: &str) -> Self {
         let package = |block: &str| {
             let field = |name: &str| {
@@ -192,7 +192,7 @@ impl Checksums {
 pub(crate) mod tests {
     use super::*;
 
-    /// A service that needs a crate of the checkout, one from elsewhere, a macro, and a crate for its tests.
+    /// A service with a crate of the checkout, one from elsewhere, a macro, and a crate for its tests.
     pub(crate) fn metadata() -> Metadata {
         serde_json::from_str(include_str!("graph/metadata.json")).unwrap()
     }

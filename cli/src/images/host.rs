@@ -1,4 +1,4 @@
-//! Compiling on this machine, for an engine that runs the same.
+//! Compiles on this machine, for an engine of the same platform.
 
 use std::{
     env,
@@ -21,20 +21,20 @@ use super::{
 };
 use crate::error::{CliError, Result};
 
-/// What compiling depends on beside the sources and the compiler.
+/// The variables that a compilation depends on.
 const VARIABLES: [&str; 5] = ["AR", "CARGO_INCREMENTAL", "CC", "CFLAGS", "RUSTC_WRAPPER"];
-/// What changes the profile, if anybody does.
+/// The prefix of variables that change the profile.
 const PROFILE_VARIABLES: &str = "CARGO_PROFILE_IMAGE_";
-/// What cargo tells programs that it runs, this one perhaps. A cargo below it must not hear of it: build scripts that look at
-/// these would be run again.
+/// The variables that cargo sets for programs that it runs, maybe this one. A cargo below must not inherit them: they
+/// would make it run build scripts again.
 const OF_AN_OUTER_CARGO: [&str; 5] =
     ["CARGO_BIN_", "CARGO_CRATE_NAME", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_"];
 
-/// Asks the compiler of this machine who it is, if it looks changed. Returns nothing if what is remembered still holds, or if
-/// there is none: what one made that is gone is still what these sources become.
+/// Asks the compiler of this machine for its version, if its files have changed. Returns `None` if the saved version is
+/// still valid, or there is no compiler: the results of a former one stay valid.
 ///
 /// # Errors
-/// [`CliError::Lacking`] if it does not run.
+/// [`CliError::Lacking`] if it can't be run.
 pub(crate) async fn toolchain(
     checkout: &Checkout,
     remembered: Option<&Toolchain>,
@@ -46,7 +46,7 @@ pub(crate) async fn toolchain(
     let (succeeded, version, words) = cargo::ask(in_checkout("rustc", checkout).arg("-vV")).await?;
     if !succeeded {
         return Err(CliError::Lacking {
-            what: format!("the Rust compiler does not run: {words}"),
+            what: format!("the Rust compiler can't be run: {words}"),
             hint: "`rustup show` says more".into(),
         });
     }
@@ -56,31 +56,33 @@ pub(crate) async fn toolchain(
 /// Returns why this machine can't compile for a target; `None` if it can.
 pub(crate) fn obstacle(toolchain: Option<&Toolchain>, target: &str) -> Option<String> {
     if !cfg!(target_os = "linux") {
-        return Some("this machine does not run Linux".into());
+        return Some("this machine has no Linux".into());
     }
     if program("cargo").is_none() || program("rustc").is_none() {
-        return Some("there is no cargo here".into());
+        return Some("this machine has no cargo".into());
     }
     match toolchain.and_then(Toolchain::host) {
         Some(host) if host == target => {}
         Some(host) => {
-            return Some(format!("cargo compiles for {host} here, and the engine needs {target}"));
+            return Some(format!(
+                "cargo compiles for {host} on this machine, and the engine needs {target}"
+            ));
         }
-        None => return Some("the compiler does not say what it compiles for".into()),
+        None => return Some("the compiler does not report its target".into()),
     }
     let compiler = c_compiler();
-    // As a path it needs no search.
+    // A path needs no search.
     let there = Path::new(&compiler).is_absolute() || program(&compiler).is_some();
-    (!there).then(|| format!("there is no C compiler here (`{compiler}`)"))
+    (!there).then(|| format!("this machine has no C compiler (`{compiler}`)"))
 }
 
-/// Returns whether the C library is here as an archive, which goes into a static binary.
+/// Returns whether the static C library exists, which is linked into static binaries.
 ///
 /// # Errors
 /// [`CliError::Io`] if the C compiler can't be run.
 pub(crate) async fn has_static_libc() -> Result<bool> {
     let mut command = Command::new(c_compiler());
-    // What it does not find it gives back as it was asked for.
+    // A name that it does not find is printed unchanged.
     let (succeeded, path, _) = cargo::ask(command.arg("-print-file-name=libc.a")).await?;
     let path = String::from_utf8_lossy(&path);
     Ok(succeeded && Path::new(path.trim()).is_absolute())
@@ -90,7 +92,7 @@ fn c_compiler() -> String {
     env::var("CC").unwrap_or_else(|_| "cc".into())
 }
 
-/// Returns the variables that compiling depends on, with their values.
+/// Returns the variables that a compilation depends on, with their values.
 pub(crate) fn variables() -> Vec<(String, String)> {
     let mut found: Vec<_> = env::vars_os()
         .filter_map(|(name, value)| {
@@ -104,10 +106,10 @@ pub(crate) fn variables() -> Vec<(String, String)> {
     found
 }
 
-/// Returns the workspace with everything that its packages depend on for a target.
+/// Returns the metadata of the workspace for a target.
 ///
 /// # Errors
-/// [`CliError::Failed`] with cargo's words, if the workspace can't be read.
+/// [`CliError::Failed`] with cargo's output, if the workspace is invalid.
 pub(crate) async fn metadata(checkout: &Checkout, target: &str) -> Result<Metadata> {
     let mut command = in_checkout("cargo", checkout);
     command.args(["metadata", "--locked", "--format-version", "1", "--filter-platform", target]);
@@ -118,7 +120,7 @@ pub(crate) async fn metadata(checkout: &Checkout, target: &str) -> Result<Metada
     serde_json::from_slice(&json).map_err(|error| CliError::Other(error.into()))
 }
 
-/// Compiles what was ordered. Returns whether it compiled, and what cargo said.
+/// Compiles an order. Returns whether it compiled, with cargo's output.
 ///
 /// # Errors
 /// [`CliError::Io`] if cargo can't be run.
@@ -148,22 +150,22 @@ fn in_checkout(program: &str, checkout: &Checkout) -> Command {
     command
 }
 
-/// Returns the folders of this machine that compilers write into binaries, each with what is written instead, so that the same
-/// sources give the same binary anywhere, and that it tells nothing about who compiled it.
+/// Returns the paths of this machine that compilers write into binaries, each with a replacement, so that the same
+/// sources give the same binary on any machine, and it does not reveal the user.
 fn homes(checkout: &Checkout, sysroot: &Path, commit: &str) -> Vec<(PathBuf, String)> {
     let cargo_home = env::var_os("CARGO_HOME")
         .filter(|home| !home.is_empty())
         .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo").into_os_string()))
         .unwrap_or_else(|| OsString::from("/.cargo"));
     let cargo_home = PathBuf::from(cargo_home);
-    // One folder a registry, named after its host; mirrors have other names.
+    // One folder for each registry, named after its host; mirrors have other names.
     let mut registries: Vec<PathBuf> = fs::read_dir(cargo_home.join("registry/src"))
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
     registries.sort();
-    // The last one that fits counts.
+    // The last match counts.
     let mut homes = vec![
         (checkout.root().to_owned(), "/chefcito".to_owned()),
         (checkout.target().to_owned(), "/target".to_owned()),

@@ -1,5 +1,5 @@
-//! What goes into a build, known by its hash. A file is read only if it looks changed since it was last read: its size, its
-//! times and its inode tell.
+//! Hashes of the inputs of a build. A file is read only if its size, times or inode have changed since it was last
+//! read.
 
 use std::{
     collections::BTreeMap,
@@ -11,13 +11,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// A file that was changed so shortly before it was read may have been changed again within the same tick of the file
-/// system's clock, and is read once more the next time.
+/// A file that was changed less than this before it was read may have been changed again within the same tick of the
+/// file system's clock, so the next build reads it again.
 const FRESH_NS: i128 = 50_000_000;
-/// Folders at the top of a package that no binary is compiled from.
+/// Top-level folders of a package that no binary is compiled from.
 const UNUSED_FOLDERS: [&str; 4] = ["benches", "examples", "target", "tests"];
 
-/// How a file looked when it was read.
+/// The metadata of a file when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Look {
     size: u64,
@@ -45,7 +45,7 @@ struct Known {
     hash: String,
 }
 
-/// The files that were read, by their paths.
+/// The files that were read, by path.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Files {
@@ -58,7 +58,7 @@ impl Files {
     /// Returns the hash of a file's content in hex; `None` if there is no such file.
     ///
     /// # Errors
-    /// What the system says if it can't be read.
+    /// The system's error if it can't be read.
     pub(crate) fn hash(&mut self, path: &Path) -> io::Result<Option<&str>> {
         let metadata = match fs::metadata(path) {
             Ok(metadata) => metadata,
@@ -86,7 +86,7 @@ impl Files {
         Ok(self.known.get(path).map(|known| known.hash.as_str()))
     }
 
-    /// Returns whether anything was read, so that it is worth writing down.
+    /// Returns whether any file was read, so that saving is worth it.
     pub(crate) const fn have_changed(&self) -> bool {
         self.changed
     }
@@ -100,10 +100,10 @@ fn now_ns() -> i128 {
         .unwrap_or_default()
 }
 
-/// Returns the files of a package that its binaries may be compiled from, sorted. Hidden ones are not, nor those of its tests.
+/// Returns the files of a package that its binaries may be compiled from, sorted: without hidden files and tests.
 ///
 /// # Errors
-/// What the system says if a folder can't be read.
+/// The system's error if a folder can't be read.
 pub(crate) fn files_of_package(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut open = vec![folder.to_owned()];
@@ -116,7 +116,7 @@ pub(crate) fn files_of_package(folder: &Path) -> io::Result<Vec<PathBuf>> {
             if is_unused || name.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
-            // A link to a folder is not followed: it may lead in a circle.
+            // Symbolic links to folders are not followed: they may form a circle.
             match entry.file_type()?.is_dir() {
                 true => open.push(entry.path()),
                 false => files.push(entry.path()),
@@ -128,12 +128,12 @@ pub(crate) fn files_of_package(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Puts what goes into a build into one hash. Each piece has a name and a value; no two lists of pieces have the same hash.
+/// Hashes the inputs of a build. Each input has a name and a value, and different lists have different hashes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Key(blake3::Hasher);
 
 impl Key {
-    /// Adds a piece.
+    /// Adds an input.
     pub(crate) fn add(&mut self, name: &str, value: &str) {
         for text in [name, value] {
             let _self = self.0.update(&text.len().to_le_bytes());
@@ -166,7 +166,7 @@ mod tests {
         let mut files = Files::default();
         let first = files.hash(&path).unwrap().unwrap().to_owned();
 
-        // Another content behind the same look shows that the file is not read.
+        // A wrong saved hash shows that the file is not read.
         let known = files.known.get_mut(&path).unwrap();
         known.read_ns += FRESH_NS * 2;
         known.hash = "remembered".into();

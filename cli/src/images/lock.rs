@@ -1,4 +1,4 @@
-//! The right to build in a checkout, held by one command at a time.
+//! The lock on builds in a checkout, held by one command at a time.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -13,20 +13,20 @@ use crate::{
     output::Output,
 };
 
-/// How often to look whether another build has ended.
+/// How often the lock is tried.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The right to build; given back when dropped, and when the process ends.
+/// The lock; released when dropped, and with the end of the process.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Waits for the right, and says so if that takes a while.
+    /// Waits for the lock. Says so if another command holds it.
     ///
     /// # Errors
-    /// [`CliError::Io`] if nothing can be written into the target folder.
+    /// [`CliError::Io`] if the target folder can't be written to.
     pub(super) async fn take(checkout: &Checkout, output: &Output) -> Result<Self> {
         let folder = checkout.images();
         fs::create_dir_all(&folder)

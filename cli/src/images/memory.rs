@@ -1,5 +1,4 @@
-//! What `chefcito build` remembers from one time to the next. All of it can be found out again: a lost or damaged file costs
-//! time and nothing else.
+//! The memory of `chefcito build`. Everything in it can be found out again: a lost or damaged file only costs time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::{archive::ContentTag, inputs::Files, toolchain::Toolchain};
 use crate::{error::Result, state::write_json};
 
-/// Raised when what is remembered means something else.
+/// Increased when its content changes its meaning.
 const VERSION: u32 = 1;
-/// How many builds of a service are remembered, so that going back and forth between branches compiles nothing twice.
+/// How many builds of a service it keeps, so that switching between branches compiles nothing again.
 const BUILDS_MAX: usize = 32;
 /// How many contents of a service keep their image.
 const CONTENTS_KEPT_MAX: usize = 8;
 
-/// Everything that is remembered of a checkout.
+/// The memory of a checkout.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Memory {
     version: u32,
@@ -27,10 +26,10 @@ pub(crate) struct Memory {
     pub(crate) files: Files,
     /// The compiler of this machine.
     toolchain: Option<Toolchain>,
-    /// The packages of the workspace.
+    /// The metadata of the workspace.
     workspace: Option<Workspace>,
     services: BTreeMap<String, Vec<Build>>,
-    /// What each service was when it was last built.
+    /// The content of each service's last build.
     #[serde(default)]
     newest: BTreeMap<String, ContentTag>,
     /// Files outside of its packages that a service was compiled from.
@@ -39,18 +38,18 @@ pub(crate) struct Memory {
     has_changed: bool,
 }
 
-/// The packages of the workspace, as its manifests and its lock file say.
+/// The metadata of the workspace, from its manifests and its lock file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Workspace {
     /// The hash of its manifests and its lock file.
     pub(crate) key: String,
-    /// The manifest of every package in it.
+    /// The manifests of its packages.
     pub(crate) manifests: BTreeSet<PathBuf>,
-    /// For each service that has a package, the folders of those packages of the checkout that it is compiled from.
+    /// For each service with a package, the folders of the checkout's packages that it is compiled from.
     pub(crate) folders: BTreeMap<String, BTreeSet<PathBuf>>,
 }
 
-/// What became of some sources.
+/// The content that some sources were compiled to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Build {
     key: String,
@@ -73,14 +72,14 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Reads what was remembered; nothing if there is none, or none that can be read.
+    /// Reads the memory; empty if the file is missing or damaged.
     pub(crate) fn read(path: &Path) -> Self {
         let read: Option<Self> =
             fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         read.filter(|memory| memory.version == VERSION).unwrap_or_default()
     }
 
-    /// Writes it down, whole or not at all, if there is anything new.
+    /// Writes it atomically, if there is anything new.
     ///
     /// # Errors
     /// [`crate::error::CliError::Io`] if the file can't be written.
@@ -92,35 +91,35 @@ impl Memory {
         Ok(())
     }
 
-    /// Returns the compiler of this machine, if it was asked before.
+    /// Returns the compiler of this machine, if it is known.
     pub(crate) const fn toolchain(&self) -> Option<&Toolchain> {
         self.toolchain.as_ref()
     }
 
-    /// Remembers the compiler of this machine.
+    /// Saves the compiler of this machine.
     pub(crate) fn remember_toolchain(&mut self, toolchain: Toolchain) {
         self.has_changed = true;
         self.toolchain = Some(toolchain);
     }
 
-    /// Returns the packages of the workspace, if cargo was asked before.
+    /// Returns the metadata of the workspace, if it is known.
     pub(crate) const fn workspace(&self) -> Option<&Workspace> {
         self.workspace.as_ref()
     }
 
-    /// Remembers the packages of the workspace.
+    /// Saves the metadata of the workspace.
     pub(crate) fn remember_workspace(&mut self, workspace: Workspace) {
         self.has_changed = true;
         self.workspace = Some(workspace);
     }
 
-    /// Returns what a service's sources became when they were built.
+    /// Returns the content that a service's sources were compiled to.
     pub(crate) fn content(&self, service: &str, key: &str) -> Option<&ContentTag> {
         let builds = self.services.get(service)?;
         builds.iter().find(|build| build.key == key).map(|build| &build.content)
     }
 
-    /// Remembers what a service's sources became; the oldest is forgotten.
+    /// Saves the content that a service's sources were compiled to; drops the oldest.
     pub(crate) fn remember(&mut self, service: &str, key: String, content: ContentTag) {
         self.has_changed = true;
         let builds = self.services.entry(service.to_owned()).or_default();
@@ -129,12 +128,12 @@ impl Memory {
         builds.truncate(BUILDS_MAX);
     }
 
-    /// Returns what each service was when it was last built, whether it was compiled then or known already.
+    /// Returns the content of each service's last build, compiled or cached.
     pub(crate) const fn newest(&self) -> &BTreeMap<String, ContentTag> {
         &self.newest
     }
 
-    /// Remembers what a service was when it was last built.
+    /// Saves the content of a service's last build.
     pub(crate) fn remember_newest(&mut self, service: &str, content: &ContentTag) {
         if self.newest.get(service) != Some(content) {
             self.has_changed = true;
@@ -142,7 +141,7 @@ impl Memory {
         }
     }
 
-    /// Returns the contents of a service beyond its newest ones, and forgets them.
+    /// Returns the old contents of a service, and drops them.
     pub(crate) fn forget_old(&mut self, service: &str) -> Vec<ContentTag> {
         let Some(builds) = self.services.get_mut(service) else { return Vec::new() };
         let mut kept = BTreeSet::new();
@@ -164,7 +163,7 @@ impl Memory {
         self.outside.get(service).into_iter().flatten()
     }
 
-    /// Remembers the files outside of its packages that a service was compiled from.
+    /// Saves the files outside of its packages that a service was compiled from.
     pub(crate) fn remember_outside(&mut self, service: &str, files: BTreeSet<PathBuf>) {
         self.has_changed = true;
         let _before = self.outside.insert(service.to_owned(), files);

@@ -1,27 +1,26 @@
-//! What cargo is told, wherever it runs.
+//! The arguments and variables of cargo, wherever it runs.
 
 use std::path::PathBuf;
 
 use crate::error::CliError;
 
-/// The profile of what goes into images.
+/// The profile of the binaries in images.
 const PROFILE: &str = "image";
-/// Everything is in the one file, libc too.
+/// Link everything statically, libc too.
 const STATIC: &str = "-Ctarget-feature=+crt-static";
-/// What divides the flags in the one variable that wins over all other ways to give flags to the compiler.
+/// The separator of flags in the variable that overrides all other flags of the compiler.
 const FLAG_SEPARATOR: &str = "\x1f";
 
 /// What to compile.
 #[derive(Clone, Debug)]
 pub(crate) struct Order<'a> {
-    /// What for: `x86_64-unknown-linux-gnu`.
+    /// The target: `x86_64-unknown-linux-gnu`.
     pub(crate) target: &'a str,
-    /// The packages of all services. All of them are named, so that a crate is compiled with the same features whichever
-    /// services are wanted.
+    /// The packages of all services. All of them, so that the features of a crate do not depend on the wanted services.
     pub(crate) packages: &'a [String],
-    /// The binaries that are wanted out of these.
+    /// The wanted binaries of them.
     pub(crate) binaries: &'a [String],
-    /// Whether warnings and errors are to be coloured.
+    /// Whether diagnostics are coloured.
     pub(crate) colors: bool,
 }
 
@@ -39,8 +38,8 @@ impl Order<'_> {
         arguments
     }
 
-    /// Returns cargo's variables. `homes` are folders that compilers write into binaries, each with what is written instead, so
-    /// that the same sources give the same binary anywhere, and that it tells nothing about who compiled it.
+    /// Returns cargo's variables. `homes` are paths that compilers write into binaries, each with a replacement, so
+    /// that the same sources give the same binary on any machine, and it does not reveal the user.
     pub(crate) fn variables(&self, homes: &[(PathBuf, String)]) -> [(&'static str, String); 4] {
         let mapped = homes
             .iter()
@@ -55,12 +54,12 @@ impl Order<'_> {
     }
 }
 
-/// Returns what cargo is told, to say what a workspace is made of for a target.
+/// Returns cargo's arguments for the metadata of a target.
 pub(crate) const fn metadata_arguments(target: &str) -> [&str; 6] {
     ["metadata", "--locked", "--format-version", "1", "--filter-platform", target]
 }
 
-/// Returns the target of an engine's processor: `x86_64-unknown-linux-gnu` for `amd64`.
+/// Returns the target for an engine's architecture: `x86_64-unknown-linux-gnu` for `amd64`.
 pub(crate) fn target(architecture: &str) -> String {
     let processor = match architecture {
         "amd64" => "x86_64",
@@ -70,12 +69,12 @@ pub(crate) fn target(architecture: &str) -> String {
     format!("{processor}-unknown-linux-gnu")
 }
 
-/// Returns cargo's refusal, with its own words.
+/// Returns the error for cargo's failure, with its output.
 pub(crate) fn refused(what: &str, words: &str, free_bytes: Option<u64>) -> CliError {
-    /// With less, linkers die of it without a word about disks.
+    /// With less, linkers crash without an error about the disk.
     const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
     let hint = if words.contains("--locked") {
-        "run `cargo check` once, so that Cargo.lock says what the manifests say".into()
+        "run `cargo check` once, so that Cargo.lock matches the manifests".into()
     } else if free_bytes.is_some_and(|free| free < FREE_BYTES_MIN) {
         "the disk with the target folder is full, or nearly so: free some space".into()
     } else {

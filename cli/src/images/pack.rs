@@ -1,4 +1,4 @@
-//! Binaries made into images that no engine has yet.
+//! Packs binaries into images.
 
 use std::{
     env, fs,
@@ -20,7 +20,7 @@ use crate::{
     state::write_private,
 };
 
-/// An image that is packed, and how long that took.
+/// A packed image, and how long packing took.
 #[derive(Debug)]
 pub(super) struct Packed {
     /// The service.
@@ -32,7 +32,7 @@ pub(super) struct Packed {
 }
 
 impl BuildJob<'_> {
-    /// Packs the binary of an earlier build, if the engine lacks what these sources became and the binary is still that one.
+    /// Packs the binary of an earlier build, if the engine lacks its image and the file is unchanged.
     pub(super) async fn saved(
         &self,
         service: &str,
@@ -48,10 +48,10 @@ impl BuildJob<'_> {
         (packed.archive.content == *known).then_some(packed)
     }
 
-    /// Makes a fresh binary auditable, packs it, and writes down what is in it.
+    /// Makes a new binary auditable, packs it, and writes its bill of materials.
     ///
     /// # Errors
-    /// [`CliError::Io`] if it can't be written beside the image.
+    /// [`CliError::Io`] if that can't be written.
     pub(super) async fn finish(
         &self,
         service: &str,
@@ -83,7 +83,7 @@ impl BuildJob<'_> {
     }
 }
 
-/// Returns when an image is said to be created: now, or when `SOURCE_DATE_EPOCH` says.
+/// Returns the creation time of an image: now, or `SOURCE_DATE_EPOCH`.
 fn created() -> String {
     let fixed = env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
     let fixed = fixed.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());

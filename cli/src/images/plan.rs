@@ -1,20 +1,20 @@
-//! What is to be done for each image, decided from what its sources became before and what the engine has.
+//! The plan for each image, from the saved content of its sources and the images of the engine.
 
 use std::{collections::BTreeMap, fmt};
 
 use super::archive::{ContentTag, DEV_TAG, repository};
 use crate::docker::images::Image;
 
-/// What is to be done for an image.
+/// The step for an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Nothing: the engine has the image under both tags.
     Keep(ContentTag),
-    /// The engine has the image; `dev` is to be put on it.
+    /// The engine has the image; tag it as `dev`.
     Tag(ContentTag),
-    /// The binary is there; the engine is to be given its image.
+    /// The binary is cached; pack it and load it into the engine.
     Pack(ContentTag),
-    /// The sources are to be compiled.
+    /// Compile the sources.
     Compile,
 }
 
@@ -33,12 +33,12 @@ impl fmt::Display for Step {
     }
 }
 
-/// The images of services that an engine has: by name with tag, the image's id.
+/// The ids of the services' images on an engine, by name with tag.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OnEngine(BTreeMap<String, (String, u64)>);
 
 impl OnEngine {
-    /// Sorts what an engine listed.
+    /// Sorts an engine's list.
     pub(crate) fn new(images: &[Image]) -> Self {
         let names = images.iter().flat_map(|image| {
             image.names.iter().map(|name| (name.clone(), (image.id.clone(), image.size_bytes)))
@@ -51,13 +51,13 @@ impl OnEngine {
         self.0.get(&format!("{}:{tag}", repository(service))).map(|(id, size)| (id.as_str(), *size))
     }
 
-    /// Returns whether `dev` stands for that content.
+    /// Returns whether `dev` is that content.
     fn is_dev(&self, service: &str, content: &ContentTag) -> bool {
         let id = |tag| self.image(service, tag).map(|(id, _)| id);
         id(DEV_TAG).is_some() && id(DEV_TAG) == id(content.as_str())
     }
 
-    /// Returns the content that `dev` stands for; `None` if there is no such image, or if its content has no tag.
+    /// Returns the content of `dev`; `None` if there is no such image, or it has no content tag.
     pub(crate) fn dev(&self, service: &str) -> Option<ContentTag> {
         self.contents(service).into_iter().find(|content| self.is_dev(service, content))
     }
@@ -69,8 +69,8 @@ impl OnEngine {
     }
 }
 
-/// Decides what is to be done for a service's image. `known` is what its sources became before; `saved` tells whether the
-/// binary of that content is still there.
+/// Returns the step for a service's image. `known` is the saved content of its sources; `saved` says whether its binary
+/// is cached.
 pub(crate) fn step(
     service: &str,
     known: Option<&ContentTag>,

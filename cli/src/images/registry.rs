@@ -1,5 +1,5 @@
-//! Images in a registry: which are there, and bringing the rest. What was pushed is remembered by its content, so that whoever
-//! prints manifests later names it by its digest without asking anybody.
+//! Images in a registry: checks which it has, and pushes the others. Digests are saved by content, so that rendered
+//! manifests can use them without asking the registry.
 
 use std::{collections::BTreeMap, fs, path::Path, time::Instant};
 
@@ -24,13 +24,13 @@ use crate::{
 pub(crate) struct Pushed(BTreeMap<String, BTreeMap<String, String>>);
 
 impl Pushed {
-    /// Reads what was remembered; nothing if there is none, or none that can be read.
+    /// Reads the saved digests; empty if the file is missing or damaged.
     pub(super) fn read(path: &Path) -> Self {
         let read = fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         read.unwrap_or_default()
     }
 
-    /// Returns the digest that a service's content has in a registry.
+    /// Returns the digest of a service's content in a registry.
     pub(super) fn digest(
         &self,
         registry: &str,
@@ -42,7 +42,7 @@ impl Pushed {
 
     fn remember(&mut self, registry: &str, service: &str, content: &ContentTag, digest: String) {
         let of_registry = self.0.entry(plain(registry).to_owned()).or_default();
-        // Only the newest: of others the registry can be asked.
+        // Only the newest: the registry knows the others.
         of_registry.retain(|known, _| known.split(':').next() != Some(service));
         let _before = of_registry.insert(format!("{service}:{content}"), digest);
     }
@@ -58,7 +58,7 @@ fn plain(registry: &str) -> &str {
     registry.trim_end_matches('/')
 }
 
-/// A registry, and who logs in there.
+/// A registry with credentials.
 #[derive(Debug)]
 pub(crate) struct Registry<'a> {
     engine: &'a Engine,
@@ -67,7 +67,7 @@ pub(crate) struct Registry<'a> {
 }
 
 impl<'a> Registry<'a> {
-    /// Finds who logs in.
+    /// Finds the credentials.
     ///
     /// # Errors
     /// As [`Credentials::of`].
@@ -75,10 +75,10 @@ impl<'a> Registry<'a> {
         Ok(Self { engine, name: plain(name), credentials: Credentials::of(name).await? })
     }
 
-    /// Asks the registry which contents of these services it has, and remembers their digests; returns those that it lacks.
+    /// Asks the registry for the contents of these services, and saves the digests; returns the services that it lacks.
     ///
     /// # Errors
-    /// [`CliError::Engine`] if the engine is gone.
+    /// [`CliError::Engine`] if the engine can't be reached.
     pub(crate) async fn lacking(
         &self,
         services: &[String],
@@ -108,11 +108,11 @@ impl<'a> Registry<'a> {
         Ok(lacking)
     }
 
-    /// Brings what the registry lacks of these services, side by side, and remembers all digests, also for whoever prints
-    /// manifests later.
+    /// Pushes missing images of these services in parallel, and saves all digests, also for manifests that are rendered
+    /// later.
     ///
     /// # Errors
-    /// [`CliError::Failed`] with the registry's own words, and what to try.
+    /// [`CliError::Failed`] with the registry's error, and a hint.
     pub(crate) async fn push(
         &self,
         services: &[String],
@@ -166,7 +166,10 @@ impl<'a> Registry<'a> {
             None => self.engine.digest_in_registry(&name, &self.credentials).await?,
         };
         digest.ok_or_else(|| {
-            CliError::failed(format!("{} took {local}, and does not tell its digest", self.name))
+            CliError::failed(format!(
+                "{} accepted {local} but did not return its digest",
+                self.name
+            ))
         })
     }
 
@@ -185,7 +188,7 @@ impl<'a> Registry<'a> {
     }
 }
 
-/// The name by which an image is pushed; what it stands for has its own, so that it goes however the push ends.
+/// The tag by which an image is pushed, removed when the push ends; the image has tags of its own.
 struct Lent<'a> {
     engine: &'a Engine,
     name: &'a str,
@@ -198,23 +201,23 @@ impl Drop for Lent<'_> {
     }
 }
 
-/// Returns what to try when a push failed, from what was said.
+/// Returns the hint for a failed push, from its error.
 fn hint(said: &str, host: &str) -> String {
     let said = said.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
     if has(&["unauthorized", "authentication required", "no basic auth", "denied", "forbidden"]) {
         format!(
-            "log in with `docker login {host}` as somebody who may push there; logins are read from `~/.docker/config.json`"
+            "log in with `docker login {host}` as a user who may push there; credentials are read from `~/.docker/config.json`"
         )
     } else if has(&["no such host", "name resolution", "server misbehaving"]) {
-        "look at the name of the registry: the engine's machine can't find that host".into()
+        "check the name of the registry: the engine's machine can't resolve it".into()
     } else if has(&["server gave http response", "x509", "certificate", "tls"]) {
         format!(
-            "the engine does not trust the registry: give it its certificate (/etc/docker/certs.d/{host}/ca.crt), or list it \
+            "the engine does not trust the registry: install its certificate (/etc/docker/certs.d/{host}/ca.crt), or list it \
              under `insecure-registries`"
         )
     } else if has(&["no space left", "insufficient storage", "quota"]) {
-        "free some room where the images are kept".into()
+        "free some space in the registry's storage".into()
     } else if has(&[
         "connection refused",
         "i/o timeout",
@@ -222,28 +225,28 @@ fn hint(said: &str, host: &str) -> String {
         "no route to host",
         "unreachable",
     ]) {
-        "see that the registry runs, and that the engine's machine reaches it".into()
+        "check that the registry runs and can be reached from the engine's machine".into()
     } else if has(&["500", "502", "503", "unknown"]) {
-        "the registry failed by itself: its own log tells why; its disk may be full".into()
+        "the registry has an internal error: look at its log; its disk may be full".into()
     } else {
-        format!("`docker push` to {host} by hand may tell more")
+        format!("`docker push` to {host} may show more")
     }
 }
 
-/// Returns the file of what is remembered; nothing outside of a checkout.
+/// Returns the file of the digests; `None` outside of a checkout.
 pub(super) fn file() -> Option<std::path::PathBuf> {
     Checkout::find().ok().map(|checkout| checkout.images().join("pushed.json"))
 }
 
 impl Contents {
-    /// Says what the content of a service is called in a registry.
+    /// Sets the digest of a service's content in a registry.
     #[cfg(test)]
     pub(crate) fn set_pushed(&mut self, registry: &str, service: &str, digest: &str) {
         let content = self.tag(service).expect("it is known").clone();
         self.pushed.remember(registry, service, &content, digest.to_owned());
     }
 
-    /// Writes down what was pushed: it is of use even if something fails after it.
+    /// Saves the digests, even if the command fails later.
     fn keep(&self, output: &Output) {
         let Some(file) = file() else { return };
         if self.pushed == Pushed::read(&file) {
@@ -287,6 +290,6 @@ mod tests {
         assert!(
             hint("received unexpected HTTP status: 500 Internal Server Error").contains("disk")
         );
-        assert!(hint("something else").contains("by hand"));
+        assert!(hint("something else").contains("`docker push` to registry.example may show more"));
     }
 }

@@ -1,4 +1,4 @@
-//! What a binary is made of, as a CycloneDX document beside its image.
+//! The bill of materials of a binary: a CycloneDX document beside its image.
 
 use serde::Serialize;
 
@@ -95,7 +95,7 @@ struct Dependencies {
     depends_on: Vec<String>,
 }
 
-/// Returns the bill of materials of the image with that content. It holds no time, so that the same content has the same.
+/// Returns the bill of materials of an image's content. It has no time, so that the same content has the same document.
 pub(crate) fn sbom(parts: &Parts, image: &str, binary_sha256: &str, target: &str) -> Sbom {
     let mut root = component(parts.root(), "application");
     root.hashes = vec![Hash { alg: "SHA-256", content: binary_sha256.to_owned() }];
@@ -138,7 +138,7 @@ pub(crate) fn sbom(parts: &Parts, image: &str, binary_sha256: &str, target: &str
 
 fn component(part: &Part, kind: &'static str) -> Component {
     let hash = part.checksum.clone().map(|content| Hash { alg: "SHA-256", content });
-    // Licences were once separated by a slash, which is no SPDX expression.
+    // Licences were once separated by a slash, which is not valid SPDX.
     let license =
         part.license.as_ref().map(|license| License { expression: license.replace('/', " OR ") });
     let reference = part.repository.clone().map(|url| Reference { kind: "vcs", url });
@@ -174,7 +174,7 @@ fn encoded(text: &str) -> String {
         .collect()
 }
 
-/// Returns a UUID that is drawn from the content, so that the same image has the same number.
+/// Returns a UUID derived from the content, so that the same image has the same number.
 fn serial_number(image: &str, binary_sha256: &str) -> String {
     let hash = blake3::hash(format!("{image} {binary_sha256}").as_bytes());
     let mut bytes = [0; 16];

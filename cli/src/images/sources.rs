@@ -1,4 +1,4 @@
-//! Which sources each service is compiled from, and their key: as long as it is the same, so is the image.
+//! The sources of each service, and their key: while it is the same, so is the image.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,10 +17,10 @@ use super::{
 };
 use crate::error::{CliError, Result};
 
-/// Raised when the same sources become another image: other flags, another way to pack.
+/// Increased when the same sources give another image, by other flags or another way to pack.
 const SCHEME: &str = "1";
 
-/// Returns the workspace as it is remembered, if its manifests and its lock file are still the same.
+/// Returns the saved metadata of the workspace, if its manifests and its lock file are unchanged.
 ///
 /// # Errors
 /// [`CliError::Io`] if one can't be read.
@@ -35,7 +35,7 @@ pub(crate) fn remembered(
     Ok((workspace.key == key).then_some(workspace))
 }
 
-/// Takes the workspace out of what cargo says of it, and remembers it.
+/// Extracts the workspace from cargo's metadata, and saves it.
 ///
 /// # Errors
 /// [`CliError::Io`] if a manifest can't be read.
@@ -82,12 +82,12 @@ fn workspace_key(
 /// The key of each service's sources.
 pub(crate) type Keys = BTreeMap<String, String>;
 
-/// What makes the same sources another image.
+/// The circumstances that change the image of the same sources.
 #[derive(Clone, Debug)]
 pub(crate) struct Circumstances {
-    /// What is compiled for.
+    /// The target.
     pub(crate) target: String,
-    /// What is compiled with.
+    /// The compiler.
     pub(crate) compiler: String,
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn keys(
     common.add("target", &circumstances.target);
     common.add("compiler", &circumstances.compiler);
     host::variables().iter().for_each(|(name, value)| common.add(name, value));
-    // Which features a crate has depends on all packages that are compiled.
+    // The features of a crate depend on all packages that are compiled.
     common.add("workspace", &workspace.key);
     for file in configurations(checkout.root()) {
         add_file(&mut common, checkout, &file, memory).map_err(unreadable)?;
@@ -132,7 +132,7 @@ pub(crate) fn keys(
     Ok(keys)
 }
 
-/// Returns the files outside of a service's packages that it was compiled from. What was made by compiling is none.
+/// Returns the files outside of a service's packages that it was compiled from, except generated ones.
 pub(crate) fn outside(
     sources: &[PathBuf],
     checkout: &Checkout,
@@ -144,7 +144,7 @@ pub(crate) fn outside(
     sources.iter().filter(|file| !is_known(file)).cloned().collect()
 }
 
-/// Returns what cargo and rustup may be told by files, for a checkout.
+/// Returns the configuration files of cargo and rustup for a checkout.
 fn configurations(root: &Path) -> Vec<PathBuf> {
     const NAMES: [&str; 4] =
         [".cargo/config.toml", ".cargo/config", "rust-toolchain.toml", "rust-toolchain"];

@@ -1,5 +1,5 @@
-//! The compiler of this machine. To ask it who it is takes longer than all the rest of a build that has nothing to do, so its
-//! answer is remembered for as long as nothing about it looks changed.
+//! The compiler of this machine. Asking for its version takes longer than the rest of a build without changes, so the
+//! answer is saved until its files change.
 
 use std::{
     env, fs,
@@ -9,12 +9,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// A compiler that said who it is.
+/// The version of a compiler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Toolchain {
-    /// How it looks from outside.
+    /// Its files' metadata when it was asked.
     pub(crate) look: String,
-    /// What `rustc -vV` says.
+    /// The output of `rustc -vV`.
     pub(crate) version: String,
 }
 
@@ -24,7 +24,7 @@ impl Toolchain {
         self.version.lines().next().unwrap_or_default()
     }
 
-    /// Returns the target that it makes for this very machine, if it said so: `x86_64-unknown-linux-gnu`.
+    /// Returns its default target, if it is known: `x86_64-unknown-linux-gnu`.
     pub(crate) fn host(&self) -> Option<&str> {
         self.field("host")
     }
@@ -39,7 +39,7 @@ impl Toolchain {
     }
 }
 
-/// Returns the program of that name which a shell would start.
+/// Returns the program that a shell would start by that name.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let folders = env::var_os("PATH")?;
     let runs = |file: &PathBuf| {
@@ -49,8 +49,8 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     env::split_paths(&folders).map(|folder| folder.join(name)).find(runs)
 }
 
-/// Returns how the compiler for a checkout looks from outside; `None` if there is none. What rustup chooses it by is looked
-/// at, too, and what changes when rustup updates it.
+/// Returns the metadata of the compiler's files for a checkout, with those by which rustup chooses and updates it;
+/// `None` if there is no compiler.
 pub(crate) fn look(root: &Path) -> Option<String> {
     let rustc = program("rustc")?;
     let rustup = env::var_os("RUSTUP_HOME")

@@ -1,19 +1,19 @@
-//! How durations are spread, in a histogram of a fixed size.
+//! A distribution of durations, in a histogram of a fixed size.
 
 use std::{fmt::Write, time::Duration};
 
 use hdrhistogram::Histogram;
 
-/// The longest duration that is told apart: an hour. Longer ones count as this.
+/// The longest duration that is distinguished: an hour. Longer ones count as this.
 const MICROS_MAX: u64 = 3_600_000_000;
-/// Three digits: 1.23 ms is told from 1.24 ms.
+/// Three digits: 1.23 ms and 1.24 ms are distinguished.
 const DIGITS: u8 = 3;
-/// How wide the longest bar of a picture is.
+/// The width of the longest bar of a picture.
 const BAR_WIDTH: u64 = 40;
-/// How many bars a picture has at the most.
+/// The most bars of a picture.
 const BARS_MAX: usize = 12;
 
-/// Durations, kept as how many there were of each. Its size does not grow with what is recorded.
+/// A histogram of durations. Its size does not grow with what is recorded.
 #[derive(Clone, Debug)]
 pub struct Distribution {
     histogram: Histogram<u64>,
@@ -30,7 +30,7 @@ impl Distribution {
     /// Returns an empty distribution.
     ///
     /// # Panics
-    /// Never: the bounds are valid.
+    /// Never panics: the bounds are valid.
     #[must_use]
     pub fn new() -> Self {
         let histogram =
@@ -51,7 +51,7 @@ impl Distribution {
         self.histogram.len()
     }
 
-    /// Returns the duration that this share (from 0 to 1) did not exceed, in microseconds; 0 if none was counted.
+    /// Returns the duration that this share (from 0 to 1) did not exceed, in microseconds; 0 if it is empty.
     #[must_use]
     pub fn quantile(&self, share: f64) -> u64 {
         if self.histogram.is_empty() {
@@ -73,8 +73,7 @@ impl Distribution {
         self.histogram.mean()
     }
 
-    /// Returns a picture in text: a line for each range of 1, 2, 5, 10 … in which some are; without one, if none was
-    /// counted.
+    /// Returns a picture in text: a line for each non-empty range of 1, 2, 5, 10 …; empty if nothing was counted.
     #[must_use]
     pub fn picture(&self) -> String {
         let counts = self.steps();
@@ -94,7 +93,7 @@ impl Distribution {
         picture
     }
 
-    /// Returns how many are in each of the ranges that there are from the first to the last that is not empty.
+    /// Returns the counts of the ranges from the first to the last that is not empty.
     fn steps(&self) -> Vec<(u64, u64, u64)> {
         if self.histogram.is_empty() {
             return Vec::new();
@@ -111,7 +110,7 @@ impl Distribution {
     fn steps_between(&self, bounds: &[u64]) -> Vec<(u64, u64, u64)> {
         let mut steps: Vec<_> = bounds.windows(2).map(|pair| (pair[0], pair[1], 0)).collect();
         for bucket in self.histogram.iter_recorded() {
-            // Each bucket is counted in one step, also if it lies across two.
+            // Each bucket is counted in one range, even if it overlaps two.
             let step = bounds.partition_point(|bound| *bound <= bucket.value_iterated_to());
             if let Some((_, _, count)) = steps.get_mut(step - 1) {
                 *count += bucket.count_at_value();
@@ -125,12 +124,12 @@ impl Distribution {
     }
 }
 
-/// Returns a duration in whole microseconds, rounded up, so that nothing took no time.
+/// Returns a duration in whole microseconds, rounded up, so that no duration counts as 0.
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX)
 }
 
-/// Returns microseconds as people read them: three digits and a unit.
+/// Returns microseconds for people: three digits and a unit.
 #[must_use]
 pub fn micros_shown(micros: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "only three digits are shown")]

@@ -1,4 +1,4 @@
-//! Follows the accepted orders to their end, by asking for many at once.
+//! Follows the accepted orders to their end, in batches.
 
 use std::{
     cell::Cell,
@@ -23,34 +23,34 @@ use super::{
 };
 use crate::client::{problem, told};
 
-/// How long nothing is asked at the most, so that it is noticed when all orders are placed.
+/// The longest pause, so that the end of placing is noticed.
 const NAP_MAX: Duration = Duration::from_millis(20);
 /// How long an answer about states may take.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
-/// The pause after a question that was not answered.
+/// The pause after a request without an answer.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
-/// A question that finds few orders at an end is followed by a pause of so many times its own length, so that asking
-/// too early takes little from the environment.
+/// After a request that finds few orders at their end, the pause is its duration times this, so that asking too early
+/// takes little from the environment.
 const PAUSE_FACTOR: u32 = 4;
-/// A few orders are asked for at once; with more, questions come at least this far apart, so that each asks for many.
+/// The shortest pause between requests about many orders, so that each covers many.
 const PAUSE_OF_MANY: Duration = Duration::from_millis(20);
-/// More orders than this are many.
+/// The most orders that count as few.
 const FEW_MAX: usize = 32;
 
-/// What the follower is told by who places.
+/// The state that the sender shares with the follower.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Following {
     placed: Rc<Cell<Option<(Timestamp, Instant)>>>,
 }
 
 impl Following {
-    /// All orders are placed, at that moment; their ends are waited for until `deadline`.
+    /// Says that all orders were placed at that time; the follower waits for their ends until `deadline`.
     pub(super) fn placed_all(&self, at: Timestamp, deadline: Instant) {
         self.placed.set(Some((at, deadline)));
     }
 }
 
-/// Follows until all orders are placed and at an end, or the deadline is over.
+/// Follows until all orders are placed and at their end, or the deadline is over.
 pub(super) async fn follow(shared: Rc<Shared>, mut wire: Wire, form: Form, following: Following) {
     let mut stretch = Stretch::default();
     let mut asked_last = Instant::now();
@@ -97,11 +97,11 @@ pub(super) async fn follow(shared: Rc<Shared>, mut wire: Wire, form: Form, follo
     }
 }
 
-/// Why there is no answer.
+/// Why a request has no answer.
 enum Unanswered {
-    /// It may come later.
+    /// A later one may have.
     Later,
-    /// It will never come.
+    /// No later one will have.
     Never(String),
 }
 
@@ -128,7 +128,7 @@ async fn ask(
 }
 
 impl Shared {
-    /// Counts the orders that are at an end and returns how many they are.
+    /// Counts the orders that are at their end, and returns how many they are.
     fn settle(
         &self,
         batch: Batch,

@@ -1,4 +1,4 @@
-//! A file in which each request and each answer of a run is recorded, so that an audit can check them.
+//! A file with each request and answer of a run, for an audit.
 
 use std::{
     fs::{self, File},
@@ -12,14 +12,15 @@ use history::{Ask, Call, HistoryError, Recorder, open_to_append};
 
 use super::{LoadError, wire::Answer};
 
-/// How much is kept back before it goes to the thread that writes: some hundred orders.
+/// How much is buffered before it goes to the writing thread: some hundred orders.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// How many chunks may wait for the disk: 4 MiB. With more, the load generator waits for the disk: a history is whole.
+/// How many chunks may wait for the disk: 4 MiB. With more, the load generator waits for the disk, as a history must be
+/// complete.
 const CHUNKS_WAITING_MAX: usize = 64;
 
-/// Records on the load generator's thread, and writes on another, so that a slow disk does not delay requests.
+/// Records on the load generator's thread and writes on another, so that a slow disk does not delay requests.
 ///
-/// A run that is killed leaves what was flushed, and its last line may be cut off.
+/// A run that is killed leaves what was flushed; its last line may be incomplete.
 #[derive(Debug)]
 pub(super) struct History {
     path: PathBuf,
@@ -27,7 +28,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Begins a run in a file, below the runs that are in it.
+    /// Opens a file, and appends a run to those that are in it.
     pub(super) fn append(path: PathBuf) -> Result<Self, LoadError> {
         let written = |source| io_error(path.clone(), source);
         if let Some(folder) = path.parent() {
@@ -40,12 +41,12 @@ impl History {
         Ok(Self { path, recorder })
     }
 
-    /// Records a request that is about to be sent.
+    /// Records a request before it is sent.
     pub(super) fn asked(&mut self, ask: Ask) -> Result<Call, LoadError> {
         self.recorder.invoke(ask).map_err(|source| io_error(self.path.clone(), source))
     }
 
-    /// Records what was answered, or why nothing was.
+    /// Records an answer, or why there is none.
     pub(super) fn answered(
         &mut self,
         call: &Call,
@@ -58,12 +59,12 @@ impl History {
         .map_err(|source| io_error(self.path.clone(), source))
     }
 
-    /// Hands what was kept back to the thread that writes.
+    /// Passes the buffer to the writing thread.
     pub(super) fn flush(&mut self) -> Result<(), LoadError> {
         self.recorder.flush().map_err(|source| io_error(self.path.clone(), source))
     }
 
-    /// Waits until all of it is written.
+    /// Waits until everything is written.
     pub(super) fn finish(self) -> Result<(), LoadError> {
         let chunks = self.recorder.into_writer().into_inner().map_err(|error| error.into_error());
         chunks.and_then(Chunks::finish).map_err(|source| io_error(self.path, source))
@@ -74,13 +75,13 @@ fn io_error(path: PathBuf, source: io::Error) -> LoadError {
     LoadError::History(HistoryError::Io { doing: "write", path, source })
 }
 
-/// The way to a thread, and how it ends.
+/// A thread: its channel and its handle.
 type Thread = (SyncSender<Vec<u8>>, JoinHandle<io::Result<()>>);
 
 /// A thread that writes chunks to a file.
 #[derive(Debug)]
 struct Chunks {
-    /// Nothing once the thread has ended.
+    /// `None` once the thread has ended.
     thread: Option<Thread>,
 }
 
@@ -92,7 +93,7 @@ impl Chunks {
         Ok(Self { thread: Some((sender, thread)) })
     }
 
-    /// Lets the thread write what it has, and returns how it ended.
+    /// Waits until the thread has written everything, and returns its result.
     fn finish(mut self) -> io::Result<()> {
         self.end()
     }
@@ -111,7 +112,7 @@ impl Write for Chunks {
         if sent {
             return Ok(bytes.len());
         }
-        // The thread ends early only if it can't write.
+        // The thread ends early only if a write fails.
         self.end()?;
         Err(io::ErrorKind::BrokenPipe.into())
     }

@@ -1,7 +1,7 @@
-//! Orders on their way, and when to ask for them again.
+//! Orders in flight, and when to ask for their states.
 //!
-//! A million orders may be under way at once, so that each is kept as its sixteen bytes, in groups that were accepted
-//! together and are asked for together.
+//! A million orders may be in flight, so each is kept in sixteen bytes, in groups that were accepted together and are
+//! asked for together.
 
 use std::{
     cmp::Reverse,
@@ -11,17 +11,17 @@ use std::{
 
 use uuid::Uuid;
 
-/// How many orders are asked for in one request at the most; the API allows no more.
+/// The most orders of one request, the limit of the API.
 pub(super) const ASKED_MAX: usize = contracts::api::orders::ORDERS_PER_REQUEST_MAX;
 /// Orders that were accepted within this time are one group.
 const GROUP_SPAN: Duration = Duration::from_millis(5);
-/// The first question comes no earlier after an order was accepted.
+/// The shortest time from the acceptance of an order to the first request.
 const FIRST_WAIT_MIN: Duration = Duration::from_millis(3);
-/// … and no later, however long orders took lately.
+/// The longest time to the first request, however long orders took lately.
 const FIRST_WAIT_MAX: Duration = Duration::from_secs(10);
-/// A further question comes no earlier after the last one.
+/// The shortest time between two requests.
 const NEXT_WAIT_MIN: Duration = Duration::from_millis(5);
-/// … and no later.
+/// The longest time between two requests.
 const NEXT_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Orders that were accepted together.
@@ -31,7 +31,7 @@ struct Group {
     ids: Vec<Uuid>,
 }
 
-/// Some orders to ask for now.
+/// A batch of orders to ask for now.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     groups: Vec<Group>,
@@ -49,12 +49,12 @@ impl Batch {
     }
 }
 
-/// The orders that are not known to be at an end.
+/// The orders that may not be at their end.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
-    /// Never asked for, in the order in which they were accepted.
+    /// Orders that were never asked for, in the order of acceptance.
     fresh: VecDeque<Group>,
-    /// Asked for before, by when to ask again.
+    /// Orders that were asked for, by the time of the next request.
     again: BinaryHeap<Reverse<(Instant, Group)>>,
     /// How long orders took lately.
     usual: Duration,
@@ -67,7 +67,7 @@ impl InFlight {
         self.len
     }
 
-    /// Takes in an order that was accepted now.
+    /// Adds an order that was accepted now.
     pub(super) fn accepted(&mut self, id: Uuid, now: Instant) {
         self.len += 1;
         match self.fresh.back_mut() {
@@ -81,19 +81,19 @@ impl InFlight {
         }
     }
 
-    /// Learns how long a delivery took. The first question about later orders comes after about the usual time.
+    /// Notes how long a delivery took. The first request about later orders waits about that long.
     pub(super) fn took(&mut self, delivery: Duration) {
         self.usual = (self.usual * 63 + delivery) / 64;
     }
 
-    /// Returns when the next question is due; nothing if nobody is on the way.
+    /// Returns the time of the next request; `None` if no order is in flight.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let fresh = self.fresh.front().map(|group| self.first_due(group));
         let again = self.again.peek().map(|Reverse((due, _))| *due);
         fresh.into_iter().chain(again).min()
     }
 
-    /// Takes out the orders to ask for now. They have to be given back by [`InFlight::asked`].
+    /// Takes the orders to ask for now. Return them by [`InFlight::asked`].
     pub(super) fn take_due(&mut self, now: Instant) -> Batch {
         let mut batch = Batch::default();
         let mut room = ASKED_MAX;
@@ -109,7 +109,7 @@ impl InFlight {
         batch
     }
 
-    /// Gives back a batch after it was asked for; those that are at an end, sorted, are forgotten.
+    /// Returns a batch after a request; drops the orders that are at their end, which must be sorted.
     pub(super) fn asked(&mut self, batch: Batch, ended: &[Uuid], now: Instant) {
         for mut group in batch.groups {
             let before = group.ids.len();

@@ -1,4 +1,4 @@
-//! A file in which each accepted order is noted, so that an audit can ask for each of them.
+//! A file with each accepted order, for an audit.
 
 use std::{
     fs::{self, File},
@@ -10,10 +10,10 @@ use contracts::OrderId;
 
 use super::LoadError;
 
-/// How much is kept back before it is written: some thousand orders.
+/// How much is buffered before it is written: some thousand orders.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// One line an order: its id, a space, its idempotency key.
+/// A ledger: one line an order with its id, a space, and its idempotency key.
 #[derive(Debug)]
 pub(super) struct Ledger {
     path: PathBuf,
@@ -21,7 +21,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Begins a ledger in a new file, in place of one that was there.
+    /// Creates a ledger; overwrites an existing file.
     pub(super) fn create(path: PathBuf) -> Result<Self, LoadError> {
         let begin = || {
             if let Some(folder) = path.parent() {
@@ -35,7 +35,7 @@ impl Ledger {
         }
     }
 
-    /// Notes one order.
+    /// Adds an order.
     pub(super) fn note(&mut self, order: OrderId, key: &str) -> Result<(), LoadError> {
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
         let id = order.uuid().hyphenated().encode_lower(&mut text);
@@ -47,7 +47,7 @@ impl Ledger {
         })
     }
 
-    /// Writes what was kept back.
+    /// Writes the buffer.
     pub(super) fn flush(&mut self) -> Result<(), LoadError> {
         self.written(Write::flush)
     }

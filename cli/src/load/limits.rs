@@ -1,4 +1,4 @@
-//! `--fail-if 'delivered.p99>1s'`: what must not come out.
+//! The limits of `--fail-if 'delivered.p99>1s'`.
 
 use std::{cmp::Ordering, fmt, str::FromStr, time::Duration};
 
@@ -17,31 +17,31 @@ pub enum Metric {
     Rejected,
     /// Orders that their guests cancelled.
     Cancelled,
-    /// Orders that were not at an end in time.
+    /// Orders that were not at their end in time.
     Undelivered,
-    /// Orders accepted a second.
+    /// Orders accepted per second.
     AcceptedRate,
-    /// Orders delivered a second.
+    /// Orders delivered per second.
     DeliveredRate,
 }
 
 /// A point of a distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// Half took no longer.
+    /// The median.
     P50,
-    /// Nine of ten took no longer.
+    /// The 90th percentile.
     P90,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile.
     P99,
-    /// 999 of 1,000 took no longer.
+    /// The 99.9th percentile.
     P999,
-    /// None took longer.
+    /// The maximum.
     Max,
 }
 
 impl Point {
-    /// All of them.
+    /// All points.
     pub const ALL: [Self; 5] = [Self::P50, Self::P90, Self::P99, Self::P999, Self::Max];
 
     /// Returns its name.
@@ -56,7 +56,7 @@ impl Point {
         }
     }
 
-    /// Returns where it is in a distribution, in microseconds.
+    /// Returns its value in a distribution, in microseconds.
     #[must_use]
     pub fn of(self, distribution: &Distribution) -> u64 {
         match self {
@@ -85,7 +85,7 @@ impl fmt::Display for Metric {
 }
 
 impl Metric {
-    /// Returns all of them.
+    /// Returns all figures.
     pub fn all() -> impl Iterator<Item = Self> {
         let counts = [Self::Errors, Self::Rejected, Self::Cancelled, Self::Undelivered];
         let rates = [Self::AcceptedRate, Self::DeliveredRate];
@@ -100,13 +100,13 @@ impl Metric {
         matches!(self, Self::Accepted(_) | Self::Delivered(_))
     }
 
-    /// Returns whether it is known only if orders are followed to their end.
+    /// Returns whether it needs orders to be followed to their end.
     #[must_use]
     pub const fn needs_following(self) -> bool {
         !matches!(self, Self::Accepted(_) | Self::Errors | Self::AcceptedRate)
     }
 
-    /// Returns what came out: microseconds, a count, or a rate a second.
+    /// Returns its value: microseconds, a count, or a rate per second.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
     pub fn of(self, report: &Report) -> f64 {
@@ -132,7 +132,7 @@ enum Comparison {
 }
 
 impl Comparison {
-    // The longer signs first, so that `<=` is not read as `<`.
+    // Longer operators first, so that `<=` is not parsed as `<`.
     const ALL: [(&'static str, Self); 4] =
         [("<=", Self::AtMost), (">=", Self::AtLeast), ("<", Self::Below), (">", Self::Above)];
 
@@ -146,7 +146,7 @@ impl Comparison {
     }
 }
 
-/// A condition under which a run counts as failed.
+/// A condition under which a run fails.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
     metric: Metric,
@@ -160,7 +160,7 @@ pub struct Limit {
 pub struct Crossed {
     /// The limit as it was given.
     pub limit: String,
-    /// What came out, in words.
+    /// The measured value, for people.
     pub found: String,
 }
 
@@ -177,13 +177,13 @@ impl fmt::Display for Limit {
 }
 
 impl Limit {
-    /// Returns what it is about.
+    /// Returns its figure.
     #[must_use]
     pub const fn metric(&self) -> Metric {
         self.metric
     }
 
-    /// Returns whether, and by what, the report crosses it.
+    /// Returns the measured value if the report crosses the limit.
     #[must_use]
     pub fn crossed_by(&self, report: &Report) -> Option<Crossed> {
         let found = self.metric.of(report);
@@ -206,32 +206,32 @@ fn whole(number: f64) -> u64 {
     number as u64
 }
 
-/// A text that is no limit.
+/// An invalid limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseLimitError {
-    /// It does not compare.
+    /// It has no comparison.
     #[error("it should compare a figure with a value by <, <=, > or >=: `delivered.p99>1s`")]
     NoComparison,
     /// There is no such figure.
     #[error("there is no figure `{name}`: there are {}", names())]
     UnknownMetric {
-        /// What was named.
+        /// The unknown name.
         name: String,
     },
     /// A duration has to be compared with a duration.
-    #[error("{metric} is a duration, and `{value}` is none: it should look like 250ms or 1.5s")]
+    #[error("{metric} is a duration, but `{value}` is not: it should look like 250ms or 1.5s")]
     NotADuration {
         /// The figure.
         metric: String,
-        /// What it was compared with.
+        /// The value that is not a duration.
         value: String,
     },
     /// A number has to be compared with a number.
-    #[error("{metric} is a number, and `{value}` is none that is 0 or greater")]
+    #[error("{metric} is a number, but `{value}` is not a number of 0 or more")]
     NotANumber {
         /// The figure.
         metric: String,
-        /// What it was compared with.
+        /// The value that is not a number.
         value: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Lets orders out at their planned moments.
+//! Releases orders at their planned times.
 
 use std::{
     io,
@@ -14,11 +14,11 @@ use tokio::sync::Semaphore;
 
 use super::Schedule;
 
-/// How long the pacer sleeps at the most before it looks whether it is still wanted.
+/// The longest sleep of the pacer, so that it notices its end.
 const NAP_MAX: Duration = Duration::from_millis(50);
 
-/// A thread that sleeps until the next order is planned. The runtime's timers go by whole milliseconds, which is more
-/// than a good environment takes for an order; a sleeping thread wakes within a tenth of that.
+/// A thread that sleeps until the next planned order. The runtime's timers have whole milliseconds, longer than a good
+/// environment takes for an order; a thread wakes up within a tenth of that.
 #[derive(Debug)]
 pub(super) struct Pacer {
     due: Arc<Semaphore>,
@@ -26,11 +26,11 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// Lets out the orders of the schedule from `start` on, and then one more for each of `waiters`, so that nobody waits
-    /// for an order that never comes.
+    /// Releases the orders of the schedule from `start` on, and then one more for each of `waiters`, so that none waits
+    /// for ever.
     ///
     /// # Errors
-    /// If the system gives no thread.
+    /// The system's error if it can't start a thread.
     pub(super) fn start(schedule: Schedule, start: Instant, waiters: usize) -> io::Result<Self> {
         let due = Arc::new(Semaphore::new(0));
         let stopped = Arc::new(AtomicBool::new(false));
@@ -59,7 +59,7 @@ impl Pacer {
         }
     }
 
-    /// Lets nothing out any more.
+    /// Stops releasing orders.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! What came out of a run.
+//! The result of a run.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -6,45 +6,45 @@ use contracts::{OrderId, Timestamp};
 
 use super::Distribution;
 
-/// How many ids of orders are shown.
+/// How many ids of orders are kept.
 pub(super) const IDS_SHOWN_MAX: usize = 3;
-/// How many different failures are told apart; what goes beyond is counted together.
+/// How many different failures are distinguished; others are counted together.
 const FAILURES_MAX: usize = 10;
 
-/// What came out of a run.
+/// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Orders that were begun.
+    /// Orders that were sent.
     pub sent: u64,
     /// Orders that the environment accepted.
     pub accepted: u64,
-    /// Requests that failed for good, so that nobody can say that their order was accepted.
+    /// Requests that failed for good, so that it is not known whether their order was accepted.
     pub failed: u64,
-    /// The failures, in words, and how many of each there were.
+    /// The number of failures by their text.
     pub failures: BTreeMap<String, u64>,
-    /// Answers by which the environment asked to come again later (503, 429), each tried again with the same key.
+    /// Answers 503 and 429, each retried with the same key.
     pub pushed_back: u64,
-    /// Connections that were lost, each order tried again with the same key.
+    /// Lost connections, each order retried with the same key.
     pub lost: u64,
     /// Orders that were delivered.
     pub delivered: u64,
-    /// … while orders were still being placed.
+    /// Orders that were delivered while others were still being placed.
     pub delivered_while_placing: u64,
     /// Orders that their guests cancelled.
     pub cancelled: u64,
     /// Orders that the kitchen refused.
     pub rejected: u64,
-    /// Orders that were followed and not at an end in time.
+    /// Orders that were followed and not at their end in time.
     pub undelivered: u64,
-    /// Some of them.
+    /// Examples of them.
     pub undelivered_ids: Vec<OrderId>,
-    /// Why orders were not followed any more, if they could not be.
+    /// Why orders could not be followed any more.
     pub not_followed: Option<String>,
     /// From the first order to the last answer.
     pub placing: Duration,
     /// From the first placed to the last delivered, by the environment's own clock.
     pub delivering: Duration,
-    /// From the planned moment until it was accepted.
+    /// From the planned time until it was accepted.
     pub accepting: Distribution,
     /// From placed to delivered, by the environment's own clock.
     pub delivery: Distribution,
@@ -58,7 +58,7 @@ pub struct Report {
     pub ledger: Option<PathBuf>,
     /// Where requests and answers were recorded.
     pub history: Option<PathBuf>,
-    /// Whether it was told to stop before it was done.
+    /// Whether it was stopped early.
     pub interrupted: bool,
 }
 
@@ -80,19 +80,19 @@ impl Dish {
 }
 
 impl Report {
-    /// Returns how many orders were accepted a second.
+    /// Returns how many orders were accepted per second.
     #[must_use]
     pub fn accepted_rate(&self) -> f64 {
         rate(self.accepted, self.placing)
     }
 
-    /// Returns how many orders were delivered a second.
+    /// Returns how many orders were delivered per second.
     #[must_use]
     pub fn delivered_rate(&self) -> f64 {
         rate(self.delivered, self.delivering)
     }
 
-    /// Returns how many of the accepted orders came to an end.
+    /// Returns how many of the accepted orders came to their end.
     #[must_use]
     pub const fn ended(&self) -> u64 {
         self.delivered + self.cancelled + self.rejected
@@ -134,7 +134,7 @@ fn rate(count: u64, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { count as f64 / time.as_secs_f64() }
 }
 
-/// The stretch of time from the earliest to the latest moment that was noted.
+/// The time from the earliest to the latest moment that was noted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stretch(Option<(Timestamp, Timestamp)>);
 

@@ -1,11 +1,11 @@
-//! When each order of the open model is planned.
+//! The planned times of the open model.
 
 use std::time::Duration;
 
-/// The greatest rate: more than any machine of today could send.
+/// The greatest rate: more than any machine of today can send.
 pub const RATE_MAX: f64 = 1_000_000.0;
 
-/// Orders at an even rate, the first at once.
+/// Orders at a constant rate, the first at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     rate: f64,
@@ -13,8 +13,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Returns the schedule that ends with the last order of `count` or the last one that is planned before `duration`
-    /// is over, whichever comes first; nothing if the rate is not above 0 and at most [`RATE_MAX`].
+    /// Returns the schedule that ends with the last order of `count` or the last one that is planned within `duration`,
+    /// whichever comes first; `None` if the rate is not above 0 and at most [`RATE_MAX`].
     #[must_use]
     pub fn new(rate: f64, count: Option<u64>, duration: Option<Duration>) -> Option<Self> {
         let in_time = duration.map(|duration| whole((rate * duration.as_secs_f64()).ceil()));
@@ -28,19 +28,19 @@ impl Schedule {
         self.total
     }
 
-    /// Returns when the `n`th order is planned, counted from 0 and from the start.
+    /// Returns the planned time of the `n`th order, counted from 0, relative to the start.
     #[must_use]
     pub fn planned(&self, n: u64) -> Duration {
         #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 orders")]
         Duration::try_from_secs_f64(n as f64 / self.rate).unwrap_or(Duration::MAX)
     }
 
-    /// Returns how many orders are planned for that moment or before it.
+    /// Returns how many orders are planned up to that time.
     #[must_use]
     pub fn due(&self, elapsed: Duration) -> u64 {
         let guess =
             whole((elapsed.as_secs_f64() * self.rate).floor()).saturating_add(1).min(self.total);
-        // Rounding may be off by one either way; what counts is `planned`.
+        // Rounding may be off by one; `planned` decides.
         match guess {
             n if n < self.total && self.planned(n) <= elapsed => n + 1,
             n if n > 0 && self.planned(n - 1) > elapsed => n - 1,
@@ -49,7 +49,7 @@ impl Schedule {
     }
 }
 
-/// Returns a number that is known to be whole and not below 0.
+/// Converts a whole number that is not negative.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,4 +1,4 @@
-//! Places the orders: so many connections, each with one order at a time.
+//! Places the orders over a number of connections, each with one order at a time.
 
 use std::{
     cell::{Cell, RefCell},
@@ -33,21 +33,21 @@ use crate::client::{problem, told};
 
 /// The first pause after a lost connection; each further one is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
-/// The longest pause that we choose ourselves.
+/// The longest pause that the gateway did not ask for.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// How long orders that are on the wire are waited for after Ctrl-C.
+/// How long to wait after Ctrl-C for orders that were sent.
 const GRACE: Duration = Duration::from_secs(2);
-/// How often what the ledger and the history keep back is written.
+/// How often the buffers of the ledger and the history are written.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
-/// What all connections share.
+/// The state that all connections share.
 pub(super) struct Shared {
     pub(super) report: RefCell<Report>,
     pub(super) in_flight: RefCell<InFlight>,
     pub(super) tally: Arc<Tally>,
     ledger: RefCell<Option<Ledger>>,
     history: RefCell<Option<History>>,
-    /// The first that went wrong with the ledger or the history: without them, no further order is placed.
+    /// The first error of the ledger or the history: without them, no further order is placed.
     broken: RefCell<Option<LoadError>>,
     form: Form,
     dish: Option<String>,
@@ -60,7 +60,7 @@ pub(super) struct Shared {
     dice: Cell<u64>,
 }
 
-/// Whose turn it is.
+/// When the next order may be placed.
 struct Turn {
     start: Instant,
     next: Cell<u64>,
@@ -71,7 +71,7 @@ struct Turn {
 }
 
 impl Turn {
-    /// Returns the number of the next order and its planned moment; nothing once there are no more.
+    /// Returns the number of the next order and its planned time; `None` once there are no more.
     async fn take(&self) -> Option<(u64, Instant)> {
         if let Some((_, pacer)) = &self.paced {
             pacer.wait().await;
@@ -98,7 +98,7 @@ impl Turn {
     }
 }
 
-/// Idempotency keys that no other run has.
+/// Idempotency keys that are unique to this run.
 struct Keys {
     run: Uuid,
 }
@@ -117,15 +117,15 @@ pub(super) enum Silence {
     Lost(io::Error),
 }
 
-/// How an order came out at the door.
+/// The outcome of an order.
 enum Outcome {
     Accepted(OrderId),
     Failed(String),
-    /// The next one would not fare better: a wrong key, an unknown dish.
+    /// Further orders would fail, too: a wrong key, an unknown dish.
     Hopeless(String),
 }
 
-/// Carries out the plan.
+/// Runs the plan.
 pub(super) async fn place_and_follow(
     plan: Plan,
     target: &Target,
@@ -224,7 +224,7 @@ fn turn(plan: &Plan, concurrency: usize) -> Result<Turn, LoadError> {
         Model::Open { rate } => {
             let schedule = Schedule::new(rate, plan.count, plan.duration).ok_or_else(|| {
                 LoadError::NotRun(std::io::Error::other(format!(
-                    "{rate} orders a second are no rate"
+                    "{rate} orders per second is not a valid rate"
                 )))
             })?;
             Some((schedule, Pacer::start(schedule, start, concurrency).map_err(LoadError::NotRun)?))
@@ -242,7 +242,7 @@ fn turn(plan: &Plan, concurrency: usize) -> Result<Turn, LoadError> {
     })
 }
 
-/// Waits until all guests have left, and writes the ledger and the history meanwhile.
+/// Waits until all connections are done, and writes the ledger and the history meanwhile.
 async fn place(shared: &Shared, mut guests: JoinSet<()>, stop: &CancellationToken) {
     let placing = async { while guests.join_next().await.is_some() {} };
     let interrupted = async {
@@ -257,7 +257,7 @@ async fn place(shared: &Shared, mut guests: JoinSet<()>, stop: &CancellationToke
     }
 }
 
-/// A guest at one connection, who orders as long as it is somebody's turn.
+/// Places orders over one connection, until there are no more.
 async fn guest(shared: Rc<Shared>, mut wire: Wire) {
     while let Some((n, planned)) = shared.turn.take().await {
         let key = shared.keys.of(n);
@@ -271,7 +271,7 @@ async fn guest(shared: Rc<Shared>, mut wire: Wire) {
 }
 
 impl Shared {
-    /// Places one order, again and again under the same key, until the environment has answered or its time is over.
+    /// Places one order, with retries under the same key, until the environment has answered or the time is over.
     async fn order(&self, wire: &mut Wire, key: &str, deadline: Instant) -> Outcome {
         let Ok(header) = HeaderValue::from_str(key) else {
             return Outcome::Failed("a key that can't be sent".into());
@@ -309,7 +309,7 @@ impl Shared {
         }
     }
 
-    /// Sends a request and waits for its answer; records both if there is a history.
+    /// Sends a request, and waits for its answer; records both if there is a history.
     pub(super) async fn exchange(
         &self,
         wire: &mut Wire,
@@ -358,7 +358,7 @@ impl Shared {
         self.report.borrow_mut().fail(why);
     }
 
-    /// Flushes the ledger and the history again and again; never returns.
+    /// Flushes the ledger and the history regularly; never returns.
     async fn keep_flushing(&self) {
         let mut flush = tokio::time::interval(FLUSH_EVERY);
         loop {
@@ -376,7 +376,7 @@ impl Shared {
         self.unless_broken(self.ledger.borrow_mut().as_mut().map_or(Ok(()), write));
     }
 
-    /// Returns what was done to the ledger or the history. If that failed, no further order is placed.
+    /// Returns the result of a write to the ledger or the history. After an error, no further order is placed.
     fn unless_broken<T>(&self, outcome: Result<T, LoadError>) -> Option<T> {
         outcome
             .map_err(|error| {
@@ -391,9 +391,9 @@ impl Shared {
         self.broken.borrow().is_some()
     }
 
-    /// Returns up to a quarter of the pause, so that those who were sent away together do not come back together.
+    /// Returns up to a quarter of the pause, so that clients that were refused together do not retry together.
     fn jitter(&self, pause: Duration) -> Duration {
-        // xorshift64: good enough to spread guests.
+        // xorshift64: good enough to spread retries.
         let mut dice = self.dice.get();
         dice ^= dice << 13;
         dice ^= dice >> 7;
@@ -403,7 +403,7 @@ impl Shared {
     }
 }
 
-/// Returns whether the same request may fare better later.
+/// Returns whether the same request may succeed later.
 fn is_retried(status: StatusCode) -> bool {
     matches!(
         status,

@@ -1,4 +1,4 @@
-//! Orders at a door that plays a script: for what a real environment shows only when it is in trouble.
+//! Orders at a scripted gateway, for behaviour that a real environment shows only in trouble.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,14 +21,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
-/// What the door does with the next request for an order; with an empty script it accepts.
+/// The gateway's behaviour for the next order; with an empty script it accepts.
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    /// 503, come back after so many seconds.
+    /// 503 with `Retry-After`.
     Busy { retry_after: u64 },
-    /// Hangs up without a word, before the order is taken.
+    /// Closes the connection before it accepts the order.
     HangUp,
-    /// Takes the order, and hangs up before it says so.
+    /// Accepts the order, and closes the connection before it answers.
     TakeAndHangUp,
     /// 500.
     Fail,
@@ -36,7 +36,7 @@ enum Act {
     Refuse,
     /// Never answers.
     Hang,
-    /// Accepts, and then closes the connection, as an environment does with one that nobody uses.
+    /// Accepts, then closes the connection, as an environment does with an idle one.
     AcceptAndClose,
 }
 
@@ -77,7 +77,7 @@ impl Door {
         (opened, target)
     }
 
-    /// Returns the whole answer; nothing to hang up.
+    /// Returns the whole answer; `None` to close the connection.
     async fn answer(&self, path: &str, key: Option<String>, body: &[u8]) -> Option<Vec<u8>> {
         if path == "/v1/orders/states" {
             let asked: AskStates = serde_json::from_slice(body).unwrap();
@@ -214,7 +214,7 @@ async fn run_plan(plan: Plan, target: &Target) -> Result<Report, LoadError> {
     run(plan, target, Arc::default(), CancellationToken::new()).await
 }
 
-/// Waits until it is so, for ten seconds at the most.
+/// Waits until a condition holds, for at most ten seconds.
 async fn until(so: impl Fn() -> bool) {
     let waiting = async {
         while !so() {

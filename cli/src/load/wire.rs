@@ -1,4 +1,4 @@
-//! One connection to the gateway, made again when it breaks.
+//! A connection to the gateway, opened again when it breaks.
 
 use std::{
     future::{Future, poll_fn},
@@ -21,27 +21,27 @@ use crate::client::bearer;
 
 /// The largest answer: a thousand orders are a third of it.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-/// How long the gateway may take to let somebody in. It is on loopback: it answers at once, or is stopped.
+/// How long a connection may take. The gateway is on loopback: it accepts at once, or is stopped.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
-/// A connection that was not used for this long is looked at before it is used: the environment may have closed it.
+/// A connection that was idle for this long is checked before it is used: the environment may have closed it.
 const IDLE_UNSEEN_MAX: Duration = Duration::from_millis(100);
 /// The longest pause that the gateway can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
-/// The connection was lost, or could not be made; nobody knows whether the request arrived.
+/// The connection was lost, or could not be opened; the request may or may not have arrived.
 #[derive(Debug)]
 pub(super) struct Lost(pub(super) io::Error);
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    /// After how long the gateway would like to be asked again.
+    /// The pause that the gateway asks for.
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Bytes,
 }
 
-/// What is the same in every request of one kind.
+/// The parts that all requests of one kind have in common.
 #[derive(Clone, Debug)]
 pub(super) struct Form {
     path: Uri,
@@ -49,7 +49,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Returns a form for JSON sent to `path`; nothing if the target's key can't be sent.
+    /// Returns a template for JSON sent to `path`; `None` if the target's key can't be sent.
     pub(super) fn new(target: &Target, path: &'static str) -> Option<Self> {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(header::HOST, HeaderValue::try_from(target.address.to_string()).ok()?);
@@ -58,7 +58,7 @@ impl Form {
         Some(Self { path: Uri::from_static(path), headers })
     }
 
-    /// Returns the form filled in.
+    /// Returns a request of the template.
     pub(super) fn filled(
         &self,
         body: Bytes,
@@ -76,7 +76,7 @@ impl Form {
     }
 }
 
-/// A connection that is there when it is needed.
+/// A connection that is opened when it is needed.
 #[derive(Debug)]
 pub(super) struct Wire {
     address: SocketAddr,
@@ -88,7 +88,7 @@ type Driver = Connection<TokioIo<TcpStream>, Full<Bytes>>;
 #[derive(Debug)]
 struct Open {
     sender: SendRequest<Full<Bytes>>,
-    // Driven by whoever waits for an answer, not by a task of its own: nothing has to be woken.
+    // Driven by the future that waits for an answer, not by a task of its own: no wake-up is needed.
     driver: Driver,
     used: Instant,
 }
@@ -98,7 +98,7 @@ impl Wire {
         Self { address, open: None }
     }
 
-    /// Makes the connection, if there is none, or if the environment has closed it while it was not used.
+    /// Opens the connection, if there is none, or if the environment has closed the idle one.
     pub(super) async fn connect(&mut self) -> Result<(), Lost> {
         let closed = match &mut self.open {
             Some(open) => open.used.elapsed() > IDLE_UNSEEN_MAX && open.is_closed().await,
@@ -110,9 +110,9 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends a request and returns the answer. A lost connection is made again by the next request.
+    /// Sends a request and returns the answer. The next request opens a lost connection again.
     ///
-    /// Cancel safe: an exchange that is given up takes its connection with it.
+    /// Cancel-safe: dropping an exchange drops its connection.
     pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Lost> {
         self.connect().await?;
         let Some(mut open) = self.open.take() else {
@@ -128,7 +128,7 @@ impl Wire {
 }
 
 impl Open {
-    /// Looks whether the other side has hung up; waits for nothing.
+    /// Returns whether the other side has closed the connection, without waiting.
     async fn is_closed(&mut self) -> bool {
         poll_fn(|context| Poll::Ready(Pin::new(&mut self.driver).poll(context).is_ready())).await
     }
@@ -147,7 +147,7 @@ impl Open {
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Moves the connection until the exchange over it is done.
+/// Drives the connection until the exchange is done.
 async fn drive<T>(
     driver: &mut Driver,
     exchange: impl Future<Output = Result<T, Error>>,
@@ -158,7 +158,7 @@ async fn drive<T>(
             return Poll::Ready(done);
         }
         let driven = Pin::new(&mut *driver).poll(context);
-        // Driving it may have brought the answer; and once it has ended, nothing else ever will.
+        // Driving it may have brought the answer; after its end, nothing will.
         match (exchange.as_mut().poll(context), driven) {
             (Poll::Ready(done), _) => Poll::Ready(done),
             (Poll::Pending, Poll::Ready(ended)) => Poll::Ready(Err(ended
@@ -180,7 +180,7 @@ async fn open(address: SocketAddr) -> io::Result<Open> {
     Ok(Open { sender, driver, used: Instant::now() })
 }
 
-/// Returns the pause that the gateway asks for, in seconds as it always says it.
+/// Returns the pause that the gateway asks for, in seconds, the only unit that it uses.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))

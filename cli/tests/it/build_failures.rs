@@ -130,7 +130,8 @@ fn without_cargo_what_is_up_to_date_stays_so() {
     let ran = build();
     assert_eq!(ran.code, Some(7), "{ran}");
     assert!(
-        ran.stderr.contains("there is no cargo here, and the engine can't get localhost:1/rust:1"),
+        ran.stderr
+            .contains("this machine has no cargo, and the engine can't pull localhost:1/rust:1"),
         "{ran}"
     );
     assert!(ran.stderr.contains("hint: install Rust"), "{ran}");
@@ -215,5 +216,5 @@ fn the_doctor_says_what_would_compile() {
     };
     assert!(found(None).starts_with("compiled on this machine by rustc "), "{}", found(None));
     let without = found(Some("/nowhere"));
-    assert!(without.contains("there is no cargo here") && without.contains(COMPILE_IMAGE));
+    assert!(without.contains("this machine has no cargo") && without.contains(COMPILE_IMAGE));
 }

@@ -22,8 +22,9 @@ fn where_this_machine_can_not_compile_a_container_does() {
     let ran = build();
     assert_eq!(ran.code, Some(0), "{ran}");
     assert!(
-        ran.stderr
-            .contains("Compiling in a container of rust:1.95.0-bookworm: there is no cargo here"),
+        ran.stderr.contains(
+            "Compiling in a container of rust:1.95.0-bookworm: this machine has no cargo"
+        ),
         "{ran}"
     );
     assert_eq!(run(), "It is hot");

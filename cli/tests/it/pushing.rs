@@ -123,7 +123,7 @@ fn a_registry_that_is_not_there_is_named() {
     let ran = up(&it, &["--push", "127.0.0.1:1/chefcito"]);
     assert_eq!(ran.code, Some(1), "{ran}");
     assert!(ran.stderr.contains("connection refused"), "{ran}");
-    assert!(ran.stderr.contains("hint: see that the registry runs"), "{ran}");
+    assert!(ran.stderr.contains("hint: check that the registry runs"), "{ran}");
     let ran = up(&it, &["--push", "registry.invalid/chefcito"]);
     assert_eq!(ran.code, Some(1), "{ran}");
     assert!(ran.stderr.contains("could not be pushed to registry.invalid/chefcito\n"), "{ran}");

@@ -1,4 +1,4 @@
-//! What cargo says while it compiles: how far it is, what it has to say about the code, and what it made.
+//! Parses the output of cargo: progress, diagnostics and the programs that it made.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
 
 use cargo_metadata::Message;
 
-/// What cargo says of itself, not of the code: words at the beginning of its lines.
+/// The first words of cargo's own lines, unlike those of diagnostics.
 const OWN_WORDS: [&str; 12] = [
     "Adding",
     "Blocking",
@@ -23,27 +23,27 @@ const OWN_WORDS: [&str; 12] = [
     "Updating",
 ];
 
-/// How far cargo is.
+/// The progress of cargo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// How many pieces are compiled.
+    /// How many units are compiled.
     pub(crate) done: u64,
-    /// Of how many.
+    /// How many there are.
     pub(crate) total: u64,
-    /// What is being compiled.
+    /// The units that are being compiled.
     pub(crate) what: String,
 }
 
-/// What cargo said.
+/// The output of cargo.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
-    /// Its warnings and errors about the code.
+    /// Warnings and errors about the code.
     pub(crate) about_the_code: String,
-    /// The programs that it made, or found made already, by their names.
+    /// The programs, new or cached, by their names.
     pub(crate) programs: BTreeMap<String, PathBuf>,
 }
 
-/// Listens to cargo: on its stdout it speaks to machines, on its stderr to people.
+/// Parses the output as it comes: JSON on stdout, text on stderr.
 #[derive(Debug)]
 pub(crate) struct Listener<T> {
     stdout: Vec<u8>,
@@ -53,12 +53,12 @@ pub(crate) struct Listener<T> {
 }
 
 impl<T: Fn(Step)> Listener<T> {
-    /// Begins to listen; `tell` is told how far cargo is.
+    /// Begins; `tell` gets the progress.
     pub(crate) fn new(tell: T) -> Self {
         Self { stdout: Vec::new(), stderr: Vec::new(), said: Said::default(), tell }
     }
 
-    /// Hears some more of its stdout.
+    /// Takes a piece of stdout.
     pub(crate) fn hear_stdout(&mut self, bytes: &[u8]) {
         self.stdout.extend_from_slice(bytes);
         for line in whole_lines(&mut self.stdout) {
@@ -66,7 +66,7 @@ impl<T: Fn(Step)> Listener<T> {
         }
     }
 
-    /// Hears some more of its stderr.
+    /// Takes a piece of stderr.
     pub(crate) fn hear_stderr(&mut self, bytes: &[u8]) {
         self.stderr.extend_from_slice(bytes);
         for line in whole_lines(&mut self.stderr) {
@@ -74,7 +74,7 @@ impl<T: Fn(Step)> Listener<T> {
         }
     }
 
-    /// Returns what was said, now that it is silent.
+    /// Returns the output.
     pub(crate) fn end(mut self) -> Said {
         self.hear_stderr(b"\n");
         self.said
@@ -85,7 +85,7 @@ impl<T: Fn(Step)> Listener<T> {
         let first = plain.split_whitespace().next().unwrap_or_default();
         match step(&plain) {
             Some(step) => (self.tell)(step),
-            // Its own words stand in a column on the right; those about the code begin at the left.
+            // Its own words are right-aligned in a column; diagnostics begin at the left.
             None if plain.starts_with(' ') && OWN_WORDS.contains(&first) => {}
             None if plain.is_empty() && self.said.about_the_code.is_empty() => {}
             None => {
@@ -96,7 +96,7 @@ impl<T: Fn(Step)> Listener<T> {
     }
 }
 
-/// Takes the whole lines out of what was read so far. One that is to be drawn over ends in a carriage return.
+/// Takes complete lines out of the buffer. A progress line ends in a carriage return.
 fn whole_lines(read: &mut Vec<u8>) -> Vec<String> {
     const ENDS: [char; 2] = ['\n', '\r'];
     let Some(last) = read.iter().rposition(|byte| ENDS.contains(&char::from(*byte))) else {
@@ -108,7 +108,7 @@ fn whole_lines(read: &mut Vec<u8>) -> Vec<String> {
     lines.split_terminator(ENDS).map(str::to_owned).collect()
 }
 
-/// Returns the program that a message tells of, if it does.
+/// Returns the program in a message, if it has one.
 fn program(line: &str) -> Option<(String, PathBuf)> {
     match serde_json::from_str(line) {
         Ok(Message::CompilerArtifact(made)) => {
@@ -118,7 +118,7 @@ fn program(line: &str) -> Option<(String, PathBuf)> {
     }
 }
 
-/// Returns how far cargo is, from a line such as `    Building [====>    ] 12/34: serde, syn`.
+/// Parses the progress in a line such as `    Building [====>    ] 12/34: serde, syn`.
 fn step(line: &str) -> Option<Step> {
     let rest = line.trim_start().strip_prefix("Building [")?;
     let (_, counts) = rest.split_once("] ")?;
@@ -131,7 +131,7 @@ fn step(line: &str) -> Option<Step> {
     })
 }
 
-/// Returns the text without the escape sequences that colour it.
+/// Returns the text without colours.
 fn without_colors(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
@@ -144,12 +144,12 @@ fn without_colors(text: &str) -> String {
     plain + rest
 }
 
-/// Returns the files that a program was compiled from, as cargo lists them beside it, in a file for `make`.
+/// Returns the sources of a program, which cargo lists in a file beside it in the syntax of `make`.
 pub(crate) fn sources(list: &str, within: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in list.lines() {
         let Some((_, listed)) = line.split_once(": ") else { continue };
-        // A blank within a path is escaped.
+        // A blank in a path is escaped.
         let listed = listed.replace("\\ ", "\0");
         files.extend(listed.split_whitespace().map(|path| within.join(path.replace('\0', " "))));
     }
@@ -170,7 +170,7 @@ mod tests {
         let words = "\x1b[1m\x1b[92m   Compiling\x1b[0m tea v0.1.0 (/checkout/tea)\n    \
             Building [                    ] 0/2: pot\r    Building [=====>    ] 1/2: tea(bin)   \r\x1b[Kwarning: unused\n \
             --> a/src/main.rs:1:16\n\n    Finished `image` profile [optimized] target(s) in 0.16s\n";
-        // However it is cut into pieces.
+        // The result does not depend on the pieces.
         words.as_bytes().chunks(7).for_each(|piece| listener.hear_stderr(piece));
         let said = listener.end();
         assert_eq!(*steps.borrow(), [(0, 2, "pot".into()), (1, 2, "tea(bin)".into())]);

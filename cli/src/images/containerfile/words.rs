@@ -1,9 +1,9 @@
-//! The words that instructions are made of.
+//! The arguments of instructions.
 
-/// Returns the one word that there is.
+/// Returns the only word.
 ///
 /// # Errors
-/// A sentence, if there is another number of words, or a variable.
+/// A sentence, if there are more or none, or it has a variable.
 pub(super) fn word(arguments: &str) -> Result<String, String> {
     let mut words = words(arguments)?;
     match (words.pop(), words.is_empty()) {
@@ -12,10 +12,10 @@ pub(super) fn word(arguments: &str) -> Result<String, String> {
     }
 }
 
-/// Returns the words of a JSON list: a program and its arguments.
+/// Returns the texts of a JSON list: a program and its arguments.
 ///
 /// # Errors
-/// A sentence, if it is no such list.
+/// A sentence, if it is not such a list.
 pub(super) fn exec_form(arguments: &str) -> Result<Vec<String>, String> {
     serde_json::from_str(arguments)
         .map_err(|_| format!("`{arguments}` should be like [\"/orders\", \"--health\"]: there is no shell in the image"))
@@ -24,13 +24,13 @@ pub(super) fn exec_form(arguments: &str) -> Result<Vec<String>, String> {
 /// Returns the pairs of `name=value other="a value"`.
 ///
 /// # Errors
-/// A sentence, if a word is no pair, or has a variable.
+/// A sentence, if a word is not a pair, or has a variable.
 pub(super) fn pairs(arguments: &str) -> Result<Vec<(String, String)>, String> {
     words(arguments)?
         .iter()
         .map(|word| match word.split_once('=') {
             Some((_, value)) if value.contains('$') => {
-                Err(format!("`{word}` has a variable, which is not known here"))
+                Err(format!("`{word}` has a variable, which is not supported"))
             }
             Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
             None => Err(format!("`{word}` should be like name=\"value\"")),
@@ -38,7 +38,7 @@ pub(super) fn pairs(arguments: &str) -> Result<Vec<(String, String)>, String> {
         .collect()
 }
 
-/// Splits at blanks, but not within quotes, which go away.
+/// Splits at blanks outside of quotes, and removes the quotes.
 fn words(arguments: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -66,7 +66,7 @@ fn words(arguments: &str) -> Result<Vec<String>, String> {
 /// Returns the nanoseconds of a time like `10s`.
 ///
 /// # Errors
-/// A sentence, if it is no time.
+/// A sentence, if it is not a time.
 pub(super) fn nanoseconds(text: &str) -> Result<u64, String> {
     humantime::parse_duration(text)
         .ok()

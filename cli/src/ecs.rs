@@ -1,5 +1,5 @@
-//! Task definitions for Amazon ECS, of the same environments as on Kubernetes: what a pod is made of becomes what a task is made
-//! of. Who is reached from where, and how many there are, is said by ECS's services, not here.
+//! Task definitions for Amazon ECS from the manifests for Kubernetes: each pod becomes a task. The ECS services, which
+//! are not made here, set the number of tasks and the security groups.
 //!
 //! ```text
 //! definition   a task definition, as the API of ECS takes it
@@ -34,28 +34,27 @@ use crate::{
     kustomize::Object,
 };
 
-/// Fargate's longest wait between asking a task to end and ending it.
+/// Fargate's longest time between the stop signal and SIGKILL.
 const STOP_SECONDS_MAX: i64 = 120;
 
-/// What an account of AWS has for an environment, beside what the manifests say.
+/// The resources of an AWS account for an environment.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
-    /// The region that its logs go to.
+    /// The region of its logs.
     pub(crate) region: String,
-    /// The group that its logs go to.
+    /// The log group.
     pub(crate) log_group: String,
-    /// The role that fetches images and secrets for the tasks, and writes their logs: an ARN or a name.
+    /// The role that pulls images, reads secrets and writes logs: an ARN or a name.
     pub(crate) execution_role: String,
-    /// What the names of its secrets begin with: of parameters of the Parameter Store, or the ARN of one secret of the Secrets
-    /// Manager that has all of them in it.
+    /// The prefix of its parameters in the Parameter Store, or the ARN of one secret of the Secrets Manager that has
+    /// all of them.
     pub(crate) secrets: String,
 }
 
-/// Returns the task definition of each service and job among the objects of an environment, in the order in which they are to
-/// be started.
+/// Returns the task definition of each service and job of an environment, in the order in which to start them.
 ///
 /// # Errors
-/// [`CliError::Failed`] if a pod has something that a task can't have.
+/// [`CliError::Failed`] if a pod has a feature that a task can't have.
 pub(crate) fn task_definitions(
     objects: &[Object],
     account: &Account,
@@ -143,12 +142,12 @@ fn container_definition(
 fn only_container(pod: &PodSpec) -> Result<&Container, String> {
     match (pod.containers.as_slice(), pod.init_containers.as_deref().unwrap_or_default()) {
         ([container], []) if container.command.is_none() => Ok(container),
-        ([_], []) => Err("a command in place of that of its image".into()),
+        ([_], []) => Err("a command that replaces that of its image".into()),
         _ => Err("several containers".into()),
     }
 }
 
-/// How much a container gets at least and at most, and what its task is charged for.
+/// The requests and limits of a container, and the size of its task.
 struct ContainerSize {
     mebibytes: u64,
     mebibytes_max: u64,
@@ -161,7 +160,7 @@ fn size_of(container: &Container) -> Result<ContainerSize, String> {
         list.unwrap_or_default()
             .remove(name)
             .map(|k8s_openapi::apimachinery::pkg::api::resource::Quantity(text)| text)
-            .ok_or_else(|| format!("no quantity of {name} that it asks for or is limited to"))
+            .ok_or_else(|| format!("no request or limit of {name}"))
     };
     let cpu = cpu_units(&quantity(resources.requests.clone(), "cpu")?)?;
     let mebibytes_asked = mebibytes(&quantity(resources.requests, "memory")?)?;
@@ -199,7 +198,7 @@ fn ports(container: &Container) -> Result<Vec<PortMapping>, String> {
         .collect()
 }
 
-/// There is no shell in the image, nor anything that speaks HTTP but the service itself.
+/// The image has no shell, and no HTTP client but the service itself.
 fn health_check(container: &Container, liveness: &Probe) -> HealthCheck {
     let startup = container.startup_probe.as_ref();
     let start_period = startup.map_or(0, |probe| {
@@ -207,7 +206,7 @@ fn health_check(container: &Container, liveness: &Probe) -> HealthCheck {
     });
     HealthCheck {
         command: ["CMD".into(), format!("/{}", container.name), "--health".into()],
-        // What ECS takes.
+        // The maximum of ECS.
         interval: liveness.period_seconds.unwrap_or(10).clamp(5, 300),
         timeout: liveness.timeout_seconds.unwrap_or(2).clamp(2, 60),
         retries: liveness.failure_threshold.unwrap_or(3).clamp(1, 10),

@@ -1,6 +1,6 @@
-//! The part of Kustomize that `manifests/kubernetes` uses, so that nobody needs kubectl to see what an environment is made of.
-//! What `kubectl kustomize` makes of the same folder is the same; what chefcito does not do is an error that names its place,
-//! and is never passed over in silence.
+//! The part of Kustomize that `manifests/kubernetes` uses, so that rendering an environment does not need kubectl.
+//! `kubectl kustomize` gives the same result for the same folder; a feature that chefcito does not support is an error
+//! with its path, and never ignored.
 //!
 //! ```text
 //! tree            where files come from: a checkout, or this program
@@ -32,27 +32,27 @@ use self::accumulate::{Accumulated, accumulate};
 pub(crate) use self::{kustomization::NewImage, object::Object, tree::Tree};
 use crate::error::{CliError, Result};
 
-/// What is wanted otherwise than the folder has it: as if a kustomization on top of it said so.
+/// Adjustments to a folder, as if a kustomization on top of it had them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Adjustments {
-    /// Components beside those that the folder lists, by their paths in the tree; it does with them what it does with its own.
+    /// Components in addition to those that the folder lists, by their paths in the tree.
     pub(crate) components: Vec<&'static str>,
     /// The namespace of all objects, and the name of the Namespace among them.
     pub(crate) namespace: Option<String>,
-    /// Labels of all objects; not of the pods that they make, which would be made anew.
+    /// Labels of all objects, but not of their pods, which would be replaced.
     pub(crate) labels: BTreeMap<String, String>,
-    /// Images by the names that the manifests have.
+    /// Images by their names in the manifests.
     pub(crate) images: BTreeMap<String, NewImage>,
-    /// How many pods a Deployment or StatefulSet of this name has.
+    /// The replicas of Deployments and StatefulSets, by name.
     pub(crate) replicas: BTreeMap<String, i64>,
-    /// Settings by the generator of the ConfigMap that they belong to; it has to be there.
+    /// Settings by the generator of their ConfigMap, which must exist.
     pub(crate) settings: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// Returns the objects of a folder of the tree, in the order in which they are applied.
+/// Returns the objects of a folder of the tree, in the order in which to apply them.
 ///
 /// # Errors
-/// [`CliError::BadFile`] if a file is missing, can't be understood, or asks for what chefcito does not do.
+/// [`CliError::BadFile`] if a file is missing, invalid or uses an unsupported feature.
 pub(crate) fn render(tree: &Tree, folder: &str, adjustments: &Adjustments) -> Result<Vec<Object>> {
     let mut all = accumulate(tree, folder, &adjustments.components)?;
     adjust(&mut all, adjustments)?;
@@ -79,7 +79,9 @@ fn adjust(all: &mut Accumulated, adjustments: &Adjustments) -> Result<()> {
             found |= transform::set_replicas(object, name, *count);
         }
         if !found {
-            return Err(CliError::failed(format!("there is no `{name}` to have {count} of")));
+            return Err(CliError::failed(format!(
+                "there is no `{name}` to set {count} replicas of"
+            )));
         }
     }
     for object in all.iter_mut() {

@@ -1,4 +1,4 @@
-//! Images brought into the nodes of a kind cluster, as `up` does it.
+//! Loads images into the nodes of a kind cluster, as `up` does it.
 
 use crate::{
     docker::Engine,
@@ -6,11 +6,11 @@ use crate::{
     kubernetes::nodes::{self, KIND, Needed},
 };
 
-/// Brings those of the images into the nodes of a kind cluster that they lack; returns how many bytes were moved. Content tags
-/// are believed: names are compared.
+/// Loads images into the nodes of a kind cluster that lack them; returns the number of bytes. Content tags are compared
+/// by name only.
 ///
 /// # Errors
-/// There is no engine, it lacks an image, or a node does not take it.
+/// There is no engine, it lacks an image, or a node refuses one.
 pub async fn into_kind(cluster: &str, images: &[String]) -> anyhow::Result<u64> {
     Ok(bring(cluster, images).await?)
 }

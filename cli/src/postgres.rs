@@ -1,4 +1,4 @@
-//! Forgets what an environment kept in PostgreSQL.
+//! Removes the data of an environment from PostgreSQL.
 
 use contracts::services;
 use store::Server;
@@ -9,19 +9,19 @@ use crate::{
     state::EnvironmentName,
 };
 
-/// Drops the schemas of an environment's services. Those that are not there are fine.
+/// Drops the schemas of an environment's services. Missing ones are not an error.
 ///
 /// # Errors
 /// [`CliError::Failed`] if the server can't be reached, or refuses.
 pub(crate) async fn forget(url: &DatabaseUrl, name: &EnvironmentName) -> Result<()> {
     let failed = |source: anyhow::Error| CliError::Failed {
-        what: format!("cannot forget the data in PostgreSQL at {url}"),
-        hint: "start the server, then try again; nothing else was forgotten".into(),
+        what: format!("cannot remove the data in PostgreSQL at {url}"),
+        hint: "start the server, then try again; nothing else was removed".into(),
         source: Some(source.into()),
     };
     let client = connect(url).await.map_err(failed)?;
     let prefix = name.schema_prefix();
-    // Names of environments and services have no quotes in them.
+    // Names of environments and services contain no quotes.
     let drops: Vec<String> = services::ALL
         .iter()
         .map(|service| format!("DROP SCHEMA IF EXISTS \"{prefix}{service}\" CASCADE"))

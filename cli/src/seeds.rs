@@ -1,4 +1,4 @@
-//! Recipes and stock as people write them: checked whole, so that either all of it is right or nothing is sent.
+//! Recipes and stock in YAML files: all files are checked first, so that either everything is sent or nothing.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -14,16 +14,16 @@ use crate::yaml::{self, Node};
 
 /// The largest seed file: a thousand recipes are a fifth of it.
 pub(crate) const FILE_BYTES_MAX: usize = 1024 * 1024;
-/// How many problems are told; whoever has more has the wrong file.
+/// The most problems that are listed; a file with more is the wrong file.
 const PROBLEMS_MAX: usize = 50;
 
-/// What is built in, in the form of files.
+/// The built-in files.
 const BUILT_IN: [(&str, &str); 2] = [
     ("recipes.yaml", include_str!("../../manifests/seed/recipes.yaml")),
     ("stock.yaml", include_str!("../../manifests/seed/stock.yaml")),
 ];
 
-/// Recipes and opening quantities that make sense.
+/// Valid recipes and opening quantities.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Seeds {
     /// The recipes, in the order of the files.
@@ -32,16 +32,16 @@ pub(crate) struct Seeds {
     pub(crate) opening: Quantities,
 }
 
-/// A seed file as it was read.
+/// A seed file.
 #[derive(Clone, Debug)]
 pub(crate) struct SeedFile {
     /// Its name, as it was given.
     pub(crate) name: String,
-    /// What is in it; of a file that is too large, enough to see that.
+    /// Its content; of a file that is too large, one byte more than the limit.
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Something in a seed file that makes no sense.
+/// A problem in a seed file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SeedProblem {
     file: String,
@@ -59,7 +59,7 @@ impl fmt::Display for SeedProblem {
     }
 }
 
-/// All that makes no sense.
+/// All problems.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", listed(.0))]
 pub(crate) struct SeedProblems(Vec<SeedProblem>);
@@ -80,17 +80,17 @@ impl SeedProblems {
     }
 }
 
-/// Returns the files that are built in.
+/// Returns the built-in files.
 pub(crate) fn built_in() -> Vec<SeedFile> {
     BUILT_IN
         .map(|(name, text)| SeedFile { name: format!("built-in {name}"), bytes: text.into() })
         .into()
 }
 
-/// Reads all files together.
+/// Checks all files together.
 ///
 /// # Errors
-/// [`SeedProblems`]: all that makes no sense in any of them.
+/// [`SeedProblems`]: all problems of all files.
 pub(crate) fn check(files: &[SeedFile]) -> Result<Seeds, SeedProblems> {
     let mut checker = Checker::default();
     for file in files {
@@ -113,7 +113,7 @@ pub(crate) fn check(files: &[SeedFile]) -> Result<Seeds, SeedProblems> {
 struct Checker {
     seeds: Seeds,
     problems: Vec<SeedProblem>,
-    /// Where each recipe and each opening quantity was first seen.
+    /// The first occurrence of each recipe and each opening quantity.
     recipes_seen: BTreeMap<String, String>,
     stock_seen: BTreeMap<Ingredient, String>,
     file: String,
@@ -134,7 +134,7 @@ impl Checker {
         self.path.concat().trim_start_matches('.').into()
     }
 
-    /// Checks what is below a step of the path.
+    /// Checks the values below a step of the path.
     fn below<T>(&mut self, step: impl Into<String>, check: impl FnOnce(&mut Self) -> T) -> T {
         self.path.push(step.into());
         let outcome = check(self);
@@ -178,7 +178,7 @@ impl Checker {
             self.below(format!(".{key}"), |checker| match key.as_str() {
                 "recipes" => checker.recipes(value),
                 "stock" => checker.stock(value),
-                _ => checker.problem("only `recipes` and `stock` are known here"),
+                _ => checker.problem("only `recipes` and `stock` are supported here"),
             });
         }
     }
@@ -188,7 +188,7 @@ impl Checker {
             return self.problem(format!("it should be a list of recipes, not {}", value.kind()));
         };
         if recipes.is_empty() {
-            self.problem("there is no recipe in it");
+            self.problem("it has no recipe");
         }
         for (index, recipe) in recipes.into_iter().enumerate() {
             self.below(format!("[{index}]"), |checker| checker.recipe(recipe));
@@ -203,7 +203,7 @@ impl Checker {
             self.below(format!(".{field}"), |checker| match field.as_str() {
                 "name" => name = checker.name(&value),
                 "ingredients" if value == Node::Map(Vec::new()) => {
-                    checker.problem("a dish is made of something")
+                    checker.problem("a dish needs ingredients")
                 }
                 "ingredients" => ingredients = checker.quantities(value, 1),
                 "cooking_time" => cooking_time_ms = checker.cooking_time(&value),
@@ -220,7 +220,7 @@ impl Checker {
             (Some(name), Some(ingredients), Some(cooking_time_ms)) => {
                 self.seeds.recipes.push(Recipe { name, ingredients, cooking_time_ms, version: 0 });
             }
-            // A field that is there and wrong was told already.
+            // An invalid field was reported already.
             _ if self.problems.len() > before => {}
             (name, ingredients, cooking_time_ms) => {
                 let lacking = [
@@ -237,21 +237,21 @@ impl Checker {
 
     fn stock(&mut self, value: Node) {
         if value == Node::Map(Vec::new()) {
-            return self.problem("there is no ingredient in it");
+            return self.problem("it has no ingredient");
         }
         let Some(opening) = self.quantities(value, 0) else { return };
         for (ingredient, quantity) in opening {
             let here = format!("{}: {}.{ingredient}", self.file, self.place());
             if let Some(there) = self.stock_seen.insert(ingredient, here) {
                 self.below(format!(".{ingredient}"), |checker| {
-                    checker.problem(format!("it is told a second time, after {there}"));
+                    checker.problem(format!("it is a duplicate of {there}"));
                 });
             }
             self.seeds.opening.insert(ingredient, quantity);
         }
     }
 
-    /// Reads a map of quantities, each at least `least`; nothing if it is no map.
+    /// Reads a map of quantities, each at least `least`; empty if it is not a map.
     fn quantities(&mut self, value: Node, least: i64) -> Option<Quantities> {
         let mut quantities = Quantities::new();
         for (name, value) in self.map(value)? {
@@ -260,7 +260,7 @@ impl Checker {
                 match name.parse::<Ingredient>() {
                     Ok(ingredient) => {
                         if quantities.insert(ingredient, quantity.unwrap_or(least)).is_some() {
-                            checker.problem("it is there twice");
+                            checker.problem("it is a duplicate");
                         }
                     }
                     Err(error) => checker.problem(error.to_string()),
@@ -296,7 +296,7 @@ impl Checker {
             || !name.bytes().all(known)
         {
             self.problem(format!(
-                "`{}` is no name of a dish: it should be lower-case letters, digits, spaces, hyphens and apostrophes, \
+                "`{}` is not a valid name of a dish: it should be lower-case letters, digits, spaces, hyphens and apostrophes, \
                  {DISH_BYTES_MAX} at the most, and neither begin nor end with a space",
                 name.chars().take(DISH_BYTES_MAX).collect::<String>()
             ));
@@ -321,20 +321,20 @@ impl Checker {
         match i64::try_from(duration.as_millis()) {
             Ok(ms) if ms <= COOKING_TIME_MS_MAX && whole_ms => Some(ms),
             Ok(ms) if ms <= COOKING_TIME_MS_MAX => {
-                self.problem("nothing shorter than a millisecond can be told");
+                self.problem("it should be at least a millisecond");
                 None
             }
             _ => {
                 let most = humantime::format_duration(Duration::from_millis(
                     COOKING_TIME_MS_MAX.unsigned_abs(),
                 ));
-                self.problem(format!("nothing cooks longer than {most} here"));
+                self.problem(format!("it should be at most {most}"));
                 None
             }
         }
     }
 
-    /// Returns the entries of a map; tells if it is none.
+    /// Returns the entries of a map; reports a problem if it is not one.
     fn map(&mut self, value: Node) -> Option<Vec<(String, Node)>> {
         match value {
             Node::Map(entries) => Some(entries),

@@ -1,5 +1,4 @@
-//! Reads YAML into plain values, with nothing decided about them, and writes it. The only place that knows which parser does
-//! it.
+//! Parses YAML into plain values without interpretation, and writes it. Only this module uses the parser.
 
 mod depth;
 mod write;
@@ -14,13 +13,13 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::write::text_of;
 
-/// How much a text may repeat by aliases, in values and bytes of text: more than anybody would by hand.
+/// The most values and bytes of text that aliases may repeat: more than a person would write.
 const REPEATED_MAX: usize = 64 * 1024;
 
 /// A YAML value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Node {
-    /// `null`, `~` or nothing.
+    /// `null`, `~` or an empty value.
     Null,
     /// `true` or `false`.
     Bool(bool),
@@ -32,12 +31,12 @@ pub(crate) enum Node {
     Text(String),
     /// A list.
     List(Vec<Node>),
-    /// Keys and values as they were written: in their order, and with those that are there twice.
+    /// Keys and values in the order of the text, duplicates included.
     Map(Vec<(String, Node)>),
 }
 
 impl Node {
-    /// Returns what it is, with its article, for people who expected something else.
+    /// Returns its type with an article, for an error about another expected type.
     pub(crate) fn kind(&self) -> String {
         match self {
             Self::Null => "nothing".into(),
@@ -50,7 +49,7 @@ impl Node {
         }
     }
 
-    /// Returns it as JSON has it; the error names a key that is there twice.
+    /// Returns it as JSON; the error names a duplicate key.
     pub(crate) fn to_json(&self) -> Result<Value, String> {
         Ok(match self {
             Self::Null => Value::Null,
@@ -63,7 +62,7 @@ impl Node {
                 let mut map = Map::new();
                 for (key, node) in entries {
                     if map.insert(key.clone(), node.to_json()?).is_some() {
-                        return Err(format!("`{key}` is there twice"));
+                        return Err(format!("`{key}` is a duplicate"));
                     }
                 }
                 Value::Object(map)
@@ -72,24 +71,24 @@ impl Node {
     }
 }
 
-/// A text that is not YAML.
+/// A text that is not valid YAML.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub(crate) struct NotYaml {
-    /// Where, from 1; 0 if nobody knows.
+    /// The line, from 1; 0 if it is not known.
     pub(crate) line: usize,
-    /// What is wrong with it.
+    /// The error.
     pub(crate) what: String,
 }
 
-/// Reads all documents of a text.
+/// Parses all documents of a text.
 ///
 /// # Errors
-/// [`NotYaml`] at the first place that is not YAML, or that nests or repeats more than anybody would by hand.
+/// [`NotYaml`] for the first error in the text, or if it nests or repeats more than a person would write.
 pub(crate) fn documents(text: &str) -> Result<Vec<Node>, NotYaml> {
     depth::check(text)?;
-    // A text has no more values and no more text than bytes. What is beyond that is repeated: the parser bounds how often
-    // an alias is followed, but not how much is behind it.
+    // A text has no more values and no more text than bytes; more of them come from aliases. The parser bounds how
+    // often an alias is followed, but not the size of its content.
     let room = Cell::new(2 * text.len() + REPEATED_MAX);
     serde_yaml::Deserializer::from_str(text)
         .map(|document| Room(&room).deserialize(document).map_err(|error| not_yaml(&error)))
@@ -103,14 +102,14 @@ fn not_yaml(error: &serde_yaml::Error) -> NotYaml {
     }
 }
 
-/// Reads values as long as there is room for more of them and their text.
+/// Reads values as long as the budget lasts.
 #[derive(Clone, Copy)]
 struct Room<'a>(&'a Cell<usize>);
 
 impl Room<'_> {
     fn take<E: de::Error>(self, size: usize) -> Result<(), E> {
         let left = self.0.get().checked_sub(size);
-        self.0.set(left.ok_or_else(|| E::custom("it repeats more than anybody would by hand"))?);
+        self.0.set(left.ok_or_else(|| E::custom("its aliases repeat too much"))?);
         Ok(())
     }
 }
@@ -135,7 +134,7 @@ impl<'de> Visitor<'de> for Room<'_> {
         Ok(Node::Null)
     }
 
-    // An empty document is none.
+    // An empty document is skipped.
     fn visit_none<E>(self) -> Result<Node, E> {
         Ok(Node::Null)
     }
@@ -193,7 +192,7 @@ impl<'de> Visitor<'de> for Room<'_> {
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, _tagged: A) -> Result<Node, A::Error> {
-        Err(de::Error::custom("tags (`!…`) are not understood here"))
+        Err(de::Error::custom("tags (`!…`) are not supported here"))
     }
 }
 
@@ -220,7 +219,7 @@ mod tests {
         let long = format!("a: &a {}\nb: [{}*a]\n", "x".repeat(100_000), "*a, ".repeat(10_000));
         for text in [list, long] {
             let error = documents(&text).unwrap_err();
-            assert!(error.what.contains("repeats more than anybody would by hand"), "{error}");
+            assert!(error.what.contains("aliases repeat too much"), "{error}");
         }
         let by_hand = "a: &a {rice: 1, onion: 1}\nb: [*a, *a, *a]\n";
         assert!(documents(by_hand).is_ok());

@@ -8,7 +8,7 @@ use tokio::{
 
 use super::*;
 
-/// Opens a door that gives each guest this one answer, and returns a guest before it.
+/// Serves this one answer to each client, and returns a client for it.
 async fn door(answer: &'static str) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -28,7 +28,7 @@ async fn door(answer: &'static str) -> Client {
     Client::new(address, "cfk_guest_secret\n").unwrap()
 }
 
-/// Returns what a person is told, with its causes; addresses have no port.
+/// Returns the text of an error with its causes, as the user sees it; addresses have no port.
 fn said(client: &Client, error: ClientError) -> String {
     let error = CliError::from(error);
     let mut said = vec![error.to_string()];

@@ -1,14 +1,14 @@
-//! A task definition as `aws ecs register-task-definition --cli-input-json` takes it, and no more of it than we use.
+//! A task definition in the format of `aws ecs register-task-definition --cli-input-json`, with the fields that we use.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// What a task is made of.
+/// A task definition.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TaskDefinition {
-    /// Its name, of which each time it is registered makes a revision.
+    /// Its name; each registration makes a new revision of it.
     pub(crate) family: String,
     pub(super) execution_role_arn: String,
     pub(super) network_mode: &'static str,
@@ -21,14 +21,14 @@ pub(crate) struct TaskDefinition {
 }
 
 impl TaskDefinition {
-    /// Returns what its service is called.
+    /// Returns the name of its service.
     pub(crate) fn service(&self) -> &str {
         let [container] = &self.container_definitions;
         &container.name
     }
 }
 
-/// What the images are for: they are built for this platform.
+/// The platform of the images.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RuntimePlatform {
@@ -84,7 +84,7 @@ pub(super) struct Variable {
     pub(super) value: String,
 }
 
-/// A variable whose value ECS fetches when a task starts.
+/// A variable whose value ECS reads from a secret when a task starts.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Secret {
@@ -110,7 +110,7 @@ pub(super) struct LogConfiguration {
 }
 
 impl LogConfiguration {
-    /// Sends logs to CloudWatch. A service never waits for them: beyond the buffer the oldest lines are lost.
+    /// Sends logs to CloudWatch. A service never waits for it: beyond the buffer the oldest lines are lost.
     pub(super) fn awslogs(group: &str, region: &str, service: &str) -> Self {
         let options = BTreeMap::from([
             ("awslogs-group", group.into()),

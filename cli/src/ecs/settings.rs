@@ -1,6 +1,6 @@
-//! The variables of a container. What is in a ConfigMap becomes a value; what is in a Secret becomes a reference, and so does what
-//! is in files of a ConfigMap that somebody else makes. On Kubernetes a service reads such a file, which `NAME_FILE` names, on ECS
-//! it finds what would be in it in `NAME`, and nothing is optional.
+//! The variables of a container. Values in a ConfigMap become plain values; values in a Secret become references, and
+//! so do files of a ConfigMap that is not in the manifests. On Kubernetes a service reads such a file, named by
+//! `NAME_FILE`; on ECS it gets the content in `NAME`, and nothing is optional.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,19 +12,19 @@ use crate::kustomize::Object;
 
 const FILE: &str = "_FILE";
 
-/// What the settings of an environment come from.
+/// The sources of an environment's settings.
 #[derive(Debug)]
 pub(super) struct Settings<'a> {
     /// The data of each ConfigMap.
     maps: BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>,
-    /// The Services behind which nobody stands: names for each pod of another. ECS has no such names.
+    /// Headless Services, which give each pod of another Service a name. ECS has no such names.
     headless: BTreeSet<&'a str>,
-    /// What the names of secrets begin with.
+    /// The prefix of the names of secrets.
     secrets: &'a str,
 }
 
 impl<'a> Settings<'a> {
-    /// Finds them among the objects of an environment.
+    /// Collects them from the objects of an environment.
     pub(super) fn of(objects: &'a [Object], secrets: &'a str) -> Self {
         let of_kind = |kind: &'static str| objects.iter().filter(move |one| one.kind() == kind);
         let data = |object: &'a Object| {
@@ -41,10 +41,10 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// Returns the variables of a container, plain and secret ones, each by name.
+    /// Returns the plain and secret variables of a container, by name.
     ///
     /// # Errors
-    /// What the container has that can't be a variable, or is lost as one.
+    /// A setting of the container that can't be a variable.
     pub(super) fn of_container(
         &self,
         pod: &PodSpec,
@@ -59,7 +59,7 @@ impl<'a> Settings<'a> {
             };
             let key = files.remove(value);
             let key =
-                key.ok_or_else(|| format!("{name}, a file that is in no Secret and no ConfigMap"))?;
+                key.ok_or_else(|| format!("{name}, a file that no Secret or ConfigMap has"))?;
             secret.push(Secret { name: own.into(), value_from: self.reference(&key) });
         }
         match files.into_keys().next() {
@@ -76,7 +76,7 @@ impl<'a> Settings<'a> {
         for source in container.env_from.iter().flatten() {
             let map = match (&source.config_map_ref, &source.secret_ref, &source.prefix) {
                 (Some(map), None, None) => &map.name,
-                _ => return Err("variables from something else than a whole ConfigMap".into()),
+                _ => return Err("variables from another source than a whole ConfigMap".into()),
             };
             let data = self.maps.get(map.as_str());
             let data = data.ok_or_else(|| format!("no ConfigMap `{map}`"))?;
@@ -84,7 +84,7 @@ impl<'a> Settings<'a> {
         }
         for variable in container.env.iter().flatten() {
             if variable.value_from.is_some() {
-                return Err(format!("{}, whose value comes from elsewhere", variable.name));
+                return Err(format!("{}, whose value has another source", variable.name));
             }
             let value = variable.value.as_deref().unwrap_or_default();
             let _before = variables.insert(variable.name.as_str(), value);
@@ -95,13 +95,13 @@ impl<'a> Settings<'a> {
     fn reference(&self, key: &str) -> String {
         let prefix = self.secrets;
         match prefix.starts_with("arn:") && prefix.contains(":secretsmanager:") {
-            // A key of the JSON in it, of its newest version.
+            // A key of the newest version of the JSON document.
             true => format!("{prefix}:{key}::"),
             false => format!("{prefix}{key}"),
         }
     }
 
-    /// Returns the addresses of a list that mean something here.
+    /// Returns the addresses of a list that exist on ECS.
     fn reachable(&self, value: &str) -> String {
         let host = |address: &str| {
             let (_, rest) = address.split_once("://")?;
@@ -113,7 +113,7 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// Returns the files that a container finds secrets and certificates in, each with the name of what is in it.
+/// Returns the files with secrets and certificates of a container, each with the name of its content.
 fn files(pod: &PodSpec, container: &Container) -> Result<BTreeMap<String, String>, String> {
     let mut files = BTreeMap::new();
     for mount in container.volume_mounts.iter().flatten() {

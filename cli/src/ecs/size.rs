@@ -1,14 +1,14 @@
-//! How much a task gets.
+//! The size of a task.
 
 use crate::kubernetes::quantities::{bytes, nanos};
 
-/// The units that ECS counts a CPU in.
+/// ECS's units of a CPU.
 const UNITS: u64 = 1024;
 const NANOS_OF_A_CPU: u64 = 1_000_000_000;
 const BYTES_OF_A_MEBIBYTE: u64 = 1 << 20;
 const GIBIBYTE: u64 = 1024;
 
-/// What Fargate sells: CPU units, and the least, the most and the step of memory in MiB.
+/// The sizes of Fargate: CPU units, and the least, the most and the step of memory in MiB.
 const SOLD: [(u64, u64, u64, u64); 7] = [
     (256, GIBIBYTE / 2, 2 * GIBIBYTE, GIBIBYTE),
     (512, GIBIBYTE, 4 * GIBIBYTE, GIBIBYTE),
@@ -27,7 +27,7 @@ pub(super) struct Size {
 }
 
 impl Size {
-    /// Returns the smallest size that has as much; `None` if Fargate has none.
+    /// Returns the smallest size with at least as much; `None` if Fargate has none.
     pub(super) fn smallest(cpu_units: u64, mebibytes: u64) -> Option<Self> {
         let (units, least, _, step) = SOLD
             .into_iter()
@@ -42,7 +42,7 @@ impl Size {
     }
 }
 
-/// Reads a quantity of CPU, as `50m` or `2`.
+/// Parses a quantity of CPU, such as `50m` or `2`.
 pub(super) fn cpu_units(quantity: &str) -> Result<u64, String> {
     let nanos = nanos(quantity).and_then(|nanos| nanos.checked_mul(UNITS));
     nanos
@@ -50,7 +50,7 @@ pub(super) fn cpu_units(quantity: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("the quantity `{quantity}`, which should be like 50m or 2"))
 }
 
-/// Reads a quantity of memory, as `128Mi` or `2Gi`.
+/// Parses a quantity of memory, such as `128Mi` or `2Gi`.
 pub(super) fn mebibytes(quantity: &str) -> Result<u64, String> {
     bytes(quantity)
         .map(|bytes| bytes.div_ceil(BYTES_OF_A_MEBIBYTE))

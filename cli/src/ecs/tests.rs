@@ -1,4 +1,4 @@
-//! What becomes of our environments on ECS.
+//! Our environments on ECS.
 
 use std::path::Path;
 
@@ -109,7 +109,7 @@ fn all_secrets_may_be_in_one_of_the_secrets_manager() {
     assert!(text.contains(&format!("\"{secret}:orders-database-url::\"")), "{text}");
 }
 
-/// The health check of an image, which ECS passes over, is what the task's own says.
+/// The image's own health check, which ECS ignores, is the same as the task's.
 #[test]
 fn a_task_is_asked_for_its_health_as_its_image_says() {
     for definition in definitions(Overlay::Production) {

@@ -1,4 +1,4 @@
-//! Walks from kustomization to kustomization and gathers objects.
+//! Collects the objects of a kustomization and of those that it refers to.
 
 use std::collections::BTreeMap;
 
@@ -14,32 +14,32 @@ use crate::{
     error::{CliError, Result},
 };
 
-/// Objects in the order in which they were met.
+/// Objects in the order in which they were found.
 #[derive(Debug, Default)]
 pub(super) struct Accumulated {
     pub(super) objects: Vec<Gathered>,
 }
 
-/// An object on its way.
+/// A collected object.
 #[derive(Debug)]
 pub(super) struct Gathered {
     pub(super) object: Object,
-    /// Whether its name is to end in the hash of what is in it.
+    /// Whether its name gets a suffix with the hash of its content.
     pub(super) has_hash: bool,
 }
 
 impl Accumulated {
-    /// Adds an object; the error says that there is one already.
+    /// Adds an object; an error if it exists already.
     fn add(&mut self, gathered: Gathered) -> Result<(), String> {
         let id = gathered.object.id();
         if self.position(&id).is_some() {
-            return Err(format!("{id} is there twice"));
+            return Err(format!("{id} is a duplicate"));
         }
         self.objects.push(gathered);
         Ok(())
     }
 
-    /// Adds what was generated, or changes what is there, as the generator says.
+    /// Adds a generated object, or changes an existing one, as the generator says.
     pub(super) fn generate(
         &mut self,
         generated: Gathered,
@@ -63,16 +63,16 @@ impl Accumulated {
         self.objects.iter().position(|one| one.object.id() == *id)
     }
 
-    /// Returns the objects alone.
+    /// Returns the objects, mutable.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Object> {
         self.objects.iter_mut().map(|one| &mut one.object)
     }
 }
 
-/// Gathers the objects of a folder, as if it listed these components, too.
+/// Collects the objects of a folder, as if it listed these components, too.
 ///
 /// # Errors
-/// [`CliError::BadFile`]: the first file that is missing, or that can't be understood.
+/// [`CliError::BadFile`] for the first file that is missing or invalid.
 pub(super) fn accumulate(tree: &Tree, folder: &str, components: &[&str]) -> Result<Accumulated> {
     let mut all = Accumulated::default();
     let mut walk = Walk { tree, components, under_way: Vec::new() };
@@ -94,13 +94,13 @@ fn file_in(folder: &str) -> String {
 
 struct Walk<'a> {
     tree: &'a Tree,
-    /// Components that the first folder is to have, too.
+    /// Additional components of the first folder.
     components: &'a [&'a str],
     /// The folders from the first to this one.
     under_way: Vec<String>,
 }
 
-/// A file that is being read, to say what is wrong with it.
+/// A file that is being read, for errors about it.
 struct Reading<'a> {
     tree: &'a Tree,
     file: String,
@@ -124,13 +124,13 @@ impl Reading<'_> {
 }
 
 impl<'a> Walk<'a> {
-    /// Reads a file that has to be there.
+    /// Reads a file that has to exist.
     fn read(&self, file: String) -> Result<Option<Reading<'a>>> {
         let text = self.tree.read(&file)?;
         Ok(text.map(|text| Reading { tree: self.tree, file, text }))
     }
 
-    /// Gathers what is in a folder that has a kustomization, and changes what is gathered as that says.
+    /// Collects the objects of a folder with a kustomization, and applies its changes to them.
     fn enter(&mut self, folder: &str, is_component: bool, all: &mut Accumulated) -> Result<()> {
         let Some(reading) = self.read(file_in(folder))? else { return Ok(()) };
         let it = kustomization::read(&reading.text).map_err(|flaw| reading.bad(&flaw))?;
@@ -196,7 +196,7 @@ impl<'a> Walk<'a> {
     fn folder_at(&self, folder: &str, entry: &Entry, reading: &Reading<'_>) -> Result<String> {
         let path = path_of(folder, entry, reading)?;
         let what = if self.under_way.contains(&path) {
-            format!("`{}` leads back to where it is named: a circle", entry.text)
+            format!("`{}` refers back to a folder that refers to it", entry.text)
         } else if self.tree.has(&file_in(&path)) {
             return Ok(path);
         } else if self.tree.has_folder(&path) {
@@ -224,7 +224,7 @@ impl<'a> Walk<'a> {
         all: &mut Accumulated,
     ) -> Result<()> {
         for one in &it.patches {
-            // A patch in a file of its own: what is wrong with it is wrong there.
+            // An error in a patch file is an error of that file.
             let (file, text) = match &one.source {
                 PatchSource::Text(text) => (None, text.clone()),
                 PatchSource::File(entry) => {
@@ -260,7 +260,7 @@ impl<'a> Walk<'a> {
 fn path_of(folder: &str, entry: &Entry, reading: &Reading<'_>) -> Result<String> {
     joined(folder, &entry.text).ok_or_else(|| {
         let what = format!(
-            "`{}` is not below {}: chefcito reads nothing else",
+            "`{}` is outside of {}, and chefcito reads only files below it",
             entry.text,
             reading.tree.path("").display()
         );

@@ -1,4 +1,4 @@
-//! The manifests that this program was built with, for those who have no checkout.
+//! The manifests that this program was built with, for use without a checkout.
 
 macro_rules! files {
     ($($path:literal),* $(,)?) => {

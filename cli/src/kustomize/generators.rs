@@ -1,4 +1,4 @@
-//! ConfigMaps and Secrets that are made of files and literals.
+//! Generates ConfigMaps and Secrets from files and literals.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::error::{CliError, Result};
 
-/// The type of a Secret that says none.
+/// The default type of a Secret.
 const OPAQUE: &str = "Opaque";
 
 /// Generates a ConfigMap or a Secret. `read` reads the files that the generator names, `bad` makes the error for a field.
@@ -65,7 +65,7 @@ pub(super) fn generate(
     Ok(Gathered { object, has_hash: generator.has_hash })
 }
 
-/// Returns the entries of a ConfigMap, or of a Secret.
+/// Returns the data of a ConfigMap, or of a Secret.
 pub(super) fn data_of(data: &BTreeMap<String, String>, is_secret: bool) -> Value {
     let entry = |(key, value): (&String, &String)| {
         let value =
@@ -75,7 +75,7 @@ pub(super) fn data_of(data: &BTreeMap<String, String>, is_secret: bool) -> Value
     Value::Object(data.iter().map(entry).collect())
 }
 
-/// Puts what was generated over what is there.
+/// Merges generated data into an object, or replaces its data.
 pub(super) fn change(
     before: &mut Object,
     mut after: Object,
@@ -95,7 +95,7 @@ pub(super) fn change(
             map.entry(key).or_insert(value);
         }
     }
-    // What was only looked for is not there.
+    // Looking a key up may have created the map.
     for path in ["/metadata", ""] {
         if let Some(Value::Object(map)) = after.value_mut().pointer_mut(path) {
             map.retain(|_, value| value.as_object().is_none_or(|map| !map.is_empty()));
@@ -113,25 +113,27 @@ pub(super) fn change(
 fn add(data: &mut BTreeMap<String, String>, key: &str, value: &str) -> Result<(), String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     if key.is_empty() || !key.bytes().all(is_plain) {
-        return Err(format!("`{key}` can't be a name: letters, digits, `-`, `_` and `.` can"));
+        return Err(format!(
+            "`{key}` is not a valid name: it should be letters, digits, `-`, `_` and `.`"
+        ));
     }
     match data.insert(key.to_owned(), value.to_owned()) {
-        Some(_) => Err(format!("`{key}` is there twice")),
+        Some(_) => Err(format!("`{key}` is a duplicate")),
         None => Ok(()),
     }
 }
 
-/// Reads a line of a file of variables; `None` if it says nothing.
+/// Parses a line of a file of variables; `None` if it is empty or a comment.
 fn variable(line: &str) -> Result<Option<(&str, &str)>, String> {
     let line = line.trim_start_matches('\u{feff}').trim_start();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
     }
-    // Kustomize takes it for an empty value: more often it is half a line.
+    // Kustomize accepts it as an empty value, but more often it is a mistake.
     line.split_once('=').map(Some).ok_or_else(|| "it should be like NAME=value".into())
 }
 
-/// Returns the text without the quotes around it.
+/// Returns the text without quotes around it.
 fn without_quotes(text: &str) -> &str {
     ['"', '\'']
         .into_iter()

@@ -1,17 +1,18 @@
-//! The end of a generated object's name: it says what is in it, so that whoever uses it is made anew when that changes.
+//! The suffix of a generated object's name: a hash of its content, so that pods that use it are replaced when that
+//! changes.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::object::Object;
 
-/// How many characters of a hash are in a name.
+/// The length of the suffix.
 const CHARACTERS: usize = 10;
 
 /// Returns the hash of a ConfigMap or a Secret, as Kustomize computes it.
 pub(super) fn hash_of(object: &Object) -> String {
     let field = |name: &str| object.value().get(name).cloned().unwrap_or_else(|| "".into());
-    // Kustomize looks for the name in a place where it is not, and so it is empty to it.
+    // Kustomize looks for the name at a path where it is not, so the name is empty for it.
     let mut hashed = json!({ "kind": object.kind(), "name": "", "data": field("data") });
     if object.kind() == "Secret" {
         hashed["type"] = field("type");
@@ -39,7 +40,7 @@ fn in_lines(base64: &str) -> String {
 }
 
 fn encoded(value: &Value) -> String {
-    // Without vowels, and what looks like one, it can't become a word.
+    // Without vowels and digits that look like one, it can't become a word.
     let letter = |digit| match digit {
         '0' => 'g',
         '1' => 'h',
@@ -53,7 +54,7 @@ fn encoded(value: &Value) -> String {
     hex.chars().take(CHARACTERS).map(letter).collect()
 }
 
-/// Returns JSON as Go writes it: keys sorted, and escaped what could end a script.
+/// Returns JSON as Go writes it: keys sorted, and characters escaped that could end a script.
 fn as_go_writes(value: &Value) -> String {
     let mut text = value.to_string();
     for (letter, escaped) in [

@@ -1,8 +1,8 @@
-//! Changes as RFC 6902 has them: a list of operations, each at a path.
+//! Patches of RFC 6902: a list of operations, each with a path.
 
 use serde_json::Value;
 
-/// Does all operations, one after the other; the error says which one can't be done, and why.
+/// Applies all operations in order; the error names the operation that fails, and the cause.
 pub(super) fn apply(target: &mut Value, operations: &[Value]) -> Result<(), String> {
     for (at, operation) in operations.iter().enumerate() {
         apply_one(target, operation).map_err(|what| format!("operation {}: {what}", at + 1))?;
@@ -28,7 +28,9 @@ fn apply_one(target: &mut Value, operation: &Value) -> Result<(), String> {
             true => Ok(()),
             false => Err(format!("{path} is something else")),
         },
-        Some(other) => Err(format!("chefcito does add, remove, replace and test, not `{other}`")),
+        Some(other) => {
+            Err(format!("chefcito supports add, remove, replace and test, not `{other}`"))
+        }
         None => Err("it has no `op`".into()),
     }
 }
@@ -66,7 +68,7 @@ fn remove(target: &mut Value, path: &str) -> Result<Value, String> {
     removed.ok_or_else(|| format!("there is nothing at {path} to remove"))
 }
 
-/// Splits a path into that of the parent and the last key.
+/// Splits a path into its parent and the last key.
 fn split(path: &str) -> Result<(&str, String), String> {
     let (parent, key) =
         path.rsplit_once('/').ok_or_else(|| format!("`{path}` should begin with /"))?;

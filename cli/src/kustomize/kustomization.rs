@@ -1,4 +1,4 @@
-//! One kustomization.yaml, read strictly.
+//! Parses a kustomization.yaml strictly.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::{
 /// The name of the file in its folder.
 pub(super) const FILE_NAME: &str = "kustomization.yaml";
 
-/// What a folder consists of and what is done to it.
+/// The content of a kustomization.
 #[derive(Debug, Default)]
 pub(super) struct Kustomization {
-    /// Whether it only changes what others bring.
+    /// Whether it is a component, which only changes the objects of others.
     pub(super) is_component: bool,
     pub(super) resources: Vec<Entry>,
     pub(super) components: Vec<Entry>,
@@ -34,7 +34,7 @@ pub(super) struct Entry {
     pub(super) text: String,
 }
 
-/// A ConfigMap or a Secret that is made of other files.
+/// A generated ConfigMap or Secret.
 #[derive(Debug)]
 pub(super) struct Generator {
     pub(super) at: String,
@@ -50,7 +50,7 @@ pub(super) struct Generator {
     pub(super) annotations: BTreeMap<String, String>,
 }
 
-/// What a generator does if there is such an object already.
+/// What a generator does if the object exists already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Behavior {
     Create,
@@ -58,13 +58,13 @@ pub(super) enum Behavior {
     Replace,
 }
 
-/// A change to objects.
+/// A patch of objects.
 #[derive(Debug)]
 pub(super) struct Patch {
     pub(super) at: String,
-    /// The text itself, or the file that it is in.
+    /// Its text, or the file with it.
     pub(super) source: PatchSource,
-    /// What it is for; what it names itself, if that is not said.
+    /// Its target; `None` for the object that it names itself.
     pub(super) target: Option<Target>,
 }
 
@@ -74,7 +74,7 @@ pub(super) enum PatchSource {
     File(Entry),
 }
 
-/// Which objects a patch is for: all that are like this.
+/// The target of a patch: all objects that match.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Target {
     pub(super) group: Option<String>,
@@ -84,7 +84,7 @@ pub(super) struct Target {
     pub(super) labels: BTreeMap<String, String>,
 }
 
-/// How many pods something has.
+/// The replicas of a workload.
 #[derive(Debug)]
 pub(super) struct Replicas {
     pub(super) at: String,
@@ -92,7 +92,7 @@ pub(super) struct Replicas {
     pub(super) count: i64,
 }
 
-/// An image, and what is taken instead of it.
+/// An image, and its replacement.
 #[derive(Debug)]
 pub(super) struct Image {
     pub(super) name: String,
@@ -102,15 +102,15 @@ pub(super) struct Image {
 /// The replacement of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NewImage {
-    /// Its name with its registry; that of the manifest if none is given.
+    /// Its name with its registry; `None` for that of the manifest.
     pub(crate) name: Option<String>,
-    /// Its tag; that of the manifest if neither this nor a digest is given.
+    /// Its tag; that of the manifest if there is neither a tag nor a digest.
     pub(crate) tag: Option<String>,
-    /// Its digest, as `sha256:…`.
+    /// Its digest, such as `sha256:…`.
     pub(crate) digest: Option<String>,
 }
 
-/// Reads a kustomization.
+/// Parses a kustomization.
 pub(super) fn read(text: &str) -> Result<Kustomization> {
     let documents =
         yaml::documents(text).map_err(|error| Flaw::at_line(error.line, error.to_string()))?;
@@ -123,7 +123,7 @@ pub(super) fn read(text: &str) -> Result<Kustomization> {
     document.to_json().map_err(|what| Flaw::new("", what))?;
     let root = At::root(document);
     let Node::Map(entries) = document else {
-        return Err(root.flaw("this is no kustomization"));
+        return Err(root.flaw("this is not a kustomization"));
     };
     if let Some((key, _)) = entries.iter().find(|(key, _)| key.starts_with("x-")) {
         return Err(Flaw::new(key, "chefcito does not support this key"));
@@ -188,7 +188,7 @@ fn pairs(fields: &mut Fields<'_>, name: &str) -> Result<BTreeMap<String, String>
     fields.take(name).map_or_else(|| Ok(BTreeMap::new()), |at| at.filled_pairs())
 }
 
-/// How the generators of a file make names, unless they say otherwise.
+/// The options of all generators of a file.
 #[derive(Clone, Debug, Default)]
 struct Options {
     has_no_hash: bool,
@@ -244,8 +244,8 @@ fn generator(at: &At<'_>, is_secret: bool, common: &Options) -> Result<Generator
     Ok(generator)
 }
 
-/// Reads labels that every object gets. Those of selectors and pods are written where they are: changed, they would be other
-/// objects.
+/// Parses labels for every object. Labels of selectors and pods are in the manifests themselves: a change of them would
+/// make other objects.
 fn label_pairs(at: &At<'_>) -> Result<BTreeMap<String, String>> {
     let mut fields = at.fields()?;
     let found = pairs(&mut fields, "pairs")?;
@@ -253,7 +253,9 @@ fn label_pairs(at: &At<'_>) -> Result<BTreeMap<String, String>> {
         if let Some(include) = fields.take(name)
             && include.truth()?
         {
-            return Err(include.flaw("chefcito labels objects, neither selectors nor pods"));
+            return Err(
+                include.flaw("chefcito sets labels of objects only, not of selectors or pods")
+            );
         }
     }
     fields.finish()?;
@@ -291,14 +293,14 @@ fn target(at: &At<'_>) -> Result<Target> {
     Ok(target)
 }
 
-/// Reads a name that is no pattern. To Kustomize it would be one.
+/// Parses a name without the characters of a pattern, which it would be for Kustomize.
 fn plain(at: &At<'_>) -> Result<String> {
     let text = at.text()?;
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '.';
     if text.chars().all(is_plain) {
         Ok(text)
     } else {
-        Err(at.flaw("chefcito does not understand patterns"))
+        Err(at.flaw("chefcito does not support patterns"))
     }
 }
 
@@ -314,7 +316,7 @@ fn equalities(at: &At<'_>) -> Result<BTreeMap<String, String>> {
             }
             _ => {
                 return Err(
-                    at.flaw(format!("chefcito understands `label=value`, not `{}`", term.trim()))
+                    at.flaw(format!("chefcito supports `label=value`, not `{}`", term.trim()))
                 );
             }
         }
@@ -343,7 +345,7 @@ fn image(at: &At<'_>) -> Result<Image> {
     Ok(Image { name, new })
 }
 
-/// Reads the objects of a file, or of a patch.
+/// Parses the objects of a file, or of a patch.
 pub(super) fn values(text: &str) -> Result<Vec<Value>> {
     let documents =
         yaml::documents(text).map_err(|error| Flaw::at_line(error.line, error.to_string()))?;

@@ -1,4 +1,4 @@
-//! Tells everyone who mentions a ConfigMap or a Secret its whole name.
+//! Replaces references to generated ConfigMaps and Secrets by their full names.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::{accumulate::Gathered, hash::hash_of, object::Object};
 
-/// Names before and after, by kind.
+/// Old and new names, by kind.
 type Names = BTreeMap<(&'static str, String), String>;
 
-/// Where a pod mentions ConfigMaps and Secrets: lists on the way are gone through.
+/// The fields of a pod that refer to ConfigMaps and Secrets, through lists on the way.
 const OF_PODS: [(&str, &[&str]); 11] = [
     ("ConfigMap", &["volumes", "configMap", "name"]),
     ("ConfigMap", &["volumes", "projected", "sources", "configMap", "name"]),
@@ -24,7 +24,7 @@ const OF_PODS: [(&str, &[&str]); 11] = [
     ("Secret", &["imagePullSecrets", "name"]),
 ];
 
-/// Gives what was generated the names that say what is in it, and tells whoever mentions it.
+/// Adds the hash to the names of generated objects, and updates all references.
 pub(super) fn finish(all: Vec<Gathered>) -> Vec<Object> {
     let mut names = Names::new();
     let mut objects = Vec::with_capacity(all.len());

@@ -1,19 +1,19 @@
-//! An object of Kubernetes as its manifest has it.
+//! An object of a manifest.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// The label that says what part an object plays.
+/// The label with the role of an object.
 const COMPONENT: &str = "app.kubernetes.io/component";
-/// The part of what the services keep their data in, which comes before them.
+/// The role of the services' databases, which are applied before them.
 const DATABASE: &str = "database";
 
-/// The kinds that chefcito knows: what they are called, and when they are applied. Of another kind nobody here knows what it
-/// mentions, nor whether it has a namespace.
+/// The supported kinds, with the order in which they are applied. Of other kinds it is not known which names they refer
+/// to, or whether they have a namespace.
 const KINDS: [(&str, u8); 13] = [
     ("Namespace", 0),
-    // Before the pods that they are for.
+    // Before the pods that need them.
     ("NetworkPolicy", 1),
     ("ServiceAccount", 1),
     ("ConfigMap", 2),
@@ -30,18 +30,18 @@ const KINDS: [(&str, u8); 13] = [
 ];
 const DATABASES: u8 = 5;
 
-/// An object of Kubernetes: a map with an API version, a kind and a name.
+/// An object: a map with an API version, a kind and a name.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Object(Value);
 
-/// What an object is told apart by.
+/// The identity of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Id {
-    /// What it is.
+    /// Its kind.
     pub(crate) kind: String,
     /// Its name.
     pub(crate) name: String,
-    /// Where it is; empty if nobody says.
+    /// Its namespace; empty if it has none.
     pub(crate) namespace: String,
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for Id {
 }
 
 impl Object {
-    /// Takes a value for an object; the error says what it lacks, or that nobody knows its kind.
+    /// Parses an object; the error says what it lacks, or that its kind is not supported.
     pub(crate) fn new(value: Value) -> Result<Self, String> {
         let has = |pointer| {
             value.pointer(pointer).and_then(Value::as_str).is_some_and(|text| !text.is_empty())
@@ -61,14 +61,14 @@ impl Object {
             ["/apiVersion", "/kind", "/metadata/name"].into_iter().find(|pointer| !has(pointer));
         if let Some(pointer) = lacking {
             return Err(format!(
-                "this is no object of Kubernetes: it has no {}",
+                "this is not a Kubernetes object: it has no {}",
                 pointer[1..].replace('/', ".")
             ));
         }
         let object = Self(value);
         match KINDS.iter().find(|(kind, _)| *kind == object.kind()) {
             Some(_) => Ok(object),
-            None => Err(format!("chefcito does not know the kind {}", object.kind())),
+            None => Err(format!("chefcito does not support the kind {}", object.kind())),
         }
     }
 
@@ -77,7 +77,7 @@ impl Object {
         &self.0
     }
 
-    /// Gives it away as JSON.
+    /// Returns it as JSON, by value.
     pub(crate) fn into_value(self) -> Value {
         self.0
     }
@@ -86,12 +86,12 @@ impl Object {
         &mut self.0
     }
 
-    /// Returns its API version, as `apps/v1`.
+    /// Returns its API version, such as `apps/v1`.
     pub(crate) fn api_version(&self) -> &str {
         self.text("/apiVersion")
     }
 
-    /// Returns what it is.
+    /// Returns its kind.
     pub(crate) fn kind(&self) -> &str {
         self.text("/kind")
     }
@@ -128,14 +128,14 @@ impl Object {
         self.kind() != "Namespace"
     }
 
-    /// Returns when it is applied: smaller comes first.
+    /// Returns its rank: lower ranks are applied first.
     pub(crate) fn rank(&self) -> u8 {
         let rank =
             KINDS.iter().find(|(kind, _)| *kind == self.kind()).map_or(u8::MAX, |(_, rank)| *rank);
         if rank == 7 && self.label(COMPONENT) == DATABASE { DATABASES } else { rank }
     }
 
-    /// Returns a map in it, made if it is not there; `None` if something else is in its place.
+    /// Returns the map at a path, created if it does not exist; `None` if there is another value.
     pub(super) fn map_at(&mut self, path: &[&str]) -> Option<&mut Map<String, Value>> {
         let mut map = self.0.as_object_mut()?;
         for key in path {

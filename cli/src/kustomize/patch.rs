@@ -1,4 +1,4 @@
-//! Finds what a patch is for, and changes it.
+//! Finds the targets of a patch, and applies it.
 
 use serde_json::{Map, Value};
 
@@ -14,10 +14,10 @@ use crate::compose_file::at::{Flaw, Result};
 /// Applies the text of a patch.
 ///
 /// # Errors
-/// [`Flaw`] if it can't be understood or done, or changes nothing: a patch for what is not there is a mistake in writing.
+/// [`Flaw`] if it is invalid, can't be applied, or changes nothing: a patch without a target is a mistake.
 pub(super) fn apply(text: &str, target: Option<&Target>, all: &mut Accumulated) -> Result<()> {
     let mut changes = kustomization::values(text)?;
-    // Operations are written one below the other, too.
+    // Operations may also be a YAML list.
     if let [Value::Array(operations)] = changes.as_mut_slice() {
         let operations = std::mem::take(operations);
         let Some(target) = target else {
@@ -28,17 +28,17 @@ pub(super) fn apply(text: &str, target: Option<&Target>, all: &mut Accumulated) 
         });
     }
     if changes.is_empty() {
-        return Err(Flaw::new("", "it changes nothing"));
+        return Err(Flaw::new("", "it has no change"));
     }
     for change in changes {
         let Value::Object(mut change) = change else {
             return Err(Flaw::new("", "it should be an object, or a list of operations"));
         };
-        // Kustomize does not take less for a patch, even if its target is named beside it.
+        // Kustomize requires these fields even with a `target`.
         let Some(own) = named_by(&change) else {
             return Err(Flaw::new("", "it has no apiVersion, kind and metadata.name"));
         };
-        // What it is called itself is of no interest then, and stays as it is.
+        // With a `target`, the name in the patch is ignored.
         for key in ["apiVersion", "kind"] {
             change.remove(key);
         }
@@ -65,13 +65,13 @@ fn change_each(
         let before = object.id();
         change(object.value_mut()).map_err(|what| Flaw::new("", format!("{before}: {what}")))?;
         if object.id() != before {
-            return Err(Flaw::new("", format!("it makes {before} another object")));
+            return Err(Flaw::new("", format!("it changes the identity of {before}")));
         }
     }
-    if found { Ok(()) } else { Err(Flaw::new("", "there is nothing that it is for")) }
+    if found { Ok(()) } else { Err(Flaw::new("", "no object matches it")) }
 }
 
-/// Returns what a patch is for that looks like an object.
+/// Returns the target that a patch names itself.
 fn named_by(change: &Map<String, Value>) -> Option<Target> {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let api_version = text(change.get("apiVersion"))?;

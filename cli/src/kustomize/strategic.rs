@@ -1,8 +1,8 @@
-//! Changes that look like what they change: maps are merged, `null` removes, and the items of some lists are known by a key.
+//! Strategic merge patches: maps are merged, `null` removes a key, and the items of some lists are identified by a key.
 
 use serde_json::{Map, Value};
 
-/// What tells the items of a list apart, by the name of the list. Other lists are replaced as a whole.
+/// The keys that identify the items of a list, by the name of the list. Other lists are replaced as a whole.
 const KEYS: [(&str, &[&str]); 9] = [
     ("containers", &["name"]),
     ("env", &["name"]),
@@ -15,16 +15,16 @@ const KEYS: [(&str, &[&str]); 9] = [
     ("volumeMounts", &["mountPath"]),
     ("volumes", &["name"]),
 ];
-/// What a patch says about the patch itself.
+/// The key of a patch about the patch itself.
 const DIRECTIVE: &str = "$patch";
 
-/// Changes a map as a patch says; the error names what chefcito does not do.
+/// Merges a patch into a map; the error names a feature that chefcito does not support.
 pub(super) fn merge(
     target: &mut Map<String, Value>,
     patch: &Map<String, Value>,
 ) -> Result<(), String> {
     if let Some(unknown) = patch.keys().find(|key| key.starts_with('$')) {
-        return Err(format!("chefcito does not do `{unknown}` here"));
+        return Err(format!("chefcito does not support `{unknown}` here"));
     }
     for (key, change) in patch {
         match (target.get_mut(key), change) {
@@ -48,16 +48,16 @@ fn merge_map(before: &mut Map<String, Value>, change: &Map<String, Value>) -> Re
     Ok(())
 }
 
-/// Changes a list. What the patch names comes first, in its order.
+/// Merges a patch into a list. The patch's items come first, in its order.
 fn merge_list(before: &mut Vec<Value>, patch: &[Value], name: &str) -> Result<(), String> {
     let mut known = KEYS.iter().filter(|(list, _)| *list == name).map(|(_, keys)| *keys).peekable();
     let is_replaced = known.peek().is_none();
     let has = |item: &Value, keys: &[&str]| keys.iter().all(|key| item.get(key).is_some());
     let keys = known.find(|keys| patch.iter().all(|item| has(item, keys)));
     let Some(keys) = keys else {
-        // Nobody would find what is meant.
+        // Without the key, no item could match.
         if !is_replaced || patch.iter().any(|item| item.get(DIRECTIVE).is_some()) {
-            return Err(format!("an item of `{name}` does not say which one it is"));
+            return Err(format!("an item of `{name}` has none of its merge keys"));
         }
         *before = patch.iter().map(added).collect::<Result<_, _>>()?;
         return Ok(());
@@ -76,7 +76,7 @@ fn merge_list(before: &mut Vec<Value>, patch: &[Value], name: &str) -> Result<()
                 }
                 _ => merged.push(added(item)?),
             },
-            Some(other) => return Err(format!("chefcito does not do `{DIRECTIVE}: {other}`")),
+            Some(other) => return Err(format!("chefcito does not support `{DIRECTIVE}: {other}`")),
         }
     }
     merged.append(before);
@@ -84,10 +84,10 @@ fn merge_list(before: &mut Vec<Value>, patch: &[Value], name: &str) -> Result<()
     Ok(())
 }
 
-/// Returns what a patch adds. Where nothing was, nothing can be removed: Kustomize would write the word.
+/// Returns the value that a patch adds. `null` can't remove what does not exist: Kustomize would write it out.
 fn added(value: &Value) -> Result<Value, String> {
     Ok(match value {
-        Value::Null => return Err("there is nothing that `null` could remove".into()),
+        Value::Null => return Err("`null` has nothing to remove".into()),
         Value::Object(map) => Value::Object(
             map.iter()
                 .filter(|(key, _)| *key != DIRECTIVE)

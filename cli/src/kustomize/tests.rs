@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::yaml;
 
-/// A Deployment that makes two of everything that can be changed.
+/// A Deployment with two of everything that can be changed.
 const TEA: &str = "\
 apiVersion: apps/v1
 kind: Deployment
@@ -267,7 +267,7 @@ fn files_that_are_missing_or_spoiled_are_named() {
     assert_snapshot!(cases.join("\n"));
 }
 
-/// What the overlays do not do yet, but may.
+/// Features that the overlays do not use yet, but may.
 #[test]
 fn kubectl_makes_the_same_of_all_that_is_done() {
     let Some(kubectl) = kubectl() else { return };
@@ -340,13 +340,13 @@ spec:
     assert_eq!(by_id(ours.iter().map(Object::value)), by_id(&theirs));
 }
 
-/// Returns objects by what they are, so that a difference is easily found.
+/// Returns objects by their identity, so that a difference is easy to find.
 pub(crate) fn by_id<'a>(objects: impl IntoIterator<Item = &'a Value>) -> BTreeMap<String, String> {
     let id = |object: &Value| format!("{} {}", object["kind"], object["metadata"]["name"]);
     objects.into_iter().map(|object| (id(object), yaml::text_of(object))).collect()
 }
 
-/// Returns what kubectl makes of a folder.
+/// Returns the objects that kubectl renders for a folder.
 pub(crate) fn rendered_by(kubectl: &str, folder: &Path) -> Vec<Value> {
     let ran = Command::new(kubectl).arg("kustomize").arg(folder).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));

@@ -1,4 +1,4 @@
-//! What a kustomization does to all of its objects.
+//! The transformations of all objects of a kustomization.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{kustomization::NewImage, object::Object};
 
-/// Puts an object into a namespace. The Namespace among them gets its name.
+/// Puts an object into a namespace. A Namespace gets its name.
 pub(super) fn set_namespace(object: &mut Object, namespace: &str) {
     let field = if object.is_namespaced() { "namespace" } else { "name" };
     if let Some(metadata) = object.map_at(&["metadata"]) {
@@ -14,7 +14,7 @@ pub(super) fn set_namespace(object: &mut Object, namespace: &str) {
     }
 }
 
-/// Adds labels to an object, over those that it has.
+/// Adds labels to an object, and overwrites existing ones.
 pub(super) fn add_labels(object: &mut Object, labels: &BTreeMap<String, String>) {
     if labels.is_empty() {
         return;
@@ -24,7 +24,7 @@ pub(super) fn add_labels(object: &mut Object, labels: &BTreeMap<String, String>)
     }
 }
 
-/// Says how many pods an object has, if it is the Deployment or StatefulSet of this name; returns whether it is.
+/// Sets the replicas of an object, if it is the Deployment or StatefulSet of this name; returns whether it is.
 pub(super) fn set_replicas(object: &mut Object, name: &str, count: i64) -> bool {
     let is_meant = object.name() == name && matches!(object.kind(), "Deployment" | "StatefulSet");
     if is_meant && let Some(spec) = object.map_at(&["spec"]) {
@@ -33,7 +33,7 @@ pub(super) fn set_replicas(object: &mut Object, name: &str, count: i64) -> bool 
     is_meant
 }
 
-/// Puts other images in the place of those that have these names.
+/// Replaces images by their names.
 pub(super) fn set_images(object: &mut Object, images: &BTreeMap<String, NewImage>) {
     let Some(pod) = object.value_mut().pointer_mut("/spec/template/spec") else { return };
     for list in ["initContainers", "containers"] {
@@ -48,7 +48,7 @@ pub(super) fn set_images(object: &mut Object, images: &BTreeMap<String, NewImage
     }
 }
 
-/// Splits an image into its name, and its tag and digest with what they begin with.
+/// Splits an image into its name, and its tag and digest with their separators.
 fn split(image: &str) -> (&str, &str) {
     let last = image.rfind('/').map_or(0, |at| at + 1);
     let end = image[last..].find([':', '@']).map_or(image.len(), |at| last + at);

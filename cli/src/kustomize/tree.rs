@@ -1,4 +1,4 @@
-//! Where the files of a kustomization come from.
+//! The files of kustomizations.
 
 use std::{
     collections::BTreeMap,
@@ -9,22 +9,23 @@ use std::{
 use super::built_in::BUILT_IN;
 use crate::error::{CliError, Result};
 
-/// Where the files lie in a checkout.
+/// The folder of the files in a checkout.
 const FOLDER: &str = "manifests/kubernetes";
 
-/// Files below one folder, by their paths in it: `overlays/local/kustomization.yaml`. Nothing outside of it is read.
+/// Files below one folder, by their paths in it: `overlays/local/kustomization.yaml`. Files outside are never read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tree {
-    /// The folder; the files that this program was built with, if there is none.
+    /// The folder; `None` for the files that this program was built with.
     root: Option<PathBuf>,
-    /// What takes a file's place, or is there beside the files.
+    /// Texts that replace files, or are added to them.
     instead: BTreeMap<String, String>,
 }
 
 impl Tree {
-    /// Finds the manifests of the checkout around a folder; without one, takes those that are built in.
+    /// Finds the manifests of the checkout around a folder, or else the built-in ones.
     pub(crate) fn find(folder: &Path) -> Self {
-        // A folder that happens to have such a one is no checkout: this program's own sources have to lie beside it.
+        // A folder that only happens to have such a folder is not a checkout: this program's sources must be there,
+        // too.
         let is_checkout = |folder: &&Path| {
             folder.join(FOLDER).is_dir() && folder.join("cli/Cargo.toml").is_file()
         };
@@ -34,21 +35,21 @@ impl Tree {
         }
     }
 
-    /// Returns these files and no others.
+    /// Returns a tree of these files only.
     #[cfg(test)]
     pub(super) fn of_files(files: &[(&str, &str)]) -> Self {
         let instead = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
         Self { root: Some("/nowhere".into()), instead: instead.collect() }
     }
 
-    /// Puts a text in the place of a file, whether there is one or not.
+    /// Replaces or adds a file.
     #[must_use]
     pub(crate) fn with_file(mut self, path: &str, text: impl Into<String>) -> Self {
         let _before = self.instead.insert(path.to_owned(), text.into());
         self
     }
 
-    /// Returns whether there is a file.
+    /// Returns whether a file exists.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.instead.contains_key(path)
             || match &self.root {
@@ -57,7 +58,7 @@ impl Tree {
             }
     }
 
-    /// Returns whether there is a folder.
+    /// Returns whether a folder exists.
     pub(super) fn has_folder(&self, path: &str) -> bool {
         let below = format!("{path}/");
         self.instead.keys().any(|file| file.starts_with(&below))
@@ -67,7 +68,7 @@ impl Tree {
             }
     }
 
-    /// Reads a file; `None` if there is none.
+    /// Reads a file; `None` if it does not exist.
     ///
     /// # Errors
     /// [`CliError::Io`] if it can't be read.
@@ -94,13 +95,13 @@ impl Tree {
         }
     }
 
-    /// Returns what a file is called by people.
+    /// Returns the path of a file for people.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.root.as_deref().unwrap_or(Path::new(FOLDER)).join(path)
     }
 }
 
-/// Returns where a path leads that was written in a folder of the tree; `None` if that is outside, or no path at all.
+/// Returns the path that a relative path of a folder refers to; `None` if that is outside of the tree or invalid.
 pub(super) fn joined(folder: &str, path: &str) -> Option<String> {
     if path.is_empty() || path.starts_with('/') || path.contains("://") || path.contains('\\') {
         return None;

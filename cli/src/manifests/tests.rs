@@ -1,4 +1,4 @@
-//! The manifests as they are: that they mean what they say, to Kubernetes and to the code.
+//! The manifests agree with Kubernetes and with the code.
 
 use std::{fs, path::Path, process::Command};
 
@@ -28,7 +28,7 @@ pub(super) fn objects(overlay: Overlay) -> Vec<Object> {
     render(&tree(), overlay, &Adjustments::default()).unwrap()
 }
 
-/// Returns the objects that have pods, each with the template of these.
+/// Returns the objects with pods, each with the template of those.
 pub(super) fn pods(objects: &[Object]) -> Vec<(&Object, &Value)> {
     let template = |object: &Object| object.value().pointer("/spec/template").is_some();
     let all = objects.iter().filter(|object| template(object));
@@ -98,7 +98,7 @@ fn kubectl_makes_the_same_of_the_same_files() {
     }
 }
 
-/// What Terraform makes for an environment is what its manifests ask for.
+/// Terraform creates what the manifests of its environment need.
 #[test]
 fn terraform_makes_the_place_and_every_secret_that_is_asked_for() {
     let read =

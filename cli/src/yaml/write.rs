@@ -1,12 +1,12 @@
-//! Writes YAML that every parser reads alike, whichever version of YAML it speaks: what could be taken for anything but text
-//! is quoted.
+//! Writes YAML that all parsers read alike, whatever version of YAML they support: texts that could be another type are
+//! quoted.
 
 use serde_json::Value;
 
-/// What stands for something else than these letters to some parser, in lower case.
+/// Texts that some parser reads as another type, in lower case.
 const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan"];
 
-/// Returns the text of a document: maps and lists one item a line, keys sorted.
+/// Returns the text of a document: block style, keys sorted.
 pub(crate) fn text_of(value: &Value) -> String {
     let mut text = String::new();
     match value {
@@ -17,13 +17,13 @@ pub(crate) fn text_of(value: &Value) -> String {
     text
 }
 
-/// Writes what has items, each on lines of its own.
+/// Writes a map or a list, each item on lines of its own.
 fn write_block(text: &mut String, value: &Value, indent: usize) {
     let margin = " ".repeat(indent);
     match value {
         Value::Object(map) => {
             for (at, (key, value)) in map.iter().enumerate() {
-                // The first stands where its list has begun the line.
+                // The first item continues the line of its list.
                 if at > 0 || !text.ends_with("- ") {
                     text.push_str(&margin);
                 }
@@ -66,7 +66,7 @@ fn write_value(text: &mut String, value: &Value, indent: usize) {
             text.push('\n');
             write_block(text, value, indent + 2);
         }
-        // As kubectl writes lists: no further in than their key.
+        // As kubectl writes lists: with the indentation of their key.
         Value::Array(list) if !list.is_empty() => {
             text.push('\n');
             write_block(text, value, indent);
@@ -82,7 +82,7 @@ fn write_value(text: &mut String, value: &Value, indent: usize) {
 fn scalar_text(value: &Value) -> String {
     match value {
         Value::String(text) => string_text(text),
-        // Also what is empty: `{}` and `[]`.
+        // Empty ones, too: `{}` and `[]`.
         other => other.to_string(),
     }
 }
@@ -91,16 +91,16 @@ fn string_text(text: &str) -> String {
     if is_plain(text) {
         text.to_owned()
     } else {
-        // Double quotes of JSON are double quotes of YAML.
+        // A JSON string is a YAML string in double quotes.
         Value::from(text).to_string()
     }
 }
 
-/// Returns whether a text is read as itself without quotes: it begins like a word or a path, and is none of those words.
+/// Returns whether a text needs no quotes: it begins like a word or a path, and is none of those words.
 fn is_plain(text: &str) -> bool {
     let first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'/';
     let rest = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
-    // A colon within a word, as in images and URLs, ends no key.
+    // A colon within a word, as in images and URLs, does not end a key.
     let inner = |pair: &[u8]| rest(pair[0]) || (pair[0] == b':' && rest(pair[1]));
     let bytes = text.as_bytes();
     bytes.first().is_some_and(|byte| first(*byte))

@@ -1,8 +1,8 @@
-//! Our task definitions against the API of ECS as AWS publishes it: `service-2.json`, from which its clients are made.
+//! Our task definitions against the API of ECS as AWS publishes it: `service-2.json`, the source of its clients.
 
 use super::*;
 
-/// What the model says of a value, as far as it says anything.
+/// Returns the problems that the model finds in a value.
 fn problems(model: &Value, shape: &str, value: &Value, at: &str) -> Vec<String> {
     let shape = &model["shapes"][shape];
     let wrong = |what: String| vec![format!("{at}: {what}")];
@@ -91,7 +91,7 @@ fn ecs_knows_every_field_of_every_task_definition() {
     }
 }
 
-/// The same eyes see what is wrong.
+/// The check finds mistakes.
 #[test]
 fn what_ecs_does_not_know_is_seen() {
     let Some(model) = model() else { return };

@@ -1,4 +1,4 @@
-//! Who may talk to whom is who does: in the manifests, in `compose.yaml`, and by what the policies allow.
+//! The same connections between programs in the manifests, in `compose.yaml` and in the network policies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{Overlay, objects, pods, root, table::ROLES};
 use crate::{compose_file::Source, kustomize::Object};
 
-/// Who talks to whom, at which port.
+/// Connections: a client, a server and its port.
 type Edges = BTreeSet<(String, String, u16)>;
 
 /// Returns the hosts and ports of all URLs in a variable: those without a port are outside.
@@ -27,13 +27,13 @@ fn targets(value: &str) -> Vec<(String, u16)> {
     value.split(',').filter_map(of_url).collect()
 }
 
-/// Returns whom each service calls in containers.
+/// Returns the connections of the services in containers.
 fn of_compose() -> Edges {
     let compose_file = Source::find(root()).unwrap().parse(&|_| None).unwrap();
     let mut edges = Edges::new();
     for (name, service) in &compose_file.services {
         for (variable, value) in &service.environment {
-            // What is in the file of a secret is told by its name.
+            // The name of a secret's file shows its content.
             let of_secret = match variable.as_str() {
                 name if name.ends_with("REDIS_URL_FILE") => Some(("redis", 6379)),
                 name if name.ends_with("DATABASE_URL_FILE") => Some(("postgres", 5432)),
@@ -46,8 +46,8 @@ fn of_compose() -> Edges {
     edges
 }
 
-/// Returns whom each program calls, as the table says: all of them where people develop, with the databases; elsewhere those
-/// of the environment's own that are there.
+/// Returns the connections in the table of programs: all of them with the databases for development, else those within
+/// the environment.
 fn of_table(development: bool) -> Edges {
     let edge = |program: &Program, to: &str, port| {
         let job = if program.is_service() { program.name } else { ROLES };
@@ -64,14 +64,14 @@ fn of_table(development: bool) -> Edges {
             edges.insert(edge(program, "redis", 6379));
         }
         if development {
-            // What makes the roles goes there, too.
+            // The job for the roles connects there, too.
             edges.insert(edge(program, "postgres", 5432));
         }
     }
     edges
 }
 
-/// Returns what a pod reads from its variables, and from files that these name.
+/// Returns the content of a pod's variables, and of the files that they name.
 fn variables(pod: &Value, objects: &[Object]) -> Vec<String> {
     let data = |kind: &str, name: &Value| {
         let found = objects.iter().find(|one| one.kind() == kind && *name == one.name());
@@ -95,7 +95,7 @@ fn variables(pod: &Value, objects: &[Object]) -> Vec<String> {
     all.into_iter().filter_map(|value| value.as_str().map(str::to_owned)).collect()
 }
 
-/// Returns whom each pod calls: services by their names, which have to be there.
+/// Returns the connections of the pods, to services by their names, which must exist.
 fn of_settings(objects: &[Object]) -> Edges {
     let mut edges = Edges::new();
     for (object, template) in pods(objects) {
@@ -134,7 +134,7 @@ impl Policies {
         Self(policies.map(|one| serde_json::from_value(one.value().clone()).unwrap()).collect())
     }
 
-    /// The policies for a pod that say something of this direction.
+    /// The policies of a pod for a direction.
     fn for_pod(&self, labels: &BTreeMap<String, String>, direction: &str) -> Vec<&NetworkPolicy> {
         let is_meant = |policy: &&NetworkPolicy| {
             let spec = policy.spec.as_ref().unwrap();
@@ -179,7 +179,7 @@ impl Policies {
     }
 }
 
-/// Returns who may call whom.
+/// Returns the connections that the policies allow.
 fn of_policies(objects: &[Object]) -> Edges {
     let policies = Policies::of(objects);
     let all: Vec<(String, Pod)> = pods(objects)
@@ -195,7 +195,7 @@ fn of_policies(objects: &[Object]) -> Edges {
             for port in container.ports.iter().flatten() {
                 let port = u16::try_from(port.container_port).unwrap();
                 let labels = |pod: &Pod| pod.metadata.labels.clone().unwrap();
-                // Guests come from anywhere: the gateway itself, too, if it had a reason to.
+                // Guests come from anywhere, the gateway's own pod not excepted.
                 if policies.may(&labels(calling), &labels(called), port) {
                     edges.insert((from.clone(), to.clone(), port));
                 }
@@ -222,7 +222,7 @@ fn elsewhere_the_same_is_allowed_but_for_what_is_not_there() {
     }
 }
 
-/// Returns who may leave for where, beyond the pods of the environment, and at which ports: a line each.
+/// Returns the destinations outside the environment that the policies allow, with ports: one line each.
 fn of_the_outside(objects: &[Object]) -> String {
     let policies = Policies::of(objects);
     let mut ways: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -283,7 +283,7 @@ fn only_who_has_a_border_with_the_world_is_reached_from_it_or_reaches_it() {
             }
         }
         assert_eq!(reached, of_table(Border::In), "{overlay:?}");
-        // Where the simulated market is, no other one is needed.
+        // With the simulated market, no other market is needed.
         let farmers =
             if overlay == Overlay::Local { BTreeSet::new() } else { of_table(Border::Out) };
         assert_eq!(reaching, farmers, "{overlay:?}");

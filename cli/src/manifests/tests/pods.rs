@@ -1,4 +1,4 @@
-//! What holds of every pod.
+//! Rules for every pod.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ fn containers(template: &Value) -> Vec<&Value> {
     list("initContainers").chain(list("containers")).collect()
 }
 
-/// What Pod Security asks for under `restricted`, and more.
+/// The rules of Pod Security's level `restricted`, and more.
 #[test]
 fn every_pod_can_do_nothing_but_its_work() {
     for overlay in OVERLAYS {
@@ -29,7 +29,7 @@ fn every_pod_can_do_nothing_but_its_work() {
             let context = &pod["securityContext"];
             assert_eq!(context["runAsNonRoot"], true, "{name}");
             assert_eq!(context["seccompProfile"], json!({ "type": "RuntimeDefault" }), "{name}");
-            // The images of others have a user of their own.
+            // Images of others have a user of their own.
             let user = program_of(name).map_or(999, |program| program.uid);
             for id in ["runAsUser", "runAsGroup", "fsGroup"] {
                 assert_eq!(context[id], user, "{name}");
@@ -80,7 +80,7 @@ fn every_service_is_there_and_asked_how_it_is_and_replaced_without_a_gap() {
     }
 }
 
-/// Old servers need it, and new ones would write it in: so it is no difference.
+/// Old servers need the field, and new ones would add it: so it makes no difference.
 #[test]
 fn every_port_says_its_protocol() {
     fn check(value: &Value, path: &str) {
@@ -159,7 +159,7 @@ fn every_variable_is_one_that_the_code_reads_and_every_secret_is_there() {
             for volume in template["spec"]["volumes"].as_array().into_iter().flatten() {
                 let Some(secret) = volume["secret"]["secretName"].as_str() else { continue };
                 let Some(data) = data("Secret", secret) else {
-                    // Somebody else makes it.
+                    // It is not in the manifests.
                     assert_eq!((secret, overlay == Overlay::Local), ("secrets", false));
                     continue;
                 };
@@ -171,7 +171,7 @@ fn every_variable_is_one_that_the_code_reads_and_every_secret_is_there() {
     }
 }
 
-/// Certificates are public, so that they are in no Secret, and where all authorities are public there are none.
+/// Certificates are public, so they are not in a Secret; environments with public authorities only have none.
 #[test]
 fn elsewhere_pods_see_the_certificates_that_are_given_and_need_none() {
     for overlay in OVERLAYS {

@@ -1,5 +1,5 @@
-//! The manifests against the table of programs: each has its image, its user, its ports, its role and its networks; and there is
-//! nothing that the table does not know.
+//! The manifests against the table of programs: each program has its image, its user, its ports, its role and its
+//! networks; and there are no programs beside the table.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,10 +14,10 @@ use crate::{compose_file::Source, images::repository};
 
 /// The job that runs `bootstrap roles`; in containers, the service.
 pub(super) const ROLES: &str = "roles";
-/// What is of others, and not in the table.
+/// Programs of others, which are not in the table.
 const OTHERS: [&str; 3] = ["postgres", "redis", "psql"];
 
-/// Returns the program that a service, a pod or a job runs; nothing if it is of others.
+/// Returns the program of a service, a pod or a job; `None` for those of others.
 pub(super) fn program_of(name: &str) -> Option<&'static Program> {
     let program = Program::named(if name == ROLES { BOOTSTRAP } else { name });
     assert_eq!(program.is_none(), OTHERS.contains(&name), "{name} is not in the table");
@@ -32,7 +32,7 @@ fn compose_has_each_program_as_the_table_says_and_no_other() {
         let Some(program) = program_of(name) else { continue };
         there.insert(program.name);
         assert_eq!(service.image, format!("{}:dev", repository(program.name)), "{name}");
-        // It runs as the user of its image, but for who gives files away.
+        // It runs as the user of its image, except to change the owner of files.
         assert_eq!(service.user.is_some(), name == BOOTSTRAP, "{name}");
         let networks: BTreeSet<&str> = service.networks.keys().map(String::as_str).collect();
         let border = program.border.map(|border| match border {
@@ -103,7 +103,7 @@ fn pods_are_of_the_programs_that_the_table_has_and_answer_at_their_ports() {
     }
 }
 
-/// Terraform makes a role and its secrets for each service.
+/// Terraform creates a role and its secrets for each service.
 #[test]
 fn terraform_has_the_roles_of_the_table() {
     let file = root().join("manifests/terraform/modules/secrets/main.tf");

@@ -1,4 +1,4 @@
-//! Every object is one of Kubernetes, field by field.
+//! Every object matches its Kubernetes type, field by field.
 
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{OVERLAYS, objects};
 
-/// Reads an object as one of a type, and writes it again: what the type does not know is lost.
+/// Deserialises an object as a type, and serialises it again: that drops unknown fields.
 fn again<T: DeserializeOwned + Serialize>(value: &Value) -> serde_json::Result<Value> {
     serde_json::to_value(serde_json::from_value::<T>(value.clone())?)
 }

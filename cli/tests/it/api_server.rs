@@ -1,4 +1,5 @@
-//! A real API server that all tests of this process share, with its controllers and a node that is played. It needs no engine.
+//! A real API server that all tests of this process share, with its controllers and a simulated node. It needs no
+//! engine.
 
 mod guard;
 mod kubelet;
@@ -29,13 +30,13 @@ pub(crate) use pods::Pods;
 /// The variable with the folder that `.ci/api-server` prints.
 const PROGRAMS: &str = "CHEFCITO_TEST_API_SERVER";
 
-/// The context of somebody who may do everything.
+/// The context of a user with all permissions.
 pub(crate) const OWNER: &str = "owner";
 
-/// The context of somebody who is known and may do nothing.
+/// The context of a user with no permissions.
 pub(crate) const GUEST: &str = "guest";
 
-/// How long it may take to start: it compiles nothing, but it shares the machine with all other tests.
+/// How long the start may take: it compiles nothing, but shares the machine with all other tests.
 const START_MAX: Duration = Duration::from_secs(120);
 
 /// etcd, kube-apiserver and kube-controller-manager. They end when this process does, however it ends.
@@ -43,12 +44,12 @@ pub(crate) struct ApiServer {
     kubeconfig: String,
     runtime: Runtime,
     node: Node,
-    /// Whoever ends the three watches over this process by a pipe that is open as long as it lives.
+    /// The guard that ends the three when this process ends: a pipe stays open as long as it lives.
     _guard: Child,
 }
 
 impl ApiServer {
-    /// Returns the one that all tests share; `None`, said in one line, where it has not been built.
+    /// Returns the shared server; `None`, with a printed line, if it is not built here.
     pub(crate) fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Result<ApiServer, String>> = OnceLock::new();
         let Some(programs) = env::var_os(PROGRAMS) else {
@@ -57,31 +58,31 @@ impl ApiServer {
             ));
             return None;
         };
-        // In a thread of its own, because tests may be in a runtime already.
+        // In a thread of its own, because a test may run in a runtime already.
         let start = || std::thread::spawn(move || Self::start(Path::new(&programs))).join();
         let started = SHARED.get_or_init(|| start().unwrap_or_else(|_| Err("it panicked".into())));
         Some(started.as_ref().unwrap_or_else(|why| panic!("the API server did not start: {why}")))
     }
 
-    /// Returns the node on which all pods run.
+    /// Returns the node that runs all pods.
     pub(crate) fn node(&self) -> &Node {
         &self.node
     }
 
-    /// Does something with a client of its owner and waits for it. For tests that are not async themselves.
+    /// Runs a future with a client of the owner. For tests that are not async.
     pub(crate) fn ask<T>(&self, question: impl AsyncFnOnce(Client) -> T) -> T {
         self.runtime
             .block_on(async { question(client(&self.kubeconfig, OWNER).await.unwrap()).await })
     }
 
-    /// Returns a kubeconfig with a context for each user, the owner's being the current one.
+    /// Returns a kubeconfig with a context for each user; the owner's is the current one.
     pub(crate) fn kubeconfig(&self) -> &str {
         &self.kubeconfig
     }
 
     fn start(programs: &Path) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("chefcito-api-server-").to_owned();
-        // etcd waits for the disk at every write, and nothing here has to outlive the machine.
+        // etcd syncs every write, and no data has to survive the machine.
         let memory = Path::new("/dev/shm");
         let made = if memory.is_dir() { folder.tempdir_in(memory) } else { folder.tempdir() };
         let folder = made.map_err(|error| format!("no folder can be made: {error}"))?.keep();
@@ -108,14 +109,14 @@ impl ApiServer {
     }
 }
 
-/// Returns a client once the server answers that it is ready.
+/// Returns a client once the server is ready.
 async fn ready(kubeconfig: &str) -> Result<Client, Box<dyn std::error::Error>> {
     let client = client(kubeconfig, OWNER).await?;
     client.request_text(http::Request::get("/readyz").body(Vec::new())?).await?;
     Ok(client)
 }
 
-/// Returns a client by one context of a kubeconfig.
+/// Returns a client for a context of a kubeconfig.
 pub(crate) async fn client(
     kubeconfig: &str,
     context: &str,
@@ -125,7 +126,7 @@ pub(crate) async fn client(
     Ok(Client::try_from(Config::from_custom_kubeconfig(kubeconfig, &options).await?)?)
 }
 
-/// The server's certificate is made by itself when it starts, so that only who starts it can trust it.
+/// The server creates its certificate at the start, so only the process that starts it can trust it.
 fn kubeconfig(folder: &Path, port: u16) -> String {
     let certificate = folder.join("certificates/apiserver.crt");
     let user = |name| format!("- {{name: {name}, user: {{token: {name}}}}}\n");
@@ -148,7 +149,7 @@ users:
     )
 }
 
-/// Returns a port that nobody listens at, of a range from which nobody else takes any.
+/// Returns a free port, of a range from which no other program takes any.
 pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 19_000;
     const COUNT: u16 = 1_000;

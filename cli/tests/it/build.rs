@@ -76,7 +76,7 @@ fn nothing_is_called_when_nothing_has_changed() {
     assert_eq!(checkout.calls_of_cargo(), [""; 0]);
     assert_eq!(checkout.events_since(since), [""; 0]);
 
-    // Touched, but not changed; and a test is no part of a binary.
+    // A touched file is not a change, and a test is not part of a binary.
     let touched = fs::File::options().write(true).open(checkout.main_of(&checkout.tea)).unwrap();
     touched.set_modified(SystemTime::now() - Duration::from_secs(1000)).unwrap();
     checkout.write(&format!("services/{}/tests/it.rs", checkout.tea), "// changed");
@@ -113,7 +113,7 @@ fn only_what_changed_is_compiled_and_packed() {
         "It was hot".replace("is", "was")
     );
 
-    // Back to what it was: the engine still has that image.
+    // The earlier sources: the engine still has that image.
     checkout.change_back(tea);
     let back = checkout.build(&[]);
     assert_eq!(back[1]["tags"], before[1]["tags"]);
@@ -121,7 +121,7 @@ fn only_what_changed_is_compiled_and_packed() {
     assert_eq!(checkout.calls_of_cargo(), [""; 0]);
     assert_eq!(docker(&["run", "--rm", &format!("chefcito-{tea}:dev")]), "It is hot");
 
-    // A crate of both, one of them asked for.
+    // A crate of both services, one of which is built.
     checkout.write(
         "services/pot/src/lib.rs",
         "/// Tells.\npub fn tell() -> &'static str {\n    \"cold\"\n}\n",
@@ -148,17 +148,17 @@ fn what_is_lost_is_made_again_with_as_little_as_it_takes() {
     // The tag only.
     remove(&[&dev]);
     assert_eq!(checkout.build(&[])[1]["tags"], before[1]["tags"]);
-    // The whole image: the binary is still there.
+    // The whole image: the binary is still cached.
     remove(&[&dev, content]);
     let again = checkout.build(&[]);
     assert_eq!((&again[1]["tags"], &again[1]["cached"]), (&before[1]["tags"], &false.into()));
     assert_eq!(checkout.calls_of_cargo(), [""; 0]);
-    // A binary that is not what it was.
+    // A binary that is damaged.
     remove(&[&dev, content]);
     fs::write(checkout.images().join(tea), "spoiled").unwrap();
     assert_eq!(checkout.build(&[])[1]["tags"], before[1]["tags"]);
     assert!(!checkout.calls_of_cargo().is_empty());
-    // What was remembered: it is compiled again, and comes out the same.
+    // The memory: everything is compiled again, with the same result.
     for spoil in ["", "{\"version\":"] {
         fs::write(checkout.images().join("memory.json"), spoil).unwrap();
         let again = checkout.build(&[]);

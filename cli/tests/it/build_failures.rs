@@ -32,7 +32,7 @@ fn what_does_not_compile_is_shown_and_changes_nothing() {
         );
     }
     assert_eq!(checkout.tags(&checkout.tea), before);
-    // A warning is shown, and is no failure.
+    // A warning is printed, and is not a failure.
     checkout.write(
         &format!("services/{}/src/main.rs", checkout.tea),
         "fn main() {\n    let unused = pot::tell();\n}\n",
@@ -111,7 +111,7 @@ fn without_cargo_what_is_up_to_date_stays_so() {
         return;
     }
     let checkout = Checkout::new();
-    // A registry that nobody has.
+    // A registry that does not exist.
     for service in checkout.services() {
         let file = format!("containerfiles/{service}/CONTAINERFILE");
         let text = fs::read_to_string(checkout.root().join(&file)).unwrap();

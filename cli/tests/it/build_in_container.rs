@@ -91,7 +91,7 @@ fn an_interrupted_build_in_a_container_leaves_no_container() {
     assert_eq!(ran.code, Some(130), "{ran}");
     assert_eq!((containers().as_str(), checkout.tags(&checkout.tea)), ("", vec![]));
 
-    // Killed, it can't remove anything; the next one does.
+    // A killed command removes nothing; the next one does.
     let mut build = checkout.start(&["build", "--in-container"]);
     wait_until("the build script runs", runs_the_script);
     build.kill().unwrap();

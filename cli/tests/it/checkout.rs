@@ -1,5 +1,5 @@
-//! A made-up checkout: a workspace of two tiny services that share a crate, so that compiling takes no time. Its services have
-//! names that nobody else has; their images go when it goes.
+//! A made-up checkout: a workspace of two tiny services that share a crate, so that compiling is fast. Its services
+//! have unique names, and their images are removed with it.
 
 use std::{
     env, fs,
@@ -15,7 +15,8 @@ use tempfile::TempDir;
 
 use crate::chefcito::{Home, Ran};
 
-/// Returns whether there is a Docker engine and its command line, which tests look at images with; says so if not.
+/// Returns whether there is a Docker engine and its command line, with which tests inspect images; prints a line if
+/// not.
 pub(crate) fn engine_is_there() -> bool {
     let there = engine_answers();
     if !there {
@@ -30,7 +31,7 @@ fn engine_answers() -> bool {
     asked.is_ok_and(|said| said.status.success())
 }
 
-/// Says whether the engine has the image that is compiled in.
+/// Returns whether the engine has the image to compile in; prints a line if not.
 pub(crate) fn compile_image_is_there() -> bool {
     let there = engine_is_there()
         && Command::new("docker")
@@ -45,7 +46,7 @@ pub(crate) fn compile_image_is_there() -> bool {
     there
 }
 
-/// Runs `docker`, and returns what it says.
+/// Runs `docker`, and returns its output.
 pub(crate) fn docker(args: &[&str]) -> String {
     let said = Command::new("docker").args(args).output().unwrap();
     assert!(said.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&said.stderr));
@@ -109,7 +110,7 @@ impl Checkout {
         self.folder.path()
     }
 
-    /// What `chefcito build` keeps.
+    /// The folder of `chefcito build`.
     pub(crate) fn images(&self) -> PathBuf {
         self.root().join("target/chefcito/images")
     }
@@ -125,7 +126,7 @@ impl Checkout {
         self.root().join(format!("services/{service}/src/main.rs"))
     }
 
-    /// Makes a service say something else.
+    /// Changes the source of a service.
     pub(crate) fn change(&self, service: &str, word: &str) {
         fs::write(self.main_of(service), MAIN.replace("is", word)).unwrap();
     }
@@ -147,7 +148,7 @@ impl Checkout {
         format!("version = 4\n{}", blocks.collect::<String>())
     }
 
-    /// Puts a program before all others.
+    /// Puts a program first on the path.
     pub(crate) fn write_tool(&self, name: &str, script: &str) {
         let path = self.tools.path().join(name);
         fs::write(&path, script).unwrap();
@@ -158,14 +159,14 @@ impl Checkout {
         self.tools.path().join("calls")
     }
 
-    /// Returns how cargo was called since it was last asked.
+    /// Returns how cargo was called since the last time.
     pub(crate) fn calls_of_cargo(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.calls_file()).unwrap_or_default();
         let _none = fs::remove_file(self.calls_file());
         calls.lines().map(str::to_owned).collect()
     }
 
-    /// A command in the checkout, with the tools of whoever runs the tests.
+    /// A command in the checkout, with the tools of the user who runs the tests.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.home.command(args);
         let path = env::join_paths(
@@ -201,7 +202,7 @@ impl Checkout {
         ran
     }
 
-    /// Builds, and returns what is said of each image, by the services' names in their order.
+    /// Builds, and returns the line of each image, in the order of the services' names.
     pub(crate) fn build(&self, services: &[&str]) -> Vec<Value> {
         let args: Vec<&str> =
             ["build", "--json"].into_iter().chain(services.iter().copied()).collect();
@@ -209,7 +210,7 @@ impl Checkout {
         said["images"].as_array().unwrap().clone()
     }
 
-    /// Returns the name of the container that is compiled in, and what its volumes' names begin with.
+    /// Returns the name of the container to compile in, and the prefix of its volumes.
     pub(crate) fn builder(&self) -> String {
         let hash = blake3::hash(self.root().as_os_str().as_encoded_bytes()).to_hex();
         format!("chefcito-build-{}", &hash[..8])
@@ -233,7 +234,7 @@ impl Checkout {
         tags
     }
 
-    /// Returns what the engine tells of the images of this checkout's services, since a moment.
+    /// Returns the engine's events about the images of this checkout's services since a time.
     pub(crate) fn events_since(&self, since: f64) -> Vec<String> {
         let told = docker(&[
             "events",
@@ -277,7 +278,7 @@ fn tool(name: &str) -> PathBuf {
         .unwrap()
 }
 
-/// What is compiled in.
+/// The image to compile in.
 pub(crate) const COMPILE_IMAGE: &str = "rust:1.95.0-bookworm";
 const MANIFEST: &str = "\
 [workspace]

@@ -10,16 +10,16 @@ use std::{
 
 use tempfile::TempDir;
 
-/// How long anything here may take before the test fails: far more than it should.
+/// How long a step of a test may take: far more than it should.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An empty home of its own. What still runs in it at its end is taken down.
+/// An empty home of its own. Takes down what still runs in it at its end.
 pub(crate) struct Home {
     folder: TempDir,
     engine: String,
 }
 
-/// Whoever has an engine may have an environment of this very name on it.
+/// The user may have an environment of this name on the engine.
 const NO_ENGINE: &str = "unix:///nowhere/docker.sock";
 
 impl Home {
@@ -27,18 +27,18 @@ impl Home {
         Self::at("chefcito-home-", NO_ENGINE.into())
     }
 
-    /// A home whose path has what paths may have.
+    /// A home whose path has characters that paths may have.
     pub(crate) fn with_a_space_in_its_path() -> Self {
         Self::at("the chefcito's hom\u{e9} ", NO_ENGINE.into())
     }
 
-    /// A home on a machine whose Docker engine answers; none, said in a line, where it does not.
+    /// A home on a machine with a Docker engine; `None`, with a printed line, if none answers.
     pub(crate) fn with_engine() -> Option<Self> {
         let mut home = Self::new();
         home.find_engine().then_some(home)
     }
 
-    /// Lets it have this machine's Docker engine; says in a line if that does not answer.
+    /// Gives it this machine's Docker engine; prints a line if that does not answer.
     pub(crate) fn find_engine(&mut self) -> bool {
         let asked = Command::new("docker").arg("version").output();
         if !asked.is_ok_and(|asked| asked.status.success()) {
@@ -50,7 +50,7 @@ impl Home {
         true
     }
 
-    /// Puts a program onto its path: a script that plays one which this machine may not have.
+    /// Adds a program to its path: a script in place of one that this machine may not have.
     pub(crate) fn put_program(&self, name: &str, script: &str) {
         let folder = self.path().join("bin");
         fs::create_dir_all(&folder).unwrap();
@@ -76,7 +76,7 @@ impl Home {
         self.state().join("chefcito")
     }
 
-    /// The process that says in the lock file that it is the environment.
+    /// The process id in the lock file of the embedded environment.
     pub(crate) fn embedded_pid(&self) -> i32 {
         fs::read_to_string(self.environment().join("environment.lock"))
             .unwrap()
@@ -113,7 +113,7 @@ impl Home {
         ran
     }
 
-    /// Runs a command with less of something than usual, as `ulimit` says it: `-v 1048576`.
+    /// Runs a command with a limit, in the syntax of `ulimit`: `-v 1048576`.
     pub(crate) fn run_with_limit(&self, limit: &str, args: &[&str]) -> Ran {
         let plain = self.command(args);
         let mut command = Command::new("/bin/sh");
@@ -126,7 +126,7 @@ impl Home {
         self.ran(args, command.output().unwrap())
     }
 
-    /// Returns the same command, run by somebody whom permissions stop: root, too, unless it may override them.
+    /// Returns the same command for a user whom file permissions apply to: root, too, unless it may override them.
     pub(crate) fn without_override(&self, plain: &Command) -> Command {
         let mut command = Command::new("setpriv");
         command
@@ -172,7 +172,7 @@ impl Drop for Home {
     }
 }
 
-/// What a command did.
+/// The result of a command.
 pub(crate) struct Ran {
     pub(crate) command: String,
     pub(crate) code: Option<i32>,
@@ -195,7 +195,7 @@ impl std::fmt::Display for Ran {
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let since = Instant::now();
     while !holds() {
@@ -209,7 +209,7 @@ pub(crate) fn kill(signal: &str, pid: i32) {
     assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
 }
 
-/// Returns whether a process lives; one that ended and waits to be buried does not.
+/// Returns whether a process lives; a zombie does not.
 pub(crate) fn lives(pid: i32) -> bool {
     fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).is_ok_and(|stat| {
         !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))

@@ -1,4 +1,4 @@
-//! A namespace of a test's own on the API server that they share, and what the parts that play there can be relied on for.
+//! A namespace of a test on the shared API server, and tests of the simulated parts that other tests rely on.
 
 use std::{fs, net::SocketAddr, time::Instant};
 
@@ -29,7 +29,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Opens one for a test; `None`, said in one line, where there is no API server. The namespace is not made.
+    /// Opens one for a test; `None`, with a printed line, if there is no API server. Does not create the namespace.
     pub(crate) fn open(story: &str) -> Option<Self> {
         let server = ApiServer::shared()?;
         let home = Home::new();
@@ -39,13 +39,13 @@ impl Cluster {
         Some(Self { home, name: format!("{story}-{}", std::process::id()), server })
     }
 
-    /// Does something with a client of the owner and waits for it; not for tests that are async themselves.
+    /// Runs a future with a client of the owner; not for async tests.
     pub(crate) fn ask<T>(&self, question: impl AsyncFnOnce(Client) -> T) -> T {
         self.server.ask(question)
     }
 
-    /// Adds a context of the owner's to the home's kubeconfig, as whoever makes clusters would; `extension` is what minikube notes
-    /// beside a cluster.
+    /// Adds a context of the owner to the home's kubeconfig, as a tool that creates clusters would; `extension` is what
+    /// minikube notes beside a cluster.
     pub(crate) fn put_context(&self, name: &str, extension: Option<&str>) {
         let path = self.home.path().join(".kube/config");
         let kubeconfig = fs::read_to_string(&path).unwrap();
@@ -61,33 +61,33 @@ impl Cluster {
         fs::write(path, kubeconfig).unwrap();
     }
 
-    /// Returns a client by a context of the home's kubeconfig.
+    /// Returns a client for a context of the home's kubeconfig.
     pub(crate) async fn client(&self, context: &str) -> Client {
         let kubeconfig = fs::read_to_string(self.home.path().join(".kube/config")).unwrap();
         client(&kubeconfig, context).await.unwrap()
     }
 
-    /// Says what pods of a service become that are made from now on.
+    /// Sets the behaviour of a service's new pods.
     pub(crate) fn new_pods_become(&self, service: &str, pods: Pods) {
         self.server.node().new_pods_become(&self.name, service, pods);
     }
 
-    /// Says what all pods of a service become.
+    /// Sets the behaviour of all pods of a service.
     pub(crate) async fn pods_become(&self, service: &str, pods: Pods) {
         self.server.node().pods_become(&self.name, service, pods).await;
     }
 
-    /// Says what containers of a service say when they start, in pods that are made from now on.
+    /// Sets what the containers of a service's new pods print at first.
     pub(crate) fn new_pods_say(&self, service: &str, lines: &[&str]) {
         self.server.node().new_pods_say(&self.name, service, lines);
     }
 
-    /// Says what is behind the ports of a service's pods.
+    /// Sets the server behind the ports of a service's pods.
     pub(crate) fn put_behind(&self, namespace: &str, service: &str, address: SocketAddr) {
         self.server.node().put_behind(namespace, service, address);
     }
 
-    /// Has the container of a pod say a line.
+    /// Lets the container of a pod print a line.
     pub(crate) fn pod_says(&self, pod: &str, at: Timestamp, line: &str) {
         self.server.node().pod_says(&self.name, pod, at, line);
     }
@@ -97,12 +97,12 @@ impl Cluster {
         self.server.node().log_rotates(&self.name, pod);
     }
 
-    /// Starts the container of a pod again, as if it had ended with a code.
+    /// Restarts the container of a pod, as if it had ended with a code.
     pub(crate) async fn container_restarts(&self, pod: &str, exit_code: i32) {
         self.server.node().container_restarts(&self.name, pod, exit_code).await;
     }
 
-    /// Returns the names of a service's pods that are there.
+    /// Returns the names of a service's pods.
     pub(crate) fn pods_of(&self, service: &str) -> Vec<String> {
         self.server.node().pods_of(&self.name, service)
     }
@@ -110,7 +110,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // The test may be async, or panicking in the middle of it.
+        // The test may be async, or panicking.
         let (server, name) = (self.server, self.name.as_str());
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -123,7 +123,7 @@ impl Drop for Cluster {
     }
 }
 
-/// Waits until an object is as a test wants it, and returns it. It looks again and again: no change can be missed.
+/// Waits until an object is as a test wants it, and returns it. It polls, so no change is missed.
 pub(crate) async fn wait_for<K>(api: &Api<K>, name: &str, mut is: impl FnMut(&K) -> bool) -> K
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
@@ -141,7 +141,7 @@ where
     }
 }
 
-/// Waits until an object is no more.
+/// Waits until an object is gone.
 pub(crate) async fn wait_for_absence<K>(api: &Api<K>, name: &str)
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
@@ -153,7 +153,7 @@ where
     }
 }
 
-/// What a Deployment, a StatefulSet and a Job have in common.
+/// The common part of a Deployment, a StatefulSet and a Job.
 fn template(name: &str, restarts: &str) -> Value {
     json!({
         "metadata": {"labels": {"app": name}},
@@ -178,7 +178,7 @@ pub(crate) fn deployment(name: &str, replicas: u32) -> Value {
 }
 
 impl Cluster {
-    /// Makes its namespace.
+    /// Creates its namespace.
     pub(crate) async fn make_namespace(&self, client: &Client) {
         let namespace = json!({"metadata": {"name": self.name}});
         let namespace = serde_json::from_value(namespace).unwrap();
@@ -233,7 +233,7 @@ fn everything_that_makes_pods_comes_to_its_end() {
         wait_for(&sets, "store", |is| ready(is.status.as_ref().unwrap().ready_replicas)).await;
         wait_for(&jobs, "bootstrap", |is| is.status.as_ref().unwrap().succeeded == Some(1)).await;
 
-        // A pod that has half a minute to end is gone as soon as it has ended.
+        // A pod with a grace period of half a minute is gone as soon as it has ended.
         let pods = Api::<Pod>::namespaced(client.clone(), &cluster.name);
         let (address, uid) = address_and_uid(&pods.get("store-1").await.unwrap());
         pods.delete("store-1", &DeleteParams::default()).await.unwrap();
@@ -287,7 +287,7 @@ fn what_a_test_wants_becomes_of_pods() {
                 assert!(since.elapsed() < PATIENCE, "{service}");
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
-            // And then it is mended.
+            // And then the cause is fixed.
             cluster.pods_become(service, Pods::Ready).await;
             wait_for(&deployments, service, |is| {
                 is.status.as_ref().unwrap().available_replicas == Some(1)

@@ -1,4 +1,4 @@
-//! The life of an environment in containers: up, up again, a change, single services, down; clashes and haste.
+//! The life of an environment in containers: up, up again, a change, single services, down; conflicts and interrupts.
 
 use std::{fs, net::TcpListener, thread::sleep, time::Duration};
 
@@ -10,14 +10,14 @@ use crate::{
     chefcito::{Home, Ran, kill},
 };
 
-/// An environment of a name of its own on the engine.
+/// An environment with a name of its own on the engine.
 struct Environment {
     home: Home,
     name: String,
 }
 
 impl Environment {
-    /// Names one; none, said in a line, where no engine answers.
+    /// Names one; `None`, with a printed line, if no engine answers.
     fn name(story: &str) -> Option<Self> {
         Some(Self { home: Home::with_engine()?, name: format!("{story}-{}", std::process::id()) })
     }
@@ -63,7 +63,7 @@ impl Environment {
         self.containers().into_iter().find(|(name, _)| name == service).unwrap().1
     }
 
-    /// Everything of its name that is on the engine: containers, networks, volumes.
+    /// Everything of its name on the engine: containers, networks, volumes.
     fn traces(&self) -> String {
         let project = format!("label=com.docker.compose.project={}", self.name);
         [["ps", "-aq"].as_slice(), &["network", "ls", "-q"], &["volume", "ls", "-q"]]
@@ -134,7 +134,7 @@ fn a_part_of_it_has_what_it_needs_and_no_address() {
     assert_eq!(started.stdout, "", "{started}");
     assert_eq!(services(&environment), needed);
 
-    // The rest joins it; from then on a part has an address.
+    // The other services join it; from then on the environment has an address.
     let whole = environment.must(&environment.up());
     assert!(whole.stdout.starts_with("http://127.0.0.1:"), "{whole}");
     assert_eq!(environment.must(&part).stdout, whole.stdout);
@@ -226,7 +226,7 @@ fn single_services_are_scaled_restarted_and_entered() {
         environment.containers().iter().filter(|(service, _)| service == KITCHEN).count()
     };
     assert_eq!(kitchens(&environment), 3);
-    // It is remembered, and can be taken back.
+    // The number is saved, and can be changed back.
     environment.must(&environment.up());
     assert_eq!(kitchens(&environment), 3);
     environment.must(&["scale", "kitchen=1"]);
@@ -242,7 +242,7 @@ fn single_services_are_scaled_restarted_and_entered() {
     let version = environment.must(&["exec", ORDERS, "--", "/orders", "--version"]);
     assert_eq!(version.stdout, concat!("orders ", env!("CARGO_PKG_VERSION"), "\n"));
     assert_eq!(environment.run(&["exec", ORDERS, "--", "/orders", "--nonsense"]).code, Some(2));
-    // Engines do not agree which of the two it is.
+    // Engines differ in which of the two it is.
     let nothing = environment.run(&["exec", ORDERS, "--", "/nothing"]);
     assert!(matches!(nothing.code, Some(126 | 127)), "{nothing}");
 
@@ -268,7 +268,7 @@ fn two_environments_run_side_by_side() {
     one.must(&["audit"]);
     one.must(&["down"]);
     other.must(&["audit"]);
-    // What was in volumes is there again.
+    // The data in the volumes are still there.
     one.must(&one.up());
     assert_eq!(one.status()["orders"]["delivered"], 3);
 }

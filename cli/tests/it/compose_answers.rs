@@ -1,4 +1,4 @@
-//! An environment in one process and an environment in containers give the same answers.
+//! An embedded environment and one in containers give the same answers.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ async fn in_containers_and_in_one_process_the_answers_are_the_same() {
     answer_alike(&near, &far).await;
 }
 
-/// Furnishes two empty environments, asks both the same, and compares what they answer.
+/// Prepares two empty environments, sends the same requests to both, and compares the answers.
 pub(crate) async fn answer_alike(near: &Guest, far: &Guest) {
     near.furnish().await;
     far.furnish().await;
@@ -26,7 +26,7 @@ pub(crate) async fn answer_alike(near: &Guest, far: &Guest) {
     }
 }
 
-/// Opens an empty environment by one of the runtimes, and returns a guest at its door with the admin key.
+/// Starts an empty environment with one of the runtimes, and returns a client with the admin key.
 pub(crate) fn open(home: &Home, runtime: &str) -> Guest {
     let name = format!("answers-{runtime}-{}", std::process::id());
     let up = ["up", "--runtime", runtime, "--name", &name, "--port", "0", "--no-seed"];
@@ -35,7 +35,7 @@ pub(crate) fn open(home: &Home, runtime: &str) -> Guest {
     guest(home, &name, &status)
 }
 
-/// Returns a guest with the admin key at the door that a status tells of.
+/// Returns a client with the admin key for the address in a status.
 pub(crate) fn guest(home: &Home, name: &str, status: &Ran) -> Guest {
     let status: Value = serde_json::from_str(&status.stdout).unwrap();
     let key = fs::read_to_string(home.state().join(name).join("admin.key")).unwrap();

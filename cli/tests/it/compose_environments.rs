@@ -10,7 +10,7 @@ use crate::{
     chefcito::{Home, Ran, kill, wait_until},
 };
 
-/// An environment of its own, with a file of its own; taken down at its end, whatever happens.
+/// An environment with a compose file of its own; taken down at its end, also after a panic.
 struct ComposeEnvironment {
     home: Home,
     name: String,
@@ -233,7 +233,7 @@ fn a_port_that_is_taken_is_told_with_its_holder_before_anything_starts() {
     let holder = format!("port {port} is taken by the container {}-coffee-1", one.name);
     assert!(ran.stderr.contains(&holder), "{ran}");
     assert!(other.left().starts_with("{} \"\" \"\""), "{}", other.left());
-    // Side by side they are no trouble to each other.
+    // They do not disturb each other.
     other.up();
     other.must(&["down", "--volumes"]);
     assert_eq!(one.containers().len(), 3);
@@ -246,7 +246,7 @@ fn a_service_that_cannot_come_up_is_told_with_its_last_words() {
     let ran = environment.run(&["up", "--runtime", "compose", "--port", "0"]);
     assert_eq!(ran.code, Some(1), "{ran}");
     assert!(ran.stderr.contains("exit code 3") && ran.stderr.contains("No sugar left"), "{ran}");
-    // Mended, it goes on from there.
+    // Once the cause is fixed, it continues.
     environment.write(FILE);
     environment.up();
     let file = FILE.replace("/bin/sh, -c, 'trap", "/bin/no-shell, -c, 'trap");
@@ -266,12 +266,12 @@ fn an_interrupted_up_leaves_nothing_whenever_it_happens() {
         kill("-INT", i32::try_from(up.id()).unwrap());
         let ran = environment.home.finish(&args, up);
         match ran.code {
-            // It was quicker; then all is there.
+            // It was faster: everything is up.
             Some(0) => {
                 assert_eq!(environment.containers().len(), 3, "after {delay_ms} ms: {ran}");
                 environment.must(&["down", "--volumes"]);
             }
-            // Ended by the signal itself, before it had begun.
+            // The signal ended it before it had begun.
             None | Some(130) => {}
             _ => panic!("{ran}"),
         }

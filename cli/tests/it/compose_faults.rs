@@ -1,5 +1,5 @@
-//! Parts of an environment in containers are killed, held still and emptied while orders run: nothing is lost, nothing is doubled,
-//! the stock is exact.
+//! Parts of an environment in containers are killed, paused and emptied while orders run: no order is lost or doubled,
+//! and the stock is exact.
 
 use std::{
     fs,
@@ -18,20 +18,20 @@ use crate::{
     guest::Guest,
 };
 
-/// Orders a second while parts fail: a shared machine bears it, and many are under way at any moment.
+/// Orders per second during faults: a shared machine can do it, and many are in progress at any moment.
 const RATE: u32 = 60;
-/// How long a part is held still: longer than the leases of whoever takes over.
+/// How long a part is paused: longer than the leases that others take over.
 const STILL: Duration = Duration::from_secs(5);
-/// How long there is no fault between two.
+/// The time between two faults.
 const BREATH: Duration = Duration::from_secs(3);
-/// How soon orders must be accepted again after a fault has ended.
+/// How soon after a fault orders must be accepted again.
 const AGAIN_MAX: Duration = Duration::from_secs(5);
-/// Returns every service behind the door.
+/// Returns every service behind the gateway.
 fn behind_the_door() -> impl Iterator<Item = &'static str> {
     ALL.into_iter().filter(|service| *service != GATEWAY)
 }
 
-/// An environment in containers, with a market that is as bad as it may be.
+/// An environment in containers, with the worst market that is allowed.
 struct Victim {
     home: Home,
     name: String,
@@ -39,7 +39,7 @@ struct Victim {
 }
 
 impl Victim {
-    /// Opens it; nothing where there is no engine, which is said in a line.
+    /// Starts it; `None`, with a printed line, without an engine.
     fn open(name: &str) -> Option<Self> {
         let home = Home::with_engine()?;
         let name = format!("{name}-{}", std::process::id());
@@ -69,7 +69,7 @@ impl Victim {
         self.home.must(&[args, &["--name", &self.name]].concat())
     }
 
-    /// Starts to order for that long; returns the command and its ledger.
+    /// Begins to order for that long; returns the command and its ledger.
     fn order_for(&self, long: Duration) -> Ordering {
         let ledger = self.home.state().join(&self.name).join("crowd.txt");
         let count = (long.as_secs() * u64::from(RATE)).to_string();
@@ -110,7 +110,7 @@ impl Victim {
         }
     }
 
-    /// Ends the process in a container from outside, as the system does when memory is short; the engine starts it again.
+    /// Kills the process of a container from outside, as the system does when memory is short; the engine restarts it.
     fn kill(&self, service: &str) {
         let container = self.container(service);
         let pid = docker(&["inspect", "--format", "{{.State.Pid}}", &container]).unwrap();
@@ -124,7 +124,7 @@ impl Victim {
         docker(&["unpause", &container]).unwrap();
     }
 
-    /// Connects to Redis, from this machine: containers of a bridge can be reached from it.
+    /// Connects to Redis from this machine, which reaches containers on a bridge.
     fn redis(&self) -> Redis {
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
         let address = docker(&["inspect", "--format", format, &self.container("redis")]).unwrap();
@@ -160,7 +160,7 @@ impl Victim {
         }
     }
 
-    /// Every order is delivered, and the audit finds nothing.
+    /// Asserts that every order is delivered, and the audit finds nothing.
     fn is_whole(&self, ordering: Ordering) {
         let count: u64 = ordering.args[2].parse().unwrap();
         let args: Vec<&str> = ordering.args.iter().map(String::as_str).collect();
@@ -183,7 +183,7 @@ impl Victim {
 struct Redis(BufReader<TcpStream>);
 
 impl Redis {
-    /// Says something; returns the first line of what Redis answers.
+    /// Sends a command; returns the first line of the answer.
     fn ask(&mut self, words: &str) -> String {
         write!(self.0.get_mut(), "{words}\r\n").unwrap();
         let mut answer = String::new();
@@ -239,7 +239,7 @@ fn a_redis_that_forgets_everything_loses_nothing() {
     assert_eq!(redis.ask(&format!("AUTH {}", victim.password())), "+OK");
     let refused = redis.ask("FLUSHALL");
     assert!(refused.starts_with("-NOPERM"), "the services may not empty it at once: {refused}");
-    // All that the bus keeps, in one command.
+    // Everything on the bus, in one command.
     let streams = (0..8).map(|shard| format!("events.{{{shard}}}"));
     let alive = behind_the_door().map(|service| format!("alive.{service}"));
     let others = ["incarnation", "groups", "filled", "cut", "published", "alive.gateway"];

@@ -1,4 +1,4 @@
-//! The CONTAINERFILEs, as text: one for every service, and all of one kind.
+//! The CONTAINERFILEs, as text: one for every service, all alike.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 
 use contracts::services::{Program, TABLE};
 
-/// What all of them have in common ends here.
+/// The end of the part that is the same in all of them.
 const LAST_STAGE: &str = "\nFROM scratch\n";
 
 #[test]
@@ -65,7 +65,7 @@ fn all_say_what_they_are_and_run_as_somebody_of_their_own() {
     }
 }
 
-/// Returns what stands behind the name, without its quotes.
+/// Returns the text after the name, without its quotes.
 fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim_matches('"'))
 }

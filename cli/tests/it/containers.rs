@@ -1,4 +1,4 @@
-//! What is in the containers of the node that is played: what they say, programs, and ports. Other tests rely on it.
+//! The containers of the simulated node: logs, programs and ports. Other tests rely on them.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -69,7 +69,7 @@ async fn a_log_is_followed_until_its_container_starts_again_or_it_rotates() {
     let pod = pods.get(&kitchen).await.unwrap();
     assert_eq!(pod.status.unwrap().container_statuses.unwrap()[0].restart_count, 1);
 
-    // Whole seconds are all that can be asked for: the client rounds them, up as well as down.
+    // Only whole seconds can be requested: the client rounds them, up or down.
     let since_time = Some("2030-01-01T00:00:00Z".parse().unwrap());
     let since = LogParams { since_time, timestamps: true, ..Default::default() };
     let said = ["2030-01-01T00:00:00.500000000Z opens again"];
@@ -97,7 +97,7 @@ async fn what_never_ran_says_nothing_and_what_crashed_its_last_words() {
     assert_eq!(lines(&pods, &kitchen, &previous).await, ["no stove"]);
 }
 
-/// Runs a program in a pod; returns what it said, and the status that told its end.
+/// Runs a program in a pod; returns its output, and the status of its end.
 async fn exec(pods: &Api<Pod>, pod: &str, program: &[&str], input: &str) -> (String, String, i32) {
     let attached = AttachParams::default().stdin(true).stderr(true);
     let mut process: AttachedProcess =

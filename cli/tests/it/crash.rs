@@ -1,4 +1,4 @@
-//! The environment is killed again and again while orders run: nothing is lost, nothing is doubled, the stock is exact.
+//! The environment is killed repeatedly while orders run: no order is lost or doubled, and the stock is exact.
 
 use std::{
     fmt::Write as _,
@@ -17,14 +17,14 @@ use crate::{
 
 const ORDERS: u64 = 2_000;
 const KILLS: u64 = 20;
-/// After every so many-th kill, the environment that opens again is killed, too.
+/// After each of this many kills, the environment that starts again is killed, too.
 const KILLS_PER_KILLED_OPENING: u64 = 5;
-/// Orders a second: so slow that all kills come while orders are placed, so fast that the test ends soon.
+/// Orders per second: so slow that all kills come while orders are placed, so fast that the test ends soon.
 const RATE: &str = "80";
-/// The variable with the seed of an earlier run, to repeat its moments.
+/// The variable with the seed of an earlier run, to repeat its timing.
 const SEED: &str = "CHEFCITO_CRASH_SEED";
 
-/// Numbers that seem random, the same for the same seed (splitmix64).
+/// Pseudo-random numbers, the same for the same seed (splitmix64).
 struct Dice(u64);
 
 impl Dice {
@@ -47,7 +47,7 @@ impl Dice {
     }
 }
 
-/// An environment at a port of its own, which keeps it through all crashes.
+/// An environment with a port of its own, which it keeps through all crashes.
 struct Victim {
     home: Home,
     up: Vec<String>,
@@ -69,7 +69,7 @@ impl Victim {
         Self { home, up, guest }
     }
 
-    /// The process that says in the lock file that it is the environment, if it lives.
+    /// The process id in the lock file, if that process lives.
     fn pid(&self) -> Option<i32> {
         let text = fs::read_to_string(self.home.environment().join("environment.lock")).ok()?;
         text.trim().parse().ok().filter(|pid| lives(*pid))
@@ -80,7 +80,7 @@ impl Victim {
         (answer.status == 200).then(|| answer.json()["orders"][0]["number"].as_u64().unwrap_or(0))
     }
 
-    /// Kills the environment some moment after that order was placed.
+    /// Kills the environment some time after that order was placed.
     fn kill_after_order(&self, number: u64, delay: Duration) -> Instant {
         wait_until("orders go on being placed", || {
             self.newest_order().is_some_and(|newest| newest >= number)
@@ -91,7 +91,7 @@ impl Victim {
         killed_at
     }
 
-    /// Kills the environment while it opens, or right after; whatever `up` says then, it says it soon.
+    /// Kills the environment during or right after its start; `up` must end soon, with any result.
     fn kill_while_opening(&self, delay: Duration) {
         let last = self.pid();
         let opening = self.home.start(&words(&self.up));
@@ -106,7 +106,7 @@ impl Victim {
         assert!(ran.code.is_some_and(|code| code <= 3), "{ran}");
     }
 
-    /// Opens the environment again, orders as soon as it is possible, and returns the order and when it was accepted.
+    /// Starts the environment again, orders as soon as possible, and returns the order and the time of its acceptance.
     fn reopen(&self, idempotency_key: &str) -> (String, Instant) {
         let opening = self.home.start(&words(&self.up));
         let header = format!("idempotency-key: {idempotency_key}\r\n");
@@ -135,7 +135,7 @@ fn json(ran: &Ran) -> Value {
     serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran}"))
 }
 
-/// Kills an environment twenty times while two thousand orders run, and looks at each of them afterwards.
+/// Kills an environment twenty times while two thousand orders run, and checks each order afterwards.
 #[expect(clippy::print_stdout, reason = "the figures are worth reading")]
 fn survive(engine: &str, database_url: Option<&str>) {
     let began = Instant::now();
@@ -187,7 +187,7 @@ fn survive(engine: &str, database_url: Option<&str>) {
     assert_eq!((&json(&audit)["passed"], &json(&audit)["quiet"]), (&true.into(), &true.into()));
     let status = json(&home.must(&["status", "--json"]));
     assert_eq!((&status["ready"], &status["quiet"]), (&true.into(), &true.into()), "{status}");
-    // Each that was sent is there once, however often it was sent.
+    // Each order exists once, however often it was sent.
     let all = Value::from(ORDERS + KILLS);
     assert_eq!((&status["orders"]["placed"], &status["orders"]["delivered"]), (&all, &all));
     assert_eq!(home.must(&["dead-letters", "list"]).stderr, "There are no dead letters\n");

@@ -1,4 +1,4 @@
-//! Deployments to a cluster that is not ours alone, and the way back.
+//! Deployments to a cluster that others use, too, and rollbacks.
 
 mod others;
 
@@ -14,7 +14,7 @@ use crate::{
     cluster::Cluster,
 };
 
-/// Staging on the cluster that tests share, from a checkout of its own.
+/// Staging on the shared cluster, from a checkout of its own.
 struct Staging {
     cluster: Cluster,
 }
@@ -27,7 +27,7 @@ impl Staging {
         let mut copy = Command::new("cp");
         copy.arg("-r").args([root.join("manifests"), home.join("manifests")]);
         assert!(copy.status().unwrap().success());
-        // What makes it a checkout.
+        // The files that make it a checkout.
         fs::create_dir(home.join("cli")).unwrap();
         fs::copy(root.join("cli/Cargo.toml"), home.join("cli/Cargo.toml")).unwrap();
         let staging = Self { cluster };
@@ -53,7 +53,7 @@ impl Staging {
         self.args_of(OWNER, more)
     }
 
-    /// What deploys it in the name of somebody.
+    /// Deploys as a user.
     fn args_of<'a>(&'a self, who: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         let name = self.cluster.name.as_str();
         [&["deploy", "--env", "staging", "--context", who, "--namespace", name], more].concat()

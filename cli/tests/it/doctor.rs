@@ -1,10 +1,10 @@
-//! What the doctor says of clusters.
+//! The doctor's checks of clusters.
 
 use serde_json::Value;
 
 use crate::{chefcito::Home, cluster::Cluster};
 
-/// Returns whether pods could run, and what is said of each thing that they need: verdict and what was found.
+/// Returns whether pods can run, and each check of what they need: verdict and finding.
 fn of_clusters(home: &Home) -> (bool, Vec<(String, String, String)>) {
     let said: Value = serde_json::from_str(&home.must(&["doctor", "--json"]).stdout).unwrap();
     let able = said["able"].as_array().unwrap().iter().any(|one| one == "kubernetes");

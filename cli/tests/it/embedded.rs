@@ -1,4 +1,4 @@
-//! The life of an embedded environment: up, up again, down; crashes and clashes.
+//! The life of an embedded environment: up, up again, down; crashes and conflicts.
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
 
@@ -152,7 +152,7 @@ fn a_setting_that_no_environment_can_have_does_not_spoil_the_last_ones() {
 #[test]
 fn the_default_port_taken_is_no_obstacle() {
     let home = Home::new();
-    // If this fails, somebody else has it, and that is as good.
+    // If this fails, another process has the port already, which is as good.
     let _holder = TcpListener::bind("127.0.0.1:7373");
     let up = home.must(&["up"]);
     assert!(up.stderr.contains("Port 7373 was taken by "), "{up}");
@@ -221,7 +221,7 @@ fn postgresql_keeps_the_data_of_two_environments_apart_until_they_are_forgotten(
     };
     assert_eq!((placed("one"), placed("two-b")), (3.into(), 0.into()));
 
-    // Put away first, forgotten later: where the data are is still known.
+    // Moved away first, removed later: where the data are is still known.
     home.must(&["down", "--name", "one"]);
     up("one");
     assert_eq!(placed("one"), 3);

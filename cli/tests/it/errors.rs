@@ -1,4 +1,5 @@
-//! Every error that a person can meet without an environment, as snapshots: what failed, why, what to try, and the exit code.
+//! Every error that a user can get without an environment, as snapshots: what failed, why, what to try, and the exit
+//! code.
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
 
@@ -142,7 +143,7 @@ fn what_only_containers_can_do_is_a_usage_error_in_one_process() {
 #[test]
 fn a_state_folder_that_cannot_be_made_is_named() {
     let home = Home::new();
-    // A file where a folder should be stops even root, whom permissions do not.
+    // A file instead of a folder stops even root, to whom permissions do not apply.
     fs::create_dir_all(home.state().parent().unwrap()).unwrap();
     fs::write(home.state(), "not a folder").unwrap();
     insta::assert_snapshot!(home.run(&["up"]), @r"

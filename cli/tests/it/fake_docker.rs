@@ -1,4 +1,4 @@
-//! An engine that plays what a real one will not show.
+//! A simulated engine for behaviour that a real one does not show.
 
 use std::{
     io::{Read, Write},
@@ -13,13 +13,13 @@ use tempfile::TempDir;
 
 use crate::chefcito::{Home, Ran};
 
-/// What it says to one request.
+/// Its answer to one request.
 pub(crate) enum Says {
     /// An answer.
     Json(u16, String),
-    /// Nothing any more: it hangs up.
+    /// None: it closes the connection.
     HangsUp,
-    /// Nothing yet: the connection stays open for a while.
+    /// None yet: the connection stays open for a while.
     IsSilent,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct FakeDocker {
 }
 
 impl FakeDocker {
-    /// Starts one that says what the script says, and what an empty engine says otherwise. It is asked `METHOD /path?query`.
+    /// Starts one with a script for `METHOD /path?query`; for other requests it answers as an empty engine.
     pub(crate) fn start(script: impl Fn(&str) -> Option<Says> + Send + Sync + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("docker.sock")).unwrap();
@@ -59,7 +59,7 @@ impl FakeDocker {
     pub(crate) fn run(&self, home: &Home, args: &[&str]) -> Ran {
         let mut command = home.command(args);
         command.env("DOCKER_HOST", format!("unix://{}", self.socket().display()));
-        // Images that nobody builds: what is tried here is not the building.
+        // Images that the test does not build: it is not about building.
         command.env("CHEFCITO_TAG", "elsewhere");
         let mut ran = home.finish(args, command.spawn().unwrap());
         let folder = self.folder.path().to_str().unwrap();
@@ -91,7 +91,7 @@ fn serve(mut stream: UnixStream, noted: &Mutex<Vec<String>>, script: &Script) {
                 "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                 body.len()
             );
-            // Whoever asked may be gone.
+            // The client may be gone.
             let _gone =
                 stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
             let _gone = stream.shutdown(std::net::Shutdown::Write);
@@ -123,7 +123,7 @@ fn of_an_empty_engine(line: &str) -> Says {
     }
 }
 
-/// All images of the environment, so that none has to be made.
+/// All images of the environment, so that none has to be built.
 fn images() -> String {
     let ours = TABLE.map(|program| format!("chefcito-{}:elsewhere", program.name));
     let names = ours.into_iter().chain(["postgres:17.6".into(), "redis:7.4.5".into()]);

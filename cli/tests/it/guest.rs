@@ -1,4 +1,4 @@
-//! A guest with nothing but a socket: what chefcito's own client would never send, and what it would hide.
+//! A client with a plain socket: for requests that chefcito's own client never sends, and answers that it hides.
 
 use std::{
     fs,
@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use crate::chefcito::{Home, PATIENCE};
 
-/// A guest at the door of an environment.
+/// A client of an environment.
 #[derive(Clone)]
 pub(crate) struct Guest {
     pub(crate) address: SocketAddr,
     pub(crate) key: String,
 }
 
-/// What the environment answered.
+/// An answer of the environment.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -32,7 +32,7 @@ impl Answer {
 }
 
 impl Guest {
-    /// A guest with the local admin key at the environment of a home; the environment may be away just now.
+    /// A client with the local admin key for the environment of a home, which may be down.
     pub(crate) fn of(home: &Home, port: u16) -> Self {
         let key = fs::read_to_string(home.environment().join("admin.key")).unwrap();
         Self { address: SocketAddr::from(([127, 0, 0, 1], port)), key: key.trim().into() }
@@ -56,7 +56,7 @@ impl Guest {
         )
     }
 
-    /// Asks over a connection of its own.
+    /// Sends a request over a connection of its own.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
         self.ask_with(method, path, "", body)
     }
@@ -74,7 +74,7 @@ impl Guest {
     /// Sends these very bytes over a connection of its own, and reads one answer.
     pub(crate) fn send(&self, text: &str) -> io::Result<Answer> {
         let mut connection = self.connect()?;
-        // The environment may have answered, and hung up, before it has heard all.
+        // The environment may have answered and closed the connection before reading everything.
         let _cut_short = connection.get_mut().write_all(text.as_bytes());
         read_answer(&mut connection)
     }

@@ -33,7 +33,7 @@ fn invariant<'a>(report: &'a Value, name: &str) -> &'a Value {
     all.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("no {name}: {report:#}"))
 }
 
-/// Writes another history in which the first line that has one text has another text instead.
+/// Writes a copy of a history in which the first line with one text has another text instead.
 fn forged(history: &Path, old: &str, new: &str) -> PathBuf {
     let text = fs::read_to_string(history).unwrap();
     assert!(text.contains(old), "no {old} in {text}");
@@ -154,7 +154,7 @@ fn what_is_no_history_is_told_in_little_time_and_memory() {
         }
     }
     assert_eq!(fs::read_to_string(path("text")).unwrap(), "dear diary\n");
-    // A ledger is as much a file as a history.
+    // A ledger is a file just as a history.
     for (file, why) in [
         (path("pipe"), "HOME/pipe is a pipe, a socket or a device; it should be a regular file"),
         (path("huge"), "HOME/huge: line 1: "),

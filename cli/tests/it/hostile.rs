@@ -1,4 +1,4 @@
-//! What comes to the door of a real environment and means no good: each gets its answer, and other guests do not notice.
+//! Hostile requests to a real environment: each gets its answer, and other clients do not notice.
 
 use std::{
     fs,
@@ -14,12 +14,12 @@ use crate::{
     guest::{Guest, read_answer},
 };
 
-/// What an environment may have in memory at the most, in a debug build: it has some 40 MiB at rest.
+/// The most memory of an environment, in a debug build: it has some 40 MiB at rest.
 const MEMORY_MIB_MAX: u64 = 200;
-/// How long a client may dawdle before it is shown the door, with room for a busy machine.
+/// How long a slow client keeps its connection, with room for a busy machine.
 const DAWDLING_MAX: Duration = Duration::from_secs(50);
 
-/// An environment that cooks at once, and what is watched while it is beset.
+/// An environment that cooks at once, with what is watched during the attacks.
 struct Castle {
     home: Home,
     guest: Guest,
@@ -30,7 +30,7 @@ impl Castle {
     fn open() -> Self {
         let home = Home::new();
         let up = ["up", "--port", "0", "--cooking-time", "0s", "--stoves", "64"];
-        // Fewer files than guests will come: the environment takes as many as the system allows.
+        // Fewer files than clients will come: the environment raises the limit as far as the system allows.
         let up = home.run_with_limit("-Sn 256", &up);
         assert_eq!(up.code, Some(0), "{up}");
         let port = up.stdout.trim().rsplit(':').next().unwrap().parse().unwrap();
@@ -39,14 +39,14 @@ impl Castle {
         Self { home, guest, pid }
     }
 
-    /// The most that the environment ever had in memory.
+    /// The peak of the environment's memory.
     fn memory_mib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
-    /// Looks whether the environment stands as before, and serves.
+    /// Checks that the same environment still runs and serves.
     fn stands(&self) {
         assert!(
             lives(self.pid) && self.home.embedded_pid() == self.pid,
@@ -64,7 +64,7 @@ impl Castle {
     }
 }
 
-/// A body of JSON, or of what looks like it, and what should be said to it.
+/// A body of JSON, or nearly JSON, and the expected answer.
 type Body = (&'static str, &'static str, String, u16, &'static str);
 
 fn bodies() -> Vec<Body> {
@@ -146,7 +146,7 @@ fn nonsense_is_told_what_it_is() {
         ("GET", "/v1/purchases?ingredient=beer", 400),
         ("BREW", "/v1/orders", 405),
         ("DELETE", "/v1/orders", 405),
-        // What is inside is not reached from outside, whichever way it is written.
+        // Internal paths can't be reached from outside, in any spelling.
         ("GET", "/internal/events", 404),
         ("GET", "/v1/../internal/events", 404),
         ("GET", "/v1/orders/../../internal/events", 404),
@@ -250,7 +250,7 @@ fn what_is_too_large_or_no_http_is_refused_unread() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
-    // A good request is answered, whatever comes behind it; then the door is shut.
+    // A good request is answered, whatever follows it; then the connection is closed.
     let mut connection = guest.connect().unwrap();
     let piped = format!("{}{}\0garbage\r\n\r\n", get("/v1/stock", ""), get("/nowhere", ""));
     connection.get_mut().write_all(piped.as_bytes()).unwrap();

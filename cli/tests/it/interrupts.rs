@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and haste: nothing is left half-made.
+//! Ctrl-C, SIGTERM and concurrent commands leave nothing incomplete.
 
 use std::{
     fs,
@@ -39,12 +39,12 @@ fn an_interrupted_up_leaves_nothing_whenever_it_happens() {
         kill(signal, pid);
         let ran = home.finish(&["up"], up);
         match ran.code {
-            // It was quicker; then all is there.
+            // It was faster: everything is up.
             Some(0) => {
                 home.must(&["status"]);
                 home.must(&["down", "--volumes"]);
             }
-            // Ended by the signal itself, before it had begun.
+            // The signal ended it before it had begun.
             None => {}
             Some(130) if signal == "-INT" => {}
             Some(143) if signal == "-TERM" => {}

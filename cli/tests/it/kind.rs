@@ -1,4 +1,4 @@
-//! Clusters of the program kind, which is played here: it "makes" the API server that tests share.
+//! Clusters of a simulated program kind: it "creates" the shared API server.
 
 use std::{
     fs,
@@ -20,20 +20,20 @@ use crate::{
 
 const UP: [&str; 5] = ["up", "--runtime", "kubernetes", "--port", "0"];
 
-/// A restaurant on a machine with a kind of its own.
+/// An environment on a machine with a kind of its own.
 struct WithKind {
     restaurant: Restaurant,
 }
 
 impl WithKind {
-    /// `create` is what it does, in the words of a shell, when it is told to make a cluster.
+    /// `create` is the shell code that it runs to create a cluster.
     fn open(story: &str, create: &str) -> Option<Self> {
         let restaurant = Restaurant::prepare(story)?;
         let it = Self { restaurant };
         let home = it.restaurant.cluster.home.path();
         let config = home.join(".kube/config");
         let text = fs::read_to_string(&config).unwrap().replace("owner", "kind-chefcito");
-        // kind gives its own context; who logs in is still the owner.
+        // kind writes its own context; the user is still the owner.
         let text = text.replace("token: kind-chefcito", "token: owner");
         fs::write(home.join("kind.kubeconfig"), text).unwrap();
         fs::remove_file(config).unwrap();
@@ -86,7 +86,7 @@ esac
         self.restaurant.cluster.home.path().join(file)
     }
 
-    /// What is left when somebody has deleted the cluster: a kubeconfig that leads nowhere.
+    /// The state after the cluster was deleted: a kubeconfig that leads nowhere.
     fn loses_its_cluster(&self) {
         fs::remove_file(self.path("clusters")).unwrap();
         self.kubeconfig_grows_old();
@@ -98,7 +98,7 @@ esac
         });
     }
 
-    /// Has the kubeconfig that is kept lead to where nobody listens any more.
+    /// Changes the saved kubeconfig to an address where nothing listens.
     fn kubeconfig_grows_old(&self) {
         let path = self.restaurant.folder().join("kubeconfig");
         let text = fs::read_to_string(&path).unwrap();
@@ -159,7 +159,7 @@ fn two_first_ups_at_once_make_one_cluster() {
     let first = it.command(&UP).spawn().unwrap();
     wait_until("it is being made", || it.path("halfway").exists());
 
-    // Who waits for it and gives up takes nothing away from who makes it.
+    // A command that waits for it and is interrupted takes nothing from the one that creates it.
     let mut impatient = other_up().spawn().unwrap();
     let mut said = BufReader::new(impatient.stderr.take().unwrap());
     let mut line = String::new();
@@ -177,7 +177,7 @@ fn two_first_ups_at_once_make_one_cluster() {
     assert_eq!(it.log().matches("create cluster").count(), 1, "{}", it.log());
     assert!(!it.log().contains("delete cluster"), "{}", it.log());
 
-    // Nor is it removed below who is just coming.
+    // Nor is it removed while another command is about to use it.
     let claim = fs::File::open(it.restaurant.cluster.home.state().join("kind.lock")).unwrap();
     claim.lock_shared().unwrap();
     let home = &it.restaurant.cluster.home;

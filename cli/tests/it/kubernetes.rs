@@ -1,4 +1,4 @@
-//! The restaurant on a real API server: up, changed, down; and what is others' stays theirs.
+//! The restaurant on a real API server: up, changed, down; objects and fields of other programs stay.
 
 use contracts::services::{BOARD, KITCHEN, ORDERS};
 use k8s_openapi::api::{
@@ -34,7 +34,7 @@ where
     listed.items.iter().filter_map(|one| one.meta().name.clone()).collect()
 }
 
-/// Patches a Deployment as somebody else.
+/// Patches a Deployment as another program.
 fn patch(cluster: &Cluster, deployment: &str, change: Value) {
     let name = cluster.name.clone();
     cluster.ask(async |client| {
@@ -192,7 +192,7 @@ fn object_of(name: &str) -> Namespace {
     serde_json::from_value(json!({"metadata": {"name": name}})).unwrap()
 }
 
-/// Brings it up, and interrupts that when its pods are made.
+/// Runs `up`, and interrupts it when its pods exist.
 fn interrupt_up(it: &Restaurant) -> Ran {
     it.cluster.new_pods_become(BOARD, crate::api_server::Pods::Unready);
     let child = it.start(&UP);
@@ -219,7 +219,7 @@ fn an_up_that_is_interrupted_keeps_data_that_were_there() {
     let Some(it) = Restaurant::open("kept") else { return };
     it.must(&["down"]);
     let claims = it.cluster.ask(async |client| {
-        // Even if nothing is left that is known by a label.
+        // Even if no labelled object is left.
         let secrets: Api<Secret> = Api::namespaced(client.clone(), &it.cluster.name);
         let ours = ListParams::default().labels("chefcito.dev/environment");
         secrets.delete_collection(&Default::default(), &ours).await.unwrap();

@@ -1,4 +1,4 @@
-//! What can go wrong on a cluster, each told on one screen: what, why, what to try.
+//! Failures on a cluster, each reported on one screen: what, why, what to try.
 
 mod connecting;
 
@@ -19,10 +19,10 @@ use crate::{
     restaurant::{Restaurant, UP},
 };
 
-/// More lines are not on one screen.
+/// More lines do not fit on one screen.
 const SCREEN_LINES_MAX: usize = 24;
 
-/// Asserts that a fault is told with what it is, and with what to try.
+/// Asserts that an error has these texts, and a hint.
 fn told(ran: &Ran, code: i32, words: &[&str]) {
     assert_eq!(ran.code, Some(code), "{ran}");
     for word in words {
@@ -62,7 +62,7 @@ fn a_rollout_that_can_t_come_right_ends_at_once_with_the_reason() {
     ];
     for (pods, words) in cases {
         it.cluster.new_pods_become(KITCHEN, pods);
-        // Each time another stove, so that there are new pods.
+        // Each time another number of stoves, so that there are new pods.
         let stoves = (words.len() + words[0].len()).to_string();
         let began = Instant::now();
         let ran =
@@ -159,7 +159,7 @@ fn a_quota_is_named() {
 fn a_namespace_that_is_going_is_waited_for() {
     let Some(it) = Restaurant::open("going") else { return };
     let name = it.cluster.name.as_str();
-    // Something in it holds it for a while.
+    // A finalizer in it delays its removal.
     it.cluster.ask(async |client| {
         let namespaces: Api<Namespace> = Api::all(client);
         namespaces.delete(name, &Default::default()).await.unwrap();

@@ -1,4 +1,5 @@
-//! What pods say, on a real API server: of all of them in the order of time, and followed through whatever befalls them.
+//! Logs of pods on a real API server: of all of them in the order of time, and followed through restarts, rotations and
+//! outages.
 
 use std::{
     fs::{self, File},
@@ -81,7 +82,7 @@ fn last(text: &str, count: usize) -> String {
     lines[lines.len() - count..].iter().flat_map(|line| [line, "\n"]).collect()
 }
 
-/// A kitchen that counts, and somebody who listens to it.
+/// A kitchen that prints numbers, and a command that follows its logs.
 struct Counting {
     it: Restaurant,
     listener: Child,
@@ -113,7 +114,7 @@ impl Counting {
         counting
     }
 
-    /// Has a pod count on, all in the same moment.
+    /// Lets a pod print further numbers, all at the same time.
     fn count(&mut self, pod: &str, count: u32) {
         let now = Timestamp::now();
         for _ in 0..count {
@@ -126,7 +127,7 @@ impl Counting {
         fs::read_to_string(&self.heard).unwrap()
     }
 
-    /// Waits until a line is heard so many times.
+    /// Waits until a line is printed so many times.
     fn hears(&self, line: &str, times: usize) {
         let since = Instant::now();
         while self.heard().matches(line).count() < times {
@@ -136,7 +137,7 @@ impl Counting {
         }
     }
 
-    /// Waits until the last number is heard, and expects all of them, each once.
+    /// Waits until the last number is printed, and expects all of them, each once.
     fn has_heard_each_once(&self) {
         self.hears(&format!("number {}.", self.said), 1);
         let heard = self.heard();
@@ -149,7 +150,7 @@ impl Counting {
 
 impl Drop for Counting {
     fn drop(&mut self) {
-        // It may have ended by itself, which the test has told then.
+        // It may have ended by itself, which the test has reported then.
         let _killed = self.listener.kill();
         let _ended = self.listener.wait();
     }
@@ -193,12 +194,12 @@ fn lines_are_followed_into_other_pods_each_once() {
     for kitchen in counting.it.cluster.pods_of(KITCHEN) {
         counting.count(&kitchen, 1);
         let line = format!("ERROR number {}. pod={kitchen}\n", counting.said);
-        // It is said which of the two it was.
+        // The line names the pod.
         counting.hears(&line, 1);
     }
     counting.has_heard_each_once();
 
-    // All pods go, and others come.
+    // All pods are replaced.
     counting.it.must(&["stop"]);
     counting.it.must(&["start"]);
     counting.hears("ERROR opens", 5);
@@ -227,7 +228,7 @@ fn lines_are_told_that_came_while_the_cluster_was_away() {
         let cluster = &counting.it.cluster;
         cluster.ask(async |_| cluster.container_restarts(&kitchen, 137).await);
         counting.count(&kitchen, 5);
-        road.mend();
+        road.repair();
         counting.has_heard_each_once();
     }
 }
@@ -257,7 +258,7 @@ fn an_environment_in_the_foreground_shows_its_lines_and_stops_with_them() {
     says("Up in ");
     let kitchen = pod(&it, KITCHEN);
     wait_until("a line is shown", || {
-        // Whether it listens already can only be told by what it hears.
+        // Whether it listens already shows only in what it prints.
         it.cluster.pod_says(&kitchen, Timestamp::now(), "it is warm");
         fs::read_to_string(&heard).unwrap().contains("kitchen   ERROR it is warm")
     });

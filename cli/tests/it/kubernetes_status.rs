@@ -1,4 +1,4 @@
-//! How pods are, on a real API server, and what is asked through the door of a gateway among them.
+//! The status of pods on a real API server, and of the services behind the gateway's pod.
 
 use contracts::services::{ALL, GATEWAY, KITCHEN};
 use serde_json::Value;
@@ -17,7 +17,7 @@ fn plain(text: &str, it: &Restaurant) -> String {
     text
 }
 
-/// Returns what the pods of a service are said to be.
+/// Returns the states of the pods of a service.
 fn rows<'t>(text: &'t str, service: &str) -> Vec<Vec<&'t str>> {
     let rows = text.lines().filter(|line| line.starts_with(&format!("{service}-")));
     rows.map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())

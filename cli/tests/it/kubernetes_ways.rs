@@ -1,4 +1,4 @@
-//! The ways into an environment on a cluster, and out of it.
+//! Connections into an environment on a cluster, and out of it.
 
 use std::net::{TcpListener, TcpStream};
 
@@ -49,7 +49,7 @@ fn the_way_to_the_gateway_outlives_its_pods_and_itself() {
     wait_until("it ends with the environment", || !lives(second));
 }
 
-/// The process that says in its lock file that it is the way to the gateway.
+/// The process id in the forwarder's lock file.
 fn forwarder(it: &Restaurant) -> i32 {
     let text = std::fs::read_to_string(it.folder().join("forward.lock")).unwrap();
     text.lines().next().unwrap().parse().unwrap()
@@ -68,7 +68,7 @@ fn the_way_moves_to_another_port_when_asked() {
     assert!(it.must(&UP).stderr.contains("Already up"));
     assert_eq!(forwarder(&it), second, "what leads there already stays");
 
-    // An `up` that ended before it had moved the way leaves that to whoever comes next.
+    // An `up` that ended before it had restarted the forwarder leaves that to the next command.
     let record = it.folder().join("cluster.json");
     let next = free_port();
     let text = std::fs::read_to_string(&record).unwrap();

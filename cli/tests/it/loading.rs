@@ -1,10 +1,11 @@
-//! Images come into clusters: straight into the nodes of kind, by the programs of others, or not at all where that is not needed.
+//! Images reach clusters: directly in the nodes of kind, by the loaders of other tools, or not at all if that is not
+//! needed.
 
 use crate::{chefcito::Ran, nodes::PlayedNode, registry::Registry, restaurant::Restaurant};
 
 /// How many images an environment has: eight of ours, PostgreSQL and Redis.
 const IMAGES: usize = 10;
-/// The programs that play loaders write down here what they are told.
+/// The file to which the simulated loaders write their arguments.
 const NOTED: &str = "noted";
 
 /// Prepares an environment on a kind cluster of its own, and its first node.
@@ -28,7 +29,7 @@ fn run(it: &Restaurant, up: &[String], more: &[&str]) -> Ran {
     it.run(&[&up[..], more].concat())
 }
 
-/// Returns what a command said about loading.
+/// Returns the lines of a command about loading.
 fn loaded(ran: &Ran) -> Vec<&str> {
     ran.stderr.lines().filter(|line| line.starts_with("Loaded ")).collect()
 }
@@ -49,7 +50,7 @@ fn nodes_of_kind_are_given_what_they_lack_and_nothing_else() {
     let again = run(&it, &up, &[]);
     assert!(again.stderr.contains("Already up") && loaded(&again).is_empty(), "{again}");
 
-    // One that the node lost.
+    // An image that the node lost.
     let kitchen =
         node.images().into_iter().find(|name| name.starts_with("chefcito-kitchen:")).unwrap();
     node.ctr(&["images", "rm", &format!("docker.io/library/{kitchen}")]);
@@ -59,7 +60,7 @@ fn nodes_of_kind_are_given_what_they_lack_and_nothing_else() {
     assert!(loaded(&one)[0].starts_with("Loaded 1 image into"), "{one}");
     assert!(node.images().contains(&kitchen));
 
-    // One whose name means another image there than here.
+    // An image whose name refers to another one on the node.
     let (redis, postgres) = ("docker.io/library/redis:7.4.5", "docker.io/library/postgres:17.6");
     node.ctr(&["images", "tag", "--force", redis, postgres]);
     let plan = run(&it, &up, &["--dry-run"]);
@@ -76,7 +77,7 @@ fn nodes_of_kind_are_given_what_they_lack_and_nothing_else() {
     assert!(loaded(&joined)[0].starts_with("Loaded 10 images into NAME-worker: "), "{joined}");
     assert_eq!(second.images().len(), IMAGES);
 
-    // What only a registry has, nodes pull by themselves.
+    // Nodes pull images that only a registry has.
     let Some(registry) = Registry::start(false) else { return };
     let pulled = run(&it, &up, &["--push", &format!("{}/chefcito", registry.address)]);
     assert_eq!(pulled.code, Some(0), "{pulled}");
@@ -106,7 +107,7 @@ fn a_node_that_can_take_no_images_says_why() {
     drop(node);
 }
 
-/// Prepares an environment on a cluster that others made, with a program that notes what it is told.
+/// Prepares an environment on a cluster of another tool, with a loader that records its arguments.
 fn by_program(
     story: &str,
     context: &str,

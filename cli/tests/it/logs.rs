@@ -186,7 +186,7 @@ fn following_survives_rotation_truncation_and_new_files() {
     append(&home, "kitchen.log", &[line(6, "INFO", KITCHEN, "six")]);
     assert_eq!(following.next(), "six");
 
-    // Half a line is none.
+    // An incomplete line is not printed.
     let mut file = OpenOptions::new().append(true).open(folder(&home).join("orders.log")).unwrap();
     let whole = line(7, "INFO", ORDERS, "seven") + "\n";
     file.write_all(&whole.as_bytes()[..20]).unwrap();
@@ -198,7 +198,7 @@ fn following_survives_rotation_truncation_and_new_files() {
 
 #[test]
 fn following_many_rotations_loses_no_line_and_shows_none_twice() {
-    // No more files than are kept, so that none is dropped before it can be read.
+    // No more files than are kept, so that none is dropped before it is read.
     const LINES: u32 = 3_600;
     const ROTATE_EVERY: u32 = 1_000;
     let home = Home::new();

@@ -1,4 +1,4 @@
-//! Nodes of a kind cluster that is played: containers with a real containerd, marked as kind marks them.
+//! Nodes of a simulated kind cluster: containers with a real containerd, and kind's labels.
 
 use std::process::Command;
 
@@ -9,16 +9,16 @@ use crate::{
 
 /// Made by `.ci/base-images node`.
 const IMAGE: &str = "chefcito-stand-in:node";
-/// It goes on without its containerd, as a node does.
+/// It runs on without its containerd, as a real node does.
 const START: &str = "containerd >/var/log/containerd.log 2>&1 & echo $! >/run/containerd.pid; wait; exec sleep infinity";
 
-/// One of them; gone with the test.
+/// A node; removed with the test.
 pub(crate) struct PlayedNode {
     pub(crate) name: String,
 }
 
 impl PlayedNode {
-    /// Starts the first node of a cluster; nothing, said in a line, where the engine lacks what it is made of.
+    /// Starts the first node of a cluster; `None`, with a printed line, if the engine lacks its image.
     pub(crate) fn start(home: &mut Home, cluster: &str) -> Option<Self> {
         if !home.find_engine() {
             return None;
@@ -44,7 +44,7 @@ impl PlayedNode {
         ];
         let mut args =
             vec!["run", "--detach", "--cap-add=SYS_ADMIN", "--network=none", "--name", &name];
-        // What its containerd mounts, a container may not without this.
+        // A container may not do the mounts of its containerd without this.
         args.extend(["--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined"]);
         args.extend(labels.iter().map(String::as_str));
         args.extend(options);
@@ -54,7 +54,7 @@ impl PlayedNode {
         node
     }
 
-    /// Asks its containerd.
+    /// Runs a command of its containerd.
     pub(crate) fn ctr(&self, args: &[&str]) -> String {
         docker(&[&["exec", &self.name, "ctr", "--namespace=k8s.io"], args].concat())
     }
@@ -65,7 +65,7 @@ impl PlayedNode {
         command.output().is_ok_and(|said| said.status.success())
     }
 
-    /// Returns the images that it has, without what its containerd adds.
+    /// Returns its images, without those that its containerd adds.
     pub(crate) fn images(&self) -> Vec<String> {
         let said = self.ctr(&["images", "ls", "--quiet"]);
         let names = said.lines().filter_map(|name| name.strip_prefix("docker.io/library/"));

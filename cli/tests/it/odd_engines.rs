@@ -1,4 +1,4 @@
-//! What a real engine will not show: too old, no engine at all, names that are taken, a death in the middle.
+//! Behaviour that a real engine does not show: too old, not an engine, names that are taken, an end in the middle.
 
 use std::{
     fs,
@@ -134,7 +134,7 @@ fn a_name_that_somebody_else_has_is_left_to_them() {
 fn a_volume_of_somebody_else_is_not_taken() {
     let home = Home::new();
     let engine = FakeDocker::start(|line| {
-        // With a label, it is asked for ours; by name, for anybody's.
+        // With a label, the request is for our objects; by name, for any.
         let by_name = line.starts_with("GET /volumes?") && line.contains("chefcito_secrets");
         by_name.then(|| {
             json(
@@ -188,7 +188,7 @@ fn a_plan_takes_a_handful_of_questions() {
     let mut asked = engine.asked();
     asked.retain(|asked| !asked.contains("/events"));
     let of_ports = asked.iter().filter(|asked| asked.contains("/containers/json")).count();
-    // The version, containers, networks, volumes, images; and who has the one port.
+    // The version, containers, networks, volumes, images; and the holder of the one port.
     assert!(asked.len() <= 6 && of_ports == 2, "{asked:#?}");
     assert!(!home.state().exists(), "a plan touches nothing");
 }
@@ -208,7 +208,7 @@ fn a_compose_file_that_cannot_be_understood_is_told_with_its_line() {
     ");
 }
 
-/// Lays a file of an environment where a home's commands look for it.
+/// Writes a compose file where a home's commands find it.
 fn lay_out(home: &Home, file: &str) {
     let folder = home.command(&[]).get_current_dir().unwrap().to_owned();
     fs::create_dir_all(folder.join("manifests")).unwrap();
@@ -217,7 +217,7 @@ fn lay_out(home: &Home, file: &str) {
     fs::write(folder.join("manifests/compose.yaml"), file).unwrap();
 }
 
-/// An engine that lists these services as running once one was started, and says what the script says before anything else.
+/// An engine that lists these services as running once one was started, and answers by the script first.
 fn running(
     services: &'static [&str],
     script: impl Fn(&str) -> Option<Says> + Send + Sync + 'static,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::chefcito::{Home, kill, wait_until};
 
-/// An environment whose kitchen is so fast that nobody waits for it.
+/// An environment whose kitchen takes no time.
 fn fast_environment() -> Home {
     let home = Home::new();
     home.must(&["up", "--port", "0", "--cooking-time", "1ms", "--stoves", "64"]);

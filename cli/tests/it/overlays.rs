@@ -1,5 +1,5 @@
-//! The manifests of every environment, as `render` prints them, on a real API server: it takes each object as a whole, makes
-//! the pods, and all of them become ready.
+//! The rendered manifests of every environment on a real API server: it accepts each object as a whole, creates the
+//! pods, and all of them become ready.
 
 use std::fs;
 
@@ -16,9 +16,9 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, wait_for};
 
-/// Applies what is printed, as `kubectl apply --server-side -f -` does. A field that the server does not know is refused.
+/// Applies objects as `kubectl apply --server-side -f -` does. Refuses unknown fields.
 async fn apply(client: &Client, namespace: &str, document: &str) {
-    // Versions that a server of 2021 knows by the name they had before.
+    // Versions that a server of 2021 knows by their former name.
     let document = document
         .replace("\napiVersion: autoscaling/v2\n", "\napiVersion: autoscaling/v2beta2\n")
         .replace("\napiVersion: policy/v1\n", "\napiVersion: policy/v1beta1\n");

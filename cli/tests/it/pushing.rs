@@ -1,4 +1,4 @@
-//! Images come into any cluster by a registry: pushed there, and named by their digests.
+//! Images reach any cluster by a registry: pushed there, and referred to by digest.
 
 use std::{fs, process::Command};
 
@@ -13,7 +13,7 @@ use crate::{
     restaurant::{Restaurant, UP},
 };
 
-/// How many images are ours.
+/// The number of our images.
 const IMAGES: usize = 8;
 
 /// Prepares an environment on a machine whose engine has images to push.
@@ -60,7 +60,7 @@ fn a_cluster_pulls_what_was_pushed_by_its_digest() {
     let lent = docker(&["images", "--quiet", &format!("{to}/chefcito-kitchen")]);
     assert_eq!(lent, "", "the engine keeps no name of it");
 
-    // It is remembered where they come from.
+    // The registry is saved.
     let again = up(&it, &[]);
     assert!(again.stderr.contains("Already up") && !again.stderr.contains("Pushed"), "{again}");
     registry.forget("chefcito/chefcito-kitchen");

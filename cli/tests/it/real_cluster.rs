@@ -1,5 +1,5 @@
-//! The restaurant on a cluster that is real, where a variable names one: a context of the user's kubeconfig, or the image of the
-//! node of a kind cluster that is made for it.
+//! The restaurant on a real cluster, if a variable names one: a context of the user's kubeconfig, or the node image of
+//! a kind cluster to create.
 //!
 //! ```text
 //! CHEFCITO_TEST_CONTEXT=kind-test                        cargo test -p chefcito --test it real_cluster -- --nocapture
@@ -39,12 +39,12 @@ use crate::{
 const CONTEXT: &str = "CHEFCITO_TEST_CONTEXT";
 /// The image of the node of a kind cluster.
 const KIND_IMAGE: &str = "CHEFCITO_TEST_KIND_IMAGE";
-/// What they keep their data in, and what carries their events.
+/// The databases.
 const DATABASES: [&str; 2] = ["postgres", "redis"];
-/// How long what is made from nothing may take: a node has to start, and images of others are pulled.
+/// How long a first `up` may take: a node has to start, and images are pulled.
 const PATIENT: &str = "600s";
 
-/// A home that sees the cluster, the engine and the programs of whoever runs the tests.
+/// A home with the cluster, the engine and the programs of the user who runs the tests.
 struct Real {
     home: Home,
     name: String,
@@ -52,11 +52,11 @@ struct Real {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// One test at a time has the cluster: the first one makes it.
+/// One test at a time uses the cluster: the first one creates it.
 static TURN: Mutex<()> = Mutex::new(());
 
 impl Real {
-    /// Says where it is; nothing, said in one line, where no cluster is named. That is no lack: it is a profile of its own.
+    /// Returns the cluster; `None`, with a printed line, if no variable names one, which is not a failure.
     fn find(name: &str) -> Option<Self> {
         let (flag, value) = match (env::var(CONTEXT), env::var(KIND_IMAGE)) {
             (Ok(context), _) => ("--context", context),
@@ -84,7 +84,7 @@ impl Real {
         self.plain_command(&[name, &["--name", &self.name], rest].concat())
     }
 
-    /// A command that knows what whoever runs the tests knows, but none of their environments.
+    /// A command with the user's variables, but with none of the user's environments.
     fn plain_command(&self, args: &[&str]) -> Command {
         let mut command = self.home.command(args);
         command.env_remove("DOCKER_HOST");
@@ -124,7 +124,7 @@ impl Real {
         self.must(&args)
     }
 
-    /// Does something, and prints how long it took.
+    /// Runs a step, and prints how long it took.
     #[expect(clippy::print_stdout, reason = "the figures are what it is run for")]
     fn timed(&self, what: &str, work: impl FnOnce(&Self) -> Ran) -> Ran {
         let since = Instant::now();
@@ -133,13 +133,13 @@ impl Real {
         ran
     }
 
-    /// What is written down of the cluster.
+    /// The record of the cluster.
     fn record(&self) -> Value {
         let record = self.home.state().join(&self.name).join("cluster.json");
         serde_json::from_slice(&fs::read(record).unwrap()).unwrap()
     }
 
-    /// Returns whether the gateway is reached at the node's own port.
+    /// Returns whether the node's own port leads to the gateway.
     fn is_at_the_node(&self) -> bool {
         self.record()["is_forwarded"] == false
     }
@@ -191,7 +191,7 @@ impl Real {
         (self.start(&args), args.map(ToOwned::to_owned).to_vec(), ledger)
     }
 
-    /// Every order is delivered, and the audit finds nothing; returns the figures.
+    /// Asserts that every order is delivered, and the audit finds nothing; returns the figures.
     fn is_whole(&self, (child, args, ledger): (Child, Vec<String>, String)) -> Value {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let ordered = self.finish(&args, child);
@@ -204,14 +204,14 @@ impl Real {
     }
 }
 
-/// Builds the services' images, as whoever runs the tests would by hand; what is up to date costs nothing.
+/// Builds the services' images, as a user would; costs nothing if they are up to date.
 fn build() {
     let mut build = Command::new(env!("CARGO_BIN_EXE_chefcito"));
     let built = build.arg("build").current_dir(env!("CARGO_MANIFEST_DIR")).status();
     assert!(built.is_ok_and(|built| built.success()), "the images can't be built");
 }
 
-/// Returns whether somebody has an environment of that name in the kind cluster.
+/// Returns whether the kind cluster has an environment of that name.
 fn is_taken(name: &str) -> bool {
     let kind = |args: &[&str]| Command::new("kind").args(args).output();
     let Ok(kubeconfig) = kind(&["get", "kubeconfig", "--name", "chefcito"]) else { return false };
@@ -226,7 +226,7 @@ fn is_taken(name: &str) -> bool {
         let namespaces: Api<Namespace> = Api::all(Client::try_from(config).unwrap());
         namespaces.get_opt(&name).await.unwrap().is_some()
     };
-    // Whoever asks may be in a runtime of its own.
+    // The caller may run in a runtime already.
     let runtime = tokio::runtime::Runtime::new().unwrap();
     std::thread::spawn(move || runtime.block_on(asked)).join().unwrap()
 }
@@ -234,9 +234,9 @@ fn is_taken(name: &str) -> bool {
 impl Drop for Real {
     #[expect(clippy::print_stderr, reason = "whoever runs the tests has to clear up")]
     fn drop(&mut self) {
-        // The home's own end has neither the programs nor the kubeconfig.
+        // The home's own cleanup has neither the programs nor the kubeconfig.
         let down = self.run(&["down", "--volumes"]);
-        // Nothing to take down is nothing to clear up.
+        // Without an environment there is nothing to clean up.
         if !matches!(down.code, Some(0 | 3)) {
             eprintln!("`{}` is left on the cluster: {down}", self.name);
         }
@@ -267,7 +267,7 @@ fn a_real_cluster_serves_as_any_other_runtime() {
     it.must(&["stop"]);
     it.must(&["start"]);
 
-    // What cooks takes no time from here on: the stoves are no limit to how many orders a second are delivered.
+    // Cooking takes no time from here on, so that the stoves do not limit the rate of deliveries.
     let changed = ["--stoves", "9", "--cooking-time", "0s"];
     let one_changed = it.timed("up with one service changed", |it| it.up(&changed));
     assert!(one_changed.stderr.contains("Up in"), "{one_changed}");
@@ -285,7 +285,7 @@ fn a_real_cluster_serves_as_any_other_runtime() {
     }
     let figures = it.is_whole(ordering);
     assert_eq!((&figures["failed"], &figures["pushed_back"]), (&0.into(), &0.into()), "{figures}");
-    // Through a port-forward, a connection ends with its pod, whatever the pod does; an order is sent again by its key.
+    // Through a port-forward, a connection ends with its pod; an order is sent again with its key.
     if it.is_at_the_node() {
         assert_eq!(figures["connections_lost"], 0, "while everything is restarted: {figures}");
     }

@@ -10,12 +10,12 @@ use tempfile::TempDir;
 
 use crate::{api_server::free_port, chefcito::wait_until};
 
-/// The program; `.ci/registry` prints where it lies.
+/// The variable with the program, which `.ci/registry` prints.
 const PROGRAM: &str = "CHEFCITO_TEST_REGISTRY";
-/// Who may log in where somebody has to: `chef`, by the password `salt`.
+/// The credentials of a registry with authentication: `chef` with the password `salt`.
 const USERS: &str = "chef:$2b$05$hNU6b8c/gMPqeseyHV.lPOg/GHH8/M3A.JHAC/.KGmcQWX5/4ufpW\n";
 
-/// A real registry; its port is one that engines speak plain HTTP to.
+/// A real registry; engines speak plain HTTP to its port.
 pub(crate) struct Registry {
     folder: TempDir,
     process: Child,
@@ -24,7 +24,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Starts one; nothing, said in a line, where there is no program.
+    /// Starts one; `None`, with a printed line, without the program.
     pub(crate) fn start(with_login: bool) -> Option<Self> {
         let Ok(program) = std::env::var(PROGRAM) else {
             test_support::lacking(&format!("a registry of images: {PROGRAM}"));
@@ -69,7 +69,7 @@ http: {{addr: '{address}'}}
         names
     }
 
-    /// Forgets a repository, as somebody who tidies up would.
+    /// Removes a repository, as an administrator would.
     pub(crate) fn forget(&self, path: &str) {
         let folder = self.folder.path().join("images/docker/registry/v2/repositories").join(path);
         fs::remove_dir_all(folder).unwrap();

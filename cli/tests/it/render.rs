@@ -1,4 +1,4 @@
-//! The manifests of an environment, printed.
+//! The rendered manifests of an environment.
 
 use std::fs;
 
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::chefcito::Home;
 
-/// What `bootstrap env` prints, as far as a test cares.
+/// What `bootstrap env` prints, as far as the tests need it.
 const SECRETS: &str = "service-token=a token of tests\nadmin-key=cfk_local_0\n";
 
-/// Returns what each document is, in the order in which they are printed.
+/// Returns the kind and name of each document, in the order of printing.
 fn kinds(yaml: &str) -> Vec<&str> {
     yaml.lines().filter_map(|line| line.strip_prefix("kind: ")).collect()
 }

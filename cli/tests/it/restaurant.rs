@@ -1,5 +1,5 @@
-//! An environment on the cluster that tests share. Its pods are played; behind its gateway's door is an environment on this machine, so
-//! that whoever comes through the cluster is served.
+//! An environment on the shared cluster. Its pods are simulated; behind its gateway's port is an embedded environment
+//! on this machine, so that requests through the cluster get real answers.
 
 use std::{fs, net::SocketAddr, path::PathBuf, process::Child};
 
@@ -7,7 +7,7 @@ use contracts::services::GATEWAY;
 
 use crate::{chefcito::Ran, cluster::Cluster};
 
-/// The environment of the environment.
+/// The name of the embedded environment behind the gateway's port.
 const BEHIND: &str = "behind";
 
 /// An environment that can be brought up.
@@ -18,7 +18,7 @@ pub(crate) struct Restaurant {
 }
 
 impl Restaurant {
-    /// Prepares one for a test; `None`, said in one line, where there is no API server.
+    /// Prepares one for a test; `None`, with a printed line, if there is no API server.
     pub(crate) fn prepare(story: &str) -> Option<Self> {
         let cluster = Cluster::open(story)?;
         let secrets = bootstrap::new_env().unwrap();
@@ -42,7 +42,7 @@ impl Restaurant {
         Some(restaurant)
     }
 
-    /// Has the environment serve an environment of the same home.
+    /// Puts an embedded environment of the same home behind the gateway's port.
     pub(crate) fn stands_behind(&self, name: &str) {
         let secrets = self.cluster.home.state().join(name).join("secrets");
         fs::create_dir_all(&secrets).unwrap();

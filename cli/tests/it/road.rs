@@ -1,4 +1,4 @@
-//! A way over loopback that can be cut.
+//! A proxy on loopback whose connections can be cut.
 
 use std::{
     io,
@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-/// What goes by it is led on, until it is cut.
+/// Passes connections on, until it is cut.
 pub(crate) struct Road {
     pub(crate) port: u16,
     state: Arc<Mutex<State>>,
@@ -28,25 +28,25 @@ impl Road {
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for guest in listener.incoming().flatten() {
-                // Whoever can't be led on is let go.
+                // A connection that can't be passed on is closed.
                 let _led = lead(&guest, address, &shared);
             }
         });
         Self { port, state }
     }
 
-    /// Breaks what is underway, and lets nobody else in.
+    /// Cuts all connections, and refuses new ones.
     pub(crate) fn cut(&self) {
         let mut state = self.state.lock().unwrap();
         state.is_cut = true;
         for stream in state.underway.drain(..) {
-            // The other side may have gone by itself.
+            // The other side may have closed it already.
             let _cut = stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// Lets everybody in again.
-    pub(crate) fn mend(&self) {
+    /// Accepts connections again.
+    pub(crate) fn repair(&self) {
         self.state.lock().unwrap().is_cut = false;
     }
 }

@@ -1,5 +1,4 @@
-//! What can be wrong on the machine itself: files that are damaged or meant to do harm, a disk that is full or read-only,
-//! an environment that stands still.
+//! Problems of the machine itself: damaged or hostile files, a disk that is full or read-only, a stopped process.
 
 use std::{
     fs,
@@ -10,8 +9,8 @@ use std::{
 
 use crate::chefcito::{Home, PATIENCE, kill, lives, wait_until};
 
-/// How much address space a command may have that reads a file, in KiB: a debug build has some 200 MiB of it at rest. And how
-/// many seconds it may compute, however busy the machine is: a debug build needs less than one.
+/// The address space of a command that reads a file, in KiB, and the seconds that it may compute, however busy the machine is: a debug
+/// build has some 200 MiB at rest and needs less than a second.
 const LITTLE: &str = "-v 1048576 && ulimit -t 10";
 
 #[test]
@@ -186,7 +185,7 @@ fn a_damaged_database_is_named_and_left_alone() {
     home.must(&["audit"]);
 }
 
-/// A home whose state lies on a disk of its own. The home goes first, so that nothing runs on the disk when it goes.
+/// A home whose state is on a disk of its own. Dropped before the disk, so that nothing runs on it then.
 struct Drive {
     home: Home,
     disk: Disk,
@@ -195,7 +194,7 @@ struct Drive {
 struct Disk(PathBuf);
 
 impl Drive {
-    /// Mounts a disk of that size; nothing, said in a line, where that is not allowed.
+    /// Mounts a disk of that size; `None`, with a printed line, if that is not allowed.
     fn mount(size: &str) -> Option<Self> {
         let home = Home::new();
         let place = home.state().parent().unwrap().to_owned();
@@ -224,7 +223,7 @@ fn mount(args: &[&str], place: &Path) -> bool {
     mount.is_ok_and(|status| status.success())
 }
 
-/// Takes all that is left of a disk.
+/// Fills the disk.
 fn fill(path: &Path) {
     let mut piece = 64 * 1024;
     let mut ballast = fs::File::create(path).unwrap();

@@ -1,5 +1,5 @@
-//! A shell that starts the three programs of an API server and ends them when whoever holds its standard input is gone: a test
-//! process may be killed, and its statics are never dropped.
+//! A shell that starts the three programs of an API server and ends them when its standard input closes: a test process
+//! may be killed, and statics are never dropped.
 
 use std::{
     fs, io,
@@ -9,7 +9,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// `$1` is the folder of the programs, `$2` the port. The controllers give up if nobody answers, so they wait for a word.
+/// `$1` is the folder of the programs, `$2` the port. The controllers exit if the server does not answer, so they wait
+/// for a line on stdin.
 const SCRIPT: &str = r#"
 run() { setpriv --pdeathsig KILL -- "$@" >"${1##*/}.log" 2>&1 & started="$started $!"; }
 run "$1/etcd" --data-dir data --log-level warn \
@@ -30,7 +31,7 @@ wait
 cd / && rm -rf "$3"
 "#;
 
-/// Who is known, by a token that is the name: there is nothing to protect.
+/// The users, by a token that is the name: there is nothing to protect.
 const USERS: &str = "owner,owner,owner,system:masters\nguest,guest,guest\n";
 
 /// Starts etcd and the API server in a folder, which is removed at the end.
@@ -44,7 +45,7 @@ pub(super) fn start(programs: &Path, folder: &Path, port: u16) -> io::Result<Chi
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        // Ctrl-C is for the tests; it learns of it by their end.
+        // Ctrl-C is for the tests; the server ends with them.
         .process_group(0)
         .spawn()
 }

@@ -1,4 +1,4 @@
-//! What a node answers when the API server asks it for logs, to run a program in a container, or for a port of a pod.
+//! The kubelet's answers to the API server: logs, programs in containers, and ports of pods.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -33,7 +33,7 @@ use super::{
 
 type Parameters = Query<Vec<(String, String)>>;
 
-/// Answers for ever, from a port that is returned.
+/// Serves for ever, and returns the port.
 pub(super) async fn start(played: Arc<Played>, certificates: &Path) -> Result<u16, String> {
     let listener = Tls::listen(certificates).await.map_err(|error| error.to_string())?;
     let port = listener.local_addr().map_err(|error| error.to_string())?.port();
@@ -46,7 +46,7 @@ pub(super) async fn start(played: Arc<Played>, certificates: &Path) -> Result<u1
     Ok(port)
 }
 
-/// The API server looks at no certificate of a node unless it is told to, so any will do: its own.
+/// The API server checks no certificate of a node by default, so a new one will do.
 struct Tls {
     listener: TcpListener,
     acceptor: TlsAcceptor,
@@ -96,7 +96,7 @@ async fn tell_log(
         return (StatusCode::BAD_REQUEST, why).into_response();
     }
     let mut asked = Asked::read(&query);
-    // While it waits to be started again, the last one is the previous one, too.
+    // While the container waits to be restarted, the last one is the previous one, too.
     asked.previous &= !matches!(life.pods, Pods::Crashing { .. });
     logs::answer(life.log.subscribe(), asked, &container, &pod)
 }
@@ -148,7 +148,8 @@ fn no_such_pod(pod: &str) -> Response {
     (StatusCode::NOT_FOUND, format!("pod \"{pod}\" not found")).into_response()
 }
 
-/// Shakes hands on the first protocol that both know, and plays until it is over or the pod ends, which cuts it off.
+/// Accepts the first protocol that both support, and serves until the end or that of the pod, which cuts the
+/// connection.
 fn upgrade<F: Future<Output = ()> + Send>(
     request: Request,
     known: &[&'static str],
@@ -174,7 +175,7 @@ fn upgrade<F: Future<Output = ()> + Send>(
     answer.body(Body::empty()).unwrap()
 }
 
-/// Returns the key of a websocket that is asked for, and its protocol.
+/// Returns the key of a websocket request, and its protocol.
 fn offered(headers: &HeaderMap, known: &[&'static str]) -> Option<(HeaderValue, &'static str)> {
     let key = headers.get(header::SEC_WEBSOCKET_KEY)?.clone();
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;

@@ -1,4 +1,4 @@
-//! What the containers of a pod have said, kept and given out as a kubelet does.
+//! The logs of a pod's containers, as a kubelet keeps and returns them.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -11,19 +11,19 @@ use futures_util::stream;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-/// A line, and when it was said.
+/// A line, and its time.
 type Line = (Timestamp, String);
 
-/// One file of a log. Whoever follows it comes to its end when it is closed.
+/// A file of a log. A followed file ends when it is closed.
 #[derive(Debug, Default)]
 struct File {
-    /// How often the container had been started again.
+    /// How often the container had restarted.
     restarts: usize,
     lines: Vec<Line>,
     closed: bool,
 }
 
-/// The log of a pod's container: one file after the other, of which only the last of each start is given out.
+/// The log of a pod's container: one file after the other. Only the last of each start is returned.
 #[derive(Debug)]
 pub(super) struct Log {
     files: Vec<File>,
@@ -40,19 +40,19 @@ impl Log {
         self.files.last_mut().unwrap().lines.push((at, line.into()));
     }
 
-    /// Begins another file; what is in the one before is not given out any more.
+    /// Begins another file; the one before is no longer returned.
     pub(super) fn rotate(&mut self) {
         let restarts = self.close();
         self.files.push(File { restarts, ..File::default() });
     }
 
-    /// Begins the file of another start; what was said before is of the previous one.
+    /// Begins the file of another start; earlier lines belong to the previous container.
     pub(super) fn restart(&mut self) {
         let restarts = self.close() + 1;
         self.files.push(File { restarts, ..File::default() });
     }
 
-    /// Ends it, as its pod ends.
+    /// Ends the log with its pod.
     pub(super) fn end(&mut self) {
         self.close();
     }
@@ -63,7 +63,7 @@ impl Log {
         last.restarts
     }
 
-    /// Returns which file is given out.
+    /// Returns the file that is returned.
     fn file(&self, previous: bool) -> Option<usize> {
         let last = self.files.last()?.restarts;
         let wanted = if previous { last.checked_sub(1)? } else { last };
@@ -71,7 +71,7 @@ impl Log {
     }
 }
 
-/// What is asked for, as the API server hands it on.
+/// The parameters of a request, as the API server passes them on.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     follow: bool,
@@ -110,7 +110,7 @@ impl Asked {
     }
 }
 
-/// Answers with the lines of a file, and, followed, with those that come until it is closed.
+/// Answers with the lines of a file, and with `follow`, with new ones until it is closed.
 pub(super) fn answer(
     log: watch::Receiver<Log>,
     asked: Asked,
@@ -131,7 +131,7 @@ pub(super) fn answer(
     let lines = stream::unfold((log, asked, first), move |(mut log, asked, next)| async move {
         let more = |log: &Log| log.files[file].lines.len() > next || log.files[file].closed;
         if asked.follow {
-            // Its pod is gone if nobody can write to it any more.
+            // The pod is gone if no writer is left.
             let _gone = log.wait_for(more).await;
         }
         let (text, count) = {

@@ -1,4 +1,4 @@
-//! A node that is played: it takes every pod, as a scheduler and a kubelet would, and makes of it what a test wants.
+//! A simulated node: it takes every pod, as a scheduler and a kubelet would, and lets it behave as a test wants.
 
 use std::{
     collections::HashMap,
@@ -34,31 +34,31 @@ const NAME: &str = "player";
 /// A service of a namespace.
 type Service = (String, String);
 
-/// The one node of the cluster. It plays from its start until the process ends.
+/// The only node of the cluster. It runs from its start until the process ends.
 pub(crate) struct Node {
     played: Arc<Played>,
 }
 
-/// What is played, and with whom.
+/// The state of the node.
 pub(super) struct Played {
     client: Client,
     wanted: Mutex<HashMap<Service, Wanted>>,
-    /// The pods that are here, by their uids.
+    /// The pods of the node, by uid.
     lives: Mutex<HashMap<String, Life>>,
     next_address: AtomicU16,
 }
 
-/// What a test wants of a service's pods from when they are first seen. By default they become ready and are silent.
+/// The behaviour of a service's pods from when they are first seen. By default they become ready and print nothing.
 #[derive(Clone, Default)]
 struct Wanted {
     pods: Pods,
-    /// What their containers say at first.
+    /// What their containers print at first.
     says: Vec<String>,
-    /// What is behind every port of theirs.
+    /// The server behind their ports.
     behind: Option<SocketAddr>,
 }
 
-/// What has become of a pod.
+/// The state of a pod.
 #[derive(Clone)]
 pub(super) struct Life {
     namespace: String,
@@ -70,7 +70,7 @@ pub(super) struct Life {
 }
 
 impl Node {
-    /// Puts it into the cluster.
+    /// Registers it in the cluster.
     pub(super) async fn start(client: Client, certificates: &Path) -> Result<Self, String> {
         let played = Arc::new(Played {
             client,
@@ -84,12 +84,12 @@ impl Node {
         Ok(Self { played })
     }
 
-    /// Says what pods of a service become that are made from now on. Those that are there stay as they are.
+    /// Sets the behaviour of a service's new pods. Existing ones stay as they are.
     pub(crate) fn new_pods_become(&self, namespace: &str, service: &str, pods: Pods) {
         self.played.want(namespace, service, |wanted| wanted.pods = pods);
     }
 
-    /// Says what all pods of a service become: those that are there and those that will be.
+    /// Sets the behaviour of all pods of a service, existing and new ones.
     pub(crate) async fn pods_become(&self, namespace: &str, service: &str, pods: Pods) {
         self.new_pods_become(namespace, service, pods.clone());
         let there = Api::<Pod>::namespaced(self.played.client.clone(), namespace);
@@ -100,18 +100,18 @@ impl Node {
         }
     }
 
-    /// Says what containers of a service say when they start, in pods that are made from now on.
+    /// Sets what the containers of a service's new pods print at first.
     pub(crate) fn new_pods_say(&self, namespace: &str, service: &str, lines: &[&str]) {
         let lines = lines.iter().map(|line| (*line).to_owned()).collect();
         self.played.want(namespace, service, |wanted| wanted.says = lines);
     }
 
-    /// Says what is behind the ports of a service's pods.
+    /// Sets the server behind the ports of a service's pods.
     pub(crate) fn put_behind(&self, namespace: &str, service: &str, address: SocketAddr) {
         self.played.want(namespace, service, |wanted| wanted.behind = Some(address));
     }
 
-    /// Has the container of a pod say a line.
+    /// Lets the container of a pod print a line.
     pub(crate) fn pod_says(&self, namespace: &str, pod: &str, at: Timestamp, line: &str) {
         self.log(namespace, pod).send_modify(|log| log.add(at, line));
     }
@@ -121,7 +121,7 @@ impl Node {
         self.log(namespace, pod).send_modify(Log::rotate);
     }
 
-    /// Starts the container of a pod again, as if it had ended with a code.
+    /// Restarts the container of a pod, as if it had ended with a code.
     pub(crate) async fn container_restarts(&self, namespace: &str, pod: &str, exit_code: i32) {
         self.log(namespace, pod).send_modify(Log::restart);
         let pods = Api::<Pod>::namespaced(self.played.client.clone(), namespace);
@@ -131,7 +131,7 @@ impl Node {
         pods.patch_status(pod, &PatchParams::default(), &patch).await.unwrap();
     }
 
-    /// Returns the names of a service's pods that are there.
+    /// Returns the names of a service's pods.
     pub(crate) fn pods_of(&self, namespace: &str, service: &str) -> Vec<String> {
         let lives = self.played.lives.lock().unwrap();
         let of = |life: &&Life| life.namespace == namespace && life.service == service;
@@ -143,7 +143,7 @@ impl Node {
     }
 }
 
-/// Looks after each pod whenever it changes. What is refused, as it is gone meanwhile, comes up again if it matters.
+/// Handles each change of a pod. A refused update, for a pod that is gone, comes again if it matters.
 async fn play(played: Arc<Played>) {
     let pods = Api::<Pod>::all(played.client.clone());
     let changed = watcher(pods, watcher::Config::default()).default_backoff().applied_objects();
@@ -156,7 +156,7 @@ async fn play(played: Arc<Played>) {
 }
 
 impl Played {
-    /// Puts the node into the cluster.
+    /// Registers the node in the cluster.
     async fn join(&self, port: u16) -> kube::Result<()> {
         let labels = json!({"kubernetes.io/hostname": NAME, "kubernetes.io/os": "linux"});
         let node = json!({"metadata": {"name": NAME, "labels": labels}});
@@ -184,12 +184,12 @@ impl Played {
         self.wanted.lock().unwrap().get(&service).cloned().unwrap_or_default()
     }
 
-    /// Returns what is behind the ports of a service's pods.
+    /// Returns the server behind the ports of a service's pods.
     pub(super) fn behind(&self, namespace: &str, service: &str) -> Option<SocketAddr> {
         self.wanted(namespace, service).behind
     }
 
-    /// Returns what has become of a pod.
+    /// Returns the state of a pod.
     pub(super) fn life(&self, namespace: &str, pod: &str) -> Option<Life> {
         let lives = self.lives.lock().unwrap();
         lives.values().find(|life| life.namespace == namespace && life.name == pod).cloned()
@@ -198,7 +198,7 @@ impl Played {
     async fn look_after(&self, pod: &Pod) {
         let uid = pod.uid().unwrap_or_default();
         if pod.meta().deletion_timestamp.is_some() {
-            // What it ran ends at once.
+            // Its programs end at once.
             if let Some(life) = self.lives.lock().unwrap().remove(&uid) {
                 life.log.send_modify(|log| log.end());
                 life.ended.cancel();
@@ -233,7 +233,7 @@ impl Played {
             let binding = json!({
                 "apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"kind": "Node", "name": NAME},
             });
-            // It may have been bound before.
+            // It may be bound already.
             let _bound = self
                 .of(pod)
                 .create_subresource::<_, Value>("binding", &name, &PostParams::default(), &binding)
@@ -259,7 +259,7 @@ impl Played {
         });
         let events = Api::<Event>::namespaced(self.client.clone(), &namespace);
         let event = serde_json::from_value(event).unwrap();
-        // Its namespace may be about to end.
+        // Its namespace may be terminating.
         let _told = events.create(&PostParams::default(), &event).await;
     }
 
@@ -277,7 +277,7 @@ impl Played {
     }
 }
 
-/// Returns the name of whoever made a pod: a Deployment, a StatefulSet, a Job; its own if nobody did.
+/// Returns the name of the owner of a pod: a Deployment, a StatefulSet, a Job; its own without an owner.
 fn service_of(pod: &Pod) -> String {
     let Some(owner) = pod.owner_references().first() else { return pod.name_any() };
     let template = pod.labels().get("pod-template-hash");

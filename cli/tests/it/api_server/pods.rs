@@ -1,11 +1,11 @@
-//! What becomes of a service's pods, and how that looks in their status: word for word what a kubelet and a scheduler write.
+//! The behaviour of a service's pods, and their status: word for word as a kubelet and a scheduler write it.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-/// What becomes of the pods of one service.
+/// The behaviour of the pods of a service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Pods {
     /// They run and are ready; those of a job succeed.
@@ -20,44 +20,44 @@ pub(crate) enum Pods {
         /// The kubelet's sentence.
         message: String,
     },
-    /// Their containers end again and again; those of a job fail.
+    /// Their containers end repeatedly; those of a job fail.
     Crashing {
-        /// With which code.
+        /// The exit code.
         exit_code: i32,
-        /// How often they have been started again.
+        /// How often they have restarted.
         restarts: i32,
     },
-    /// No node takes them.
+    /// No node can take them.
     Unschedulable {
         /// The scheduler's sentence.
         message: String,
     },
 }
 
-/// An event that is told with it: who tells it, the reason and the sentence.
+/// An event about them: its source, the reason and the message.
 pub(super) type Told = (&'static str, &'static str, String);
 
 impl Pods {
-    /// No such image, or none that may be had.
+    /// Their image does not exist, or can't be pulled.
     pub(crate) fn without_image(image: &str) -> Self {
         let message = format!("Back-off pulling image \"{image}\"");
         Self::Waiting { reason: "ImagePullBackOff", message }
     }
 
-    /// A Secret or ConfigMap is missing that their environment comes from.
+    /// Their environment refers to a missing Secret or ConfigMap.
     pub(crate) fn without_secret(name: &str) -> Self {
         let message = format!("secret \"{name}\" not found");
         Self::Waiting { reason: "CreateContainerConfigError", message }
     }
 
-    /// A Secret is missing that they mount: their own state does not tell.
+    /// They mount a missing Secret, which their own status does not show.
     pub(crate) fn without_mount(name: &str) -> Self {
         let message =
             format!("MountVolume.SetUp failed for volume \"{name}\" : secret \"{name}\" not found");
         Self::Waiting { reason: "ContainerCreating", message }
     }
 
-    /// Returns whether they come to a node at all.
+    /// Returns whether they are bound to a node at all.
     pub(super) fn are_bound(&self) -> bool {
         !matches!(self, Self::Unschedulable { .. })
     }
@@ -151,7 +151,7 @@ impl Pods {
         }
     }
 
-    /// Returns why their containers have never run, as a kubelet says it to whoever asks for a log.
+    /// Returns the kubelet's error to a request for logs of containers that have never run.
     pub(super) fn why_not_started(&self) -> Option<&'static str> {
         match self {
             Self::Waiting { reason: "ImagePullBackOff", .. } => {
@@ -162,7 +162,7 @@ impl Pods {
         }
     }
 
-    /// Returns what is told of it, so that whoever asks why finds it.
+    /// Returns the event about them.
     pub(super) fn told(&self, pod: &Pod) -> Vec<Told> {
         match self {
             Self::Unschedulable { message } => {
@@ -202,7 +202,7 @@ pub(super) fn restarted(pod: &Pod, exit_code: i32, now: Timestamp) -> Value {
     json!({"containerStatuses": again.collect::<Vec<_>>()})
 }
 
-/// Those of a job end; others are started again for ever.
+/// Those of a job end; others restart for ever.
 fn ends(pod: &Pod) -> bool {
     let policy = pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
     matches!(policy, Some("Never" | "OnFailure"))

@@ -1,4 +1,5 @@
-//! A program in a container, and bytes to its ports, over a websocket: what a kubelet does after the handshake.
+//! Runs a program in a container, and passes bytes to its ports, over a websocket: what a kubelet does after the
+//! handshake.
 
 use std::{net::SocketAddr, process::Stdio};
 
@@ -21,10 +22,10 @@ const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
 const STATUS: u8 = 3;
-/// Says which channel is closed.
+/// The channel that closes others.
 const CLOSE: u8 = 255;
 
-/// Which streams of a program somebody is attached to.
+/// The attached streams of a program.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attached {
     pub(super) input: bool,
@@ -32,7 +33,7 @@ pub(super) struct Attached {
     pub(super) error: bool,
 }
 
-/// Runs a program of this machine as if it were in the container; its end is told by a status.
+/// Runs a program of this machine as if it were in the container; a status reports its end.
 pub(super) async fn run(channels: Channels, command: Vec<String>, attached: Attached) {
     let piped = |is: bool| if is { Stdio::piped() } else { Stdio::null() };
     let started = Command::new(&command[0])
@@ -66,7 +67,7 @@ pub(super) async fn run(channels: Channels, command: Vec<String>, attached: Atta
             match (&frame[..], &mut stdin) {
                 ([CLOSE, STDIN], _) => stdin = None,
                 ([STDIN, bytes @ ..], Some(stdin)) => {
-                    // It need not read what it is given.
+                    // The program may not read its input.
                     let _ignored = stdin.write_all(bytes).await;
                 }
                 _ => {}
@@ -84,7 +85,7 @@ pub(super) async fn run(channels: Channels, command: Vec<String>, attached: Atta
         let _gone = sink.send(framed(STATUS, status.to_string().as_bytes())).await;
         let _gone = sink.close().await;
     };
-    // Whoever is gone does not wait for the end.
+    // A client that is gone does not wait for the end.
     tokio::select! { () = tell => {}, () = hear => {} }
 }
 
@@ -122,7 +123,7 @@ fn not_started(program: &str) -> String {
     json!({"metadata": {}, "status": "Failure", "reason": "InternalError", "code": 500, "message": message}).to_string()
 }
 
-/// Passes bytes to a port of the pod, which is really another address, until one of the two ends it.
+/// Passes bytes to a port of the pod, which is really another address, until one side closes.
 pub(super) async fn forward(mut channels: Channels, pod: &str, port: u16, to: Option<SocketAddr>) {
     const DATA: u8 = 0;
     const ERROR: u8 = 1;

@@ -1,4 +1,4 @@
-//! What others have made, or change while it is deployed, is theirs: before, during and after.
+//! Objects and fields of other programs are never touched: before, during and after a deployment.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::{
     cluster::deployment,
 };
 
-/// Somebody else, who applies.
+/// Another program that applies manifests.
 const KUBECTL: &str = "kubectl";
 
 fn api(client: &Client, namespace: &str, types: &TypeMeta) -> Api<DynamicObject> {
@@ -35,7 +35,7 @@ fn api(client: &Client, namespace: &str, types: &TypeMeta) -> Api<DynamicObject>
 }
 
 impl Staging {
-    /// What its manifests lay out.
+    /// The objects of its manifests.
     fn rendered(&self, tag: &str) -> Vec<DynamicObject> {
         let name = self.cluster.name.as_str();
         let render = ["render", "--env", "staging", "--namespace", name, "--tag", tag];
@@ -45,7 +45,7 @@ impl Staging {
             .collect()
     }
 
-    /// Has somebody else bring it up: `chefcito render | kubectl apply --server-side -f -`.
+    /// Applies them as another program: `chefcito render | kubectl apply --server-side -f -`.
     fn is_applied_by_kubectl(&self, tag: &str) {
         self.cluster.ask(async |client| {
             for object in self.rendered(tag) {
@@ -56,8 +56,8 @@ impl Staging {
         });
     }
 
-    /// All that its manifests name, as it is: what it wants to be, and which one it is. Of a Job that made room for another, the
-    /// next one is as good; how many pods there are, the autoscalers say.
+    /// All objects of its manifests: their specification and their uid. For a Job that was replaced, the next one
+    /// counts as well; autoscalers set the number of pods.
     fn all(&self) -> BTreeMap<String, Value> {
         let is = |object: DynamicObject| {
             let kind = object.types.unwrap().kind;
@@ -84,7 +84,7 @@ impl Staging {
         })
     }
 
-    /// Has somebody else say how many pods a service has.
+    /// Sets the number of pods of a service as another program.
     fn is_scaled(&self, service: &str, replicas: i32) {
         self.cluster.ask(async |client| {
             let all: Api<Deployment> = Api::namespaced(client, &self.cluster.name);
@@ -101,7 +101,7 @@ impl Staging {
         })
     }
 
-    /// Deploys what does not become ready, does something meanwhile, and interrupts it.
+    /// Deploys an image that does not become ready, runs a step meanwhile, and interrupts the deployment.
     fn is_interrupted(&self, more: &[&str], meanwhile: impl FnOnce()) {
         let before = self.kitchen();
         self.cluster.new_pods_become(KITCHEN, Pods::Unready);
@@ -203,7 +203,7 @@ fn how_many_there_are_is_left_to_whoever_says_it() {
     assert_eq!(staging.replicas(KITCHEN), 4, "and has taken nothing over");
 }
 
-/// What whoever deploys must be allowed to do, in the namespace and nowhere else.
+/// The permissions that a deployment needs, in the namespace only.
 fn rights() -> Value {
     let changed = ["get", "list", "watch", "create", "patch", "delete"];
     json!([

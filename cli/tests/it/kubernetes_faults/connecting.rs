@@ -1,4 +1,4 @@
-//! Nobody knows where the cluster is, nobody answers, or nobody is trusted.
+//! The cluster's address is not known, it does not answer, or credentials or certificates are refused.
 
 use std::{
     fs,
@@ -42,7 +42,7 @@ current-context: far
 
 const FAR: [&str; 5] = ["up", "--runtime", "kubernetes", "--context", "far"];
 
-/// A server that answers everybody alike, once for each connection.
+/// A server that gives every client the same answer, once for each connection.
 fn server(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -56,7 +56,7 @@ fn server(answer: &'static str) -> String {
     format!("http://{address}")
 }
 
-/// A server that says who it is, and hears no more.
+/// A server that sends its certificate, and reads no more.
 fn tls_server(identity: &TestIdentity) -> String {
     let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! What goes to production goes to a real cluster first: deployed, and rolled back.
+//! Staging on a real cluster: deployed, and rolled back.
 
 use std::{
     collections::BTreeMap,
@@ -75,8 +75,8 @@ fn staging_is_deployed_and_rolled_back_if_it_does_not_come_up() {
     });
 }
 
-/// Makes for staging what Terraform makes, on the databases of an environment, whose services make room for it. Says so if somebody
-/// else has a place of that name.
+/// Creates for staging what Terraform creates, with the databases of an environment, whose services are stopped for it.
+/// Prints a line if the namespace exists already.
 async fn lay_the_ground(client: Client, it: &Real) -> bool {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     if namespaces.get_opt(STAGING).await.unwrap().is_some() {

@@ -1,4 +1,4 @@
-//! The same load on this revision and on another, in turn, so that both meet the same machine.
+//! The same load on this revision and on another, alternately, so that both meet the same machine.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,27 +18,27 @@ use crate::{
     stage::Environment,
 };
 
-/// How often each load is played on each revision: the median of five is not one that something else disturbed.
+/// How often each load runs on each revision: a single disturbed run does not change the median of five.
 const RUNS: usize = 5;
-/// How long orders are offered at each rate.
+/// How long orders are placed at each rate.
 const OFFERED: Duration = Duration::from_secs(10);
-/// How many orders are bought for, where everything has to be bought.
+/// How many orders run if everything has to be bought.
 const BOUGHT: u64 = 2_000;
 
-/// What is played on both.
+/// The loads.
 #[derive(Clone, Copy, Debug)]
 enum Load {
-    /// So many orders a second are offered.
+    /// Orders per second.
     Offered(f64),
-    /// As many as 64 guests get delivered.
+    /// As many as 64 connections get delivered.
     Saturated,
     /// The same on PostgreSQL.
     Postgres,
-    /// From the stock that `up` seeds: everything has to be bought.
+    /// With the stock that `up` seeds: everything has to be bought.
     Bought,
 }
 
-/// What one run showed.
+/// The result of a run.
 struct Run {
     cpu_us: f64,
     delivered_per_s: f64,
@@ -66,7 +66,7 @@ impl Load {
         }
     }
 
-    /// Returns what the CPU of an order should be, as a share of the other revision's.
+    /// Returns the goal for the processor time of an order, as a share of the other revision's.
     const fn cpu_goal(self) -> Goal {
         match self {
             Self::Offered(_) => Goal::at_most(0.5, 0.25),
@@ -76,7 +76,7 @@ impl Load {
     }
 }
 
-/// Plays each load on both; returns what came out.
+/// Runs each load on both revisions; returns the results.
 pub(crate) async fn play(revision: &str, options: &Options) -> Result<Figures> {
     let other = build(revision)?;
     let mut figures = Figures::default();
@@ -161,7 +161,7 @@ async fn run(
     })
 }
 
-/// Notes only what must not be: how often a request was sent again is no comparison.
+/// Records failures only: how often a request was sent again is not compared.
 fn note_faults(report: &Report, figures: &mut Figures) {
     let mut trouble = Figures::default();
     note_trouble(report, &mut trouble);
@@ -202,7 +202,7 @@ fn build(revision: &str) -> Result<PathBuf> {
         .stdin(Stdio::null())
         .status()?;
     ensure!(built.success(), "revision {commit} can't be built");
-    // Another revision is built in the same folder: the program keeps its commit in its name.
+    // The other revision is built in the same folder: the program has its commit in its name.
     let program = folder.join(format!("chefcito-{commit}"));
     std::fs::copy(target.join("release/chefcito"), &program)?;
     Ok(program)

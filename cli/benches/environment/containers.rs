@@ -1,4 +1,4 @@
-//! What the engine says about the containers of an environment, and what can be done to them.
+//! The containers of an environment on the engine.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -12,7 +12,7 @@ use futures_util::{StreamExt, future::try_join_all};
 
 use crate::process::number;
 
-/// What keeps data and carries events: not our programs.
+/// Databases: not our programs.
 pub(crate) const SERVERS: [&str; 2] = ["postgres", "redis"];
 
 /// The containers of an environment.
@@ -21,23 +21,23 @@ pub(crate) struct Containers {
     project: String,
 }
 
-/// One of them.
+/// A container.
 #[derive(Clone, Debug)]
 pub(crate) struct Container {
-    /// What it runs.
+    /// Its service.
     pub(crate) service: String,
     id: String,
     image: String,
 }
 
 impl Containers {
-    /// Finds the engine as every client does.
+    /// Connects to the engine as every client does.
     pub(crate) async fn of(project: &str) -> Result<Self> {
         let engine = Docker::connect_with_defaults()?.negotiate_version().await?;
         Ok(Self { engine, project: project.to_owned() })
     }
 
-    /// Returns those that run.
+    /// Returns the running ones.
     pub(crate) async fn running(&self) -> Result<Vec<Container>> {
         let label = format!("com.docker.compose.project={}", self.project);
         let filters = HashMap::from([("label".to_owned(), vec![label])]);
@@ -55,7 +55,7 @@ impl Containers {
             .with_context(|| format!("`{service}` does not run"))
     }
 
-    /// Returns the time that all of them together have spent on a core.
+    /// Returns the processor time of all of them.
     pub(crate) async fn cpu(&self) -> Result<Duration> {
         let nanos = |stats: ContainerStatsResponse| {
             stats.cpu_stats.and_then(|cpu| cpu.cpu_usage).and_then(|usage| usage.total_usage)
@@ -64,7 +64,7 @@ impl Containers {
         Ok(Duration::from_nanos(stats.into_iter().filter_map(nanos).sum()))
     }
 
-    /// Returns the memory of our own programs, without what the system only keeps of files, in MiB.
+    /// Returns the memory of our own programs, without caches, in MiB.
     pub(crate) async fn memory_of_services(&self) -> Result<f64> {
         let ours: Vec<Container> = self
             .running()
@@ -75,7 +75,7 @@ impl Containers {
         let bytes = |stats: ContainerStatsResponse| {
             let memory = stats.memory_stats?;
             let files = memory.stats.as_ref().and_then(|stats| {
-                // The first is what version 1 of control groups says, the second what version 2 does.
+                // The first is the key of cgroups v1, the second that of v2.
                 ["total_inactive_file", "inactive_file"].iter().find_map(|name| stats.get(*name))
             });
             Some(memory.usage?.saturating_sub(files.copied().unwrap_or(0)))
@@ -93,7 +93,7 @@ impl Containers {
         .await
     }
 
-    /// Returns the size of the image of each of our services, in MB of a million bytes.
+    /// Returns the size of each service's image, in MB of a million bytes.
     pub(crate) async fn image_sizes(&self) -> Result<Vec<(String, f64)>> {
         let mut sizes = Vec::new();
         for container in self.running().await? {
@@ -106,22 +106,22 @@ impl Containers {
         Ok(sizes)
     }
 
-    /// Ends a container here and now.
+    /// Kills a container.
     pub(crate) async fn kill(&self, container: &Container) -> Result<()> {
         Ok(self.engine.kill_container(&container.id, None::<KillContainerOptions>).await?)
     }
 
-    /// Starts a container that was ended; the engine does not restart what was killed on request.
+    /// Starts a container again; the engine does not restart one that was killed on request.
     pub(crate) async fn start(&self, container: &Container) -> Result<()> {
         Ok(self.engine.start_container(&container.id, None).await?)
     }
 
-    /// Holds a container still.
+    /// Pauses a container.
     pub(crate) async fn pause(&self, container: &Container) -> Result<()> {
         Ok(self.engine.pause_container(&container.id).await?)
     }
 
-    /// Lets it go on.
+    /// Resumes a container.
     pub(crate) async fn unpause(&self, container: &Container) -> Result<()> {
         Ok(self.engine.unpause_container(&container.id).await?)
     }

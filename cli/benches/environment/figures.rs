@@ -1,10 +1,10 @@
-//! What came out, beside what should have.
+//! The results, beside their goals.
 
 use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-/// The least that a figure should be, and what it could be.
+/// The least value of a figure, and a better one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Goal {
     bar: f64,
@@ -38,7 +38,7 @@ impl Goal {
 
 const MISSED: &str = "MISSED";
 
-/// One line: the same figure of every run.
+/// One line: a figure of all runs.
 #[derive(Clone, Debug)]
 struct Figure {
     scene: &'static str,
@@ -69,7 +69,7 @@ impl Figure {
     }
 }
 
-/// Returns the middle of some figures; 0 if there are none.
+/// Returns the median; 0 without figures.
 pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_unstable_by(f64::total_cmp);
     match figures.len() {
@@ -79,7 +79,7 @@ pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     }
 }
 
-/// All that came out of one scene, or of all.
+/// The results of one scene, or of all.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     figures: Vec<Figure>,
@@ -87,12 +87,12 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Notes a figure of one run.
+    /// Adds a figure of a run.
     pub(crate) fn note(&mut self, what: impl Into<String>, unit: &'static str, value: f64) {
         self.add(what.into(), unit, value, None);
     }
 
-    /// Notes a figure of one run that has a goal.
+    /// Adds a figure of a run with a goal.
     pub(crate) fn judge(
         &mut self,
         what: impl Into<String>,
@@ -103,12 +103,12 @@ impl Figures {
         self.add(what.into(), unit, value, Some(goal));
     }
 
-    /// Notes something that must not be, however fast it was.
+    /// Adds a fault, which fails the benchmark however fast it was.
     pub(crate) fn fault(&mut self, what: String) {
         self.faults.push(what);
     }
 
-    /// Returns what must not be.
+    /// Returns the faults.
     pub(crate) fn faults(&self) -> &[String] {
         &self.faults
     }
@@ -122,7 +122,7 @@ impl Figures {
         }
     }
 
-    /// Takes in what came out of a scene.
+    /// Adds the results of a scene.
     pub(crate) fn join(&mut self, scene: &'static str, other: Self) {
         self.figures.extend(other.figures.into_iter().map(|figure| Figure { scene, ..figure }));
         self.faults.extend(other.faults);
@@ -155,7 +155,7 @@ impl Figures {
         text
     }
 
-    /// Returns how many goals were reached, in a sentence.
+    /// Returns how many goals were reached, as a sentence.
     pub(crate) fn summary(&self) -> String {
         let verdicts: Vec<_> = self
             .figures
@@ -177,7 +177,7 @@ impl Figures {
         )
     }
 
-    /// Returns all of it for machines.
+    /// Returns everything as JSON.
     pub(crate) fn document(&self, quick: bool) -> Value {
         let figures: Vec<Value> = self
             .figures
@@ -202,25 +202,25 @@ impl Figures {
     }
 }
 
-/// Returns the line above all others.
+/// Returns the heading.
 pub(crate) fn header() -> String {
     row("", "median", "min – max", "bar", "aim", "").trim_start_matches('\n').into()
 }
 
-/// Returns nothing for a single run.
+/// Returns an empty text for a single run.
 fn range(runs: &[f64], min: f64, max: f64) -> String {
     if runs.len() > 1 { format!("{} – {}", shown(min), shown(max)) } else { String::new() }
 }
 
 fn row(what: &str, median: &str, range: &str, bar: &str, aim: &str, verdict: &str) -> String {
     let mut line = String::from("\n");
-    // Writing to a text does not fail.
+    // Writing to a string can't fail.
     let _ = write!(line, "  {what:<58}{median:>9}{range:>19}{bar:>8}{aim:>8}  {verdict}");
     line.truncate(line.trim_end().len());
     line
 }
 
-/// Returns a number as people read it: three digits, or whole with its thousands apart.
+/// Returns a number for people: three digits, or whole with separated thousands.
 fn shown(number: f64) -> String {
     let digits = match number.abs() {
         ..9.995 if number.fract() != 0.0 => 2,

@@ -1,4 +1,4 @@
-//! The HTTP stack of the environment with nothing behind it: every order gets the same answer.
+//! The HTTP stack of the environment without services: every order gets the same answer.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::process::Process;
 
-/// A process of its own that only says hello, so that its time is its own, too.
+/// A process of its own with that server, so that its processor time can be measured.
 pub(crate) struct Hello {
     child: Child,
     address: SocketAddr,
@@ -36,14 +36,14 @@ impl Hello {
         let mut line = String::new();
         let stdout = child.stdout.take().context("it has no stdout")?;
         let read = BufReader::new(stdout).read_line(&mut line);
-        // Made before anything can fail, so that the process ends with it.
+        // Created before anything can fail, so that the process ends with it.
         let mut hello = Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
         read?;
         hello.address = line.trim().parse().context("it does not say where it listens")?;
         Ok(hello)
     }
 
-    /// Returns where to order.
+    /// Returns its address.
     pub(crate) fn target(&self) -> Target {
         Target { address: self.address, key: "hello".into() }
     }
@@ -62,7 +62,7 @@ impl Drop for Hello {
     }
 }
 
-/// Serves until whoever started it closes its stdin, even by a sudden end.
+/// Serves until the parent's end of stdin closes, even by a crash.
 pub(crate) fn be_the_server() -> Result<ExitCode> {
     let order = Order {
         id: OrderId::new(),

@@ -1,4 +1,4 @@
-//! How fast an environment is, measured at real `chefcito up` processes by the load generator of `chefcito order`.
+//! The speed of an environment, measured on real `chefcito up` processes with the load generator of `chefcito order`.
 //!
 //! ```text
 //! cargo bench -p chefcito                                     everything: some fifteen minutes
@@ -11,15 +11,15 @@
 //! cargo bench -p chefcito -- --runtime processes              a burst at services that have 128 MiB each
 //! ```
 //!
-//! The load generator works on the same cores as the environment, which is as shipped: keys, limits, logs, metrics and board.
-//! Each repetition has a new environment with a state folder of its own below the target folder, and ends with an audit.
-//! Each line stands beside the least that it should be (bar) and what it could be (aim), judged by its median. The exit
-//! code tells of correctness only: 1 if an audit failed or something could not be measured.
+//! The load generator runs on the same cores as the environment, which is as shipped: keys, limits, logs, metrics and
+//! board. Each repetition has a new environment with a state folder below the target folder, and ends with an audit.
+//! Each line shows the least value (bar) and a better one (aim), and is judged by its median. The exit code is about
+//! correctness only: 1 if an audit failed or something could not be measured.
 //!
-//! In containers the images must be there (`chefcito build`); `docker compose` is what `CHEFCITO_TEST_COMPOSE` names, or
-//! the plugin of `docker`.
+//! In containers the images must exist (`chefcito build`); `docker compose` is the program in `CHEFCITO_TEST_COMPOSE`,
+//! or the plugin of `docker`.
 //!
-//! The scene `load` needs the images, too, and the node that is played (`.ci/base-images node`).
+//! The scene `load` needs the images, too, and the simulated node (`.ci/base-images node`).
 //!
 //! The scene `burst` builds the programs of all services, and needs root, memory cgroups (either version), PostgreSQL's
 //! programs and `redis-server`.
@@ -55,13 +55,13 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let done = if options.hello { hello::be_the_server() } else { measure(&options) };
     done.unwrap_or_else(|error| {
-        // There is nobody left to tell if even this can't be written.
+        // If even this can't be written, there is no way to report it.
         let _unheard = writeln!(io::stderr(), "error: {error:#}");
         ExitCode::FAILURE
     })
 }
 
-/// Plays the scenes; if it is interrupted, takes down what stands on the stage, and ends as the signal says.
+/// Runs the scenes; after an interrupt, takes down the environment, and ends with the signal's exit code.
 fn measure(options: &Options) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -75,7 +75,7 @@ fn measure(options: &Options) -> Result<ExitCode> {
     })
 }
 
-/// Plays the scenes, prints what came out of each, and returns whether all was correct.
+/// Runs the scenes, prints their results, and returns whether all was correct.
 async fn play(options: &Options) -> Result<bool> {
     let mut all = Figures::default();
     say(&header())?;
@@ -107,7 +107,7 @@ fn say(text: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{text}")
 }
 
-/// Says on a terminal what is being measured, in a line that the next one writes over.
+/// Shows on a terminal what is being measured, in a line that the next one overwrites.
 fn progress(text: &str) -> io::Result<()> {
     use io::IsTerminal;
     let mut stderr = io::stderr();

@@ -1,14 +1,14 @@
-//! What is to be measured.
+//! The options of the benchmark.
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 
-/// How often a scene is played.
+/// How often a scene runs.
 const RUNS: usize = 3;
-/// How long orders come.
+/// How long orders are placed.
 const LONG: Duration = Duration::from_secs(30);
-/// … if it must be quick.
+/// The same with `--quick`.
 const SHORT: Duration = Duration::from_secs(5);
 
 /// Measures an environment
@@ -33,13 +33,13 @@ pub(crate) struct Options {
     /// Be the server that only says hello
     #[arg(long, hide = true)]
     pub(crate) hello: bool,
-    /// Said by `cargo bench`
+    /// Passed by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 impl Options {
-    /// Returns the scenes to play, in their order.
+    /// Returns the scenes to run, in order.
     pub(crate) fn scenes(&self) -> impl Iterator<Item = Scene> + '_ {
         let wanted = |scene: &Scene| match self.only.as_slice() {
             _ if self.against.is_some() => false,
@@ -49,12 +49,12 @@ impl Options {
         Scene::value_variants().iter().copied().filter(wanted)
     }
 
-    /// Returns how long orders come.
+    /// Returns how long orders are placed.
     pub(crate) const fn duration(&self) -> Duration {
         if self.quick { SHORT } else { LONG }
     }
 
-    /// Returns how often a scene is played. The short ones repeat themselves.
+    /// Returns how often a scene runs. The short ones repeat themselves.
     pub(crate) const fn runs_of(&self, scene: Scene) -> usize {
         match scene {
             Scene::Commands
@@ -70,7 +70,7 @@ impl Options {
     }
 }
 
-/// Which environment is measured.
+/// The environment that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Runtime {
     /// One background process
@@ -83,12 +83,12 @@ pub(crate) enum Runtime {
     Processes,
 }
 
-/// What can be measured, in the order in which it is.
+/// The scenes, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scene {
-    /// What the parts can do alone
+    /// The parts by themselves
     Limit,
-    /// The door alone, while nobody cooks
+    /// The gateway alone, without cooking
     Door,
     /// The whole environment, as fast as it goes
     Delivered,
@@ -108,15 +108,15 @@ pub(crate) enum Scene {
     Build,
     /// The environment in containers, beside `docker compose`
     Start,
-    /// The door alone, in containers
+    /// The gateway alone, in containers
     ComposeDoor,
     /// The whole environment in containers, as fast as it goes
     ComposeDelivered,
     /// Five hundred orders a second, in containers
     ComposeOpen,
-    /// Redis away
+    /// Redis stopped
     Outage,
-    /// Every part killed and held still
+    /// Every part killed and paused
     Faults,
     /// Log lines, beside `docker compose`
     Logs,
@@ -127,7 +127,7 @@ pub(crate) enum Scene {
 }
 
 impl Scene {
-    /// Returns the name by which it is chosen.
+    /// Returns its name on the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Limit => "limit",
@@ -152,7 +152,7 @@ impl Scene {
         }
     }
 
-    /// Returns where it is measured.
+    /// Returns the environment that it needs.
     const fn runtime(self) -> Runtime {
         match self {
             Self::Limit
@@ -177,7 +177,7 @@ impl Scene {
         }
     }
 
-    /// Returns what is measured, in words.
+    /// Returns its title.
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Limit => {

@@ -1,10 +1,10 @@
-//! What the system says about a process.
+//! The processor time and memory of a process.
 
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
 
-/// In how many parts of a second the system counts, for programs, on every architecture.
+/// The system's clock ticks per second for programs, on every architecture.
 const TICKS_PER_SECOND: u32 = 100;
 
 /// A process's own accounting.
@@ -12,15 +12,15 @@ const TICKS_PER_SECOND: u32 = 100;
 pub(crate) struct Process(pub(crate) u32);
 
 impl Process {
-    /// Returns this one, in which the load generator runs.
+    /// Returns this process, in which the load generator runs.
     pub(crate) fn this() -> Self {
         Self(std::process::id())
     }
 
-    /// Returns the time that its threads have spent on a core, in user and kernel mode, to a hundredth of a second.
+    /// Returns the processor time of its threads, in user and kernel mode, to a hundredth of a second.
     pub(crate) fn cpu(self) -> Result<Duration> {
         let stat = self.read("stat")?;
-        // The name of the program, in brackets, may hold anything.
+        // The name of the program, in brackets, may contain anything.
         let (_, fields) = stat.rsplit_once(')').context("a line of /proc that can't be read")?;
         let ticks: u32 = fields
             .split_whitespace()
@@ -32,12 +32,12 @@ impl Process {
         Ok(Duration::from_secs(1) * ticks / TICKS_PER_SECOND)
     }
 
-    /// Returns how much memory it has now, in MiB.
+    /// Returns its memory, in MiB.
     pub(crate) fn resident(self) -> Result<f64> {
         self.status("VmRSS:")
     }
 
-    /// Returns the most memory that it ever had, in MiB.
+    /// Returns the peak of its memory, in MiB.
     pub(crate) fn peak(self) -> Result<f64> {
         self.status("VmHWM:")
     }
@@ -59,12 +59,12 @@ impl Process {
     }
 }
 
-/// Returns what a piece of so many cost, in microseconds.
+/// Returns the cost of one of so many items, in microseconds.
 pub(crate) fn micros_each(time: Duration, pieces: u64) -> f64 {
     time.as_secs_f64() * 1e6 / number(pieces.max(1))
 }
 
-/// Returns a count as a number to reckon with.
+/// Returns a count as a floating-point number.
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
 pub(crate) const fn number(count: u64) -> f64 {
     count as f64

@@ -1,4 +1,4 @@
-//! `docker compose`, doing the same with the same file.
+//! `docker compose` with the same file.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,9 +10,9 @@ use anyhow::{Result, ensure};
 
 use crate::stage::{Environment, free_port};
 
-/// The variable that names the program.
+/// The variable with the program.
 const PROGRAM: &str = "CHEFCITO_TEST_COMPOSE";
-/// The file that both read.
+/// The file that both use.
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/compose.yaml");
 
 /// The program.
@@ -38,7 +38,8 @@ impl Rival {
         &self.version
     }
 
-    /// Brings the environment up on cold volumes, again, and down; returns how long each took. The environment must be down.
+    /// Brings the environment up on new volumes, again, and down; returns how long each took. The environment must be
+    /// down.
     pub(crate) fn up_again_down(&self, environment: &Environment) -> Result<[Duration; 3]> {
         let project = format!("{}-rival", environment.name());
         let port = free_port()?.to_string();
@@ -58,7 +59,7 @@ impl Rival {
         };
         let up = ["up", "--detach", "--wait"];
         let took = run(&up).and_then(|cold| Ok([cold, run(&up)?, run(&["down"])?]));
-        // Whatever happened, nothing stays.
+        // Nothing stays, whatever happened.
         run(&["down", "--volumes", "--remove-orphans"])?;
         took
     }

@@ -1,4 +1,4 @@
-//! What is measured, one file a scene.
+//! The scenes, one file each.
 
 mod burst;
 mod commands;
@@ -25,10 +25,10 @@ use crate::{
     process::number,
 };
 
-/// How long orders may take to come to their end, before they count as lost.
+/// How long to wait for the end of orders before they count as lost.
 const END_MAX: Duration = Duration::from_secs(300);
 
-/// Plays a scene once, in a new environment.
+/// Runs a scene once, in a new environment.
 pub(crate) async fn play(scene: Scene, options: &Options, figures: &mut Figures) -> Result<()> {
     match scene {
         Scene::Limit => limit::play(options, figures).await,
@@ -79,7 +79,7 @@ pub(crate) fn count(orders: u64) -> Plan {
     Plan { timeout: END_MAX, ..Plan::orders(orders) }
 }
 
-/// Notes what went wrong, and what the environment asked to be sent again.
+/// Adds failures, and requests that the environment asked to send again.
 pub(crate) fn note_trouble(report: &Report, figures: &mut Figures) {
     figures.note("requests that failed", "", number(report.failed));
     figures.note("503s and 429s, each sent again", "", number(report.pushed_back));

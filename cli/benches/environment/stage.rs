@@ -1,4 +1,4 @@
-//! An environment to measure: real commands in a state folder of its own, taken down at its end, whatever that is.
+//! An environment to measure: real commands with a state folder of their own, taken down at the end in any case.
 
 use std::{
     ffi::OsString,
@@ -19,18 +19,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{figures::Figures, process::Process};
 
-/// How much of each ingredient there is where nobody shall go shopping.
+/// The stock of each ingredient if nothing shall be bought.
 const PLENTY: u32 = 1_000_000;
-/// How long an environment may take to come to rest.
+/// How long an environment may take to become quiet.
 const REST_MAX: Duration = Duration::from_secs(300);
-/// How often an environment is asked whether it rests.
+/// How often an environment is asked whether it is quiet.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
-/// An environment, or what is left of it.
+/// An environment.
 pub(crate) struct Environment {
     folder: TempDir,
     name: String,
-    /// The program that makes it.
+    /// The program that runs it.
     binary: PathBuf,
 }
 
@@ -40,31 +40,31 @@ impl Environment {
         Self::prepare_with(None)
     }
 
-    /// Prepares an empty state folder for an environment of this program, or of that of another revision.
+    /// Prepares an empty state folder for this program, or for another revision's.
     pub(crate) fn prepare_with(binary: Option<&Path>) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("chefcito-bench-")
             .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
             .context("no folder for an environment")?;
-        // A name of its own, so that its schemas in a PostgreSQL are nobody else's.
+        // A unique name, so that no other environment has its schemas in a PostgreSQL.
         let binary = binary.unwrap_or(Path::new(env!("CARGO_BIN_EXE_chefcito"))).to_owned();
         Ok(Self { folder, name: format!("bench-{}", std::process::id()), binary })
     }
 
-    /// Opens an environment in which nothing cooks for longer than no time.
+    /// Starts an environment in which cooking takes no time.
     pub(crate) async fn open(options: &[&str]) -> Result<Self> {
         let environment = Self::prepare()?;
         environment.start(options).await?;
         Ok(environment)
     }
 
-    /// Starts an environment that was prepared, in which nothing cooks for longer than no time.
+    /// Starts a prepared environment, in which cooking takes no time.
     pub(crate) async fn start(&self, options: &[&str]) -> Result<()> {
         let up = [&["up", "--port", "0", "--cooking-time", "0s"], options].concat();
         self.run(&up).await.map(drop)
     }
 
-    /// Opens an environment that has plenty of everything.
+    /// Starts an environment with plenty of every ingredient.
     pub(crate) async fn open_full(options: &[&str]) -> Result<Self> {
         let environment = Self::open(options).await?;
         environment.fill().await?;
@@ -79,7 +79,7 @@ impl Environment {
         self.run(&args).await.map(drop)
     }
 
-    /// Returns a command in this environment's environment, and in no other of the user's.
+    /// Returns a command with this environment's variables, and none of the user's.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         let keep = ["PATH", "LANG", "DOCKER_HOST"]
@@ -99,7 +99,7 @@ impl Environment {
         command
     }
 
-    /// Runs a command that must succeed; returns what it wrote to stdout.
+    /// Runs a command that must succeed; returns its stdout.
     pub(crate) async fn run(&self, args: &[&str]) -> Result<String> {
         let mut command = tokio::process::Command::from(self.command(args));
         let ran = command.kill_on_drop(true).output().await?;
@@ -129,7 +129,7 @@ impl Environment {
         self.environment().join("data").join(format!("{service}.sqlite"))
     }
 
-    /// Returns a file for a ledger of that number.
+    /// Returns a ledger's path.
     pub(crate) fn ledger(&self, number: usize) -> PathBuf {
         self.folder.path().join(format!("ledger-{number}"))
     }
@@ -143,13 +143,13 @@ impl Environment {
         Ok(serde_json::from_str(&self.run(&["status", "--json"]).await?)?)
     }
 
-    /// Returns the process of the environment.
+    /// Returns the process id of the environment.
     pub(crate) async fn process(&self) -> Result<Process> {
         let pid = self.status().await?["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
         pid.map(Process).context("the environment does not say which process it is")
     }
 
-    /// Returns where to order, with the local admin key, which no limit of rate is for.
+    /// Returns the target of the load, with the local admin key, which has no rate limit.
     pub(crate) async fn target(&self) -> Result<Target> {
         let address = self.status().await?["address"]
             .as_str()
@@ -159,12 +159,12 @@ impl Environment {
         Ok(Target { address, key: key.trim().into() })
     }
 
-    /// Orders as the plan says.
+    /// Runs a plan.
     pub(crate) async fn order(&self, plan: Plan) -> Result<Report> {
         order(plan, &self.target().await?).await
     }
 
-    /// Waits until nothing is under way.
+    /// Waits until no order is in progress.
     pub(crate) async fn rest(&self) -> Result<()> {
         let since = Instant::now();
         loop {
@@ -179,7 +179,7 @@ impl Environment {
         }
     }
 
-    /// Audits the environment, and asks for each order of the first ledgers. What is broken is a fault.
+    /// Audits the environment, and checks each order of the first ledgers. A broken invariant is a fault.
     pub(crate) async fn audit(&self, ledgers: usize, figures: &mut Figures) -> Result<()> {
         let files = (0..ledgers).map(|number| self.ledger(number).into_os_string());
         let mut args: Vec<OsString> = ["audit", "--timeout", "300s"].map(Into::into).into();
@@ -196,14 +196,14 @@ impl Environment {
 
 impl Drop for Environment {
     fn drop(&mut self) {
-        // Also after an error or Ctrl-C: what can't be taken down then is told by `down` itself.
+        // Also after an error or Ctrl-C; `down` itself reports what it can't take down.
         let mut down = self.command(&["down", "--volumes"]);
         let _unheard =
             down.stdout(Stdio::null()).stderr(Stdio::inherit()).args(["--quiet"]).status();
     }
 }
 
-/// Orders as the plan says; whoever drops this wants no further order.
+/// Runs a plan; dropping the future stops the placing.
 pub(crate) async fn order(plan: Plan, target: &Target) -> Result<Report> {
     let stop = CancellationToken::new();
     let _stop_at_end = stop.clone().drop_guard();

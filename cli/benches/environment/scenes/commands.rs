@@ -24,7 +24,7 @@ pub(super) async fn play(figures: &mut Figures) -> Result<()> {
         ];
         for (what, args, goal) in steps {
             figures.judge(what, "ms", millis(environment.time(args)?), goal);
-            // So that Ctrl-C is heard between two commands.
+            // So that Ctrl-C is handled between two commands.
             tokio::task::yield_now().await;
         }
     }

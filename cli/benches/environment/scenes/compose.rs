@@ -1,4 +1,4 @@
-//! What is measured in containers, one file a scene.
+//! The scenes in containers, one file each.
 
 pub(super) mod build;
 pub(super) mod delivered;
@@ -13,7 +13,7 @@ use anyhow::Result;
 
 use crate::stage::Environment;
 
-/// Opens an environment in containers, with plenty of everything.
+/// Starts an environment in containers, with plenty of every ingredient.
 async fn open_full() -> Result<Environment> {
     Environment::open_full(&["--runtime", "compose"]).await
 }

@@ -1,4 +1,4 @@
-//! How long nobody can order after the environment was killed, if it is opened again at once.
+//! How long no order is accepted after the environment was killed and started again at once.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::{
 
 /// How often it is killed.
 const RUNS: usize = 10;
-/// How many orders were accepted just before, most of which are under way.
+/// How many orders were accepted just before, most of them in progress.
 const ORDERS: u64 = 1_000;
 
 pub(super) async fn play(figures: &mut Figures) -> Result<()> {

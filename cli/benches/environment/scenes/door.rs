@@ -1,5 +1,5 @@
-//! What accepting costs alone. The environment can't be asked to do only that, so the databases of those who would go on with
-//! the orders are kept locked from outside, as by a backup, while the guests come; afterwards all of it is delivered.
+//! The cost of accepting alone. To stop the other services, their databases are locked from outside, as by a backup,
+//! while orders are placed; afterwards everything is delivered.
 
 use std::time::Duration;
 

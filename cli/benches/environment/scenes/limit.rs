@@ -1,4 +1,4 @@
-//! What the parts can do alone, so that the figures of the environment stand beside something.
+//! The limits of the parts by themselves, for comparison with the environment.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::{
     stage::order,
 };
 
-/// How many orders a commit holds: one, as many as there are guests, and the most that a writer takes.
+/// Orders per commit: one, as many as there are connections, and the most of a writer.
 const BATCHES: [usize; 3] = [1, 64, store::BATCH_MAX];
 
 pub(super) async fn play(options: &Options, figures: &mut Figures) -> Result<()> {
@@ -40,7 +40,7 @@ pub(super) async fn play(options: &Options, figures: &mut Figures) -> Result<()>
     Ok(())
 }
 
-/// Returns how many orders a second can be written; making the rows does not count.
+/// Returns how many orders per second can be written; preparing the rows does not count.
 fn rate(way: Way, batch: usize, duration: Duration) -> Result<f64> {
     let mut rows = Rows::create(way)?;
     let mut spent = Duration::ZERO;

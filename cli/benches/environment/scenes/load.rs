@@ -1,4 +1,4 @@
-//! Images into a node: as `up` brings them there, and by the steps of `kind load docker-image`, in turn.
+//! Images into a node: as `up` loads them, and by the steps of `kind load docker-image`, alternately.
 
 use std::{
     process::{Command, Stdio},
@@ -13,9 +13,9 @@ use crate::figures::{Figures, Goal};
 
 /// How often each.
 const RUNS: usize = 5;
-/// What the node is made of.
+/// The image of the node.
 const IMAGE: &str = "chefcito-stand-in:node";
-/// The service of which the node lacks the image when it lacks one.
+/// The service whose image is missing on the node if one is.
 const CHANGED: &str = "chefcito-kitchen:";
 
 pub(super) async fn play(figures: &mut Figures) -> Result<()> {
@@ -70,7 +70,7 @@ fn images() -> Result<Vec<String>> {
     Ok(images)
 }
 
-/// A container with a containerd, marked as a node of kind; gone in the end.
+/// A container with a containerd and the labels of a kind node; removed at the end.
 struct Node {
     name: String,
 }
@@ -106,7 +106,7 @@ impl Node {
         docker(&[&["exec", &self.name, "ctr", "--namespace=k8s.io"], args].concat())
     }
 
-    /// Has the node lose images, with all that is only of them.
+    /// Removes images from the node, with all data that only they use.
     fn lose(&self, images: &[String]) -> Result<()> {
         let listed = self.ctr(&["images", "ls"])?;
         let rows: Vec<(&str, &str)> = listed
@@ -129,8 +129,8 @@ impl Node {
         Ok(())
     }
 
-    /// Does what `kind load docker-image` does: asks for each image twice, one after another, and if one is lacking writes all of
-    /// them down and hands that over. Where it asks by `crictl`, which is not here, `ctr` is asked.
+    /// Runs the steps of `kind load docker-image`: checks each image twice, one after another, and if one is missing
+    /// writes all to a file and loads that. It checks with `ctr` instead of `crictl`, which the node lacks.
     fn load_as_kind(&self, images: &[String]) -> Result<Duration> {
         let since = Instant::now();
         let mut lacks = false;

@@ -1,4 +1,4 @@
-//! How much memory the environment has, before anybody came and after many did.
+//! The memory of the environment before any order, and after many.
 
 use anyhow::Result;
 use chefcito::load::Plan;

@@ -1,4 +1,4 @@
-//! How long guests wait at a rate that the environment can bear, counted from the moment for which each order was planned.
+//! The latency at a rate that the environment can sustain, from the planned time of each order.
 
 use anyhow::Result;
 use chefcito::load::{Model, Plan};
@@ -11,7 +11,7 @@ use crate::{
     stage::Environment,
 };
 
-/// Orders a second.
+/// Orders per second.
 const RATE: f64 = 1_000.0;
 
 pub(super) async fn play(options: &Options, figures: &mut Figures) -> Result<()> {

@@ -1,4 +1,4 @@
-//! The rows of orders, outboxes and inboxes, as the environment writes them, written by rusqlite alone.
+//! The rows of orders, outboxes and inboxes, as the environment writes them, written with rusqlite alone.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use contracts::{
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-/// The tables as the services make them.
+/// The tables of the services.
 const TABLES: [&str; 5] = [
     include_str!("../../../../services/orders/migrations/V1__orders.sql"),
     include_str!("../../../../services/orders/migrations/V2__kept_responses.sql"),
@@ -22,7 +22,7 @@ const TABLES: [&str; 5] = [
     include_str!("../../../../services/libs/events/migrations/V1__outbox.sql"),
     include_str!("../../../../services/libs/events/migrations/V2__inbox.sql"),
 ];
-/// What a writer of the environment sets for the durability `process`.
+/// The settings of a writer with the durability `process`.
 const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;
      PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;
      PRAGMA cache_size = -2048;";
@@ -41,7 +41,7 @@ const NOTE: &str =
 const FINGERPRINT: &str = "4bf92f3577b34da6a3ce929d0e0e47364bf92f3577b34da6a3ce929d0e0e4736";
 /// As long as the response to one order.
 const RESPONSE: &str = r#"{"orders":[{"id":"01a20c95-e557-73c0-aedd-5c9d71506c44","number":50,"status":"placed","dish":null,"placed_at":"2026-11-28T19:36:35.100389Z","ended_at":null}]}"#;
-/// The events on the way of an order that lacks nothing.
+/// The events of an order that lacks nothing.
 const WAY: [&str; 6] = [
     OrderPlaced::NAME,
     IngredientsRequested::NAME,
@@ -51,13 +51,13 @@ const WAY: [&str; 6] = [
     OrderDelivered::NAME,
 ];
 
-/// How far orders come.
+/// How far an order gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// An order, its number, its event.
+    /// The order, its number and its event.
     Accepted,
-    /// Two changes of the order more, and every event on the way: in its writer's outbox, taken over, and in the inboxes
-    /// of its readers.
+    /// Two more changes of the order, and all of its events: in the outboxes of their writers, published, and in the
+    /// inboxes of their readers.
     Delivered,
 }
 
@@ -66,11 +66,11 @@ pub(super) struct PreparedOrder {
     id: String,
     number: i64,
     key: String,
-    /// The events on its way, each with its name.
+    /// Its events, each with its name.
     events: Vec<(&'static str, Envelope)>,
 }
 
-/// A database a service, empty at first.
+/// One database for each service, empty at first.
 pub(super) struct Rows {
     way: Way,
     databases: BTreeMap<&'static str, Connection>,
@@ -103,7 +103,7 @@ impl Rows {
         Ok(Self { way, databases, orders: 0, _folder: folder })
     }
 
-    /// Makes so many orders and their events.
+    /// Prepares so many orders and their events.
     pub(super) fn make(&mut self, count: usize) -> Result<Vec<PreparedOrder>> {
         let mut orders = Vec::with_capacity(count);
         for _ in 0..count {
@@ -114,7 +114,7 @@ impl Rows {
             let envelope = |name: &'static str| -> Result<(&'static str, Envelope)> {
                 let entry = catalogue::CATALOGUE.iter().find(|entry| entry.name == name);
                 let writer = entry.context("an event that is not in the catalogue")?.writer;
-                // The data of the others are about as long.
+                // The data of other events have about the same length.
                 Ok((name, Envelope::new(writer, &event, now, Some(trace.clone()))))
             };
             let events = match self.way {

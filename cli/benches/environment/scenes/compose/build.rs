@@ -1,4 +1,5 @@
-//! How long the images take: in a copy of this checkout with a target folder of its own, in which one service is changed.
+//! The time that the images take: in a copy of this checkout with a target folder of its own, in which one service
+//! changes.
 
 use std::{
     fs,
@@ -13,11 +14,11 @@ use uuid::Uuid;
 
 use crate::figures::{Figures, Goal};
 
-/// How often a service is changed, and how often nothing is.
+/// How often a service changes, and how often nothing does.
 const RUNS: usize = 5;
-/// Where the copied checkout begins.
+/// The prefix of the copied checkout.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-/// The file that is changed, and its line after which the change goes.
+/// The file that changes, and its line after which the change goes.
 const CHANGED: (&str, &str) =
     ("services/kitchen/src/main.rs", "fn main() -> std::process::ExitCode {");
 
@@ -46,7 +47,7 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
         figures.judge("nothing changed", "ms", again.as_secs_f64() * 1e3, goal);
         tokio::task::yield_now().await;
     }
-    // The tag `dev` is everybody's: it goes back to what this checkout says.
+    // The tag `dev` is shared: it is set back to this checkout's image.
     build(Path::new(ROOT), None).map(drop)
 }
 
@@ -73,7 +74,7 @@ impl Copy {
         Ok(Self(folder))
     }
 
-    /// Makes the kitchen another program.
+    /// Changes the source of the kitchen.
     fn change(&self) -> Result<()> {
         let (file, line) = CHANGED;
         let text = fs::read_to_string(Path::new(ROOT).join(file))?;
@@ -87,11 +88,11 @@ impl Copy {
     }
 }
 
-/// Builds all images of a checkout; returns how long it took, and what is said of each.
+/// Builds all images of a checkout; returns how long it took, and the line of each.
 fn build(checkout: &Path, target: Option<&Path>) -> Result<(Duration, Vec<Value>)> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chefcito"));
     command.args(["build", "--json"]).current_dir(checkout).stdin(Stdio::null());
-    // What cargo told this benchmark is not meant for the cargo of the copy.
+    // Cargo's variables for this benchmark are not for the cargo of the copy.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_")) {
         if name != "CARGO_HOME" {
             command.env_remove(name);
@@ -107,7 +108,7 @@ fn build(checkout: &Path, target: Option<&Path>) -> Result<(Duration, Vec<Value>
     Ok((took, said["images"].as_array().cloned().unwrap_or_default()))
 }
 
-/// Copies files that differ, so that those that do not keep their time and nothing else is compiled again.
+/// Copies only files that differ, so that the others keep their time and are not compiled again.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     if !from.is_dir() {
         let text = fs::read(from)?;

@@ -1,5 +1,5 @@
-//! What accepting costs alone, in containers: the kitchen and the board are held still while the guests come; afterwards
-//! all of it is delivered.
+//! The cost of accepting alone, in containers: the kitchen and the board are paused while orders are placed; afterwards
+//! everything is delivered.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
     environment.rest().await?;
     let containers = Containers::of(environment.name()).await?;
     let (kitchen, board) = (containers.one(KITCHEN).await?, containers.one(BOARD).await?);
-    // Who is held still can't say where it is.
+    // A paused container can't report its address.
     let target = environment.target().await?;
     containers.pause(&kitchen).await?;
     containers.pause(&board).await?;

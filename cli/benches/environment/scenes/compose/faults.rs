@@ -1,4 +1,4 @@
-//! How long nobody can order after a part was killed or held still, while orders are under way.
+//! How long no order is accepted after a part was killed or paused, while orders are in progress.
 
 use std::time::{Duration, Instant};
 
@@ -13,16 +13,16 @@ use crate::{
     stage::order,
 };
 
-/// How many orders were accepted just before, most of which are under way.
+/// How many orders were accepted just before, most of them in progress.
 const ORDERS: u64 = 500;
-/// How long a part is held still.
+/// How long a part is paused.
 const STILL: Duration = Duration::from_secs(2);
 
 pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
     let environment = open_full().await?;
     environment.rest().await?;
     let containers = Containers::of(environment.name()).await?;
-    // Whoever is killed may be the one who says where the environment is.
+    // The killed part may be the one that reports the address.
     let target = environment.target().await?;
     let parts: Vec<&str> = services::ALL.into_iter().chain(SERVERS).collect();
     let mut ledgers = 0;

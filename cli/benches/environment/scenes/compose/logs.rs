@@ -1,4 +1,4 @@
-//! A hundred thousand log lines, and the same by `docker compose logs` in the same run.
+//! A hundred thousand log lines, and the same with `docker compose logs` in the same run.
 
 use std::{
     process::{Command, Stdio},
@@ -18,7 +18,7 @@ use crate::{
     rival::Rival,
 };
 
-/// An order is told in some seven lines.
+/// An order has some seven lines.
 const ORDERS: u64 = 16_000;
 const LINES_MIN: usize = 100_000;
 /// How often each.
@@ -39,7 +39,7 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
     }
     figures.note("lines", "", f64::from(u32::try_from(lines)?));
     let rival = Rival::find();
-    // In turn, and into nothing: what is compared is not who reads them.
+    // Alternately, and to /dev/null: the reader's cost does not count.
     for _ in 0..RUNS {
         let ours = time(environment.command(&told))?;
         figures.note("`chefcito logs --since 1h`", "s", ours.as_secs_f64());
@@ -56,7 +56,7 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
     environment.audit(1, figures).await
 }
 
-/// Runs a command that prints into nothing, and returns how long it took.
+/// Runs a command with its output discarded, and returns how long it took.
 fn time(mut command: Command) -> Result<Duration> {
     let start = Instant::now();
     let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;

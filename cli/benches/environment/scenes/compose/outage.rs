@@ -1,4 +1,4 @@
-//! Redis is away: accepting goes on, and what was accepted is delivered when it is back.
+//! Redis is stopped: orders are accepted, and delivered when it is back.
 
 use std::time::{Duration, Instant};
 

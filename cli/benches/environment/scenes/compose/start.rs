@@ -1,4 +1,4 @@
-//! How long a person waits for the environment, and for the same one by `docker compose` in the same run.
+//! How long a person waits for the environment, and for the same one with `docker compose` in the same run.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
         for ((what, goal), took) in goals.into_iter().zip(ours) {
             figures.judge(what, "s", took.as_secs_f64(), goal);
         }
-        // So that Ctrl-C is heard between two commands.
+        // So that Ctrl-C is handled between two commands.
         tokio::task::yield_now().await;
         let Some(rival) = &rival else { continue };
         let theirs = rival.up_again_down(&environment)?;

@@ -1,4 +1,4 @@
-//! How long guests wait at a rate that the containers can bear, from the moment for which each order was planned.
+//! The latency at a rate that the containers can sustain, from the planned time of each order.
 
 use anyhow::Result;
 use chefcito::load::{Model, Plan};
@@ -14,7 +14,7 @@ use crate::{
     process::{micros_each, number},
 };
 
-/// Orders a second.
+/// Orders per second.
 const RATE: f64 = 500.0;
 
 pub(in super::super) async fn play(options: &Options, figures: &mut Figures) -> Result<()> {

@@ -67,7 +67,7 @@ pub(crate) enum ClientError {
         waited: Duration,
     },
     /// The gateway refused the request.
-    #[error("{}", told(problem))]
+    #[error("{}", sentence(problem))]
     Refused {
         /// The problem document.
         problem: Problem,
@@ -299,7 +299,7 @@ pub(crate) fn problem(status: StatusCode, body: &[u8]) -> Problem {
 }
 
 /// Returns a problem as one sentence.
-pub(crate) fn told(problem: &Problem) -> String {
+pub(crate) fn sentence(problem: &Problem) -> String {
     match &problem.detail {
         Some(detail) => format!("{} ({}): {detail}", problem.title, problem.status),
         None => format!("{} ({})", problem.title, problem.status),

@@ -2,9 +2,9 @@
 //! are not made here, set the number of tasks and the security groups.
 //!
 //! ```text
-//! definition   a task definition, as the API of ECS takes it
-//! settings     variables, and which secrets they come from
-//! size         how much a task gets: Fargate sells a few sizes
+//! definition   a task definition in the format of the API of ECS
+//! settings     variables, plain and from secrets
+//! size         the sizes of tasks that Fargate has
 //! ```
 
 mod definition;

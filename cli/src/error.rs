@@ -136,7 +136,7 @@ pub(crate) enum CliError {
     /// Another process listens on the port.
     #[error("port {port} is taken{}", by_whom(holder.as_ref()))]
     PortTaken {
-        /// The port that was asked for.
+        /// The port.
         port: u16,
         /// The process that listens there, if `/proc` shows it.
         holder: Option<String>,
@@ -289,7 +289,7 @@ impl From<HistoryError> for CliError {
             HistoryError::Io { doing, path, source } => {
                 Self::Io { what: format!("{doing} {}", path.display()), source }
             }
-            told => Self::failed(told.to_string()),
+            reported => Self::failed(reported.to_string()),
         }
     }
 }

@@ -2,14 +2,14 @@
 //! skipped if nothing has changed.
 //!
 //! ```text
-//! checkout       where the workspace is, and which services have a CONTAINERFILE
-//! sources        what each service is compiled from, by its key; inputs reads files, memory remembers
-//! build          walks through all of it
-//! plan           decides what is to be done, from the keys and what the engine has
-//! ability        says whether that would work here
-//! compiler          chooses where to compile: host is this machine, container is one of the engine
-//! registry       brings images to a registry, and remembers their digests
-//! archive        packs a binary into an image as the CONTAINERFILE says; auditable and sbom say what it is made of
+//! checkout       the workspace, and the CONTAINERFILEs of the services
+//! sources        the sources of each service and their key; inputs hashes files, memory saves the results
+//! build          runs a build
+//! plan           decides the step for each image, from the keys and the images of the engine
+//! ability        finds out whether images can be built here
+//! compiler       chooses where cargo runs: host is this machine, container is one of the engine
+//! registry       pushes images, and saves their digests
+//! archive        packs a binary into an image as the CONTAINERFILE says; auditable and sbom list its packages
 //! ```
 
 mod ability;

@@ -3,14 +3,14 @@
 //! with its path, and never ignored.
 //!
 //! ```text
-//! tree            where files come from: a checkout, or this program
-//! kustomization   reads one kustomization.yaml
-//! accumulate      walks from folder to folder: resources, what is generated, components, and then what changes them
-//! generators      ConfigMaps and Secrets from files and literals; hash gives them the end of their names
-//! patch           finds what a patch is for; json_patch and strategic change it
+//! tree            the files: of a checkout, or built in
+//! kustomization   parses one kustomization.yaml
+//! accumulate      collects the objects of a folder: resources, generated objects, components; then applies the changes
+//! generators      ConfigMaps and Secrets from files and literals; hash makes the suffix of their names
+//! patch           finds the targets of a patch; json_patch and strategic apply it
 //! transform       namespace, labels, replicas, images
-//! names           who mentions a ConfigMap or a Secret is told its whole name
-//! object          an object, and what comes before what when they are applied
+//! names           replaces references to generated ConfigMaps and Secrets
+//! object          an object, and its rank when it is applied
 //! ```
 
 mod accumulate;

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_who_when_and_what() {
+    fn a_line_has_a_service_a_time_and_a_message() {
         let json = br#"{"time":"2026-01-31T12:00:00.000001Z","level":"WARN","service":"kitchen","message":"Hot \u001b[31m",
             "order_id":"7","stoves":8}"#;
         let line = Line::read(json, "embedded", Timestamp::default());

@@ -19,7 +19,7 @@ use crate::{
     state::{EmbeddedState, Environment},
 };
 
-/// What `up` was asked for.
+/// The parameters of `up`.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     /// The settings of the environment.
@@ -122,7 +122,7 @@ pub(crate) fn refuse_another(runtime: Runtime, environment: &Environment) -> Res
 ///
 /// # Errors
 /// [`CliError::OutputClosed`] if the reader has closed stdout.
-fn foretell_orders(count: u32, output: &Output) -> Result<()> {
+fn print_orders_step(count: u32, output: &Output) -> Result<()> {
     match count {
         0 => Ok(()),
         1 => output.data("place 1 order and follow it to the table"),
@@ -131,7 +131,7 @@ fn foretell_orders(count: u32, output: &Output) -> Result<()> {
 }
 
 /// Prints the names of the other runtimes.
-pub(crate) fn tell_others(runtime: Runtime, output: &Output) {
+pub(crate) fn print_others(runtime: Runtime, output: &Output) {
     let others: Vec<String> = Runtime::ALL
         .into_iter()
         .filter(|other| *other != runtime)

@@ -48,14 +48,14 @@ async fn refused(answer: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn a_problem_is_told_in_its_own_words() {
+async fn a_problem_keeps_its_own_text() {
     let answer = "HTTP/1.1 422 No\r\nconnection: close\r\n\r\n{\"type\":\"/problems/unknown-dish\",\
                   \"title\":\"Unknown dish\",\"status\":422,\"detail\":\"there is no `soup` on the menu\"}";
     insta::assert_snapshot!(refused(answer).await, @"Unknown dish (422): there is no `soup` on the menu (1)");
 }
 
 #[tokio::test]
-async fn whoever_is_refused_for_a_while_is_told_why_and_how_long_to_wait() {
+async fn a_temporary_refusal_has_a_reason_and_a_time_to_wait() {
     let hint = async |answer| {
         let client = door(answer).await;
         CliError::from(client.get::<Value>("/v1/stock").await.unwrap_err()).hint().unwrap()
@@ -77,7 +77,7 @@ async fn whoever_is_refused_for_a_while_is_told_why_and_how_long_to_wait() {
 }
 
 #[tokio::test]
-async fn what_is_no_problem_document_is_told_by_its_status() {
+async fn an_answer_without_a_problem_document_is_reported_by_its_status() {
     insta::assert_snapshot!(
         refused("HTTP/1.1 502 x\r\nconnection: close\r\n\r\n<h1>Bad</h1>").await,
         @"Bad Gateway (502): <h1>Bad</h1> (1)"
@@ -86,7 +86,7 @@ async fn what_is_no_problem_document_is_told_by_its_status() {
 }
 
 #[tokio::test]
-async fn what_is_not_of_the_api_is_told() {
+async fn an_answer_outside_of_the_api_is_reported() {
     insta::assert_snapshot!(
         refused("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhello").await,
         @"the environment answered `GET /v1/stock` with something that this chefcito can't read: expected value at line 1 column 1 (1)"
@@ -98,7 +98,7 @@ async fn what_is_not_of_the_api_is_told() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_in_time_is_not_waited_for() {
+async fn a_late_answer_is_not_waited_for() {
     let client = door("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n")
         .await
         .waiting(Duration::from_millis(50));
@@ -107,7 +107,7 @@ async fn who_does_not_answer_in_time_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_told() {
+async fn no_gateway_is_reported() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let client = Client::new(listener.local_addr().unwrap(), "cfk_guest_secret").unwrap();
     drop(listener);

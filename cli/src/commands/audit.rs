@@ -252,7 +252,7 @@ fn add(report: &mut AuditReport, found: AuditReport) {
 fn show(report: &AuditReport, output: &Output) -> Result<()> {
     output.data(table(report))?;
     for invariant in report.invariants.iter().filter(|invariant| !invariant.passed) {
-        output.data(format_args!("\n{}", output.style(Style::Red, told(invariant))))?;
+        output.data(format_args!("\n{}", output.style(Style::Red, description(invariant))))?;
     }
     for invariant in report.invariants.iter().filter(|invariant| invariant.passed) {
         if let Some(note) = &invariant.note {
@@ -281,7 +281,7 @@ fn table(report: &AuditReport) -> Table<5> {
     table
 }
 
-fn told(invariant: &Invariant) -> String {
+fn description(invariant: &Invariant) -> String {
     let mut text = format!("{} is broken: {}", invariant.name, invariant.rule);
     if let Some(note) = &invariant.note {
         text.push_str(&format!("\n  {note}"));
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_ledger_are_summed_and_broken_ones_told() {
+    fn parts_of_a_ledger_are_summed_and_broken_ones_reported() {
         let mut report = AuditReport {
             passed: true,
             live: false,
@@ -327,7 +327,11 @@ mod tests {
             add(&mut report, AuditReport { passed, live: false, invariants: vec![part] });
         }
         assert!(!report.passed);
-        insta::assert_snapshot!(format!("{}\n\n{}", table(&report), told(&report.invariants[1])));
+        insta::assert_snapshot!(format!(
+            "{}\n\n{}",
+            table(&report),
+            description(&report.invariants[1])
+        ));
     }
 
     #[test]

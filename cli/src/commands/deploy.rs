@@ -79,7 +79,7 @@ pub(crate) async fn run(args: DeployArgs, output: &Output, signals: &mut Signals
         timeout: args.timeout.into(),
     };
     match args.dry_run {
-        true => signals.or(kubernetes::foresee(&deployment, output)).await,
+        true => signals.or(kubernetes::preview(&deployment, output)).await,
         false => kubernetes::deploy(&deployment, output, signals).await,
     }
 }

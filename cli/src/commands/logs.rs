@@ -143,7 +143,7 @@ impl LogsArgs {
     }
 
     /// Says that there are more lines, unless the user gave the number.
-    fn tell_of_more(&self, count: usize, more: bool, output: &Output) {
+    fn note_more_lines(&self, count: usize, more: bool, output: &Output) {
         if more && count.to_string() == TAIL_DEFAULT {
             output.status(format_args!("The last {count} lines; `--tail all` shows all"));
         }
@@ -201,7 +201,7 @@ async fn of_streams(args: &LogsArgs, logs: Streams, output: &Output) -> Result<(
                     }
                 }
             }
-            args.tell_of_more(count, more, output);
+            args.note_more_lines(count, more, output);
             printer.print(last.iter())?;
             printed
         }
@@ -238,7 +238,7 @@ async fn of_process(args: &LogsArgs, environment: &Environment, output: &Output)
             let since = args.since.map(|since| since.0);
             let tail = log_files::tail(files, count, |line| args.wants(line), since)
                 .map_err(unreadable)?;
-            args.tell_of_more(count, tail.more, output);
+            args.note_more_lines(count, tail.more, output);
             printer.print(tail.lines.iter())?;
         }
         TailLength::All => {

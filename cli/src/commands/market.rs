@@ -19,9 +19,9 @@ use crate::{
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
-  chefcito market                                      Show its settings, and what it sold
+  chefcito market                                      Show its settings and its sales
   chefcito market set --quantity 1-10 --zeros 0.3      Sell 1 to 10, and nothing 3 times of 10
-  chefcito market set --outage on                      Answer nobody
+  chefcito market set --outage on                      Answer no call
   chefcito market set --errors 0.1 --delay 20ms        Fail every tenth time, after 20 ms
   chefcito market reset                                Restore the initial settings"
 )]

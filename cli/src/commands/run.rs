@@ -8,7 +8,7 @@ use crate::{config::Runtime, error::Result, output::Output, signals::Signals, st
 #[command(after_help = "\
 Examples:
   chefcito run                 Build what has changed, and bring up what differs
-  chefcito run --orders 50     … and see fifty orders to the table")]
+  chefcito run --orders 50     … and follow fifty orders to the table")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     up: UpArgs,

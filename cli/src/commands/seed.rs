@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_told_a_line_a_kind() {
+    fn changes_are_printed_with_one_line_for_each_kind() {
         let changes = Changes {
             schema_version: 1,
             dry_run: true,

@@ -127,7 +127,7 @@ impl Report {
         Ok(())
     }
 
-    /// Returns the services that are not ready, with the reason. On a cluster, the pods tell about services that the
+    /// Returns the services that are not ready, with the reason. On a cluster, the pods show services that the
     /// gateway does not know.
     fn unready(&self) -> Vec<String> {
         let mut reasons: BTreeMap<String, Option<String>> = match self.runtime {
@@ -140,11 +140,11 @@ impl Report {
         for (name, service) in self.services.iter().filter(|(_, service)| !service.ready) {
             reasons.entry(name.clone()).or_insert_with(|| service.reason.clone());
         }
-        let told = |(name, reason): (String, Option<String>)| match reason {
+        let reported = |(name, reason): (String, Option<String>)| match reason {
             Some(reason) => format!("{name} ({reason})"),
             None => name,
         };
-        reasons.into_iter().map(told).collect()
+        reasons.into_iter().map(reported).collect()
     }
 }
 

@@ -82,8 +82,9 @@ fn after(time: Timestamp, placed: Timestamp) -> String {
 /// Returns the event's data in short, without what other columns show.
 fn words(event: &StoryEvent) -> String {
     let Value::Object(data) = &event.data else { return String::new() };
-    let told = data.iter().filter(|(name, _)| !matches!(name.as_str(), "order" | "recipe_version"));
-    told.filter_map(|(name, value)| word(name, value)).collect::<Vec<_>>().join(", ")
+    let reported =
+        data.iter().filter(|(name, _)| !matches!(name.as_str(), "order" | "recipe_version"));
+    reported.filter_map(|(name, value)| word(name, value)).collect::<Vec<_>>().join(", ")
 }
 
 fn word(name: &str, value: &Value) -> Option<String> {
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_story_is_told_in_aligned_lines() {
+    fn a_story_is_printed_in_aligned_lines() {
         let order: OrderId = "0192f3c4-5a6b-7c8d-9e0f-112233445566".parse().unwrap();
         let start = Timestamp::from_micros(1_769_860_800_000_000);
         let happened = |ms: u64, service: &str, event: &str, data: Value| StoryEvent {

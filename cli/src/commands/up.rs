@@ -15,12 +15,11 @@ use crate::{
 /// Bring the environment up, wait until it is ready, and seed it if it is empty
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Run it again at any time: it changes only what differs from what is asked for, and says why.
-Data are kept.
+Run it again at any time: it changes only what differs, prints the reasons, and keeps the data.
 
 Examples:
-  chefcito up                                  Open the environment on port 7373, or the next free one
-  chefcito up --orders 50                      … and see fifty orders to the table
+  chefcito up                                  Start the environment on port 7373, or the next free one
+  chefcito up --orders 50                      … and follow fifty orders to the table
   chefcito up --name ci --port 0 --no-seed     A second, empty environment on any free port
   chefcito up --cooking-time 0s --stoves 64    A very fast kitchen
   chefcito up --runtime kubernetes             Pods in a kind cluster, created if it does not exist

@@ -125,16 +125,16 @@ fn what_is_not_supported_is_named_with_its_place() {
         refused(""),
         refused("services: {a: {image: i, <<: 7}}"),
     ];
-    let mut told = String::new();
+    let mut reported = String::new();
     for text in texts {
-        writeln!(told, "{}", text.trim_start_matches("/checkout/manifests/compose.yaml: "))
+        writeln!(reported, "{}", text.trim_start_matches("/checkout/manifests/compose.yaml: "))
             .unwrap();
     }
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(reported);
 }
 
 #[test]
-fn a_variable_that_nobody_has_set_is_noted_once() {
+fn an_unset_variable_is_noted_once() {
     let text = "services:\n  a:\n    image: i\n    command: [$NO, $NO]\n    user: ${NEITHER}\n";
     let compose_file = source(text).parse(&|_| None).unwrap();
     assert_eq!(compose_file.unset.into_iter().collect::<Vec<_>>(), ["NEITHER", "NO"]);

@@ -298,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listing_tells_how_a_container_ended_and_how_it_is() {
+    fn a_listing_has_the_exit_code_and_the_health_of_a_container() {
         let listed = |state, status: &str| {
             Container::read(ContainerSummary {
                 state: Some(state),

@@ -108,16 +108,16 @@ impl Credentials {
     ///
     /// # Errors
     /// [`CliError::Failed`] if the library would encode them in a way that engines do not accept.
-    pub(super) fn told(&self) -> Result<Option<DockerCredentials>> {
+    pub(super) fn for_library(&self) -> Result<Option<DockerCredentials>> {
         let set = |text: &String| (!text.is_empty()).then(|| text.clone());
-        let told = DockerCredentials {
+        let converted = DockerCredentials {
             username: set(&self.user),
             password: set(&self.password).filter(|_| self.token.is_none()),
             identitytoken: self.token.clone(),
             ..DockerCredentials::default()
         };
-        let is_set = told.password.is_some() || told.identitytoken.is_some();
-        let bytes = serde_json::to_vec(&told).map_err(anyhow::Error::from)?;
+        let is_set = converted.password.is_some() || converted.identitytoken.is_some();
+        let bytes = serde_json::to_vec(&converted).map_err(anyhow::Error::from)?;
         if is_set && !is_plain_in_base64(&bytes) {
             return Err(CliError::Failed {
                 what: "the login of the registry can't be passed on to the engine as it is".into(),
@@ -125,7 +125,7 @@ impl Credentials {
                 source: None,
             });
         }
-        Ok(is_set.then_some(told))
+        Ok(is_set.then_some(converted))
     }
 }
 
@@ -246,12 +246,12 @@ mod tests {
 
     #[test]
     fn what_would_be_misread_is_refused() {
-        let told = |password: &str| {
+        let converted = |password: &str| {
             let user = "chef".into();
-            Credentials { user, password: password.into(), token: None }.told()
+            Credentials { user, password: password.into(), token: None }.for_library()
         };
-        assert!(told("secret").unwrap().is_some() && told("").unwrap().is_none());
-        let spoiled = ["?ab", "a?b", "ab?"].iter().filter(|password| told(password).is_err());
+        assert!(converted("secret").unwrap().is_some() && converted("").unwrap().is_none());
+        let spoiled = ["?ab", "a?b", "ab?"].iter().filter(|password| converted(password).is_err());
         assert_eq!(spoiled.count(), 1, "at one place of three it makes a `/`");
     }
 }

@@ -113,9 +113,9 @@ impl Engine {
         &self,
         names: &[&str],
     ) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + use<> {
-        let (engine, told) = (self.clone(), names.join(", "));
+        let (engine, reported) = (self.clone(), names.join(", "));
         let pieces = self.docker.clone().with_timeout(FOR_EVER).export_images(names);
-        pieces.map_err(move |error| engine.could_not(|| format!("export {told}"))(error))
+        pieces.map_err(move |error| engine.could_not(|| format!("export {reported}"))(error))
     }
 
     /// Adds a tag to an image; another image with that tag loses it.

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_has_come_is_taken_together_and_a_failure_is_told_after_it() {
+    async fn lines_that_have_come_are_one_batch_and_a_failure_follows_it() {
         let (sender, frames) = tokio::sync::mpsc::unbounded_channel();
         let frames =
             stream::unfold(frames, async |mut frames| Some((frames.recv().await?, frames)));

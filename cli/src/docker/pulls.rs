@@ -18,8 +18,8 @@ impl Engine {
         let options =
             CreateImageOptions { from_image: Some(image.into()), ..CreateImageOptions::default() };
         let mut layers = std::collections::HashMap::new();
-        let mut told = Box::pin(self.docker.create_image(Some(options), None, None));
-        while let Some(info) = told.next().await {
+        let mut reported = Box::pin(self.docker.create_image(Some(options), None, None));
+        while let Some(info) = reported.next().await {
             let info = info.map_err(self.could_not(|| format!("pull the image {image}")))?;
             if let (Some(layer), Some(progress)) = (info.id, info.progress_detail) {
                 let size = |bytes: Option<i64>| bytes.and_then(|bytes| u64::try_from(bytes).ok());

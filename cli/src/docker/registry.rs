@@ -19,7 +19,7 @@ impl Engine {
         name: &str,
         credentials: &Credentials,
     ) -> Result<Option<String>> {
-        let asked = self.docker.inspect_registry_image(name, credentials.told()?).await;
+        let asked = self.docker.inspect_registry_image(name, credentials.for_library()?).await;
         match asked.map_err(self.could_not(|| format!("ask the registry about {name}"))) {
             Ok(found) => Ok(found.descriptor.digest),
             Err(error) if error.is_gone() => Err(error.into()),
@@ -42,11 +42,12 @@ impl Engine {
         self.docker
             .clone()
             .with_timeout(FOR_EVER)
-            .push_image(repository, Some(options), credentials.told()?)
+            .push_image(repository, Some(options), credentials.for_library()?)
             .try_for_each(|said| {
                 let status = said.status.unwrap_or_default();
-                let told = status.split_once(DIGEST).and_then(|(_, rest)| rest.split(' ').next());
-                digest = told.map(str::to_owned).or(digest.take());
+                let reported =
+                    status.split_once(DIGEST).and_then(|(_, rest)| rest.split(' ').next());
+                digest = reported.map(str::to_owned).or(digest.take());
                 std::future::ready(Ok(()))
             })
             .await

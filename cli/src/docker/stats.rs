@@ -38,8 +38,8 @@ impl Engine {
     /// [`EngineError`] if the request fails.
     pub(crate) async fn sample(&self, id: &str) -> Result<Option<Sample>, EngineError> {
         let options = StatsOptions { stream: false, one_shot: true };
-        let mut told = Box::pin(self.docker.stats(id, Some(options)));
-        let Some(stats) = told.next().await else { return Ok(None) };
+        let mut reported = Box::pin(self.docker.stats(id, Some(options)));
+        let Some(stats) = reported.next().await else { return Ok(None) };
         let stats =
             match stats.map_err(self.could_not(|| "return the statistics of a container".into())) {
                 Err(error) if error.is_not_found() || error.is_conflict() => return Ok(None),

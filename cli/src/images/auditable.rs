@@ -86,12 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn a_binary_still_runs_and_tells_what_it_is_made_of() {
+    fn a_binary_still_runs_and_lists_its_packages() {
         let plain = fs::read("/bin/true").unwrap();
         let audited = with_parts(&plain, &tea()).unwrap();
-        let told = read_back(&audited);
-        let root = told.packages.iter().find(|package| package.root).unwrap();
-        assert_eq!((root.name.as_str(), told.packages.len()), ("tea", tea().all.len()));
+        let reported = read_back(&audited);
+        let root = reported.packages.iter().find(|package| package.root).unwrap();
+        assert_eq!((root.name.as_str(), reported.packages.len()), ("tea", tea().all.len()));
         assert_eq!(
             with_parts(&plain, &tea()).unwrap(),
             audited,

@@ -322,13 +322,13 @@ impl BuildJob<'_> {
     }
 
     fn tell(&self, built: &[Built], took: Duration) {
-        let anew = built.iter().filter(|image| !image.cached).count();
-        match (anew, built.len()) {
+        let new = built.iter().filter(|image| !image.cached).count();
+        match (new, built.len()) {
             (0, 1) => self.output.status(format_args!("The image is up to date")),
             (0, all) => self.output.status(format_args!("All {all} images are up to date")),
-            (anew, all) => {
+            (new, all) => {
                 self.output
-                    .status(format_args!("Built {anew} of {all} images in {}", seconds(took)));
+                    .status(format_args!("Built {new} of {all} images in {}", seconds(took)));
             }
         }
     }

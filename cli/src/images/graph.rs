@@ -207,7 +207,7 @@ pub(crate) mod tests {
     #[test]
     fn a_service_is_made_of_what_it_is_compiled_from() {
         let tea = tea();
-        let told: Vec<String> = tea
+        let reported: Vec<String> = tea
             .all
             .iter()
             .map(|part| {
@@ -216,7 +216,7 @@ pub(crate) mod tests {
             })
             .collect();
         assert_eq!(
-            told,
+            reported,
             [
                 "gen 2.0.0 helps []",
                 "leaf 1.2.3+fine in []",

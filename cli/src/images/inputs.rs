@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_tells_where_a_piece_ends() {
+    fn a_key_depends_on_where_a_piece_ends() {
         let key = |pieces: &[(&str, &str)]| {
             let mut key = Key::default();
             pieces.iter().for_each(|(name, value)| key.add(name, value));

@@ -32,7 +32,7 @@ impl Lock {
         fs::create_dir_all(&folder)
             .map_err(CliError::io(|| format!("make {}", folder.display())))?;
         let path = folder.join("lock");
-        let mut told = false;
+        let mut reported = false;
         loop {
             let file = OpenOptions::new()
                 .write(true)
@@ -43,12 +43,12 @@ impl Lock {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: file }),
                 Err(TryLockError::WouldBlock) => {
-                    if !told {
+                    if !reported {
                         output.status(format_args!(
                             "Waiting for another build in {}",
                             checkout.root().display()
                         ));
-                        told = true;
+                        reported = true;
                     }
                     sleep(LOOK_EVERY).await;
                 }

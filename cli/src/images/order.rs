@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cargo_is_told_all_packages_and_the_wanted_binaries() {
+    fn cargo_gets_all_packages_and_the_wanted_binaries() {
         let names =
             |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let (packages, binaries) = (names(&["pot", "tea"]), names(&["tea"]));

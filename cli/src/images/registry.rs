@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_a_push_tells_what_to_try() {
+    fn the_error_of_a_push_decides_the_hint() {
         let hint = |said| hint(said, "registry.example");
         assert!(
             hint("unauthorized: authentication required").contains("docker login registry.example")

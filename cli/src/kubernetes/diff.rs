@@ -155,7 +155,7 @@ mod tests {
         Object::from_value(value).unwrap()
     }
 
-    fn told(is: &Object, becomes: &Object) -> Vec<String> {
+    fn shown(is: &Object, becomes: &Object) -> Vec<String> {
         changes(is, becomes).iter().map(ToString::to_string).collect()
     }
 
@@ -171,7 +171,7 @@ mod tests {
             )
         };
         assert_eq!(
-            told(&pod("c-1", json!({"cpu": "1"})), &pod("c-2", json!({}))),
+            shown(&pod("c-1", json!({"cpu": "1"})), &pod("c-2", json!({}))),
             [
                 "spec.containers[kitchen].image c-1 → c-2",
                 "spec.containers[kitchen].limits.cpu 1 → unset"
@@ -186,14 +186,14 @@ mod tests {
             it.inner_mut().metadata.resource_version = Some(version.into());
             it
         };
-        assert_eq!(told(&with("1", 0), &with("2", 1)), Vec::<String>::new());
+        assert_eq!(shown(&with("1", 0), &with("2", 1)), Vec::<String>::new());
     }
 
     #[test]
     fn what_is_in_a_secret_is_not_shown() {
         let secret = |value: &str| object("Secret", json!({"data": {"key": value}}));
         assert_eq!(
-            told(&secret("b3BlbiE="), &secret("c2hoaA==")),
+            shown(&secret("b3BlbiE="), &secret("c2hoaA==")),
             ["data.key (hidden) → (hidden)"]
         );
     }
@@ -202,7 +202,7 @@ mod tests {
     fn lists_without_names_are_compared_by_place() {
         let policy = |ports: Value| object("NetworkPolicy", json!({"spec": {"ports": ports}}));
         assert_eq!(
-            told(&policy(json!([{"port": 1}])), &policy(json!([{"port": 2}, {"port": 3}]))),
+            shown(&policy(json!([{"port": 1}])), &policy(json!([{"port": 2}, {"port": 3}]))),
             ["spec.ports[0].port 1 → 2", "spec.ports[1] unset → {\"port\":3}"]
         );
     }
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_long_value_is_cut() {
         let map = |text: String| object("ConfigMap", json!({"data": {"page": text}}));
-        let told = told(&map("é".repeat(500)), &map(String::new()));
-        assert_eq!(told, [format!("data.page {}… → ", "é".repeat(SHOWN_MAX))]);
+        let shown = shown(&map("é".repeat(500)), &map(String::new()));
+        assert_eq!(shown, [format!("data.page {}… → ", "é".repeat(SHOWN_MAX))]);
     }
 }

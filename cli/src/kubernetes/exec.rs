@@ -156,8 +156,8 @@ fn exit_code(status: &Status) -> Option<i64> {
         return Some(0);
     }
     let causes = status.details.as_ref().map(|details| details.causes.as_slice());
-    let told = causes.into_iter().flatten().find(|cause| cause.reason == EXIT_CODE);
-    if let Some(code) = told.and_then(|cause| cause.message.parse().ok()) {
+    let reported = causes.into_iter().flatten().find(|cause| cause.reason == EXIT_CODE);
+    if let Some(code) = reported.and_then(|cause| cause.message.parse().ok()) {
         return Some(code);
     }
     let says = |words: &[&str]| words.iter().any(|word| status.message.contains(word));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_s_own_code_is_told_apart_from_the_cluster_s_trouble() {
+    fn the_program_s_exit_code_differs_from_an_error_of_the_cluster() {
         assert_eq!(code(json!({"status": "Success"})), Some(0));
         let ended = json!({
             "status": "Failure", "reason": "NonZeroExitCode", "message": "command terminated",

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_cut_down_to_what_somebody_has_set() {
+    fn an_object_is_cut_down_to_the_fields_of_a_manager() {
         assert_eq!(
             Fields::read(&ours()).of(&kitchen()),
             Some(json!({

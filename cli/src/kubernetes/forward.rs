@@ -23,9 +23,9 @@ impl Pods {
         let api: Api<Pod> = Api::namespaced(cluster.client(), namespace);
         let (store, writer) = reflector::store();
         let config = watcher::Config::default().labels(selector);
-        let told = reflector::reflector(writer, watcher(api, config).default_backoff());
+        let reported = reflector::reflector(writer, watcher(api, config).default_backoff());
         // It reconnects by itself; waits for a pod have a time-out of their own.
-        let task = tokio::spawn(told.for_each(|_| std::future::ready(())));
+        let task = tokio::spawn(reported.for_each(|_| std::future::ready(())));
         Self { store, task }
     }
 

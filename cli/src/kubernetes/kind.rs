@@ -243,13 +243,13 @@ mod tests {
     }
 
     #[test]
-    fn a_context_tells_its_cluster() {
+    fn a_context_names_its_cluster() {
         assert_eq!(Kind::cluster_of(&Kind::context("chefcito")), Some("chefcito"));
         assert_eq!(Kind::cluster_of("minikube"), None);
     }
 
     #[test]
-    fn what_kind_says_tells_what_to_try() {
+    fn the_output_of_kind_decides_the_hint() {
         let hint = |said: &str| failed("create a cluster", said).hint().unwrap();
         assert!(hint("too many open files").contains("inotify"));
         assert!(

@@ -72,7 +72,7 @@ impl Cluster {
                 let now = Asked { previous: false, ..asked };
                 api.logs(pod, &now.params()).await.map_err(self.could_not(what))?
             }
-            told => told.map_err(self.could_not(what))?,
+            reported => reported.map_err(self.could_not(what))?,
         };
         Ok(text.lines().map(ToOwned::to_owned).collect())
     }

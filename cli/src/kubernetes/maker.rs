@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_context_tells_who_made_its_cluster() {
+    fn a_context_shows_the_tool_that_created_its_cluster() {
         let kubeconfig = Kubeconfig::from_yaml(
             "
 clusters:

@@ -91,11 +91,11 @@ mod tests {
 
     #[test]
     fn a_pod_takes_what_its_containers_take() {
-        let told = r#"{"kind": "PodMetricsList", "items": [{"metadata": {"name": "kitchen-1"}, "containers": [
+        let reported = r#"{"kind": "PodMetricsList", "items": [{"metadata": {"name": "kitchen-1"}, "containers": [
             {"name": "kitchen", "usage": {"cpu": "12345678n", "memory": "4096Ki"}},
             {"name": "proxy", "usage": {"cpu": "5m", "memory": "1Mi"}}
         ]}]}"#;
-        let usages = serde_json::from_str::<Measured>(told).unwrap().usages();
+        let usages = serde_json::from_str::<Measured>(reported).unwrap().usages();
         let usage = usages["kitchen-1"];
         assert!((usage.cpu_percent - 1.734_567_8).abs() < 1e-9, "{usage:?}");
         assert_eq!(usage.memory_bytes, 5 << 20);

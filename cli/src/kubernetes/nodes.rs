@@ -190,7 +190,7 @@ fn hint(said: &str, node: &str) -> String {
             "its containerd does not answer: `docker restart {node}` restarts it and keeps its data"
         )
     } else {
-        format!("`docker exec {node} journalctl --unit containerd` may tell more")
+        format!("`docker exec {node} journalctl --unit containerd` may show more")
     }
 }
 

@@ -147,9 +147,9 @@ where
 {
     let api: Api<K> = Api::namespaced(cluster.client(), namespace);
     let (store, writer) = reflector::store();
-    let told = watcher(api, which).default_backoff();
+    let reported = watcher(api, which).default_backoff();
     let cluster = cluster.clone();
-    let changes = reflector::reflector(writer, told);
+    let changes = reflector::reflector(writer, reported);
     (store, settled(changes, cluster).boxed())
 }
 
@@ -201,13 +201,13 @@ impl Cluster {
             let seen = event.last_timestamp.as_ref().map(|time| time.0);
             seen.or_else(|| event.event_time.as_ref().map(|time| time.0))
         });
-        let told = events.into_iter().map(|event| {
+        let reported = events.into_iter().map(|event| {
             let reason = event.reason.unwrap_or_default();
             format!("{reason}: {}", event.message.unwrap_or_default().trim())
         });
-        let mut told: Vec<String> = told.collect();
-        told.dedup();
-        Ok(told)
+        let mut reported: Vec<String> = reported.collect();
+        reported.dedup();
+        Ok(reported)
     }
 
     /// Returns the pods with a volume that can't be mounted, with the cluster's message.
@@ -237,11 +237,12 @@ fn lacking(events: Vec<Event>) -> BTreeMap<String, String> {
     };
     let mounted: BTreeSet<String> =
         events.iter().filter(|event| is(event, &["Pulling", "Pulled"])).filter_map(name).collect();
-    let told = events.into_iter().filter(|event| is(event, &["FailedMount"])).filter_map(|event| {
-        let message = event.message.filter(|message| is_missing(message))?;
-        Some((event.involved_object.name?, message.trim().to_owned()))
-    });
-    told.filter(|(pod, _)| !mounted.contains(pod)).collect()
+    let reported =
+        events.into_iter().filter(|event| is(event, &["FailedMount"])).filter_map(|event| {
+            let message = event.message.filter(|message| is_missing(message))?;
+            Some((event.involved_object.name?, message.trim().to_owned()))
+        });
+    reported.filter(|(pod, _)| !mounted.contains(pod)).collect()
 }
 
 /// Returns whether the message is about a missing object, which the user has to create, rather than a delay.
@@ -264,13 +265,13 @@ mod tests {
             ..Default::default()
         };
         let missing = "secret \"secrets\" not found";
-        let told = lacking(vec![
+        let reported = lacking(vec![
             event("waits", "FailedMount", missing),
             event("pulls", "FailedMount", missing),
             event("pulls", "Pulling", "Pulling image"),
             event("slow", "FailedMount", "timed out waiting for the condition"),
             event("fine", "Pulled", "already present"),
         ]);
-        assert_eq!(told, BTreeMap::from([("waits".to_owned(), missing.to_owned())]));
+        assert_eq!(reported, BTreeMap::from([("waits".to_owned(), missing.to_owned())]));
     }
 }

@@ -122,7 +122,7 @@ replicas: [{name: tea, count: 2}]
 }
 
 #[test]
-fn whoever_calls_may_have_more_components() {
+fn a_caller_may_add_components() {
     let component = "kind: Component\nresources: [pot.yaml]\n";
     let tree = tree(&[
         ("top/kustomization.yaml", "resources: [../base]\nlabels: [{pairs: {part-of: meal}}]\n"),
@@ -139,7 +139,7 @@ fn whoever_calls_may_have_more_components() {
 }
 
 #[test]
-fn whoever_calls_may_adjust_everything() {
+fn a_caller_may_adjust_everything() {
     let pairs = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
     let image = NewImage { tag: Some("c-2".into()), ..NewImage::default() };
     let adjustments = Adjustments {
@@ -272,7 +272,7 @@ fn files_that_are_missing_or_spoiled_are_named() {
 fn kubectl_makes_the_same_of_all_that_is_done() {
     let Some(kubectl) = kubectl() else { return };
     let more = "
-generatorOptions: {labels: {made: here}, annotations: {by: nobody}}
+generatorOptions: {labels: {made: here}, annotations: {by: hand}}
 labels: [{pairs: {part-of: meal}}, {pairs: {of: today}}]
 images:
   - {name: chefcito-tea, newName: 'registry.example:5000/tea', digest: 'sha256:0123'}

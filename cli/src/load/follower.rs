@@ -21,7 +21,7 @@ use super::{
     sender::Shared,
     wire::{Form, Wire},
 };
-use crate::client::{problem, told};
+use crate::client::{problem, sentence};
 
 /// The longest pause, so that the end of placing is noticed.
 const NAP_MAX: Duration = Duration::from_millis(20);
@@ -123,7 +123,7 @@ async fn ask(
             .map_err(|error| Unanswered::Never(format!("the answer can't be read: {error}"))),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(Unanswered::Later),
         status if status.is_server_error() => Err(Unanswered::Later),
-        status => Err(Unanswered::Never(told(&problem(status, &answer.body)))),
+        status => Err(Unanswered::Never(sentence(&problem(status, &answer.body)))),
     }
 }
 

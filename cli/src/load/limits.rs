@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_limit_is_told_why() {
+    fn an_invalid_limit_is_refused_with_the_reason() {
         let texts = [
             "",
             "delivered.p99",

@@ -29,7 +29,7 @@ use super::{
     pacer::Pacer,
     wire::{Answer, Form, Lost, Wire},
 };
-use crate::client::{problem, told};
+use crate::client::{problem, sentence};
 
 /// The first pause after a lost connection; each further one is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -287,7 +287,7 @@ impl Shared {
                 Ok(answer) if is_retried(answer.status) => {
                     self.report.borrow_mut().pushed_back += 1;
                     (
-                        told(&problem(answer.status, &answer.body)),
+                        sentence(&problem(answer.status, &answer.body)),
                         answer.retry_after.unwrap_or(pause),
                     )
                 }
@@ -417,7 +417,7 @@ fn is_retried(status: StatusCode) -> bool {
 
 fn outcome(answer: &Answer) -> Outcome {
     if !answer.status.is_success() {
-        let words = told(&problem(answer.status, &answer.body));
+        let words = sentence(&problem(answer.status, &answer.body));
         return if answer.status.is_client_error() {
             Outcome::Hopeless(words)
         } else {

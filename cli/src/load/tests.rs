@@ -284,7 +284,7 @@ async fn a_busy_environment_and_a_lost_connection_are_tried_again_with_the_same_
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_while_nobody_used_it_is_no_loss() {
+async fn a_connection_that_was_closed_while_idle_is_no_loss() {
     let (_, target) = Door::open([Act::AcceptAndClose], delivered_after(0)).await;
     let plan = Plan { model: Model::Open { rate: 4.0 }, concurrency: 1, ..Plan::orders(3) };
     let report = run_plan(plan, &target).await.unwrap();
@@ -304,7 +304,7 @@ async fn the_environment_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn who_is_busy_for_too_long_has_failed() {
+async fn an_environment_that_is_busy_for_too_long_has_failed() {
     let (_, target) =
         Door::open([Act::Busy { retry_after: 9 }, Act::Fail], delivered_after(0)).await;
     let plan = Plan { concurrency: 1, timeout: Duration::from_secs(2), ..Plan::orders(3) };
@@ -345,14 +345,14 @@ async fn cancelled_and_rejected_orders_are_at_an_end_too() {
 }
 
 #[tokio::test]
-async fn who_does_not_follow_does_not_ask() {
+async fn without_following_no_state_is_requested() {
     let (_, target) = Door::open([], End::Never).await;
     let report = run_plan(Plan { follow: false, ..Plan::orders(10) }, &target).await.unwrap();
     assert_eq!((report.accepted, report.undelivered, report.ended()), (10, 0, 0));
 }
 
 #[tokio::test]
-async fn in_the_open_model_a_stall_delays_everybody_who_was_planned_meanwhile() {
+async fn in_the_open_model_a_stall_delays_all_orders_planned_meanwhile() {
     let (_, target) = Door::open([Act::Busy { retry_after: 1 }], delivered_after(0)).await;
     let plan = Plan { model: Model::Open { rate: 100.0 }, concurrency: 1, ..Plan::orders(120) };
     let report = run_plan(plan, &target).await.unwrap();
@@ -388,7 +388,7 @@ async fn the_closed_model_ends_with_its_duration() {
 }
 
 #[tokio::test]
-async fn who_is_told_to_stop_places_no_more_and_keeps_the_ledger() {
+async fn a_stopped_run_places_no_more_orders_and_keeps_the_ledger() {
     let (_, target) = Door::open([], End::Never).await;
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger.txt");
@@ -403,12 +403,12 @@ async fn who_is_told_to_stop_places_no_more_and_keeps_the_ledger() {
     let report =
         tokio::time::timeout(Duration::from_secs(10), running).await.unwrap().unwrap().unwrap();
     assert!(report.interrupted);
-    assert_eq!(report.undelivered, 0, "nobody waited for them");
+    assert_eq!(report.undelivered, 0, "they were not followed");
     assert_eq!(fs::read_to_string(ledger).unwrap().lines().count() as u64, report.accepted);
 }
 
 #[tokio::test]
-async fn a_history_has_what_failed_and_what_nobody_answered() {
+async fn a_history_has_failures_and_requests_without_an_answer() {
     let acts = [Act::Busy { retry_after: 0 }, Act::TakeAndHangUp, Act::Hang];
     let (_, target) = Door::open(acts, delivered_after(1)).await;
     let folder = tempfile::tempdir().unwrap();
@@ -439,7 +439,7 @@ async fn a_history_has_what_failed_and_what_nobody_answered() {
 }
 
 #[tokio::test]
-async fn an_order_on_the_wire_does_not_hold_up_who_stops() {
+async fn an_order_on_the_wire_does_not_hold_up_the_end() {
     let (door, target) = Door::open([Act::Hang], End::Never).await;
     let stop = CancellationToken::new();
     let running = {
@@ -454,7 +454,7 @@ async fn an_order_on_the_wire_does_not_hold_up_who_stops() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_an_error_at_once() {
+async fn no_gateway_is_an_error_at_once() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     drop(listener);

@@ -230,7 +230,7 @@ mod tests {
         format!("{{\"time\":\"2026-01-31T12:00:{second:02}Z\",\"message\":\"{message}\"}}\n")
     }
 
-    fn told(lines: &[Line]) -> Vec<String> {
+    fn shown(lines: &[Line]) -> Vec<String> {
         lines
             .iter()
             .map(|line| format!("{} {}", &line.time.to_string()[17..19], line.message))
@@ -257,15 +257,15 @@ mod tests {
 
         let files = || open_all(folder.path(), End::Written).unwrap();
         let all = tail(files(), 10, |_| true, None).unwrap();
-        assert_eq!((told(&all.lines), all.more), (expected.map(String::from).to_vec(), false));
+        assert_eq!((shown(&all.lines), all.more), (expected.map(String::from).to_vec(), false));
 
         let mut forwards = Forwards::new(files()).unwrap();
         let lines: Vec<Line> = std::iter::from_fn(|| forwards.next_line().unwrap()).collect();
-        assert_eq!(told(&lines), expected);
+        assert_eq!(shown(&lines), expected);
 
         let last = tail(files(), 2, |line| line.service == "embedded", None).unwrap();
         assert_eq!(
-            (told(&last.lines), last.more),
+            (shown(&last.lines), last.more),
             (vec!["01 too hot".into(), "05 opened again".into()], true)
         );
     }

@@ -86,12 +86,12 @@ impl Followers {
     }
 
     /// Returns whether a writer is listened to.
-    pub(crate) fn hears(&self, id: &str) -> bool {
+    pub(crate) fn is_listening(&self, id: &str) -> bool {
         self.followed.get(id).is_some_and(|one| one.task.is_some())
     }
 
     /// Returns whether no writer is listened to any more, and all lines were returned.
-    pub(crate) fn hears_nobody(&self) -> bool {
+    pub(crate) fn has_no_stream(&self) -> bool {
         self.followed.values().all(|one| one.task.is_none()) && self.said.is_empty()
     }
 
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_writer_that_never_stops_is_told_of_meanwhile() {
+    async fn a_writer_that_never_stops_is_shown_meanwhile() {
         let mut followers = Followers::new();
         followers.know(Writer::new("1", "tea"), Resume::default());
         let endless = stream::unfold(0, |next| async move {
@@ -225,32 +225,32 @@ mod tests {
             Some((Ok::<_, CliError>(vec![printed(next)]), next + 1))
         });
         followers.listen("1", |_| Box::pin(endless));
-        let told = tokio::time::timeout(Duration::from_secs(20), async {
+        let reported = tokio::time::timeout(Duration::from_secs(20), async {
             loop {
                 if let Heard::Lines(lines) = followers.next().await {
                     return lines;
                 }
             }
         });
-        assert_eq!(told.await.unwrap()[0].message, "0");
+        assert_eq!(reported.await.unwrap()[0].message, "0");
     }
 
     #[tokio::test]
     async fn a_stream_that_broke_is_read_on() {
         let mut followers = Followers::new();
         followers.know(Writer::new("1", "tea"), Resume::default());
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for last in [2, 4] {
             let lines = (1..=last).map(|at| Ok::<_, CliError>(vec![printed(at)]));
             followers.listen("1", |_| stream::iter(lines.collect::<Vec<_>>()));
-            while followers.hears("1") {
+            while followers.is_listening("1") {
                 if let Heard::Lines(lines) = followers.next().await {
-                    told.extend(lines);
+                    reported.extend(lines);
                 }
             }
         }
-        told.extend(followers.rest());
-        let told: Vec<&str> = told.iter().map(|line| line.message.as_str()).collect();
-        assert_eq!(told, ["1", "2", "3", "4"]);
+        reported.extend(followers.rest());
+        let reported: Vec<&str> = reported.iter().map(|line| line.message.as_str()).collect();
+        assert_eq!(reported, ["1", "2", "3", "4"]);
     }
 }

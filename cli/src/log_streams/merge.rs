@@ -131,10 +131,10 @@ mod tests {
             (Writer::new(service, service), stream::iter(batches))
         });
         let mut merged = Merged::new(streams.into_iter(), &Resume::default());
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         while let Some(line) = merged.next_line().await.unwrap() {
-            told.push(line.message);
+            reported.push(line.message);
         }
-        assert_eq!(told, ["a", "x", "y", "b", "late", "z", "c"]);
+        assert_eq!(reported, ["a", "x", "y", "b", "late", "z", "c"]);
     }
 }

@@ -142,9 +142,9 @@ mod tests {
     fn again(resume: &Resume, kept: &[Printed]) -> Vec<Printed> {
         let since = resume.since().unwrap_or(Timestamp::from_micros(0));
         let mut known = resume.known();
-        let mut told: Vec<_> = kept.iter().filter(|line| line.time >= since).cloned().collect();
-        known.pass_over(&mut told);
-        told
+        let mut reported: Vec<_> = kept.iter().filter(|line| line.time >= since).cloned().collect();
+        known.pass_over(&mut reported);
+        reported
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_begun_anew_within_a_second_hides_nothing() {
+    fn a_new_file_within_a_second_hides_nothing() {
         let line = |micros, text: &'static str| Printed {
             time: Timestamp::from_micros(micros),
             text: Bytes::from_static(text.as_bytes()),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tail_left_out_is_not_told_later() {
+    fn lines_that_a_tail_left_out_are_not_shown_later() {
         let line = |micros| Printed { time: Timestamp::from_micros(micros), text: Bytes::new() };
         let kept = [line(1_000_001), line(1_000_002), line(1_000_003), line(1_000_004)];
         let mut resume = Resume::at(None).only_last(Some(1));

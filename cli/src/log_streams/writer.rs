@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_others_are_told_as_what_they_are() {
+    fn lines_of_other_programs_keep_their_level() {
         let read = |service: &str, text: &'static str| {
             let time = "2026-01-31T12:00:00Z".parse().unwrap();
             Writer::new("1", service)

@@ -131,7 +131,7 @@ fn terraform_makes_the_place_and_every_secret_that_is_asked_for() {
                     }
                     _ => names.contains(&format!("\"{key}\"")),
                 };
-                assert!(is_made, "{folder}: nobody makes `{key}` of {}", object.name());
+                assert!(is_made, "{folder}: nothing creates `{key}` of {}", object.name());
             }
             let certificates = &template["spec"]["volumes"][1]["configMap"];
             let (name, key) = (&certificates["name"], &certificates["items"][0]["key"]);

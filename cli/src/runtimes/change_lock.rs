@@ -32,7 +32,7 @@ impl ChangeLock {
     pub(crate) async fn take(environment: &Environment, output: &Output) -> Result<Self> {
         let path = environment.change_lock();
         let broken = |source| CliError::Io { what: format!("lock {}", path.display()), source };
-        let mut told = false;
+        let mut reported = false;
         loop {
             let mut options = OpenOptions::new();
             let file =
@@ -49,12 +49,12 @@ impl ChangeLock {
                 Ok(()) if is_still_at(&file, &path) => return Ok(Self { _file: file }),
                 Ok(()) => environment.create()?,
                 Err(TryLockError::WouldBlock) => {
-                    if !told {
+                    if !reported {
                         output.status(format_args!(
                             "Waiting for another command that changes `{}`",
                             environment.name()
                         ));
-                        told = true;
+                        reported = true;
                     }
                     sleep(TRY_EVERY).await;
                 }

@@ -30,7 +30,7 @@ mod wanted;
 
 pub(crate) use self::{
     change::{restart, scale, start},
-    deploy::{Deployment, deploy, foresee},
+    deploy::{Deployment, deploy, preview},
     down::{down, stop},
     exec::exec,
     forwarder::{find_way, forward},

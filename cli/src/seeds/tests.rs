@@ -48,7 +48,7 @@ fn recipes_and_stock_may_share_a_file_or_be_spread() {
 }
 
 #[test]
-fn all_that_is_wrong_is_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let recipes = file(
         "recipes.yaml",
         "recipes:
@@ -79,7 +79,7 @@ menu: []
 }
 
 #[test]
-fn files_that_are_no_seed_files_are_told_why() {
+fn files_that_are_no_seed_files_are_refused_with_the_reason() {
     let files = [
         file("empty.yaml", ""),
         file("comment.yaml", "# only a comment\n"),

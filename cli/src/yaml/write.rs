@@ -155,7 +155,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_written_is_read_as_it_was(value in value()) {
+        fn everything_written_is_read_back(value in value()) {
             prop_assert_eq!(read(&text_of(&value)), value);
         }
     }

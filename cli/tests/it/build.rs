@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::checkout::{Checkout, docker, engine_is_there, now};
 
 #[test]
-fn an_image_is_one_binary_on_nothing_that_runs_as_nobody_special() {
+fn an_image_is_one_static_binary_that_runs_as_an_unprivileged_user() {
     if !engine_is_there() {
         return;
     }
@@ -204,11 +204,11 @@ fn a_binary_and_a_bill_beside_the_image_tell_what_it_is_made_of() {
     let binary = fs::read(copy).unwrap();
     let file = object::File::parse(binary.as_slice()).unwrap();
     let section = file.section_by_name(".dep-v0").unwrap();
-    let told: VersionInfo = serde_json::from_str(
+    let reported: VersionInfo = serde_json::from_str(
         &std::io::read_to_string(ZlibDecoder::new(section.data().unwrap())).unwrap(),
     )
     .unwrap();
-    let names: Vec<&str> = told.packages.iter().map(|package| package.name.as_str()).collect();
+    let names: Vec<&str> = reported.packages.iter().map(|package| package.name.as_str()).collect();
     assert_eq!(names, ["pot", checkout.tea.as_str()]);
 
     let sbom: Value =

@@ -236,7 +236,7 @@ impl Checkout {
 
     /// Returns the engine's events about the images of this checkout's services since a time.
     pub(crate) fn events_since(&self, since: f64) -> Vec<String> {
-        let told = docker(&[
+        let reported = docker(&[
             "events",
             "--filter=type=image",
             &format!("--since={since:.6}"),
@@ -245,7 +245,7 @@ impl Checkout {
         ]);
         let ours =
             |line: &&str| self.services().iter().any(|service| line.contains(service.as_str()));
-        told.lines().filter(ours).map(str::to_owned).collect()
+        reported.lines().filter(ours).map(str::to_owned).collect()
     }
 }
 

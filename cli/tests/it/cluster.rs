@@ -275,12 +275,12 @@ fn what_a_test_wants_becomes_of_pods() {
                 let of = ListParams::default().labels(&format!("app={service}"));
                 let there = pods.list(&of).await.unwrap().items;
                 let status = there.first().and_then(|pod| pod.status.clone())?;
-                let told = events.list(&ListParams::default()).await.unwrap().items;
-                let told = told.iter().any(|event| {
+                let reported = events.list(&ListParams::default()).await.unwrap().items;
+                let reported = reported.iter().any(|event| {
                     event.involved_object.name.as_deref() == there[0].metadata.name.as_deref()
                         && event.reason.as_deref() == Some(reason)
                 });
-                (told && status.phase.as_deref() == Some(phase)).then_some(())
+                (reported && status.phase.as_deref() == Some(phase)).then_some(())
             };
             let since = Instant::now();
             while is().await.is_none() {

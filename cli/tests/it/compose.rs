@@ -116,7 +116,7 @@ fn a_part_of_it_has_what_it_needs_and_no_address() {
     let Some(environment) = Environment::name("part") else { return };
     let part = ["up", KITCHEN, "--runtime", "compose", "--port", "0", "--timeout", "180s"];
     let ran = environment.must(&part);
-    assert_eq!(ran.stdout, "", "nobody listens: {ran}");
+    assert_eq!(ran.stdout, "", "nothing listens: {ran}");
     assert!(ran.stderr.contains("Gateway not started: no URL"), "{ran}");
     let services = |environment: &Environment| -> Vec<String> {
         environment.containers().into_iter().map(|(service, _)| service).collect()
@@ -185,7 +185,7 @@ fn what_others_have_survives_down_with_volumes() {
 }
 
 #[test]
-fn a_taken_port_is_told_before_anything_is_made() {
+fn a_taken_port_is_reported_before_anything_is_created() {
     let Some(environment) = Environment::name("taken") else { return };
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = holder.local_addr().unwrap().port().to_string();

@@ -222,7 +222,7 @@ fn containers_are_scaled_restarted_stopped_and_entered() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_told_with_its_holder_before_anything_starts() {
+fn a_taken_port_is_reported_with_its_holder_before_anything_starts() {
     let Some(one) = ComposeEnvironment::new("port-a", FILE) else { return };
     let Some(other) = ComposeEnvironment::new("port-b", FILE) else { return };
     one.up();
@@ -240,7 +240,7 @@ fn a_port_that_is_taken_is_told_with_its_holder_before_anything_starts() {
 }
 
 #[test]
-fn a_service_that_cannot_come_up_is_told_with_its_last_words() {
+fn a_service_that_cannot_start_is_reported_with_its_last_lines() {
     let file = FILE.replace("echo Tea;", "echo No sugar left; exit 3;");
     let Some(environment) = ComposeEnvironment::new("failing", &file) else { return };
     let ran = environment.run(&["up", "--runtime", "compose", "--port", "0"]);

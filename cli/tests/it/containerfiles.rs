@@ -39,7 +39,7 @@ fn all_compile_in_the_same_stage_so_that_an_engine_compiles_once() {
 }
 
 #[test]
-fn all_say_what_they_are_and_run_as_somebody_of_their_own() {
+fn all_have_labels_and_run_as_a_user_of_their_own() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let version = value(&manifest, "version = ").unwrap();
     for (service, text) in containerfiles() {

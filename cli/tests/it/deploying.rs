@@ -125,12 +125,12 @@ fn a_deployment_that_does_not_come_up_is_rolled_back() {
     staging.change("base/kustomization.yaml", "CHEFCITO_STOVES=8", "CHEFCITO_STOVES=9");
     let failed = staging.deploy(&["--tag", "1.0.1"]);
     assert_eq!(failed.code, Some(1), "{failed}");
-    for told in [
+    for reported in [
         "Rolling back: deployment/kitchen did not come up",
         "NAME of owner is what it was before",
         "error: deployment/kitchen did not come up: its image chefcito-kitchen:1.0.1 can't be pulled",
     ] {
-        assert!(failed.stderr.contains(told), "`{told}`: {failed}");
+        assert!(failed.stderr.contains(reported), "`{reported}`: {failed}");
     }
     assert_eq!(staging.state(), before, "settings that only the new pods had are gone, too");
     staging.cluster.new_pods_become(KITCHEN, Pods::Ready);
@@ -154,7 +154,7 @@ fn an_interrupted_deployment_is_rolled_back() {
 }
 
 #[test]
-fn what_a_cluster_does_not_know_is_told_before_anything_is_done() {
+fn an_unsupported_kind_is_reported_before_anything_is_done() {
     let Some(staging) = Staging::open("old") else { return };
     staging.change("components/scaling/disruption-budgets.yaml", "policy/v1beta1", "policy/v1");
     let refused = staging.deploy(&["--tag", "1.0.0"]);

@@ -11,12 +11,12 @@ fn of_clusters(home: &Home) -> (bool, Vec<(String, String, String)>) {
     let checks = said["checks"].as_array().unwrap().iter();
     let ours = checks.filter(|check| check["runtime"] == "kubernetes");
     let text = |check: &Value, field: &str| check[field].as_str().unwrap_or_default().to_owned();
-    let told = ours.map(|one| (text(one, "what"), text(one, "verdict"), text(one, "found")));
-    (able, told.collect())
+    let reported = ours.map(|one| (text(one, "what"), text(one, "verdict"), text(one, "found")));
+    (able, reported.collect())
 }
 
-fn verdict<'t>(told: &'t [(String, String, String)], what: &str) -> (&'t str, &'t str) {
-    let (_, verdict, found) = told.iter().find(|(one, ..)| one == what).unwrap();
+fn verdict<'t>(reported: &'t [(String, String, String)], what: &str) -> (&'t str, &'t str) {
+    let (_, verdict, found) = reported.iter().find(|(one, ..)| one == what).unwrap();
     (verdict, found)
 }
 
@@ -24,13 +24,13 @@ fn verdict<'t>(told: &'t [(String, String, String)], what: &str) -> (&'t str, &'
 fn without_a_cluster_kind_and_an_engine_are_needed() {
     let home = Home::new();
     home.put_program("kind", "echo kind v0.26.0 go1.23.6 linux/amd64");
-    let (able, told) = of_clusters(&home);
-    assert!(!able, "{told:?}");
+    let (able, reported) = of_clusters(&home);
+    assert!(!able, "{reported:?}");
     let too_old = "kind v0.26.0 is too old: v0.27 is the oldest that works";
-    assert_eq!(verdict(&told, "kind"), ("lacking", too_old));
-    assert_eq!(verdict(&told, "engine for kind").0, "lacking");
-    assert_eq!(verdict(&told, "current context").0, "lacking");
-    assert_eq!(verdict(&told, "kubectl").0, "good", "nothing needs it");
+    assert_eq!(verdict(&reported, "kind"), ("lacking", too_old));
+    assert_eq!(verdict(&reported, "engine for kind").0, "lacking");
+    assert_eq!(verdict(&reported, "current context").0, "lacking");
+    assert_eq!(verdict(&reported, "kubectl").0, "good", "nothing needs it");
     home.put_program("kind", "echo kind v0.29.0 go1.24.2 linux/amd64");
     assert_eq!(verdict(&of_clusters(&home).1, "kind"), ("good", "v0.29.0"));
 }
@@ -38,9 +38,9 @@ fn without_a_cluster_kind_and_an_engine_are_needed() {
 #[test]
 fn with_a_cluster_nothing_else_is_needed() {
     let Some(cluster) = Cluster::open("doctor") else { return };
-    let (able, told) = of_clusters(&cluster.home);
-    assert!(able, "{told:?}");
-    let (is, found) = verdict(&told, "current context");
-    assert!(is == "good" && found.starts_with("owner: v1.20.2"), "{told:?}");
-    assert_eq!(verdict(&told, "engine for kind").0, "poor", "only to make another one");
+    let (able, reported) = of_clusters(&cluster.home);
+    assert!(able, "{reported:?}");
+    let (is, found) = verdict(&reported, "current context");
+    assert!(is == "good" && found.starts_with("owner: v1.20.2"), "{reported:?}");
+    assert_eq!(verdict(&reported, "engine for kind").0, "poor", "only to make another one");
 }

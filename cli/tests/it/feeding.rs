@@ -54,10 +54,10 @@ fn a_bad_seed_file_sends_nothing() {
 }
 
 #[test]
-fn the_market_sim_is_what_it_is_told_to_be() {
+fn the_simulated_market_has_the_given_settings() {
     let home = Home::new();
     home.must(&["up", "--port", "0", "--no-seed"]);
-    let told = home.must(&[
+    let reported = home.must(&[
         "market",
         "set",
         "--quantity",
@@ -70,9 +70,9 @@ fn the_market_sim_is_what_it_is_told_to_be() {
         "on",
     ]);
     for shown in [&["market"][..], &["market", "show"]] {
-        assert_eq!(home.must(shown).stdout, told.stdout);
+        assert_eq!(home.must(shown).stdout, reported.stdout);
     }
-    insta::assert_snapshot!(told.stdout, @r"
+    insta::assert_snapshot!(reported.stdout, @r"
     setting   value
     quantity  2-3
     zeros     0.25

@@ -64,7 +64,7 @@ fn a_run_in_either_model_is_recorded_and_its_answers_are_audited() {
 }
 
 #[test]
-fn answers_that_disagree_and_orders_that_are_gone_are_told_in_sentences() {
+fn contradictory_answers_and_missing_orders_are_reported_in_sentences() {
     let home = fast_environment();
     let history = home.path().join("run.jsonl");
     home.must(&["order", "--count", "5", "--history", history.to_str().unwrap()]);
@@ -85,14 +85,15 @@ fn answers_that_disagree_and_orders_that_are_gone_are_told_in_sentences() {
     let twice = text.replacen("\"number\":1,", "\"number\":77,", 1);
     let twice_file = history.with_file_name("twice.jsonl");
     fs::write(&twice_file, twice).unwrap();
-    let told = home.run(&["audit", "--history", twice_file.to_str().unwrap()]);
-    assert_eq!(told.code, Some(6), "{told}");
-    assert!(told.stdout.contains("history.numbers is broken: "), "{told}");
+    let reported = home.run(&["audit", "--history", twice_file.to_str().unwrap()]);
+    assert_eq!(reported.code, Some(6), "{reported}");
+    assert!(reported.stdout.contains("history.numbers is broken: "), "{reported}");
     assert!(
-        told.stdout.contains("twice.jsonl: line ") && told.stdout.contains("before it had 77"),
-        "{told}"
+        reported.stdout.contains("twice.jsonl: line ")
+            && reported.stdout.contains("before it had 77"),
+        "{reported}"
     );
-    assert!(told.stderr.contains("history.numbers"), "{told}");
+    assert!(reported.stderr.contains("history.numbers"), "{reported}");
     home.must(&["audit", "--history", history.to_str().unwrap()]);
 }
 
@@ -122,7 +123,7 @@ fn a_run_that_is_killed_leaves_a_history_to_go_on_from() {
 }
 
 #[test]
-fn what_is_no_history_is_told_in_little_time_and_memory() {
+fn an_invalid_history_is_refused_in_little_time_and_memory() {
     let home = Home::new();
     home.must(&["up", "--port", "0"]);
     let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();

@@ -119,7 +119,7 @@ fn bodies() -> Vec<Body> {
 }
 
 #[test]
-fn nonsense_is_told_what_it_is() {
+fn invalid_input_is_refused_with_the_reason() {
     let castle = Castle::open();
     let guest = &castle.guest;
     let mut wrong = Vec::new();
@@ -172,7 +172,7 @@ fn nonsense_is_told_what_it_is() {
 }
 
 #[test]
-fn who_has_no_key_learns_nothing() {
+fn without_a_key_a_client_learns_nothing() {
     let castle = Castle::open();
     let right = &castle.guest.key;
     let altered = format!("{}0", &right[..right.len() - 1]);
@@ -294,7 +294,7 @@ fn a_siege_keeps_no_guest_from_eating() {
                     match read_answer(&mut connection).unwrap().status {
                         401 => unknown.fetch_add(1, Ordering::Relaxed),
                         429 => too_many.fetch_add(1, Ordering::Relaxed),
-                        other => panic!("a stranger is told {other}"),
+                        other => panic!("a client without a key gets {other}"),
                     };
                 }
             });

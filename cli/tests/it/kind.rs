@@ -210,7 +210,7 @@ fn making_a_cluster_can_be_interrupted() {
 }
 
 #[test]
-fn what_keeps_kind_from_making_a_cluster_is_told() {
+fn the_reason_why_kind_fails_is_reported() {
     let create = "echo 'ERROR: failed to create cluster: too many open files' >&2; exit 1";
     let Some(it) = WithKind::open("failed", create) else { return };
     let ran = it.run(&UP);
@@ -236,7 +236,7 @@ fn a_kind_that_is_too_old_is_named() {
 }
 
 #[test]
-fn a_cluster_that_somebody_has_deleted_is_made_anew() {
+fn a_deleted_cluster_is_created_again() {
     let Some(it) = WithKind::open("anew", "true") else { return };
     it.must(&UP);
     it.loses_its_cluster();
@@ -254,7 +254,7 @@ fn a_cluster_that_somebody_has_deleted_is_made_anew() {
 }
 
 #[test]
-fn what_was_in_a_cluster_that_somebody_has_deleted_can_be_taken_down() {
+fn an_environment_of_a_deleted_cluster_can_be_taken_down() {
     let Some(it) = WithKind::open("deleted", "true") else { return };
     let folder = it.restaurant.folder();
     it.must(&UP);
@@ -276,7 +276,7 @@ fn what_was_in_a_cluster_that_somebody_has_deleted_can_be_taken_down() {
 }
 
 #[test]
-fn the_kubeconfig_of_a_cluster_that_was_made_anew_is_got_again() {
+fn the_kubeconfig_of_a_cluster_that_was_created_again_is_read_again() {
     let Some(it) = WithKind::open("stale", "true") else { return };
     it.must(&UP);
     it.kubeconfig_grows_old();

@@ -72,7 +72,7 @@ fn an_environment_on_a_cluster_lives_as_any_other() {
     it.must(&[&UP[..], &["--stoves", "3"]].concat());
     let maps = it.cluster.ask(async |client| names::<ConfigMap>(client, &it.cluster.name).await);
     let of_kitchen = maps.iter().filter(|name| name.starts_with("kitchen-settings")).count();
-    assert_eq!(of_kitchen, 1, "the former settings go when nobody needs them: {maps:?}");
+    assert_eq!(of_kitchen, 1, "the former settings are removed when no pod needs them: {maps:?}");
 
     let scaled = it.must(&["scale", "kitchen=3"]);
     assert!(scaled.stderr.contains("There are now 3 of kitchen"), "{scaled}");
@@ -130,7 +130,7 @@ fn the_cluster_that_was_named_once_is_remembered() {
 }
 
 #[test]
-fn fields_that_somebody_else_has_set_are_theirs_until_taken_over() {
+fn fields_of_another_manager_stay_until_they_are_taken_over() {
     let Some(it) = Restaurant::open("fields") else { return };
     patch(&it.cluster, KITCHEN, json!({"spec": {"replicas": 5}}));
     let refused = it.run(&UP);

@@ -23,21 +23,25 @@ use crate::{
 const SCREEN_LINES_MAX: usize = 24;
 
 /// Asserts that an error has these texts, and a hint.
-fn told(ran: &Ran, code: i32, words: &[&str]) {
+fn assert_reported(ran: &Ran, code: i32, words: &[&str]) {
     assert_eq!(ran.code, Some(code), "{ran}");
     for word in words {
-        assert!(ran.stderr.contains(word), "`{word}` is not told: {ran}");
+        assert!(ran.stderr.contains(word), "`{word}` is not reported: {ran}");
     }
     assert!(ran.stderr.contains("hint: "), "nothing to try: {ran}");
     assert!(ran.stderr.lines().count() <= SCREEN_LINES_MAX, "{ran}");
 }
 
 #[test]
-fn who_may_not_is_told_what() {
+fn a_missing_permission_is_reported() {
     let Some(cluster) = Cluster::open("guest") else { return };
     let up = ["up", "--runtime", "kubernetes", "--context", "guest", "--name", &cluster.name];
     let ran = cluster.home.run(&up);
-    told(&ran, 1, &["cannot get resource \"namespaces\"", "get a role with this permission"]);
+    assert_reported(
+        &ran,
+        1,
+        &["cannot get resource \"namespaces\"", "get a role with this permission"],
+    );
 }
 
 #[test]
@@ -67,8 +71,8 @@ fn a_rollout_that_can_t_come_right_ends_at_once_with_the_reason() {
         let began = Instant::now();
         let ran =
             it.run(&[&UP[..], &["--port", "0", "--timeout", "5m", "--stoves", &stoves]].concat());
-        told(&ran, 1, &["deployment/kitchen did not come up", "(pod kitchen-"]);
-        told(&ran, 1, words);
+        assert_reported(&ran, 1, &["deployment/kitchen did not come up", "(pod kitchen-"]);
+        assert_reported(&ran, 1, words);
         assert!(began.elapsed().as_secs() < 60, "it waited: {ran}");
     }
     it.cluster.new_pods_become(KITCHEN, Pods::Ready);
@@ -76,7 +80,7 @@ fn a_rollout_that_can_t_come_right_ends_at_once_with_the_reason() {
 }
 
 #[test]
-fn what_was_mended_outside_of_the_manifests_is_tried_again_at_once() {
+fn a_cause_fixed_outside_of_the_manifests_is_retried_at_once() {
     let Some(it) = Restaurant::prepare("mended") else { return };
     let up = [&UP[..], &["--port", "0", "--timeout", "5m"]].concat();
     let cases = [
@@ -88,7 +92,7 @@ fn what_was_mended_outside_of_the_manifests_is_tried_again_at_once() {
         it.cluster.new_pods_become(service, pods);
         it.must(&["down"]);
         let ran = it.run(&up);
-        told(&ran, 1, &[&format!("{workload} did not come up")]);
+        assert_reported(&ran, 1, &[&format!("{workload} did not come up")]);
         let foreseen = it.must(&[&up[..], &["--dry-run"]].concat());
         assert!(foreseen.stdout.contains(&format!("retry {workload}: it")), "{foreseen}");
         it.cluster.new_pods_become(service, Pods::Ready);
@@ -104,7 +108,7 @@ fn a_pod_that_no_node_takes_is_waited_for_a_while() {
     let message = "0/1 nodes are available: 1 Insufficient memory.".to_owned();
     it.cluster.new_pods_become(BOARD, Pods::Unschedulable { message });
     let ran = it.run(&[&UP[..], &["--port", "0", "--timeout", "5m"]].concat());
-    told(
+    assert_reported(
         &ran,
         1,
         &["deployment/board did not come up", "no node can take its pod", "Insufficient memory"],
@@ -116,16 +120,16 @@ fn a_pod_that_is_never_ready_is_named_when_time_is_up() {
     let Some(it) = Restaurant::prepare("unready") else { return };
     it.cluster.new_pods_become(BOARD, Pods::Unready);
     let ran = it.run(&[&UP[..], &["--port", "0", "--timeout", "8s"]].concat());
-    told(&ran, 4, &["not ready within 8s", "deployment/board (0 of 1 pods are ready)"]);
+    assert_reported(&ran, 4, &["not ready within 8s", "deployment/board (0 of 1 pods are ready)"]);
 }
 
 #[test]
-fn a_job_that_fails_is_told_with_its_last_lines() {
+fn a_failed_job_is_reported_with_its_last_lines() {
     let Some(it) = Restaurant::prepare("job") else { return };
     it.cluster.new_pods_say("roles", &["no PostgreSQL answered within 120s"]);
     it.cluster.new_pods_become("roles", Pods::Crashing { exit_code: 1, restarts: 0 });
     let ran = it.run(&[&UP[..], &["--port", "0", "--timeout", "5m"]].concat());
-    told(&ran, 1, &["job/roles did not come up", "no PostgreSQL answered within 120s"]);
+    assert_reported(&ran, 1, &["job/roles did not come up", "no PostgreSQL answered within 120s"]);
 }
 
 #[test]
@@ -145,7 +149,7 @@ fn a_quota_is_named() {
             .unwrap();
     });
     let ran = it.run(&[&UP[..], &["--port", "0", "--timeout", "60s"]].concat());
-    told(&ran, 1, &["did not come up", "exceeded quota: small", "larger quota"]);
+    assert_reported(&ran, 1, &["did not come up", "exceeded quota: small", "larger quota"]);
 
     it.cluster.ask(async |client| {
         let quotas: Api<ResourceQuota> = Api::namespaced(client, name);
@@ -187,9 +191,9 @@ fn what_is_asked_for_together_must_fit() {
 fn an_environment_stays_on_its_cluster() {
     let Some(it) = Restaurant::open("moved") else { return };
     let elsewhere = ["up", "--runtime", "kubernetes", "--context", "guest"];
-    told(&it.run(&elsewhere), 1, &["`NAME` is on the cluster `owner`, not on `guest`"]);
+    assert_reported(&it.run(&elsewhere), 1, &["`NAME` is on the cluster `owner`, not on `guest`"]);
     let embedded = it.run(&["up"]);
-    told(&embedded, 1, &["`NAME` runs as kubernetes, not as embedded"]);
+    assert_reported(&embedded, 1, &["`NAME` runs as kubernetes, not as embedded"]);
 }
 
 #[test]
@@ -203,7 +207,7 @@ fn an_environment_on_a_cluster_that_is_lost_can_be_forgotten() {
 
     let stranger = good.replace("token: owner", "token: nobody");
     fs::write(&path, stranger).unwrap();
-    told(
+    assert_reported(
         &it.run(&["down", "--volumes"]),
         7,
         &["refuses the credentials of the kubeconfig", "log in to it again"],
@@ -219,7 +223,7 @@ fn an_environment_on_a_cluster_that_is_lost_can_be_forgotten() {
         fs::write(&path, kubeconfig).unwrap();
         let again = ["up", "--runtime", "kubernetes"];
         for command in [&again[..], &["down"], &["logs"]] {
-            told(&it.run(command), 7, &[why, way_out]);
+            assert_reported(&it.run(command), 7, &[why, way_out]);
         }
     }
     let down = it.must(&["down", "--volumes"]);
@@ -235,6 +239,6 @@ fn an_environment_on_a_cluster_that_is_lost_can_be_forgotten() {
 fn without_kind_no_cluster_is_made() {
     let home = Home::new();
     let ran = home.run(&["up", "--runtime", "kubernetes"]);
-    told(&ran, 7, &["this machine has no program `kind`", "install kind", "--context"]);
+    assert_reported(&ran, 7, &["this machine has no program `kind`", "install kind", "--context"]);
     assert!(!home.environment().exists());
 }

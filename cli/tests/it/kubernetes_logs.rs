@@ -33,7 +33,7 @@ fn pod(it: &Restaurant, service: &str) -> String {
 }
 
 #[test]
-fn lines_of_all_pods_are_told_in_the_order_of_time() {
+fn lines_of_all_pods_are_shown_in_the_order_of_time() {
     let Some(it) = Restaurant::open("lines") else { return };
     let (kitchen, orders, redis) = (pod(&it, KITCHEN), pod(&it, ORDERS), pod(&it, "redis"));
     let says = |pod: &str, second: &str, line: &str| it.cluster.pod_says(pod, at(second), line);
@@ -210,7 +210,7 @@ fn lines_are_followed_into_other_pods_each_once() {
 }
 
 #[test]
-fn lines_are_told_that_came_while_the_cluster_was_away() {
+fn lines_from_an_outage_of_the_cluster_are_shown() {
     let Some(it) = Counting::open("away") else { return };
     let kubeconfig = it.cluster.home.path().join(".kube/config");
     let text = fs::read_to_string(&kubeconfig).unwrap();
@@ -240,8 +240,8 @@ fn what_never_ran_has_no_lines_and_hides_none() {
         it.cluster.pods_become(KITCHEN, Pods::without_image("kitchen:none")).await;
     });
     it.cluster.pod_says(&pod(&it, ORDERS), at("01"), r#"{"level":"INFO","message":"Placed"}"#);
-    let told = it.must(&["logs"]).stdout;
-    assert!(told.ends_with("orders    INFO  Placed\n"), "{told}");
+    let reported = it.must(&["logs"]).stdout;
+    assert!(reported.ends_with("orders    INFO  Placed\n"), "{reported}");
 }
 
 #[test]

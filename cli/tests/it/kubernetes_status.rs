@@ -53,10 +53,10 @@ fn status_shows_pods_and_what_is_wrong_with_them() {
     let shut = it.run(&["status", "--json"]);
     assert_eq!(shut.code, Some(1), "{shut}");
     assert!(shut.stderr.contains("gateway (waiting (ImagePullBackOff))"), "{shut}");
-    let told: Value = serde_json::from_str(&shut.stdout).unwrap();
-    assert_eq!(told["ready"], false);
-    assert_eq!(told["cluster"], "owner");
-    let pods = told["pods"].as_array().unwrap();
+    let reported: Value = serde_json::from_str(&shut.stdout).unwrap();
+    assert_eq!(reported["ready"], false);
+    assert_eq!(reported["cluster"], "owner");
+    let pods = reported["pods"].as_array().unwrap();
     let gateway = pods.iter().find(|pod| pod["service"] == GATEWAY).unwrap();
     assert_eq!(gateway["ready"], false);
     assert_eq!(gateway["memory_bytes"], Value::Null, "nothing is measured here");

@@ -62,7 +62,7 @@ fn the_way_moves_to_another_port_when_asked() {
     let port = free_port();
     let moved = it.must(&[&UP[..], &["--port", &port.to_string()]].concat());
     assert_eq!(moved.stdout, format!("http://127.0.0.1:{port}\n"));
-    assert!(!lives(first), "nobody comes by the former port any more");
+    assert!(!lives(first), "nothing listens on the former port");
     it.must(&["order", "--count", "3"]);
     let second = forwarder(&it);
     assert!(it.must(&UP).stderr.contains("Already up"));
@@ -108,7 +108,7 @@ fn a_first_up_that_is_interrupted_ends_the_way_to_the_gateway() {
     kill("-INT", i32::try_from(child.id()).unwrap());
     let ran = it.cluster.home.finish(&UP, child);
     assert_eq!(ran.code, Some(130), "{ran}");
-    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "somebody listens on {port}");
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "something listens on {port}");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn the_market_may_go_out_while_it_buys_outside() {
     assert_eq!(ports, [Some(IntOrString::Int(8443))]);
     let outside = rule.to.unwrap().remove(0).ip_block.unwrap();
     assert_eq!(outside.cidr, "0.0.0.0/0");
-    assert!(outside.except.unwrap().contains(&"10.0.0.0/8".to_owned()), "nobody who is inside");
+    assert!(outside.except.unwrap().contains(&"10.0.0.0/8".to_owned()), "no private address");
     assert!(it.must(&[&UP[..], &farmers].concat()).stderr.contains("Already up"));
 
     let plan = it.must(&[&UP[..], &["--dry-run"]].concat());

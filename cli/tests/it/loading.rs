@@ -132,23 +132,23 @@ fn noted(it: &Restaurant) -> String {
 }
 
 #[test]
-fn k3d_is_told_to_import_what_is_here() {
+fn k3d_imports_the_images_of_the_engine() {
     let Some((it, up)) = by_program("imported", "k3d-tasting", None, Some(("k3d", ""))) else {
         return;
     };
     let ran = run(&it, &up, &[]);
     assert_eq!(ran.code, Some(0), "{ran}");
     assert!(ran.stderr.contains("images into the cluster of k3d `tasting` in "), "{ran}");
-    let told = noted(&it);
+    let reported = noted(&it);
     assert!(
-        told.starts_with("k3d image import -c tasting chefcito-")
-            && told.contains(" postgres:17.6"),
-        "{told}"
+        reported.starts_with("k3d image import -c tasting chefcito-")
+            && reported.contains(" postgres:17.6"),
+        "{reported}"
     );
 }
 
 #[test]
-fn minikube_is_told_to_load_what_it_lacks() {
+fn minikube_loads_the_images_that_it_lacks() {
     let script = "case \"$*\" in *ls) echo docker.io/library/postgres:17.6; echo docker.io/library/redis:7.4.5;; esac";
     let provider = Some("minikube.sigs.k8s.io");
     let Some((it, up)) = by_program("minikube", "tasting", provider, Some(("minikube", script)))
@@ -157,10 +157,10 @@ fn minikube_is_told_to_load_what_it_lacks() {
     };
     let ran = run(&it, &up, &[]);
     assert_eq!(ran.code, Some(0), "{ran}");
-    let told = noted(&it);
-    let load = told.lines().nth(1).unwrap();
-    assert!(load.starts_with("minikube -p test image load chefcito-board:c-"), "{told}");
-    assert!(!load.contains("postgres"), "it has that: {told}");
+    let reported = noted(&it);
+    let load = reported.lines().nth(1).unwrap();
+    assert!(load.starts_with("minikube -p test image load chefcito-board:c-"), "{reported}");
+    assert!(!load.contains("postgres"), "it has that: {reported}");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn nodes_that_share_the_engines_images_are_given_none() {
 }
 
 #[test]
-fn of_a_cluster_that_nobody_here_made_it_is_said_what_it_must_have() {
+fn for_an_unknown_cluster_the_images_that_it_must_have_are_listed() {
     let Some((it, up)) = by_program("unknown", "cloud", None, None) else { return };
     let ran = run(&it, &up, &[]);
     assert_eq!(ran.code, Some(0), "{ran}");

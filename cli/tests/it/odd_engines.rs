@@ -15,7 +15,7 @@ use crate::{
 const UP: [&str; 4] = ["up", "--runtime", "compose", "--port=0"];
 
 #[test]
-fn an_engine_that_is_too_old_is_told() {
+fn an_engine_that_is_too_old_is_reported() {
     let home = Home::new();
     let old = FakeDocker::start(|line| {
         line.contains("/version").then(|| json(200, r#"{"Version":"19.3","ApiVersion":"1.40"}"#))
@@ -29,7 +29,7 @@ fn an_engine_that_is_too_old_is_told() {
 }
 
 #[test]
-fn who_is_no_engine_is_told() {
+fn a_server_that_is_not_an_engine_is_reported() {
     let home = Home::new();
     let other = FakeDocker::start(|_| Some(json(404, "<html>no such page</html>")));
     insta::assert_snapshot!(other.run(&home, &UP), @r"
@@ -45,12 +45,12 @@ fn who_is_no_engine_is_told() {
 }
 
 #[test]
-fn a_socket_that_may_not_be_opened_is_told() {
+fn a_socket_without_permission_is_reported() {
     let home = Home::new();
     let engine = FakeDocker::start(|_| None);
     let nobody = 65534;
     if chown(engine.socket(), Some(nobody), Some(nobody)).is_err() {
-        return test_support::lacking("the right to give a socket to somebody else");
+        return test_support::lacking("the permission to change the owner of a socket");
     }
     fs::set_permissions(engine.socket(), fs::Permissions::from_mode(0o600)).unwrap();
     let mut up = home.command(&UP);
@@ -114,7 +114,7 @@ fn images_that_only_a_build_makes_are_named() {
 }
 
 #[test]
-fn a_name_that_somebody_else_has_is_left_to_them() {
+fn a_name_that_another_object_has_is_left_alone() {
     let home = Home::new();
     let engine = FakeDocker::start(|line| {
         line.contains("/containers/create?name=chefcito-orders-1")
@@ -131,7 +131,7 @@ fn a_name_that_somebody_else_has_is_left_to_them() {
 }
 
 #[test]
-fn a_volume_of_somebody_else_is_not_taken() {
+fn a_volume_of_another_environment_is_not_taken() {
     let home = Home::new();
     let engine = FakeDocker::start(|line| {
         // With a label, the request is for our objects; by name, for any.
@@ -152,7 +152,7 @@ fn a_volume_of_somebody_else_is_not_taken() {
 }
 
 #[test]
-fn what_cannot_be_started_is_told_in_the_engines_words() {
+fn a_start_that_fails_is_reported_with_the_engines_error() {
     let home = Home::new();
     let engine = FakeDocker::start(|line| {
         line.ends_with("/start")
@@ -168,7 +168,7 @@ fn what_cannot_be_started_is_told_in_the_engines_words() {
 }
 
 #[test]
-fn an_engine_that_dies_in_the_middle_is_told() {
+fn an_engine_that_ends_in_the_middle_is_reported() {
     let home = Home::new();
     let engine =
         FakeDocker::start(|line| line.contains("/containers/create").then_some(Says::HangsUp));
@@ -194,7 +194,7 @@ fn a_plan_takes_a_handful_of_questions() {
 }
 
 #[test]
-fn a_compose_file_that_cannot_be_understood_is_told_with_its_line() {
+fn an_invalid_compose_file_is_reported_with_its_line() {
     let home = Home::new();
     let engine = FakeDocker::start(|_| None);
     lay_out(
@@ -265,7 +265,7 @@ services:
 }
 
 #[test]
-fn a_network_that_the_engine_has_lost_count_of_is_told_and_hinders_nobody() {
+fn a_network_that_the_engine_believes_to_be_in_use_is_only_a_warning() {
     let home = Home::new();
     let file = "
 services: {tea: {image: 'redis:7.4.5', restart: always, networks: [inside]}}

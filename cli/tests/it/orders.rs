@@ -63,7 +63,7 @@ fn scripts_get_figures_and_limits() {
 }
 
 #[test]
-fn what_can_not_be_ordered_is_told() {
+fn an_impossible_order_is_refused() {
     let home = Home::new();
     assert_eq!(home.run(&["order"]).code, Some(3), "nothing is running");
     home.must(&["up", "--port", "0"]);
@@ -89,7 +89,7 @@ fn what_can_not_be_ordered_is_told() {
 }
 
 #[test]
-fn a_story_is_told_and_a_dish_on_the_stove_is_not_cancelled() {
+fn a_story_is_printed_and_a_dish_on_the_stove_is_not_cancelled() {
     let home = Home::new();
     home.must(&["up", "--port", "0", "--cooking-time", "1m"]);
     let late = home.run(&["order", "--dish", "burger", "--timeout", "300ms", "--json"]);

@@ -72,7 +72,7 @@ fn a_cluster_pulls_what_was_pushed_by_its_digest() {
 }
 
 #[test]
-fn who_logs_in_is_found_where_docker_keeps_it() {
+fn credentials_are_found_where_docker_keeps_them() {
     let Some(it) = prepare("login") else { return };
     let Some(registry) = Registry::start(true) else { return };
     let host = registry.address.as_str();

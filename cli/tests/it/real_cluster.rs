@@ -232,7 +232,7 @@ fn is_taken(name: &str) -> bool {
 }
 
 impl Drop for Real {
-    #[expect(clippy::print_stderr, reason = "whoever runs the tests has to clear up")]
+    #[expect(clippy::print_stderr, reason = "the user who runs the tests has to clean up")]
     fn drop(&mut self) {
         // The home's own cleanup has neither the programs nor the kubeconfig.
         let down = self.run(&["down", "--volumes"]);

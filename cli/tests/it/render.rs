@@ -75,7 +75,7 @@ fn the_local_environment_has_its_own_secrets() {
         let name = text.lines().find_map(|line| line.trim().strip_prefix("secretName: "));
         name.unwrap().to_owned()
     };
-    assert_ne!(name(&text), name(&home.must(&with).stdout), "pods are made anew");
+    assert_ne!(name(&text), name(&home.must(&with).stdout), "pods are replaced");
     fs::write(&file, "half a line\n").unwrap();
     let ran = home.run(&with);
     assert_eq!(ran.code, Some(1), "{ran}");

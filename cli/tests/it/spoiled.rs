@@ -49,7 +49,7 @@ fn yaml_that_means_harm_is_refused_in_little_time_and_memory() {
 }
 
 #[test]
-fn a_wrong_key_is_told_and_up_mends_it() {
+fn a_wrong_key_is_reported_and_up_repairs_it() {
     let home = Home::new();
     let up = ["up", "--port", "0"];
     home.must(&up);

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn low_limits_of_inotify_are_told_with_what_to_type() {
+    fn low_limits_of_inotify_are_reported_with_a_command() {
         let folder = tempfile::tempdir().unwrap();
         assert!(inotify(folder.path()).is_none(), "another machine's");
         fs::write(folder.path().join("max_user_watches"), "8192\n").unwrap();

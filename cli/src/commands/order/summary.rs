@@ -335,15 +335,15 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_told_in_a_few_tables() {
+    fn a_run_is_summarised_in_a_few_tables() {
         let report = report();
-        let told = [
+        let reported = [
             dishes(&report).to_string(),
             counts(&report),
             format!("Accepted {}/s{}", rounded(report.accepted_rate()), delivered_rate(&report)),
             latencies(&report).to_string(),
         ];
-        insta::assert_snapshot!(told.join("\n\n"));
+        insta::assert_snapshot!(reported.join("\n\n"));
     }
 
     #[test]

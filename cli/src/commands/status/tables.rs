@@ -79,7 +79,7 @@ pub(super) fn pods_table(pods: &[PodStatus]) -> Table<8> {
     table
 }
 
-pub(super) fn services_table(told: &BTreeMap<String, ServiceStatus>) -> Table<9> {
+pub(super) fn services_table(reported: &BTreeMap<String, ServiceStatus>) -> Table<9> {
     let mut table = Table::new([
         "service",
         "state",
@@ -91,8 +91,8 @@ pub(super) fn services_table(told: &BTreeMap<String, ServiceStatus>) -> Table<9>
         "dead letters",
         "note",
     ]);
-    let known = services::ALL.into_iter().filter_map(|name| told.get_key_value(name));
-    let others = told.iter().filter(|(name, _)| !services::ALL.contains(&name.as_str()));
+    let known = services::ALL.into_iter().filter_map(|name| reported.get_key_value(name));
+    let others = reported.iter().filter(|(name, _)| !services::ALL.contains(&name.as_str()));
     for (name, service) in known.chain(others) {
         let note = service.reason.clone().unwrap_or_default();
         table.row([
@@ -112,10 +112,10 @@ pub(super) fn services_table(told: &BTreeMap<String, ServiceStatus>) -> Table<9>
 
 /// Returns the table of what waits in all services, the longest first; `None` if nothing does.
 pub(super) fn waiting_table(
-    told: &BTreeMap<String, ServiceStatus>,
+    reported: &BTreeMap<String, ServiceStatus>,
     now: Timestamp,
 ) -> Option<Table<5>> {
-    let mut all: Vec<(&String, &Waiting)> = told
+    let mut all: Vec<(&String, &Waiting)> = reported
         .iter()
         .flat_map(|(name, service)| service.waiting.iter().map(move |waiting| (name, waiting)))
         .collect();
@@ -191,7 +191,7 @@ mod tests {
             Waiting::some(what, count, since, awaits).unwrap()
         };
         let of = |waiting| ServiceStatus { waiting, ..ServiceStatus::default() };
-        let told = BTreeMap::from([
+        let reported = BTreeMap::from([
             ("board".to_owned(), of(vec![waiting("events", 7, None, "this reader")])),
             (
                 "inventory".to_owned(),
@@ -204,7 +204,7 @@ mod tests {
             ("orders".to_owned(), of(vec![waiting("orders", 40, Some(900), "delivery")])),
         ]);
         let now = Timestamp::from_micros(1_185_000_000);
-        insta::assert_snapshot!(waiting_table(&told, now).unwrap(), @r"
+        insta::assert_snapshot!(waiting_table(&reported, now).unwrap(), @r"
         waiting    number       since  for                in
         orders         40  4m 45s ago  delivery           orders
         orders         12   3m 5s ago  3 tomato, 1 lemon  inventory

@@ -38,8 +38,8 @@ fn a_host_that_is_named_goes_before_all() {
 fn a_port_of_ssh_is_sent_to_where_ssh_knows_it() {
     let variable = |name: &str| (name == "DOCKER_HOST").then(|| "ssh://chef@build:2222".to_owned());
     let refused = wanted(&variable, &|_| Err(io::ErrorKind::NotFound.into())).unwrap_err();
-    let told = "DOCKER_HOST is `ssh://chef@build:2222`, but a port is not supported there";
-    assert_eq!(refused.to_string(), told);
+    let reported = "DOCKER_HOST is `ssh://chef@build:2222`, but a port is not supported there";
+    assert_eq!(refused.to_string(), reported);
     let hint = refused.hint().unwrap();
     assert!(hint.contains("~/.ssh/config, `Host build` with `Port 2222` below it"), "{hint}");
     let id = sha256_hex(b"far");

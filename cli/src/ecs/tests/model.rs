@@ -16,7 +16,7 @@ fn problems(model: &Value, shape: &str, value: &Value, at: &str) -> Vec<String> 
             let members = members.iter().flat_map(|(name, value)| {
                 match shape["members"][name]["shape"].as_str() {
                     Some(shape) => problems(model, shape, value, &format!("{at}.{name}")),
-                    None => wrong(format!("nobody knows {name}")),
+                    None => wrong(format!("unknown field {name}")),
                 }
             });
             missing.chain(members).collect()
@@ -109,7 +109,7 @@ fn what_ecs_does_not_know_is_seen() {
     let found = problems(&model, &request(&model), &definition, "").join("\n");
     insta::assert_snapshot!(found, @r#"
     : no family
-    : nobody knows colour
+    : unknown field colour
     .containerDefinitions[0].logConfiguration.options.mode: true is no string
     .containerDefinitions[0].memory: "128" is no integer
     .containerDefinitions[0].secrets[0]: no valueFrom

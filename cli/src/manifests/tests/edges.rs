@@ -206,7 +206,7 @@ fn of_policies(objects: &[Object]) -> Edges {
 }
 
 #[test]
-fn who_may_talk_is_who_does() {
+fn policies_allow_exactly_the_connections_that_exist() {
     let local = objects(Overlay::Local);
     let settings = of_settings(&local);
     assert_eq!(of_compose(), of_table(true), "in containers, as the table says");
@@ -230,8 +230,8 @@ fn of_the_outside(objects: &[Object]) -> String {
         let pod: Pod = serde_json::from_value(template.clone()).unwrap();
         for policy in policies.for_pod(&pod.metadata.labels.unwrap(), "Egress") {
             for rule in policy.spec.clone().unwrap().egress.unwrap_or_default() {
-                let ports = json!(rule.ports.expect("nobody may go to just any port"));
-                for peer in rule.to.expect("nobody may go just anywhere") {
+                let ports = json!(rule.ports.expect("the policy limits the ports"));
+                for peer in rule.to.expect("the policy limits the destinations") {
                     if peer.namespace_selector.is_some() || peer.ip_block.is_some() {
                         let way = format!("{} at {ports}", json!(peer));
                         ways.entry(way).or_default().push(object.name().to_owned());
@@ -247,14 +247,14 @@ fn of_the_outside(objects: &[Object]) -> String {
 fn egress_of_every_pod() {
     for overlay in super::OVERLAYS {
         insta::assert_snapshot!(
-            format!("who_leaves_{}", overlay.folder().rsplit('/').next().unwrap()),
+            format!("egress_{}", overlay.folder().rsplit('/').next().unwrap()),
             of_the_outside(&objects(overlay))
         );
     }
 }
 
 #[test]
-fn only_who_has_a_border_with_the_world_is_reached_from_it_or_reaches_it() {
+fn only_services_at_the_edge_have_connections_to_the_outside() {
     let of_table = |border| -> BTreeSet<&str> {
         let programs = TABLE.iter().filter(|program| program.border == Some(border));
         programs.map(|program| program.name).collect()

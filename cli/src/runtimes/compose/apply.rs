@@ -164,7 +164,7 @@ impl Applying<'_> {
         };
         let new = self.layout.volumes.iter().filter(|volume| is_new(&volume.name));
         let creations = new.map(async |volume| {
-            // The engine would return an existing volume of that name, whoever made it.
+            // The engine would return an existing volume of that name, of any origin.
             if self.session.engine.volume_named(&volume.name).await?.is_some() {
                 return Err(of_others("volume", &volume.name));
             }

@@ -32,11 +32,11 @@ pub(crate) async fn scale(
     let scope = Scope::Alone(replicas.keys().cloned().collect());
     let goal = Goal { settings: &settings, scope, build: false, restart: false, timeout };
     let converged = converge(&goal, &session, |_| Ok(())).await?;
-    let told: Vec<String> =
+    let reported: Vec<String> =
         replicas.iter().map(|(service, count)| format!("{count} of {service}")).collect();
     match converged.plan.steps.is_empty() {
-        true => output.status(format_args!("There are already {}", told.join(", "))),
-        false => output.status(format_args!("There are now {}", told.join(", "))),
+        true => output.status(format_args!("There are already {}", reported.join(", "))),
+        false => output.status(format_args!("There are now {}", reported.join(", "))),
     }
     Ok(())
 }
@@ -66,15 +66,14 @@ pub(crate) async fn restart(
     };
     let converged = converge(&goal, &session, |_| Ok(())).await?;
     let is_new = |step: &Step| matches!(step, Step::Replace { .. } | Step::Create { .. });
-    let told = services.join(", ");
+    let reported = services.join(", ");
     match (converged.plan.steps.is_empty(), converged.plan.steps.iter().any(is_new)) {
-        (true, _) => output.status(format_args!("Nothing changed: {told}")),
+        (true, _) => output.status(format_args!("Nothing changed: {reported}")),
         (false, true) => {
-            output.status(format_args!("Replaced in {} ms: {told}", converged.took.as_millis()))
+            output.status(format_args!("Replaced in {} ms: {reported}", converged.took.as_millis()))
         }
-        (false, false) => {
-            output.status(format_args!("Restarted in {} ms: {told}", converged.took.as_millis()))
-        }
+        (false, false) => output
+            .status(format_args!("Restarted in {} ms: {reported}", converged.took.as_millis())),
     }
     Ok(())
 }

@@ -135,20 +135,20 @@ pub(super) struct Plan {
 /// Returns the steps from what is observed to what is wanted. Never removes data.
 pub(super) fn plan(layout: &Layout, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
-    let anew = changed_networks(layout, observed);
+    let changed = changed_networks(layout, observed);
     plan.fetch(layout);
     plan.remove_surplus(layout, observed);
     let containers: Vec<Step> = layout
         .containers
         .iter()
-        .filter_map(|wanted| container_step(wanted, observed, &anew))
+        .filter_map(|wanted| container_step(wanted, observed, &changed))
         .collect();
-    for (name, why) in &anew {
+    for (name, why) in &changed {
         plan.steps.push(Step::RemoveNetwork { name: name.clone(), why: why.clone() });
     }
     for network in &layout.networks {
         let is_there = observed.networks.iter().any(|there| there.name == network.name);
-        if !is_there || anew.iter().any(|(name, _)| *name == network.name) {
+        if !is_there || changed.iter().any(|(name, _)| *name == network.name) {
             plan.steps.push(Step::CreateNetwork { name: network.name.clone() });
         }
     }
@@ -257,7 +257,7 @@ fn differences<T>(wanted: &WantedThing<T>, there: &Named) -> Option<String> {
 fn container_step(
     wanted: &WantedContainer,
     observed: &Observed,
-    anew: &[(String, String)],
+    changed: &[(String, String)],
 ) -> Option<Step> {
     let Some(seen) =
         observed.containers.iter().find(|seen| !seen.is_one_off && is_same(wanted, seen))
@@ -265,7 +265,7 @@ fn container_step(
         return Some(Step::Create { name: wanted.name.clone() });
     };
     let (id, name) = (seen.id().to_owned(), seen.name().to_owned());
-    if let Some(why) = reason_to_replace(wanted, seen, anew) {
+    if let Some(why) = reason_to_replace(wanted, seen, changed) {
         return Some(Step::Replace { id, name, why });
     }
     let start = |why: String| Some(Step::Start { id: id.clone(), name: name.clone(), why });
@@ -285,7 +285,7 @@ fn container_step(
 fn reason_to_replace(
     wanted: &WantedContainer,
     seen: &ObservedContainer,
-    anew: &[(String, String)],
+    changed: &[(String, String)],
 ) -> Option<String> {
     let Some(label) = seen.spec_label() else {
         return Some("plain compose made it, so its configuration is not known".into());
@@ -301,7 +301,7 @@ fn reason_to_replace(
     if image_moved {
         return Some(format!("the image {} has changed", wanted.what.image));
     }
-    let network = anew.iter().find(|(name, _)| wanted.networks.iter().any(|(on, _)| on == name));
+    let network = changed.iter().find(|(name, _)| wanted.networks.iter().any(|(on, _)| on == name));
     network.map(|(name, _)| format!("its network {name} is created again"))
 }
 

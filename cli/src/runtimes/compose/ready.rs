@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// How often the state is printed off a terminal.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// How long a restart of the engine may take.
 const ENGINE_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -109,7 +109,7 @@ pub(super) async fn await_ready(
     waiting.look().await?;
     let asker = Asker::new(session, layout, port, &waiting.names, waiting.gateway_runs)?;
     let shown = Waiting::new(session.output, "Waiting until every service is ready");
-    let mut tell = interval_at(tokio::time::Instant::now() + TELL_EVERY, TELL_EVERY);
+    let mut report = interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
     let mut last = String::from("the gateway has not answered yet");
     let mut answer = Box::pin(asker.ask(asker.first_pause()));
     loop {
@@ -118,7 +118,7 @@ pub(super) async fn await_ready(
                 match said {
                     Answer::Ready if waiting.jobs.is_empty() => return Ok(()),
                     Answer::Ready => last = waiting.open_jobs(),
-                    Answer::NotYet(told) => last = told,
+                    Answer::NotYet(reported) => last = reported,
                 }
                 shown.say(format_args!("Waiting until every service is ready: {last}"));
                 answer = Box::pin(asker.ask(asker.pause()));
@@ -130,7 +130,7 @@ pub(super) async fn await_ready(
                     waiting.look().await?;
                 }
             },
-            _ = tell.tick() => {
+            _ = report.tick() => {
                 if session.output.bars().is_none() {
                     session.output.status(format_args!("Still waiting: {last}"));
                 }

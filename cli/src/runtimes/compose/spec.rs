@@ -39,9 +39,9 @@ impl Spec {
 
     /// Returns the names and values for a label, secrets and long texts as hashes.
     pub(super) fn label(&self) -> String {
-        let told: BTreeMap<&String, String> =
-            self.0.iter().map(|(name, value)| (name, told(name, value))).collect();
-        serde_json::to_string(&told).unwrap_or_default()
+        let shown: BTreeMap<&String, String> =
+            self.0.iter().map(|(name, value)| (name, shown(name, value))).collect();
+        serde_json::to_string(&shown).unwrap_or_default()
     }
 
     /// Returns the differences from a label's configuration: `environment CHEFCITO_STOVES 8 → 4`.
@@ -51,7 +51,7 @@ impl Spec {
         };
         let names = self.0.keys().chain(was.keys().filter(|name| !self.0.contains_key(*name)));
         let difference = |name: &String| {
-            let is = self.0.get(name).map(|value| told(name, value));
+            let is = self.0.get(name).map(|value| shown(name, value));
             let was = was.get(name);
             (is.as_ref() != was).then(|| {
                 let name = name.replacen('.', " ", 1);
@@ -72,7 +72,7 @@ impl Spec {
     }
 }
 
-fn told(name: &str, value: &str) -> String {
+fn shown(name: &str, value: &str) -> String {
     const SECRETS: [&str; 4] = ["PASSWORD", "SECRET", "TOKEN", "KEY"];
     let upper = name.to_ascii_uppercase();
     let is_secret = upper.starts_with("ENVIRONMENT.")

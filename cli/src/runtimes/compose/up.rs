@@ -121,7 +121,7 @@ pub(crate) async fn dry_run(
     if wanted.seed && !steps.is_empty() && has_gateway(&draft.layout) {
         output.data("send recipes and stock, if there never was a menu")?;
     }
-    runtimes::foretell_orders(wanted.orders, output)
+    runtimes::print_orders_step(wanted.orders, output)
 }
 
 fn has_gateway(layout: &Layout) -> bool {
@@ -155,14 +155,14 @@ async fn bring_up(
     }
     // The environment is complete: from here on, a signal undoes nothing.
     *undo_log = UndoLog::default();
-    tell(wanted, &converged, &session).await?;
+    report(wanted, &converged, &session).await?;
     if wanted.orders > 0 {
         order::place_and_follow(wanted.orders, environment, output).await?;
     }
     Ok(())
 }
 
-async fn tell(wanted: &Wanted, converged: &Converged, session: &Session<'_>) -> Result<()> {
+async fn report(wanted: &Wanted, converged: &Converged, session: &Session<'_>) -> Result<()> {
     let output = session.output;
     let unchanged = converged.plan.steps.is_empty();
     let address = converged.record.address;
@@ -182,7 +182,7 @@ async fn tell(wanted: &Wanted, converged: &Converged, session: &Session<'_>) -> 
             output.status(format_args!("Up in {} ms ({})", converged.took.as_millis(), describe()))
         }
     }
-    runtimes::tell_others(wanted.settings.runtime, output);
+    runtimes::print_others(wanted.settings.runtime, output);
     let Some(address) = address else {
         output.status(format_args!("Gateway not started: no URL"));
         return Ok(());

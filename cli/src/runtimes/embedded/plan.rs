@@ -260,7 +260,7 @@ mod tests {
         Observed::Running { record: Box::new(record), ready: true, empty: false, locked: false }
     }
 
-    fn told(wanted: &Wanted, observed: &Observed) -> Vec<String> {
+    fn plan_text(wanted: &Wanted, observed: &Observed) -> Vec<String> {
         match plan(wanted, observed) {
             Ok(steps) => steps.iter().map(ToString::to_string).collect(),
             Err(refusal) => vec![format!("no: {}", refusal.what)],
@@ -271,7 +271,7 @@ mod tests {
     fn an_empty_machine_gets_a_whole_environment() {
         let observed = Observed::Nothing { state: false, crashed: false };
         let wanted = Wanted { orders: 50, ..wanted() };
-        insta::assert_snapshot!(told(&wanted, &observed).join("\n"), @r"
+        insta::assert_snapshot!(plan_text(&wanted, &observed).join("\n"), @r"
         create the state folder and its keys
         start the environment on port 7373, or the next free one
         wait until every service is ready
@@ -286,13 +286,13 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_changed_and_the_reasons_are_told() {
+    fn differences_are_changed_and_the_reasons_printed() {
         let mut other = wanted();
         other.settings.stoves = NonZeroU32::MIN;
         other.settings.port = Some(8000);
         other.program.version = "1.1.0".into();
         other.seed = false;
-        insta::assert_snapshot!(told(&other, &running(&wanted())).join("\n"), @r"
+        insta::assert_snapshot!(plan_text(&other, &running(&wanted())).join("\n"), @r"
         stop the environment (process 42), data kept: stoves 8 → 1, port 7374 → 8000, version 1.0.0 → 1.1.0
         start the environment on port 8000
         wait until every service is ready
@@ -303,7 +303,7 @@ mod tests {
     fn another_database_is_refused() {
         let mut other = wanted();
         other.settings.database_url = Some("postgres://chef:secret@db/lunch".parse().unwrap());
-        insta::assert_snapshot!(told(&other, &running(&wanted())).join("\n"), @"no: its data are in SQLite files, not at postgres://chef@db/lunch");
+        insta::assert_snapshot!(plan_text(&other, &running(&wanted())).join("\n"), @"no: its data are in SQLite files, not at postgres://chef@db/lunch");
     }
 
     #[test]
@@ -320,7 +320,7 @@ mod tests {
         let pid = record.pid;
         let observed = Observed::Running { record, ready: true, empty: false, locked: true };
         assert_eq!(
-            told(&wanted(), &observed)[0],
+            plan_text(&wanted(), &observed)[0],
             format!(
                 "stop the environment (process {pid}), data kept: it does not accept the key in admin.key"
             )
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn an_environment_that_does_not_answer_is_replaced() {
-        let steps = told(&wanted(), &Observed::Mute { pid: Some(7) });
+        let steps = plan_text(&wanted(), &Observed::Mute { pid: Some(7) });
         assert_eq!(
             steps[0],
             "stop the environment (process 7), data kept: it does not say where it listens"

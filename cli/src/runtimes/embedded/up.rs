@@ -88,7 +88,7 @@ async fn bring_up(
     if !matches!(observed, Observed::Nothing { .. }) {
         undo_log.process = None;
     }
-    tell(wanted, &record, changes.is_empty(), since.elapsed(), output)?;
+    report(wanted, &record, changes.is_empty(), since.elapsed(), output)?;
     for step in orders {
         apply(step, wanted, environment, output, undo_log).await?;
     }
@@ -131,7 +131,7 @@ async fn apply(
     }
 }
 
-fn tell(
+fn report(
     wanted: &Wanted,
     record: &EnvironmentRecord,
     unchanged: bool,
@@ -152,6 +152,6 @@ fn tell(
         true => output.status(format_args!("Already up ({runtime}), nothing to change")),
         false => output.status(format_args!("Up in {} ms ({runtime})", took.as_millis())),
     }
-    runtimes::tell_others(record.settings.runtime, output);
+    runtimes::print_others(record.settings.runtime, output);
     output.data(format_args!("http://{}", record.address))
 }

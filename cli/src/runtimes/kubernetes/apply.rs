@@ -267,7 +267,7 @@ fn in_words(object: &Object, error: ClusterError) -> CliError {
     if managers.is_empty() {
         return error.into();
     }
-    let told: Vec<String> = managers
+    let reported: Vec<String> = managers
         .iter()
         .map(|(manager, fields)| {
             let fields: Vec<&str> =
@@ -276,7 +276,7 @@ fn in_words(object: &Object, error: ClusterError) -> CliError {
         })
         .collect();
     CliError::Failed {
-        what: format!("other programs manage fields of {}: {}", object.id(), told.join("; ")),
+        what: format!("other programs manage fields of {}: {}", object.id(), reported.join("; ")),
         hint: "remove the fields from the manifests, or take them over with `--force-conflicts`"
             .into(),
         source: None,

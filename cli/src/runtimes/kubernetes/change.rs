@@ -54,9 +54,9 @@ pub(crate) async fn scale(
     settings.replicas.extend(replicas.clone());
     let wanted = as_it_was(settings, timeout);
     up(&wanted, environment, output, signals).await?;
-    let told: Vec<String> =
+    let reported: Vec<String> =
         replicas.iter().map(|(service, count)| format!("{count} of {service}")).collect();
-    output.status(format_args!("There are now {}", told.join(", ")));
+    output.status(format_args!("There are now {}", reported.join(", ")));
     Ok(())
 }
 

@@ -74,13 +74,13 @@ impl Claim {
         lock: fn(&File) -> Result<(), TryLockError>,
         output: &Output,
     ) -> Result<Self> {
-        let mut told = false;
+        let mut reported = false;
         while !self.attempt(lock)? {
-            if !told {
+            if !reported {
                 output.status(format_args!(
                     "Waiting for another command that creates or removes the kind cluster {CLUSTER}"
                 ));
-                told = true;
+                reported = true;
             }
             sleep(TRY_EVERY).await;
         }

@@ -52,10 +52,10 @@ struct Stage<'a> {
 ///
 /// # Errors
 /// As [`deploy`], as far as they are known before.
-pub(crate) async fn foresee(deployment: &Deployment, output: &Output) -> Result<()> {
+pub(crate) async fn preview(deployment: &Deployment, output: &Output) -> Result<()> {
     let stage = Stage::set(deployment, output).await?;
     if stage.steps.is_empty() {
-        output.status(format_args!("Nothing to do: {} is as the manifests say", stage.told()));
+        output.status(format_args!("Nothing to do: {} is as the manifests say", stage.title()));
     }
     for step in &stage.steps {
         match step {
@@ -82,7 +82,7 @@ pub(crate) async fn deploy(
     let since = Instant::now();
     let stage = signals.or(Stage::set(deployment, output)).await?;
     if stage.steps.is_empty() {
-        output.status(format_args!("Nothing to do: {} is as the manifests say", stage.told()));
+        output.status(format_args!("Nothing to do: {} is as the manifests say", stage.title()));
         return Ok(());
     }
     let rollout = Rollout {
@@ -112,13 +112,13 @@ pub(crate) async fn deploy(
         // A second signal ends even the rollback.
         return match signals.or(roll_back).await {
             Ok(()) => {
-                output.status(format_args!("{} is what it was before", stage.told()));
+                output.status(format_args!("{} is what it was before", stage.title()));
                 Err(error)
             }
             Err(failed) => {
                 output.error(&error);
                 Err(CliError::Failed {
-                    what: format!("{} could not be rolled back", stage.told()),
+                    what: format!("{} could not be rolled back", stage.title()),
                     hint: "deploy the former version again; `--dry-run` shows what differs from it"
                         .into(),
                     source: Some(Box::new(failed)),
@@ -131,7 +131,7 @@ pub(crate) async fn deploy(
         "Deployed in {:.1} s: {} steps on {}",
         since.elapsed().as_secs_f64(),
         stage.steps.iter().filter(|step| **step != Step::AwaitReady).count(),
-        stage.told()
+        stage.title()
     ));
     Ok(())
 }
@@ -205,7 +205,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn told(&self) -> String {
+    fn title(&self) -> String {
         format!("{} of {}", self.namespace, self.cluster.context())
     }
 }

@@ -150,11 +150,11 @@ async fn hurry(session: &Session<'_>) -> Infallible {
     let Ok(mut watch) = PodWatch::begin(&session.cluster, &session.namespace).await else {
         return pending().await;
     };
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     let mut telling = FuturesUnordered::new();
     loop {
         for pod in watch.pods() {
-            if pod.is_going && pod.is_ours && told.insert(pod.uid.clone()) {
+            if pod.is_going && pod.is_ours && reported.insert(pod.uid.clone()) {
                 telling.push(async move {
                     let command = [&*format!("/{}", pod.service), "--stop"];
                     let namespace = &session.namespace;
@@ -167,8 +167,8 @@ async fn hurry(session: &Session<'_>) -> Infallible {
         }
         tokio::select! {
             changed = watch.changed() => if changed.is_err() { return pending().await },
-            Some(told) = telling.next() => {
-                if let Err(error) = told {
+            Some(reported) = telling.next() => {
+                if let Err(error) = reported {
                     session.output.detail(format_args!("{error}"));
                 }
             }

@@ -12,17 +12,17 @@ use crate::kubernetes::{objects::Id, workloads::Workloads};
 const WORKLOAD: &str = "app.kubernetes.io/name";
 
 /// Returns the pods that have a node but no containers yet, each with the name of its workload.
-pub(super) fn unmade(workloads: &Workloads) -> BTreeMap<String, String> {
+pub(super) fn creating(workloads: &Workloads) -> BTreeMap<String, String> {
     let pods = workloads.pods();
-    let unmade = pods.iter().filter(|pod| is_unmade(pod));
-    let named = unmade.filter_map(|pod| {
+    let creating = pods.iter().filter(|pod| is_pending(pod));
+    let named = creating.filter_map(|pod| {
         let workload = pod.metadata.labels.as_ref()?.get(WORKLOAD)?;
         Some((pod.metadata.name.clone()?, workload.clone()))
     });
     named.collect()
 }
 
-fn is_unmade(pod: &Pod) -> bool {
+fn is_pending(pod: &Pod) -> bool {
     let is_creating = |container: &ContainerStatus| {
         let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
         waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some("ContainerCreating"))
@@ -35,12 +35,12 @@ fn is_unmade(pod: &Pod) -> bool {
 /// Adds the missing volumes to the verdict of each workload that is not done. They may still be created.
 pub(super) fn blame(
     verdicts: &mut BTreeMap<Id, Verdict>,
-    unmade: &BTreeMap<String, String>,
+    creating: &BTreeMap<String, String>,
     lacking: &BTreeMap<String, String>,
 ) {
     for (id, verdict) in verdicts {
         let Verdict::NotYet(_) = verdict else { continue };
-        let mut own = unmade.iter().filter(|(_, workload)| **workload == id.name);
+        let mut own = creating.iter().filter(|(_, workload)| **workload == id.name);
         if let Some((pod, message)) = own.find_map(|(pod, _)| lacking.get_key_value(pod)) {
             *verdict = Verdict::Stuck(Trouble {
                 pod: Some(pod.clone()),
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_lacks_something_to_mount_is_blamed_and_nobody_else() {
+    fn only_the_workload_with_a_missing_volume_is_blamed() {
         let not_yet = || Verdict::NotYet("0 of 1 pods are ready".into());
         let mut verdicts: BTreeMap<Id, Verdict> = [
             (Id::new("Deployment", BOARD), not_yet()),
@@ -71,10 +71,10 @@ mod tests {
         let text = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
-        let unmade = text(&[("board-1", BOARD), ("kitchen-1", KITCHEN), ("orders-1", ORDERS)]);
+        let creating = text(&[("board-1", BOARD), ("kitchen-1", KITCHEN), ("orders-1", ORDERS)]);
         let message = "secret \"secrets\" not found";
         let lacking = text(&[("kitchen-1", message), ("orders-1", message), ("gone-1", message)]);
-        blame(&mut verdicts, &unmade, &lacking);
+        blame(&mut verdicts, &creating, &lacking);
         let stuck: Vec<_> = verdicts
             .iter()
             .filter_map(|(id, verdict)| match verdict {

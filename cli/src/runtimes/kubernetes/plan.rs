@@ -169,7 +169,7 @@ mod tests {
         Object::from_value(value).unwrap()
     }
 
-    fn told(wanted: &[Object], observed: &[Object], forecasts: Vec<Forecast>) -> Vec<String> {
+    fn plan_text(wanted: &[Object], observed: &[Object], forecasts: Vec<Forecast>) -> Vec<String> {
         let forecasts = wanted.iter().map(Object::id).zip(forecasts).collect();
         let wanted = Wanted::of(wanted.iter().cloned().map(|object| (0, object)).collect());
         plan(&wanted, observed, &forecasts).iter().map(ToString::to_string).collect()
@@ -182,8 +182,8 @@ mod tests {
     #[test]
     fn what_is_as_it_should_be_is_left_alone() {
         let kitchen = object("Deployment", KITCHEN, json!({"replicas": 1}));
-        let told = told(from_ref(&kitchen), from_ref(&kitchen), vec![becomes(&kitchen)]);
-        assert_eq!(told, Vec::<String>::new());
+        let plan_text = plan_text(from_ref(&kitchen), from_ref(&kitchen), vec![becomes(&kitchen)]);
+        assert_eq!(plan_text, Vec::<String>::new());
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
         let is = object("Deployment", KITCHEN, json!({"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}));
         let new = object("Deployment", KITCHEN, json!({"a": 2, "b": 2, "c": 2, "d": 2, "e": 2}));
         assert_eq!(
-            told(from_ref(&new), &[is], vec![becomes(&new)]),
+            plan_text(from_ref(&new), &[is], vec![becomes(&new)]),
             [
                 "change deployment/kitchen: spec.a 1 → 2, spec.b 1 → 2, spec.c 1 → 2, spec.d 1 → 2, and 1 more",
                 "wait until everything is ready",
@@ -207,7 +207,7 @@ mod tests {
         let data = object("PersistentVolumeClaim", "data-postgres-0", json!({}));
         let observed = [roles.clone(), old, data];
         assert_eq!(
-            told(&[roles, board], &observed, vec![Forecast::Immutable]),
+            plan_text(&[roles, board], &observed, vec![Forecast::Immutable]),
             [
                 "replace job/roles: a changed field is immutable",
                 "create deployment/board",

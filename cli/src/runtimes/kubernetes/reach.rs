@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_that_leads_there_already_is_taken_by_nobody_else() {
+    fn a_port_that_leads_to_the_gateway_already_is_not_taken() {
         assert_eq!(leads_already(None, None, None), None);
         assert_eq!(leads_already(None, None, Some(7373)), Some(7373));
         assert_eq!(leads_already(Some(0), Some(8080), Some(7373)), Some(8080), "it has one");

@@ -29,7 +29,7 @@ use crate::{
 /// How long a problem may last that can pass: a new node takes no pods at first, and a cluster may grow.
 const STUCK_FOR_MAX: Duration = Duration::from_secs(20);
 /// How often the state is printed off a terminal.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// How often the events of pods without containers are read.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 /// The most warnings of a pod that are printed.
@@ -59,20 +59,20 @@ impl Rollout<'_> {
     pub(super) async fn wait(&self, wanted: &Wanted) -> Result<()> {
         let deadline = self.since + self.wait_max;
         let shown = Waiting::new(self.output, "Waiting until every pod is ready");
-        let mut tell = interval_at(tokio::time::Instant::now() + TELL_EVERY, TELL_EVERY);
+        let mut report = interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
         let mut watch = Watch::begin(self.cluster, self.namespace).await?;
         let mut stuck = Stuck::default();
         let mut done = BTreeSet::new();
         let (mut asked, mut lacking) = (Instant::now(), BTreeMap::new());
         loop {
             let mut verdicts = judge(wanted, watch.workloads());
-            let unmade = mounts::unmade(watch.workloads());
-            if !unmade.is_empty() && asked.elapsed() >= ASK_EVERY {
+            let creating = mounts::creating(watch.workloads());
+            if !creating.is_empty() && asked.elapsed() >= ASK_EVERY {
                 asked = Instant::now();
                 // Without permission to read events, wait as for anything else.
                 lacking = self.cluster.unmounted(self.namespace).await.unwrap_or_default();
             }
-            mounts::blame(&mut verdicts, &unmade, &lacking);
+            mounts::blame(&mut verdicts, &creating, &lacking);
             if let Some((id, trouble)) = stuck.worst(&verdicts, Instant::now()) {
                 return Err(self.failed(id, trouble).await);
             }
@@ -82,7 +82,7 @@ impl Rollout<'_> {
                     self.output.detail(format_args!("{id} is ready after {after:.1} s"));
                 }
             }
-            let last = told(&verdicts);
+            let last = reported(&verdicts);
             if last.is_empty() {
                 return Ok(());
             }
@@ -91,7 +91,7 @@ impl Rollout<'_> {
                 changed = watch.changed() => changed?,
                 // A problem may last too long without any change.
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                _ = tell.tick() => {
+                _ = report.tick() => {
                     if self.output.bars().is_none() {
                         self.output.status(format_args!("Still waiting: {last}"));
                     }
@@ -198,7 +198,7 @@ pub(super) fn judge(wanted: &Wanted, workloads: &Workloads) -> BTreeMap<Id, Verd
 }
 
 /// Returns the workloads that are not done, for people; empty if all are.
-fn told(verdicts: &BTreeMap<Id, Verdict>) -> String {
+fn reported(verdicts: &BTreeMap<Id, Verdict>) -> String {
     let open = verdicts.iter().filter_map(|(id, verdict)| match verdict {
         Verdict::Done => None,
         Verdict::NotYet(why) => Some(format!("{id} ({why})")),

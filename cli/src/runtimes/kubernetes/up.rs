@@ -134,7 +134,7 @@ pub(crate) async fn dry_run(
     if wanted.seed && !draft.steps.is_empty() {
         output.data("send recipes and stock, if there never was a menu")?;
     }
-    runtimes::foretell_orders(wanted.orders, output)
+    runtimes::print_orders_step(wanted.orders, output)
 }
 
 async fn draft(
@@ -228,7 +228,7 @@ async fn bring_up(
     }
     // The environment is complete: from here on, a signal undoes nothing.
     *undo_log = UndoLog::default();
-    tell(wanted, &session, &record, &draft.steps, took)?;
+    report(wanted, &session, &record, &draft.steps, took)?;
     if wanted.orders > 0 {
         order::place_and_follow(wanted.orders, environment, output).await?;
     }
@@ -292,7 +292,7 @@ async fn refuse_others(session: &Session<'_>, draft: &Draft) -> Result<()> {
     })
 }
 
-fn tell(
+fn report(
     wanted: &Wanted,
     session: &Session<'_>,
     record: &ClusterRecord,
@@ -316,6 +316,6 @@ fn tell(
             output.status(format_args!("Up in {} ms ({})", took.as_millis(), describe(session)));
         }
     }
-    runtimes::tell_others(wanted.settings.runtime, output);
+    runtimes::print_others(wanted.settings.runtime, output);
     output.data(format_args!("http://127.0.0.1:{port}"))
 }

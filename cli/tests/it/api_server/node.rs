@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     kubelet,
     logs::Log,
-    pods::{self, Pods, Told, seconds},
+    pods::{self, PodEvent, Pods, seconds},
 };
 
 /// The name of the node.
@@ -243,12 +243,12 @@ impl Played {
         let status = pods.status(pod, &self.address_of(pod), now);
         let patch = Patch::Merge(json!({"status": status}));
         let _written = self.of(pod).patch_status(&name, &PatchParams::default(), &patch).await;
-        for told in pods.told(pod) {
-            self.tell(pod, told, now).await;
+        for event in pods.events(pod) {
+            self.publish(pod, event, now).await;
         }
     }
 
-    async fn tell(&self, pod: &Pod, (who, reason, message): Told, now: Timestamp) {
+    async fn publish(&self, pod: &Pod, (who, reason, message): PodEvent, now: Timestamp) {
         let namespace = pod.namespace().unwrap_or_default();
         let event = json!({
             "metadata": {"generateName": format!("{}.", pod.name_any()), "namespace": namespace},
@@ -260,7 +260,7 @@ impl Played {
         let events = Api::<Event>::namespaced(self.client.clone(), &namespace);
         let event = serde_json::from_value(event).unwrap();
         // Its namespace may be terminating.
-        let _told = events.create(&PostParams::default(), &event).await;
+        let _reported = events.create(&PostParams::default(), &event).await;
     }
 
     fn of(&self, pod: &Pod) -> Api<Pod> {

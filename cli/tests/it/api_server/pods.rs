@@ -35,7 +35,7 @@ pub(crate) enum Pods {
 }
 
 /// An event about them: its source, the reason and the message.
-pub(super) type Told = (&'static str, &'static str, String);
+pub(super) type PodEvent = (&'static str, &'static str, String);
 
 impl Pods {
     /// Their image does not exist, or can't be pulled.
@@ -163,7 +163,7 @@ impl Pods {
     }
 
     /// Returns the event about them.
-    pub(super) fn told(&self, pod: &Pod) -> Vec<Told> {
+    pub(super) fn events(&self, pod: &Pod) -> Vec<PodEvent> {
         match self {
             Self::Unschedulable { message } => {
                 vec![("default-scheduler", "FailedScheduling", message.clone())]

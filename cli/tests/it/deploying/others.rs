@@ -135,8 +135,8 @@ fn what_was_brought_up_by_others_is_never_rolled_back_to_nothing() {
     let refused = staging.deploy(&["--tag", "1.0.1"]);
     assert_eq!(refused.code, Some(1), "{refused}");
     assert!(refused.stderr.contains("other programs manage fields of "), "{refused}");
-    let told = ": `kubectl` has set spec.template.spec.containers";
-    assert!(refused.stderr.contains(told), "{refused}");
+    let reported = ": `kubectl` has set spec.template.spec.containers";
+    assert!(refused.stderr.contains(reported), "{refused}");
     assert_eq!(staging.all(), before, "nothing was begun");
 
     staging.cluster.new_pods_become(KITCHEN, Pods::without_image("chefcito-kitchen:1.0.1"));
@@ -161,9 +161,10 @@ fn what_is_not_of_these_manifests_is_not_made_over() {
     for more in [&[][..], &["--force-conflicts"], &["--dry-run"]] {
         let refused = staging.deploy(&[&["--tag", "1.0.0"], more].concat());
         assert_eq!(refused.code, Some(1), "{refused}");
-        for told in ["NAME has other objects with the wanted names", "deployment/kitchen", "hint: "]
+        for reported in
+            ["NAME has other objects with the wanted names", "deployment/kitchen", "hint: "]
         {
-            assert!(refused.stderr.contains(told), "`{told}`: {refused}");
+            assert!(refused.stderr.contains(reported), "`{reported}`: {refused}");
         }
     }
     assert_eq!(staging.all(), before);
@@ -192,7 +193,7 @@ fn what_others_made_in_place_of_what_was_deployed_stays() {
 }
 
 #[test]
-fn how_many_there_are_is_left_to_whoever_says_it() {
+fn the_number_of_pods_is_left_to_its_manager() {
     let Some(staging) = Staging::open("scaled") else { return };
     staging.must(&["--tag", "1.0.0"]);
     staging.is_scaled(KITCHEN, 3);
@@ -223,7 +224,7 @@ fn rights() -> Value {
 }
 
 #[test]
-fn whoever_deploys_need_not_see_secrets() {
+fn a_deployment_needs_no_permission_to_read_secrets() {
     let Some(staging) = Staging::open("deployer") else { return };
     let name = staging.cluster.name.as_str();
     staging.cluster.ask(async |client| {

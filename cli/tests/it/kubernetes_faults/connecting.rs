@@ -13,7 +13,7 @@ use rustls::{
 };
 use test_support::{TestAuthority, TestIdentity};
 
-use super::told;
+use super::assert_reported;
 use crate::{chefcito::Home, cluster::Cluster};
 
 /// A home with a kubeconfig.
@@ -82,11 +82,15 @@ fn tls_server(identity: &TestIdentity) -> String {
 #[test]
 fn a_cluster_that_can_t_be_found_or_asked() {
     let home = Home::new();
-    told(&home.run(&FAR), 7, &["there is no kubeconfig at HOME/.kube/config", "KUBECONFIG"]);
+    assert_reported(
+        &home.run(&FAR),
+        7,
+        &["there is no kubeconfig at HOME/.kube/config", "KUBECONFIG"],
+    );
 
     let mut named = home.command(&FAR);
     let ran = home.finish(&FAR, named.env("KUBECONFIG", "/nowhere/a:/nowhere/b").spawn().unwrap());
-    told(&ran, 7, &["KUBECONFIG names no file that exists: /nowhere/a, /nowhere/b"]);
+    assert_reported(&ran, 7, &["KUBECONFIG names no file that exists: /nowhere/a, /nowhere/b"]);
 
     let broken = home_with("{ not: [yaml");
     let ran = broken.run(&FAR);
@@ -98,74 +102,94 @@ fn a_cluster_that_can_t_be_found_or_asked() {
         format!("https://{}", listener.local_addr().unwrap())
     };
     let home = home_with(&kubeconfig(&closed, "", ""));
-    told(&home.run(&FAR), 7, &["no cluster answers at https://127.0.0.1", "Connection refused"]);
+    assert_reported(
+        &home.run(&FAR),
+        7,
+        &["no cluster answers at https://127.0.0.1", "Connection refused"],
+    );
     let other = ["up", "--runtime", "kubernetes", "--context", "near"];
-    told(&home.run(&other), 7, &["there is no context `near`", "there are far, lost"]);
+    assert_reported(&home.run(&other), 7, &["there is no context `near`", "there are far, lost"]);
     let lost = ["up", "--runtime", "kubernetes", "--context", "lost"];
-    told(&home.run(&lost), 7, &["names the cluster `sunk`, which is not in the kubeconfig"]);
+    assert_reported(
+        &home.run(&lost),
+        7,
+        &["names the cluster `sunk`, which is not in the kubeconfig"],
+    );
 
     let home = home_with(&kubeconfig(&closed, ", certificate-authority: /nowhere/ca.crt", ""));
-    told(&home.run(&FAR), 7, &["the certificate authority", "`/nowhere/ca.crt` can't be read"]);
+    assert_reported(
+        &home.run(&FAR),
+        7,
+        &["the certificate authority", "`/nowhere/ca.crt` can't be read"],
+    );
     let home = home_with(&kubeconfig(
         &closed,
         "",
         "client-certificate: /nowhere/me.crt, client-key: /nowhere/me.key",
     ));
-    told(&home.run(&FAR), 7, &["credentials of the context `far` are missing"]);
+    assert_reported(&home.run(&FAR), 7, &["credentials of the context `far` are missing"]);
 
     let exec =
         "exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: ";
     let home = home_with(&kubeconfig(&closed, "", &format!("{exec}no-such-plugin}}")));
-    told(
+    assert_reported(
         &home.run(&FAR),
         7,
         &["cannot log in to the cluster `far`", "can't be started", "install it"],
     );
     let home = home_with(&kubeconfig(&closed, "", &format!("{exec}/bin/false}}")));
-    told(&home.run(&FAR), 7, &["cannot log in to the cluster `far`", "/bin/false\"` failed"]);
+    assert_reported(
+        &home.run(&FAR),
+        7,
+        &["cannot log in to the cluster `far`", "/bin/false\"` failed"],
+    );
 }
 
 #[test]
-fn whoever_answers_may_be_no_cluster_or_one_that_will_not_do() {
+fn the_server_may_not_be_a_cluster_or_not_a_usable_one() {
     let teapot = server("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello");
     let home = home_with(&kubeconfig(&teapot, "", ""));
-    told(&home.run(&FAR), 7, &["is not a Kubernetes API server"]);
+    assert_reported(&home.run(&FAR), 7, &["is not a Kubernetes API server"]);
     let stranger = server(
         "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 83\r\nconnection: close\r\n\r\n\
          {\"kind\":\"Status\",\"apiVersion\":\"v1\",\"code\":401,\"reason\":\"Unauthorized\",\"message\":\"\"}    ",
     );
     let home = home_with(&kubeconfig(&stranger, "", ""));
-    told(&home.run(&FAR), 7, &["refuses the credentials of the kubeconfig", "log in to it again"]);
+    assert_reported(
+        &home.run(&FAR),
+        7,
+        &["refuses the credentials of the kubeconfig", "log in to it again"],
+    );
     let shut = server(
         "HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: 90\r\nconnection: close\r\n\r\n\
          {\"kind\":\"Status\",\"apiVersion\":\"v1\",\"code\":403,\"reason\":\"Forbidden\",\"message\":\"nobody may\"}",
     );
     let home = home_with(&kubeconfig(&shut, "", ""));
-    told(&home.run(&FAR), 7, &["does not report its version: nobody may", "a role"]);
+    assert_reported(&home.run(&FAR), 7, &["does not report its version: nobody may", "a role"]);
     let starting =
         server("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     let home = home_with(&kubeconfig(&starting, "", ""));
-    told(&home.run(&FAR), 7, &["answers 502", "try again in a moment"]);
+    assert_reported(&home.run(&FAR), 7, &["answers 502", "try again in a moment"]);
     let old = server(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n\
          {\"major\":\"1\",\"minor\":\"16+\",\"gitVersion\":\"v1.16.4\",\"gitCommit\":\"\",\"gitTreeState\":\"\",\
          \"buildDate\":\"\",\"goVersion\":\"\",\"compiler\":\"\",\"platform\":\"\"}",
     );
     let home = home_with(&kubeconfig(&old, "", ""));
-    told(&home.run(&FAR), 7, &["too old: it has v1.16.4", "v1.20 is the oldest"]);
+    assert_reported(&home.run(&FAR), 7, &["too old: it has v1.16.4", "v1.20 is the oldest"]);
     let home = home_with(&kubeconfig(&old.replace("http:", "https:"), "", ""));
-    told(&home.run(&FAR), 7, &["do not trust each other"]);
+    assert_reported(&home.run(&FAR), 7, &["do not trust each other"]);
 }
 
 #[test]
-fn a_cluster_whose_certificate_nobody_knows() {
+fn a_cluster_with_an_unknown_certificate() {
     let Some(cluster) = Cluster::open("stranger") else { return };
     let path = cluster.home.path().join(".kube/config");
     let text = fs::read_to_string(&path).unwrap();
     let authority = text.lines().find(|line| line.contains("certificate-authority")).unwrap();
     let server = authority.split('\'').nth(1).unwrap();
     let home = home_with(&kubeconfig(server, "", "token: owner"));
-    told(&home.run(&FAR), 7, &["do not trust each other", "get it again"]);
+    assert_reported(&home.run(&FAR), 7, &["do not trust each other", "get it again"]);
 }
 
 #[test]
@@ -178,5 +202,9 @@ fn a_cluster_whose_certificate_has_expired() {
     let trusting = format!(", certificate-authority: '{}'", path.display());
     fs::create_dir(home.path().join(".kube")).unwrap();
     fs::write(home.path().join(".kube/config"), kubeconfig(&server, &trusting, "")).unwrap();
-    told(&home.run(&FAR), 7, &["a certificate of the cluster `far` has expired", "renew it"]);
+    assert_reported(
+        &home.run(&FAR),
+        7,
+        &["a certificate of the cluster `far` has expired", "renew it"],
+    );
 }

@@ -30,8 +30,8 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
         environment.order(Plan { ledger: Some(environment.ledger(0)), ..count(ORDERS) }).await?;
     note_trouble(&report, figures);
     environment.rest().await?;
-    let told = ["logs", "--since", "1h", "--tail", "all"];
-    let text = environment.run(&[&told[..], &["--json"]].concat()).await?;
+    let reported = ["logs", "--since", "1h", "--tail", "all"];
+    let text = environment.run(&[&reported[..], &["--json"]].concat()).await?;
     let lines = text.lines().count();
     ensure!(lines >= LINES_MIN, "only {lines} lines");
     if !times(&text).is_sorted() {
@@ -41,7 +41,7 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
     let rival = Rival::find();
     // Alternately, and to /dev/null: the reader's cost does not count.
     for _ in 0..RUNS {
-        let ours = time(environment.command(&told))?;
+        let ours = time(environment.command(&reported))?;
         figures.note("`chefcito logs --since 1h`", "s", ours.as_secs_f64());
         tokio::task::yield_now().await;
         let Some(rival) = &rival else { continue };
@@ -52,7 +52,7 @@ pub(in super::super) async fn play(figures: &mut Figures) -> Result<()> {
         tokio::task::yield_now().await;
     }
     let delivered = number(report.delivered);
-    figures.note("orders told about", "", delivered);
+    figures.note("orders in the logs", "", delivered);
     environment.audit(1, figures).await
 }
 

@@ -62,7 +62,7 @@ impl Following {
                         }
                     }
                     Heard::Nothing => {
-                        if self.followers.hears_nobody() {
+                        if self.followers.has_no_stream() {
                             self.check_that_any_runs().await?;
                         }
                     }
@@ -99,7 +99,7 @@ impl Following {
             return;
         }
         let id = writer.id.clone();
-        if self.followers.hears(&id) {
+        if self.followers.is_listening(&id) {
             self.again.insert(id);
             return;
         }

@@ -99,7 +99,7 @@ fn carried_out(layout: &Layout) -> Observed {
     }
 }
 
-fn told(layout: &Layout, observed: &Observed) -> String {
+fn plan_text(layout: &Layout, observed: &Observed) -> String {
     let plan = plan(layout, observed);
     let warnings = plan.warnings.iter().map(|warning| format!("warning: {warning}"));
     plan.steps.iter().map(ToString::to_string).chain(warnings).collect::<Vec<_>>().join("\n")
@@ -108,7 +108,7 @@ fn told(layout: &Layout, observed: &Observed) -> String {
 #[test]
 fn an_empty_engine_gets_everything() {
     let layout = laid_out(FILE, None, &settings(), &Images::default());
-    insta::assert_snapshot!(told(&layout, &Observed::default()), @r"
+    insta::assert_snapshot!(plan_text(&layout, &Observed::default()), @r"
     build the image of bootstrap
     build the image of kitchen
     pull the image redis:7.4.5
@@ -123,14 +123,14 @@ fn an_empty_engine_gets_everything() {
 
 #[test]
 fn what_is_as_wanted_is_left_alone() {
-    assert_eq!(told(&wanted(), &carried_out(&wanted())), "");
+    assert_eq!(plan_text(&wanted(), &carried_out(&wanted())), "");
 }
 
 #[test]
 fn what_changed_is_replaced_and_nothing_else() {
     let observed = carried_out(&wanted());
     let slower = laid_out(FILE, Some("4"), &settings(), &images());
-    insta::assert_snapshot!(told(&slower, &observed), @r"
+    insta::assert_snapshot!(plan_text(&slower, &observed), @r"
     replace lunch-kitchen-1: environment CHEFCITO_STOVES 8 → 4
     wait until every service is ready
     ");
@@ -147,7 +147,7 @@ fn what_changed_is_replaced_and_nothing_else() {
         },
         Image { id: "r2".into(), size_bytes: 1, names: vec!["redis:7.4.5".into()] },
     ]);
-    insta::assert_snapshot!(told(&laid_out(FILE, None, &settings(), &rebuilt), &observed), @r"
+    insta::assert_snapshot!(plan_text(&laid_out(FILE, None, &settings(), &rebuilt), &observed), @r"
     replace lunch-kitchen-1: image chefcito-kitchen:c-k1 → chefcito-kitchen:c-k2
     replace lunch-redis-1: the image redis:7.4.5 has changed
     wait until every service is ready
@@ -158,7 +158,7 @@ fn what_changed_is_replaced_and_nothing_else() {
 fn a_changed_network_takes_its_containers_with_it_and_a_changed_volume_stays() {
     let observed = carried_out(&wanted());
     let text = FILE.replace("internal: true", "").replace("secrets: {}", "secrets: {driver: nfs}");
-    insta::assert_snapshot!(told(&laid_out(&text, None, &settings(), &images()), &observed), @r"
+    insta::assert_snapshot!(plan_text(&laid_out(&text, None, &settings(), &images()), &observed), @r"
     remove the network lunch_inside, to create it again: internal true → unset
     create the network lunch_inside
     replace lunch-kitchen-1: its network lunch_inside is created again
@@ -172,12 +172,12 @@ fn a_changed_network_takes_its_containers_with_it_and_a_changed_volume_stays() {
 fn replicas_come_and_go() {
     let scaled = Settings { replicas: BTreeMap::from([(KITCHEN.into(), 3)]), ..settings() };
     let three = laid_out(FILE, None, &scaled, &images());
-    insta::assert_snapshot!(told(&three, &carried_out(&wanted())), @r"
+    insta::assert_snapshot!(plan_text(&three, &carried_out(&wanted())), @r"
     create lunch-kitchen-2
     create lunch-kitchen-3
     wait until every service is ready
     ");
-    insta::assert_snapshot!(told(&wanted(), &carried_out(&three)), @r"
+    insta::assert_snapshot!(plan_text(&wanted(), &carried_out(&three)), @r"
     remove lunch-kitchen-2: the service has fewer now
     remove lunch-kitchen-3: the service has fewer now
     wait until every service is ready
@@ -191,7 +191,7 @@ fn what_ended_is_started_and_done_jobs_are_not() {
     for (seen, state) in observed.containers.iter_mut().zip(states) {
         seen.container.state = state;
     }
-    insta::assert_snapshot!(told(&wanted(), &observed), @r"
+    insta::assert_snapshot!(plan_text(&wanted(), &observed), @r"
     start lunch-first-1: it has ended with exit code 1
     resume lunch-kitchen-1: it was paused
     start lunch-redis-1: it was never started
@@ -200,7 +200,7 @@ fn what_ended_is_started_and_done_jobs_are_not() {
 }
 
 #[test]
-fn orphans_of_ours_are_removed_and_those_of_others_told_of() {
+fn our_orphans_are_removed_and_others_are_a_warning() {
     let text = FILE.replace("  kitchen:", "  bakery:");
     let before = laid_out(&text, None, &settings(), &images());
     let mut observed = carried_out(&before);
@@ -209,7 +209,7 @@ fn orphans_of_ours_are_removed_and_those_of_others_told_of() {
     stranger.container.name = "lunch-blog-1".into();
     stranger.container.labels.remove(crate::runtimes::compose::labels::SPEC);
     observed.containers.push(stranger);
-    insta::assert_snapshot!(told(&wanted(), &observed), @r"
+    insta::assert_snapshot!(plan_text(&wanted(), &observed), @r"
     remove lunch-bakery-1: the file no longer has this service
     create lunch-kitchen-1
     wait until every service is ready
@@ -221,7 +221,7 @@ fn orphans_of_ours_are_removed_and_those_of_others_told_of() {
 fn what_plain_compose_started_is_taken_over_by_name() {
     let mut observed = carried_out(&wanted());
     observed.containers[2].container.labels.remove(crate::runtimes::compose::labels::SPEC);
-    insta::assert_snapshot!(told(&wanted(), &observed), @r"
+    insta::assert_snapshot!(plan_text(&wanted(), &observed), @r"
     replace lunch-redis-1: plain compose made it, so its configuration is not known
     wait until every service is ready
     ");

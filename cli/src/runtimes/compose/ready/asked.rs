@@ -121,16 +121,16 @@ impl Asker {
 fn judged(status: &Status, services: Option<&BTreeSet<String>>) -> Answer {
     let matters = |name: &String| services.is_none_or(|services| services.contains(name));
     let unready = status.services.iter().filter(|(name, service)| matters(name) && !service.ready);
-    let told: Vec<String> = unready
+    let reported: Vec<String> = unready
         .map(|(name, service)| match &service.reason {
             Some(reason) => format!("{name} ({reason})"),
             None => name.clone(),
         })
         .collect();
-    match (told.is_empty(), status.ready || services.is_some()) {
+    match (reported.is_empty(), status.ready || services.is_some()) {
         (true, true) => Answer::Ready,
         (true, false) => Answer::NotYet("the gateway is not ready".into()),
-        (false, _) => Answer::NotYet(format!("not ready: {}", told.join(", "))),
+        (false, _) => Answer::NotYet(format!("not ready: {}", reported.join(", "))),
     }
 }
 

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_starts_again_is_hopeless_at_once() {
+    fn a_container_without_restarts_is_hopeless_at_once() {
         let mut deaths = Deaths::default();
         let now = Instant::now();
         assert_eq!(deaths.note("a", 0, true, Restart::No, now), Verdict::Done);

@@ -111,7 +111,7 @@ impl Following {
                     self.look();
                 }
             }
-            if self.followers.hears_nobody() && self.looked_at.elapsed() >= LOOK_EVERY {
+            if self.followers.has_no_stream() && self.looked_at.elapsed() >= LOOK_EVERY {
                 self.looked_at = Instant::now();
                 self.check_that_it_is_there().await?;
             }
@@ -154,7 +154,9 @@ impl Following {
             // Its service may have several pods now.
             self.followers.call(writer(pod, &pods));
             let last = self.attempts.get(&pod.uid);
-            if self.followers.hears(&pod.uid) || last.is_some_and(|last| !last.is_due(pod, now)) {
+            if self.followers.is_listening(&pod.uid)
+                || last.is_some_and(|last| !last.is_due(pod, now))
+            {
                 continue;
             }
             let pause = last.map_or(AGAIN_AFTER, |last| last.pause);
@@ -173,7 +175,7 @@ impl Following {
         let followers = &mut self.followers;
         self.attempts.retain(|uid, _| {
             // The last lines of a removed pod may still be on their way.
-            let stays = followers.hears(uid) || pods.iter().any(|pod| pod.uid == *uid);
+            let stays = followers.is_listening(uid) || pods.iter().any(|pod| pod.uid == *uid);
             if !stays {
                 followers.forget(uid);
             }
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn who_ends_at_once_is_asked_less_and_less_often() {
+    fn a_pod_that_ends_at_once_is_retried_less_and_less_often() {
         let now = Instant::now();
         let mut attempt = attempt(&pod(0, false), now);
         (0..10).for_each(|_| attempt.ended(true, now));

@@ -56,7 +56,7 @@ const GLOBAL: &str = "Global options";
 Examples:
   chefcito up                  Start a restaurant on this machine, with nothing installed
   chefcito order --count 50    Place fifty orders and follow each to the table
-  chefcito audit               Prove that nothing was lost, doubled or invented
+  chefcito audit               Prove that no order was lost, doubled or invented
   chefcito down                Stop it
 
 Exit codes:

@@ -187,7 +187,7 @@ impl Object {
     }
 
     /// Returns whether it is being removed.
-    pub(crate) const fn is_going(&self) -> bool {
+    pub(crate) const fn is_terminating(&self) -> bool {
         self.inner.metadata.deletion_timestamp.is_some()
     }
 }

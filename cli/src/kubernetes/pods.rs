@@ -42,7 +42,7 @@ pub(crate) struct ObservedPod {
     /// Whether its container runs, and the pod is not terminating.
     pub(crate) is_running: bool,
     /// Whether it is terminating.
-    pub(crate) is_going: bool,
+    pub(crate) is_terminating: bool,
     /// Whether its container has ever run, so that it may have logs.
     pub(crate) has_run: bool,
     /// Whether its container has ended, or waits to be restarted.
@@ -157,7 +157,7 @@ impl ObservedPod {
             state: word(pod, state),
             exit_code: ended.map(|ended| ended.exit_code.into()),
             is_running: running.is_some() && pod.metadata.deletion_timestamp.is_none(),
-            is_going: pod.metadata.deletion_timestamp.is_some(),
+            is_terminating: pod.metadata.deletion_timestamp.is_some(),
             has_run: running.is_some() || ended.is_some() || was.is_some(),
             is_at_rest: running.is_none(),
             ready: (!is_job).then(|| is_ready(pod)),
@@ -178,7 +178,7 @@ fn label<'p>(pod: &'p Pod, name: &str) -> &'p str {
 
 fn word(pod: &Pod, state: Option<&ContainerState>) -> String {
     if pod.metadata.deletion_timestamp.is_some() {
-        return "going".into();
+        return "terminating".into();
     }
     let Some(state) = state else {
         let phase = pod.status.as_ref().and_then(|status| status.phase.clone());

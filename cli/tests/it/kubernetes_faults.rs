@@ -160,7 +160,7 @@ fn a_quota_is_named() {
 }
 
 #[test]
-fn a_namespace_that_is_going_is_waited_for() {
+fn a_terminating_namespace_is_waited_for() {
     let Some(it) = Restaurant::open("going") else { return };
     let name = it.cluster.name.as_str();
     // A finalizer in it delays its removal.

@@ -164,7 +164,7 @@ pub(super) async fn undo(session: &Session<'_>, volumes_before: &[Named]) -> Res
     Ok(())
 }
 
-/// Returns the containers in two waves: first those with a published port and those that no other needs, then the rest.
+/// Returns the containers in two waves: first those with a published port and those that only need others, then the rest.
 /// A service has committed what it has accepted, so the order within a wave does not matter.
 fn waves(containers: &[ObservedContainer]) -> [Vec<&ObservedContainer>; 2] {
     let needed = needed(containers);

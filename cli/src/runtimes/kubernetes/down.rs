@@ -154,7 +154,7 @@ async fn hurry(session: &Session<'_>) -> Infallible {
     let mut telling = FuturesUnordered::new();
     loop {
         for pod in watch.pods() {
-            if pod.is_going && pod.is_ours && reported.insert(pod.uid.clone()) {
+            if pod.is_terminating && pod.is_ours && reported.insert(pod.uid.clone()) {
                 telling.push(async move {
                     let command = [&*format!("/{}", pod.service), "--stop"];
                     let namespace = &session.namespace;

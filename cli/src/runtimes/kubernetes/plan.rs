@@ -140,7 +140,7 @@ pub(super) fn plan(
     }
     let too_much = observed.iter().filter(|object| !kept.contains(&object.id()));
     // Data outlive their workload; `down --volumes` removes them.
-    let too_much = too_much.filter(|object| !is_data(object) && !object.is_going());
+    let too_much = too_much.filter(|object| !is_data(object) && !object.is_terminating());
     steps.extend(too_much.map(|object| Step::Remove { id: object.id() }));
     if !steps.is_empty() {
         steps.push(Step::AwaitReady);

@@ -74,7 +74,7 @@ impl Rollback<'_> {
     async fn put_back(&self, before: &Object) -> Result<()> {
         let Applying { cluster, namespace, .. } = self.applying;
         match cluster.read(before, namespace).await? {
-            Some(now) if now.is_same(before) && !now.is_going() => return Ok(()),
+            Some(now) if now.is_same(before) && !now.is_terminating() => return Ok(()),
             Some(now) if now.is_same(before) || self.progress.has_made(&now) => {
                 self.applying.remove(&[&now]).await?;
             }

@@ -240,7 +240,7 @@ async fn await_gone(session: &Session<'_>) -> Result<()> {
     let since = Instant::now();
     let shown = Waiting::new(session.output, "Waiting until the former namespace is gone");
     while let Some(namespace) = session.cluster.namespace(&session.namespace).await? {
-        if !namespace.is_going() {
+        if !namespace.is_terminating() {
             break;
         }
         if since.elapsed() >= GOING_WAIT_MAX {

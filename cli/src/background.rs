@@ -15,7 +15,7 @@ use crate::error::CliError;
 /// The message that a background process writes to stdout once it has started or failed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum FirstWord {
+pub(crate) enum StartMessage {
     /// It listens, and has written its record.
     Listening,
     /// Another process listens on the port.
@@ -30,7 +30,7 @@ pub(crate) enum FirstWord {
     },
 }
 
-impl FirstWord {
+impl StartMessage {
     /// Returns the message for an error that prevents the start.
     pub(crate) fn of_error(error: &CliError) -> Self {
         match error {
@@ -44,9 +44,9 @@ impl FirstWord {
 ///
 /// # Errors
 /// The command that started this process may have closed the pipe.
-pub(crate) fn say(word: &FirstWord) -> io::Result<()> {
+pub(crate) fn send(message: &StartMessage) -> io::Result<()> {
     let mut stdout = io::stdout();
-    let said = serde_json::to_writer(&mut stdout, word)
+    let said = serde_json::to_writer(&mut stdout, message)
         .map_err(io::Error::from)
         .and_then(|()| stdout.flush());
     rustix::stdio::dup2_stdout(io::stderr())?;

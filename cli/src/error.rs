@@ -70,7 +70,7 @@ pub(crate) enum CliError {
     #[error(
         "`{name}` does not say where it listens: it is still starting, or its environment.json is damaged"
     )]
-    Mute {
+    NoRecord {
         /// The environment.
         name: EnvironmentName,
     },
@@ -332,7 +332,7 @@ impl CliError {
             Self::NotRunning { name } => {
                 Some(format!("start it with `chefcito up{}`", name.flag()))
             }
-            Self::Mute { name } => Some(format!(
+            Self::NoRecord { name } => Some(format!(
                 "try again in a moment; `chefcito up{}` restarts it if it stays so, and keeps its data",
                 name.flag()
             )),
@@ -422,7 +422,7 @@ impl CliError {
             | Self::Other(_) => 1,
             Self::Usage(_) => 2,
             Self::NotRunning { .. }
-            | Self::Mute { .. }
+            | Self::NoRecord { .. }
             | Self::Crashed { .. }
             | Self::ServiceNotRunning { .. } => 3,
             Self::Ended { code } => *code,

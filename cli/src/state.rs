@@ -291,12 +291,12 @@ impl Environment {
     /// Returns the record of the embedded process that runs here.
     ///
     /// # Errors
-    /// [`CliError::NotRunning`], [`CliError::Mute`] or [`CliError::Crashed`] if none runs or its record is missing.
+    /// [`CliError::NotRunning`], [`CliError::NoRecord`] or [`CliError::Crashed`] if none runs or its record is missing.
     pub(crate) fn running(&self) -> Result<EnvironmentRecord> {
         match self.embedded()? {
             EmbeddedState::Running(record) => Ok(*record),
             EmbeddedState::Stopped => Err(CliError::NotRunning { name: self.name.clone() }),
-            EmbeddedState::Starting { .. } => Err(CliError::Mute { name: self.name.clone() }),
+            EmbeddedState::Starting { .. } => Err(CliError::NoRecord { name: self.name.clone() }),
             EmbeddedState::Crashed => Err(self.crashed()),
         }
     }

@@ -12,7 +12,7 @@ use clap::Args;
 use contracts::Timestamp;
 
 use crate::{
-    background::{self, FirstWord},
+    background::{self, StartMessage},
     config::{Durability, PORT_DEFAULT, Settings},
     error::{CliError, Result},
     runtimes::{Program, embedded},
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &EmbeddedArgs, environment: &Environment) -> Result<()> 
         Err(CliError::Interrupted | CliError::Terminated) => Ok(()),
         Err(error) => {
             // The starting command may be gone, or has read its message already; then the log has the error.
-            let _unheard = background::say(&FirstWord::of_error(&error));
+            let _unheard = background::send(&StartMessage::of_error(&error));
             Err(error)
         }
         Ok(()) => Ok(()),
@@ -92,7 +92,7 @@ async fn run_environment(environment: &Environment) -> Result<()> {
     write_json(&environment.record_file(), &record)?;
     background::note("embedded", &format!("Started the environment at http://{}", record.address));
     // The starting command may have closed the pipe; it reads the record then.
-    let _unheard = background::say(&FirstWord::Listening);
+    let _unheard = background::send(&StartMessage::Listening);
     let signal = signals.next().await;
     background::note("embedded", &format!("Stopping the environment: {signal}"));
     services.close().await;

@@ -1,7 +1,7 @@
 use clap::Args;
 
 use crate::{
-    background::{self, FirstWord},
+    background::{self, StartMessage},
     error::{CliError, Result},
     runtimes::kubernetes,
     signals::Signals,
@@ -23,7 +23,7 @@ pub(crate) async fn run(
         Err(CliError::Interrupted | CliError::Terminated) => Ok(()),
         Err(error) => {
             // The starting command may be gone; then the log has the error.
-            let _unheard = background::say(&FirstWord::of_error(&error));
+            let _unheard = background::send(&StartMessage::of_error(&error));
             Err(error)
         }
         Ok(()) => Ok(()),

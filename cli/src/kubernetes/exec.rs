@@ -27,7 +27,7 @@ const HEARD_MAX: usize = 64;
 /// The size of a piece.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// How long output that was sent before the program's end may still arrive.
-const LAST_WORDS_MAX: Duration = Duration::from_secs(2);
+const LAST_OUTPUT_WAIT_MAX: Duration = Duration::from_secs(2);
 /// The cause with a program's exit code.
 const EXIT_CODE: &str = "ExitCode";
 
@@ -90,7 +90,7 @@ impl Cluster {
                     }
                 },
                 // The cluster sends the exit code after all output, and may leave the connection open.
-                Some(_) => timeout(LAST_WORDS_MAX, heard.recv()).await.unwrap_or(None),
+                Some(_) => timeout(LAST_OUTPUT_WAIT_MAX, heard.recv()).await.unwrap_or(None),
             };
             let Some(said) = said else { break };
             tell(said)?;

@@ -34,7 +34,7 @@ use self::{
 };
 use super::ChangeLock;
 use crate::{
-    background::{self, FirstWord},
+    background::{self, StartMessage},
     config::Settings,
     error::{CliError, Result},
     log_files,
@@ -46,13 +46,13 @@ use crate::{
 };
 
 /// How long the process may take to end after SIGTERM, before SIGKILL; it completes what it has accepted.
-const GOODBYE_WAIT_MAX: Duration = Duration::from_secs(10);
+const STOP_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long the process may take to end after SIGKILL.
 const KILL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a process that holds the lock may take to write its record, if this command did not start it.
-const MUTE_WAIT_MAX: Duration = Duration::from_secs(5);
+const RECORD_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long the files of a killed process may stay locked: the system closes its sockets before its files.
-const DEATH_WAIT_MAX: Duration = Duration::from_secs(2);
+const UNLOCK_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How often the state is read while waiting for a change. A read takes some ten microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// The size at which the log of the process is rotated; one former log is kept.
@@ -122,7 +122,7 @@ pub(super) fn restore_settings(
 async fn end(child: &mut Child) -> io::Result<()> {
     let Some(pid) = child.id() else { return Ok(()) };
     process::terminate(pid)?;
-    match timeout(GOODBYE_WAIT_MAX, child.wait()).await {
+    match timeout(STOP_WAIT_MAX, child.wait()).await {
         Ok(ended) => ended.map(drop),
         Err(_) => child.kill().await,
     }
@@ -141,13 +141,13 @@ pub(crate) async fn observe(environment: &Environment) -> Result<Observed> {
                 return Ok(Observed::Nothing { state, crashed: false });
             }
             EmbeddedState::Crashed => return Ok(Observed::Nothing { state: true, crashed: true }),
-            EmbeddedState::Starting { pid } => return Ok(Observed::Mute { pid }),
+            EmbeddedState::Starting { pid } => return Ok(Observed::NoRecord { pid }),
             EmbeddedState::Running(record) => record,
         };
         let key = environment.admin_key().unwrap_or_default();
         match probe(record.address, &key).await {
             // It listened before: it is about to end and to release its lock.
-            Err(NotReady::Gone(_)) if since.elapsed() < DEATH_WAIT_MAX => {
+            Err(NotReady::Gone(_)) if since.elapsed() < UNLOCK_WAIT_MAX => {
                 sleep(LOOK_EVERY).await;
             }
             answer => {
@@ -170,7 +170,7 @@ async fn settled(environment: &Environment) -> Result<EmbeddedState> {
     let since = Instant::now();
     loop {
         match environment.embedded()? {
-            EmbeddedState::Starting { .. } if since.elapsed() < MUTE_WAIT_MAX => {
+            EmbeddedState::Starting { .. } if since.elapsed() < RECORD_WAIT_MAX => {
                 sleep(LOOK_EVERY).await
             }
             state => return Ok(state),
@@ -256,28 +256,30 @@ pub(crate) async fn start(
             })?
             .map_err(CliError::io(|| "listen to the environment".into()))?;
     }
-    let word = serde_json::from_slice(&said).ok();
-    if let Some(FirstWord::Listening) = word {
+    let message = serde_json::from_slice(&said).ok();
+    if let Some(StartMessage::Listening) = message {
         undo_log.written_over = None;
         return environment.running();
     }
     let status = child.wait().await.map_err(CliError::io(|| "wait for the environment".into()))?;
     undo_log.process = None;
     restore_settings(undo_log.written_over.take(), environment)?;
-    Err(match word {
-        Some(FirstWord::PortTaken { port }) => {
+    Err(match message {
+        Some(StartMessage::PortTaken { port }) => {
             let holder = process::port_holder(port).map(|holder| holder.to_string());
             CliError::PortTaken { port, holder }
         }
         // Databases report a full disk in many ways, few of which are clear.
-        Some(FirstWord::Failed { reason }) if environment.disk_is_full() => CliError::NotStarted {
-            reason: format!("the disk of {} is full: {reason}", environment.folder().display()),
-            last_lines: Vec::new(),
-        },
-        Some(FirstWord::Failed { reason }) => {
+        Some(StartMessage::Failed { reason }) if environment.disk_is_full() => {
+            CliError::NotStarted {
+                reason: format!("the disk of {} is full: {reason}", environment.folder().display()),
+                last_lines: Vec::new(),
+            }
+        }
+        Some(StartMessage::Failed { reason }) => {
             CliError::NotStarted { reason, last_lines: Vec::new() }
         }
-        Some(FirstWord::Listening) | None => CliError::NotStarted {
+        Some(StartMessage::Listening) | None => CliError::NotStarted {
             reason: end_of(status),
             last_lines: log_files::last_lines(&environment.logs(), LAST_LINES_MAX).1,
         },
@@ -334,7 +336,7 @@ pub(crate) enum End {
     /// Nothing was running; the last process had crashed.
     HadCrashed,
     /// The process ended after SIGTERM.
-    Goodbye,
+    Stopped,
     /// The process was killed.
     Killed,
 }
@@ -355,11 +357,11 @@ pub(crate) async fn stop(environment: &Environment) -> Result<End> {
                 forget_record(environment)?;
                 return Ok(End::Killed);
             }
-            EmbeddedState::Stopped if asked.is_some() => return Ok(End::Goodbye),
+            EmbeddedState::Stopped if asked.is_some() => return Ok(End::Stopped),
             EmbeddedState::Stopped => return Ok(End::NothingRan),
             EmbeddedState::Crashed => {
                 forget_record(environment)?;
-                return Ok(if asked.is_some() { End::Goodbye } else { End::HadCrashed });
+                return Ok(if asked.is_some() { End::Stopped } else { End::HadCrashed });
             }
         };
         if let Some(pid) = pid {
@@ -367,12 +369,12 @@ pub(crate) async fn stop(environment: &Environment) -> Result<End> {
             if asked != Some(pid) {
                 process::terminate(pid).map_err(signalled)?;
                 asked = Some(pid);
-            } else if !killed && since.elapsed() > GOODBYE_WAIT_MAX {
+            } else if !killed && since.elapsed() > STOP_WAIT_MAX {
                 process::kill(pid).map_err(signalled)?;
                 killed = true;
             }
         }
-        if since.elapsed() > GOODBYE_WAIT_MAX + KILL_WAIT_MAX {
+        if since.elapsed() > STOP_WAIT_MAX + KILL_WAIT_MAX {
             return Err(CliError::failed("the environment does not end, not even when killed"));
         }
         sleep(LOOK_EVERY).await;

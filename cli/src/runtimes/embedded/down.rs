@@ -34,7 +34,7 @@ fn say(end: End, environment: &Environment, output: &Output) {
     match end {
         End::NothingRan => output.status(format_args!("Nothing is running as `{name}`")),
         End::HadCrashed => output.status(format_args!("`{name}` was not running; it had crashed")),
-        End::Goodbye => output.status(format_args!("`{name}` is down")),
+        End::Stopped => output.status(format_args!("`{name}` is down")),
         End::Killed => output.warn(format_args!(
             "`{name}` did not end after SIGTERM and was killed; its data are safe"
         )),

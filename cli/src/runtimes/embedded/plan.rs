@@ -20,7 +20,7 @@ pub(crate) enum Observed {
         crashed: bool,
     },
     /// A process runs, and its record is missing.
-    Mute {
+    NoRecord {
         /// The process id, if it is known.
         pid: Option<u32>,
     },
@@ -132,7 +132,7 @@ pub(crate) fn plan(wanted: &Wanted, observed: &Observed) -> Result<Vec<Step>, Re
             let create = (!state).then_some(Step::CreateState);
             create.into_iter().chain(start(wanted, *crashed)).collect()
         }
-        Observed::Mute { pid } => {
+        Observed::NoRecord { pid } => {
             let why = "it does not say where it listens".into();
             [Step::Stop { pid: *pid, why }].into_iter().chain(start(wanted, false)).collect()
         }
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn an_environment_that_does_not_answer_is_replaced() {
-        let steps = plan_text(&wanted(), &Observed::Mute { pid: Some(7) });
+        let steps = plan_text(&wanted(), &Observed::NoRecord { pid: Some(7) });
         assert_eq!(
             steps[0],
             "stop the environment (process 7), data kept: it does not say where it listens"

@@ -57,7 +57,7 @@ async fn start(
             output.status(format_args!("Already up ({})", describe(&record.settings)));
             *record
         }
-        Observed::Mute { .. } => {
+        Observed::NoRecord { .. } => {
             return Err(CliError::Failed {
                 what: "the environment that runs does not say where it listens".into(),
                 hint: format!("`chefcito up{}` replaces it", environment.name().flag()),

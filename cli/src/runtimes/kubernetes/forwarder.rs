@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{GATEWAY, HTTP_PORT};
 use crate::{
-    background::{self, FirstWord},
+    background::{self, StartMessage},
     error::{CliError, Result},
     kubernetes::{Cluster, forward::Pods, pods},
     process,
@@ -59,7 +59,7 @@ pub(crate) async fn forward(environment: &Environment) -> Result<()> {
     let way = Arc::new(Way::new(cluster, &record));
     background::note(FORWARD, &format!("Forwarding port {} to {}", record.port, record.server));
     // The starting command may be gone.
-    let _unheard = background::say(&FirstWord::Listening);
+    let _unheard = background::send(&StartMessage::Listening);
     loop {
         match listener.accept().await {
             Ok((guest, _)) => {
@@ -170,20 +170,20 @@ pub(super) fn ensure(environment: &Environment, record: &ClusterRecord) -> Resul
         // It writes one message and closes the pipe.
         stdout.read_to_end(&mut said).map_err(CliError::io(|| "read from the forwarder".into()))?;
     }
-    let word = serde_json::from_slice(&said).ok();
-    if !matches!(word, Some(FirstWord::Listening)) {
+    let message = serde_json::from_slice(&said).ok();
+    if !matches!(message, Some(StartMessage::Listening)) {
         // It holds the lock until it has ended.
         let _ended = child.wait().map_err(CliError::io(|| "wait for the forwarder".into()))?;
     }
-    match word {
-        Some(FirstWord::Listening) => Ok(()),
-        Some(FirstWord::PortTaken { .. }) => {
+    match message {
+        Some(StartMessage::Listening) => Ok(()),
+        Some(StartMessage::PortTaken { .. }) => {
             let holder = process::port_holder(port).map(|holder| holder.to_string());
             Err(CliError::PortTaken { port, holder })
         }
         // Another command has started one meanwhile.
         _ if holder(environment)?.is_some() => Ok(()),
-        Some(FirstWord::Failed { reason }) => {
+        Some(StartMessage::Failed { reason }) => {
             Err(CliError::NotStarted { reason, last_lines: Vec::new() })
         }
         None => Err(CliError::NotStarted {

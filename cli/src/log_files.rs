@@ -2,9 +2,9 @@
 //! and what a crashing process printed.
 
 mod backwards;
+mod fields;
 mod files;
 mod follow;
-mod said;
 mod tail;
 
 use std::{
@@ -17,9 +17,9 @@ use std::{
 use contracts::Timestamp;
 use serde_json::{Map, Value};
 
+use fields::ParsedFields;
 pub(crate) use files::{End, open_all};
 pub(crate) use follow::Follower;
-use said::Said;
 pub(crate) use tail::{Forwards, tail};
 
 /// Longer lines are cut: no service logs more, and a file without line ends must not fill the memory.
@@ -90,7 +90,7 @@ impl Line {
     /// `otherwise`.
     pub(crate) fn read(bytes: &[u8], service: &str, otherwise: Timestamp) -> Self {
         match serde_json::from_slice(bytes) {
-            Ok(Said { time, level, service: named, message, order, fields }) => Self {
+            Ok(ParsedFields { time, level, service: named, message, order, fields }) => Self {
                 time: time.and_then(|time| time.parse().ok()).unwrap_or(otherwise),
                 level: level.and_then(|level| Level::parse(&level)).unwrap_or(Level::Info),
                 service: named.map_or_else(|| service.to_owned(), Cow::into_owned),

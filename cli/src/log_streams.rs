@@ -10,7 +10,7 @@ use bytes::Bytes;
 use contracts::Timestamp;
 
 pub(crate) use self::{
-    follow::{Followers, Heard},
+    follow::{FollowEvent, Followers},
     merge::Merged,
     resume::{Known, Resume},
     writer::Writer,

@@ -25,7 +25,7 @@ pub(crate) struct Program {
 
 /// Output of a program.
 #[derive(Clone, Debug)]
-pub(crate) enum Heard {
+pub(crate) enum ProgramOutput {
     /// On stdout, or on its terminal.
     Out(Bytes),
     /// On stderr.
@@ -43,11 +43,11 @@ impl Program {
 ///
 /// # Errors
 /// [`CliError::OutputClosed`] if the reader has closed stdout.
-pub(crate) fn repeat(heard: Heard, output: &Output) -> Result<()> {
-    match heard {
-        Heard::Out(bytes) => output.bytes(&bytes).map_err(closed_or_broken),
+pub(crate) fn copy_output(piece: ProgramOutput, output: &Output) -> Result<()> {
+    match piece {
+        ProgramOutput::Out(bytes) => output.bytes(&bytes).map_err(closed_or_broken),
         // A reader that has closed stderr does not want errors about it.
-        Heard::Err(bytes) => {
+        ProgramOutput::Err(bytes) => {
             let _unheard = io::stderr().write_all(&bytes);
             Ok(())
         }
@@ -68,7 +68,7 @@ pub(crate) fn ended(code: i64) -> Result<()> {
 
 /// Copies our stdin to the program. A blocking read can't be cancelled, so a thread of its own reads, which ends with
 /// the process.
-pub(crate) async fn speak(mut input: impl AsyncWrite + Send + Unpin) {
+pub(crate) async fn copy_stdin(mut input: impl AsyncWrite + Send + Unpin) {
     let (sender, mut read) = mpsc::channel::<Vec<u8>>(4);
     std::thread::spawn(move || {
         let mut bytes = vec![0; 8 * 1024];

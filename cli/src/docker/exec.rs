@@ -16,7 +16,7 @@ use tokio::{
 use super::{Engine, errors::EngineError};
 use crate::{
     error::Result,
-    terminal::{Heard, Program, Raw, speak},
+    terminal::{Program, ProgramOutput, Raw, copy_stdin},
 };
 
 impl Engine {
@@ -80,8 +80,8 @@ impl Engine {
                 Ok::<_, EngineError>(())
             };
             let hearing = async {
-                while let Some(Ok(heard)) = output.next().await {
-                    said.push_str(&String::from_utf8_lossy(&heard.into_bytes()));
+                while let Some(Ok(piece)) = output.next().await {
+                    said.push_str(&String::from_utf8_lossy(&piece.into_bytes()));
                 }
                 Ok(())
             };
@@ -98,7 +98,7 @@ impl Engine {
         &self,
         id: &str,
         program: &Program,
-        mut tell: impl FnMut(Heard) -> Result<()>,
+        mut tell: impl FnMut(ProgramOutput) -> Result<()>,
     ) -> Result<i64> {
         let config = ExecConfig {
             attach_stdin: Some(true),
@@ -115,17 +115,17 @@ impl Engine {
         let started = started.map_err(self.could_not(what))?;
         if let StartExecResults::Attached { mut output, input } = started {
             let _raw = if program.tty { Raw::enter() } else { None };
-            let speaking = tokio::spawn(speak(input));
+            let copying = tokio::spawn(copy_stdin(input));
             let resizing =
                 program.tty.then(|| tokio::spawn(follow_size(self.clone(), exec.id.clone())));
-            while let Some(heard) = output.next().await {
-                let heard = match heard.map_err(self.could_not(what))? {
-                    LogOutput::StdErr { message } => Heard::Err(message),
-                    other => Heard::Out(other.into_bytes()),
+            while let Some(piece) = output.next().await {
+                let piece = match piece.map_err(self.could_not(what))? {
+                    LogOutput::StdErr { message } => ProgramOutput::Err(message),
+                    other => ProgramOutput::Out(other.into_bytes()),
                 };
-                tell(heard)?;
+                tell(piece)?;
             }
-            speaking.abort();
+            copying.abort();
             resizing.inspect(|task| task.abort());
         }
         Ok(self.exit_code(&exec.id).await?)

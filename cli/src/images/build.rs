@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     Built, Options,
-    cargo::said::{Said, Step as CargoStep, sources as listed_sources},
+    cargo::output::{CargoOutput, Step as CargoStep, sources as listed_sources},
     checkout::Checkout,
     compiler::{CompileLocation, Compiler},
     containerfile::Containerfile,
@@ -242,7 +242,7 @@ impl BuildJob<'_> {
     async fn remember(
         &self,
         packed: &[Packed],
-        said: &Said,
+        said: &CargoOutput,
         compiler: &Compiler,
         workspace: &Workspace,
         keys: &Keys,
@@ -273,7 +273,7 @@ impl BuildJob<'_> {
         compiler: &Compiler,
         services: &[String],
         workspace: &Workspace,
-    ) -> Result<Said> {
+    ) -> Result<CargoOutput> {
         let since = Instant::now();
         let packages: Vec<String> = workspace.folders.keys().cloned().collect();
         let files = services.iter().filter_map(|service| self.files.get(service));
@@ -307,7 +307,7 @@ impl BuildJob<'_> {
     }
 
     /// Returns the path of the program of a service.
-    fn program<'s>(&self, service: &str, said: &'s Said) -> Result<&'s Path> {
+    fn program<'s>(&self, service: &str, said: &'s CargoOutput) -> Result<&'s Path> {
         let program = self.files.get(service).and_then(|file| said.programs.get(&file.binary));
         program.map(AsRef::as_ref).ok_or_else(|| {
             CliError::failed(format!("cargo compiled `{service}`, but reported no program"))

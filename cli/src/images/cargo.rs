@@ -1,6 +1,6 @@
 //! Runs cargo as a child that ends with this process.
 
-pub(crate) mod said;
+pub(crate) mod output;
 
 use std::{
     cell::RefCell,
@@ -13,7 +13,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use self::said::{Listener, Said, Step};
+use self::output::{CargoOutput, Listener, Step};
 use crate::error::{CliError, Result};
 
 /// A process and its children, ended when dropped. Cargo leaves nothing incomplete when it is killed.
@@ -51,7 +51,10 @@ impl Drop for Group {
 ///
 /// # Errors
 /// [`CliError::Io`] if it can't be run.
-pub(crate) async fn compile(command: &mut Command, tell: impl Fn(Step)) -> Result<(bool, Said)> {
+pub(crate) async fn compile(
+    command: &mut Command,
+    tell: impl Fn(Step),
+) -> Result<(bool, CargoOutput)> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut group = Group::start(command).map_err(CliError::io(|| "run cargo".into()))?;
     let (stdout, stderr) = (group.child.stdout.take(), group.child.stderr.take());

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use cargo_metadata::Metadata;
 
 use super::{
-    cargo::said::{Said, Step},
+    cargo::output::{CargoOutput, Step},
     checkout::Checkout,
     container::Builder,
     host,
@@ -115,7 +115,7 @@ impl Compiler {
         &self,
         order: &Order<'_>,
         tell: impl Fn(Step),
-    ) -> Result<(bool, Said)> {
+    ) -> Result<(bool, CargoOutput)> {
         match self {
             Self::Here { checkout, commit } => host::compile(checkout, commit, order, tell).await,
             Self::Container(builder) => builder.compile(order, tell).await,

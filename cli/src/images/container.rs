@@ -14,7 +14,7 @@ use cargo_metadata::Metadata;
 use tokio::task::spawn_blocking;
 
 use super::{
-    cargo::said::{Listener, Said, Step},
+    cargo::output::{CargoOutput, Listener, Step},
     checkout::Checkout,
     order::{self, Order},
 };
@@ -108,7 +108,7 @@ impl Builder {
         &self,
         order: &Order<'_>,
         tell: impl Fn(Step),
-    ) -> Result<(bool, Said)> {
+    ) -> Result<(bool, CargoOutput)> {
         let homes = [
             (self.root.clone(), "/chefcito".to_owned()),
             (Path::new(CRATES).join("src"), "/registry".to_owned()),

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use super::{
     cargo::{
         self,
-        said::{Said, Step},
+        output::{CargoOutput, Step},
     },
     checkout::Checkout,
     order::{self, Order},
@@ -129,7 +129,7 @@ pub(crate) async fn compile(
     commit: &str,
     order: &Order<'_>,
     tell: impl Fn(Step),
-) -> Result<(bool, Said)> {
+) -> Result<(bool, CargoOutput)> {
     let (_, sysroot, _) =
         cargo::ask(in_checkout("rustc", checkout).args(["--print", "sysroot"])).await?;
     let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot).trim());

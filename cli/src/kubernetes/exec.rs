@@ -19,11 +19,11 @@ use tokio::{
 use super::{Cluster, errors::ClusterError};
 use crate::{
     error::Result,
-    terminal::{Heard, Program, Raw, speak},
+    terminal::{Program, ProgramOutput, Raw, copy_stdin},
 };
 
 /// The most pieces of output that wait to be printed.
-const HEARD_MAX: usize = 64;
+const PIECES_MAX: usize = 64;
 /// The size of a piece.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// How long output that was sent before the program's end may still arrive.
@@ -47,7 +47,7 @@ impl Cluster {
         pod: &str,
         container: &str,
         program: &Program,
-        mut tell: impl FnMut(Heard) -> Result<()>,
+        mut tell: impl FnMut(ProgramOutput) -> Result<()>,
     ) -> Result<i64> {
         let what = || format!("run {} in {pod}", program.command.join(" "));
         let api: Api<Pod> = Api::namespaced(self.client(), namespace);
@@ -61,15 +61,15 @@ impl Cluster {
         let mut process =
             api.exec(pod, &program.command, &params).await.map_err(self.could_not(what))?;
         let _raw = if program.tty { Raw::enter() } else { None };
-        let (sender, mut heard) = mpsc::channel(HEARD_MAX);
+        let (sender, mut pieces) = mpsc::channel(PIECES_MAX);
         if let Some(stdout) = process.stdout() {
-            tokio::spawn(listen(stdout, sender.clone(), Heard::Out));
+            tokio::spawn(listen(stdout, sender.clone(), ProgramOutput::Out));
         }
         if let Some(stderr) = process.stderr() {
-            tokio::spawn(listen(stderr, sender.clone(), Heard::Err));
+            tokio::spawn(listen(stderr, sender.clone(), ProgramOutput::Err));
         }
         drop(sender);
-        let speaking = process.stdin().map(|stdin| tokio::spawn(speak(stdin)));
+        let copying = process.stdin().map(|stdin| tokio::spawn(copy_stdin(stdin)));
         let resizing = program.tty.then(|| follow_size(&mut process)).flatten();
         let status = process.take_status();
         let mut ending = pin!(async {
@@ -83,14 +83,14 @@ impl Cluster {
             let said = match &ended {
                 None => tokio::select! {
                     biased;
-                    said = heard.recv() => said,
+                    said = pieces.recv() => said,
                     status = &mut ending => {
                         ended = Some(status);
                         continue;
                     }
                 },
                 // The cluster sends the exit code after all output, and may leave the connection open.
-                Some(_) => timeout(LAST_OUTPUT_WAIT_MAX, heard.recv()).await.unwrap_or(None),
+                Some(_) => timeout(LAST_OUTPUT_WAIT_MAX, pieces.recv()).await.unwrap_or(None),
             };
             let Some(said) = said else { break };
             tell(said)?;
@@ -99,7 +99,7 @@ impl Cluster {
             Some(status) => status,
             None => ending.await,
         };
-        speaking.inspect(|task| task.abort());
+        copying.inspect(|task| task.abort());
         resizing.inspect(|task| task.abort());
         match status {
             Some(status) => {
@@ -139,12 +139,12 @@ impl Cluster {
 
 async fn listen(
     mut from: impl AsyncRead + Unpin,
-    sender: mpsc::Sender<Heard>,
-    heard: fn(bytes::Bytes) -> Heard,
+    sender: mpsc::Sender<ProgramOutput>,
+    piece: fn(bytes::Bytes) -> ProgramOutput,
 ) {
     let mut bytes = vec![0; PIECE_BYTES_MAX];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        if sender.send(heard(bytes::Bytes::copy_from_slice(&bytes[..count]))).await.is_err() {
+        if sender.send(piece(bytes::Bytes::copy_from_slice(&bytes[..count]))).await.is_err() {
             return;
         }
     }

@@ -55,13 +55,13 @@ pub(super) struct Shared {
     timeout: Duration,
     follow: bool,
     keys: Keys,
-    turn: Turn,
+    next_order: NextOrder,
     interrupted: CancellationToken,
     dice: Cell<u64>,
 }
 
 /// When the next order may be placed.
-struct Turn {
+struct NextOrder {
     start: Instant,
     next: Cell<u64>,
     total: u64,
@@ -70,7 +70,7 @@ struct Turn {
     paced: Option<(Schedule, Pacer)>,
 }
 
-impl Turn {
+impl NextOrder {
     /// Returns the number of the next order and its planned time; `None` once there are no more.
     async fn take(&self) -> Option<(u64, Instant)> {
         if let Some((_, pacer)) = &self.paced {
@@ -110,7 +110,7 @@ impl Keys {
 }
 
 /// Why a request has no answer.
-pub(super) enum Silence {
+pub(super) enum NoAnswer {
     /// None came in time.
     Late,
     /// The connection was lost.
@@ -164,7 +164,7 @@ pub(super) async fn place_and_follow(
         timeout: plan.timeout,
         follow: plan.follow,
         keys: Keys { run },
-        turn: turn(&plan, concurrency)?,
+        next_order: next_order(&plan, concurrency)?,
         interrupted: stop.clone(),
         dice: Cell::new(run.as_u64_pair().1 | 1),
     });
@@ -185,7 +185,7 @@ pub(super) async fn place_and_follow(
         guests.spawn_local(guest(Rc::clone(&shared), Wire::new(target.address)));
     }
     place(&shared, guests, &stop).await;
-    shared.report.borrow_mut().placing = shared.turn.start.elapsed();
+    shared.report.borrow_mut().placing = shared.next_order.start.elapsed();
     shared.flush();
 
     if let Some(follower) = follower {
@@ -217,7 +217,7 @@ pub(super) async fn place_and_follow(
     Ok(report)
 }
 
-fn turn(plan: &Plan, concurrency: usize) -> Result<Turn, LoadError> {
+fn next_order(plan: &Plan, concurrency: usize) -> Result<NextOrder, LoadError> {
     let start = Instant::now();
     let paced = match plan.model {
         Model::Closed => None,
@@ -230,7 +230,7 @@ fn turn(plan: &Plan, concurrency: usize) -> Result<Turn, LoadError> {
             Some((schedule, Pacer::start(schedule, start, concurrency).map_err(LoadError::NotRun)?))
         }
     };
-    Ok(Turn {
+    Ok(NextOrder {
         start,
         next: Cell::new(0),
         total: paced
@@ -247,7 +247,7 @@ async fn place(shared: &Shared, mut guests: JoinSet<()>, stop: &CancellationToke
     let placing = async { while guests.join_next().await.is_some() {} };
     let interrupted = async {
         stop.cancelled().await;
-        shared.turn.halt();
+        shared.next_order.halt();
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
@@ -259,9 +259,9 @@ async fn place(shared: &Shared, mut guests: JoinSet<()>, stop: &CancellationToke
 
 /// Places orders over one connection, until there are no more.
 async fn guest(shared: Rc<Shared>, mut wire: Wire) {
-    while let Some((n, planned)) = shared.turn.take().await {
+    while let Some((n, planned)) = shared.next_order.take().await {
         let key = shared.keys.of(n);
-        if shared.turn.paced.is_some() {
+        if shared.next_order.paced.is_some() {
             shared.report.borrow_mut().lateness.record(planned.elapsed());
         }
         shared.report.borrow_mut().sent += 1;
@@ -281,7 +281,7 @@ impl Shared {
             let request = self.form.filled(self.body.clone(), Some(header.clone()));
             let ask = || Ask::Place { key: Some(key.to_owned()), dishes: vec![self.dish.clone()] };
             let (why, wait) = match self.exchange(wire, request, deadline, ask).await {
-                Err(Silence::Late) => {
+                Err(NoAnswer::Late) => {
                     return Outcome::Failed(format!("no answer within {}", shown(self.timeout)));
                 }
                 Ok(answer) if is_retried(answer.status) => {
@@ -292,7 +292,7 @@ impl Shared {
                     )
                 }
                 Ok(answer) => return outcome(&answer),
-                Err(Silence::Lost(error)) => {
+                Err(NoAnswer::Lost(error)) => {
                     self.report.borrow_mut().lost += 1;
                     (format!("connection lost: {error}"), pause)
                 }
@@ -316,18 +316,18 @@ impl Shared {
         request: Request<Full<Bytes>>,
         deadline: Instant,
         ask: impl FnOnce() -> Ask,
-    ) -> Result<Answer, Silence> {
+    ) -> Result<Answer, NoAnswer> {
         let asked = self.history.borrow_mut().as_mut().map(|history| history.asked(ask()));
         let call = asked.and_then(|asked| self.unless_broken(asked));
         let answer = match tokio::time::timeout_at(deadline.into(), wire.exchange(request)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(Lost(error))) => Err(Silence::Lost(error)),
-            Err(_) => Err(Silence::Late),
+            Ok(Err(Lost(error))) => Err(NoAnswer::Lost(error)),
+            Err(_) => Err(NoAnswer::Late),
         };
         if let (Some(call), Some(history)) = (call, self.history.borrow_mut().as_mut()) {
             let heard = answer.as_ref().map_err(|silence| match silence {
-                Silence::Late => "no answer in time".to_owned(),
-                Silence::Lost(error) => format!("connection lost: {error}"),
+                NoAnswer::Late => "no answer in time".to_owned(),
+                NoAnswer::Lost(error) => format!("connection lost: {error}"),
             });
             self.unless_broken(history.answered(&call, heard));
         }
@@ -348,7 +348,7 @@ impl Shared {
             Outcome::Failed(why) => self.fail(why),
             Outcome::Hopeless(why) => {
                 self.fail(why);
-                self.turn.halt();
+                self.next_order.halt();
             }
         }
     }
@@ -381,7 +381,7 @@ impl Shared {
         outcome
             .map_err(|error| {
                 self.broken.borrow_mut().get_or_insert(error);
-                self.turn.halt();
+                self.next_order.halt();
             })
             .ok()
     }

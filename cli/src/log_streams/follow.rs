@@ -31,15 +31,15 @@ const HELD_MAX: usize = 20_000;
 #[derive(Debug)]
 pub(crate) struct Followers {
     followed: HashMap<String, Followed>,
-    sender: Sender<(String, Said)>,
-    said: Receiver<(String, Said)>,
+    sender: Sender<(String, StreamEvent)>,
+    said: Receiver<(String, StreamEvent)>,
     held: Vec<(Instant, Line)>,
     look: Interval,
 }
 
 /// An event of the streams.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum FollowEvent {
     /// Lines that were held back long enough.
     Lines(Vec<Line>),
     /// The stream of a writer ended, normally or by an error.
@@ -50,7 +50,7 @@ pub(crate) enum Heard {
 
 /// An event of one stream.
 #[derive(Debug)]
-enum Said {
+enum StreamEvent {
     Lines(Vec<Printed>),
     End(Result<()>),
 }
@@ -72,16 +72,16 @@ impl Followers {
     }
 
     /// Adds a writer with the position up to which it was read, unless it is known.
-    pub(crate) fn know(&mut self, writer: Writer, resume: Resume) {
+    pub(crate) fn add(&mut self, writer: Writer, resume: Resume) {
         let id = writer.id.clone();
         self.followed.entry(id).or_insert(Followed { writer, resume, task: None });
     }
 
     /// Adds a writer that was not read yet; a known one gets this name.
-    pub(crate) fn call(&mut self, writer: Writer) {
+    pub(crate) fn add_or_update(&mut self, writer: Writer) {
         match self.followed.get_mut(&writer.id) {
             Some(followed) => followed.writer = writer,
-            None => self.know(writer, Resume::default()),
+            None => self.add(writer, Resume::default()),
         }
     }
 
@@ -120,7 +120,7 @@ impl Followers {
                 match batches.next().await {
                     Some(Ok(mut lines)) => {
                         known.pass_over(&mut lines);
-                        if sender.send((id.clone(), Said::Lines(lines))).await.is_err() {
+                        if sender.send((id.clone(), StreamEvent::Lines(lines))).await.is_err() {
                             return;
                         }
                     }
@@ -129,26 +129,26 @@ impl Followers {
                 }
             };
             // The follower may be gone.
-            let _unheard = sender.send((id, Said::End(end))).await;
+            let _unheard = sender.send((id, StreamEvent::End(end))).await;
         }));
     }
 
     /// Returns the next event. Cancel-safe: dropped before it is ready, it loses nothing.
-    pub(crate) async fn next(&mut self) -> Heard {
+    pub(crate) async fn next(&mut self) -> FollowEvent {
         loop {
             tokio::select! {
                 // The check comes first, so that a writer that never pauses does not hold the lines back.
                 biased;
                 _ = self.look.tick() => {
                     let lines = self.release();
-                    return if lines.is_empty() { Heard::Nothing } else { Heard::Lines(lines) };
+                    return if lines.is_empty() { FollowEvent::Nothing } else { FollowEvent::Lines(lines) };
                 }
                 Some((id, said)) = self.said.recv() => {
                     if let Some(end) = self.take_in(&id, said) {
-                        return Heard::End(id, end);
+                        return FollowEvent::End(id, end);
                     }
                     if self.held.len() >= HELD_MAX {
-                        return Heard::Lines(self.release());
+                        return FollowEvent::Lines(self.release());
                     }
                 }
             }
@@ -177,10 +177,10 @@ impl Followers {
         lines
     }
 
-    fn take_in(&mut self, id: &str, said: Said) -> Option<Result<()>> {
+    fn take_in(&mut self, id: &str, said: StreamEvent) -> Option<Result<()>> {
         let followed = self.followed.get_mut(id)?;
         match said {
-            Said::Lines(lines) => {
+            StreamEvent::Lines(lines) => {
                 let now = Instant::now();
                 for printed in lines {
                     followed.resume.note(&printed);
@@ -188,7 +188,7 @@ impl Followers {
                 }
                 None
             }
-            Said::End(end) => {
+            StreamEvent::End(end) => {
                 followed.task = None;
                 Some(end)
             }
@@ -219,7 +219,7 @@ mod tests {
     #[tokio::test]
     async fn a_writer_that_never_stops_is_shown_meanwhile() {
         let mut followers = Followers::new();
-        followers.know(Writer::new("1", "tea"), Resume::default());
+        followers.add(Writer::new("1", "tea"), Resume::default());
         let endless = stream::unfold(0, |next| async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
             Some((Ok::<_, CliError>(vec![printed(next)]), next + 1))
@@ -227,7 +227,7 @@ mod tests {
         followers.listen("1", |_| Box::pin(endless));
         let reported = tokio::time::timeout(Duration::from_secs(20), async {
             loop {
-                if let Heard::Lines(lines) = followers.next().await {
+                if let FollowEvent::Lines(lines) = followers.next().await {
                     return lines;
                 }
             }
@@ -238,13 +238,13 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_broke_is_read_on() {
         let mut followers = Followers::new();
-        followers.know(Writer::new("1", "tea"), Resume::default());
+        followers.add(Writer::new("1", "tea"), Resume::default());
         let mut reported = Vec::new();
         for last in [2, 4] {
             let lines = (1..=last).map(|at| Ok::<_, CliError>(vec![printed(at)]));
             followers.listen("1", |_| stream::iter(lines.collect::<Vec<_>>()));
             while followers.is_listening("1") {
-                if let Heard::Lines(lines) = followers.next().await {
+                if let FollowEvent::Lines(lines) = followers.next().await {
                     reported.extend(lines);
                 }
             }

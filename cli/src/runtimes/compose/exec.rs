@@ -6,7 +6,7 @@ use crate::{
     error::{CliError, Result},
     output::Output,
     state::Environment,
-    terminal::{Program, ended, repeat},
+    terminal::{Program, copy_output, ended},
 };
 
 /// Runs a program to its end.
@@ -41,6 +41,6 @@ pub(crate) async fn exec(
         });
     };
     let program = Program::here(command);
-    let code = engine.run(container.id(), &program, |heard| repeat(heard, output)).await?;
+    let code = engine.run(container.id(), &program, |piece| copy_output(piece, output)).await?;
     ended(code)
 }

@@ -74,7 +74,7 @@ impl ContainerLogs {
         let mut positions = read.positions();
         let mut followers = Followers::new();
         for seen in &self.containers {
-            followers.know(self.writer(seen), positions.remove(seen.id()).unwrap_or_default());
+            followers.add(self.writer(seen), positions.remove(seen.id()).unwrap_or_default());
         }
         let running = self.containers.iter().filter(|seen| seen.container.state.is_up());
         let running: Vec<String> = running.map(|seen| seen.id().to_owned()).collect();

@@ -5,7 +5,7 @@ use crate::{
     error::{CliError, Result},
     output::Output,
     state::Environment,
-    terminal::{Program, ended, repeat},
+    terminal::{Program, copy_output, ended},
 };
 
 /// Runs a program to its end.
@@ -42,7 +42,9 @@ pub(crate) async fn exec(
     let program = Program::here(command);
     let code = session
         .cluster
-        .run(&session.namespace, &pod.name, &pod.container, &program, |heard| repeat(heard, output))
+        .run(&session.namespace, &pod.name, &pod.container, &program, |piece| {
+            copy_output(piece, output)
+        })
         .await?;
     ended(code)
 }

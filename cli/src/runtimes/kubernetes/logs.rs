@@ -78,7 +78,7 @@ impl PodLogs {
         let mut followers = Followers::new();
         for pod in self.pods.iter().filter(|pod| pod.has_run) {
             let resume = positions.remove(&pod.uid).unwrap_or_default();
-            followers.know(writer(pod, &self.pods), resume);
+            followers.add(writer(pod, &self.pods), resume);
         }
         Following::new(self, followers)
     }

@@ -13,7 +13,7 @@ use crate::{
     docker::{Engine, events::Action, logs::Wanted},
     error::{CliError, Result},
     log_files::Line,
-    log_streams::{Followers, Heard, Resume, Writer},
+    log_streams::{FollowEvent, Followers, Resume, Writer},
     runtimes::compose::{observed, ready::Watch},
     state::Environment,
 };
@@ -54,14 +54,14 @@ impl Following {
         loop {
             tokio::select! {
                 heard = self.followers.next() => match heard {
-                    Heard::Lines(lines) => return Ok(lines),
+                    FollowEvent::Lines(lines) => return Ok(lines),
                     // The end of the events shows whether the engine is gone.
-                    Heard::End(id, _) => {
+                    FollowEvent::End(id, _) => {
                         if self.again.remove(&id) {
                             self.listen(&id);
                         }
                     }
-                    Heard::Nothing => {
+                    FollowEvent::Nothing => {
                         if self.followers.has_no_stream() {
                             self.check_that_any_runs().await?;
                         }
@@ -103,7 +103,7 @@ impl Following {
             self.again.insert(id);
             return;
         }
-        self.followers.know(writer, Resume::default());
+        self.followers.add(writer, Resume::default());
         self.listen(&id);
     }
 

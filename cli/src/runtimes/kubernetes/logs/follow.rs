@@ -15,7 +15,7 @@ use crate::{
         pods::{ObservedPod, PodWatch},
     },
     log_files::Line,
-    log_streams::{Followers, Heard},
+    log_streams::{FollowEvent, Followers},
     runtimes::kubernetes::labels,
     state::Environment,
 };
@@ -101,9 +101,9 @@ impl Following {
         loop {
             tokio::select! {
                 heard = self.followers.next() => match heard {
-                    Heard::Lines(lines) => return Ok(lines),
-                    Heard::End(uid, end) => self.ended(&uid, end)?,
-                    Heard::Nothing => self.look(),
+                    FollowEvent::Lines(lines) => return Ok(lines),
+                    FollowEvent::End(uid, end) => self.ended(&uid, end)?,
+                    FollowEvent::Nothing => self.look(),
                 },
                 changed = self.watch.changed() => {
                     changed?;
@@ -152,7 +152,7 @@ impl Following {
                 continue;
             }
             // Its service may have several pods now.
-            self.followers.call(writer(pod, &pods));
+            self.followers.add_or_update(writer(pod, &pods));
             let last = self.attempts.get(&pod.uid);
             if self.followers.is_listening(&pod.uid)
                 || last.is_some_and(|last| !last.is_due(pod, now))

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 /// The fields of a line.
 #[derive(Debug, Default)]
-pub(super) struct Said<'a> {
+pub(super) struct ParsedFields<'a> {
     pub(super) time: Option<Cow<'a, str>>,
     pub(super) level: Option<Cow<'a, str>>,
     pub(super) service: Option<Cow<'a, str>>,
@@ -20,7 +20,7 @@ pub(super) struct Said<'a> {
     pub(super) fields: Map<String, Value>,
 }
 
-impl<'a> Deserialize<'a> for Said<'a> {
+impl<'a> Deserialize<'a> for ParsedFields<'a> {
     fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Object)
     }
@@ -29,22 +29,22 @@ impl<'a> Deserialize<'a> for Said<'a> {
 struct Object;
 
 impl<'a> Visitor<'a> for Object {
-    type Value = Said<'a>;
+    type Value = ParsedFields<'a>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a line of a log")
     }
 
-    fn visit_map<M: MapAccess<'a>>(self, mut object: M) -> Result<Said<'a>, M::Error> {
-        let mut said = Said::default();
+    fn visit_map<M: MapAccess<'a>>(self, mut object: M) -> Result<ParsedFields<'a>, M::Error> {
+        let mut parsed = ParsedFields::default();
         while let Some(Key(name)) = object.next_key()? {
             let known = match name.as_ref() {
-                "time" => &mut said.time,
-                "level" => &mut said.level,
-                "service" => &mut said.service,
-                "message" => &mut said.message,
+                "time" => &mut parsed.time,
+                "level" => &mut parsed.level,
+                "service" => &mut parsed.service,
+                "message" => &mut parsed.message,
                 _ => {
-                    said.fields.insert(name.into_owned(), object.next_value()?);
+                    parsed.fields.insert(name.into_owned(), object.next_value()?);
                     continue;
                 }
             };
@@ -52,8 +52,8 @@ impl<'a> Visitor<'a> for Object {
             *known = Some(text);
         }
         let mut names = ["order_id", "order.id", "order"].into_iter();
-        said.order = names.find_map(|name| said.fields.remove(name)).map(text_of);
-        Ok(said)
+        parsed.order = names.find_map(|name| parsed.fields.remove(name)).map(text_of);
+        Ok(parsed)
     }
 }
 
@@ -88,13 +88,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_is_said_is_read_as_text_and_the_rest_is_kept() {
+    fn known_fields_are_read_as_text_and_the_rest_is_kept() {
         let line = r#"{"message":"Hot \u2668 \"pan\"","level":3,"time":null,"order":7,"order.id":"8","n":[1, 2],"n\u0061me":"a"}"#;
-        let said: Said<'_> = serde_json::from_str(line).unwrap();
-        assert_eq!(said.message.as_deref(), Some("Hot \u{2668} \"pan\""));
-        assert_eq!((said.level.as_deref(), said.time.as_deref()), (Some("3"), Some("null")));
-        assert_eq!((said.service.as_deref(), said.order.as_deref()), (None, Some("8")));
-        assert_eq!(Value::Object(said.fields).to_string(), r#"{"n":[1,2],"name":"a","order":7}"#);
-        assert!(serde_json::from_str::<Said<'_>>("[1]").is_err());
+        let parsed: ParsedFields<'_> = serde_json::from_str(line).unwrap();
+        assert_eq!(parsed.message.as_deref(), Some("Hot \u{2668} \"pan\""));
+        assert_eq!((parsed.level.as_deref(), parsed.time.as_deref()), (Some("3"), Some("null")));
+        assert_eq!((parsed.service.as_deref(), parsed.order.as_deref()), (None, Some("8")));
+        assert_eq!(Value::Object(parsed.fields).to_string(), r#"{"n":[1,2],"name":"a","order":7}"#);
+        assert!(serde_json::from_str::<ParsedFields<'_>>("[1]").is_err());
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Step {
 
 /// The output of cargo.
 #[derive(Debug, Default)]
-pub(crate) struct Said {
+pub(crate) struct CargoOutput {
     /// Warnings and errors about the code.
     pub(crate) about_the_code: String,
     /// The programs, new or cached, by their names.
@@ -48,14 +48,14 @@ pub(crate) struct Said {
 pub(crate) struct Listener<T> {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
-    said: Said,
+    said: CargoOutput,
     tell: T,
 }
 
 impl<T: Fn(Step)> Listener<T> {
     /// Begins; `tell` gets the progress.
     pub(crate) fn new(tell: T) -> Self {
-        Self { stdout: Vec::new(), stderr: Vec::new(), said: Said::default(), tell }
+        Self { stdout: Vec::new(), stderr: Vec::new(), said: CargoOutput::default(), tell }
     }
 
     /// Takes a piece of stdout.
@@ -75,7 +75,7 @@ impl<T: Fn(Step)> Listener<T> {
     }
 
     /// Returns the output.
-    pub(crate) fn end(mut self) -> Said {
+    pub(crate) fn end(mut self) -> CargoOutput {
         self.hear_stderr(b"\n");
         self.said
     }

@@ -201,14 +201,16 @@ async fn two_replicas_that_are_sent_the_same_key_at_once_change_something_once()
     }
 }
 
+/// The key of the request whose answer is lost.
+const LOST: &str = "the-answer-is-lost";
+
 #[tokio::test]
 async fn a_repeat_finds_what_was_saved_by_a_commit_whose_answer_was_lost() {
     let Some(ground) = test_support::postgres().map(TestStore::Postgres) else { return };
     let Location::Postgres { url, trust, schema_prefix } = ground.location() else { return };
     let (before, rest) = url.rsplit_once('@').unwrap();
     let (server, path) = rest.split_once('/').unwrap();
-    let loses_next = Arc::new(AtomicBool::new(false));
-    let address = lossy_way_to(server.to_owned(), Arc::clone(&loses_next)).await;
+    let address = lossy_way_to(server.to_owned()).await;
     let url = format!("{before}@{address}/{path}");
     let context = ServiceContext::new(
         Location::Postgres { url, trust, schema_prefix },
@@ -218,33 +220,34 @@ async fn a_repeat_finds_what_was_saved_by_a_commit_whose_answer_was_lost() {
     let service = context.open(ORDERS, NOTEBOOK).await.unwrap();
     let form = steps(&service, "raise");
     assert_eq!(send(&form, "alice", "before", r#"{"by":1}"#).await.0, 201);
-    loses_next.store(true, Ordering::SeqCst);
-    let (status, _, body) = send(&form, "alice", "k", r#"{"by":1}"#).await;
+    let (status, _, body) = send(&form, "alice", LOST, r#"{"by":1}"#).await;
     assert_eq!(status, 503);
     assert!(body.contains("Repeat the request with its Idempotency-Key"), "{body}");
-    let again = send(&form, "alice", "k", r#"{"by":1}"#).await;
+    let again = send(&form, "alice", LOST, r#"{"by":1}"#).await;
     assert_eq!(again, told(201, true, r#"{"value":2}"#));
     context.close().await;
 }
 
-/// Listens before a PostgreSQL server. Told to, it passes on the next COMMIT of a writer and hangs up instead of passing
-/// back the answer.
-async fn lossy_way_to(server: String, loses_next: Arc<AtomicBool>) -> std::net::SocketAddr {
+/// Listens before a PostgreSQL server. It passes on the COMMIT of the first transaction that has the key [`LOST`], and hangs up
+/// instead of passing back the answer.
+async fn lossy_way_to(server: String) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let loses = Arc::new(AtomicBool::new(true));
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
-            let (server, loses_next) = (server.clone(), Arc::clone(&loses_next));
+            let (server, loses) = (server.clone(), Arc::clone(&loses));
             tokio::spawn(async move {
                 let mut server = TcpStream::connect(server).await.unwrap();
                 let (mut asked, mut told) = ([0; 16 * 1024], [0; 16 * 1024]);
-                let mut hangs_up = false;
+                let (mut has_key, mut hangs_up) = (false, false);
                 loop {
                     tokio::select! {
                         read = client.read(&mut asked) => {
                             let Ok(read @ 1..) = read else { return };
-                            let commits = asked[..read].windows(6).any(|word| word == b"COMMIT");
-                            hangs_up |= commits && loses_next.swap(false, Ordering::SeqCst);
+                            let has = |word: &str| asked[..read].windows(word.len()).any(|it| it == word.as_bytes());
+                            has_key |= has(LOST);
+                            hangs_up |= has_key && has("COMMIT") && loses.swap(false, Ordering::SeqCst);
                             server.write_all(&asked[..read]).await.unwrap();
                         }
                         read = server.read(&mut told) => {

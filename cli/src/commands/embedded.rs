@@ -33,10 +33,17 @@ pub(crate) struct EmbeddedArgs {
     attached: bool,
 }
 
+/// Returns how many threads answer requests: half of the cores, since the writers of the databases have as much to do. On two cores
+/// one thread instead of two saves a tenth of the CPU of an order at 50 orders a second: it wakes half as often.
+fn request_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+}
+
 pub(crate) fn run(args: &EmbeddedArgs, environment: &Environment) -> Result<()> {
     leave_the_terminal(args);
     service::http::raise_open_files_max();
     let result = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(request_threads())
         .enable_all()
         .build()
         .map_err(CliError::io(|| "start the runtime".into()))

@@ -37,12 +37,12 @@ use reactions::Reactions;
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// Orders that are placed while the kitchen has just opened tickets gather, so that one commit in each service on their way is for
-/// several: at 200 orders a second for two, at 1,000 for ten. An order that comes alone never waits.
+/// several: at 200 orders a second for two, at 1,000 for eight. An order that comes alone never waits.
 const GATHERING: Gathering = Gathering {
     only: Some(OrderPlaced::NAME),
     pause: Duration::from_millis(10),
     // More would save little, and delay each order more than a commit does.
-    events_max: 16,
+    events_max: 8,
 };
 
 const MIGRATIONS: Migrations = Migrations {

@@ -174,6 +174,8 @@ struct Lines {
 #[derive(Debug, Default)]
 struct Buffers {
     of: HashMap<&'static str, Buffer>,
+    /// Whether there are lines, or some were dropped.
+    has_lines: bool,
     /// Whether the writer must not wait for more.
     is_urgent: bool,
     /// Whether the writer has taken lines that are not written yet.
@@ -196,16 +198,19 @@ impl Lines {
     /// Adds a line, or drops it if the writer is too far behind. Never waits for what takes the lines.
     fn add(&self, service: &'static str, level: Level, line: &str) {
         let mut buffers = self.lock();
+        let is_first = !std::mem::replace(&mut buffers.has_lines, true);
         let buffer = buffers.of.entry(service).or_default();
         // What was dropped stays in one place: the report stands where the gap is.
-        if buffer.dropped > 0 || buffer.text.len() + line.len() > BUFFER_BYTES_MAX {
+        let fits = buffer.dropped == 0 && buffer.text.len() + line.len() <= BUFFER_BYTES_MAX;
+        if fits {
+            buffer.text.push_str(line);
+        } else {
             buffer.dropped += 1;
             self.dropped.inc();
-            return;
         }
-        buffer.text.push_str(line);
-        if level <= Level::WARN || buffer.text.len() >= HELD_BACK_BYTES {
-            buffers.is_urgent = true;
+        let is_urgent = fits && (level <= Level::WARN || buffer.text.len() >= HELD_BACK_BYTES);
+        buffers.is_urgent |= is_urgent;
+        if is_urgent || is_first {
             self.changed.notify_all();
         }
     }
@@ -221,11 +226,14 @@ struct Writer {
 impl Writer {
     fn run(mut self) {
         loop {
-            let buffers = self.lines.lock();
+            let rests = |buffers: &mut Buffers| !buffers.has_lines && !buffers.is_urgent;
+            let buffers = self.lines.changed.wait_while(self.lines.lock(), rests);
+            let buffers = buffers.unwrap_or_else(PoisonError::into_inner);
             let waits = |buffers: &mut Buffers| !buffers.is_urgent;
             let waited = self.lines.changed.wait_timeout_while(buffers, FLUSH_EVERY, waits);
             let (mut buffers, _) = waited.unwrap_or_else(PoisonError::into_inner);
             buffers.is_urgent = false;
+            buffers.has_lines = false;
             buffers.is_writing = true;
             for (service, buffer) in &mut buffers.of {
                 let stream = self.streams.entry(service).or_default();

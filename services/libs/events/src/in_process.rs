@@ -156,9 +156,22 @@ impl InProcessBus {
         }
         let work = Box::new(QueuedEvents { bus: Arc::clone(self), consumer, batch: Vec::new() });
         match until {
-            Some(until) => database.push_later(work, until),
+            Some(until) => {
+                database.push_later(work, until);
+                // Whoever brought an event that may not wait before that has hurried nothing.
+                if !self.may_gather(name) {
+                    database.hurry();
+                }
+            }
             None => database.push(work),
         }
+    }
+
+    /// Returns whether all queued events of a reader may wait for more.
+    fn may_gather(&self, name: &'static str) -> bool {
+        self.lock().get(name).is_some_and(|reader| {
+            reader.consumer.as_ref().is_some_and(|it| reader.gathers_until(it).is_some())
+        })
     }
 
     /// Notes that a batch is committed, and queues the events that came meanwhile.

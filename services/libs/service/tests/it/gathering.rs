@@ -1,6 +1,13 @@
-//! Events that gather: one commit is for several, an event that comes alone does not wait, and none waits for ever.
+//! Events that gather: one commit is for several, an event that comes alone does not wait, and none waits for ever. Other work of
+//! the writer, such as a worker that looks now and then, takes events that gather with it at any time.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use contracts::{
     OrderId, Quantities,
@@ -15,71 +22,89 @@ use crate::stage::{NOTEBOOK, TestStore, announce, eventually, note_events, noted
 /// Longer than any test.
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Opens the orders, whose cancellations gather in the kitchen, and the kitchen.
-async fn open(context: &ServiceContext, pause: Duration, events_max: usize) -> [Service; 2] {
+/// The orders, whose cancellations gather in the kitchen, and the kitchen.
+struct Both {
+    orders: Service,
+    kitchen: Service,
+    /// How often the kitchen acted on events.
+    batches: Arc<AtomicUsize>,
+}
+
+async fn open(context: &ServiceContext, pause: Duration, events_max: usize) -> Both {
     let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
     let mut kitchen = context.open(KITCHEN, NOTEBOOK).await.unwrap();
     let gathering = Gathering { only: Some(CancellationRequested::NAME), pause, events_max };
-    kitchen.consume_gathering(gathering, note_events);
-    [orders, kitchen]
-}
-
-async fn cancel(orders: &Service, order: OrderId) {
-    announce(orders.database(), vec![order]).await.unwrap();
-}
-
-async fn reserve(orders: &Service, order: OrderId) {
-    let reserved = orders.database().write(move |tx| {
-        tx.announce(&IngredientsReserved { order, reserved: Quantities::default(), waited: false });
-        Ok(())
+    let batches = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&batches);
+    kitchen.consume_gathering(gathering, move |tx, name, events| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        note_events(tx, name, events)
     });
-    reserved.await.unwrap();
+    Both { orders, kitchen, batches }
 }
 
-async fn acted_on(kitchen: &Service, orders: &[OrderId]) {
-    eventually("the kitchen acts on the events", || async {
-        noted(kitchen.database()).await.len() >= orders.len()
-    })
-    .await;
-    let told: Vec<String> = orders.iter().map(OrderId::to_string).collect();
-    assert_eq!(noted(kitchen.database()).await, told);
-}
+impl Both {
+    async fn cancel(&self) -> OrderId {
+        let order = OrderId::new();
+        announce(self.orders.database(), vec![order]).await.unwrap();
+        order
+    }
 
-async fn waits(kitchen: &Service) {
-    eventually("the events wait before the writer", || async { kitchen.database().waiting() == 1 })
+    async fn reserve(&self) -> OrderId {
+        let order = OrderId::new();
+        let reserved = self.orders.database().write(move |tx| {
+            let reserved = Quantities::default();
+            tx.announce(&IngredientsReserved { order, reserved, waited: false });
+            Ok(())
+        });
+        reserved.await.unwrap();
+        order
+    }
+
+    /// Waits until the kitchen has acted on each of these events, once.
+    async fn acted_on(&self, orders: &[OrderId]) {
+        let database = self.kitchen.database();
+        eventually("the kitchen acts on the events", || async {
+            noted(database).await.len() >= orders.len()
+        })
         .await;
+        let told: Vec<String> = orders.iter().map(OrderId::to_string).collect();
+        assert_eq!(noted(database).await, told);
+    }
 }
 
 #[tokio::test]
-async fn the_first_event_is_acted_on_at_once_and_later_ones_when_enough_have_gathered() {
+async fn events_that_gather_share_batches_and_one_that_does_not_takes_them_with_it() {
     for store in TestStore::all() {
         let context = store.context(events::in_process());
-        let [orders, kitchen] = open(&context, HOUR, 3).await;
-        let ids: Vec<OrderId> = (0..4).map(|_| OrderId::new()).collect();
-        cancel(&orders, ids[0]).await;
-        acted_on(&kitchen, &ids[..1]).await;
-        cancel(&orders, ids[1]).await;
-        cancel(&orders, ids[2]).await;
-        waits(&kitchen).await;
-        acted_on(&kitchen, &ids[..1]).await;
-        cancel(&orders, ids[3]).await;
-        acted_on(&kitchen, &ids).await;
+        let both = open(&context, HOUR, 1_000).await;
+        let mut ids = vec![both.cancel().await];
+        both.acted_on(&ids).await;
+        for _ in 0..200 {
+            ids.push(both.cancel().await);
+        }
+        ids.push(both.reserve().await);
+        both.acted_on(&ids).await;
+        let batches = both.batches.load(Ordering::Relaxed);
+        assert!(batches < 100, "{} events in {batches} batches", ids.len());
         context.close().await;
     }
 }
 
 #[tokio::test]
-async fn an_event_that_does_not_gather_takes_those_with_it_that_do() {
+async fn events_are_acted_on_when_enough_have_gathered() {
     for store in TestStore::all() {
         let context = store.context(events::in_process());
-        let [orders, kitchen] = open(&context, HOUR, 100).await;
-        let ids: Vec<OrderId> = (0..3).map(|_| OrderId::new()).collect();
-        cancel(&orders, ids[0]).await;
-        acted_on(&kitchen, &ids[..1]).await;
-        cancel(&orders, ids[1]).await;
-        waits(&kitchen).await;
-        reserve(&orders, ids[2]).await;
-        acted_on(&kitchen, &ids).await;
+        let both = open(&context, HOUR, 3).await;
+        let first = both.cancel().await;
+        both.acted_on(&[first]).await;
+        for _ in 0..30 {
+            both.cancel().await;
+        }
+        eventually("fewer events wait than gather", || async {
+            noted(both.kitchen.database()).await.len() > 31 - 3
+        })
+        .await;
         context.close().await;
     }
 }
@@ -88,14 +113,18 @@ async fn an_event_that_does_not_gather_takes_those_with_it_that_do() {
 async fn other_work_of_the_writer_takes_them_with_it() {
     for store in TestStore::all() {
         let context = store.context(events::in_process());
-        let [orders, kitchen] = open(&context, HOUR, 100).await;
-        let ids = [OrderId::new(), OrderId::new()];
-        cancel(&orders, ids[0]).await;
-        acted_on(&kitchen, &ids[..1]).await;
-        cancel(&orders, ids[1]).await;
-        waits(&kitchen).await;
-        kitchen.database().write(|_| Ok(())).await.unwrap();
-        acted_on(&kitchen, &ids).await;
+        let both = open(&context, HOUR, 100).await;
+        let mut ids = vec![both.cancel().await];
+        both.acted_on(&ids).await;
+        ids.push(both.cancel().await);
+        // The event may come after the first of these.
+        eventually("other work takes the event with it", || async {
+            let database = both.kitchen.database();
+            database.write(|_| Ok(())).await.unwrap();
+            noted(database).await.len() >= ids.len()
+        })
+        .await;
+        both.acted_on(&ids).await;
         context.close().await;
     }
 }
@@ -104,16 +133,12 @@ async fn other_work_of_the_writer_takes_them_with_it() {
 async fn an_event_after_which_none_comes_is_acted_on_after_the_pause() {
     for store in TestStore::all() {
         let context = store.context(events::in_process());
-        let [orders, kitchen] = open(&context, Duration::from_millis(300), 100).await;
+        let both = open(&context, Duration::from_millis(300), 100).await;
         // The pause begins again after each batch.
         let mut ids = Vec::new();
         for _ in 0..2 {
-            for _ in 0..2 {
-                let id = OrderId::new();
-                cancel(&orders, id).await;
-                ids.push(id);
-            }
-            acted_on(&kitchen, &ids).await;
+            ids.extend([both.cancel().await, both.cancel().await]);
+            both.acted_on(&ids).await;
         }
         context.close().await;
     }
@@ -123,17 +148,15 @@ async fn an_event_after_which_none_comes_is_acted_on_after_the_pause() {
 async fn events_that_gather_when_the_service_is_stopped_are_acted_on_once() {
     for store in TestStore::all() {
         let context = store.context(events::in_process());
-        let [orders, kitchen] = open(&context, HOUR, 100).await;
-        let ids = [OrderId::new(), OrderId::new()];
-        cancel(&orders, ids[0]).await;
-        acted_on(&kitchen, &ids[..1]).await;
-        cancel(&orders, ids[1]).await;
-        waits(&kitchen).await;
+        let both = open(&context, HOUR, 100).await;
+        let mut ids = vec![both.cancel().await];
+        both.acted_on(&ids).await;
+        ids.push(both.cancel().await);
         context.close().await;
 
         let context = store.context(events::in_process());
-        let [_orders, kitchen] = open(&context, HOUR, 100).await;
-        acted_on(&kitchen, &ids).await;
+        let both = open(&context, HOUR, 100).await;
+        both.acted_on(&ids).await;
         context.close().await;
     }
 }

@@ -158,7 +158,7 @@ impl InProcessBus {
         match until {
             Some(until) => {
                 database.push_later(work, until);
-                // Whoever brought an event that may not wait before that has hurried nothing.
+                // The writer of an event that may not wait hurried nothing if this work was not queued yet.
                 if !self.may_gather(name) {
                     database.hurry();
                 }

@@ -75,8 +75,8 @@ pub const PLANTED: &[Planted] = &[
             Change { file: RELAY, find: "behind: true,\n", replace: "behind: !PLANTED,\n" },
             Change {
                 file: RELAY,
-                find: "let asked = (state.behind || due)",
-                replace: "let asked = (state.behind || (due && !PLANTED))",
+                find: "let asked = (state.behind || polls)",
+                replace: "let asked = (state.behind || (polls && !PLANTED))",
             },
         ],
     },

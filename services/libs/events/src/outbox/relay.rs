@@ -250,9 +250,9 @@ impl Relay {
         }
     }
 
-    /// Offers rows that are only in the table, until `stop` is cancelled. The poll is a commit that saves the position.
+    /// Offers rows that are only in the table, until `stop` is cancelled. The poll is a commit that saves the position, and finds the
+    /// events of a commit whose outcome was not known.
     pub async fn run(self: Arc<Self>, database: Database, stop: CancellationToken) {
-        let is_sqlite = database.engine() == "sqlite";
         let mut looked_at = Instant::now();
         loop {
             tokio::select! {
@@ -269,9 +269,7 @@ impl Relay {
                 let mut state = self.lock();
                 state.saves |= polls;
                 let room = state.in_flight.len() <= IN_FLIGHT_MAX / 2;
-                // Only in PostgreSQL another replica may have committed rows.
-                let due = polls && (!is_sqlite || state.position() > state.saved);
-                let asked = (state.behind || due) && !state.resting;
+                let asked = (state.behind || polls) && !state.resting;
                 let may_catch_up = room && asked && !state.catching_up;
                 state.catching_up |= may_catch_up;
                 may_catch_up

@@ -22,8 +22,8 @@ mod projection;
 mod reactions;
 mod store;
 
-/// How far the board may be behind, beside the time that a batch takes: a viewer does not see the difference, and at 200 orders
-/// a second one commit is for some 70 events.
+/// Every event gathers: a viewer does not see whether the board is behind by the pause, and at 200 orders a second one commit is
+/// for some 70 events.
 const GATHERING: Gathering =
     Gathering { only: None, pause: Duration::from_millis(50), events_max: BATCH_MAX };
 

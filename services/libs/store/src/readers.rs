@@ -35,7 +35,8 @@ pub(super) const READERS_MAX: usize = 4;
 /// quarter of a second, and the largest question (1,000 ids) weighs 16 kB: 16 MiB.
 pub const READS_WAITING_MAX: usize = 1_024;
 
-/// How many rows a look-up reads at most. At 3 us a row it holds up the other tasks of its thread by a tenth of a millisecond.
+/// How many rows a look-up reads at most. At less than 10 us a row it holds up the other tasks of its thread by a third of a
+/// millisecond.
 pub const LOOK_UP_ROWS_MAX: usize = 32;
 
 /// How often an abandoned query is cancelled: between two statements nothing hears it.

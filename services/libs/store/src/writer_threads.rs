@@ -33,12 +33,7 @@ thread_local! {
 
 /// A pool of threads: at most one a writer. Clones are the same pool.
 #[derive(Clone, Default)]
-pub struct WriterThreads(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
-}
+pub struct WriterThreads(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -111,7 +106,7 @@ impl WriterThreads {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn address(&self) -> usize {

@@ -24,13 +24,15 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The orders, whose cancellations gather in the kitchen, and the kitchen.
 struct Both {
+    context: ServiceContext,
     orders: Service,
     kitchen: Service,
     /// How often the kitchen acted on events.
     batches: Arc<AtomicUsize>,
 }
 
-async fn open(context: &ServiceContext, pause: Duration, events_max: usize) -> Both {
+async fn open(store: &TestStore, pause: Duration, events_max: usize) -> Both {
+    let context = store.context(events::in_process());
     let orders = context.open(ORDERS, NOTEBOOK).await.unwrap();
     let mut kitchen = context.open(KITCHEN, NOTEBOOK).await.unwrap();
     let gathering = Gathering { only: Some(CancellationRequested::NAME), pause, events_max };
@@ -40,13 +42,20 @@ async fn open(context: &ServiceContext, pause: Duration, events_max: usize) -> B
         counted.fetch_add(1, Ordering::Relaxed);
         note_events(tx, name, events)
     });
-    Both { orders, kitchen, batches }
+    Both { context, orders, kitchen, batches }
 }
 
 impl Both {
     async fn cancel(&self) -> OrderId {
         let order = OrderId::new();
         announce(self.orders.database(), vec![order]).await.unwrap();
+        order
+    }
+
+    /// Cancels an order when nothing gathers: the kitchen acts on it at once, and later ones gather.
+    async fn first(&self) -> OrderId {
+        let order = self.cancel().await;
+        self.acted_on(&[order]).await;
         order
     }
 
@@ -76,10 +85,8 @@ impl Both {
 #[tokio::test]
 async fn events_that_gather_share_batches_and_one_that_does_not_takes_them_with_it() {
     for store in TestStore::all() {
-        let context = store.context(events::in_process());
-        let both = open(&context, HOUR, 1_000).await;
-        let mut ids = vec![both.cancel().await];
-        both.acted_on(&ids).await;
+        let both = open(&store, HOUR, 1_000).await;
+        let mut ids = vec![both.first().await];
         for _ in 0..200 {
             ids.push(both.cancel().await);
         }
@@ -87,17 +94,15 @@ async fn events_that_gather_share_batches_and_one_that_does_not_takes_them_with_
         both.acted_on(&ids).await;
         let batches = both.batches.load(Ordering::Relaxed);
         assert!(batches < 100, "{} events in {batches} batches", ids.len());
-        context.close().await;
+        both.context.close().await;
     }
 }
 
 #[tokio::test]
 async fn events_are_acted_on_when_enough_have_gathered() {
     for store in TestStore::all() {
-        let context = store.context(events::in_process());
-        let both = open(&context, HOUR, 3).await;
-        let first = both.cancel().await;
-        both.acted_on(&[first]).await;
+        let both = open(&store, HOUR, 3).await;
+        both.first().await;
         for _ in 0..30 {
             both.cancel().await;
         }
@@ -105,17 +110,15 @@ async fn events_are_acted_on_when_enough_have_gathered() {
             noted(both.kitchen.database()).await.len() > 31 - 3
         })
         .await;
-        context.close().await;
+        both.context.close().await;
     }
 }
 
 #[tokio::test]
 async fn other_work_of_the_writer_takes_them_with_it() {
     for store in TestStore::all() {
-        let context = store.context(events::in_process());
-        let both = open(&context, HOUR, 100).await;
-        let mut ids = vec![both.cancel().await];
-        both.acted_on(&ids).await;
+        let both = open(&store, HOUR, 100).await;
+        let mut ids = vec![both.first().await];
         ids.push(both.cancel().await);
         // The event may come after the first of these.
         eventually("other work takes the event with it", || async {
@@ -125,38 +128,34 @@ async fn other_work_of_the_writer_takes_them_with_it() {
         })
         .await;
         both.acted_on(&ids).await;
-        context.close().await;
+        both.context.close().await;
     }
 }
 
 #[tokio::test]
 async fn an_event_after_which_none_comes_is_acted_on_after_the_pause() {
     for store in TestStore::all() {
-        let context = store.context(events::in_process());
-        let both = open(&context, Duration::from_millis(300), 100).await;
+        let both = open(&store, Duration::from_millis(300), 100).await;
         // The pause begins again after each batch.
         let mut ids = Vec::new();
         for _ in 0..2 {
             ids.extend([both.cancel().await, both.cancel().await]);
             both.acted_on(&ids).await;
         }
-        context.close().await;
+        both.context.close().await;
     }
 }
 
 #[tokio::test]
 async fn events_that_gather_when_the_service_is_stopped_are_acted_on_once() {
     for store in TestStore::all() {
-        let context = store.context(events::in_process());
-        let both = open(&context, HOUR, 100).await;
-        let mut ids = vec![both.cancel().await];
-        both.acted_on(&ids).await;
+        let both = open(&store, HOUR, 100).await;
+        let mut ids = vec![both.first().await];
         ids.push(both.cancel().await);
-        context.close().await;
+        both.context.close().await;
 
-        let context = store.context(events::in_process());
-        let both = open(&context, HOUR, 100).await;
+        let both = open(&store, HOUR, 100).await;
         both.acted_on(&ids).await;
-        context.close().await;
+        both.context.close().await;
     }
 }

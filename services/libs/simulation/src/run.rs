@@ -139,8 +139,11 @@ fn lives(
         if is_poisoned {
             heal(&folder);
         }
-        // It is not started again at once, sometimes.
-        let down_ms = world.draw(|draws| draws.below(2) * draws.below(90_000));
+        // It is not started again at once, sometimes; where events are forgotten, not before what it left is old.
+        let down_ms = world.draw(|draws| match plan.forgets {
+            true => 2_500 + draws.below(60_000),
+            false => draws.below(2) * draws.below(90_000),
+        });
         machine::pass(i64::try_from(down_ms).unwrap_or(0) * 1_000_000);
     }
     if plan.replicas && !world.is_endless() {

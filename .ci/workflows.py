@@ -1,4 +1,4 @@
-"""Checks `.github/workflows`: that each can be read, what it may do, that nothing in it can be exchanged by others, and that it
+"""Checks `.github/workflows` and `.github/actions`: that each can be read, what it may do, that nothing in it can be exchanged by others, and that it
 calls chefcito as chefcito can be called.
 
 Usage: workflows.py CHEFCITO, the program whose `--help` is asked.
@@ -14,6 +14,7 @@ import sys
 import yaml
 
 FOLDER = pathlib.Path(".github/workflows")
+ACTIONS = pathlib.Path(".github/actions")
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} +# v\d+\.\d+\.\d+$")
 # What a shell has between two commands, beside signs.
 BETWEEN = {"then", "do", "else", "if", "while", "!"}
@@ -21,7 +22,7 @@ BETWEEN = {"then", "do", "else", "if", "while", "!"}
 
 def main(chefcito: str) -> int:
     problems, actions, calls = [], 0, 0
-    files = sorted(FOLDER.glob("*.y*ml"))
+    files = sorted([*FOLDER.glob("*.y*ml"), *ACTIONS.glob("*/action.yml")])
     for file in files:
         text = file.read_text()
         try:
@@ -34,10 +35,12 @@ def main(chefcito: str) -> int:
             actions += bool(found)
             if found and not is_ours(what) and not PINNED.fullmatch(what):
                 problems.append(f"{file}:{number}: `{what}` should be OWNER/NAME@COMMIT # vX.Y.Z, with all 40 digits")
-        if "permissions" not in workflow:
+        # An action has what its caller has: permissions and time.
+        is_action = "runs" in workflow
+        if not is_action and "permissions" not in workflow:
             problems.append(f"{file}: it should say which permissions it needs, for want of which it gets many")
-        for name, job in workflow["jobs"].items():
-            if "uses" not in job and "timeout-minutes" not in job:
+        for name, job in {"runs": workflow["runs"]}.items() if is_action else workflow["jobs"].items():
+            if not is_action and "uses" not in job and "timeout-minutes" not in job:
                 problems.append(f"{file}: job `{name}` should have timeout-minutes: nothing waits for ever")
             for script in [step["run"] for step in job.get("steps", []) if "run" in step]:
                 if "${{" in script:
@@ -47,13 +50,13 @@ def main(chefcito: str) -> int:
                     problems += [f"{file}: job `{name}`: {why}" for why in misused(chefcito, words)]
     for problem in problems:
         print(problem)
-    print(f"{len(files)} workflows, {actions} actions and workflows used, {calls} calls of chefcito, {len(problems)} problems")
+    print(f"{len(files)} workflows and actions of ours, {actions} actions and workflows used, {calls} calls of chefcito, {len(problems)} problems")
     return 1 if problems or not files else 0
 
 
 def is_ours(what: str) -> bool:
     """Returns whether it is a workflow of this checkout, which comes with the same commit."""
-    return what.startswith("./") and pathlib.Path(what).is_file()
+    return what.startswith("./") and (pathlib.Path(what).is_file() or pathlib.Path(what, "action.yml").is_file())
 
 
 def commands(script: str) -> list[list[str]]:

@@ -6,8 +6,12 @@ use std::{collections::BTreeMap, fmt, num::NonZeroU32, time::Duration};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::settings::Setting;
+
 /// The default port of the gateway.
 pub(crate) const PORT_DEFAULT: u16 = 7373;
+/// How long all of `up` may take, unless the user says, without what has its own time.
+pub(crate) const UP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// The default number of stoves.
 pub(crate) const STOVES_DEFAULT: NonZeroU32 = NonZeroU32::new(8).expect("eight is not zero");
 
@@ -87,18 +91,20 @@ impl std::str::FromStr for DatabaseUrl {
 
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some((scheme, rest)) = self.0.split_once("://") else {
-            return formatter.write_str("…");
-        };
-        // The query may contain the password, too.
-        let place = rest.split_once('?').map_or(rest, |(place, _)| place);
-        match place.rsplit_once('@') {
-            Some((login, server)) => {
-                let user = login.split_once(':').map_or(login, |(user, _)| user);
-                write!(formatter, "{scheme}://{user}@{server}")
-            }
-            None => write!(formatter, "{scheme}://{place}"),
+        formatter.write_str(&without_password(&self.0))
+    }
+}
+
+/// Returns a URL without its password, and without its query, which may contain the password, too.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "…".into() };
+    let place = rest.split_once('?').map_or(rest, |(place, _)| place);
+    match place.rsplit_once('@') {
+        Some((login, server)) => {
+            let user = login.split_once(':').map_or(login, |(user, _)| user);
+            format!("{scheme}://{user}@{server}")
         }
+        None => format!("{scheme}://{place}"),
     }
 }
 
@@ -106,6 +112,16 @@ impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
     }
+}
+
+/// Returns the passwords in a URL: before the host, and in the query.
+pub(crate) fn passwords(url: &str) -> impl Iterator<Item = &str> {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let login = place.rsplit_once('@').map(|(login, _)| login);
+    let of_login = login.and_then(|login| login.split_once(':')).map(|(_, password)| password);
+    let of_query = query.split('&').filter_map(|pair| pair.strip_prefix("password="));
+    of_login.into_iter().chain(of_query)
 }
 
 /// The settings of an environment.
@@ -132,6 +148,9 @@ pub(crate) struct Settings {
     /// The number of containers of each service that was scaled.
     #[serde(default)]
     pub(crate) replicas: BTreeMap<String, u32>,
+    /// The shell's variables that the compose file had used: later commands may run in another shell.
+    #[serde(default)]
+    pub(crate) variables: BTreeMap<String, String>,
     /// Settings of the Kubernetes runtime.
     #[serde(default)]
     pub(crate) cluster: ClusterSettings,
@@ -149,37 +168,87 @@ pub(crate) struct ClusterSettings {
     pub(crate) push: Option<String>,
 }
 
-impl ClusterSettings {
-    /// Keeps the cluster and the registry of before, unless others were given.
-    pub(crate) fn stay_with(&mut self, before: Self) {
-        if self.context.is_none() || self.context == before.context {
-            self.context = before.context;
-            self.push = self.push.take().or(before.push);
+/// The defaults, which the help of `up` states, too.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            runtime: Runtime::Embedded,
+            port: None,
+            durability: Durability::Process,
+            cooking_time: None,
+            stoves: STOVES_DEFAULT,
+            seed: 0,
+            database_url: None,
+            market_url: None,
+            log_filter: None,
+            replicas: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            cluster: ClusterSettings::default(),
         }
     }
 }
 
 impl Settings {
+    /// Returns the value of a setting for people, without passwords; `None` if it is unset.
+    pub(crate) fn shown(&self, setting: Setting) -> Option<String> {
+        match setting {
+            Setting::Runtime => Some(self.runtime.to_string()),
+            Setting::Port => self.port.map(|port| match port {
+                0 => "0 (any free one)".into(),
+                port => port.to_string(),
+            }),
+            Setting::Durability => Some(self.durability.to_string()),
+            Setting::CookingTime => {
+                self.cooking_time.map(|time| humantime::format_duration(time).to_string())
+            }
+            Setting::Stoves => Some(self.stoves.to_string()),
+            Setting::Seed => Some(self.seed.to_string()),
+            Setting::DatabaseUrl => self.database_url.as_ref().map(ToString::to_string),
+            Setting::MarketUrl => self.market_url.as_deref().map(without_password),
+            Setting::Log => self.log_filter.clone(),
+            Setting::Replicas if self.replicas.is_empty() => None,
+            Setting::Replicas => {
+                let counts = self.replicas.iter().map(|(name, count)| format!("{name}={count}"));
+                Some(counts.collect::<Vec<_>>().join(" "))
+            }
+            Setting::Context => self.cluster.context.clone(),
+            Setting::NodeImage => self.cluster.node_image.clone(),
+            Setting::Push => self.cluster.push.clone(),
+        }
+    }
+
+    /// Returns the same settings for people and files: URLs have no password and no query.
+    pub(crate) fn without_passwords(&self) -> Self {
+        Self {
+            database_url: self.database_url.as_ref().map(|url| DatabaseUrl(url.to_string())),
+            market_url: self.market_url.as_deref().map(without_password),
+            ..self.clone()
+        }
+    }
+
     /// Returns the name, the current and the wanted value of each setting that differs. A port that was not given
     /// matches any port.
     pub(crate) fn differences(&self, running: &Self) -> Vec<Difference> {
-        let unset = |text: Option<String>| text.unwrap_or_else(|| "unset".into());
-        let cooking = |time: Option<Duration>| {
-            unset(time.map(|time| humantime::format_duration(time).to_string()))
-        };
-        let pairs = [
-            ("durability", running.durability.to_string(), self.durability.to_string()),
-            ("cooking time", cooking(running.cooking_time), cooking(self.cooking_time)),
-            ("stoves", running.stoves.to_string(), self.stoves.to_string()),
-            ("seed", running.seed.to_string(), self.seed.to_string()),
-            ("market", unset(running.market_url.clone()), unset(self.market_url.clone())),
-            ("log", unset(running.log_filter.clone()), unset(self.log_filter.clone())),
+        const RESTARTING: [Setting; 6] = [
+            Setting::Durability,
+            Setting::CookingTime,
+            Setting::Stoves,
+            Setting::Seed,
+            Setting::MarketUrl,
+            Setting::Log,
         ];
-        pairs
-            .into_iter()
-            .filter(|(_, is, wanted)| is != wanted)
-            .map(|(setting, is, wanted)| Difference { setting, is, wanted })
-            .collect()
+        let difference = |setting: Setting| {
+            let shown = |settings: &Self| settings.shown(setting).unwrap_or_else(|| "unset".into());
+            let (is, mut wanted) = (shown(running), shown(self));
+            if is == wanted
+                && setting == Setting::MarketUrl
+                && running.market_url != self.market_url
+            {
+                wanted.push_str(" with another password or query");
+            }
+            (is != wanted).then(|| Difference { setting: setting.label(), is, wanted })
+        };
+        RESTARTING.into_iter().filter_map(difference).collect()
     }
 }
 
@@ -187,7 +256,7 @@ impl Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
     /// Its name.
-    pub(crate) setting: &'static str,
+    pub(crate) setting: String,
     /// The current value.
     pub(crate) is: String,
     /// The wanted value.
@@ -203,6 +272,37 @@ impl fmt::Display for Difference {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_market_is_shown_without_its_password() {
+        let settings = |market_url: &str| Settings {
+            market_url: Some(market_url.into()),
+            ..Settings::default()
+        };
+        let shown = |is: &str, wanted: &str| {
+            let differences = settings(wanted).differences(&settings(is));
+            differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        assert_eq!(
+            shown("http://me:secret@old.example/buy?key=secret", "http://new.example"),
+            "market http://me@old.example/buy → http://new.example"
+        );
+        assert_eq!(
+            shown("http://me:secret@market.example", "http://me:other@market.example"),
+            "market http://me@market.example → http://me@market.example with another password or query"
+        );
+    }
+
+    #[test]
+    fn the_passwords_of_a_url_are_found_wherever_they_are() {
+        let found = |url: &'static str| passwords(url).collect::<Vec<_>>();
+        assert_eq!(
+            found("postgres://chef:se@cret@db/lunch?password=other&a=b"),
+            ["se@cret", "other"]
+        );
+        assert_eq!(found("https://me@market.example/"), [""; 0]);
+        assert_eq!(found("nothing"), [""; 0]);
+    }
 
     #[test]
     fn a_database_url_is_shown_without_its_password() {

@@ -18,6 +18,7 @@ use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{Container, PodSpec, PodTemplateSpec, Probe},
 };
+use manifests::kustomize::Object;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::definition::TaskDefinition;
@@ -29,10 +30,7 @@ use self::{
     settings::Settings,
     size::{Size, cpu_units, mebibytes},
 };
-use crate::{
-    error::{CliError, Result},
-    kustomize::Object,
-};
+use crate::error::{CliError, Result};
 
 /// Fargate's longest time between the stop signal and SIGKILL.
 const STOP_SECONDS_MAX: i64 = 120;

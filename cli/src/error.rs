@@ -2,12 +2,13 @@
 
 use std::{error, io, net::SocketAddr, path::PathBuf};
 
+use client::{ClientError, Unproven};
+use cluster::errors::ClusterError;
 use contracts::{OrderId, Timestamp};
+use engine::errors::EngineError;
 use history::HistoryError;
 
-use crate::{
-    docker::errors::EngineError, kubernetes::errors::ClusterError, state::EnvironmentName,
-};
+use crate::{printable, state::EnvironmentName, suggest::did_you_mean};
 
 /// The result of a command.
 pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
@@ -21,6 +22,14 @@ pub(crate) enum CliError {
     /// Flags that exclude each other; clap's own error, so that it looks and exits like every other usage error.
     #[error(transparent)]
     Usage(clap::Error),
+    /// A service that does not exist.
+    #[error("there is no service `{service}`")]
+    UnknownService {
+        /// The service, as the user named it.
+        service: String,
+        /// The services that exist.
+        known: Vec<String>,
+    },
     /// A failure without a variant of its own.
     #[error("{what}")]
     Failed {
@@ -46,6 +55,24 @@ pub(crate) enum CliError {
         path: PathBuf,
         /// What is wrong, and where.
         detail: String,
+    },
+    /// A file of settings is invalid, or states something that does not exist.
+    #[error("{place}: {what}")]
+    BadSettings {
+        /// The file, with the line if it is known.
+        place: String,
+        /// What is wrong.
+        what: String,
+        /// What would be valid.
+        hint: String,
+    },
+    /// A record in the state folder is damaged, or of a newer version of chefcito.
+    #[error("{} can't be read, so it is not known what belongs to the environment", path.display())]
+    BadRecord {
+        /// The record.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
     },
     /// The state folder is of an earlier version of chefcito.
     #[error(
@@ -149,6 +176,9 @@ pub(crate) enum CliError {
         /// The cause.
         source: Source,
     },
+    /// What listens at the gateway's address is not the gateway of the local admin key.
+    #[error(transparent)]
+    Unproven(#[from] Unproven),
     /// The gateway refused, with an RFC 9457 problem.
     #[error("{title} ({status}){}", detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default())]
     Problem {
@@ -163,10 +193,10 @@ pub(crate) enum CliError {
         /// Seconds to wait before a retry, from `Retry-After`.
         retry_after_s: Option<u64>,
     },
-    /// A service is not ready.
-    #[error("not ready: {}", services.join(", "))]
+    /// Services are not ready.
+    #[error("not ready: {}", services.join("; "))]
     Unready {
-        /// The services.
+        /// The services, those of the same state together.
         services: Vec<String>,
     },
     /// Orders were not followed to their end in time.
@@ -252,6 +282,9 @@ pub(crate) enum CliError {
     /// SIGTERM.
     #[error("terminated")]
     Terminated,
+    /// SIGHUP: the terminal or the connection to it is closed.
+    #[error("hung up")]
+    HungUp,
     /// The reader of stdout has closed it; not reported.
     #[error("the reader of the output has closed it")]
     OutputClosed,
@@ -280,7 +313,7 @@ pub(crate) struct RolloutFailed {
     /// The last lines that it printed.
     pub(crate) last_lines: Vec<String>,
     /// What to try.
-    pub(crate) hint: &'static str,
+    pub(crate) hint: String,
 }
 
 impl From<HistoryError> for CliError {
@@ -294,7 +327,109 @@ impl From<HistoryError> for CliError {
     }
 }
 
+impl From<manifests::Error> for CliError {
+    fn from(error: manifests::Error) -> Self {
+        match error {
+            manifests::Error::Io { path, source } => {
+                Self::Io { what: format!("read {}", path.display()), source }
+            }
+            manifests::Error::BadFile { path, detail } => Self::BadFile { path, detail },
+            error @ manifests::Error::Unmatched(_) => Self::failed(error.to_string()),
+        }
+    }
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<engine::errors::Error> for CliError {
+    fn from(error: engine::errors::Error) -> Self {
+        use engine::errors::Error;
+        match error {
+            Error::Request(error) => Self::Engine(error),
+            Error::NoEngine { what, hint, source } => Self::NoEngine { what, hint, source },
+            Error::Lacking { what, hint } => Self::Lacking { what, hint },
+            Error::Failed { what, hint, source } => Self::Failed { what, hint, source },
+            Error::Io { what, source } => Self::Io { what, source },
+            Error::BadFile { path, detail } => Self::BadFile { path, detail },
+        }
+    }
+}
+
+impl From<ClusterError> for CliError {
+    fn from(error: ClusterError) -> Self {
+        Self::Cluster(error)
+    }
+}
+
+impl From<cluster::errors::Error> for CliError {
+    fn from(error: cluster::errors::Error) -> Self {
+        use cluster::errors::Error;
+        match error {
+            Error::Request(error) => Self::Cluster(error),
+            Error::Engine(error) => error.into(),
+            Error::NoCluster { what, hint, source, is_lost } => {
+                Self::NoCluster { what, hint, source, is_lost }
+            }
+            Error::Lacking { what, hint } => Self::Lacking { what, hint },
+            Error::Failed { what, hint, source } => Self::Failed { what, hint, source },
+            Error::Io { what, source } => Self::Io { what, source },
+            Error::BadFile { path, detail } => Self::BadFile { path, detail },
+        }
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::NobodyThere { address, source } => {
+                Self::Unreachable { address, source: source.into() }
+            }
+            ClientError::Unproven(unproven) => unproven.into(),
+            ClientError::Refused { problem, retry_after_s } => Self::Problem {
+                kind: problem.kind,
+                status: problem.status,
+                title: printable::line(&problem.title).into_owned(),
+                detail: problem.detail.map(|detail| printable::line(&detail).into_owned()),
+                retry_after_s,
+            },
+            error @ ClientError::Late { .. } => Self::Failed {
+                what: error.to_string(),
+                hint: "it is overloaded or stopped: look at `chefcito logs`; `chefcito down` ends it and keeps its data"
+                    .into(),
+                source: None,
+            },
+            ClientError::HungUp { address, request, source } => Self::Failed {
+                what: format!("the environment at {address} hung up on `{request}`"),
+                hint: "look at `chefcito status` and `chefcito logs`".into(),
+                source: Some(source),
+            },
+            ClientError::Unreadable { request, source } => Self::Failed {
+                what: format!(
+                    "the environment answered `{request}` with something that this chefcito can't read"
+                ),
+                hint: "the environment may be of another version: `chefcito up` brings it to this one"
+                    .into(),
+                source: Some(source.into()),
+            },
+            error @ ClientError::Unaskable { .. } => Self::Other(error.into()),
+        }
+    }
+}
+
 impl CliError {
+    /// Returns the error for a service that does not exist, with those that do.
+    pub(crate) fn unknown_service<S: Into<String>>(
+        service: &str,
+        known: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let known = known.into_iter().map(Into::into).collect();
+        Self::UnknownService { service: service.into(), known }
+    }
+
     /// Returns an error without a hint.
     pub(crate) fn failed(what: impl Into<String>) -> Self {
         Self::Failed { what: what.into(), hint: String::new(), source: None }
@@ -308,7 +443,7 @@ impl CliError {
 
     /// Returns whether a signal ended the command.
     pub(crate) const fn is_signal(&self) -> bool {
-        matches!(self, Self::Interrupted | Self::Terminated)
+        matches!(self, Self::Interrupted | Self::Terminated | Self::HungUp)
     }
 
     /// Returns whether the cluster may be gone for good.
@@ -320,26 +455,30 @@ impl CliError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Failed { hint, .. }
+            | Self::BadSettings { hint, .. }
             | Self::Lacking { hint, .. }
             | Self::NoCluster { hint, .. }
             | Self::NoEngine { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
+            Self::UnknownService { service, known } => Some(services_hint(service, known)),
+            Self::BadRecord { path, .. } => Some(format!(
+                "if a newer chefcito wrote it, use that one; else restore it, or, if nothing of the environment runs any more, \
+                 remove {}, with all data in it",
+                path.parent().unwrap_or(path).display()
+            )),
             Self::EarlierState { name, folder, .. } => Some(format!(
                 "close the environment with `chefcito down{}` of the version that made it; if that is gone and nothing \
                  runs any more, remove {}, with all data in it",
                 name.flag(),
                 folder.display()
             )),
-            Self::NotRunning { name } => {
-                Some(format!("start it with `chefcito up{}`", name.flag()))
+            Self::NotRunning { .. } => Some("start it with `chefcito up`".into()),
+            Self::NoRecord { .. } => Some(
+                "try again in a moment; `chefcito up` restarts it if it stays so, and keeps its data"
+                    .into(),
+            ),
+            Self::Crashed { .. } => {
+                Some("`chefcito up` starts it again with its data; `chefcito logs` has more".into())
             }
-            Self::NoRecord { name } => Some(format!(
-                "try again in a moment; `chefcito up{}` restarts it if it stays so, and keeps its data",
-                name.flag()
-            )),
-            Self::Crashed { name, .. } => Some(format!(
-                "`chefcito up{0}` starts it again with its data; `chefcito logs{0}` has more",
-                name.flag()
-            )),
             Self::NotStarted { .. } => {
                 Some("`chefcito logs` has more; `chefcito doctor` checks this machine".into())
             }
@@ -355,8 +494,13 @@ impl CliError {
                 Some("allow more time with `--timeout`, or look at `chefcito logs`".into())
             }
             Self::PortTaken { .. } => {
-                Some("choose another with `--port`, or leave it out to get a free one".into())
+                Some("choose another with `--port`; `--port 0` takes any free one".into())
             }
+            Self::Unproven(_) => Some(
+                "if another program has the port, stop it, or move the environment with `chefcito up --port 0`; `chefcito up` \
+                 also replaces a gateway of an earlier version, or with another admin key"
+                    .into(),
+            ),
             Self::Unreachable { .. } => {
                 Some("look at `chefcito status` and `chefcito logs`".into())
             }
@@ -368,7 +512,7 @@ impl CliError {
                         Some("`chefcito keys list` shows what each key allows".into())
                     }
                     (429, _) => Some(format!(
-                        "{wait}, then send fewer requests: CHEFCITO_RATE_LIMIT at `up` is the limit of each key"
+                        "{wait}, then send fewer requests: CHEFCITO_RATE_LIMIT at `chefcito up` is the limit of each key"
                     )),
                     (503, "/problems/busy") => {
                         Some(format!("{wait}, then retry, or send a smaller request"))
@@ -389,26 +533,28 @@ impl CliError {
             }
             Self::Engine(error) => error.hint(),
             Self::Cluster(error) => error.hint(),
-            Self::Rollout(failed) => Some(failed.hint.to_owned()),
+            Self::Rollout(failed) => Some(failed.hint.clone()),
+            Self::Io { what, source } => io_hint(what, source.kind()),
             Self::Usage(_)
-            | Self::Io { .. }
             | Self::BadFile { .. }
             | Self::LimitCrossed { .. }
             | Self::InvariantBroken { .. }
             | Self::Ended { .. }
             | Self::Interrupted
             | Self::Terminated
+            | Self::HungUp
             | Self::OutputClosed
             | Self::Other(_) => None,
         }
     }
 
     /// Returns the exit code: 1 failed, 2 usage, 3 nothing is running, 4 not in time, 5 a limit crossed, 6 an invariant
-    /// broken, 7 the machine lacks something, 130 interrupted, 143 terminated.
+    /// broken, 7 the machine lacks something, 129 hung up, 130 interrupted, 143 terminated.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::OutputClosed => 0,
             Self::Failed { .. }
+            | Self::BadRecord { .. }
             | Self::EarlierState { .. }
             | Self::Io { .. }
             | Self::BadFile { .. }
@@ -417,10 +563,11 @@ impl CliError {
             | Self::Rollout(_)
             | Self::PortTaken { .. }
             | Self::Unreachable { .. }
+            | Self::Unproven(_)
             | Self::Problem { .. }
             | Self::Unready { .. }
             | Self::Other(_) => 1,
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::UnknownService { .. } | Self::BadSettings { .. } => 2,
             Self::NotRunning { .. }
             | Self::NoRecord { .. }
             | Self::Crashed { .. }
@@ -436,9 +583,38 @@ impl CliError {
             Self::Cluster(error) if error.is_gone() => 7,
             Self::Engine(_) | Self::Cluster(_) => 1,
             Self::Lacking { .. } | Self::NoEngine { .. } | Self::NoCluster { .. } => 7,
+            Self::HungUp => 129,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }
+    }
+}
+
+/// Returns what to try after the failure of a file.
+fn io_hint(what: &str, kind: io::ErrorKind) -> Option<String> {
+    let reads = what.starts_with("read ");
+    match kind {
+        io::ErrorKind::NotFound if reads => {
+            Some("check the path: a relative one begins at the current folder".into())
+        }
+        io::ErrorKind::PermissionDenied => {
+            Some("check who may use it, and each folder above it".into())
+        }
+        io::ErrorKind::IsADirectory => Some("name a file, not a folder".into()),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("free some space, then try again".into())
+        }
+        _ => None,
+    }
+}
+
+/// Returns the services that exist, that with the most similar name first.
+fn services_hint(service: &str, known: &[String]) -> String {
+    let similar = did_you_mean(service, known.iter().map(String::as_str));
+    let all = known.join(", ");
+    match similar {
+        Some(name) => format!("did you mean `{name}`? There are {all}"),
+        None => format!("there are {all}"),
     }
 }
 
@@ -447,7 +623,7 @@ fn below(lines: &[String]) -> String {
     if lines.is_empty() {
         return String::new();
     }
-    format!("; its last lines:\n    {}", lines.join("\n    "))
+    format!("; its last lines:{}", indented(lines))
 }
 
 /// Returns a cluster's events, indented below the sentence that precedes them.
@@ -455,9 +631,16 @@ fn noted(events: &[String]) -> String {
     if events.is_empty() {
         return String::new();
     }
-    format!("; the cluster noted:\n    {}", events.join("\n    "))
+    format!("; the cluster noted:{}", indented(events))
+}
+
+fn indented(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("\n    {}", printable::line(line))).collect()
 }
 
 fn by_whom(holder: Option<&String>) -> String {
     holder.map(|holder| format!(" by {holder}")).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

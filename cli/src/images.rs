@@ -37,6 +37,8 @@ mod toolchain;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use engine::Engine;
+
 pub(crate) use self::{
     ability::{Ability, ability},
     archive::{ContentTag, DEV_TAG, repository},
@@ -44,7 +46,7 @@ pub(crate) use self::{
     registry::Registry,
 };
 use self::{checkout::Checkout, memory::Memory, plan::OnEngine, registry::Pushed};
-use crate::{docker::Engine, error::Result, output::Output};
+use crate::{error::Result, output::Output};
 
 /// What to build.
 #[derive(Clone, Debug, Default)]
@@ -95,7 +97,10 @@ pub(crate) async fn build_missing_or_all(
 }
 
 /// Returns the services without a `dev` image on the engine.
-async fn missing(engine: &Engine, services: &[String]) -> Result<Vec<String>> {
+///
+/// # Errors
+/// The engine's refusal.
+pub(crate) async fn missing(engine: &Engine, services: &[String]) -> Result<Vec<String>> {
     let on_engine = on_engine(engine).await?;
     let is_missing = |service: &&String| on_engine.image(service, DEV_TAG).is_none();
     Ok(services.iter().filter(is_missing).cloned().collect())

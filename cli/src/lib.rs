@@ -1,32 +1,32 @@
 //! The command line of chefcito. `main.rs` only calls `main`; the benchmark also uses the load generator and the
 //! loading of images into nodes.
 
-pub mod load;
-pub mod loading;
-
 mod background;
-mod client;
+mod ci;
+mod clock;
 mod commands;
-mod compose_file;
+mod completion;
 mod config;
-mod docker;
+mod confirmation;
+mod diagnostics;
 mod ecs;
 mod error;
 mod images;
-mod kubernetes;
-mod kustomize;
-mod log_files;
-mod log_streams;
-mod manifests;
+mod order_prefix;
 mod output;
+mod overlays;
+mod plan;
 mod postgres;
+mod printable;
 mod process;
 mod progress;
+mod report;
 mod runtimes;
 mod seeds;
+mod settings;
 mod signals;
 mod state;
+mod suggest;
 mod terminal;
-mod yaml;
 
 pub use commands::main;

@@ -1,6 +1,9 @@
 //! Processes and ports of this machine.
 
-use std::{fmt, fs, io};
+use std::{
+    fmt, fs, io,
+    net::{Ipv4Addr, TcpListener},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -39,6 +42,12 @@ pub(crate) fn port_holder(port: u16) -> Option<Holder> {
         });
         holds.then(|| Holder { pid, program: program(pid) })
     })
+}
+
+/// Returns whether a process, of whatever user, listens on a loopback port.
+pub(crate) fn is_taken(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 fn program(pid: u32) -> String {

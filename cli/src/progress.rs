@@ -7,7 +7,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::output::Output;
+use crate::{output::Output, printable};
 
 /// How often a line is printed off a terminal: often enough to show that the command is alive, seldom enough for a CI
 /// log.
@@ -28,9 +28,10 @@ impl<'a> Progress<'a> {
     /// Begins to show the progress of `total` items.
     pub(crate) fn new(output: &'a Output, doing: &'static str, total: u64) -> Self {
         let bar = output.bars().map(|bars| {
-            let style = ProgressStyle::with_template(
-                "{msg} {wide_bar:.cyan} {human_pos}/{human_len} {per_sec} {eta}",
-            )
+            let look = if output.stderr_has_colors() { ":.cyan" } else { "" };
+            let style = ProgressStyle::with_template(&format!(
+                "{{msg}} {{wide_bar{look}}} {{human_pos}}/{{human_len}} {{per_sec}} {{eta}}"
+            ))
             .unwrap_or_else(|_| ProgressStyle::default_bar());
             bars.add(ProgressBar::new(total).with_style(style).with_message(doing))
         });
@@ -43,7 +44,7 @@ impl<'a> Progress<'a> {
             Some(bar) => bar.set_position(done),
             None if self.told_at.elapsed() >= PLAIN_EVERY => {
                 self.told_at = Instant::now();
-                self.output.status(format_args!("{} {done} of {}", self.doing, self.total));
+                self.output.progress(format_args!("{} {done} of {}", self.doing, self.total));
             }
             None => {}
         }
@@ -66,15 +67,25 @@ impl Drop for Progress<'_> {
     }
 }
 
+/// Returns the message of a spinner.
+fn message(what: impl fmt::Display) -> String {
+    printable::line(&what.to_string()).into_owned()
+}
+
 /// A spinner for waiting without a measure: shown only on a terminal, gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Waiting(Option<ProgressBar>);
 
 impl Waiting {
+    /// Shows nothing.
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
     /// Begins to show a text.
     pub(crate) fn new(output: &Output, what: impl fmt::Display) -> Self {
         Self(output.bars().map(|bars| {
-            let bar = bars.add(ProgressBar::new_spinner().with_message(what.to_string()));
+            let bar = bars.add(ProgressBar::new_spinner().with_message(message(what)));
             // Short waits must not flicker.
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
@@ -86,7 +97,7 @@ impl Waiting {
     /// Shows another text.
     pub(crate) fn say(&self, what: impl fmt::Display) {
         if let Some(bar) = &self.0 {
-            bar.set_message(what.to_string());
+            bar.set_message(message(what));
         }
     }
 }

@@ -3,6 +3,7 @@
 mod change_lock;
 pub(crate) mod compose;
 pub(crate) mod embedded;
+mod held;
 mod images;
 pub(crate) mod kubernetes;
 
@@ -10,12 +11,14 @@ use std::{fs, os::unix::fs::MetadataExt, time::Duration};
 
 use contracts::api::kitchen::Menu;
 
-pub(crate) use self::{change_lock::ChangeLock, images::short_image};
+pub(crate) use self::{change_lock::ChangeLock, held::Held, images::short_image};
 use crate::{
     commands::connect,
     config::{Runtime, Settings},
     error::{CliError, Result},
     output::Output,
+    plan::{Deadline, Operation, Plan},
+    settings::Stated,
     state::{EmbeddedState, Environment},
 };
 
@@ -24,6 +27,8 @@ use crate::{
 pub(crate) struct Wanted {
     /// The settings of the environment.
     pub(crate) settings: Settings,
+    /// The statements that they result from; `None` if they don't depend on those of last time.
+    pub(crate) stated: Option<Stated>,
     /// The program that runs the command.
     pub(crate) program: Program,
     /// Whether an empty environment gets recipes and stock.
@@ -32,6 +37,10 @@ pub(crate) struct Wanted {
     pub(crate) orders: u32,
     /// How long the environment may take to become ready.
     pub(crate) timeout: Duration,
+    /// Whether that was asked for, and bounds building and getting images, too.
+    pub(crate) timeout_is_given: bool,
+    /// Whether the plan is printed as JSON.
+    pub(crate) json: bool,
     /// Whether to stay in the foreground and show the logs.
     pub(crate) foreground: bool,
     /// Whether the images are built first.
@@ -40,6 +49,27 @@ pub(crate) struct Wanted {
     pub(crate) force_conflicts: bool,
     /// The services to bring up, with the services that they need; empty for all.
     pub(crate) services: Vec<String>,
+}
+
+impl Wanted {
+    /// Returns the time that all of the work has, from now on.
+    pub(crate) const fn deadline(&self) -> Deadline {
+        Deadline::new(self.timeout, self.timeout_is_given)
+    }
+
+    /// Returns the same with the settings that result from those of last time as they are now. Call it with the change lock held:
+    /// another command may have changed them before.
+    ///
+    /// # Errors
+    /// [`CliError::BadRecord`] or [`CliError::Io`] if they can't be read; [`CliError::Failed`] if the environment has another
+    /// runtime.
+    pub(crate) fn as_of_now(&self, environment: &Environment) -> Result<Self> {
+        refuse_another(self.settings.runtime, environment)?;
+        let Some(stated) = &self.stated else { return Ok(self.clone()) };
+        let resolved = stated.over(environment.former_settings()?.as_ref())?;
+        refuse_another(resolved.settings.runtime, environment)?;
+        Ok(Self { settings: resolved.settings, ..self.clone() })
+    }
 }
 
 /// A version and a build of this program.
@@ -63,7 +93,7 @@ impl Program {
 }
 
 /// Returns the runtime of the environment, running or stopped; `None` if there is none. The records in the state folder
-/// decide; without any, the container engine is asked, if one answers.
+/// decide; without any, the container engine of this machine is asked, if one answers; one elsewhere is not.
 ///
 /// # Errors
 /// [`CliError::Io`] if the state folder can't be read.
@@ -93,7 +123,7 @@ pub(crate) async fn of_former(environment: &Environment) -> Result<Option<Runtim
 /// # Errors
 /// [`CliError::Unreachable`] or [`CliError::Problem`] if the gateway does not answer.
 pub(crate) async fn is_empty(environment: &Environment) -> Result<bool> {
-    let menu: Menu = connect(environment)?.get("/v1/recipes").await?;
+    let menu: Menu = connect(environment).await?.get("/v1/recipes").await?;
     Ok(menu.version == 0)
 }
 
@@ -111,23 +141,26 @@ pub(crate) fn refuse_another(runtime: Runtime, environment: &Environment) -> Res
     Err(CliError::Failed {
         what: format!("`{}` runs as {running}, not as {runtime}", environment.name()),
         hint: format!(
-            "use `--runtime {running}`, take it down first with `chefcito down{}`, or choose another `--name`",
-            environment.name().flag()
+            "use `--runtime {running}`, take it down first with `chefcito down`, or choose another `--name`"
         ),
         source: None,
     })
 }
 
-/// Prints the step of `up` that places orders.
+/// Prints the operations of a plan, for `--dry-run`.
 ///
 /// # Errors
 /// [`CliError::OutputClosed`] if the reader has closed stdout.
-fn print_orders_step(count: u32, output: &Output) -> Result<()> {
-    match count {
-        0 => Ok(()),
-        1 => output.data("place 1 order and follow it to the table"),
-        count => output.data(format_args!("place {count} orders and follow each to the table")),
+pub(crate) fn print<O: Operation>(
+    plan: &Plan<O>,
+    wanted: &Wanted,
+    environment: &Environment,
+    output: &Output,
+) -> Result<()> {
+    if plan.is_empty() {
+        output.status(format_args!("Nothing to do: `{}` is up to date", environment.name()));
     }
+    plan.print(wanted.json, output)
 }
 
 /// Prints the names of the other runtimes.

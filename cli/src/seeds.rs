@@ -9,8 +9,11 @@ use contracts::{
         orders::DISH_BYTES_MAX,
     },
 };
+use service::config::parse_duration;
 
-use crate::yaml::{self, Node};
+use yaml::{self, Node};
+
+use crate::printable::line;
 
 /// The largest seed file: a thousand recipes are a fifth of it.
 pub(crate) const FILE_BYTES_MAX: usize = 1024 * 1024;
@@ -53,8 +56,8 @@ pub(crate) struct SeedProblem {
 impl fmt::Display for SeedProblem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.place.as_str() {
-            "" => write!(formatter, "{}: {}", self.file, self.what),
-            place => write!(formatter, "{}: {place}: {}", self.file, self.what),
+            "" => write!(formatter, "{}: {}", self.file, line(&self.what)),
+            place => write!(formatter, "{}: {}: {}", self.file, line(place), line(&self.what)),
         }
     }
 }
@@ -117,6 +120,8 @@ struct Checker {
     recipes_seen: BTreeMap<String, String>,
     stock_seen: BTreeMap<Ingredient, String>,
     file: String,
+    /// The text of the file, until its first duplicate key is found.
+    text: String,
     path: Vec<String>,
 }
 
@@ -157,6 +162,7 @@ impl Checker {
                 return self.problem_at(format!("line {line}"), "it is not UTF-8");
             }
         };
+        text.clone_into(&mut self.text);
         match yaml::documents(text) {
             Err(error) if error.line > 0 => {
                 self.problem_at(format!("line {}", error.line), error.to_string())
@@ -197,6 +203,16 @@ impl Checker {
 
     fn recipe(&mut self, value: Node) {
         let Some(fields) = self.map(value) else { return };
+        if let Some(field) = duplicate(&fields) {
+            let text = std::mem::take(&mut self.text);
+            let line = yaml::line_of_duplicate(&text).map(|line| format!(" in line {line}"));
+            return self.below(format!(".{field}"), |checker| {
+                checker.problem(format!(
+                    "it is a duplicate{}: a recipe has it once, and begins with a dash",
+                    line.unwrap_or_default()
+                ));
+            });
+        }
         let (mut name, mut ingredients, mut cooking_time_ms) = (None, None, None);
         let before = self.problems.len();
         for (field, value) in fields {
@@ -260,6 +276,7 @@ impl Checker {
                 match name.parse::<Ingredient>() {
                     Ok(ingredient) => {
                         if quantities.insert(ingredient, quantity.unwrap_or(least)).is_some() {
+                            checker.text.clear();
                             checker.problem("it is a duplicate");
                         }
                     }
@@ -307,7 +324,7 @@ impl Checker {
 
     fn cooking_time(&mut self, value: &Node) -> Option<i64> {
         let duration = match value {
-            Node::Text(text) => humantime::parse_duration(text).ok(),
+            Node::Text(text) => parse_duration(text),
             _ => None,
         };
         let Some(duration) = duration else {
@@ -344,6 +361,13 @@ impl Checker {
             }
         }
     }
+}
+
+/// Returns the first key that an entry before it has, too.
+fn duplicate(entries: &[(String, Node)]) -> Option<&str> {
+    let is_before = |at: usize, key: &str| entries[..at].iter().any(|(other, _)| other == key);
+    let mut keys = entries.iter().map(|(key, _)| key.as_str()).enumerate();
+    keys.find(|(at, key)| is_before(*at, key)).map(|(_, key)| key)
 }
 
 #[cfg(test)]

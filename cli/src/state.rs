@@ -1,27 +1,31 @@
 //! The state folder of an environment: what runs there, where, with which settings; its data, logs and keys.
 
 mod files;
+mod identity;
 mod name;
 mod records;
 
 use std::{
-    fs::{self, DirBuilder, File, TryLockError},
+    fs::{self, DirBuilder, TryLockError},
     io::{self, Read},
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
+
+use ::files::open_regular;
 
 use self::files::{has_field, read_json, remove};
 pub(crate) use self::{
     files::{write_json, write_private},
+    identity::{EngineRecord, Mark},
     name::EnvironmentName,
     records::{ClusterRecord, ContainersRecord, EmbeddedState, EnvironmentRecord},
 };
 use crate::{
     config::Settings,
     error::{CliError, Result},
-    log_files,
+    printable::shell_word,
 };
 
 /// How many last log lines an error quotes.
@@ -54,6 +58,60 @@ impl Environment {
             })?;
         let folder = state.join("chefcito").join(name.as_str());
         Ok(Self { name, folder })
+    }
+
+    /// Returns all environments that have a state folder beside this one's, by name.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if the folder of all can't be read.
+    pub(crate) fn all(&self) -> Result<Vec<Self>> {
+        let Some(folder) = self.folder.parent() else { return Ok(Vec::new()) };
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(CliError::io(|| format!("read {}", folder.display()))(error)),
+        };
+        let of = |entry: fs::DirEntry| {
+            let name = entry.file_name().to_str()?.parse().ok()?;
+            entry.path().is_dir().then(|| Self { name, folder: entry.path() })
+        };
+        let mut all: Vec<Self> = entries.flatten().filter_map(of).collect();
+        all.sort_by_key(|environment| environment.name.to_string());
+        Ok(all)
+    }
+
+    /// Refuses a state folder that other users can write to, or that belongs to one: its keys and records may be theirs.
+    /// Changes nothing.
+    ///
+    /// # Errors
+    /// [`CliError::Lacking`].
+    pub(crate) fn refuse_unsafe(&self) -> Result<()> {
+        const OTHERS_WRITE: u32 = 0o002;
+        let own = rustix::process::geteuid().as_raw();
+        let all = self.folder.parent().unwrap_or(&self.folder).to_owned();
+        let files = [&all, &self.folder, &self.secrets(), &self.data(), &self.admin_key_file()];
+        for path in files {
+            // What can't be looked at is reported by what needs it.
+            let Ok(found) = fs::metadata(path) else { continue };
+            let (what, hint) = match found.uid() {
+                owner if owner != own => (
+                    format!("belongs to another user ({owner})"),
+                    "remove it, if it is not yours, or set XDG_STATE_HOME to a folder of your own"
+                        .into(),
+                ),
+                _ if found.mode() & OTHERS_WRITE != 0 => (
+                    "can be written by every user".to_owned(),
+                    format!(
+                        "if nobody else has written there, `chmod -R go-w {}`; else remove it",
+                        shell_word(path)
+                    ),
+                ),
+                _ => continue,
+            };
+            let what = format!("{} is not safe to keep state in: it {what}", path.display());
+            return Err(CliError::Lacking { what, hint });
+        }
+        Ok(())
     }
 
     /// Refuses the state folder of an earlier version: this version would not see what runs there, and would start a
@@ -141,7 +199,7 @@ impl Environment {
     /// Returns the record of the containers; `None` if none were started.
     ///
     /// # Errors
-    /// [`CliError::Io`] if it can't be read.
+    /// [`CliError::BadRecord`] or [`CliError::Io`] if it can't be read.
     pub(crate) fn containers(&self) -> Result<Option<ContainersRecord>> {
         read_json(&self.containers_record())
     }
@@ -170,7 +228,7 @@ impl Environment {
     /// Returns the record of the cluster; `None` if the environment is on none.
     ///
     /// # Errors
-    /// [`CliError::Io`] if it can't be read.
+    /// [`CliError::BadRecord`] or [`CliError::Io`] if it can't be read.
     pub(crate) fn cluster(&self) -> Result<Option<ClusterRecord>> {
         read_json(&self.cluster_record())
     }
@@ -209,6 +267,11 @@ impl Environment {
     /// Returns the file of secrets for the local overlay.
     pub(crate) fn cluster_secrets_file(&self) -> PathBuf {
         self.secrets().join("secrets.env")
+    }
+
+    /// Returns the file with the record of the identity.
+    fn identity_file(&self) -> PathBuf {
+        self.folder.join("identity.json")
     }
 
     /// Returns the file of the last settings.
@@ -257,7 +320,7 @@ impl Environment {
     /// [`CliError::Io`] if the folder can't be read.
     pub(crate) fn embedded(&self) -> Result<EmbeddedState> {
         let path = self.lock_file();
-        let mut lock = match File::open(&path) {
+        let mut lock = match open_regular(&path) {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(EmbeddedState::Stopped);
@@ -273,7 +336,11 @@ impl Environment {
                 Err(CliError::Io { what: format!("lock {}", path.display()), source })
             }
             Err(TryLockError::WouldBlock) => {
-                let record: Option<EnvironmentRecord> = read_json(&self.record_file())?;
+                let record: Option<EnvironmentRecord> = match read_json(&self.record_file()) {
+                    // The lock says that it runs, and `up` replaces it.
+                    Err(CliError::BadRecord { .. }) => None,
+                    read => read?,
+                };
                 let mut holder = String::new();
                 let pid =
                     lock.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse().ok());
@@ -325,7 +392,7 @@ impl Environment {
     /// [`CliError::Lacking`] if there is none, [`CliError::Io`] if it can't be read.
     pub(crate) fn admin_key(&self) -> Result<String> {
         let path = self.admin_key_file();
-        match fs::read_to_string(&path) {
+        match open_regular(&path).and_then(io::read_to_string) {
             Ok(key) => Ok(key.trim().to_owned()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(CliError::Lacking {
                 what: format!("the admin key of `{}` is not known here", self.name),
@@ -341,7 +408,7 @@ impl Environment {
 
     /// Returns the error for the crash of the embedded process.
     pub(crate) fn crashed(&self) -> CliError {
-        let (when, last_lines) = log_files::last_lines(&self.logs(), LAST_LINES_MAX);
+        let (when, last_lines) = logs::files::last_lines(&self.logs(), LAST_LINES_MAX);
         CliError::Crashed { name: self.name.clone(), when, last_lines }
     }
 

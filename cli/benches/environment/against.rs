@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use chefcito::load::{Model, Plan, Report};
+use load::{Model, Plan, Report};
 use test_support::POSTGRES;
 
 use crate::{
@@ -199,6 +199,9 @@ fn build(revision: &str) -> Result<PathBuf> {
         .current_dir(&sources)
         .args(["build", "--release", "--locked", "--package", "chefcito"])
         .env("CARGO_TARGET_DIR", &target)
+        // As this benchmark's profile: how crates are optimized across each other is not compared.
+        .env("CARGO_PROFILE_RELEASE_LTO", "fat")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
         .stdin(Stdio::null())
         .status()?;
     ensure!(built.success(), "revision {commit} can't be built");

@@ -7,17 +7,28 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use axum::{Router, http::header, routing::post};
-use chefcito::load::Target;
+use axum::{
+    Router,
+    extract::RawQuery,
+    http::{StatusCode, header},
+    routing::{get, post},
+};
 use contracts::{
     OrderId, Timestamp,
-    api::orders::{Order, OrderStatus, PlacedOrders},
+    api::{
+        orders::{Order, OrderStatus, PlacedOrders},
+        proof::{self, ProofKey},
+    },
 };
+use load::Target;
 use service::{http::Limits, metrics::Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::process::Process;
+
+/// The secret of the key that the load is sent with.
+const SECRET: &str = "hello";
 
 /// A process of its own with that server, so that its processor time can be measured.
 pub(crate) struct Hello {
@@ -45,7 +56,7 @@ impl Hello {
 
     /// Returns its address.
     pub(crate) fn target(&self) -> Target {
-        Target { address: self.address, key: "hello".into() }
+        Target { address: self.address, key: format!("cfk_hello_{SECRET}") }
     }
 
     /// Returns its process.
@@ -74,8 +85,18 @@ pub(crate) fn be_the_server() -> Result<ExitCode> {
         reason: None,
     };
     let answer = serde_json::to_string(&PlacedOrders { orders: vec![order] })?;
-    let hello = async move || ([(header::CONTENT_TYPE, "application/json")], answer);
-    let router = Router::new().route("/v1/orders", post(hello));
+    let json = || [(header::CONTENT_TYPE, "application/json")];
+    let hello = async move || (json(), answer);
+    // Asked before the first order.
+    let prove = async move |RawQuery(asked): RawQuery| {
+        let asked = asked.unwrap_or_default();
+        let nonce = asked.split('&').find_map(|part| part.strip_prefix("nonce="));
+        let proof = ProofKey::of(SECRET).prove(nonce.unwrap_or_default(), None);
+        let proof = proof.ok_or(StatusCode::BAD_REQUEST)?;
+        let proof = serde_json::to_string(&proof).map_err(|_| StatusCode::BAD_REQUEST)?;
+        Ok::<_, StatusCode>((json(), proof))
+    };
+    let router = Router::new().route("/v1/orders", post(hello)).route(proof::PATH, get(prove));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;

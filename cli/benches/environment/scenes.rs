@@ -15,8 +15,8 @@ mod rows;
 
 use std::time::Duration;
 
+use ::load::{CONCURRENCY_DEFAULT, Model, Plan, Report};
 use anyhow::Result;
-use chefcito::load::{CONCURRENCY_DEFAULT, Model, Plan, Report};
 use test_support::POSTGRES;
 
 use crate::{
@@ -68,6 +68,7 @@ pub(crate) fn closed(duration: Duration) -> Plan {
         concurrency: CONCURRENCY_DEFAULT,
         dish: None,
         follow: true,
+        attempt_max: ::load::ATTEMPT_MAX,
         timeout: END_MAX,
         ledger: None,
         history: None,

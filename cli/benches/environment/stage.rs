@@ -11,8 +11,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use chefcito::load::{self, Plan, Report, Tally, Target};
 use contracts::Ingredient;
+use load::{self, Plan, Report, Tally, Target};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;

@@ -5,6 +5,7 @@ use std::{
 };
 
 use clap::Args;
+use client::{Client, STATUS_WAIT_MAX};
 use contracts::{
     OrderId,
     api::{
@@ -16,12 +17,13 @@ use contracts::{
 use history::{Findings, Rule, check_file, open_to_read};
 use serde::Serialize;
 
-use super::connect;
+use super::{connect, duration};
 use crate::{
-    client::{Client, STATUS_WAIT_MAX},
     error::{CliError, Result},
     output::{Output, Style, Table},
+    printable,
     progress::Waiting,
+    report::{Check, Report, ReportFile, ReportFiles},
     state::Environment,
 };
 
@@ -50,8 +52,17 @@ pub(crate) struct AuditArgs {
     #[arg(long, value_name = "FILE")]
     history: Vec<PathBuf>,
     /// How long the environment may take to become quiet
-    #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "30s")]
-    timeout: humantime::Duration,
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "CHEFCITO_AUDIT_TIMEOUT",
+        default_value = "30s",
+        value_parser = duration
+    )]
+    timeout: Duration,
+    /// Write a report: FILE.md, FILE.json or FILE.xml (JUnit); may be given several times
+    #[arg(long, value_name = "FILE")]
+    report: Vec<ReportFile>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -67,8 +78,10 @@ struct Document<'a> {
 }
 
 pub(crate) async fn run(args: AuditArgs, environment: &Environment, output: &Output) -> Result<()> {
-    let client = connect(environment)?;
-    let timeout = Duration::from(args.timeout);
+    let reports = ReportFiles::prepare(&args.report)?;
+    let since = Instant::now();
+    let client = connect(environment).await?;
+    let timeout = args.timeout;
     let mut histories = Vec::with_capacity(args.history.len());
     for path in &args.history {
         histories.push(check_history(path, output).await?);
@@ -100,8 +113,9 @@ pub(crate) async fn run(args: AuditArgs, environment: &Environment, output: &Out
             ask_for(ids.to_vec(), &client, &mut report).await?;
         }
     }
+    let document = Document { schema_version: 1, quiet, report: &report };
     match args.json {
-        true => output.json(&Document { schema_version: 1, quiet, report: &report })?,
+        true => output.json(&document)?,
         false => show(&report, output)?,
     }
     let broken: Vec<String> = report
@@ -110,11 +124,15 @@ pub(crate) async fn run(args: AuditArgs, environment: &Environment, output: &Out
         .filter(|invariant| !invariant.passed)
         .map(|invariant| invariant.name.clone())
         .collect();
-    match (report.passed, quiet) {
+    let result = match (report.passed, quiet) {
         (false, _) => Err(CliError::InvariantBroken { invariants: broken }),
         (true, Some(false)) => Err(CliError::NotQuiet { waited: timeout }),
         (true, _) => Ok(()),
+    };
+    if reports.is_wanted() {
+        return reports.conclude(in_file(&document, since.elapsed()), result, output);
     }
+    result
 }
 
 async fn is_quiet_within(timeout: Duration, client: &Client, output: &Output) -> Result<bool> {
@@ -142,7 +160,7 @@ async fn check_ledger(
     let _waiting = looking(path, output);
     let (file, len) = open_to_read(path)?;
     let mut lines = BufReader::new(file.take(len));
-    let mut number = 0;
+    let (mut number, mut is_empty) = (0, true);
     loop {
         let mut ids = Vec::with_capacity(ORDERS_PER_REQUEST_MAX);
         let mut is_end = false;
@@ -158,9 +176,14 @@ async fn check_ledger(
             ids.extend(id);
         }
         if !ids.is_empty() {
+            is_empty = false;
             ask_for(ids, client, report).await?;
         }
         if is_end {
+            if is_empty {
+                let path = path.display();
+                output.warn(format_args!("{path} is empty: this ledger has no order to check"));
+            }
             return Ok(());
         }
     }
@@ -267,6 +290,28 @@ fn show(report: &AuditReport, output: &Output) -> Result<()> {
     Ok(())
 }
 
+/// Returns the report of the audit in files.
+fn in_file(document: &Document<'_>, took: Duration) -> Result<Report> {
+    let invariants = &document.report.invariants;
+    let quiet = document.quiet.map(|quiet| Check {
+        name: "the environment becomes quiet".into(),
+        failure: (!quiet).then(|| "orders were in progress until the time was over".into()),
+    });
+    let check = |invariant: &Invariant| Check {
+        name: invariant.name.clone(),
+        failure: (!invariant.passed).then(|| description(invariant)),
+    };
+    let held = invariants.iter().filter(|invariant| invariant.passed).count();
+    Ok(Report {
+        command: "audit",
+        result: format!("{held} of {} invariants hold", invariants.len()),
+        checks: quiet.into_iter().chain(invariants.iter().map(check)).collect(),
+        details: table(document.report).markdown(),
+        document: serde_json::to_value(document).map_err(anyhow::Error::from)?,
+        seconds: took.as_secs_f64(),
+    })
+}
+
 fn table(report: &AuditReport) -> Table<5> {
     let mut table = Table::new(["invariant", "", "expected", "found", "difference"]);
     for invariant in &report.invariants {
@@ -284,10 +329,10 @@ fn table(report: &AuditReport) -> Table<5> {
 fn description(invariant: &Invariant) -> String {
     let mut text = format!("{} is broken: {}", invariant.name, invariant.rule);
     if let Some(note) = &invariant.note {
-        text.push_str(&format!("\n  {note}"));
+        text.push_str(&format!("\n  {}", printable::line(note)));
     }
     for sample in &invariant.samples {
-        text.push_str(&format!("\n  {sample}"));
+        text.push_str(&format!("\n  {}", printable::line(sample)));
     }
     text
 }

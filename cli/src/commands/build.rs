@@ -5,11 +5,12 @@ use clap::{
     builder::{PossibleValue, StringValueParser, TypedValueParser},
 };
 use contracts::services::TABLE;
+use engine::Engine;
+use manifests::quantities;
 use serde::Serialize;
 
 use super::render::registry;
 use crate::{
-    docker::Engine,
     error::Result,
     images::{self, Built, DEV_TAG, Options, Registry, repository},
     output::Output,
@@ -80,11 +81,9 @@ pub(crate) async fn run(args: BuildArgs, output: &Output) -> Result<()> {
         return output.json(&Report { schema_version: 1, images });
     }
     built.iter().filter(|image| !image.cached).try_for_each(|image| {
-        #[expect(clippy::cast_precision_loss, reason = "a size for people's eyes")]
-        let megabytes = image.size_bytes as f64 / 1e6;
+        let size = quantities::size(image.size_bytes);
         let name = format!("{}:{}", repository(&image.service), image.content);
-        output
-            .data(format_args!("{name:<34}  {megabytes:.1} MB  {:.2} s", image.took.as_secs_f64()))
+        output.data(format_args!("{name:<34}  {size}  {:.2} s", image.took.as_secs_f64()))
     })?;
     built.iter().filter_map(pushed).try_for_each(|name| output.data(name))
 }

@@ -1,16 +1,20 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
+use client::Client;
 use contracts::{
     OrderId,
     api::orders::{AskStates, Order, OrderStates, OrderStatus},
 };
 
-use super::connect;
+use super::{connect, duration};
 use crate::{
-    client::Client,
+    completion,
     error::{CliError, Result},
+    order_prefix::OrderPrefix,
     output::Output,
+    printable,
     progress::Waiting,
     state::Environment,
 };
@@ -23,14 +27,21 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 /// Waits for the kitchen's decision, and fails if the order is cooked or delivered already.
 #[derive(Debug, Args)]
 pub(crate) struct CancelArgs {
-    /// Order to cancel
-    order: OrderId,
+    /// Order to cancel: its id, or a beginning that no other order has
+    #[arg(add = ArgValueCandidates::new(completion::orders))]
+    order: OrderPrefix,
     /// Only send the request, do not wait for the decision
     #[arg(long)]
     no_wait: bool,
     /// How long to wait
-    #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s")]
-    timeout: humantime::Duration,
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "CHEFCITO_ORDER_TIMEOUT",
+        default_value = "60s",
+        value_parser = duration
+    )]
+    timeout: Duration,
 }
 
 pub(crate) async fn run(
@@ -38,27 +49,28 @@ pub(crate) async fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<()> {
-    let client = connect(environment)?;
-    client.post_nothing(&format!("/v1/orders/{}/cancel", args.order)).await?;
+    let client = connect(environment).await?;
+    let id = args.order.find(&client, "cancel").await?;
+    client.post_nothing(&format!("/v1/orders/{id}/cancel")).await?;
     if args.no_wait {
-        output.status(format_args!("Asked the kitchen to cancel {}", args.order));
+        output.status(format_args!("Asked the kitchen to cancel {id}"));
         return Ok(());
     }
     let _waiting = Waiting::new(output, "Waiting for the kitchen's decision");
-    let deadline = Instant::now() + Duration::from(args.timeout);
+    let deadline = Instant::now() + args.timeout;
     loop {
-        if let Some(decision) = decision(&order(&client, args.order).await?) {
+        if let Some(decision) = decision(&order(&client, id).await?) {
             return match decision {
-                Decision::Cancelled => output.data(format_args!("{} is cancelled", args.order)),
+                Decision::Cancelled => output.data(format_args!("{id} is cancelled")),
                 Decision::Refused(why) => Err(CliError::Failed {
-                    what: format!("order {} could not be cancelled: {why}", args.order),
-                    hint: format!("look at `chefcito story {}`", args.order),
+                    what: format!("order {id} could not be cancelled: {}", printable::line(&why)),
+                    hint: format!("look at `chefcito story {id}`"),
                     source: None,
                 }),
             };
         }
         if Instant::now() >= deadline {
-            return Err(CliError::Undecided { order: args.order, waited: args.timeout.into() });
+            return Err(CliError::Undecided { order: id, waited: args.timeout });
         }
         tokio::time::sleep(ASK_EVERY).await;
     }

@@ -1,15 +1,18 @@
 use clap::Args;
 use clap_complete::Shell;
 
-use super::command_line;
 use crate::{
-    error::Result,
+    completion,
+    error::{CliError, Result},
     output::{Output, closed_or_broken},
 };
 
 /// Print completions for a shell
 #[derive(Debug, Args)]
 #[command(after_help = "\
+They know the commands, and the environments of this user with their services, dishes and latest
+orders.
+
 Examples:
   chefcito completions bash > ~/.local/share/bash-completion/completions/chefcito
   chefcito completions zsh > ~/.zfunc/_chefcito
@@ -21,7 +24,7 @@ pub(crate) struct CompletionsArgs {
 }
 
 pub(crate) fn run(args: &CompletionsArgs, output: &Output) -> Result<()> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command_line(), "chefcito", &mut script);
+    let script =
+        completion::script(args.shell).map_err(CliError::io(|| "write the script".into()))?;
     output.bytes(&script).map_err(closed_or_broken)
 }

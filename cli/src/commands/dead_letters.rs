@@ -1,4 +1,5 @@
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
+use client::Client;
 use contracts::{
     api::{gateway::DeadLetters, service::DeadLetter},
     services,
@@ -8,9 +9,10 @@ use uuid::Uuid;
 
 use super::connect;
 use crate::{
-    client::Client,
+    confirmation::Confirmation,
     error::Result,
     output::{Output, Table},
+    signals::Signals,
     state::Environment,
 };
 
@@ -36,8 +38,13 @@ enum DeadLettersCommand {
     },
     /// Give them back to their services for another try
     Replay(Chosen),
-    /// Delete them
-    Drop(Chosen),
+    /// Delete them; a user at a terminal is asked for confirmation
+    Drop {
+        #[command(flatten)]
+        chosen: Chosen,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
 }
 
 /// The dead letters to act on: one, all of a service, or all.
@@ -52,6 +59,13 @@ struct Chosen {
     /// All of them, or all of the service
     #[arg(long)]
     all: bool,
+}
+
+impl Chosen {
+    fn has(&self, letter: &DeadLetter) -> bool {
+        self.service.as_ref().is_none_or(|service| *service == letter.service)
+            && self.id.is_none_or(|id| id == letter.id)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -90,11 +104,22 @@ pub(crate) async fn run(
     args: DeadLettersArgs,
     environment: &Environment,
     output: &Output,
+    signals: &mut Signals,
 ) -> Result<()> {
-    let client = connect(environment)?;
-    match args.command {
+    let client = signals.or(connect(environment)).await?;
+    if let DeadLettersCommand::Drop { chosen, confirmation } = &args.command
+        && confirmation.is_needed()
+        && let Some(loss) = signals.or(loss(chosen, &client, environment)).await?
+    {
+        confirmation.ask(loss, output, signals).await?;
+    }
+    signals.or(act_on(args.command, &client, output)).await
+}
+
+async fn act_on(command: DeadLettersCommand, client: &Client, output: &Output) -> Result<()> {
+    match command {
         DeadLettersCommand::List { json } => {
-            let letters = list(&client).await?;
+            let letters = list(client).await?;
             if json {
                 return output.json(&Document { schema_version: 1, letters });
             }
@@ -104,9 +129,26 @@ pub(crate) async fn run(
             }
             output.data(table(&letters.dead_letters))
         }
-        DeadLettersCommand::Replay(chosen) => act(Deed::Replay, &chosen, &client, output).await,
-        DeadLettersCommand::Drop(chosen) => act(Deed::Drop, &chosen, &client, output).await,
+        DeadLettersCommand::Replay(chosen) => act(Deed::Replay, &chosen, client, output).await,
+        DeadLettersCommand::Drop { chosen, .. } => act(Deed::Drop, &chosen, client, output).await,
     }
+}
+
+/// Returns which events are deleted, and how many there are now; `None` if there are none.
+///
+/// # Errors
+/// As [`Client::get`].
+async fn loss(
+    chosen: &Chosen,
+    client: &Client,
+    environment: &Environment,
+) -> Result<Option<String>> {
+    let letters = list(client).await?.dead_letters;
+    let count = letters.iter().filter(|letter| chosen.has(letter)).count();
+    let letters = if count == 1 { "dead letter" } else { "dead letters" };
+    let of = chosen.service.as_deref().unwrap_or("all services");
+    let loss = format!("This deletes {count} {letters} of {of} in `{}`", environment.name());
+    Ok((count > 0).then_some(loss))
 }
 
 async fn list(client: &Client) -> Result<DeadLetters> {
@@ -123,12 +165,9 @@ async fn act(deed: Deed, chosen: &Chosen, client: &Client, output: &Output) -> R
     let mut done = std::collections::BTreeSet::new();
     for _ in 0..ROUNDS_MAX {
         let letters = list(client).await?.dead_letters;
-        let of_service = |letter: &&DeadLetter| {
-            chosen.service.as_ref().is_none_or(|service| *service == letter.service)
-        };
         let new = |letter: &&DeadLetter| !done.contains(&(letter.service.clone(), letter.id));
         let left: Vec<DeadLetter> =
-            letters.iter().filter(of_service).filter(new).cloned().collect();
+            letters.iter().filter(|letter| chosen.has(letter)).filter(new).cloned().collect();
         if left.is_empty() {
             break;
         }

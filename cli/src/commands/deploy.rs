@@ -1,15 +1,18 @@
-use std::env;
+use std::{env, time::Duration};
 
 use clap::Args;
+use cluster::KubeTarget;
+use manifests::kustomize::{self, Adjustments, Tree};
 
-use super::render::{namespace, registry, tag};
+use super::{
+    duration,
+    render::{namespace, registry, tag},
+};
 use crate::{
     error::{CliError, Result},
     images,
-    kubernetes::KubeTarget,
-    kustomize::{Adjustments, Tree},
-    manifests::{self, Overlay},
     output::Output,
+    overlays::{self, Overlay},
     runtimes::kubernetes::{self, Deployment},
     signals::Signals,
 };
@@ -32,7 +35,7 @@ pub(crate) struct DeployArgs {
     #[arg(long, value_enum)]
     env: Overlay,
     /// Context of the cluster; the current one is never assumed
-    #[arg(long, value_name = "NAME", env = "CHEFCITO_CONTEXT")]
+    #[arg(long, value_name = "NAME", env = "CHEFCITO_DEPLOY_CONTEXT")]
     context: String,
     /// Namespace to deploy to [default: as its manifests say]
     #[arg(long, value_name = "NAME", value_parser = namespace)]
@@ -50,14 +53,21 @@ pub(crate) struct DeployArgs {
     #[arg(long)]
     force_conflicts: bool,
     /// How long the rollout may take
-    #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "5m")]
-    timeout: humantime::Duration,
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "CHEFCITO_DEPLOY_TIMEOUT",
+        default_value = "5m",
+        value_parser = duration
+    )]
+    timeout: Duration,
 }
 
 pub(crate) async fn run(args: DeployArgs, output: &Output, signals: &mut Signals) -> Result<()> {
+    overlays::tell_which(kustomize::FOLDER, output);
     let tree = Tree::find(&env::current_dir().unwrap_or_else(|_| "/".into()));
     let contents = images::newest_contents();
-    let unknown = manifests::unknown(&contents);
+    let unknown = overlays::unknown(&contents);
     if args.tag.is_none() && !unknown.is_empty() {
         return Err(CliError::Failed {
             what: format!(
@@ -69,14 +79,14 @@ pub(crate) async fn run(args: DeployArgs, output: &Output, signals: &mut Signals
             source: None,
         });
     }
-    let images = manifests::images(args.image_registry.as_deref(), args.tag.as_deref(), &contents);
+    let images = overlays::images(args.image_registry.as_deref(), args.tag.as_deref(), &contents);
     let adjustments = Adjustments { namespace: args.namespace, images, ..Adjustments::default() };
-    let objects = manifests::render(&tree, args.env, &adjustments)?;
+    let objects = overlays::render(&tree, args.env, &adjustments)?;
     let deployment = Deployment {
         target: KubeTarget::of_user(Some(args.context)),
         objects,
         force: args.force_conflicts,
-        timeout: args.timeout.into(),
+        timeout: args.timeout,
     };
     match args.dry_run {
         true => signals.or(kubernetes::preview(&deployment, output)).await,

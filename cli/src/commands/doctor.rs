@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::Args;
+use manifests::quantities::size;
 use serde::Serialize;
 
 use crate::{
@@ -65,16 +66,18 @@ struct Report {
 
 pub(crate) async fn run(
     args: DoctorArgs,
-    environment: &Environment,
+    environment: Result<Environment>,
     output: &Output,
 ) -> Result<()> {
-    let mut checks = vec![
-        state_folder(environment),
-        disk_space(environment),
-        memory(),
-        open_files(),
-        port(environment),
-    ];
+    let mut checks = match &environment {
+        Ok(environment) => vec![state_folder(environment), disk_space(environment)],
+        Err(error) => {
+            let hint = error.hint().unwrap_or_default();
+            let (what, verdict) = ("state folder", Verdict::Lacking);
+            vec![check(Runtime::Embedded, what, verdict, error.to_string(), &hint)]
+        }
+    };
+    checks.extend([memory(), open_files(), port(environment.ok().as_ref())]);
     checks.extend(containers::checks().await);
     checks.extend(clusters::checks().await);
     let lacks = |runtime| {
@@ -168,7 +171,7 @@ fn disk_space(environment: &Environment) -> Check {
                 Runtime::Embedded,
                 what,
                 verdict,
-                format!("{} free at {}", mebibytes(free), existing.display()),
+                format!("{} free at {}", size(free), existing.display()),
                 hint,
             )
         }
@@ -178,28 +181,20 @@ fn disk_space(environment: &Environment) -> Check {
     }
 }
 
-fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes / (1024 * 1024))
-}
-
 fn memory() -> Check {
     let available = fs::read_to_string("/proc/meminfo").ok().and_then(|table| {
         let line = table.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.trim();
         Some(line.strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
     });
     match available {
-        Some(bytes) if bytes < MEMORY_BYTES_GOOD => check(
-            Runtime::Embedded,
-            "memory",
-            Verdict::Poor,
-            mebibytes(bytes),
-            "close other programs",
-        ),
+        Some(bytes) if bytes < MEMORY_BYTES_GOOD => {
+            check(Runtime::Embedded, "memory", Verdict::Poor, size(bytes), "close other programs")
+        }
         Some(bytes) => check(
             Runtime::Embedded,
             "memory",
             Verdict::Good,
-            format!("{} available", mebibytes(bytes)),
+            format!("{} available", size(bytes)),
             "",
         ),
         None => {
@@ -219,11 +214,17 @@ fn open_files() -> Check {
     check(Runtime::Embedded, "open files", verdict, found, "raise the limit with `ulimit -n 4096`")
 }
 
-fn port(environment: &Environment) -> Check {
-    let ours = environment.address().is_ok_and(|address| address.port() == PORT_DEFAULT);
+fn port(environment: Option<&Environment>) -> Check {
+    let ours = environment.is_some_and(|environment| {
+        environment.address().is_ok_and(|address| address.port() == PORT_DEFAULT)
+    });
     let (verdict, found) = match process::port_holder(PORT_DEFAULT) {
         Some(_) if ours => (Verdict::Good, format!("{PORT_DEFAULT} is this environment's")),
         Some(holder) => (Verdict::Poor, format!("{PORT_DEFAULT} is taken by {holder}")),
+        // `/proc` shows only the processes of this user.
+        None if process::is_taken(PORT_DEFAULT) => {
+            (Verdict::Poor, format!("{PORT_DEFAULT} is taken by a process of another user"))
+        }
         None => (Verdict::Good, format!("{PORT_DEFAULT} is free")),
     };
     check(
@@ -231,7 +232,7 @@ fn port(environment: &Environment) -> Check {
         "port",
         verdict,
         found,
-        "`up` takes the next free port, or the one of `--port`",
+        "`chefcito up` takes the next free port, or the one of `--port`",
     )
 }
 

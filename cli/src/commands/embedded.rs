@@ -1,5 +1,5 @@
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::OpenOptionsExt,
@@ -10,6 +10,7 @@ use std::{
 use ::embedded::{Embedded, EmbeddedConfig};
 use clap::Args;
 use contracts::Timestamp;
+use files::open_regular;
 
 use crate::{
     background::{self, StartMessage},
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &EmbeddedArgs, environment: &Environment) -> Result<()> 
         });
     match result {
         // A signal is the normal end.
-        Err(CliError::Interrupted | CliError::Terminated) => Ok(()),
+        Err(error) if error.is_signal() => Ok(()),
         Err(error) => {
             // The starting command may be gone, or has read its message already; then the log has the error.
             let _unheard = background::send(&StartMessage::of_error(&error));
@@ -185,7 +186,8 @@ fn embedded_config(
     config.logs = Some(environment.logs());
     config.address = address;
     config.admin_key = environment.admin_key()?;
-    config.key_pepper = fs::read_to_string(&pepper)
+    config.key_pepper = open_regular(&pepper)
+        .and_then(io::read_to_string)
         .map_err(CliError::io(|| format!("read {}", pepper.display())))?
         .trim()
         .to_owned();

@@ -1,7 +1,9 @@
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
 use super::usage_error;
 use crate::{
+    completion,
     config::Runtime,
     error::{CliError, Result},
     output::Output,
@@ -20,6 +22,7 @@ Examples:
   chefcito exec postgres -- psql --username postgres chefcito")]
 pub(crate) struct ExecArgs {
     /// Service
+    #[arg(add = ArgValueCandidates::new(completion::services_in_containers))]
     service: String,
     /// Number of the container or pod, if the service has several
     #[arg(long, value_name = "N", default_value_t = 1)]

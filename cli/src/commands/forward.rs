@@ -2,7 +2,7 @@ use clap::Args;
 
 use crate::{
     background::{self, StartMessage},
-    error::{CliError, Result},
+    error::Result,
     runtimes::kubernetes,
     signals::Signals,
     state::Environment,
@@ -20,7 +20,7 @@ pub(crate) async fn run(
     background::leave_the_terminal();
     match signals.or(kubernetes::forward(environment)).await {
         // A signal is the normal end.
-        Err(CliError::Interrupted | CliError::Terminated) => Ok(()),
+        Err(error) if error.is_signal() => Ok(()),
         Err(error) => {
             // The starting command may be gone; then the log has the error.
             let _unheard = background::send(&StartMessage::of_error(&error));

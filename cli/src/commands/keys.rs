@@ -23,10 +23,10 @@ enum KeysCommand {
         /// Name of its user
         #[arg(value_name = "NAME")]
         whom: String,
-        /// What it allows: viewer (look), manager (also order and seed) or admin (all)
+        /// Role: viewer (read), manager (also order and seed) or admin (everything)
         #[arg(long)]
         role: Role,
-        /// Role: viewer (read), manager (also order and seed) or admin (everything)
+        /// As JSON
         #[arg(long)]
         json: bool,
     },
@@ -58,7 +58,7 @@ struct ListDocument {
 }
 
 pub(crate) async fn run(args: KeysArgs, environment: &Environment, output: &Output) -> Result<()> {
-    let client = connect(environment)?;
+    let client = connect(environment).await?;
     match args.command {
         KeysCommand::Add { whom, role, json } => {
             let added: AddedKey = client.post("/v1/keys", &AddKey { name: whom, role }).await?;

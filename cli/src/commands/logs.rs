@@ -7,14 +7,18 @@ use clap::{
     Args,
     builder::{PossibleValue, StringValueParser, TypedValueParser},
 };
-use contracts::{OrderId, Timestamp, services};
+use clap_complete::engine::ArgValueCandidates;
+use contracts::{Timestamp, services};
+use logs::files::{self, End, Follower, Forwards, Level, Line};
+use service::config::parse_duration;
 
 use self::{printer::Printer, streams::Streams};
 use super::usage_error;
 use crate::{
+    completion,
     config::Runtime,
     error::{CliError, Result},
-    log_files::{self, End, Follower, Forwards, Level, Line},
+    order_prefix::OrderPrefix,
     output::Output,
     runtimes,
     state::{EmbeddedState, Environment},
@@ -34,7 +38,7 @@ Examples:
   chefcito logs -f                           Follow every service in one stream
   chefcito logs kitchen --level warn         Only what went wrong in the kitchen
   chefcito logs --order ID                   Only what is about one order
-  chefcito logs --since 10m --tail all       All lines of the last ten minutes")]
+  chefcito logs --since 10m -n all           All lines of the last ten minutes")]
 pub(crate) struct LogsArgs {
     /// Services to show [default: all]
     #[arg(
@@ -48,9 +52,12 @@ pub(crate) struct LogsArgs {
     follow: bool,
     /// Only lines since a duration ago (`10m`) or a time (`2026-01-31T12:00:00Z`)
     #[arg(long, value_name = "WHEN")]
-    since: Option<Since>,
+    since: Option<When>,
+    /// Only lines before a duration ago or a time; not with --follow
+    #[arg(long, value_name = "WHEN", conflicts_with = "follow")]
+    until: Option<When>,
     /// How many lines from the end: a number, or `all`
-    #[arg(long, value_name = "N", default_value = TAIL_DEFAULT)]
+    #[arg(short = 'n', long, value_name = "N", default_value = TAIL_DEFAULT)]
     tail: TailLength,
     /// Only lines of this level or a more severe one: error, warn, info, debug, trace
     #[arg(long, value_enum, ignore_case = true, hide_possible_values = true)]
@@ -58,12 +65,25 @@ pub(crate) struct LogsArgs {
     /// Only lines that contain this text
     #[arg(long, value_name = "TEXT")]
     grep: Option<String>,
-    /// Only lines about this order
-    #[arg(long, value_name = "ID")]
-    order: Option<OrderId>,
+    /// Only lines about this order: its id, or a beginning of it
+    #[arg(long, value_name = "ID", add = ArgValueCandidates::new(completion::orders))]
+    order: Option<OrderPrefix>,
+    #[command(flatten)]
+    text: TextArgs,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+}
+
+/// How a line looks to people. On a terminal, ids of orders are short.
+#[derive(Clone, Copy, Debug, Default, Args)]
+struct TextArgs {
+    /// Print times in UTC, not in the zone of this machine
+    #[arg(long, conflicts_with = "json")]
+    utc: bool,
+    /// Print whole times, as RFC 3339: with the date, microseconds and the zone
+    #[arg(short, long, conflicts_with = "json")]
+    timestamps: bool,
 }
 
 /// Accepts any name, since only the environment knows its services; completes the usual ones.
@@ -89,13 +109,13 @@ impl TypedValueParser for AnyService {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Since(Timestamp);
+struct When(Timestamp);
 
-impl FromStr for Since {
+impl FromStr for When {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let ago = || humantime::parse_duration(text).ok().map(|ago| Timestamp::now().minus(ago));
+        let ago = || parse_duration(text).map(|ago| Timestamp::now().minus(ago));
         ago()
             .or_else(|| text.parse().ok())
             .map(Self)
@@ -128,42 +148,65 @@ impl LogsArgs {
         };
         match self.services.iter().find(is_unknown) {
             Some(service) => {
-                let known = services::ALL.join(", ");
-                let what =
-                    format!("there is no service `{service}`; there are {known} and {EMBEDDED}");
-                Err(usage_error("logs", what))
+                let known = services::ALL.into_iter().chain([EMBEDDED]);
+                Err(CliError::unknown_service(service, known))
             }
             None => Ok(()),
         }
     }
 
+    /// Refuses a time that begins after its end.
+    fn check_times(&self) -> Result<()> {
+        match (self.since, self.until) {
+            (Some(When(since)), Some(When(until))) if since > until => {
+                let what =
+                    "no line is in a time whose begin (`--since`) is after its end (`--until`)";
+                Err(usage_error("logs", what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn printer<'a>(&self, output: &'a Output) -> Printer<'a> {
+        match self.json {
+            true => Printer::of_json(output),
+            false => Printer::of_text(self.text, output),
+        }
+    }
+
     /// Returns whether a filter leaves lines out.
     const fn is_choosy(&self) -> bool {
-        self.level.is_some() || self.grep.is_some() || self.order.is_some() || self.since.is_some()
+        self.level.is_some()
+            || self.grep.is_some()
+            || self.order.is_some()
+            || self.since.is_some()
+            || self.until.is_some()
     }
 
     /// Says that there are more lines, unless the user gave the number.
     fn note_more_lines(&self, count: usize, more: bool, output: &Output) {
         if more && count.to_string() == TAIL_DEFAULT {
-            output.status(format_args!("The last {count} lines; `--tail all` shows all"));
+            output.status(format_args!("The last {count} lines; `-n all` shows all"));
         }
     }
 
     fn wants(&self, line: &Line) -> bool {
         let service = self.services.is_empty() || self.services.contains(&line.service);
         let grave = self.level.is_none_or(|level| line.level <= level);
-        let late = self.since.is_none_or(|since| line.time >= since.0);
-        let about = |order: OrderId| line.order.as_ref().is_some_and(|id| *id == order.to_string());
+        let in_time = self.since.is_none_or(|since| line.time >= since.0)
+            && self.until.is_none_or(|until| line.time < until.0);
+        let about = |order: &OrderPrefix| line.order.as_ref().is_some_and(|id| order.begins(id));
         let says = |text: &String| line.message.contains(text) || line.details().contains(text);
         service
             && grave
-            && late
-            && self.order.is_none_or(about)
+            && in_time
+            && self.order.as_ref().is_none_or(about)
             && self.grep.as_ref().is_none_or(says)
     }
 }
 
 pub(crate) async fn run(args: LogsArgs, environment: &Environment, output: &Output) -> Result<()> {
+    args.check_times()?;
     match runtimes::of(environment).await? {
         Some(runtime @ (Runtime::Compose | Runtime::Kubernetes)) => {
             let logs = Streams::open(runtime, environment, &args.services, output).await?;
@@ -174,7 +217,7 @@ pub(crate) async fn run(args: LogsArgs, environment: &Environment, output: &Outp
 }
 
 async fn of_streams(args: &LogsArgs, logs: Streams, output: &Output) -> Result<()> {
-    let mut printer = Printer::new(output, args.json);
+    let mut printer = args.printer(output);
     let since = args.since.map(|since| since.0);
     let printed = match args.tail {
         TailLength::All => {
@@ -223,7 +266,7 @@ async fn of_process(args: &LogsArgs, environment: &Environment, output: &Output)
     let unreadable =
         |source| CliError::Io { what: format!("read the logs in {}", folder.display()), source };
     let end = if args.follow { End::WholeLines } else { End::Written };
-    let mut files = log_files::open_all(&folder, end).map_err(unreadable)?;
+    let mut files = files::open_all(&folder, end).map_err(unreadable)?;
     if files.is_empty() && !args.follow {
         return Err(CliError::NotRunning { name: environment.name().clone() });
     }
@@ -232,12 +275,12 @@ async fn of_process(args: &LogsArgs, environment: &Environment, output: &Output)
     if !args.services.is_empty() {
         files.retain(|_, file| args.services.contains(&file.service));
     }
-    let mut printer = Printer::new(output, args.json);
+    let mut printer = args.printer(output);
     match args.tail {
         TailLength::Lines(count) => {
             let since = args.since.map(|since| since.0);
-            let tail = log_files::tail(files, count, |line| args.wants(line), since)
-                .map_err(unreadable)?;
+            let tail =
+                files::tail(files, count, |line| args.wants(line), since).map_err(unreadable)?;
             args.note_more_lines(count, tail.more, output);
             printer.print(tail.lines.iter())?;
         }
@@ -261,6 +304,26 @@ async fn of_process(args: &LogsArgs, environment: &Environment, output: &Output)
     }
 }
 
+/// Prints the last lines of all services.
+///
+/// # Errors
+/// As `logs`.
+pub(crate) async fn last(lines: usize, environment: &Environment, output: &Output) -> Result<()> {
+    let args = LogsArgs {
+        services: Vec::new(),
+        follow: false,
+        since: None,
+        until: None,
+        tail: TailLength::Lines(lines),
+        level: None,
+        grep: None,
+        order: None,
+        text: TextArgs::default(),
+        json: false,
+    };
+    run(args, environment, output).await
+}
+
 /// Prints new lines until the environment ends, which it does only by a signal or a crash.
 ///
 /// # Errors
@@ -269,9 +332,9 @@ pub(crate) async fn follow_until_it_ends(environment: &Environment, output: &Out
     let folder = environment.logs();
     let unreadable =
         |source| CliError::Io { what: format!("read the logs in {}", folder.display()), source };
-    let files = log_files::open_all(&folder, End::WholeLines).map_err(unreadable)?;
+    let files = files::open_all(&folder, End::WholeLines).map_err(unreadable)?;
     let mut follower = Follower::new(&folder, &files).map_err(unreadable)?;
-    let mut printer = Printer::new(output, false);
+    let mut printer = Printer::of_text(TextArgs::default(), output);
     loop {
         let (lines, more) = follower.next_lines().map_err(unreadable)?;
         printer.print(lines.iter())?;
@@ -297,7 +360,7 @@ pub(crate) async fn follow_until_it_ends(environment: &Environment, output: &Out
 pub(crate) async fn follow_containers(environment: &Environment, output: &Output) -> Result<()> {
     let runtime = runtimes::of(environment).await?.unwrap_or(Runtime::Compose);
     let logs = Streams::open(runtime, environment, &[], output).await?;
-    let mut printer = Printer::new(output, false);
+    let mut printer = Printer::of_text(TextArgs::default(), output);
     let mut printed = logs.printed(Some(Timestamp::now()), None);
     while let Some(line) = printed.next_line().await? {
         printer.write(&line)?;

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use contracts::api::market_sim::{ChangeMarketSim, MarketSim};
 use serde::Serialize;
 
-use super::connect;
+use super::{connect, duration};
 use crate::{
     error::Result,
     output::{Output, Table},
@@ -67,7 +67,7 @@ struct ChangeArgs {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     zeros: Option<f64>,
     /// How long an answer takes
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     delay: Option<Duration>,
     /// Share of calls that fail, from 0 to 1
     #[arg(long, value_name = "SHARE", value_parser = share)]
@@ -130,7 +130,7 @@ pub(crate) async fn run(
     environment: &Environment,
     output: &Output,
 ) -> Result<()> {
-    let client = connect(environment)?;
+    let client = connect(environment).await?;
     let (market_sim, format): (MarketSim, Format) = match args.command {
         None => (client.get("/v1/market").await?, args.format),
         Some(MarketCommand::Show(format)) => (client.get("/v1/market").await?, format),

@@ -1,3 +1,4 @@
+mod file;
 mod summary;
 
 use std::{
@@ -9,18 +10,23 @@ use std::{
 };
 
 use clap::{Args, CommandFactory, error::ErrorKind};
+use clap_complete::engine::ArgValueCandidates;
+use load::{
+    ATTEMPT_MAX, CONCURRENCY_DEFAULT, CONCURRENCY_MAX, Crossed, Limit, LoadError, Metric, Model,
+    Plan, RATE_MAX, Report, Schedule, Tally, Target,
+};
+use service::config::parse_duration;
 use tokio_util::sync::CancellationToken;
 
 use self::summary::{Document, show};
 use super::Cli;
 use crate::{
+    completion,
     error::{CliError, Result},
-    load::{
-        self, CONCURRENCY_DEFAULT, CONCURRENCY_MAX, Crossed, Limit, LoadError, Model, Plan,
-        RATE_MAX, Report, Schedule, Tally, Target,
-    },
     output::Output,
+    printable,
     progress::Progress,
+    report::{ReportFile, ReportFiles},
     signals::Signals,
     state::Environment,
 };
@@ -47,7 +53,8 @@ Examples:
 
 Figures for --fail-if: accepted.p50 .p90 .p99 .p99.9 .max and the same of delivered (durations); errors, rejected,
 cancelled, undelivered (counts); rate.accepted, rate.delivered (orders a second). Comparisons: < <= > >=.
-Failed requests end it with 1, orders not at their end in time with 4, a limit crossed with 5.")]
+Failed requests end it with 1, orders not at their end in time with 4, a limit crossed with 5, and
+orders of which the kitchen rejected all with 1. A limit on a duration that was never measured is crossed.")]
 pub(crate) struct OrderArgs {
     /// How many orders [default: 1, or as many as fit into --duration]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -62,17 +69,20 @@ pub(crate) struct OrderArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     duration: Option<Duration>,
     /// Dish to order [default: the kitchen picks one]
-    #[arg(long)]
+    #[arg(long, add = ArgValueCandidates::new(completion::dishes))]
     dish: Option<String>,
     /// Only place the orders, do not follow them
     #[arg(long)]
     no_wait: bool,
     /// How long an order may take to be accepted, and how long to wait for the last dish
-    #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", env = "CHEFCITO_ORDER_TIMEOUT", default_value = "60s", value_parser = duration)]
     timeout: Duration,
     /// Print all figures as JSON
     #[arg(long)]
     json: bool,
+    /// Write a report: FILE.md, FILE.json or FILE.xml (JUnit); may be given several times
+    #[arg(long, value_name = "FILE")]
+    report: Vec<ReportFile>,
     /// Fail if a figure is beyond a limit, such as 'delivered.p99>1s'; may be given several times
     #[arg(long, value_name = "LIMIT")]
     fail_if: Vec<Limit>,
@@ -96,8 +106,10 @@ fn concurrency(text: &str) -> Result<usize, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero());
-    duration.ok_or_else(|| "it should be a duration above 0, such as 800ms, 30s or 5m".into())
+    let duration = parse_duration(text).filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| {
+        "it should be a duration above 0, 10 years at the most, such as 800ms, 30s or 5m".into()
+    })
 }
 
 impl OrderArgs {
@@ -111,6 +123,7 @@ impl OrderArgs {
             concurrency: self.concurrency.unwrap_or(default),
             dish: self.dish.clone(),
             follow: !self.no_wait,
+            attempt_max: ATTEMPT_MAX,
             timeout: self.timeout,
             ledger: Some(self.ledger.clone().unwrap_or_else(|| new_ledger(environment))),
             history: self.history.clone(),
@@ -147,20 +160,30 @@ pub(crate) async fn run(
     signals: &mut Signals,
 ) -> Result<()> {
     args.check()?;
-    let target = target(environment)?;
+    let reports = ReportFiles::prepare(&args.report)?;
+    // Each connection is an open file, and the usual limit is below the most connections.
+    service::http::raise_open_files_max();
+    let target = signals.or(target(environment)).await?;
     if args.ledger.is_none() {
         forget_old_ledgers(&environment.ledgers());
     }
     let plan = args.plan(environment);
     let (report, signal) = place(&plan, &target, output, Some(signals)).await?;
     let crossed: Vec<Crossed> =
-        args.fail_if.iter().filter_map(|limit| limit.crossed_by(&report)).collect();
+        args.fail_if.iter().filter_map(|limit| crossed(limit, &report)).collect();
     if args.json {
         output.json(&Document::new(&plan, &report, &crossed))?;
     } else {
         show(&report, output)?;
     }
-    signal.map_or_else(|| verdict(&plan, &report, &crossed), Err)
+    let result = signal.map_or_else(|| verdict(&plan, &report, &crossed), Err);
+    if reports.is_wanted() {
+        let (limits, run) = (&args.fail_if, &report);
+        let made = file::report(&plan, run, limits, &crossed, &result, environment, output);
+        let made = signals.or(made).await;
+        return reports.conclude(made, result, output);
+    }
+    result
 }
 
 /// Places orders as [`run`] does by default, and prints the summary.
@@ -174,13 +197,13 @@ pub(crate) async fn place_and_follow(
 ) -> Result<()> {
     forget_old_ledgers(&environment.ledgers());
     let plan = Plan { ledger: Some(new_ledger(environment)), ..Plan::orders(count.into()) };
-    let (report, _) = place(&plan, &target(environment)?, output, None).await?;
+    let (report, _) = place(&plan, &target(environment).await?, output, None).await?;
     show(&report, output)?;
     verdict(&plan, &report, &[])
 }
 
-fn target(environment: &Environment) -> Result<Target> {
-    Ok(Target { address: super::address(environment)?, key: environment.admin_key()? })
+async fn target(environment: &Environment) -> Result<Target> {
+    Ok(Target { address: super::address(environment).await?, key: environment.admin_key()? })
 }
 
 /// Runs the plan and shows its progress. A first signal stops placing, a second one ends it at once.
@@ -240,15 +263,35 @@ fn total(plan: &Plan) -> Option<u64> {
     }
 }
 
-/// Returns the result of the command: failed requests take precedence over late orders, and those over limits.
+/// Returns how a limit was crossed. One on a duration that was never measured is crossed: nothing shows that it holds.
+fn crossed(limit: &Limit, report: &Report) -> Option<Crossed> {
+    let found = match limit.metric() {
+        Metric::Accepted(_) if report.accepting.count() == 0 => "unknown: no order was accepted",
+        Metric::Delivered(_) if report.delivery.count() == 0 => "unknown: no order was delivered",
+        _ => return limit.crossed_by(report),
+    };
+    Some(Crossed { limit: limit.to_string(), found: found.into() })
+}
+
+/// Returns the result of the command: failed requests take precedence over late orders, those over limits, and limits over
+/// orders that were all rejected.
 fn verdict(plan: &Plan, report: &Report, crossed: &[Crossed]) -> Result<()> {
     if report.failed > 0 {
-        return Err(CliError::failed(format!(
-            "{} of {} orders could not be placed",
-            report.failed, report.sent
-        )));
+        let mut what = match (report.failed, report.sent) {
+            (1, 1) => "the order was not accepted".to_owned(),
+            (1, sent) => format!("1 of {sent} orders was not accepted"),
+            (failed, sent) => format!("{failed} of {sent} orders were not accepted"),
+        };
+        if report.unknown > 0 {
+            what.push_str(&format!(
+                "; {} of them may have been placed, by requests without an answer",
+                report.unknown
+            ));
+        }
+        return Err(CliError::failed(what));
     }
     if let Some(why) = &report.not_followed {
+        let why = printable::line(why);
         return Err(CliError::failed(format!("orders could not be followed to their end: {why}")));
     }
     if report.undelivered > 0 {
@@ -258,10 +301,24 @@ fn verdict(plan: &Plan, report: &Report, crossed: &[Crossed]) -> Result<()> {
             example: report.undelivered_ids.first().copied(),
         });
     }
-    if crossed.is_empty() {
-        return Ok(());
+    if !crossed.is_empty() {
+        let limits = crossed.iter().map(ToString::to_string).collect();
+        return Err(CliError::LimitCrossed { limits });
     }
-    Err(CliError::LimitCrossed { limits: crossed.iter().map(ToString::to_string).collect() })
+    if report.rejected > 0 && report.delivered == 0 {
+        return Err(CliError::Failed {
+            what: match report.rejected {
+                1 => "the kitchen rejected the order".into(),
+                all => format!("the kitchen rejected all {all} orders"),
+            },
+            hint: match report.first_ids.first() {
+                Some(order) => format!("`chefcito story {order}` has the reason"),
+                None => String::new(),
+            },
+            source: None,
+        });
+    }
+    Ok(())
 }
 
 /// Returns the path of a new ledger; names sort by time.
@@ -287,6 +344,7 @@ impl From<LoadError> for CliError {
             LoadError::NobodyThere { address, source } => {
                 Self::Unreachable { address, source: source.into() }
             }
+            LoadError::Unproven(unproven) => unproven.into(),
             LoadError::Ledger { path, source } => {
                 Self::Io { what: format!("write the ledger {}", path.display()), source }
             }

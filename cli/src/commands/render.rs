@@ -3,15 +3,14 @@ mod ecs;
 use std::{env, fs, path::PathBuf};
 
 use clap::{Args, ValueEnum};
+use manifests::kustomize::{self, Adjustments, Tree};
 
 use crate::{
     commands::usage_error,
     error::{CliError, Result},
     images,
-    kustomize::{Adjustments, Tree},
-    manifests::{self, Overlay, SECRETS},
     output::{Output, closed_or_broken},
-    yaml,
+    overlays::{self, Overlay, SECRETS},
 };
 
 /// Print the manifests of an environment, for Kubernetes or Amazon ECS
@@ -66,6 +65,7 @@ enum Target {
 pub(crate) fn run(args: RenderArgs, output: &Output) -> Result<()> {
     let RenderArgs { env: overlay, namespace, image_registry, tag, secrets, target, ecs } = args;
     ecs.check(target, overlay)?;
+    overlays::tell_which(kustomize::FOLDER, output);
     let mut tree = Tree::find(&env::current_dir().unwrap_or_else(|_| "/".into()));
     if let Some(file) = secrets {
         if overlay != Overlay::Local {
@@ -77,9 +77,9 @@ pub(crate) fn run(args: RenderArgs, output: &Output) -> Result<()> {
         tree = tree.with_file(SECRETS, text);
     }
     let contents = images::newest_contents();
-    let images = manifests::images(image_registry.as_deref(), tag.as_deref(), &contents);
+    let images = overlays::images(image_registry.as_deref(), tag.as_deref(), &contents);
     let adjustments = Adjustments { namespace, images, ..Adjustments::default() };
-    let objects = manifests::render(&tree, overlay, &adjustments)?;
+    let objects = overlays::render(&tree, overlay, &adjustments)?;
     if target == Target::Ecs {
         return ecs.write(overlay, &objects, output);
     }
@@ -101,7 +101,7 @@ pub(super) fn namespace(text: &str) -> Result<String, &'static str> {
         .ok_or("it should be up to 63 lower-case letters, digits and hyphens")
 }
 
-pub(super) fn registry(text: &str) -> Result<String, &'static str> {
+pub(crate) fn registry(text: &str) -> Result<String, &'static str> {
     let is_plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:/[]".contains(&byte);
     let is_path = !text.is_empty() && text.bytes().all(is_plain) && !text.contains("//");

@@ -1,7 +1,9 @@
 use clap::Args;
 
 use super::up::{self, UpArgs};
-use crate::{config::Runtime, error::Result, output::Output, signals::Signals, state::Environment};
+use crate::{
+    error::Result, output::Output, settings::Origins, signals::Signals, state::Environment,
+};
 
 /// Build the images and bring the environment up: `build`, then `up` with containers
 #[derive(Debug, Args)]
@@ -16,16 +18,16 @@ pub(crate) struct RunArgs {
 
 pub(crate) async fn run(
     args: RunArgs,
+    origins: Origins,
     environment: &Environment,
     output: &Output,
     signals: &mut Signals,
 ) -> Result<()> {
-    up::run(args.up.with_build(), environment, output, signals).await
+    up::run(args.up.with_build(), origins, environment, output, signals).await
 }
 
 /// Adjusts the flags of `up`: the default runtime has containers, and `--build` is implied.
 pub(super) fn adjust(command: clap::Command) -> clap::Command {
-    command
-        .mut_arg("runtime", |arg| arg.default_value(Runtime::Compose.name()))
-        .mut_arg("build", |arg| arg.hide(true))
+    let runtime = "How the services run: compose or kubernetes [default: compose]";
+    command.mut_arg("runtime", |arg| arg.help(runtime)).mut_arg("build", |arg| arg.hide(true))
 }

@@ -1,9 +1,11 @@
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
-use super::exec::only_with_containers;
+use super::{duration, exec::only_with_containers, usage_error};
 use crate::{
+    completion,
     config::Runtime,
     error::Result,
     output::Output,
@@ -15,18 +17,28 @@ use crate::{
 /// Set the number of containers or pods of services (not when embedded)
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The number is kept until it is set again; `down` forgets it. Services that keep data, such as
-PostgreSQL and Redis, can have only one.
+The number is kept until it is set again, or `up --reset` is run. Services that keep data, such
+as PostgreSQL and Redis, can have only one.
 
 Example:
   chefcito scale kitchen=3 orders=2")]
 pub(crate) struct ScaleArgs {
     /// Services, each with its new number
-    #[arg(required = true, value_name = "SERVICE=N")]
+    #[arg(
+        required = true,
+        value_name = "SERVICE=N",
+        add = ArgValueCandidates::new(completion::services_to_scale)
+    )]
     services: Vec<Scaled>,
     /// How long new ones may take to become ready
-    #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s")]
-    timeout: humantime::Duration,
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "CHEFCITO_UP_TIMEOUT",
+        default_value = "60s",
+        value_parser = duration
+    )]
+    timeout: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -49,16 +61,26 @@ impl FromStr for Scaled {
     }
 }
 
+/// Returns the number of each service.
+fn replicas(services: Vec<Scaled>) -> Result<BTreeMap<String, u32>> {
+    let mut all = BTreeMap::new();
+    for Scaled { service, replicas } in services {
+        if all.insert(service.clone(), replicas).is_some() {
+            return Err(usage_error("scale", format_args!("`{service}` has two numbers")));
+        }
+    }
+    Ok(all)
+}
+
 pub(crate) async fn run(
     args: ScaleArgs,
     environment: &Environment,
     output: &Output,
     signals: &mut Signals,
 ) -> Result<()> {
+    let replicas = replicas(args.services)?;
     let runtime = only_with_containers("scale", environment).await?;
-    let replicas: BTreeMap<String, u32> =
-        args.services.into_iter().map(|scaled| (scaled.service, scaled.replicas)).collect();
-    let timeout = args.timeout.into();
+    let timeout = args.timeout;
     match runtime {
         Runtime::Kubernetes => {
             kubernetes::scale(replicas, timeout, environment, output, signals).await

@@ -5,6 +5,7 @@ use std::{
 };
 
 use clap::Args;
+use client::Client;
 use contracts::{
     Ingredient, QUANTITY_MAX, Quantities,
     api::{
@@ -14,11 +15,11 @@ use contracts::{
 };
 use serde::Serialize;
 
-use super::connect;
+use super::{connect, usage_error};
 use crate::{
-    client::Client,
     error::{CliError, Result},
     output::Output,
+    printable,
     seeds::{self, FILE_BYTES_MAX, SeedFile, Seeds},
     state::Environment,
 };
@@ -76,11 +77,11 @@ struct Changes {
 pub(crate) async fn run(args: SeedArgs, environment: &Environment, output: &Output) -> Result<()> {
     let files = match (args.files.is_empty(), args.set.is_empty()) {
         (true, true) => seeds::built_in(),
-        _ => args.files.iter().map(|path| read(path)).collect::<Result<_>>()?,
+        _ => read_all(args.files).await?,
     };
     let seeds = checked(&files)?;
     let set = set(&args.set)?;
-    let changes = plant(&connect(environment)?, &seeds, set, args.dry_run).await?;
+    let changes = plant(&connect(environment).await?, &seeds, set, args.dry_run).await?;
     match args.json {
         true => output.json(&changes),
         false => show(&changes, output),
@@ -93,12 +94,18 @@ pub(crate) async fn run(args: SeedArgs, environment: &Environment, output: &Outp
 /// [`CliError`] if the environment does not run, or refuses them.
 pub(crate) async fn seed_built_in(environment: &Environment, output: &Output) -> Result<()> {
     let seeds = checked(&seeds::built_in())?;
-    plant(&connect(environment)?, &seeds, Quantities::new(), false).await?;
+    plant(&connect(environment).await?, &seeds, Quantities::new(), false).await?;
     let (recipes, ingredients) = (seeds.recipes.len(), seeds.opening.len());
     output.status(format_args!(
         "Seeded {recipes} recipes and the opening stock of {ingredients} ingredients"
     ));
     Ok(())
+}
+
+/// Reads files, which may be pipes or terminals. Runs on a thread of its own, so that a signal ends the wait.
+async fn read_all(paths: Vec<PathBuf>) -> Result<Vec<SeedFile>> {
+    let all = move || paths.iter().map(|path| read(path)).collect();
+    tokio::task::spawn_blocking(all).await.map_err(anyhow::Error::from)?
 }
 
 /// Reads a file up to one byte more than the largest allowed size.
@@ -127,7 +134,7 @@ fn set(pairs: &[(Ingredient, i64)]) -> Result<Quantities> {
     let mut set = Quantities::new();
     for (ingredient, quantity) in pairs {
         if set.insert(*ingredient, *quantity).is_some() {
-            return Err(CliError::failed(format!("`--set` names {ingredient} twice")));
+            return Err(usage_error("seed", format_args!("`--set` names {ingredient} twice")));
         }
     }
     Ok(set)
@@ -166,7 +173,7 @@ fn lines(changes: &Changes) -> Vec<String> {
             [("added", added), ("changed", changed), ("removed", removed), ("unchanged", unchanged)]
         {
             if !names.is_empty() {
-                lines.push(format!("recipes {did}: {}", names.join(", ")));
+                lines.push(format!("recipes {did}: {}", printable::line(&names.join(", "))));
             }
         }
     }

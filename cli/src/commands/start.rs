@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use clap::Args;
 
+use super::duration;
 use crate::{
     config::Runtime,
     error::{CliError, Result},
@@ -13,8 +16,14 @@ use crate::{
 #[derive(Debug, Args)]
 pub(crate) struct StartArgs {
     /// How long the environment may take to become ready
-    #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s")]
-    timeout: humantime::Duration,
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "CHEFCITO_UP_TIMEOUT",
+        default_value = "60s",
+        value_parser = duration
+    )]
+    timeout: Duration,
 }
 
 pub(crate) async fn run(
@@ -23,7 +32,7 @@ pub(crate) async fn run(
     output: &Output,
     signals: &mut Signals,
 ) -> Result<()> {
-    let timeout = args.timeout.into();
+    let timeout = args.timeout;
     match runtimes::of(environment).await? {
         Some(Runtime::Embedded) => {
             embedded::start_again(timeout, environment, output, signals).await

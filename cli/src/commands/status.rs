@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::Args;
+use client::STATUS_WAIT_MAX;
 use contracts::{
     Timestamp,
     api::{
@@ -24,13 +25,14 @@ use self::tables::{
 };
 use super::connect;
 use crate::{
-    client::STATUS_WAIT_MAX,
+    background,
     config::Runtime,
     error::{CliError, Result},
     output::{Output, Style},
+    printable,
     runtimes::{
         self,
-        compose::{ContainerStatus, ContainerStatusReader},
+        compose::{self, ContainerStatus, ContainerStatusReader},
         kubernetes::{self, PodStatus, PodStatusReader},
     },
     state::{Environment, EnvironmentRecord},
@@ -79,6 +81,9 @@ struct Report {
     pods: Vec<PodStatus>,
     orders: Option<Summary>,
     stock: Vec<Shelf>,
+    /// Whether it was not started from here, so that its gateway is not asked.
+    #[serde(skip)]
+    is_foreign: bool,
 }
 
 impl Report {
@@ -101,6 +106,7 @@ impl Report {
             pods: Vec::new(),
             orders: None,
             stock: Vec::new(),
+            is_foreign: false,
         }
     }
 
@@ -117,7 +123,7 @@ impl Report {
 
     /// Adds the gateway's status.
     async fn ask(&mut self, environment: &Environment) -> Result<()> {
-        let client = connect(environment)?.waiting(STATUS_WAIT_MAX);
+        let client = connect(environment).await?.waiting(STATUS_WAIT_MAX);
         let status: Status = client.get("/v1/status").await?;
         (self.ready, self.quiet) = (status.ready, status.quiet);
         (self.services, self.orders) = (status.services, status.summary);
@@ -127,25 +133,35 @@ impl Report {
         Ok(())
     }
 
-    /// Returns the services that are not ready, with the reason. On a cluster, the pods show services that the
-    /// gateway does not know.
+    /// Returns the services that are not ready, with the state of their containers or pods, which show services that the gateway
+    /// does not know. The reasons that services tell are below their table.
     fn unready(&self) -> Vec<String> {
-        let mut reasons: BTreeMap<String, Option<String>> = match self.runtime {
-            Runtime::Kubernetes => kubernetes::unready(&self.pods)
-                .into_iter()
-                .map(|(name, state)| (name, Some(state)))
-                .collect(),
-            Runtime::Embedded | Runtime::Compose => BTreeMap::new(),
+        let states = match self.runtime {
+            Runtime::Kubernetes => kubernetes::unready(&self.pods),
+            Runtime::Compose => compose::unready(&self.containers),
+            Runtime::Embedded => BTreeMap::new(),
         };
-        for (name, service) in self.services.iter().filter(|(_, service)| !service.ready) {
-            reasons.entry(name.clone()).or_insert_with(|| service.reason.clone());
-        }
-        let reported = |(name, reason): (String, Option<String>)| match reason {
-            Some(reason) => format!("{name} ({reason})"),
-            None => name,
-        };
-        reasons.into_iter().map(reported).collect()
+        let of_state = |(state, names)| format!("{names} ({})", printable::line(state));
+        let mut unready: Vec<String> = by_reason(&states).into_iter().map(of_state).collect();
+        let others = self
+            .services
+            .iter()
+            .filter(|(name, service)| !service.ready && !states.contains_key(*name));
+        let others: Vec<&str> = others.map(|(name, _)| name.as_str()).collect();
+        unready.extend((!others.is_empty()).then(|| others.join(", ")));
+        unready
     }
+}
+
+/// Returns each reason once, with the names of all that have it.
+fn by_reason<'a>(
+    reasons: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> BTreeMap<&'a str, String> {
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, reason) in reasons {
+        by_reason.entry(reason).or_default().push(name);
+    }
+    by_reason.into_iter().map(|(reason, names)| (reason, names.join(", "))).collect()
 }
 
 /// Where the status of an environment comes from.
@@ -191,37 +207,60 @@ pub(crate) async fn run(
     output: &Output,
 ) -> Result<()> {
     let mut source = StatusSource::of(environment, &args, output).await?;
-    let mut drawn_lines = 0;
-    loop {
-        let (report, failed) = source.read(environment).await?;
-        match (args.json, args.watch) {
-            (true, true) => output.json_line(&report)?,
-            (true, false) => output.json(&report)?,
-            (false, watch) => {
-                let text = for_people(&report, output);
-                let back = if watch && output.stdout_is_drawable() {
-                    redraw(drawn_lines)
-                } else {
-                    String::new()
-                };
-                drawn_lines = text.lines().count();
-                output.data(format_args!("{back}{text}"))?;
-            }
-        }
-        if !args.watch {
-            if let Some(failed) = failed {
-                return Err(failed);
-            }
-            let services = report.unready();
-            return if services.is_empty() { Ok(()) } else { Err(CliError::Unready { services }) };
-        }
-        tokio::time::sleep(WATCH_EVERY).await;
+    if args.watch {
+        return watch(&args, &mut source, environment, output).await;
     }
+    let (report, failed) = source.read(environment).await?;
+    match args.json {
+        true => output.json(&report)?,
+        false => output.data(for_people(&report, output))?,
+    }
+    if let Some(failed) = failed {
+        return Err(failed);
+    }
+    let services = report.unready();
+    if services.is_empty() { Ok(()) } else { Err(CliError::Unready { services }) }
 }
 
-/// Returns the escape sequence that moves up over the last report and clears it.
-fn redraw(lines: usize) -> String {
-    if lines == 0 { String::new() } else { format!("\x1b[{lines}A\x1b[J") }
+/// Shows the status once, without the processor and memory of containers and pods.
+///
+/// # Errors
+/// As `status`.
+pub(crate) async fn once(environment: &Environment, output: &Output) -> Result<()> {
+    let args = StatusArgs { watch: false, json: false, no_stats: true };
+    run(args, environment, output).await
+}
+
+/// Shows the status every second, also while the environment restarts. Fails only if it can't be read at first.
+async fn watch(
+    args: &StatusArgs,
+    source: &mut StatusSource,
+    environment: &Environment,
+    output: &Output,
+) -> Result<()> {
+    let mut drawn_lines = 0;
+    let mut last = source.read(environment).await.map(|(report, _)| report)?;
+    loop {
+        match args.json {
+            true => output.json_line(&last)?,
+            false => drawn_lines = output.redraw(&for_people(&last, output), drawn_lines)?,
+        }
+        loop {
+            tokio::time::sleep(WATCH_EVERY).await;
+            match source.read(environment).await {
+                Ok((report, _)) => {
+                    last = report;
+                    break;
+                }
+                Err(error) if args.json => output.error(&error),
+                Err(error) => {
+                    let name = output.style(Style::Bold, environment.name());
+                    let text = format!("{name} has no status: {}", background::chain(&error));
+                    drawn_lines = output.redraw(&text, drawn_lines)?;
+                }
+            }
+        }
+    }
 }
 
 async fn container_report(
@@ -241,7 +280,9 @@ async fn container_report(
     if containers.is_empty() {
         return Err(CliError::NotRunning { name: environment.name().clone() });
     }
+    report.is_foreign = record.is_none();
     report.containers = containers;
+    report.ready &= compose::unready(&report.containers).is_empty();
     Ok((report, asked.err()))
 }
 
@@ -276,7 +317,11 @@ async fn pod_report(
 
 fn for_people(report: &Report, output: &Output) -> String {
     let mut text = output.style(Style::Bold, &report.name).to_string();
-    text.push_str(if report.ready { " is ready" } else { " is not ready" });
+    text.push_str(match (report.ready, report.is_foreign) {
+        (true, _) => " is ready",
+        (false, true) => " was not asked whether it is ready",
+        (false, false) => " is not ready",
+    });
     // Writing to a string can't fail.
     if let Some(address) = report.address {
         let _written = write!(text, " at http://{address}");
@@ -295,6 +340,15 @@ fn for_people(report: &Report, output: &Output) -> String {
     if !report.services.is_empty() {
         let _written = writeln!(text, "{}\n", services_table(&report.services));
     }
+    let reasons =
+        report.services.iter().filter_map(|(name, one)| Some((name, one.reason.as_ref()?)));
+    let reasons = by_reason(reasons);
+    for (reason, names) in &reasons {
+        let _written = writeln!(text, "{names}: {}", printable::line(reason));
+    }
+    if !reasons.is_empty() {
+        text.push('\n');
+    }
     if !report.containers.is_empty() {
         let _written = writeln!(text, "{}\n", containers_table(&report.containers));
     }
@@ -308,4 +362,45 @@ fn for_people(report: &Report, output: &Output) -> String {
         let _written = writeln!(text, "{}\n", stock_table(&report.stock));
     }
     text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Manner;
+
+    #[test]
+    fn a_cause_of_several_services_is_told_once() {
+        let of = |ready, reason: Option<&str>| ServiceStatus {
+            ready,
+            reason: reason.map(Into::into),
+            ..ServiceStatus::default()
+        };
+        let full = of(false, Some("the disk is full"));
+        let environment = Environment::locate("ci".parse().unwrap()).unwrap();
+        let mut report = Report::new(&environment, Runtime::Compose);
+        report.services = BTreeMap::from([
+            ("board".into(), of(true, Some("it is slow"))),
+            ("gateway".into(), of(true, None)),
+            ("kitchen".into(), full.clone()),
+            ("orders".into(), full),
+        ]);
+        let mut said = for_people(&report, &Output::new(Manner::quiet()));
+        let services = report.unready();
+        said.push_str(&format!("\n\nerror: {}", CliError::Unready { services }));
+        insta::assert_snapshot!(said, @r"
+        ci is not ready, at work
+
+        service  state      store  queued  open  unpublished  unhandled  dead letters
+        gateway  ready                  0     0            0          0             0
+        orders   not ready              0     0            0          0             0
+        kitchen  not ready              0     0            0          0             0
+        board    ready                  0     0            0          0             0
+
+        board: it is slow
+        kitchen, orders: the disk is full
+
+        error: not ready: kitchen, orders
+        ");
+    }
 }

@@ -1,6 +1,7 @@
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use contracts::{
-    OrderId, Timestamp,
+    Timestamp,
     api::gateway::{Story, StoryEvent},
 };
 use serde::Serialize;
@@ -8,7 +9,10 @@ use serde_json::Value;
 
 use super::connect;
 use crate::{
+    clock::Clock,
+    completion,
     error::Result,
+    order_prefix::OrderPrefix,
     output::{Output, Table},
     state::Environment,
 };
@@ -16,8 +20,12 @@ use crate::{
 /// Print what happened to an order, service by service, with times
 #[derive(Debug, Args)]
 pub(crate) struct StoryArgs {
-    /// Order
-    order: OrderId,
+    /// Order: its id, or a beginning that no other order has
+    #[arg(add = ArgValueCandidates::new(completion::orders))]
+    order: OrderPrefix,
+    /// Print times in UTC, not in the zone of this machine
+    #[arg(long, conflicts_with = "json")]
+    utc: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -31,15 +39,16 @@ struct Document {
 }
 
 pub(crate) async fn run(args: StoryArgs, environment: &Environment, output: &Output) -> Result<()> {
-    let story: Story =
-        connect(environment)?.get(&format!("/v1/orders/{}/story", args.order)).await?;
+    let client = connect(environment).await?;
+    let order = args.order.find(&client, "story").await?;
+    let story: Story = client.get(&format!("/v1/orders/{order}/story")).await?;
     if args.json {
         return output.json(&Document { schema_version: 1, story });
     }
     if story.events.is_empty() {
         output.status(format_args!("The story of {} is no longer kept", story.order));
     } else {
-        output.data(table(&story))?;
+        output.data(table(&story, &Clock::new(args.utc)))?;
         if !story.complete {
             output.status(format_args!("Older events are no longer kept (CHEFCITO_RETENTION)"));
         }
@@ -50,12 +59,15 @@ pub(crate) async fn run(args: StoryArgs, environment: &Environment, output: &Out
     Ok(())
 }
 
-fn table(story: &Story) -> Table<5> {
-    let mut table = Table::new(["time", "after", "service", "event", "what"]);
+/// Returns the events of a story, the first one first, with the clock's zone in the heading.
+pub(super) fn table(story: &Story, clock: &Clock) -> Table<5> {
     let placed = story.events.first().map(|event| event.time).unwrap_or_default();
+    let time = format!("time ({})", clock.zone_at(placed));
+    let mut table =
+        Table::new([time, "after".into(), "service".into(), "event".into(), "what".into()]);
     for event in &story.events {
         table.row([
-            clock(event.time),
+            clock.time_of_day(event.time).to_string(),
             after(event.time, placed),
             event.service.clone(),
             event.event.clone(),
@@ -63,13 +75,6 @@ fn table(story: &Story) -> Table<5> {
         ]);
     }
     table
-}
-
-/// Returns the time of day in UTC, to the millisecond.
-fn clock(time: Timestamp) -> String {
-    let text = time.to_string();
-    text.split_once('T')
-        .map_or(text.clone(), |(_, clock)| clock.chars().take("12:00:00.000".len()).collect())
 }
 
 fn after(time: Timestamp, placed: Timestamp) -> String {
@@ -107,7 +112,10 @@ fn word(name: &str, value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use contracts::services::{INVENTORY, KITCHEN, ORDERS};
+    use contracts::{
+        OrderId,
+        services::{INVENTORY, KITCHEN, ORDERS},
+    };
     use serde_json::json;
 
     use super::*;
@@ -154,6 +162,6 @@ mod tests {
             happened(1206, ORDERS, "order.delivered", json!({"order": order, "dish": null})),
         ];
         let story = Story { order, events, missing: vec![], complete: true };
-        insta::assert_snapshot!(table(&story));
+        insta::assert_snapshot!(table(&story, &Clock::utc()));
     }
 }

@@ -1,13 +1,20 @@
-use std::{collections::BTreeMap, num::NonZeroU32};
+use std::path::PathBuf;
 
-use clap::{Args, builder::FalseyValueParser};
+use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
+use manifests::{compose_file, kustomize};
 
-use super::{render::registry, usage_error};
+use super::usage_error;
 use crate::{
-    config::{ClusterSettings, DatabaseUrl, Durability, Runtime, STOVES_DEFAULT, Settings},
+    ci::Group,
+    completion,
+    config::{Runtime, Settings, UP_TIMEOUT_DEFAULT},
+    diagnostics::Diagnostics,
     error::{CliError, Result},
     output::Output,
+    overlays,
     runtimes::{Program, Wanted, compose, embedded, kubernetes},
+    settings::{Origins, Reset, Setting, SettingArgs, Stated},
     signals::Signals,
     state::Environment,
 };
@@ -16,6 +23,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Run it again at any time: it changes only what differs, prints the reasons, and keeps the data.
+The runtime and every setting stay as last time, also after `down`, and those that are not the
+defaults are listed; a flag changes one, `--reset` returns all to the defaults.
 
 Examples:
   chefcito up                                  Start the environment on port 7373, or the next free one
@@ -23,209 +32,117 @@ Examples:
   chefcito up --name ci --port 0 --no-seed     A second, empty environment on any free port
   chefcito up --cooking-time 0s --stoves 64    A very fast kitchen
   chefcito up --runtime kubernetes             Pods in a kind cluster, created if it does not exist
+  chefcito up --reset=stoves,market-url        As last time, but two settings with their defaults
   chefcito up --dry-run                        Only print what would be done")]
 pub(crate) struct UpArgs {
     /// Services to bring up (with containers only) [default: all]
-    #[arg(value_name = "SERVICE")]
+    #[arg(
+        value_name = "SERVICE",
+        add = ArgValueCandidates::new(completion::services_in_containers)
+    )]
     services: Vec<String>,
-    /// How the services run: embedded, compose or kubernetes
+    /// Forget the settings of last time: all, or those named as their flags, behind commas
     #[arg(
         long,
-        env = "CHEFCITO_RUNTIME",
+        value_name = "SETTING",
+        num_args = 0..,
+        require_equals = true,
+        value_delimiter = ',',
         value_enum,
-        default_value_t = Runtime::Embedded,
         hide_possible_values = true
     )]
-    runtime: Runtime,
-    /// Port of the gateway on loopback; 0 is any free one [default: 7373, or the next free one]
-    #[arg(long, env = "CHEFCITO_PORT")]
-    port: Option<u16>,
-    /// Leave an empty environment empty: no recipes, no stock
-    #[arg(long, env = "CHEFCITO_NO_SEED", value_parser = FalseyValueParser::new())]
-    no_seed: bool,
-    /// Place this many orders at the end, and follow each to the table
-    #[arg(
-        long,
-        value_name = "N",
-        env = "CHEFCITO_ORDERS",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    orders: u32,
-    /// How long the environment may take to become ready
-    #[arg(long, value_name = "DURATION", env = "CHEFCITO_TIMEOUT", default_value = "60s")]
-    timeout: humantime::Duration,
-    /// Stay in the foreground, show the logs, and stop the environment at Ctrl-C
-    #[arg(long, env = "CHEFCITO_FOREGROUND", value_parser = FalseyValueParser::new())]
-    foreground: bool,
+    reset: Option<Vec<Setting>>,
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// Return once it is ready, as without this flag: users of docker compose type it
+    #[arg(short = 'd', long, hide = true, conflicts_with = "foreground")]
+    detach: bool,
     /// Only print what would be done
     #[arg(long)]
     dry_run: bool,
+    /// Print it as JSON
+    #[arg(long, requires = "dry_run")]
+    json: bool,
+    /// If it fails, write the error, plan, status and logs into a new folder in this one, without secrets
+    #[arg(long, value_name = "FOLDER", conflicts_with = "dry_run")]
+    diagnostics: Option<PathBuf>,
     /// Build the images first (not when embedded)
     #[arg(long)]
     build: bool,
-    /// Kubeconfig context [default: the environment's cluster, else the shared kind cluster]
-    #[arg(long, value_name = "NAME", env = "CHEFCITO_CONTEXT", help_heading = "On a cluster")]
-    context: Option<String>,
-    /// Node image for a new kind cluster [default: kind's own]
-    #[arg(long, value_name = "IMAGE", env = "CHEFCITO_NODE_IMAGE", help_heading = "On a cluster")]
-    node_image: Option<String>,
-    /// Registry to push the images of the services to, from which the cluster pulls them
-    #[arg(
-        long,
-        value_name = "REGISTRY",
-        env = "CHEFCITO_PUSH",
-        value_parser = registry,
-        help_heading = "On a cluster"
-    )]
-    push: Option<String>,
     /// Take over fields that other programs have set
     #[arg(long, help_heading = "On a cluster")]
     force_conflicts: bool,
-    /// Failures that an accepted order survives: the end of the `process`, or of the machine's `power`
-    #[arg(
-        long,
-        hide_possible_values = true,
-        env = "CHEFCITO_DURABILITY",
-        value_enum,
-        default_value_t = Durability::Process,
-        help_heading = "Embedded process"
-    )]
-    durability: Durability,
-    /// How long every dish cooks [default: as its recipe says]
-    #[arg(
-        long,
-        value_name = "DURATION",
-        env = "CHEFCITO_COOKING_TIME",
-        help_heading = "Embedded process"
-    )]
-    cooking_time: Option<humantime::Duration>,
-    /// How many dishes cook at a time
-    #[arg(long, value_name = "N", env = "CHEFCITO_STOVES", default_value_t = STOVES_DEFAULT, help_heading = "Embedded process")]
-    stoves: NonZeroU32,
-    /// Seed of random dishes and sales
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        env = "CHEFCITO_SEED",
-        default_value_t = 0,
-        help_heading = "Embedded process"
-    )]
-    seed: u64,
-    /// PostgreSQL to keep the data in [default: SQLite files in the state folder]
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "CHEFCITO_DATABASE_URL",
-        hide_env_values = true,
-        help_heading = "Embedded process"
-    )]
-    database_url: Option<DatabaseUrl>,
-    /// Farmers' market to buy at [default: the simulated market, a stand-in]
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "CHEFCITO_MARKET_URL",
-        value_parser = parse_market_url,
-        help_heading = "Embedded process"
-    )]
-    market_url: Option<String>,
-    /// Log level of the services, or `tracing` directives [default: info]
-    #[arg(long, value_name = "FILTER", env = "CHEFCITO_LOG", help_heading = "Embedded process")]
-    log: Option<String>,
-}
-
-fn parse_market_url(text: &str) -> Result<String, &'static str> {
-    let uri = text.parse::<http::Uri>().ok();
-    let is_web = uri.is_some_and(|uri| {
-        uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https"))
-    });
-    is_web.then(|| text.to_owned()).ok_or("it should be like https://market.example")
+    /// Whether the environment needs containers
+    #[arg(skip)]
+    needs_containers: bool,
 }
 
 impl UpArgs {
-    /// Returns the same arguments with `--build`.
+    /// Returns the same arguments with `--build`, for an environment with containers.
     pub(super) fn with_build(self) -> Self {
-        Self { build: true, ..self }
+        Self { build: true, needs_containers: true, ..self }
     }
 
-    fn wanted(&self) -> Result<Wanted> {
-        Ok(Wanted {
-            settings: Settings {
-                runtime: self.runtime,
-                port: self.port,
-                durability: self.durability,
-                cooking_time: self.cooking_time.map(Into::into),
-                stoves: self.stoves,
-                seed: self.seed,
-                database_url: self.database_url()?,
-                market_url: self.market_url.clone(),
-                log_filter: self.log.clone(),
-                replicas: BTreeMap::new(),
-                cluster: ClusterSettings {
-                    context: self.context.clone(),
-                    node_image: self.node_image.clone(),
-                    push: self.push.clone(),
-                },
-            },
+    /// Returns what they state about the settings.
+    fn stated(&self, origins: Origins) -> Stated {
+        let reset = match &self.reset {
+            None => Reset::Nothing,
+            Some(named) if named.is_empty() => Reset::All,
+            Some(named) => Reset::Some(named.iter().copied().collect()),
+        };
+        Stated::new(self.settings.clone(), origins, reset, self.needs_containers)
+    }
+
+    fn wanted(&self, settings: Settings, stated: Stated) -> Wanted {
+        Wanted {
+            settings,
+            stated: Some(stated),
             program: Program::this(),
-            seed: !self.no_seed,
-            orders: self.orders,
-            timeout: self.timeout.into(),
-            foreground: self.foreground,
+            seed: !self.settings.no_seed,
+            orders: self.settings.orders,
+            timeout: self.settings.timeout.unwrap_or(UP_TIMEOUT_DEFAULT),
+            timeout_is_given: self.settings.timeout.is_some(),
+            json: self.json,
+            foreground: self.settings.foreground,
             build: self.build,
             force_conflicts: self.force_conflicts,
             services: self.services.clone(),
-        })
-    }
-
-    /// A URL with a password may be in a file, like every secret.
-    fn database_url(&self) -> Result<Option<DatabaseUrl>> {
-        const VARIABLE: &str = "CHEFCITO_DATABASE_URL";
-        if self.database_url.is_some() {
-            return Ok(self.database_url.clone());
         }
-        let url = service::config::secret(VARIABLE).map_err(anyhow::Error::from)?;
-        url.map(|url| url.parse()).transpose().map_err(|expected| {
-            CliError::failed(format!("the file in {VARIABLE}_FILE has no URL: {expected}"))
-        })
     }
 
     /// Returns whether a flag of the Kubernetes runtime is set.
-    const fn is_of_cluster(&self) -> bool {
-        self.context.is_some()
-            || self.node_image.is_some()
-            || self.push.is_some()
-            || self.force_conflicts
+    fn is_of_cluster(&self, stated: &Stated) -> bool {
+        let of_cluster = [Setting::Context, Setting::NodeImage, Setting::Push];
+        self.force_conflicts || of_cluster.into_iter().any(|setting| stated.has_flag(setting))
     }
 
-    /// Refuses flags that the runtime does not support.
-    fn check(&self) -> Result<()> {
+    /// Refuses flags that the runtime does not support. A variable or a file may state what another runtime uses.
+    fn check(&self, runtime: Runtime, stated: &Stated) -> Result<()> {
         let usage =
             |what: &str, tip: &str| Err(usage_error("up", format_args!("{what}\n\n  tip: {tip}")));
         let all = "the embedded environment always runs all services; omit it";
-        match self.runtime {
+        match runtime {
             Runtime::Embedded if !self.services.is_empty() => {
                 usage("single services can only be brought up with containers", all)
             }
             Runtime::Embedded if self.build => {
                 usage("the embedded environment has no images to build", all)
             }
-            Runtime::Compose if self.database_url.is_some() => usage(
+            Runtime::Compose if stated.has_flag(Setting::DatabaseUrl) => usage(
                 "in containers, the data are in a PostgreSQL container of the environment",
-                "omit `--database-url` and CHEFCITO_DATABASE_URL",
+                "omit `--database-url`",
             ),
-            Runtime::Kubernetes if self.database_url.is_some() => usage(
+            Runtime::Kubernetes if stated.has_flag(Setting::DatabaseUrl) => usage(
                 "on a cluster, the data are in a PostgreSQL pod of the environment",
-                "omit `--database-url` and CHEFCITO_DATABASE_URL",
+                "omit `--database-url`",
             ),
             Runtime::Kubernetes if !self.services.is_empty() => usage(
                 "on a cluster, all services come up together",
                 "omit the services; `chefcito restart SERVICE` is for one",
             ),
-            Runtime::Embedded | Runtime::Compose if self.is_of_cluster() => usage(
+            Runtime::Embedded | Runtime::Compose if self.is_of_cluster(stated) => usage(
                 "`--context`, `--node-image`, `--push` and `--force-conflicts` are for clusters",
-                "add `--runtime kubernetes`, or omit them and their variables",
+                "add `--runtime kubernetes`, or omit them",
             ),
             Runtime::Embedded | Runtime::Compose | Runtime::Kubernetes => Ok(()),
         }
@@ -234,22 +151,86 @@ impl UpArgs {
 
 pub(crate) async fn run(
     args: UpArgs,
+    origins: Origins,
     environment: &Environment,
     output: &Output,
     signals: &mut Signals,
 ) -> Result<()> {
-    args.check()?;
-    let wanted = args.wanted()?;
-    match (args.runtime, args.dry_run) {
-        (Runtime::Embedded, true) => embedded::dry_run(&wanted, environment, output).await,
-        (Runtime::Embedded, false) => embedded::up(&wanted, environment, output, signals).await,
-        (Runtime::Compose, true) => {
-            signals.or(compose::dry_run(&wanted, environment, output)).await
-        }
-        (Runtime::Compose, false) => compose::up(&wanted, environment, output, signals).await,
-        (Runtime::Kubernetes, true) => {
-            signals.or(kubernetes::dry_run(&wanted, environment, output)).await
-        }
-        (Runtime::Kubernetes, false) => kubernetes::up(&wanted, environment, output, signals).await,
+    let stated = args.stated(origins);
+    let resolved = stated.over(environment.former_settings()?.as_ref())?;
+    let runtime = resolved.settings.runtime;
+    args.check(runtime, &stated)?;
+    resolved.tell_kept(output);
+    let wanted = args.wanted(resolved.settings, stated);
+    match runtime {
+        Runtime::Embedded => {}
+        Runtime::Compose => overlays::tell_which(compose_file::FILE, output),
+        Runtime::Kubernetes => overlays::tell_which(kustomize::FOLDER, output),
     }
+    let is_short = !args.dry_run && !wanted.foreground;
+    let _group = is_short.then(|| Group::begin(&format!("chefcito up ({})", runtime)));
+    match args.diagnostics {
+        _ if args.dry_run => signals.or(dry_run(&wanted, environment, output)).await,
+        None => bring_up(&wanted, environment, output, signals).await,
+        Some(folder) => {
+            let diagnostics = Diagnostics::prepare(&folder, environment)?;
+            diagnose(diagnostics, &wanted, environment, output, signals).await
+        }
+    }
+}
+
+async fn bring_up(
+    wanted: &Wanted,
+    environment: &Environment,
+    output: &Output,
+    signals: &mut Signals,
+) -> Result<()> {
+    match wanted.settings.runtime {
+        Runtime::Embedded => embedded::up(wanted, environment, output, signals).await,
+        Runtime::Compose => compose::up(wanted, environment, output, signals).await,
+        Runtime::Kubernetes => kubernetes::up(wanted, environment, output, signals).await,
+    }
+}
+
+async fn dry_run(wanted: &Wanted, environment: &Environment, output: &Output) -> Result<()> {
+    match wanted.settings.runtime {
+        Runtime::Embedded => embedded::dry_run(wanted, environment, output).await,
+        Runtime::Compose => compose::dry_run(wanted, environment, output).await,
+        Runtime::Kubernetes => kubernetes::dry_run(wanted, environment, output).await,
+    }
+}
+
+/// Brings the environment up, and keeps what is known about a failure. A signal is none.
+async fn diagnose(
+    mut diagnostics: Diagnostics,
+    wanted: &Wanted,
+    environment: &Environment,
+    output: &Output,
+    signals: &mut Signals,
+) -> Result<()> {
+    let planning =
+        diagnostics.note_plan(output, async |output| dry_run(wanted, environment, output).await);
+    let planned = signals
+        .or(async {
+            planning.await;
+            Ok(())
+        })
+        .await;
+    let result = match planned {
+        Ok(()) => bring_up(wanted, environment, output, signals).await,
+        Err(signal) => Err(signal),
+    };
+    match &result {
+        Err(error) if !error.is_signal() && !matches!(error, CliError::OutputClosed) => {
+            let writing = diagnostics.write(error, &wanted.settings, environment, output);
+            signals
+                .or(async {
+                    writing.await;
+                    Ok(())
+                })
+                .await?;
+        }
+        _ => diagnostics.discard(),
+    }
+    result
 }

@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
+use manifests::kustomize::Object;
 use serde_json::Value;
 
 use super::definition::{Secret, Variable};
-use crate::kustomize::Object;
 
 const FILE: &str = "_FILE";
 

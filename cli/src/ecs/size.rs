@@ -1,6 +1,6 @@
 //! The size of a task.
 
-use crate::kubernetes::quantities::{bytes, nanos};
+use manifests::quantities::{bytes, nanos};
 
 /// ECS's units of a CPU.
 const UNITS: u64 = 1024;

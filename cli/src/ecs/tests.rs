@@ -3,13 +3,11 @@
 use std::path::Path;
 
 use contracts::services::{MARKET, TABLE};
+use manifests::kustomize::{Adjustments, Tree};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{
-    kustomize::{Adjustments, Tree},
-    manifests::{self, Overlay},
-};
+use crate::overlays::{self, Overlay};
 
 mod model;
 
@@ -20,7 +18,7 @@ fn root() -> &'static Path {
 }
 
 fn objects(overlay: Overlay) -> Vec<Object> {
-    manifests::render(&Tree::find(root()), overlay, &Adjustments::default()).unwrap()
+    overlays::render(&Tree::find(root()), overlay, &Adjustments::default()).unwrap()
 }
 
 fn account() -> Account {
@@ -150,8 +148,8 @@ fn what_a_task_can_not_have_is_named() {
 #[test]
 fn databases_of_one_machine_can_not_be_tasks() {
     let secrets = bootstrap::new_env().unwrap();
-    let tree = Tree::find(root()).with_file(manifests::SECRETS, secrets);
-    let objects = manifests::render(&tree, Overlay::Local, &Adjustments::default()).unwrap();
+    let tree = Tree::find(root()).with_file(overlays::SECRETS, secrets);
+    let objects = overlays::render(&tree, Overlay::Local, &Adjustments::default()).unwrap();
     let said = task_definitions(&objects, &account()).unwrap_err().to_string();
     assert!(said.contains("`postgres`") && said.contains("StatefulSet"), "{said}");
 }

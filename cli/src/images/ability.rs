@@ -1,7 +1,9 @@
 //! Finds out whether images can be built here, and by which compiler: for `doctor`, which builds nothing.
 
+use engine::Engine;
+
 use super::{checkout::Checkout, compiler::CompileLocation, host, order, toolchain::Toolchain};
-use crate::{docker::Engine, error::Result};
+use crate::error::Result;
 
 /// The place of the compiler.
 #[derive(Clone, Debug, PartialEq, Eq)]

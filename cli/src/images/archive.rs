@@ -5,11 +5,11 @@
 
 use std::{fmt, io};
 
+use engine::images::Platform;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::containerfile::{Config, Containerfile};
-use crate::docker::images::Platform;
 
 /// The prefix of the names of our images.
 const REPOSITORY_PREFIX: &str = "chefcito-";

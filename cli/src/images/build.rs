@@ -9,6 +9,7 @@ use std::{
 };
 
 use cargo_metadata::Metadata;
+use engine::{Engine, images::Platform};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::OnceCell;
 
@@ -29,7 +30,6 @@ use super::{
     sources::{self, Circumstances, Keys},
 };
 use crate::{
-    docker::{Engine, images::Platform},
     error::{CliError, Result},
     output::Output,
     progress::{Progress, Waiting},
@@ -157,14 +157,7 @@ impl BuildJob<'_> {
         wanted.dedup();
         match wanted.iter().find(|service| !with.contains(service)) {
             None => Ok(wanted),
-            Some(service) => {
-                let known: Vec<&str> = with.iter().map(|service| service.as_str()).collect();
-                Err(CliError::Failed {
-                    what: format!("there is no service `{service}` to build"),
-                    hint: format!("these can be built: {}", known.join(", ")),
-                    source: None,
-                })
-            }
+            Some(service) => Err(CliError::unknown_service(service, with.iter().copied())),
         }
     }
 
@@ -284,7 +277,7 @@ impl BuildJob<'_> {
             binaries: &binaries,
             colors: self.output.stderr_has_colors(),
         };
-        self.output.status(format_args!("Compiling {}", services.join(", ")));
+        self.output.progress(format_args!("Compiling {}", services.join(", ")));
         let (compiled, said) = {
             let progress = RefCell::new(Progress::new(self.output, "Compiling", 0));
             let tell = |step: CargoStep| {
@@ -302,7 +295,7 @@ impl BuildJob<'_> {
             return Err(order::refused(&what, &said.about_the_code, free));
         }
         said.about_the_code.lines().for_each(|line| self.output.status(format_args!("{line}")));
-        self.output.status(format_args!("Compiled in {}", seconds(since.elapsed())));
+        self.output.progress(format_args!("Compiled in {}", seconds(since.elapsed())));
         Ok(said)
     }
 

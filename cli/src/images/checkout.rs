@@ -47,6 +47,12 @@ impl Checkout {
         Some(Self { root, target })
     }
 
+    /// Finds the checkout around a folder, with the target folder in it.
+    #[cfg(test)]
+    pub(super) fn find_around(folder: &Path) -> Option<Self> {
+        Self::around(folder, None)
+    }
+
     /// Returns the folder of the workspace's `Cargo.toml`.
     pub(crate) fn root(&self) -> &Path {
         &self.root

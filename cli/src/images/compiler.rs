@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use cargo_metadata::Metadata;
+use engine::Engine;
 
 use super::{
     cargo::output::{CargoOutput, Step},
@@ -13,7 +14,6 @@ use super::{
     toolchain::Toolchain,
 };
 use crate::{
-    docker::Engine,
     error::{CliError, Result},
     output::Output,
 };
@@ -74,7 +74,7 @@ impl CompileLocation {
                 Ok(Compiler::Here { checkout: checkout.clone(), commit: commit.clone() })
             }
             Self::Container { image, why, .. } => {
-                output.status(format_args!("Compiling in a container of {image}: {why}"));
+                output.progress(format_args!("Compiling in a container of {image}: {why}"));
                 Ok(Compiler::Container(Builder::open(engine, checkout, image, why, output).await?))
             }
         }

@@ -3,15 +3,17 @@
 //! The container uses the image of the CONTAINERFILEs' first stage. Volumes keep the results, so that the next build
 //! compiles only changes.
 
+mod archive;
+mod ignore;
+
 use std::{
     cell::RefCell,
-    fs, io,
+    io,
     path::{Path, PathBuf},
-    time::UNIX_EPOCH,
 };
 
 use cargo_metadata::Metadata;
-use tokio::task::spawn_blocking;
+use engine::{Engine, errors::EngineError, workshops::Workshop};
 
 use super::{
     cargo::output::{CargoOutput, Listener, Step},
@@ -19,7 +21,6 @@ use super::{
     order::{self, Order},
 };
 use crate::{
-    docker::{Engine, errors::EngineError, workshops::Workshop},
     error::{CliError, Result},
     output::Output,
     progress::Progress,
@@ -53,10 +54,6 @@ impl Builder {
         why: &str,
         output: &Output,
     ) -> Result<Self> {
-        let sources = checkout.clone();
-        let archive =
-            spawn_blocking(move || archive(&sources)).await.map_err(anyhow::Error::from)?;
-        let archive = archive.map_err(CliError::io(|| "read the sources".into()))?;
         let digest = blake3::hash(checkout.root().as_os_str().as_encoded_bytes()).to_hex();
         let own = digest.get(..8).unwrap_or_default();
         let (name, target) =
@@ -75,7 +72,7 @@ impl Builder {
             answer => answer?,
         };
         let builder = Self { engine: engine.clone(), id, root: checkout.root().to_owned() };
-        builder.engine.put_files(&builder.id, archive).await?;
+        archive::send(engine, &builder.id, checkout).await?;
         Ok(builder)
     }
 
@@ -166,7 +163,7 @@ impl Drop for Builder {
 }
 
 async fn pull(engine: &Engine, image: &str, why: &str, output: &Output) -> Result<()> {
-    output.status(format_args!("Pulling {image} to compile in, because {why}"));
+    output.progress(format_args!("Pulling {image} to compile in, because {why}"));
     let mut progress = Progress::new(output, "Pulling", 0);
     let tell = |done, all| {
         progress.set_total(all);
@@ -179,73 +176,4 @@ async fn pull(engine: &Engine, image: &str, why: &str, output: &Output) -> Resul
             hint: "install Rust (https://rustup.rs) and a C compiler (Debian: `apt install gcc`), or load that image into the engine".into(),
         }
     })
-}
-
-/// Packs the sources of a checkout, without hidden files except cargo's configuration, and without the target folder.
-fn archive(checkout: &Checkout) -> io::Result<Vec<u8>> {
-    let mut builder = tar::Builder::new(Vec::new());
-    let mut open = vec![checkout.root().to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            let (name, path) = (entry.file_name(), entry.path());
-            let is_hidden = name.as_encoded_bytes().starts_with(b".") && name != ".cargo";
-            let is_compiled =
-                path == checkout.target() || (folder == checkout.root() && name == "target");
-            if is_hidden || is_compiled {
-                continue;
-            }
-            if entry.file_type()?.is_dir() {
-                open.push(path);
-            } else {
-                append(&mut builder, &path)?;
-            }
-        }
-    }
-    builder.into_inner()
-}
-
-/// Adds a file with its time rounded up to a second: a tar has only seconds, and cargo ignores changes from before its
-/// last compilation.
-fn append(archive: &mut tar::Builder<Vec<u8>>, path: &Path) -> io::Result<()> {
-    let metadata = path.symlink_metadata()?;
-    let changed = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut header = tar::Header::new_gnu();
-    header.set_metadata(&metadata);
-    header.set_mtime(changed.as_secs() + u64::from(changed.subsec_nanos() > 0));
-    let within = path.strip_prefix("/").unwrap_or(path);
-    if metadata.is_symlink() {
-        archive.append_link(&mut header, within, fs::read_link(path)?)
-    } else {
-        archive.append_data(&mut header, within, fs::File::open(path)?)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{os::unix::fs::symlink, time::Duration};
-
-    use super::*;
-
-    #[test]
-    fn a_file_is_never_older_in_the_container_than_here() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("main.rs");
-        fs::write(&file, "fn main() {}").unwrap();
-        symlink("main.rs", folder.path().join("link.rs")).unwrap();
-        for (nanoseconds, seconds) in [(0, 7), (1, 8), (999_999_999, 8)] {
-            let changed = UNIX_EPOCH + Duration::new(7, nanoseconds);
-            fs::File::options().write(true).open(&file).unwrap().set_modified(changed).unwrap();
-            let mut archive = tar::Builder::new(Vec::new());
-            append(&mut archive, &file).unwrap();
-            append(&mut archive, &folder.path().join("link.rs")).unwrap();
-            let archive = archive.into_inner().unwrap();
-            let mut archive = tar::Archive::new(archive.as_slice());
-            let mut entries = archive.entries().unwrap();
-            let entry = entries.next().unwrap().unwrap();
-            assert_eq!((entry.size(), entry.header().mtime().unwrap()), (12, seconds));
-            let link = entries.next().unwrap().unwrap();
-            assert_eq!(link.link_name().unwrap().unwrap(), Path::new("main.rs"));
-        }
-    }
 }

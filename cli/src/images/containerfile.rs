@@ -1,8 +1,10 @@
 //! A CONTAINERFILE, as far as `chefcito build` uses it: the image to compile in, and the last stage.
 //!
-//! An engine supports every instruction. The last stage of a service's image needs few; others are refused rather than
-//! ignored, so that both ways build the same image.
+//! An engine supports every instruction. The last stage of a service's image needs few, and the stage before it compiles
+//! the workspace, which `chefcito build` does without the engine; others are refused rather than ignored, so that both
+//! ways build the same image.
 
+mod compile_stage;
 mod words;
 
 use std::collections::BTreeMap;
@@ -96,7 +98,8 @@ impl Containerfile {
     /// Parses a CONTAINERFILE.
     ///
     /// # Errors
-    /// [`Unusable`] if its last stage has an unsupported instruction, or is not one binary without a base image.
+    /// [`Unusable`] if it has an instruction that `chefcito build` does not carry out, or its last stage is not one binary
+    /// without a base image.
     pub(crate) fn parse(text: &str) -> Result<Self, Unusable> {
         let instructions = instructions(text);
         let end = text.lines().count();
@@ -114,6 +117,10 @@ impl Containerfile {
                 from.line,
                 format!("the last stage should be `FROM scratch`, not `FROM {}`", from.image()),
             ));
+        }
+        for (index, instruction) in instructions[..last].iter().enumerate() {
+            compile_stage::check(index, instruction)
+                .map_err(|detail| unusable(instruction.line, detail))?;
         }
         let mut stage = Stage::default();
         for instruction in &instructions[last + 1..] {
@@ -283,7 +290,7 @@ mod tests {
 
     fn with_last_stage(stage: &str) -> Result<Containerfile, Unusable> {
         Containerfile::parse(&format!(
-            "FROM rust:1 AS compile\nRUN make\nFROM scratch\nCOPY --from=compile /b/tea /tea\n{stage}"
+            "FROM rust:1 AS compile\nRUN cargo build\nFROM scratch\nCOPY --from=compile /b/tea /tea\n{stage}"
         ))
     }
 
@@ -323,6 +330,29 @@ mod tests {
         assert!(refused("LABEL version=$VERSION").contains("variable"));
         assert!(refused("LABEL a=\"b").contains("not closed"));
         let parse = |text| Containerfile::parse(text).unwrap_err().to_string();
+        let ignored = |line: &str| {
+            let text = format!(
+                "FROM rust:1 AS compile\nCOPY . .\n{line}\nFROM scratch\nCOPY --from=compile /b/a /a"
+            );
+            let refused = Containerfile::parse(&text).unwrap_err().to_string();
+            let named = refused.strip_prefix("line 3: `chefcito build` would ignore `");
+            let (named, _) = named.and_then(|named| named.split_once("`: ")).expect(&refused);
+            named.to_owned()
+        };
+        assert_eq!(ignored("RUN apt-get update && apt-get install -y cmake"), "RUN apt-get update");
+        assert_eq!(
+            ignored("RUN cargo build --locked \\\n  --features extra"),
+            "RUN cargo build --locked --features extra"
+        );
+        for line in [
+            "RUN X=1 apt-get install cmake",
+            "ENV RUSTFLAGS=-Ctarget-cpu=native",
+            "COPY --from=tools /bin/protoc /bin/",
+            "ARG VERSION=1",
+            "FROM rust:1 AS other",
+        ] {
+            assert_eq!(ignored(line), line);
+        }
         assert!(parse("").contains("a stage that compiles"));
         assert!(parse("FROM rust:1\nFROM debian").contains("not `FROM debian`"));
         assert!(parse("FROM rust:1\nFROM scratch\n").contains("copies no binary"));

@@ -9,7 +9,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A file that was changed less than this before it was read may have been changed again within the same tick of the
 /// file system's clock, so the next build reads it again.
@@ -49,19 +49,22 @@ struct Known {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Files {
+    #[serde(serialize_with = "writable")]
     known: BTreeMap<PathBuf, Known>,
     #[serde(skip)]
     changed: bool,
 }
 
 impl Files {
-    /// Returns the hash of a file's content in hex; `None` if there is no such file.
+    /// Returns the hash of a file's content in hex; `None` if there is no such file. What is neither a file nor a folder,
+    /// such as a FIFO, which a read would wait for, counts as missing.
     ///
     /// # Errors
     /// The system's error if it can't be read.
     pub(crate) fn hash(&mut self, path: &Path) -> io::Result<Option<&str>> {
         let metadata = match fs::metadata(path) {
-            Ok(metadata) => metadata,
+            Ok(metadata) if metadata.is_file() || metadata.is_dir() => metadata,
+            Ok(_) => return Ok(None),
             Err(error)
                 if matches!(
                     error.kind(),
@@ -90,6 +93,14 @@ impl Files {
     pub(crate) const fn have_changed(&self) -> bool {
         self.changed
     }
+}
+
+/// Writes the files whose path JSON can have. The others, which are not UTF-8, are read again by the next build.
+fn writable<S: Serializer>(
+    known: &BTreeMap<PathBuf, Known>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(known.iter().filter(|(path, _)| path.to_str().is_some()))
 }
 
 fn now_ns() -> i128 {
@@ -178,6 +189,9 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert_eq!(files.hash(&path).unwrap(), None);
         assert!(files.have_changed());
+        // Nothing writes into it, so that to read it would take for ever.
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert_eq!(files.hash(&path).unwrap(), None);
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Lock {
                 Ok(()) => return Ok(Self { _file: file }),
                 Err(TryLockError::WouldBlock) => {
                     if !reported {
-                        output.status(format_args!(
+                        output.progress(format_args!(
                             "Waiting for another build in {}",
                             checkout.root().display()
                         ));

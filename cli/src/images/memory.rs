@@ -172,6 +172,8 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
     use super::*;
 
     fn content(digit: char) -> ContentTag {
@@ -215,6 +217,12 @@ mod tests {
         memory.write(&path).unwrap();
         assert_eq!(Memory::read(&path).content("tea", "main"), Some(&content('a')));
         assert_eq!(Memory::read(&path).newest().get("tea"), Some(&content('b')));
+        // A file whose name is not UTF-8 has no place in JSON.
+        let latin = folder.path().join(OsStr::from_bytes(b"caf\xe9.rs"));
+        fs::write(&latin, "").unwrap();
+        assert!(memory.files.hash(&latin).unwrap().is_some());
+        memory.write(&path).unwrap();
+        assert_eq!(Memory::read(&path).content("tea", "main"), Some(&content('a')));
         for spoiled in ["", "{", "{\"version\": 1}", "[]"] {
             fs::write(&path, spoiled).unwrap();
             assert_eq!(Memory::read(&path).content("tea", "main"), None, "{spoiled}");

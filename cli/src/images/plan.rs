@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use engine::images::Image;
+
 use super::archive::{ContentTag, DEV_TAG, repository};
-use crate::docker::images::Image;
 
 /// The step for an image.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,15 +3,15 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Instant};
 
+use engine::{
+    Engine,
+    credentials::{Credentials, host},
+};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::{ContentTag, Contents, build::AT_A_TIME_MAX, checkout::Checkout, repository};
 use crate::{
-    docker::{
-        Engine,
-        credentials::{Credentials, host},
-    },
     error::{CliError, Result},
     output::Output,
     progress::Waiting,
@@ -177,9 +177,9 @@ impl<'a> Registry<'a> {
         format!("{}/{}", self.name, repository(service))
     }
 
-    fn in_words(&self, image: &str, error: CliError) -> CliError {
-        let CliError::Engine(refusal) = &error else { return error };
-        let Some(said) = refusal.message() else { return error };
+    fn in_words(&self, image: &str, error: engine::errors::Error) -> CliError {
+        let engine::errors::Error::Request(refusal) = &error else { return error.into() };
+        let Some(said) = refusal.message() else { return error.into() };
         CliError::Failed {
             what: format!("{image} could not be pushed to {}", self.name),
             hint: hint(said, host(self.name)),

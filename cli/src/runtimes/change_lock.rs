@@ -50,7 +50,7 @@ impl ChangeLock {
                 Ok(()) => environment.create()?,
                 Err(TryLockError::WouldBlock) => {
                     if !reported {
-                        output.status(format_args!(
+                        output.progress(format_args!(
                             "Waiting for another command that changes `{}`",
                             environment.name()
                         ));

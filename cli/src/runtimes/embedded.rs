@@ -3,10 +3,12 @@
 mod down;
 mod plan;
 pub(super) mod probe;
+mod restart;
 mod start;
 mod up;
 
 use std::{
+    cell::RefCell,
     fs::{self, File, OpenOptions},
     io,
     net::SocketAddr,
@@ -16,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use logs::files;
 use tokio::{
     io::AsyncReadExt,
     process::{Child, Command},
@@ -25,6 +28,8 @@ use uuid::Uuid;
 
 pub(crate) use self::{
     down::{down, stop_command},
+    probe::is_gateway_ready,
+    restart::restart,
     start::start_command as start_again,
     up::{dry_run, up},
 };
@@ -32,14 +37,13 @@ use self::{
     plan::Observed,
     probe::{NotReady, probe},
 };
-use super::ChangeLock;
+use super::{ChangeLock, Held};
 use crate::{
     background::{self, StartMessage},
     config::Settings,
     error::{CliError, Result},
-    log_files,
     output::Output,
-    process, runtimes,
+    postgres, process, runtimes,
     state::{
         EmbeddedState, Environment, EnvironmentRecord, LAST_LINES_MAX, write_json, write_private,
     },
@@ -57,51 +61,6 @@ const UNLOCK_WAIT_MAX: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// The size at which the log of the process is rotated; one former log is kept.
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
-
-/// What one command has made so far, so that an interrupt can undo it.
-#[derive(Debug, Default)]
-pub(crate) struct UndoLog {
-    /// The process that the command started.
-    pub(crate) process: Option<Child>,
-    /// Whether the command made the state folder.
-    pub(crate) state: bool,
-    /// The lock on changes, while the command needs it.
-    pub(crate) lock: Option<ChangeLock>,
-    /// The settings that it overwrote, until the environment listens with the new ones.
-    written_over: Option<Option<Settings>>,
-}
-
-impl UndoLog {
-    /// Returns an empty log. `state` says whether the command made the state folder.
-    pub(crate) fn new(state: bool) -> Self {
-        Self { state, ..Self::default() }
-    }
-
-    /// Undoes what the command made: ends the environment, and removes the state folder if the command made it.
-    ///
-    /// # Errors
-    /// [`CliError::Io`] if something can't be undone.
-    pub(crate) async fn undo(mut self, environment: &Environment, output: &Output) -> Result<()> {
-        let lock = match self.lock.take() {
-            Some(lock) => lock,
-            None if self.process.is_some() => ChangeLock::take(environment, output).await?,
-            None => return Ok(()),
-        };
-        if let Some(mut process) = self.process {
-            output.status(format_args!("Stopping the environment that this command started"));
-            end(&mut process).await.map_err(CliError::io(|| "end the environment".into()))?;
-            if matches!(environment.embedded()?, EmbeddedState::Crashed) {
-                forget_record(environment)?;
-            }
-        }
-        restore_settings(self.written_over, environment)?;
-        if self.state && matches!(environment.embedded()?, EmbeddedState::Stopped) {
-            forget_all(environment)?;
-        }
-        drop(lock);
-        Ok(())
-    }
-}
 
 /// Restores the settings that were overwritten.
 ///
@@ -184,6 +143,7 @@ fn is_about_the_key(error: &CliError) -> bool {
     matches!(
         error,
         CliError::Problem { status: UNAUTHORIZED, .. }
+            | CliError::Unproven(_)
             | CliError::Lacking { .. }
             | CliError::Io { .. }
             | CliError::Other(_)
@@ -220,19 +180,48 @@ pub(crate) fn create_state(environment: &Environment) -> Result<()> {
     Ok(())
 }
 
-/// Starts an environment in the background and returns its record once it listens. The undo log has its process from the first
-/// moment, so that a caller that gives up can end it.
+/// What the start of an environment has made so far, from the first moment on, so that it can be undone.
+#[derive(Debug, Default)]
+pub(crate) struct Started {
+    /// The process.
+    process: RefCell<Option<Child>>,
+    /// The settings that it overwrote, until the environment listens with the new ones.
+    written_over: RefCell<Option<Option<Settings>>>,
+}
+
+impl Started {
+    /// Ends the process, and restores the settings.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if something can't be undone.
+    async fn undo(&self, environment: &Environment, output: &Output) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            output.status(format_args!("Stopping the environment that this command started"));
+            end(&mut process).await.map_err(CliError::io(|| "end the environment".into()))?;
+            if matches!(environment.embedded()?, EmbeddedState::Crashed) {
+                forget_record(environment)?;
+            }
+        }
+        restore_settings(self.written_over.take(), environment)
+    }
+}
+
+/// Starts an environment in the background and returns its record once it listens. `started` has its process from the first
+/// moment on, so that a caller that gives up can end it.
 ///
 /// # Errors
-/// [`CliError::PortTaken`], or [`CliError::NotStarted`] with the last lines of its log.
+/// [`CliError::PortTaken`], or [`CliError::NotStarted`] with the last lines of its log; as [`postgres::claim`].
 pub(crate) async fn start(
     environment: &Environment,
     settings: &Settings,
     attached: bool,
     wait_max: Duration,
-    undo_log: &mut UndoLog,
+    started: &Started,
 ) -> Result<EnvironmentRecord> {
-    undo_log.written_over = Some(environment.last_settings()?);
+    if let Some(url) = &settings.database_url {
+        postgres::claim(url, environment).await?;
+    }
+    *started.written_over.borrow_mut() = Some(environment.last_settings()?);
     write_json(&environment.settings_file(), settings)?;
     forget_record(environment)?;
     let log = open_log(environment)?;
@@ -243,11 +232,11 @@ pub(crate) async fn start(
     }
     // The current folder may be removed; all paths of the environment are absolute.
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-    let child = undo_log
-        .process
-        .insert(command.spawn().map_err(CliError::io(|| "start the environment".into()))?);
+    let mut child = command.spawn().map_err(CliError::io(|| "start the environment".into()))?;
+    let stdout = child.stdout.take();
+    *started.process.borrow_mut() = Some(child);
     let mut said = Vec::new();
-    if let Some(mut stdout) = child.stdout.take() {
+    if let Some(mut stdout) = stdout {
         let listening = timeout(wait_max, stdout.read_to_end(&mut said)).await;
         listening
             .map_err(|_| CliError::NotReady {
@@ -258,12 +247,17 @@ pub(crate) async fn start(
     }
     let message = serde_json::from_slice(&said).ok();
     if let Some(StartMessage::Listening) = message {
-        undo_log.written_over = None;
+        *started.written_over.borrow_mut() = None;
         return environment.running();
     }
-    let status = child.wait().await.map_err(CliError::io(|| "wait for the environment".into()))?;
-    undo_log.process = None;
-    restore_settings(undo_log.written_over.take(), environment)?;
+    // It is about to end: there will be no process to end.
+    let child = started.process.take();
+    let status = match child {
+        Some(mut child) => child.wait().await,
+        None => Ok(ExitStatus::default()),
+    };
+    let status = status.map_err(CliError::io(|| "wait for the environment".into()))?;
+    restore_settings(started.written_over.take(), environment)?;
     Err(match message {
         Some(StartMessage::PortTaken { port }) => {
             let holder = process::port_holder(port).map(|holder| holder.to_string());
@@ -281,7 +275,7 @@ pub(crate) async fn start(
         }
         Some(StartMessage::Listening) | None => CliError::NotStarted {
             reason: end_of(status),
-            last_lines: log_files::last_lines(&environment.logs(), LAST_LINES_MAX).1,
+            last_lines: files::last_lines(&environment.logs(), LAST_LINES_MAX).1,
         },
     })
 }
@@ -412,16 +406,41 @@ fn remove(path: PathBuf) -> Result<()> {
     }
 }
 
+/// Refuses to remove a state folder of which symbolic links are a part: other files may be where they lead to.
+///
+/// # Errors
+/// [`CliError::Failed`].
+pub(crate) fn refuse_links(environment: &Environment) -> Result<()> {
+    let folders = [environment.data(), environment.logs(), environment.ledgers()];
+    for path in [environment.folder()].into_iter().chain(folders.iter().map(PathBuf::as_path)) {
+        if let Ok(target) = fs::read_link(path) {
+            let (link, target) = (path.display(), target.display());
+            return Err(CliError::Failed {
+                what: format!("no files were removed: {link} is a symbolic link to {target}"),
+                hint: "remove what is there, then the link, and repeat this command".into(),
+                source: None,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Removes the state folder with all data.
 ///
 /// # Errors
-/// [`CliError::Io`] if it can't be removed.
+/// [`CliError::Failed`] as in [`refuse_links`], [`CliError::Io`] if it can't be removed.
 pub(crate) fn forget_all(environment: &Environment) -> Result<()> {
+    refuse_links(environment)?;
     let folder = environment.folder();
     // No name of an environment begins with a dot.
     let doomed = folder.with_file_name(format!(".{}.{}", environment.name(), std::process::id()));
-    // Renamed first, so that a command that waits for the lock does not start in a folder that is being emptied.
-    match fs::rename(folder, &doomed).and_then(|()| fs::remove_dir_all(&doomed)) {
+    // Renamed first, so that a command that waits for the lock does not start in a folder that is being emptied. A command
+    // that was about to create a folder in it may do so under the new name, once.
+    let mut removed = fs::rename(folder, &doomed).and_then(|()| fs::remove_dir_all(&doomed));
+    if removed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::DirectoryNotEmpty) {
+        removed = fs::remove_dir_all(&doomed);
+    }
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(CliError::Io { what: format!("remove {}", folder.display()), source: error })
         }

@@ -1,6 +1,8 @@
 //! The images of an engine, and which of them is deployed.
 
-use crate::{docker::images::Image, images::DEV_TAG};
+use engine::images::Image;
+
+use crate::images::DEV_TAG;
 
 /// The prefix of content tags, which never move to another image.
 const CONTENT: &str = "c-";

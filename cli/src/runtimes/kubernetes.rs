@@ -13,6 +13,7 @@ mod images;
 mod labels;
 mod local;
 mod logs;
+mod made;
 mod market_egress;
 mod mounts;
 mod plan;
@@ -23,7 +24,6 @@ mod rollout;
 mod secrets;
 mod session;
 mod status;
-mod undo_log;
 mod up;
 mod verdict;
 mod wanted;
@@ -34,6 +34,7 @@ pub(crate) use self::{
     down::{down, stop},
     exec::exec,
     forwarder::{find_way, forward},
+    local::remove_abandoned,
     logs::{Following, PodLogs},
     status::{PodStatus, PodStatusReader, has_gateway, unready},
     up::{dry_run, up},

@@ -114,3 +114,28 @@ fn a_menu_has_an_end() {
         @"many.yaml: there are 1001 recipes: 1000 are the most"
     );
 }
+
+#[test]
+fn a_forgotten_dash_loses_no_recipe() {
+    let text = "recipes:
+  - name: pizza
+    ingredients: {tomato: 1}
+    cooking_time: 1s
+    name: burger
+    ingredients: {meat: 1}
+    cooking_time: 2s
+";
+    insta::assert_snapshot!(
+        problems(&[file("dash.yaml", text)]),
+        @"dash.yaml: recipes[0].name: it is a duplicate in line 5: a recipe has it once, and begins with a dash"
+    );
+}
+
+#[test]
+fn byte_order_marks_and_empty_documents_are_no_problem() {
+    let files = [
+        file("bom.yaml", "\u{feff}stock: {rice: 1}\n"),
+        file("empty.yaml", "---\n---\nstock: {potato: 1}\n---\n"),
+    ];
+    assert_eq!(check(&files).unwrap().opening.len(), 2);
+}

@@ -1,12 +1,13 @@
-//! Files of a state folder. Writes are atomic: a reader sees the old content or the new one.
+//! Files of a state folder. Writes are atomic and synced: a reader sees the old content or the new one, after a power cut, too.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
+use files::read_regular;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -22,18 +23,30 @@ pub(super) fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Reads a JSON file of the state folder; `None` if it is missing, damaged or of another version.
+/// Reads a JSON file of the state folder; `None` if it is missing.
+///
+/// # Errors
+/// [`CliError::BadRecord`] if it is damaged or of another version; [`CliError::Io`] if it can't be read.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+    match read_regular(path) {
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(value) => Ok(Some(value)),
+            Err(source) => Err(CliError::BadRecord { path: path.to_owned(), source }),
+        },
+        Err(error) if is_missing(&error) => Ok(None),
         Err(source) => Err(CliError::Io { what: format!("read {}", path.display()), source }),
     }
 }
 
+/// Returns whether there is no file, or no folder that it could be in.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// Returns whether a JSON file has a field at its top level; `false` if there is no such file, or it is not JSON.
 pub(super) fn has_field(path: &Path, field: &str) -> bool {
-    let value = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let value =
+        read_regular(path).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
     value.is_some_and(|value| value.get(field).is_some())
 }
 
@@ -51,7 +64,9 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
             .mode(0o600)
             .open(&temporary)?;
         file.write_all(bytes)?;
-        fs::rename(&temporary, path)
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
     write().map_err(|source| {
         // A partial file is useless.

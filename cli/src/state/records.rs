@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
+use cluster::KubeTarget;
 use contracts::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{config::Settings, kubernetes::KubeTarget};
+use crate::config::Settings;
 
 /// The record of an embedded process, `environment.json`, written once it listens.
 #[derive(Clone, Debug, Serialize, Deserialize)]

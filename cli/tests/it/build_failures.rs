@@ -144,7 +144,7 @@ fn mistakes_are_named() {
     }
     let checkout = Checkout::new();
     let ran = checkout.run(&["build", "coffee"]);
-    assert_eq!(ran.code, Some(1), "{ran}");
+    assert_eq!(ran.code, Some(2), "{ran}");
     assert!(
         ran.stderr.contains("no service `coffee`") && ran.stderr.contains(&checkout.tea),
         "{ran}"

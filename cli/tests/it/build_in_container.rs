@@ -1,10 +1,11 @@
 //! `chefcito build` where this machine can't compile: in a container, on the real engine.
 
-use std::fs;
+use std::{fs, time::Instant};
 
 use crate::{
     checkout::{Checkout, compile_image_is_there, docker},
-    chefcito::{kill, wait_until},
+    chefcito::{PATIENCE, kill, wait_until},
+    fake_docker::{FakeDocker, Says},
 };
 
 #[test]
@@ -99,4 +100,26 @@ fn an_interrupted_build_in_a_container_leaves_no_container() {
     fs::remove_file(checkout.root().join(&script)).unwrap();
     checkout.must(&["build", "--in-container"]);
     assert_eq!(containers(), "");
+}
+
+#[test]
+fn a_build_can_be_interrupted_while_the_engine_is_silent() {
+    let checkout = Checkout::new();
+    let engine = FakeDocker::start(|asked| {
+        let is_silent = asked.starts_with("PUT /containers/c/archive")
+            || asked.starts_with("DELETE /containers/c?");
+        is_silent.then_some(Says::IsSilent)
+    });
+    let args = ["build", "--in-container"];
+    let mut command = checkout.command(&args);
+    command.env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
+    let build = command.spawn().unwrap();
+    let asked = |what: &str| engine.asked().iter().any(|line| line.starts_with(what));
+    wait_until("the sources are sent", || asked("PUT /containers/c/archive"));
+    let since = Instant::now();
+    kill("-INT", i32::try_from(build.id()).unwrap());
+    let ran = checkout.home.finish(&args, build);
+    assert_eq!(ran.code, Some(130), "{ran}");
+    assert!(asked("DELETE /containers/c?"), "{:?}", engine.asked());
+    assert!(since.elapsed() < PATIENCE, "it waited for the engine: {ran}");
 }

@@ -1,4 +1,4 @@
-//! Runs the real binary: empty home, fixed width, no colour.
+//! Runs the real binary: empty home, fixed width, no colour, times in UTC.
 
 use std::{
     fs,
@@ -93,6 +93,7 @@ impl Home {
             .env("HOME", self.folder.path())
             .env("PATH", format!("{}/bin:/usr/bin:/bin", self.folder.path().display()))
             .env("COLUMNS", "100")
+            .env("TZ", "UTC0")
             .env("DOCKER_HOST", &self.engine)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -141,6 +142,25 @@ impl Home {
         command
     }
 
+    /// Starts a command line on a terminal of this kind; `None` where there is no `script`. What is written to its stdin is typed.
+    pub(crate) fn on_terminal(&self, line: &str, kind: &str) -> Option<Child> {
+        let plain = self.command(&[]);
+        let mut terminal = Command::new("script");
+        terminal
+            .args(["--quiet", "--return", "--command", line, "/dev/null"])
+            .env_clear()
+            .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .env("TERM", kind)
+            .current_dir(self.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let started = terminal.spawn().ok();
+        if started.is_none() {
+            test_support::lacking("the command `script`");
+        }
+        started
+    }
+
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args).spawn().unwrap()
     }
@@ -173,6 +193,7 @@ impl Drop for Home {
 }
 
 /// The result of a command.
+#[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) command: String,
     pub(crate) code: Option<i32>,

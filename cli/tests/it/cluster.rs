@@ -32,11 +32,17 @@ impl Cluster {
     /// Opens one for a test; `None`, with a printed line, if there is no API server. Does not create the namespace.
     pub(crate) fn open(story: &str) -> Option<Self> {
         let server = ApiServer::shared()?;
-        let home = Home::new();
+        let it =
+            Self { home: Home::new(), name: format!("{story}-{}", std::process::id()), server };
+        it.show_to(&it.home);
+        Some(it)
+    }
+
+    /// Gives a home a kubeconfig that leads to it.
+    pub(crate) fn show_to(&self, home: &Home) {
         let folder = home.path().join(".kube");
         fs::create_dir(&folder).unwrap();
-        fs::write(folder.join("config"), server.kubeconfig()).unwrap();
-        Some(Self { home, name: format!("{story}-{}", std::process::id()), server })
+        fs::write(folder.join("config"), self.server.kubeconfig()).unwrap();
     }
 
     /// Runs a future with a client of the owner; not for async tests.

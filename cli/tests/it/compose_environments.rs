@@ -2,7 +2,12 @@
 //! repaired, followed.
 
 use std::{
-    collections::BTreeMap, fs, path::PathBuf, process::Command, thread::sleep, time::Duration,
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    process::Command,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -11,9 +16,9 @@ use crate::{
 };
 
 /// An environment with a compose file of its own; taken down at its end, also after a panic.
-struct ComposeEnvironment {
-    home: Home,
-    name: String,
+pub(crate) struct ComposeEnvironment {
+    pub(crate) home: Home,
+    pub(crate) name: String,
 }
 
 /// Two services that need nothing, and a job that both wait for.
@@ -42,7 +47,7 @@ volumes: {shared: {}}
 ";
 
 impl ComposeEnvironment {
-    fn new(name: &str, file: &str) -> Option<Self> {
+    pub(crate) fn new(name: &str, file: &str) -> Option<Self> {
         let home = Home::with_engine()?;
         let environment = Self { home, name: format!("{name}-{}", std::process::id()) };
         fs::create_dir_all(environment.folder().join("manifests")).unwrap();
@@ -52,31 +57,31 @@ impl ComposeEnvironment {
         Some(environment)
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.home.command(&[]).get_current_dir().unwrap().to_owned()
     }
 
-    fn write(&self, file: &str) {
+    pub(crate) fn write(&self, file: &str) {
         fs::write(self.folder().join("manifests/compose.yaml"), file).unwrap();
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
         let args = [&args[..1], &["--name", &self.name], &args[1..]].concat();
         self.home.run(&args)
     }
 
-    fn must(&self, args: &[&str]) -> Ran {
+    pub(crate) fn must(&self, args: &[&str]) -> Ran {
         let ran = self.run(args);
         assert_eq!(ran.code, Some(0), "{ran}");
         ran
     }
 
-    fn up(&self) -> Ran {
+    pub(crate) fn up(&self) -> Ran {
         self.must(&["up", "--runtime", "compose", "--port", "0"])
     }
 
     /// The ids of its containers, by name without the environment's.
-    fn containers(&self) -> BTreeMap<String, String> {
+    pub(crate) fn containers(&self) -> BTreeMap<String, String> {
         let label = format!("label=com.docker.compose.project={}", self.name);
         let listed = docker(&["ps", "--all", "--filter", &label, "--format", "{{.Names}} {{.ID}}"]);
         let pair = |line: &str| {
@@ -132,7 +137,7 @@ fn what_changed_is_replaced_and_nothing_else() {
     environment.write(
         &FILE
             .replace("SUGAR: '1'", "SUGAR: '2'")
-            .replace("  coffee:", "  x-coffee:")
+            .replace("  coffee:\n    <<: *tea\n    ports: ['127.0.0.1:${CHEFCITO_PORT}:80']\n", "")
             .replace("cap_drop: [ALL]", "cap_drop: [ALL]\n    pids_limit: 50"),
     );
     environment.up();
@@ -195,7 +200,7 @@ fn containers_are_scaled_restarted_stopped_and_entered() {
     assert_eq!(environment.containers().len(), 3);
     let refused = environment.run(&["scale", "water=2"]);
     assert!(
-        refused.code == Some(1) && refused.stderr.contains("there is no service `water`"),
+        refused.code == Some(2) && refused.stderr.contains("there is no service `water`"),
         "{refused}"
     );
 
@@ -209,7 +214,7 @@ fn containers_are_scaled_restarted_stopped_and_entered() {
         Some(126 | 127)
     ));
     assert_eq!(environment.run(&["exec", "job", "--", "true"]).code, Some(3));
-    assert_eq!(environment.run(&["exec", "water", "--", "true"]).code, Some(1));
+    assert_eq!(environment.run(&["exec", "water", "--", "true"]).code, Some(2));
 
     let before = environment.containers();
     environment.must(&["restart", "tea"]);
@@ -281,6 +286,48 @@ fn an_interrupted_up_leaves_nothing_whenever_it_happens() {
             environment.left()
         );
     }
+}
+
+#[test]
+fn what_a_dry_run_prints_is_what_is_done() {
+    let Some(environment) = ComposeEnvironment::new("planned", FILE) else { return };
+    let up = ["up", "--runtime", "compose", "--port", "0"];
+    let same = |what: &str| {
+        let plan = environment.must(&[&up[..], &["--dry-run"]].concat());
+        let ran = environment.must(&[&up[..], &["--verbose"]].concat());
+        let is_printed = |line: &&str| plan.stdout.lines().any(|one| one == *line);
+        let (mut printed, mut done): (Vec<&str>, Vec<&str>) =
+            (plan.stdout.lines().collect(), ran.stderr.lines().filter(is_printed).collect());
+        printed.sort_unstable();
+        done.sort_unstable();
+        assert_eq!(done, printed, "{what}: {plan}{ran}");
+        printed.len()
+    };
+    // A network, a volume, three containers created and started, and the wait.
+    assert_eq!(same("from nothing"), 9);
+    assert_eq!(same("nothing changed"), 0);
+    docker(&["kill", &environment.containers()["tea-1"]]);
+    assert_eq!(same("one was killed"), 2);
+    environment
+        .write(&FILE.replace("networks: {inside: {}}", "networks: {inside: {internal: true}}"));
+    // Two removed, the network removed and created, two created and started, and the wait.
+    assert_eq!(same("another network"), 9);
+}
+
+#[test]
+fn a_first_job_that_never_ends_is_bounded_by_the_time_out() {
+    let file = FILE.replace("echo done > /shared/note", "sleep 600");
+    let Some(environment) = ComposeEnvironment::new("endless", &file) else { return };
+    let since = Instant::now();
+    let up = ["up", "--runtime", "compose", "--port", "0", "--timeout", "4s"];
+    let ran = environment.run(&up);
+    assert_eq!(ran.code, Some(4), "{ran}");
+    let job = format!("start {}-job-1, and wait until it has ended", environment.name);
+    assert!(ran.stderr.contains(&job), "{ran}");
+    assert!(since.elapsed() < Duration::from_secs(30), "{ran}");
+    // The next one continues.
+    environment.write(FILE);
+    environment.up();
 }
 
 #[test]

@@ -133,6 +133,13 @@ fn a_deployment_that_does_not_come_up_is_rolled_back() {
         assert!(failed.stderr.contains(reported), "`{reported}`: {failed}");
     }
     assert_eq!(staging.state(), before, "settings that only the new pods had are gone, too");
+    let (kitchen, pods) = staging.cluster.ask(async |client| {
+        let all = Api::<Deployment>::namespaced(client, &staging.cluster.name);
+        let kitchen = all.get(KITCHEN).await.unwrap();
+        (kitchen.metadata.generation, kitchen.status.unwrap())
+    });
+    assert_eq!(kitchen, pods.observed_generation, "it says so only when it is: {failed}");
+    assert_eq!(pods.replicas, pods.available_replicas, "it says so only when it is: {failed}");
     staging.cluster.new_pods_become(KITCHEN, Pods::Ready);
     let again = staging.must(&["--tag", "1.0.1"]);
     assert!(again.stderr.contains("Deployed in"), "{again}");

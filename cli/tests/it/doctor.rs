@@ -36,6 +36,12 @@ fn without_a_cluster_kind_and_an_engine_are_needed() {
 }
 
 #[test]
+fn commands_in_hints_are_for_the_environment_that_was_asked_about() {
+    let said = Home::new().must(&["doctor", "--name", "ci"]).stdout;
+    assert!(said.contains("hint: `chefcito up --name ci --runtime kubernetes`"), "{said}");
+}
+
+#[test]
 fn with_a_cluster_nothing_else_is_needed() {
     let Some(cluster) = Cluster::open("doctor") else { return };
     let (able, reported) = of_clusters(&cluster.home);

@@ -44,6 +44,13 @@ fn what_programs_read_carries_its_version() {
         (&1.into(), &true.into(), &"chefcito".into())
     );
     assert_eq!(status["services"].as_object().unwrap().len(), 7);
+    let version = json(&["version", "--json"]);
+    assert_eq!(
+        (&version["schema_version"], &version["version"], &version["profile"]),
+        (&1.into(), &env!("CARGO_PKG_VERSION").into(), &"dev".into())
+    );
+    assert!(version["target"].as_str().unwrap().starts_with(std::env::consts::ARCH), "{version}");
+    assert_eq!(version["formats"]["events"]["order.placed"], 1, "{version}");
     let doctor = json(&["doctor", "--json"]);
     assert_eq!((&doctor["schema_version"], &doctor["able"][0]), (&1.into(), &"embedded".into()));
 }
@@ -96,6 +103,46 @@ fn stop_and_start_keep_settings_and_data() {
 }
 
 #[test]
+fn a_restart_keeps_settings_and_data() {
+    let home = Home::new();
+    assert_eq!(home.run(&["restart"]).code, Some(3));
+    home.must(&["up", "--port", "0", "--stoves", "3", "--cooking-time", "0s"]);
+    home.must(&["order", "--count", "2"]);
+    let pid = home.embedded_pid();
+    let restarted = home.must(&["restart"]);
+    assert!(restarted.stderr.contains("Restarted in "), "{restarted}");
+    assert!(restarted.stdout.starts_with("http://127.0.0.1:"), "{restarted}");
+    assert!(!lives(pid) && home.embedded_pid() != pid, "{restarted}");
+    let record = fs::read_to_string(home.environment().join("environment.json")).unwrap();
+    assert!(record.contains(r#""stoves": 3"#), "{record}");
+    let status = home.must(&["status", "--json"]).stdout;
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!((&status["ready"], &status["orders"]["placed"]), (&true.into(), &2.into()));
+
+    home.must(&["stop"]);
+    home.must(&["restart"]);
+    home.must(&["status"]);
+}
+
+#[test]
+fn a_restart_that_fails_says_that_the_environment_is_stopped() {
+    let home = Home::new();
+    home.must(&["up", "--port", "0", "--no-seed"]);
+    home.must(&["stop"]);
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = holder.local_addr().unwrap().port();
+    let settings = home.environment().join("settings.json");
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, text.replace(r#""port": 0"#, &format!(r#""port": {port}"#))).unwrap();
+    let failed = home.run(&["restart"]);
+    assert_eq!(failed.code, Some(1), "{failed}");
+    assert!(failed.stderr.contains(&format!("port {port} is taken")), "{failed}");
+    assert!(failed.stderr.contains("the environment is stopped now"), "{failed}");
+    drop(holder);
+    home.must(&["restart"]);
+}
+
+#[test]
 fn only_what_differs_is_changed_and_why_is_said() {
     let home = Home::new();
     home.must(&["up", "--port", "0"]);
@@ -120,6 +167,7 @@ fn only_what_differs_is_changed_and_why_is_said() {
     let other_database = home.run(&["up", "--database-url", "postgres://chef:secret@db/lunch"]);
     assert_eq!(other_database.code, Some(1));
     insta::assert_snapshot!(other_database.stderr, @r"
+    Settings as last time: port 0 (any free one), stoves 2 (`chefcito up --reset` returns to the defaults)
     error: its data are in SQLite files, not at postgres://chef@db/lunch
     hint: take it down first with `chefcito down`, or choose another `--name`
     ");

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::chefcito::Home;
+
 const PREFIX: &str = "CHEFCITO_";
 /// What only tests read.
 const OF_TESTS: &str = "CHEFCITO_TEST_";
@@ -31,6 +33,23 @@ fn a_copy_of_the_example_changes_nothing() {
     let set: Vec<String> =
         example().lines().filter(|line| !is_comment(line)).map(Into::into).collect();
     assert!(set.is_empty(), "these lines of .env.example should be comments: {set:?}");
+}
+
+#[test]
+fn an_empty_variable_is_as_good_as_none() {
+    let home = Home::new();
+    let ran = |args: &[&str]| {
+        let mut command = home.command(args);
+        command.envs(documented().into_iter().map(|name| (name, "")));
+        let ran = home.finish(args, command.spawn().unwrap());
+        assert_eq!(ran.code, Some(0), "{ran}");
+    };
+    ran(&["up", "--port", "0"]);
+    ran(&["order", "--count", "2"]);
+    ran(&["audit"]);
+    ran(&["up", "--dry-run"]);
+    ran(&["down", "--volumes"]);
+    ran(&["build", "--help"]);
 }
 
 /// Returns the variables of `# CHEFCITO_NAME=value` lines.

@@ -1,7 +1,11 @@
 //! Every error that a user can get without an environment, as snapshots: what failed, why, what to try, and the exit
 //! code.
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+};
 
 use contracts::services::KITCHEN;
 
@@ -73,14 +77,54 @@ fn usage_errors_are_exit_code_2() {
         "up --database-url mysql://db",
         "up --market-url market.example",
         "logs pantry",
+        "scale kitchen=1 kitchen=2",
+        "seed --set rice=1 --set rice=2",
         "logs --since yesterday",
         "logs --tail some",
-        "logs --order 7",
+        "logs --order pizza",
         "completions tcsh",
         "fry",
+        "up --timeout 18446744073709551615s",
+        "up --cooking-time 61m",
+        "logs --since 11years",
+        "market set --delay 18446744073709551615s",
     ] {
         let ran = home.run(&wrong.split(' ').collect::<Vec<_>>());
         assert_eq!(ran.code, Some(2), "{ran}");
+    }
+}
+
+#[test]
+fn a_service_with_a_slip_in_its_name_is_suggested() {
+    let home = Home::new();
+    insta::assert_snapshot!(home.run(&["logs", "kitchn"]), @r"
+    $ chefcito logs kitchn
+    stderr: error: there is no service `kitchn`
+    stderr: hint: did you mean `kitchen`? There are gateway, orders, kitchen, inventory, market, market-sim, board, embedded
+    exit code 2
+    ");
+    insta::assert_snapshot!(home.run(&["logs", "pantry"]), @r"
+    $ chefcito logs pantry
+    stderr: error: there is no service `pantry`
+    stderr: hint: there are gateway, orders, kitchen, inventory, market, market-sim, board, embedded
+    exit code 2
+    ");
+}
+
+#[test]
+fn a_duration_that_no_clock_can_add_is_a_usage_error() {
+    let home = Home::new();
+    for command in ["order", "audit", "cancel", "start", "restart", "scale", "deploy", "up"] {
+        let ran = home.run(&[command, "--timeout", "18446744073709551615s 1000000000ns"]);
+        assert_eq!(ran.code, Some(2), "{ran}");
+        assert!(ran.stderr.contains("10 years at the most"), "{ran}");
+    }
+    for name in ["CHEFCITO_UP_TIMEOUT", "CHEFCITO_COOKING_TIME", "CHEFCITO_RETENTION"] {
+        let mut up = home.command(&["up", "--port", "0"]);
+        up.env(name, "18446744073709551615s 1000000000ns");
+        let ran = home.finish(&["up"], up.spawn().unwrap());
+        assert!(matches!(ran.code, Some(1 | 2)), "{ran}");
+        assert!(ran.stderr.contains("at the most") && !ran.stderr.contains("panicked"), "{ran}");
     }
 }
 
@@ -135,6 +179,7 @@ fn what_only_containers_can_do_is_a_usage_error_in_one_process() {
         let ran = home.run(&command.split(' ').collect::<Vec<_>>());
         assert_eq!(ran.code, Some(2), "{ran}");
         assert!(ran.stderr.contains("`chefcito` is embedded"), "{ran}");
+        assert!(ran.stderr.contains("one process"), "{ran}");
     }
     let ran = home.run(&["up", "--runtime", "compose"]);
     assert_eq!(ran.code, Some(7), "{ran}");
@@ -167,11 +212,61 @@ fn a_read_only_state_folder_is_named() {
 }
 
 #[test]
+fn a_state_folder_that_others_can_write_to_is_refused() {
+    let home = Home::new();
+    home.must(&["up", "--port", "0", "--no-seed"]);
+    for folder in [home.state(), home.environment(), home.environment().join("secrets")] {
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+        for command in ["up", "status", "order", "down"] {
+            let ran = home.run(&[command]);
+            assert_eq!(ran.code, Some(7), "{ran}");
+            assert!(ran.stderr.contains("it can be written by every user"), "{ran}");
+            assert!(ran.stderr.contains("chmod -R go-w "), "{ran}");
+        }
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        home.must(&["status"]);
+    }
+}
+
+#[test]
+fn the_state_of_another_user_is_refused() {
+    let home = Home::new();
+    home.must(&["up", "--port", "0", "--no-seed"]);
+    let (own, other) = (fs::metadata(home.path()).unwrap().uid(), 65_534);
+    for file in [home.state(), home.environment(), home.environment().join("admin.key")] {
+        if std::os::unix::fs::chown(&file, Some(other), None).is_err() {
+            test_support::lacking("the right to give files to other users");
+            return;
+        }
+        let ran = home.run(&["status"]);
+        assert_eq!(ran.code, Some(7), "{ran}");
+        assert!(ran.stderr.contains("it belongs to another user (65534)"), "{ran}");
+        std::os::unix::fs::chown(&file, Some(own), None).unwrap();
+    }
+    home.must(&["status"]);
+}
+
+#[test]
 fn without_a_home_there_is_no_state() {
     let home = Home::new();
     let output = home.command(&["up"]).env_remove("HOME").output().unwrap();
     assert_eq!(output.status.code(), Some(7));
     assert!(String::from_utf8_lossy(&output.stderr).contains("set HOME or XDG_STATE_HOME"));
+}
+
+#[test]
+fn what_needs_no_state_needs_no_home() {
+    let home = Home::new();
+    for command in ["man", "completions bash", "render --env staging"] {
+        let args: Vec<&str> = command.split(' ').collect();
+        let ran = home.finish(&args, home.command(&args).env_remove("HOME").spawn().unwrap());
+        assert_eq!(ran.code, Some(0), "{ran}");
+    }
+    let doctor = home.command(&["doctor"]).env_remove("HOME").spawn().unwrap();
+    let ran = home.finish(&["doctor"], doctor);
+    assert_eq!(ran.code, Some(7), "{ran}");
+    let lacks = "lacks  state folder: there is no folder to keep state in";
+    assert!(ran.stdout.contains(lacks) && ran.stdout.contains("kubernetes: can"), "{ran}");
 }
 
 #[test]

@@ -109,6 +109,7 @@ fn of_an_empty_engine(line: &str) -> Says {
     let path = path.split('?').next().unwrap();
     match (method, path) {
         ("GET", "/version") => json(200, r#"{"Version":"20.10.0","ApiVersion":"1.41"}"#),
+        ("GET", "/info") => json(200, r#"{"ID":"the simulated engine"}"#),
         ("GET", "/events") => Says::IsSilent,
         ("GET", "/volumes") => json(200, r#"{"Volumes":[]}"#),
         ("GET", "/images/json") => json(200, &images()),

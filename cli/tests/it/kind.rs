@@ -192,21 +192,84 @@ fn two_first_ups_at_once_make_one_cluster() {
 }
 
 #[test]
-fn making_a_cluster_can_be_interrupted() {
+fn making_a_cluster_can_be_interrupted_and_hung_up_on() {
     let Some(it) = WithKind::open(
         "halfway",
         "sleep 600 & echo $! > halfway.pid.new; mv halfway.pid.new halfway.pid; wait",
     ) else {
         return;
     };
-    let child = it.command(&UP).spawn().unwrap();
-    wait_until("it is being made", || it.path("halfway.pid").exists());
-    kill("-INT", i32::try_from(child.id()).unwrap());
-    let ran = it.restaurant.cluster.home.finish(&UP, child);
-    assert_eq!(ran.code, Some(130), "{ran}");
+    for (signals, code) in [(&["-INT"][..], 130), (&["-HUP", "-HUP"], 129)] {
+        let child = it.command(&UP).spawn().unwrap();
+        wait_until("it is being made", || it.path("halfway.pid").exists());
+        // A terminal that is closed sends several.
+        for signal in signals {
+            kill(signal, i32::try_from(child.id()).unwrap());
+        }
+        let ran = it.restaurant.cluster.home.finish(&UP, child);
+        assert_eq!(ran.code, Some(code), "{ran}");
+        assert!(it.log().contains("delete cluster --name chefcito"), "{}", it.log());
+        let sleeper = fs::read_to_string(it.path("halfway.pid")).unwrap().trim().parse().unwrap();
+        wait_until("what kind has started ends with it", || !lives(sleeper));
+        fs::remove_file(it.path("halfway.pid")).unwrap();
+        fs::remove_file(it.path("kind.log")).unwrap();
+    }
+}
+
+#[test]
+fn a_cluster_that_a_killed_command_left_incomplete_is_removed() {
+    // kind works on when its command is killed, and leaves a cluster without a kubeconfig.
+    let Some(it) = WithKind::open(
+        "killed",
+        "test -e smooth || {
+            echo chefcito > clusters; touch halfway
+            while [ ! -e go ]; do sleep 0.02; done
+            rm go; exit 1
+        }",
+    ) else {
+        return;
+    };
+    let is_killed = || {
+        let mut up = it.command(&UP).spawn().unwrap();
+        wait_until("it is being made", || it.path("halfway").exists());
+        up.kill().unwrap();
+        up.wait().unwrap();
+        fs::remove_file(it.path("halfway")).unwrap();
+    };
+    is_killed();
+    let args = ["down", "--volumes"];
+    let down = it.command(&args).spawn().unwrap();
+    fs::write(it.path("go"), "").unwrap();
+    let down = it.restaurant.cluster.home.finish(&args, down);
+    assert_eq!(down.code, Some(0), "{down}");
+    assert!(down.stderr.contains("Removing the incomplete kind cluster `chefcito`"), "{down}");
     assert!(it.log().contains("delete cluster --name chefcito"), "{}", it.log());
-    let sleeper = fs::read_to_string(it.path("halfway.pid")).unwrap().trim().parse().unwrap();
-    wait_until("what kind has started ends with it", || !lives(sleeper));
+    assert!(!it.path("clusters").exists() && !it.restaurant.folder().exists());
+
+    it.restaurant.stands_behind(&it.restaurant.cluster.name);
+    is_killed();
+    fs::write(it.path("go"), "").unwrap();
+    fs::write(it.path("smooth"), "").unwrap();
+    let up = it.must(&UP);
+    assert!(up.stderr.contains("Removing the incomplete kind cluster `chefcito`"), "{up}");
+    it.must(&["order"]);
+    let again = it.must(&UP);
+    assert!(again.stderr.contains("Already up"), "{again}");
+}
+
+#[test]
+fn without_an_engine_kind_can_not_make_a_cluster() {
+    let Some(it) = WithKind::open("engineless", "true") else { return };
+    let says = "ERROR: failed to list clusters: command \"docker ps\" failed with error: exit status 1\n\
+                Command Output: failed to connect to the docker API at unix:///var/run/docker.sock";
+    fs::write(it.path("no-engine"), says).unwrap();
+    for args in [&UP[..], &[&UP[..], &["--dry-run"]].concat()] {
+        let ran = it.run(args);
+        assert_eq!(ran.code, Some(7), "{ran}");
+        assert!(ran.stderr.contains("it reaches no container engine"), "{ran}");
+        assert!(ran.stderr.contains("`chefcito doctor` checks it"), "{ran}");
+    }
+    fs::remove_file(it.path("no-engine")).unwrap();
 }
 
 #[test]
@@ -222,6 +285,8 @@ fn the_reason_why_kind_fails_is_reported() {
         Api::<Namespace>::all(client).get_opt(&it.restaurant.cluster.name).await.unwrap()
     });
     assert!(namespace.is_none());
+    let down = it.must(&["down"]);
+    assert!(down.stderr.starts_with("Nothing is running as"), "{down}");
 }
 
 #[test]
@@ -300,7 +365,8 @@ fn a_cluster_that_is_there_and_silent_is_not_forgotten() {
     for command in [&UP[..], &["down"], &["down", "--volumes"]] {
         let ran = it.run(command);
         assert_eq!(ran.code, Some(7), "{ran}");
-        assert!(ran.stderr.contains("docker start chefcito-control-plane"), "{ran}");
+        let first = ran.stderr.split_once("hint: ").unwrap().1.split_once(';').unwrap().0;
+        assert!(first.contains("`docker start chefcito-control-plane`"), "{ran}");
     }
 
     let no_engine = "Cannot connect to the Docker daemon";

@@ -1,9 +1,12 @@
 //! The restaurant on a real API server: up, changed, down; objects and fields of other programs stay.
 
+use std::net::TcpStream;
+
 use contracts::services::{BOARD, KITCHEN, ORDERS};
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service},
+    core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret, Service},
+    rbac::v1::{Role, RoleBinding},
 };
 use kube::{
     Api, Client,
@@ -12,6 +15,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
+    api_server::{GUEST, Pods, free_port},
     chefcito::{Ran, kill, wait_until},
     cluster::Cluster,
     restaurant::{Restaurant, UP},
@@ -91,7 +95,9 @@ fn an_environment_on_a_cluster_lives_as_any_other() {
     assert!(again.stderr.contains("Already up"), "what was scaled and restarted stays so: {again}");
 
     it.must(&["stop"]);
-    wait_until("all pods end", || it.cluster.pods_of(KITCHEN).is_empty());
+    let left = it.cluster.ask(async |client| names::<Pod>(client, &it.cluster.name).await);
+    let of_jobs = |name: &String| name.starts_with("roles-");
+    assert!(left.iter().all(of_jobs), "it is stopped: {left:?}");
     it.must(&["start"]);
     assert_eq!(it.cluster.pods_of(KITCHEN).len(), 3);
 
@@ -162,14 +168,16 @@ fn what_others_have_in_the_namespace_is_never_touched() {
         let redis = json!({"metadata": {"name": "redis"}, "spec": {"ports": [{"port": 1, "protocol": "TCP"}]}});
         services.create(&PostParams::default(), &serde_json::from_value(redis).unwrap()).await.unwrap();
     });
-    let refused = it.run(&UP);
-    assert_eq!(refused.code, Some(1), "{refused}");
-    assert!(
-        refused
-            .stderr
-            .contains("the namespace NAME has other objects with the wanted names: service/redis"),
-        "{refused}"
-    );
+    for more in [&[][..], &["--dry-run"]] {
+        let refused = it.run(&[&UP[..], more].concat());
+        assert_eq!(refused.code, Some(1), "{refused}");
+        assert!(
+            refused.stderr.contains(
+                "the namespace NAME has other objects with the wanted names: service/redis"
+            ),
+            "{refused}"
+        );
+    }
     it.cluster.ask(async |client| {
         let services: Api<Service> = Api::namespaced(client, name);
         services.delete("redis", &Default::default()).await.unwrap();
@@ -194,7 +202,7 @@ fn object_of(name: &str) -> Namespace {
 
 /// Runs `up`, and interrupts it when its pods exist.
 fn interrupt_up(it: &Restaurant) -> Ran {
-    it.cluster.new_pods_become(BOARD, crate::api_server::Pods::Unready);
+    it.cluster.new_pods_become(BOARD, Pods::Unready);
     let child = it.start(&UP);
     wait_until("its pods are made", || !it.cluster.pods_of(BOARD).is_empty());
     kill("-INT", i32::try_from(child.id()).unwrap());
@@ -262,4 +270,97 @@ fn data_are_kept_by_down_and_removed_with_volumes() {
     assert_eq!(claims().len(), 1);
     it.must(&["down", "--volumes"]);
     assert_eq!(claims(), Vec::<String>::new());
+}
+
+/// Makes a namespace in which the guest may see everything, and change nothing.
+fn open_for_visitors(it: &Restaurant) {
+    let name = it.cluster.name.as_str();
+    it.cluster.ask(async |client| {
+        it.cluster.make_namespace(&client).await;
+        let group = "rbac.authorization.k8s.io";
+        let role = json!({
+            "metadata": {"name": "visitor"},
+            "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}],
+        });
+        let binding = json!({
+            "metadata": {"name": "visitor"},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "visitor"},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": GUEST}],
+        });
+        let post = PostParams::default();
+        let roles: Api<Role> = Api::namespaced(client.clone(), name);
+        roles.create(&post, &serde_json::from_value(role).unwrap()).await.unwrap();
+        let bindings: Api<RoleBinding> = Api::namespaced(client, name);
+        bindings.create(&post, &serde_json::from_value(binding).unwrap()).await.unwrap();
+    });
+}
+
+#[test]
+fn a_first_up_that_fails_before_it_has_made_anything_leaves_nothing() {
+    let Some(it) = Restaurant::prepare("nothing-made") else { return };
+    open_for_visitors(&it);
+    std::fs::remove_dir_all(it.folder()).unwrap();
+    let port = free_port().to_string();
+    let up = ["up", "--runtime", "kubernetes", "--context", GUEST, "--port", &port];
+    let failed = it.run(&up);
+    assert_eq!(failed.code, Some(1), "{failed}");
+    assert!(failed.stderr.contains("is forbidden"), "{failed}");
+    assert!(!it.folder().exists(), "{failed}");
+    assert!(TcpStream::connect(format!("127.0.0.1:{port}")).is_err(), "a forwarder runs on");
+    let down = it.must(&["down"]);
+    assert_eq!(down.stderr, "Nothing is running as `NAME`\n");
+}
+
+#[test]
+fn an_up_that_fails_half_way_is_continued_or_taken_down() {
+    let Some(it) = Restaurant::prepare("half-way") else { return };
+    it.cluster.new_pods_become(BOARD, Pods::without_image("chefcito-board:c-1"));
+    let port = free_port().to_string();
+    let up = [&UP[..], &["--port", &port]].concat();
+    let failed = it.run(&up);
+    assert_eq!(failed.code, Some(1), "{failed}");
+    assert!(TcpStream::connect(format!("127.0.0.1:{port}")).is_err(), "a forwarder runs on");
+    let down = it.must(&["down"]);
+    assert!(down.stderr.starts_with("`NAME` is down\n"), "{down}");
+    it.cluster.new_pods_become(BOARD, Pods::Ready);
+    it.must(&up);
+    it.must(&["order"]);
+}
+
+#[test]
+fn an_environment_is_found_in_the_kubeconfig_of_today() {
+    let Some(it) = Restaurant::prepare("today") else { return };
+    let home = it.cluster.home.path();
+    let (first, second) = (home.join(".kube/config"), home.join("elsewhere"));
+    let with = |kubeconfig: &str, args: &[&str]| {
+        let args = [args, &["--name", &it.cluster.name]].concat();
+        let mut command = it.cluster.home.command(&args);
+        let child = command.env("KUBECONFIG", kubeconfig).spawn().unwrap();
+        it.cluster.home.finish(&args, child)
+    };
+    // From another folder, a relative path would lead to nothing.
+    let up = with("nowhere:.kube/config", &[&UP[..], &["--port", "0"]].concat());
+    assert_eq!(up.code, Some(0), "{up}");
+    it.loses_its_forwarder();
+    it.must(&["order"]);
+
+    std::fs::rename(&first, &second).unwrap();
+    it.loses_its_forwarder();
+    let ordered = with("elsewhere", &["order"]);
+    assert_eq!(ordered.code, Some(0), "{ordered}");
+    let again = it.must(&UP);
+    assert!(again.stderr.contains("Already up"), "it is remembered where it was found: {again}");
+
+    // Moved once more, with another name of the context.
+    let text = std::fs::read_to_string(&second).unwrap();
+    std::fs::remove_file(&second).unwrap();
+    let renamed = text.replace("name: owner, context", "name: boss, context");
+    std::fs::write(home.join("third"), renamed).unwrap();
+    let boss = ["up", "--runtime", "kubernetes", "--context", "boss"];
+    let lost = with("third", &UP);
+    assert_eq!(lost.code, Some(7), "{lost}");
+    let pointed = with("third", &boss);
+    assert!(pointed.stderr.contains("Already up"), "{pointed}");
+    it.must(&["order"]);
+    it.must(&["down"]);
 }

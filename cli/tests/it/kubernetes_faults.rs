@@ -192,7 +192,7 @@ fn an_environment_stays_on_its_cluster() {
     let Some(it) = Restaurant::open("moved") else { return };
     let elsewhere = ["up", "--runtime", "kubernetes", "--context", "guest"];
     assert_reported(&it.run(&elsewhere), 1, &["`NAME` is on the cluster `owner`, not on `guest`"]);
-    let embedded = it.run(&["up"]);
+    let embedded = it.run(&["up", "--runtime", "embedded"]);
     assert_reported(&embedded, 1, &["`NAME` runs as kubernetes, not as embedded"]);
 }
 

@@ -93,10 +93,13 @@ fn a_program_in_a_pod_ends_with_its_own_code() {
         (Some(3), "hot\n", "smoke\n")
     );
     assert_eq!(it.run(&["exec", KITCHEN, "--", "true"]).code, Some(0));
-    assert_eq!(it.run(&["exec", KITCHEN, "--", "/nowhere/oven"]).code, Some(127));
+    let nothing = it.run(&["exec", KITCHEN, "--", "/nowhere/oven"]);
+    assert_eq!((nothing.code, nothing.stdout.as_str()), (Some(127), ""));
+    assert!(nothing.stderr.starts_with("cannot run /nowhere/oven in kitchen-"), "{nothing}");
+    assert!(nothing.stderr.contains("no such file or directory"), "{nothing}");
     let unknown = it.run(&["exec", "tea", "--", "true"]);
-    assert_eq!(unknown.code, Some(1));
-    assert!(unknown.stderr.contains("`NAME` has no service `tea`"), "{unknown}");
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.contains("there is no service `tea`"), "{unknown}");
     let third = it.run(&["exec", KITCHEN, "--index", "3", "--", "true"]);
     assert_eq!(third.code, Some(3), "{third}");
 }

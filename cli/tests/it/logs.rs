@@ -8,7 +8,10 @@ use std::{
     thread,
 };
 
-use contracts::services::{KITCHEN, ORDERS};
+use contracts::{
+    Timestamp,
+    services::{KITCHEN, ORDERS},
+};
 
 use crate::chefcito::{Home, PATIENCE};
 
@@ -56,21 +59,40 @@ fn lines_of_all_services_are_merged_by_time() {
     let home = a_day_in_the_kitchen();
     fs::remove_file(home.environment().join("logs/embedded.log")).unwrap();
     insta::assert_snapshot!(home.must(&["logs"]).stdout, @r"
-    2026-01-31T12:00:01.000000Z kitchen   DEBUG Lit the stoves
-    2026-01-31T12:00:02.000000Z orders    INFO  Placed order_id=0192f3c4-5a6b-7c8d-9e0f-112233445566 dish=pizza
-    2026-01-31T12:00:03.000000Z kitchen   INFO  Cooking
-    2026-01-31T12:00:05.000000Z kitchen   WARN  Smoke
-    2026-01-31T12:00:06.000000Z orders    INFO  Delivered
+    2026-01-31 12:00:01.000 kitchen    DEBUG Lit the stoves
+    2026-01-31 12:00:02.000 orders     Placed order_id=0192f3c4-5a6b-7c8d-9e0f-112233445566 dish=pizza
+    2026-01-31 12:00:03.000 kitchen    Cooking
+    2026-01-31 12:00:05.000 kitchen    WARN Smoke
+    2026-01-31 12:00:06.000 orders     Delivered
     ");
     assert_eq!(home.must(&["logs"]).stdout, home.must(&["logs", "--tail", "all"]).stdout);
+}
+
+#[test]
+fn lines_since_a_time_are_shown_although_the_clock_went_back() {
+    let home = Home::new();
+    let lines = [line(90, "INFO", KITCHEN, "before"), line(30, "INFO", KITCHEN, "set back")];
+    append(&home, "kitchen.log", &lines);
+    append(
+        &home,
+        "orders.log",
+        &[line(10, "INFO", ORDERS, "early"), line(70, "INFO", ORDERS, "x")],
+    );
+    for tail in ["9", "all"] {
+        let ran = home.must(&["logs", "--since", "2026-01-31T12:01:00Z", "--tail", tail]);
+        let mut messages: Vec<&str> =
+            ran.stdout.lines().filter_map(|line| line.split(' ').next_back()).collect();
+        messages.sort_unstable();
+        assert_eq!(messages, ["before", "x"], "{ran}");
+    }
 }
 
 #[test]
 fn what_a_dying_process_printed_is_an_error_of_the_environment() {
     let home = a_day_in_the_kitchen();
     let stdout = home.must(&["logs", "embedded"]).stdout;
-    assert!(stdout.contains("embedded  ERROR thread 'main' panicked at the oven:\n"), "{stdout}");
-    assert!(stdout.ends_with("embedded  ERROR too hot\n"), "{stdout}");
+    assert!(stdout.contains("embedded   ERROR thread 'main' panicked at the oven:\n"), "{stdout}");
+    assert!(stdout.ends_with("embedded   ERROR too hot\n"), "{stdout}");
 }
 
 #[test]
@@ -78,17 +100,29 @@ fn lines_are_chosen() {
     let home = a_day_in_the_kitchen();
     let chosen = |args: &str| {
         let args: Vec<&str> =
-            ["logs", KITCHEN, ORDERS].into_iter().chain(args.split(' ')).collect();
+            ["logs", KITCHEN, ORDERS, "--json"].into_iter().chain(args.split(' ')).collect();
         let stdout = home.must(&args).stdout;
-        stdout
-            .lines()
-            .map(|line| line.split_whitespace().nth(3).unwrap().to_owned())
-            .collect::<Vec<_>>()
+        let message = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["message"].as_str().unwrap().to_owned()
+        };
+        stdout.lines().map(message).collect::<Vec<_>>()
     };
     assert_eq!(chosen("--level warn"), ["Smoke"]);
     assert_eq!(chosen("--grep pizza"), ["Placed"]);
     assert_eq!(chosen("--order 0192f3c4-5a6b-7c8d-9e0f-112233445566"), ["Placed"]);
+    for beginning in ["0", "0192F3C4", "0192f3c4-5a6b"] {
+        assert_eq!(chosen(&format!("--order {beginning}")), ["Placed"]);
+    }
+    assert_eq!(chosen("--order 1"), [""; 0]);
     assert_eq!(chosen("--since 2026-01-31T12:00:05Z"), ["Smoke", "Delivered"]);
+    assert_eq!(chosen("--until 2026-01-31T12:00:03Z"), ["Lit the stoves", "Placed"]);
+    let time = "--since 2026-01-31T12:00:02Z --until 2026-01-31T12:00:06Z";
+    for tail in ["", " --tail 3", " -n all", " -n 4"] {
+        assert_eq!(chosen(&(time.to_owned() + tail)), ["Placed", "Cooking", "Smoke"]);
+    }
+    assert_eq!(chosen("--until 1s -n 1"), ["Delivered"]);
+    assert_eq!(chosen("-n1"), ["Delivered"]);
     assert_eq!(
         chosen("--since 2026-01-31T12:00:03Z --tail all"),
         ["Cooking", "Smoke", "Delivered"]
@@ -96,6 +130,79 @@ fn lines_are_chosen() {
     assert_eq!(chosen("--since 1s"), [""; 0]);
     assert_eq!(chosen("--tail 1"), ["Delivered"]);
     assert_eq!(chosen("--tail 0"), [""; 0]);
+}
+
+#[test]
+fn times_are_of_the_zone_of_the_machine_or_of_utc() {
+    let home = a_day_in_the_kitchen();
+    let first = |zone: &str, args: &[&str]| {
+        let args = [&["logs", ORDERS][..], args].concat();
+        let stdout = home.command(&args).env("TZ", zone).output().unwrap().stdout;
+        String::from_utf8(stdout).unwrap().split(" orders").next().unwrap().to_owned()
+    };
+    for zone in ["Asia/Kathmandu", ":Asia/Kathmandu", "<+0545>-5:45"] {
+        assert_eq!(first(zone, &[]), "2026-01-31 17:45:02.000", "{zone}");
+        assert_eq!(first(zone, &["--utc"]), "2026-01-31 12:00:02.000Z", "{zone}");
+        assert_eq!(first(zone, &["--timestamps"]), "2026-01-31T17:45:02.000000+05:45", "{zone}");
+        assert_eq!(first(zone, &["-t", "--utc"]), "2026-01-31T12:00:02.000000Z", "{zone}");
+    }
+    assert_eq!(first("No/Such_Zone", &[]), "2026-01-31 12:00:02.000");
+    let now = format!(r#"{{"time":"{}","message":"Now"}}"#, Timestamp::now());
+    append(&home, "orders.log", &[now]);
+    let stdout = home.must(&["logs", "-n", "1"]).stdout;
+    let time = stdout.split(' ').next().unwrap();
+    assert!(time.len() == "12:00:00.000".len() || stdout.contains("00:00:0"), "{stdout}");
+}
+
+#[test]
+fn times_and_options_that_exclude_each_other_are_usage_errors() {
+    let home = a_day_in_the_kitchen();
+    for args in [
+        "-f --until 1s",
+        "--since 2026-01-31T12:00:05Z --until 2026-01-31T12:00:04Z",
+        "--until noon",
+        "-n some",
+        "--order pizza",
+        "--json --utc",
+    ] {
+        let args: Vec<&str> = ["logs"].into_iter().chain(args.split(' ')).collect();
+        let ran = home.run(&args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran}");
+    }
+}
+
+#[test]
+fn on_a_terminal_ids_of_orders_are_short_and_services_have_colours() {
+    let home = Home::new();
+    let about = |order: &str| {
+        line(2, "INFO", ORDERS, &format!("Placed {order}"))
+            .replace('}', &format!(r#","order_id":"{order}"}}"#))
+    };
+    let alike = ["566", "567", "566"].map(|end| format!("0192f3c4-5a6b-7c8d-9e0f-112233445{end}"));
+    append(&home, "orders.log", &alike.each_ref().map(|order| about(order)));
+    let program = env!("CARGO_BIN_EXE_chefcito");
+    let shown = |args: &str| {
+        let child = home.on_terminal(&format!("{program} {args}"), "xterm")?;
+        Some(home.finish(&[args], child).stdout.replace('\r', ""))
+    };
+    let Some(colored) = shown("logs") else { return };
+    let first = "\u{1b}[2m2026-01-31 12:00:02.000\u{1b}[0m \u{1b}[32morders    \u{1b}[0m Placed 0192f3c4-5a6b";
+    assert_eq!(colored.lines().next(), Some(first), "{colored:?}");
+    insta::assert_snapshot!(shown("--color never logs").unwrap(), @r"
+    2026-01-31 12:00:02.000 orders     Placed 0192f3c4-5a6b
+    2026-01-31 12:00:02.000 orders     Placed 0192f3c4-5a6b-7c8d-9e0f-112233445567
+    2026-01-31 12:00:02.000 orders     Placed 0192f3c4-5a6b
+    ");
+    let asked = line(3, "INFO", "gateway", "Asked").replace('}', r#","trace":"00-5d49-02"}"#);
+    append(&home, "gateway.log", &[asked]);
+    for (args, ends) in
+        [("logs -n 1", "Asked"), ("logs -v -n 1", "trace=00-5d49-02"), ("logs -n 1 | cat", "-02")]
+    {
+        let shown = shown(&format!("--color never {args}")).unwrap();
+        assert!(shown.trim_end().ends_with(ends), "{args}: {shown}");
+    }
+    let piped = home.must(&["logs"]).stdout;
+    assert!(alike.iter().all(|order| piped.contains(order)), "{piped}");
 }
 
 #[test]
@@ -117,7 +224,7 @@ fn how_many_are_left_out_is_said() {
     );
     let ran = home.must(&["logs"]);
     assert_eq!(ran.stdout.lines().count(), 200);
-    assert_eq!(ran.stderr, "The last 200 lines; `--tail all` shows all\n");
+    assert_eq!(ran.stderr, "The last 200 lines; `-n all` shows all\n");
 }
 
 #[test]

@@ -2,8 +2,15 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, chown},
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        net::UnixStream,
+    },
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -203,7 +210,7 @@ fn an_invalid_compose_file_is_reported_with_its_line() {
     );
     insta::assert_snapshot!(engine.run(&home, &UP), @r"
     $ chefcito up --runtime compose --port=0
-    stderr: error: HOME/manifests/compose.yaml: line 4: services.kitchen.privileged: chefcito does not support this key
+    stderr: error: HOME/manifests/compose.yaml: line 4: services.kitchen.privileged: chefcito does not support this key; it supports cap_add, cap_drop, command, container_name, cpus, depends_on, deploy, entrypoint, environment, expose, extra_hosts, group_add, healthcheck, hostname, image, init, labels, logging, mem_limit, network_mode, networks, pids_limit, ports, profiles, read_only, restart, scale, secrets, security_opt, shm_size, stop_grace_period, stop_signal, tmpfs, ulimits, user, volumes, working_dir
     exit code 1
     ");
 }
@@ -236,7 +243,11 @@ fn running(
         }
         let is_list = line.contains("/containers/json") && is_started.load(Ordering::Relaxed);
         let listed = || services.iter().map(container).collect::<Vec<_>>().join(",");
-        script(line).or_else(|| is_list.then(|| json(200, &format!("[{}]", listed()))))
+        let is_one = line.starts_with("GET /containers/") && line.ends_with("/json");
+        let one = || json(200, r#"{"State":{"Running":true,"ExitCode":0}}"#);
+        script(line)
+            .or_else(|| is_list.then(|| json(200, &format!("[{}]", listed()))))
+            .or_else(|| is_one.then(one))
     })
 }
 
@@ -273,7 +284,12 @@ networks: {inside: {}}
 ";
     lay_out(&home, file);
     let is_made = AtomicBool::new(false);
+    let is_gone = Arc::new(AtomicBool::new(false));
+    let tea_is_gone = Arc::clone(&is_gone);
     let engine = running(&["tea"], move |line| {
+        if tea_is_gone.load(Ordering::Relaxed) && line.contains("/containers/json") {
+            return Some(json(200, "[]"));
+        }
         let network = r#"{"Name":"chefcito_inside","Id":"inside","Labels":{}}"#;
         if line.starts_with("POST /networks/create") {
             is_made.store(true, Ordering::Relaxed);
@@ -292,7 +308,10 @@ networks: {inside: {}}
     });
     let up = engine.run(&home, &[&UP[..], &["--no-seed"]].concat());
     assert_eq!(up.code, Some(0), "{up}");
-    insta::assert_snapshot!(engine.run(&home, &["down", "--volumes"]), @r"
+    let since = Instant::now();
+    let down = engine.run(&home, &["down", "--volumes"]);
+    assert!(since.elapsed() < Duration::from_secs(4), "nothing is on it: {:?}", since.elapsed());
+    insta::assert_snapshot!(down, @r"
     $ chefcito down --volumes
     stderr: warning: the engine believes the unused network chefcito_inside to be in use; after a restart of the engine, `docker network rm chefcito_inside` removes it
     stderr: `chefcito` is down
@@ -300,4 +319,108 @@ networks: {inside: {}}
     exit code 0
     ");
     assert!(engine.asked().iter().any(|asked| asked.starts_with("DELETE /containers/tea")));
+    // The warning is not repeated by every later command.
+    is_gone.store(true, Ordering::Relaxed);
+    let again = engine.run(&home, &["down"]);
+    assert_eq!(
+        (again.code, again.stderr.as_str()),
+        (Some(0), "Nothing is running as `chefcito`\n")
+    );
+}
+
+#[test]
+fn a_port_of_the_environments_own_gateway_that_is_starting_is_not_taken() {
+    let home = Home::new();
+    // What publishes it for the engine already.
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = holder.local_addr().unwrap().port();
+    let looks = AtomicU32::new(0);
+    let engine = FakeDocker::start(move |line| {
+        if !line.contains("/containers/json") {
+            return None;
+        }
+        let (state, ports) = match looks.fetch_add(1, Ordering::Relaxed) {
+            0..4 => ("created", String::new()),
+            _ => (
+                "running",
+                format!(
+                    r#"{{"IP":"127.0.0.1","PrivatePort":8080,"PublicPort":{port},"Type":"tcp"}}"#
+                ),
+            ),
+        };
+        Some(json(
+            200,
+            &format!(
+                r#"[{{"Id":"gateway","Names":["/chefcito-gateway-1"],"State":"{state}","Status":"","Ports":[{ports}],"Labels":{{
+                    "com.docker.compose.project":"chefcito","com.docker.compose.service":"gateway",
+                    "com.docker.compose.container-number":"1"}}}}]"#
+            ),
+        ))
+    });
+    let up = ["up", "--runtime", "compose", "--dry-run", "--port", &port.to_string()];
+    let ran = engine.run(&home, &up);
+    assert_eq!(ran.code, Some(0), "{ran}");
+}
+
+#[test]
+fn on_another_machine_nothing_is_seeded_and_that_is_said() {
+    let home = Home::new();
+    lay_out(
+        &home,
+        "
+services:
+  gateway:
+    image: redis:7.4.5
+    restart: always
+    network_mode: none
+    environment: {CHEFCITO_ADMIN_KEY: cfk_test_0123456789abcdef0123456789abcdef}
+    ports: ['127.0.0.1:${CHEFCITO_PORT}:8080']
+",
+    );
+    let engine = running(&["gateway"], |_| None);
+    // An address of this machine by which no published port is found.
+    let listener = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+    let host = format!("tcp://{}", listener.local_addr().unwrap());
+    let socket = engine.socket();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let engine = UnixStream::connect(&socket).unwrap();
+            let (mut client, mut engine) =
+                ((client.try_clone().unwrap(), client), (engine.try_clone().unwrap(), engine));
+            std::thread::spawn(move || std::io::copy(&mut client.0, &mut engine.0));
+            std::thread::spawn(move || {
+                let _copied = std::io::copy(&mut engine.1, &mut client.1);
+                client.1.shutdown(std::net::Shutdown::Both)
+            });
+        }
+    });
+    let up = |more: &[&str]| {
+        let args = [&UP[..], more].concat();
+        let mut command = home.command(&args);
+        command.env("DOCKER_HOST", &host);
+        home.finish(&args, command.spawn().unwrap())
+    };
+    let plan = up(&["--dry-run"]);
+    assert!(plan.code == Some(0) && !plan.stdout.contains("send recipes"), "{plan}");
+    let ran = up(&[]);
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(ran.stderr.contains("Sent no recipes and no stock: `chefcito seed`"), "{ran}");
+    let down = home.command(&["down", "--volumes"]).env("DOCKER_HOST", &host).output().unwrap();
+    assert_eq!(down.status.code(), Some(0));
+}
+
+#[test]
+fn what_only_docker_compose_would_read_is_named() {
+    let home = Home::new();
+    let engine = FakeDocker::start(|_| None);
+    lay_out(&home, "services: {tea: {image: 'redis:7.4.5', network_mode: none}}\n");
+    fs::write(home.path().join("manifests/compose.override.yaml"), "services: {}\n").unwrap();
+    let args = ["up", "--runtime", "compose", "--dry-run"];
+    let mut command = home.command(&args);
+    command.env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
+    command.env("COMPOSE_FILE", "other.yaml");
+    let ran = home.finish(&args, command.spawn().unwrap());
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let unread = "compose.yaml alone, not COMPOSE_FILE, HOME/manifests/compose.override.yaml";
+    assert!(ran.stderr.contains(unread), "{ran}");
 }

@@ -1,6 +1,6 @@
 //! Orders, their stories, and the proof that none was lost.
 
-use std::{fs, path::PathBuf};
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use serde_json::Value;
 
@@ -42,10 +42,103 @@ fn fifty_orders_are_followed_to_the_table_and_audited() {
     let broken = home.run(&["audit", "--ledger", invented.to_str().unwrap()]);
     assert_eq!(broken.code, Some(6), "{broken}");
     assert!(broken.stdout.contains("0192f3c4-5a6b-7c8d-9e0f-112233445566"), "{broken}");
+    let after_blanks =
+        format!("{}0192f3c4-5a6b-7c8d-9e0f-112233445566 a-key\n", "\n".repeat(2_000));
+    fs::write(&invented, after_blanks).unwrap();
+    assert_eq!(home.run(&["audit", "--ledger", invented.to_str().unwrap()]).code, Some(6));
+    fs::write(&invented, "\n\n").unwrap();
+    let empty = home.must(&["audit", "--ledger", invented.to_str().unwrap()]);
+    assert!(empty.stderr.contains("invented.txt is empty: this ledger has no order"), "{empty}");
     fs::write(&invented, "\nnonsense\n").unwrap();
     let bad = home.run(&["audit", "--ledger", invented.to_str().unwrap()]);
     assert_eq!(bad.code, Some(1), "{bad}");
     assert!(bad.stderr.contains("invented.txt: line 2: `nonsense` is not an id"), "{bad}");
+}
+
+#[test]
+fn an_order_is_named_by_a_beginning_of_its_id_that_no_other_has() {
+    // More than one answer lists, so that the order is searched for.
+    const ORDERS: usize = 2_300;
+    let home = fast_environment();
+    let count = ORDERS.to_string();
+    home.must(&["order", "--count", &count, "--concurrency", "64", "--no-wait"]);
+    let text = fs::read_to_string(ledger(&home)).unwrap();
+    let mut ids: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids.len(), ORDERS);
+    let alike = |beginning: &str| ids.iter().filter(|id| id.starts_with(beginning)).count();
+
+    for id in [ids[0], ids[ORDERS / 2], ids[ORDERS - 1]] {
+        let length = (1..=id.len()).find(|length| alike(&id[..*length]) == 1).unwrap();
+        let story = json(&home.must(&["story", "--json", &id[..length]]).stdout);
+        assert_eq!(story["order"], id);
+        if alike(&id[..length - 1]) < 10 {
+            let several = home.run(&["story", &id[..length - 1]]);
+            assert_eq!(several.code, Some(2), "{several}");
+            assert!(several.stderr.contains(id), "{several}");
+        }
+    }
+    let any = home.run(&["cancel", &ids[0][..2]]);
+    assert_eq!((any.code, any.stdout.as_str()), (Some(2), ""), "{any}");
+    let listed = any.stderr.lines().filter(|line| ids.iter().any(|id| line.contains(id))).count();
+    assert!(listed == 10 && any.stderr.contains("Usage: chefcito cancel"), "{any}");
+
+    for (command, unknown) in [("story", "ffff"), ("cancel", "0000-"), ("story", "01a22892-26c8")] {
+        let ran = home.run(&[command, unknown.trim_end_matches('-')]);
+        assert_eq!(ran.code, Some(1), "{ran}");
+        assert!(ran.stderr.starts_with("error: there is no order"), "{ran}");
+    }
+    let last = ids[ORDERS - 1];
+    wait_until("the last one is delivered", || {
+        let story = json(&home.must(&["story", "--json", last]).stdout);
+        story["events"].as_array().unwrap().iter().any(|event| event["event"] == "order.delivered")
+    });
+    let late = home.run(&["cancel", &last[..35]]);
+    assert_eq!(late.code, Some(1), "{late}");
+}
+
+#[test]
+fn times_of_a_story_are_of_the_zone_that_its_heading_names() {
+    let home = fast_environment();
+    let order = home.must(&["order"]).stdout;
+    let order = order.split(' ').next().unwrap();
+    let story = |zone: &str, flags: &[&str]| {
+        let args = [&["story", order][..], flags].concat();
+        let stdout = home.command(&args).env("TZ", zone).output().unwrap().stdout;
+        let text = String::from_utf8(stdout).unwrap();
+        let mut lines = text.lines().map(str::trim_start);
+        (lines.next().unwrap().to_owned(), lines.next().unwrap().to_owned())
+    };
+    let (heading, first) = story("XYZ-5:45", &[]);
+    let (heading_in_utc, first_in_utc) = story("XYZ-5:45", &["--utc"]);
+    assert!(heading.starts_with("time (XYZ)"), "{heading}");
+    assert!(heading_in_utc.starts_with("time (UTC)"), "{heading_in_utc}");
+    let minutes = |line: &str| {
+        let clock = line.split_whitespace().find(|word| word.contains(':')).unwrap();
+        let mut parts = clock.split(':').map(|part| part.parse::<f64>().unwrap_or_default());
+        parts.next().unwrap() * 60.0 + parts.next().unwrap()
+    };
+    let ahead = (minutes(&first) - minutes(&first_in_utc)).rem_euclid(24.0 * 60.0);
+    assert!((ahead - 345.0).abs() < 0.5, "{first} is {first_in_utc} in UTC");
+}
+
+#[test]
+fn a_kitchen_without_a_menu_rejects_all_orders() {
+    let home = Home::new();
+    home.must(&["up", "--port", "0", "--no-seed"]);
+    let one = home.run(&["order"]);
+    assert_eq!(one.code, Some(1), "{one}");
+    assert!(one.stderr.contains("error: the kitchen rejected the order"), "{one}");
+    let many = home.run(&["order", "--count", "5"]);
+    assert_eq!(many.code, Some(1), "{many}");
+    assert!(many.stderr.contains("error: the kitchen rejected all 5 orders"), "{many}");
+    for limit in ["delivered.p99>1s", "delivered.max<1s", "rejected>0"] {
+        let ran = home.run(&["order", "--count", "5", "--fail-if", limit]);
+        assert_eq!(ran.code, Some(5), "{ran}");
+    }
+    let ran = home.run(&["order", "--fail-if", "delivered.p99>1s"]);
+    let sentence = "limit crossed: delivered.p99>1s (it is unknown: no order was delivered)";
+    assert!(ran.stderr.contains(sentence), "{ran}");
 }
 
 #[test]
@@ -60,6 +153,14 @@ fn scripts_get_figures_and_limits() {
     let crossed = home.run(&["order", "--count", "5", "--json", "--fail-if", "delivered.p50>=1us"]);
     assert_eq!(crossed.code, Some(5), "{crossed}");
     assert_eq!(json(&crossed.stdout)["limits_crossed"][0]["limit"], "delivered.p50>=1us");
+}
+
+#[test]
+fn more_connections_than_the_usual_limit_of_open_files_lose_nothing() {
+    let home = fast_environment();
+    let order = ["order", "--count", "600", "--concurrency", "300", "--json"];
+    let figures = json(&home.run_with_limit("-Sn 256", &order).stdout);
+    assert_eq!((&figures["delivered"], &figures["connections_lost"]), (&600.into(), &0.into()));
 }
 
 #[test]
@@ -177,4 +278,17 @@ fn orders_outlive_the_environment_that_took_them() {
     assert_eq!((&figures["accepted"], &figures["delivered"]), (&800.into(), &800.into()));
     assert!(figures["connections_lost"].as_u64().unwrap() > 0, "{ended}");
     home.must(&["audit", "--ledger", ledger(&home).to_str().unwrap()]);
+}
+
+#[test]
+fn a_report_is_json_whatever_the_paths_are() {
+    let home = fast_environment();
+    let path = |name: &[u8]| home.path().join(OsStr::from_bytes(name));
+    let mut order = home.command(&["order", "--json"]);
+    order.arg("--ledger").arg(path(b"ledger-\xff")).arg("--history").arg(path(b"history-\xff"));
+    let ran = home.finish(&["order"], order.spawn().unwrap());
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let report = json(&ran.stdout);
+    assert_eq!(report["ledger"], "HOME/ledger-\u{fffd}");
+    assert_eq!(report["history"], "HOME/history-\u{fffd}");
 }

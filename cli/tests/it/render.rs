@@ -68,7 +68,7 @@ fn the_local_environment_has_its_own_secrets() {
     fs::write(&file, SECRETS).unwrap();
     let with = ["render", "--env", "local", "--secrets", file.to_str().unwrap()];
     let text = home.must(&with).stdout;
-    assert!(text.contains("service-token: \"YSB0b2tlbiBvZiB0ZXN0cw==\"\n"), "{text}");
+    assert!(text.contains("service-token: YSB0b2tlbiBvZiB0ZXN0cw==\n"), "{text}");
     assert!(kinds(&text).contains(&"StatefulSet"), "{text}");
     fs::write(&file, SECRETS.replace("tests", "others")).unwrap();
     let name = |text: &str| {
@@ -112,6 +112,29 @@ fn in_a_checkout_the_files_count_and_what_is_wrong_with_them_is_said() {
     let words =
         "staging/kustomization.yaml: line 2: namePrefix: chefcito does not support this key";
     assert!(ran.stderr.contains(words), "{ran}");
+}
+
+#[test]
+fn a_folder_that_only_looks_like_a_checkout_does_not_count_and_is_named() {
+    let home = Home::new();
+    let folder = home.path().join("lunch");
+    fs::create_dir_all(folder.join("manifests/kubernetes/overlays/staging")).unwrap();
+    let render = ["render", "--env", "staging"];
+    let in_folder = || {
+        let mut command = home.command(&render);
+        home.finish(&render, command.current_dir(&folder).spawn().unwrap())
+    };
+    let ran = in_folder();
+    assert_eq!(ran.stdout, home.must(&render).stdout);
+    let not_read =
+        "not HOME/lunch/manifests/kubernetes: HOME/lunch is not a checkout of chefcito\n";
+    assert_eq!(ran.stderr, format!("Using the built-in manifests, {not_read}"));
+
+    fs::create_dir_all(home.path().join("manifests/kubernetes/overlays/staging")).unwrap();
+    fs::create_dir(home.path().join("cli")).unwrap();
+    fs::write(home.path().join("cli/Cargo.toml"), "").unwrap();
+    let ran = in_folder();
+    assert!(ran.stderr.starts_with(&format!("Using the manifests of HOME, {not_read}")), "{ran}");
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::{fs, net::SocketAddr, path::PathBuf, process::Child};
 
 use contracts::services::GATEWAY;
 
-use crate::{chefcito::Ran, cluster::Cluster};
+use crate::{
+    chefcito::{Ran, kill, wait_until},
+    cluster::Cluster,
+};
 
 /// The name of the embedded environment behind the gateway's port.
 const BEHIND: &str = "behind";
@@ -26,16 +29,12 @@ impl Restaurant {
         let behind = cluster.home.state().join(BEHIND);
         fs::create_dir_all(&behind).unwrap();
         fs::write(behind.join("admin.key"), format!("{key}\n")).unwrap();
-        let environment = cluster.home.must(&[
-            "up",
-            "--name",
-            BEHIND,
-            "--port",
-            "0",
-            "--no-seed",
-            "--cooking-time",
-            "0s",
-        ]);
+        let up = ["up", "--name", BEHIND, "--port", "0", "--no-seed", "--cooking-time", "0s"];
+        let mut command = cluster.home.command(&up);
+        // Clients reach it by the port of the way through the cluster.
+        command.env("CHEFCITO_PUBLIC_PORT", "0");
+        let environment = cluster.home.finish(&up, command.spawn().unwrap());
+        assert_eq!(environment.code, Some(0), "{environment}");
         let address = environment.stdout.trim().trim_start_matches("http://");
         let restaurant = Self { address: address.parse().unwrap(), secrets, cluster };
         restaurant.stands_behind(&restaurant.cluster.name);
@@ -60,6 +59,16 @@ impl Restaurant {
     /// The folder with its state.
     pub(crate) fn folder(&self) -> PathBuf {
         self.cluster.home.state().join(&self.cluster.name)
+    }
+
+    /// Kills its forwarder, so that the next command starts another one.
+    pub(crate) fn loses_its_forwarder(&self) {
+        let path = self.folder().join("forward.lock");
+        let text = fs::read_to_string(&path).unwrap();
+        kill("-KILL", text.lines().next().unwrap().parse().unwrap());
+        // The last of its threads releases the lock.
+        let lock = fs::File::open(path).unwrap();
+        wait_until("it is gone", || lock.try_lock().is_ok());
     }
 
     /// Runs a command for it.

@@ -67,7 +67,7 @@ variable "context" {
 }
 
 variable "secrets_version" {
-  description = "Raise it to make all secrets anew: the README says what has to follow at once"
+  description = "Raise it to make all secrets anew: manifests/README.md says what has to follow at once"
   type        = number
   default     = 1
 

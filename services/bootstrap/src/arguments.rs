@@ -22,9 +22,9 @@ pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Asked, S
         (["secrets", _], [_, folder]) if !folder.is_empty() => Ok(Asked::Secrets(folder.into())),
         (["secrets", ..], _) => Err("`secrets` takes one folder".into()),
         (["roles"], _) => Ok(Asked::Roles { within: WITHIN }),
-        (["roles", "--within", text], _) => match humantime::parse_duration(text) {
-            Ok(within) => Ok(Asked::Roles { within }),
-            Err(_) => Err(format!("--within should be a duration such as 120s, not `{text}`")),
+        (["roles", "--within", text], _) => match service::config::parse_duration(text) {
+            Some(within) => Ok(Asked::Roles { within }),
+            None => Err(format!("--within should be a duration such as 120s, not `{text}`")),
         },
         (["env"], _) => Ok(Asked::Env),
         (["--version" | "-V"], _) => Ok(Asked::Version),

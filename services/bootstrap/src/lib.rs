@@ -11,6 +11,7 @@ mod arguments;
 mod folder;
 mod roles;
 mod secrets;
+mod stop;
 
 use std::{
     error::Error, ffi::OsString, io::Write as _, path::Path, process::ExitCode, time::Duration,
@@ -32,8 +33,12 @@ Usage: bootstrap secrets FOLDER            makes the secrets that are missing; n
        bootstrap --version";
 
 /// Does what the arguments ask for. Returns 0 when it is done, 1 with the reason on stderr if it could not be, 2 if an
-/// argument is unknown.
+/// argument is unknown. SIGTERM and SIGINT end the process with 143 and 130.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    if let Err(error) = stop::end_on_signals() {
+        say(format_args!("bootstrap: can't listen to signals: {error}"));
+        return ExitCode::FAILURE;
+    }
     let done = match arguments::read(arguments) {
         Ok(Asked::Secrets(folder)) => make_secrets(&folder),
         Ok(Asked::Roles { within }) => make_roles(within),

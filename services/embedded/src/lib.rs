@@ -343,10 +343,13 @@ async fn open_services(
         .chain(market_sim)
         .map(|(name, router)| (name, Backend::in_process(router)))
         .collect();
+    let limits = gateway::Config::limits_from_environment()?;
     let gateway_config = gateway::Config {
         key_pepper: config.key_pepper.clone(),
         admin_key: (!config.admin_key.is_empty()).then(|| config.admin_key.clone()),
-        ..gateway::Config::limits_from_environment()?
+        // Another port leads to it if something passes its requests on.
+        public_port: limits.public_port.or(Some(surroundings.address(config).port())),
+        ..limits
     };
     let gateway = Gateway::open(context, gateway_config, backends).await?;
     match surroundings {

@@ -30,7 +30,7 @@ use tokio::{
 use tracing::info;
 
 use crate::{
-    keys::{Holder, KeyRing},
+    keys::{Holder, KeyRing, Prover},
     limits::{Addresses, Rate},
     own,
     routes::{Access, Route, Target},
@@ -58,6 +58,8 @@ pub(crate) struct Door {
     pub(crate) services: Backends,
     pub(crate) service: Service,
     pub(crate) keys: KeyRing,
+    /// Absent if there is no first admin key.
+    pub(crate) prover: Option<Prover>,
     /// When the keys were read last. The reader holds the lock, so that an earlier read never replaces the keys of a later one.
     pub(crate) learning: Mutex<Instant>,
     pub(crate) rate: Rate,

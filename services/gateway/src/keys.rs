@@ -9,7 +9,10 @@ use std::{
 use axum::http::{HeaderMap, HeaderValue, header};
 use contracts::{
     Timestamp,
-    api::gateway::{Key, Role},
+    api::{
+        gateway::{Key, Role},
+        proof::{AskProof, Proof, ProofKey},
+    },
 };
 use subtle::ConstantTimeEq;
 
@@ -48,6 +51,26 @@ impl<'a> KeyText<'a> {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         (id_is_one && secret_is_one).then_some(Self { id, secret })
+    }
+}
+
+/// What proves to clients that this is the gateway of the first admin key, before they show the key.
+#[derive(Clone, Debug)]
+pub(crate) struct Prover {
+    id: String,
+    key: ProofKey,
+    /// The port by which clients reach the gateway, if it is known.
+    port: Option<u16>,
+}
+
+impl Prover {
+    pub(crate) fn new(first: KeyText<'_>, port: Option<u16>) -> Self {
+        Self { id: first.id.to_owned(), key: ProofKey::of(first.secret), port }
+    }
+
+    /// Returns the answer; `None` if it is about another key, or the nonce is none.
+    pub(crate) fn answer(&self, asked: &AskProof) -> Option<Proof> {
+        (self.id == asked.key).then(|| self.key.prove(&asked.nonce, self.port)).flatten()
     }
 }
 

@@ -48,7 +48,7 @@ pub use trace::{ParseTraceRatioError, TraceRatio};
 
 use crate::{
     door::Door,
-    keys::{KeyRing, KeyText},
+    keys::{KeyRing, KeyText, Prover},
     limits::Addresses,
     trace::Tracer,
 };
@@ -85,6 +85,8 @@ pub struct Config {
     /// The first admin key, which is saved at each start and has no rate limit. Once revoked, it stays revoked. [`new_key`] makes
     /// one.
     pub admin_key: Option<String>,
+    /// The port by which clients reach the gateway: a proof that it holds the admin key covers it. `None` or 0 if it is not known.
+    pub public_port: Option<u16>,
     /// How much one key may ask.
     pub rate: Rate,
     /// How much one address may ask that shows no key.
@@ -111,6 +113,7 @@ impl Default for Config {
         Self {
             key_pepper: String::new(),
             admin_key: None,
+            public_port: None,
             rate: Rate::new(2_000, 4_000),
             guest_rate: Rate::new(50, 200),
             trace_ratio: TraceRatio::default(),
@@ -119,8 +122,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads `CHEFCITO_KEY_PEPPER`, `CHEFCITO_ADMIN_KEY` (or files, with `_FILE`), `CHEFCITO_RATE_LIMIT` and
-    /// `CHEFCITO_TRACE_RATIO`.
+    /// Reads `CHEFCITO_KEY_PEPPER`, `CHEFCITO_ADMIN_KEY` (or files, with `_FILE`), `CHEFCITO_PUBLIC_PORT`,
+    /// `CHEFCITO_RATE_LIMIT` and `CHEFCITO_TRACE_RATIO`.
     ///
     /// # Errors
     /// [`ConfigError`] if one can't be used, or there is no pepper or a short one.
@@ -139,13 +142,14 @@ impl Config {
         })
     }
 
-    /// Reads `CHEFCITO_RATE_LIMIT` and `CHEFCITO_TRACE_RATIO`; the rest has its default.
+    /// Reads `CHEFCITO_PUBLIC_PORT`, `CHEFCITO_RATE_LIMIT` and `CHEFCITO_TRACE_RATIO`; the rest has its default.
     ///
     /// # Errors
     /// [`ConfigError`] if one can't be used.
     pub fn limits_from_environment() -> Result<Self, ConfigError> {
         let default = Self::default();
         Ok(Self {
+            public_port: config::read("CHEFCITO_PUBLIC_PORT", "a port, or 0 if none is known")?,
             rate: config::read("CHEFCITO_RATE_LIMIT", "requests a second and at once: 2000/4000")?
                 .unwrap_or(default.rate),
             trace_ratio: config::read("CHEFCITO_TRACE_RATIO", "a share from 0 to 1")?
@@ -199,12 +203,13 @@ impl Gateway {
         let keys = KeyRing::new(&config.key_pepper);
         let now = context.clock.now();
         let first = match &config.admin_key {
-            Some(text) => {
-                let text = KeyText::parse(text.trim()).ok_or(OpenError::AdminKey)?;
-                Some(Arc::new(keys.seal(text, FIRST_KEY.into(), Role::Admin, true, now)))
-            }
+            Some(text) => Some(KeyText::parse(text.trim()).ok_or(OpenError::AdminKey)?),
             None => None,
         };
+        let public_port = config.public_port.filter(|port| *port != 0);
+        let prover = first.map(|first| Prover::new(first, public_port));
+        let first =
+            first.map(|first| Arc::new(keys.seal(first, FIRST_KEY.into(), Role::Admin, true, now)));
         let service = context.open(GATEWAY, store::MIGRATIONS).await?;
         if let Some(first) = first {
             let database = service.database();
@@ -228,6 +233,7 @@ impl Gateway {
             routes,
             services: backends.with(GATEWAY, own),
             keys,
+            prover,
             learning: Mutex::new(Instant::now()),
             rate: config.rate,
             guest_rate: config.guest_rate,

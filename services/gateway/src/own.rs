@@ -11,6 +11,7 @@ use contracts::{
     api::{
         audit::{AuditOptions, Ledger},
         gateway::{AddKey, AddedKey, DeadLetters, Keys},
+        proof::{AskProof, Proof},
         service::ServiceDeadLetters,
     },
 };
@@ -52,6 +53,7 @@ pub(crate) async fn answer(
             let kind = [(header::CONTENT_TYPE, "application/json")];
             Ok((kind, door.openapi.clone()).into_response())
         }
+        (Own::Proof, _) => prove(door, &query(request).await?).map(json),
         (Own::Story, [order]) => {
             let order: OrderId =
                 order.parse().map_err(|error| Problem::bad_request(format!("{error}.")))?;
@@ -102,6 +104,13 @@ async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
 async fn query<T: DeserializeOwned + Send>(request: Request) -> Result<T, Problem> {
     let (mut parts, _) = request.into_parts();
     Query::from_request_parts(&mut parts, &()).await.map(|Query(query)| query)
+}
+
+/// Proves to a client that this is the gateway of the first admin key, even if that was revoked: the client is then told so.
+fn prove(door: &Door, asked: &AskProof) -> Result<Proof, Problem> {
+    door.prover.as_ref().and_then(|prover| prover.answer(asked)).ok_or_else(|| {
+        Problem::not_found("No first admin key has this id, or the nonce is not 32 bytes in hex.")
+    })
 }
 
 async fn list_dead_letters(door: &Door) -> DeadLetters {

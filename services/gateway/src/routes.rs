@@ -16,6 +16,7 @@ use contracts::{
         kitchen::{Menu, MenuChanges, SeedOptions},
         market_sim::{ChangeMarketSim, MarketSim},
         orders::{AskStates, ListOrders, Order, OrderPage, OrderStates, PlaceOrders, PlacedOrders},
+        proof::{self, AskProof, Proof},
     },
     services::{BOARD, INVENTORY, KITCHEN, MARKET_SIM, ORDERS},
 };
@@ -45,6 +46,9 @@ fn public() -> Vec<Route> {
         own("/ready", "ready", Own::Ready, "Say whether the gateway can answer by itself")
             .says(Answer::Text),
         own("/openapi.json", "openapi", Own::OpenApi, "Tell this document").says(Answer::Object),
+        own(proof::PATH, "prove", Own::Proof, "Prove that this gateway holds the first admin key")
+            .query::<AskProof>()
+            .answers::<Proof>(),
     ]
 }
 

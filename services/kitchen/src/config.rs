@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use contracts::api::kitchen::COOKING_TIME_MS_MAX;
-use service::config::{ConfigError, read, read_or};
+use service::config::{ConfigError, read_duration, read_or};
 
 /// The most stoves of a kitchen: each cooking round reads them all.
 pub const STOVES_MAX: u32 = 1_000;
@@ -40,13 +40,13 @@ impl Config {
             return Err(invalid(STOVES, stoves.to_string()));
         }
         let seed = read_or(SEED.0, SEED.1, usual.seed)?;
-        let cooking_time = read::<humantime::Duration>(COOKING_TIME.0, COOKING_TIME.1)?;
+        let cooking_time = read_duration(COOKING_TIME.0, COOKING_TIME.1)?;
         if let Some(time) = cooking_time
             && time.as_millis() > u128::from(COOKING_TIME_MS_MAX.unsigned_abs())
         {
-            return Err(invalid(COOKING_TIME, time.to_string()));
+            return Err(invalid(COOKING_TIME, humantime::format_duration(time).to_string()));
         }
-        Ok(Self { stoves, seed, cooking_time: cooking_time.map(Duration::from) })
+        Ok(Self { stoves, seed, cooking_time })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use chefcito::load::Plan;
+use load::Plan;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::count;

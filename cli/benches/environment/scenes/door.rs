@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use chefcito::load::Plan;
 use contracts::services;
+use load::Plan;
 use rusqlite::Connection;
 
 use super::{closed, note_trouble};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use chefcito::load::Plan;
+use load::Plan;
 
 use super::{
     closed,

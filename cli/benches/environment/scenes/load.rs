@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use chefcito::loading::into_kind;
+use cluster::loading::into_kind;
 use uuid::Uuid;
 
 use crate::figures::{Figures, Goal};

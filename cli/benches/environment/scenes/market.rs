@@ -1,7 +1,7 @@
 //! Everything has to be bought, from a market that often has nothing.
 
 use anyhow::Result;
-use chefcito::load::Plan;
+use load::Plan;
 
 use super::{count, millis, note_trouble};
 use crate::{

@@ -1,7 +1,7 @@
 //! The memory of the environment before any order, and after many.
 
 use anyhow::Result;
-use chefcito::load::Plan;
+use load::Plan;
 
 use super::{count, note_trouble};
 use crate::{

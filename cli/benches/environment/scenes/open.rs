@@ -1,7 +1,7 @@
 //! The latency at a rate that the environment can sustain, from the planned time of each order.
 
 use anyhow::Result;
-use chefcito::load::{Model, Plan};
+use load::{Model, Plan};
 
 use super::{closed, millis, note_trouble};
 use crate::{

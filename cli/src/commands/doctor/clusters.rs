@@ -1,13 +1,12 @@
 //! Checks for the Kubernetes runtime: a cluster, or kind to make one of containers.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
+
+use cluster::{Cluster, KubeTarget, kind::Kind};
+use engine::Engine;
 
 use super::{Check, Verdict, check, program};
-use crate::{
-    config::Runtime,
-    docker::Engine,
-    kubernetes::{Cluster, KubeTarget, kind::Kind},
-};
+use crate::config::Runtime;
 
 /// The folder of the inotify limits. Each node has its own containerd and kubelet, which watch files.
 const INOTIFY: &str = "/proc/sys/fs/inotify";
@@ -17,8 +16,11 @@ const INOTIFY_GOOD: [(&str, u64); 2] = [("max_user_watches", 524_288), ("max_use
 /// Checks kind and what it needs, and the cluster of the current context. One of the two is enough.
 pub(super) async fn checks() -> Vec<Check> {
     let target = KubeTarget::of_user(None);
-    let (kind, engine, cluster) =
-        tokio::join!(Kind::find(), Engine::connect(), Cluster::connect(&target));
+    let (kind, engine, cluster) = tokio::join!(
+        Kind::find(),
+        Engine::connect(),
+        Cluster::connect(&target, Duration::ZERO, |_| ())
+    );
     let has_cluster = cluster.is_ok();
     let could_make_one = kind.is_ok() && engine.is_ok();
     let lack = |other: bool| if other { Verdict::Poor } else { Verdict::Lacking };

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeSet, env};
 
-use super::{Check, Verdict, check, mebibytes};
+use engine::{Engine, machine::Machine};
+use manifests::{compose_file::Source, quantities::size};
+
+use super::{Check, Verdict, check};
 use crate::{
-    compose_file::Source,
     config::Runtime,
-    docker::{Engine, machine::Machine},
     images::{Ability, ability, repository},
 };
 
@@ -46,7 +47,7 @@ fn of(what: &'static str, verdict: Verdict, found: impl Into<String>, hint: &str
 }
 
 fn memory(machine: &Machine) -> Check {
-    let found = format!("{}, {} processors", mebibytes(machine.memory_bytes), machine.processors);
+    let found = format!("{}, {} processors", size(machine.memory_bytes), machine.processors);
     let is_good = machine.memory_bytes >= MEMORY_BYTES_GOOD;
     let verdict = if is_good { Verdict::Good } else { Verdict::Poor };
     of("memory of the engine", verdict, found, "give the engine's machine 2 GiB or more")
@@ -79,7 +80,7 @@ fn disk(machine: &Machine) -> Option<Check> {
         DISK_FREE_BYTES_MIN..DISK_FREE_BYTES_GOOD => Verdict::Poor,
         DISK_FREE_BYTES_GOOD.. => Verdict::Good,
     };
-    let found = format!("{} free at {}", mebibytes(free), machine.folder.display());
+    let found = format!("{} free at {}", size(free), machine.folder.display());
     Some(of("disk of the engine", verdict, found, "`docker system df` shows what uses it"))
 }
 
@@ -106,7 +107,7 @@ async fn images(engine: &Engine) -> Check {
             what,
             Verdict::Poor,
             format!("missing: {}", lacking.join(", ")),
-            "`chefcito build` makes ours; `up` pulls the others",
+            "`chefcito build` makes ours; `chefcito up` pulls the others",
         ),
         (false, false) => of(
             what,

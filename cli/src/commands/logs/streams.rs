@@ -1,12 +1,11 @@
 //! Log lines of containers and pods, which chefcito does not write to files.
 
 use contracts::Timestamp;
+use logs::{files::Line, streams::Merged};
 
 use crate::{
     config::Runtime,
-    error::Result,
-    log_files::Line,
-    log_streams::Merged,
+    error::{CliError, Result},
     output::Output,
     runtimes::{
         compose::{self, ContainerLogs},
@@ -28,7 +27,7 @@ impl Streams {
     /// Opens the logs of some services, or of all.
     ///
     /// # Errors
-    /// [`crate::error::CliError::NotRunning`] if there are no containers or pods, [`crate::error::CliError::Failed`] if
+    /// [`CliError::NotRunning`] if there are no containers or pods, [`CliError::Failed`] if
     /// there is no such service.
     pub(super) async fn open(
         runtime: Runtime,
@@ -49,7 +48,11 @@ impl Streams {
     }
 
     /// Returns the lines up to now: all, or a number of each container or pod.
-    pub(super) fn printed(&self, since: Option<Timestamp>, tail: Option<usize>) -> Merged {
+    pub(super) fn printed(
+        &self,
+        since: Option<Timestamp>,
+        tail: Option<usize>,
+    ) -> Merged<CliError> {
         match self {
             Self::Containers(logs) => logs.printed(since, tail),
             Self::Pods(logs) => logs.printed(since, tail),
@@ -57,7 +60,7 @@ impl Streams {
     }
 
     /// Continues after the lines that were read.
-    pub(super) fn follow(self, read: Merged) -> Following {
+    pub(super) fn follow(self, read: Merged<CliError>) -> Following {
         match self {
             Self::Containers(logs) => Following::Containers(Box::new(logs.follow(read))),
             Self::Pods(logs) => Following::Pods(Box::new(logs.follow(read))),
@@ -78,7 +81,7 @@ impl Following {
     /// Returns the next lines; waits for some.
     ///
     /// # Errors
-    /// [`crate::error::CliError::NotRunning`] when no container or pod of the environment is left.
+    /// [`CliError::NotRunning`] when no container or pod of the environment is left.
     pub(super) async fn next_lines(&mut self) -> Result<Vec<Line>> {
         match self {
             Self::Containers(following) => following.next_lines().await,

@@ -1,14 +1,15 @@
 //! The summary of a run, for people and for scripts.
 
-use std::{path::Path, time::Duration};
+use std::{borrow::Cow, path::Path, time::Duration};
 
 use contracts::OrderId;
+use load::{Crossed, Distribution, Model, Plan, Point, Report, micros_shown};
 use serde::Serialize;
 
 use crate::{
     error::Result,
-    load::{Crossed, Distribution, Model, Plan, Point, Report, micros_shown},
     output::{Output, Style, Table},
+    printable,
 };
 
 /// The most dishes that the table shows.
@@ -24,7 +25,7 @@ const SCHEMA_VERSION: u32 = 1;
 /// If stdout can't be written.
 pub(super) fn show(report: &Report, output: &Output) -> Result<()> {
     for (failure, count) in &report.failures {
-        output.warn(format_args!("{count} × {failure}"));
+        output.warn(format_args!("{count} × {}", printable::line(failure)));
     }
     if let [order] = report.first_ids[..]
         && report.sent == 1
@@ -60,8 +61,8 @@ pub(super) fn show(report: &Report, output: &Output) -> Result<()> {
     if let Some(order) = report.undelivered_ids.first().or(report.first_ids.first()) {
         let ids: Vec<String> = report.first_ids.iter().map(ToString::to_string).collect();
         output.status(format_args!("First orders: {}", ids.join(" ")));
-        let story =
-            output.stderr_style(Style::Bold, format_args!("chefcito story {order}")).to_string();
+        let story = format_args!("chefcito story{} {order}", output.name_flag());
+        let story = output.stderr_style(Style::Bold, story).to_string();
         output.status(format_args!("What happened to one: {story}"));
     }
     if let Some(ledger) = report.ledger.as_deref().filter(|_| report.accepted > 0) {
@@ -83,11 +84,13 @@ fn show_one(order: OrderId, report: &Report, output: &Output) -> Result<()> {
         None => format!("accepted in {accepted}"),
     };
     output.data(format_args!("{order}  {said}"))?;
-    output.status(format_args!("What happened to it: chefcito story {order}"));
+    let flag = output.name_flag();
+    output.status(format_args!("What happened to it: chefcito story{flag} {order}"));
     Ok(())
 }
 
-fn dishes(report: &Report) -> Table<3> {
+/// Returns the dishes that were delivered.
+pub(super) fn dishes(report: &Report) -> Table<3> {
     let mut table = Table::new(["dish", "delivered", "mean time"]);
     for (name, dish) in &report.dishes {
         table.row([name.clone(), dish.count.to_string(), micros_shown(dish.mean_micros())]);
@@ -95,7 +98,8 @@ fn dishes(report: &Report) -> Table<3> {
     table
 }
 
-fn counts(report: &Report) -> String {
+/// Returns how many orders came to which end.
+pub(super) fn counts(report: &Report) -> String {
     let optional = [
         (report.delivered, "delivered"),
         (report.cancelled, "cancelled"),
@@ -124,7 +128,8 @@ fn rounded(rate: f64) -> String {
     if rate < 100.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
 }
 
-fn latencies(report: &Report) -> Table<6> {
+/// Returns how long orders took.
+pub(super) fn latencies(report: &Report) -> Table<6> {
     let mut table = Table::new(["", "p50", "p90", "p99", "p99.9", "max"]);
     let mut row = |name: &str, distribution: &Distribution| {
         if distribution.count() > 0 {
@@ -150,6 +155,7 @@ pub(super) struct Document<'a> {
     sent: u64,
     accepted: u64,
     failed: u64,
+    unknown: u64,
     failures: Vec<Failure<'a>>,
     pushed_back: u64,
     connections_lost: u64,
@@ -169,8 +175,8 @@ pub(super) struct Document<'a> {
     delivered_latency: Latency,
     dishes: Vec<DishDocument<'a>>,
     first_orders: &'a [OrderId],
-    ledger: Option<&'a Path>,
-    history: Option<&'a Path>,
+    ledger: Option<Cow<'a, str>>,
+    history: Option<Cow<'a, str>>,
     limits_crossed: Vec<CrossedDocument<'a>>,
 }
 
@@ -217,7 +223,7 @@ impl<'a> Document<'a> {
             Model::Closed => ("closed", None),
             Model::Open { rate } => ("open", Some(rate)),
         };
-        let dish = |(name, dish): (&'a String, &crate::load::Dish)| DishDocument {
+        let dish = |(name, dish): (&'a String, &load::Dish)| DishDocument {
             dish: name,
             delivered: dish.count,
             mean_ms: ms(dish.mean_micros()),
@@ -231,6 +237,7 @@ impl<'a> Document<'a> {
             sent: report.sent,
             accepted: report.accepted,
             failed: report.failed,
+            unknown: report.unknown,
             failures: report
                 .failures
                 .iter()
@@ -257,8 +264,8 @@ impl<'a> Document<'a> {
             delivered_latency: Latency::of(&report.delivery),
             dishes: report.dishes.iter().map(dish).collect(),
             first_orders: &report.first_ids,
-            ledger: report.ledger.as_deref(),
-            history: report.history.as_deref(),
+            ledger: report.ledger.as_deref().map(Path::to_string_lossy),
+            history: report.history.as_deref().map(Path::to_string_lossy),
             limits_crossed: crossed
                 .iter()
                 .map(|crossed| CrossedDocument { limit: &crossed.limit, found: &crossed.found })
@@ -294,7 +301,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::load::Dish;
+    use load::Dish;
 
     /// A run with at least one of every kind of result.
     fn report() -> Report {

@@ -4,15 +4,15 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use manifests::kustomize::Object;
 
 use super::Target;
 use crate::{
     commands::usage_error,
     ecs::{Account, TaskDefinition, task_definitions},
     error::{CliError, Result},
-    kustomize::Object,
-    manifests::Overlay,
     output::Output,
+    overlays::Overlay,
 };
 
 /// The default of AWS.

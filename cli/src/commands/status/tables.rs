@@ -9,6 +9,7 @@ use contracts::{
     },
     services,
 };
+use manifests::quantities::size;
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
@@ -21,7 +22,7 @@ pub(super) fn containers_table(containers: &[ContainerStatus]) -> Table<8> {
         Table::new(["container", "state", "health", "restarts", "cpu", "memory", "ports", "image"]);
     for container in containers {
         let memory = match (container.memory_bytes, container.memory_limit_bytes) {
-            (Some(bytes), Some(limit)) => format!("{} of {} MiB", bytes >> 20, limit >> 20),
+            (Some(bytes), Some(limit)) => format!("{} of {}", size(bytes), size(limit)),
             _ => String::new(),
         };
         table.row([
@@ -60,9 +61,9 @@ pub(super) fn pods_table(pods: &[PodStatus]) -> Table<8> {
             None => "",
         };
         let memory = match (pod.memory_bytes, pod.memory_limit_bytes) {
-            (Some(bytes), Some(limit)) => format!("{} of {} MiB", bytes >> 20, limit >> 20),
-            (Some(bytes), None) => format!("{} MiB", bytes >> 20),
-            (None, Some(limit)) => format!("up to {} MiB", limit >> 20),
+            (Some(bytes), Some(limit)) => format!("{} of {}", size(bytes), size(limit)),
+            (Some(bytes), None) => size(bytes),
+            (None, Some(limit)) => format!("up to {}", size(limit)),
             (None, None) => String::new(),
         };
         table.row([
@@ -79,7 +80,7 @@ pub(super) fn pods_table(pods: &[PodStatus]) -> Table<8> {
     table
 }
 
-pub(super) fn services_table(reported: &BTreeMap<String, ServiceStatus>) -> Table<9> {
+pub(super) fn services_table(reported: &BTreeMap<String, ServiceStatus>) -> Table<8> {
     let mut table = Table::new([
         "service",
         "state",
@@ -89,12 +90,10 @@ pub(super) fn services_table(reported: &BTreeMap<String, ServiceStatus>) -> Tabl
         "unpublished",
         "unhandled",
         "dead letters",
-        "note",
     ]);
     let known = services::ALL.into_iter().filter_map(|name| reported.get_key_value(name));
     let others = reported.iter().filter(|(name, _)| !services::ALL.contains(&name.as_str()));
     for (name, service) in known.chain(others) {
-        let note = service.reason.clone().unwrap_or_default();
         table.row([
             name.clone(),
             if service.ready { "ready".into() } else { "not ready".into() },
@@ -104,7 +103,6 @@ pub(super) fn services_table(reported: &BTreeMap<String, ServiceStatus>) -> Tabl
             service.unpublished.to_string(),
             service.unhandled.to_string(),
             service.dead_letters.to_string(),
-            note,
         ]);
     }
     table

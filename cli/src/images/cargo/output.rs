@@ -7,6 +7,8 @@ use std::{
 
 use cargo_metadata::Message;
 
+use crate::printable::with_colors;
+
 /// The first words of cargo's own lines, unlike those of diagnostics.
 const OWN_WORDS: [&str; 12] = [
     "Adding",
@@ -89,7 +91,7 @@ impl<T: Fn(Step)> Listener<T> {
             None if plain.starts_with(' ') && OWN_WORDS.contains(&first) => {}
             None if plain.is_empty() && self.said.about_the_code.is_empty() => {}
             None => {
-                self.said.about_the_code.push_str(line);
+                self.said.about_the_code.push_str(&with_colors(line));
                 self.said.about_the_code.push('\n');
             }
         }
@@ -174,10 +176,7 @@ mod tests {
         words.as_bytes().chunks(7).for_each(|piece| listener.hear_stderr(piece));
         let said = listener.end();
         assert_eq!(*steps.borrow(), [(0, 2, "pot".into()), (1, 2, "tea(bin)".into())]);
-        assert_eq!(
-            said.about_the_code.trim_end(),
-            "\x1b[Kwarning: unused\n --> a/src/main.rs:1:16"
-        );
+        assert_eq!(said.about_the_code.trim_end(), "warning: unused\n --> a/src/main.rs:1:16");
     }
 
     #[test]

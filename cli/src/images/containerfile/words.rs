@@ -68,8 +68,7 @@ fn words(arguments: &str) -> Result<Vec<String>, String> {
 /// # Errors
 /// A sentence, if it is not a time.
 pub(super) fn nanoseconds(text: &str) -> Result<u64, String> {
-    humantime::parse_duration(text)
-        .ok()
+    service::config::parse_duration(text)
         .and_then(|duration| u64::try_from(duration.as_nanos()).ok())
         .ok_or_else(|| format!("`{text}` should be a time like 10s"))
 }

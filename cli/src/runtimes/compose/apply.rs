@@ -1,236 +1,346 @@
-//! Applies a plan, with independent steps at the same time.
+//! Carries out the operations of a plan on the engine.
 
-use std::collections::HashMap;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    rc::Rc,
+};
 
-use futures_util::future::{join_all, try_join, try_join_all};
+use contracts::Timestamp;
+use engine::{errors::EngineError, making::NewContainer, networks::Named};
 
 use super::{
+    GATEWAY,
+    converge::Goal,
+    down, key, labels,
     last_lines::last_lines,
-    plan::{Plan, Step},
+    observed::{Observed, images_of},
+    plan::{Step, reason_to_replace},
     ports,
+    project::ComposeProject,
+    ready::{Watch, await_ready},
     session::Session,
     wanted::{Layout, WantedContainer},
 };
 use crate::{
-    docker::{errors::EngineError, making::NewContainer},
+    commands::{order, seed},
+    config::Settings,
     error::{CliError, Result},
+    images,
+    output::capitalized,
+    plan::{Carrier, Deadline, Plan},
     progress::Waiting,
+    runtimes::{self, Program, embedded},
+    state::{ContainersRecord, Mark},
 };
 
 /// How often a first job may fail before the plan is given up.
 const FIRST_JOB_TRIES_MAX: u32 = 3;
 
-/// A plan that is being applied.
+/// Carries out operations on an engine.
 #[derive(Debug)]
-pub(super) struct Applying<'a> {
+pub(super) struct Containers<'a> {
     /// The session on the engine.
     pub(super) session: &'a Session<'a>,
-    /// The layout that the plan leads to.
-    pub(super) layout: &'a Layout,
+    /// What the command wants.
+    pub(super) goal: &'a Goal<'a>,
+    /// The compose file with the settings filled in.
+    pub(super) project: &'a ComposeProject,
+    /// What the engine had before.
+    pub(super) observed: &'a Observed,
+    /// What all that is created bears.
+    pub(super) mark: &'a Mark,
+    /// The layout that the plan leads to. Images that are built change it.
+    pub(super) layout: RefCell<Rc<Layout>>,
+    /// The gateway's address.
+    pub(super) port: SocketAddr,
+    /// The engine's events since before the observation, until the environment is waited for.
+    pub(super) watch: RefCell<Option<Watch>>,
+    /// The ids of new containers, by name.
+    pub(super) ids: RefCell<HashMap<String, String>>,
+    /// The time for all operations.
+    pub(super) deadline: &'a Deadline,
+    /// What to return to after a signal; `None` if there was something before, from which the next `up` continues.
+    pub(super) before: Option<Before>,
 }
 
-impl Applying<'_> {
-    /// Applies all steps except the wait, and returns the ids of the new containers by name; that of the gateway also
-    /// by its service.
-    ///
-    /// # Errors
-    /// The engine's refusal; the steps until then stay, and another try continues from there.
-    pub(super) async fn carry_out(&self, plan: &Plan) -> Result<HashMap<String, String>> {
-        self.say(plan);
-        self.pull(plan).await?;
-        let _waiting =
-            Waiting::new(self.session.output, "Creating networks, volumes and containers");
-        try_join(self.remove(plan), self.create_volumes(plan)).await?;
-        self.renew_networks(plan).await?;
-        let created = self.create(plan).await?;
-        let mut to_start = Vec::new();
-        for (wanted, id) in self.startable(plan, &created) {
-            match wanted {
-                Some(wanted) if wanted.is_first => self.run_first(wanted, &id).await?,
-                _ => to_start.push((wanted, id)),
+/// What there was before the first `up` of an environment.
+#[derive(Debug)]
+pub(super) struct Before {
+    /// Its volumes, of an earlier life.
+    pub(super) volumes: Vec<Named>,
+    /// Its settings.
+    pub(super) settings: Option<Settings>,
+}
+
+impl Carrier for Containers<'_> {
+    type Operation = Step;
+
+    async fn execute(&self, step: &Step, shown: &Waiting) -> Result<()> {
+        let (engine, output) = (&self.session.engine, self.session.output);
+        match step {
+            Step::Build { services } => self.build(services).await,
+            Step::Pull { image } => self.pull(image, shown).await,
+            Step::Remove { id, name, .. } => self.remove(id, name).await,
+            Step::RemoveNetwork { name, .. } => {
+                for network in engine.networks_named(name).await? {
+                    down::remove_network(self.session, &network).await?;
+                }
+                Ok(())
+            }
+            Step::CreateNetwork { name } => self.create_network(name).await,
+            Step::CreateVolume { name } => self.create_volume(name).await,
+            Step::Create { name, .. } => self.create(name).await,
+            Step::Replace { id, name, .. } => {
+                self.remove(id, name).await?;
+                self.create(name).await
+            }
+            Step::ReplaceIfBuilt { name } => self.replace_if_built(name).await,
+            Step::StartNew { name, .. }
+            | Step::StartIfReplaced { name }
+            | Step::Start { name, .. }
+            | Step::Resume { name, .. }
+            | Step::Restart { name, .. } => self.start_as(step, name).await,
+            Step::FetchKey => self.fetch_key().await,
+            Step::AwaitReady => {
+                self.remember(true)?;
+                self.await_ready().await
+            }
+            Step::SeedIfEmpty if runtimes::is_empty(self.session.environment).await? => {
+                seed::seed_built_in(self.session.environment, output).await
+            }
+            Step::SeedIfEmpty => Ok(()),
+            Step::Order { count } => {
+                order::place_and_follow(*count, self.session.environment, output).await
             }
         }
-        let resumes = plan.steps.iter().filter_map(|step| match step {
-            Step::Resume { id, name } => Some(self.session.engine.resume_container(id, name)),
-            _ => None,
-        });
-        try_join_all(resumes).await?;
-        let restarts = plan.steps.iter().filter_map(|step| match step {
-            Step::Restart { id, name } => Some((id, name)),
-            _ => None,
-        });
-        let restarts = restarts.map(async |(id, name)| {
-            self.session.engine.stop_container(id, name).await?;
-            self.session.engine.start_container(id, name).await
-        });
-        try_join_all(restarts).await?;
-        // Start all of them even if one fails, and return the first error.
-        let starts = to_start.iter().map(|(wanted, id)| self.start(*wanted, id));
-        join_all(starts).await.into_iter().collect::<Result<()>>()?;
-        Ok(created)
     }
 
-    fn say(&self, plan: &Plan) {
+    async fn undo(&self, _begun: Vec<&Step>) -> Result<()> {
+        let Some(before) = &self.before else { return Ok(()) };
+        let environment = self.session.environment;
+        self.session.output.status(format_args!("Removing what this command made"));
+        // The engine may still complete a request whose answer nobody waited for.
+        down::undo(self.session, self.mark, &before.volumes).await?;
+        environment.forget_containers()?;
+        embedded::restore_settings(Some(before.settings.clone()), environment)
+    }
+}
+
+impl Containers<'_> {
+    /// Says what the plan is about to change, in few lines.
+    pub(super) fn say(&self, plan: &Plan<Step>) {
         let output = self.session.output;
-        let mut count = HashMap::new();
-        for step in &plan.steps {
+        let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+        for step in plan.operations() {
             match step {
-                Step::Create { .. } => *count.entry("container").or_insert(0) += 1,
-                Step::CreateNetwork { .. } => *count.entry("network").or_insert(0) += 1,
-                Step::CreateVolume { .. } => *count.entry("volume").or_insert(0) += 1,
-                Step::Pull { .. } | Step::AwaitReady => {}
-                step => {
-                    output.status(format_args!("{}", capitalized(&step.to_string())));
-                    continue;
-                }
+                Step::CreateNetwork { .. } => *count.entry("1 network").or_default() += 1,
+                Step::CreateVolume { .. } => *count.entry("2 volume").or_default() += 1,
+                Step::Create { .. } => *count.entry("3 container").or_default() += 1,
+                Step::Remove { .. }
+                | Step::RemoveNetwork { .. }
+                | Step::Replace { .. }
+                | Step::Start { .. }
+                | Step::Resume { .. }
+                | Step::Restart { .. } => output.progress(format_args!("{}", capitalized(step))),
+                Step::Build { .. }
+                | Step::Pull { .. }
+                | Step::ReplaceIfBuilt { .. }
+                | Step::StartNew { .. }
+                | Step::StartIfReplaced { .. }
+                | Step::FetchKey
+                | Step::AwaitReady
+                | Step::SeedIfEmpty
+                | Step::Order { .. } => {}
             }
-            output.detail(format_args!("{step}"));
         }
-        let things: Vec<String> = ["network", "volume", "container"]
+        let things: Vec<String> = count
             .into_iter()
-            .filter_map(|kind| count.get(kind).map(|count: &u32| (kind, *count)))
-            .map(|(kind, count)| format!("{count} {kind}{}", if count == 1 { "" } else { "s" }))
+            .map(|(kind, count)| {
+                format!("{count} {}{}", &kind[2..], if count == 1 { "" } else { "s" })
+            })
             .collect();
         if !things.is_empty() {
-            output.status(format_args!("Creating {}", things.join(", ")));
+            output.progress(format_args!("Creating {}", things.join(", ")));
         }
     }
 
-    async fn pull(&self, plan: &Plan) -> Result<()> {
-        let images = plan.steps.iter().filter_map(|step| match step {
-            Step::Pull { image } => Some(image),
-            _ => None,
-        });
-        let pulls = images.map(async |image| {
-            self.session.output.status(format_args!("Pulling the image {image}"));
-            let waiting = Waiting::new(self.session.output, format_args!("Pulling {image}"));
-            let pulled = self.session.engine.pull(image, |done, all| {
-                waiting.say(format_args!("Pulling {image}: {} of {} MiB", done >> 20, all >> 20));
-            });
-            pulled.await.map_err(|error| CliError::Lacking {
-                what: format!(
-                    "the engine lacks the image {image} and can't pull it: {}",
-                    error.message().map_or_else(|| error.to_string(), ToOwned::to_owned)
-                ),
-                hint: format!(
-                    "check the network and the name; `docker pull {image}` pulls it alone, `docker load` reads it from a file"
-                ),
-            })
-        });
-        try_join_all(pulls).await.map(drop)
+    fn layout(&self) -> Rc<Layout> {
+        Rc::clone(&self.layout.borrow())
     }
 
-    async fn remove(&self, plan: &Plan) -> Result<()> {
-        let removals = plan.steps.iter().filter_map(|step| match step {
-            Step::Remove { id, name, .. } | Step::Replace { id, name, .. } => Some((id, name)),
-            _ => None,
-        });
-        let removals = removals.map(async |(id, name)| {
-            self.session.engine.stop_container(id, name).await?;
-            self.session.engine.remove_container(id).await
-        });
-        Ok(try_join_all(removals).await.map(drop)?)
+    /// Returns a container of the layout.
+    fn wanted(&self, name: &str) -> Result<WantedContainer> {
+        let layout = self.layout();
+        let wanted = layout.containers.iter().find(|wanted| wanted.name == name);
+        wanted.cloned().ok_or_else(|| CliError::failed(format!("there is no service for {name}")))
     }
 
-    async fn renew_networks(&self, plan: &Plan) -> Result<()> {
-        for step in &plan.steps {
-            if let Step::RemoveNetwork { name, .. } = step {
-                for network in self.session.engine.networks_named(name).await? {
-                    super::down::remove_network(self.session, &network).await?;
-                }
-            }
+    async fn build(&self, services: &[String]) -> Result<()> {
+        let Session { engine, output, .. } = self.session;
+        images::build_missing_or_all(engine, services, self.goal.build, output).await?;
+        let images = images_of(engine).await?;
+        let layout = self.project.layout(self.session, self.goal.settings, &images);
+        *self.layout.borrow_mut() = Rc::new(layout);
+        Ok(())
+    }
+
+    async fn pull(&self, image: &str, shown: &Waiting) -> Result<()> {
+        self.session.output.progress(format_args!("Pulling the image {image}"));
+        let pulled = self.session.engine.pull(image, |done, all| {
+            shown.say(format_args!("Pulling {image}: {} of {} MiB", done >> 20, all >> 20));
+        });
+        pulled.await.map_err(|error| CliError::Lacking {
+            what: format!(
+                "the engine lacks the image {image} and can't pull it: {}",
+                error.message().map_or_else(|| error.to_string(), ToOwned::to_owned)
+            ),
+            hint: format!(
+                "check the network and the name; `docker pull {image}` pulls it alone, `docker load` reads it from a file"
+            ),
+        })
+    }
+
+    async fn remove(&self, id: &str, name: &str) -> Result<()> {
+        self.session.engine.stop_container(id, name).await?;
+        Ok(self.session.engine.remove_container(id).await?)
+    }
+
+    async fn create_network(&self, name: &str) -> Result<()> {
+        let layout = self.layout();
+        let Some(network) = layout.networks.iter().find(|network| network.name == name) else {
+            return Ok(());
+        };
+        let there = self.session.engine.networks_named(name).await?;
+        if there.iter().any(|network| !self.is_ours(&network.labels)) {
+            return Err(of_others("network", name));
         }
-        let is_new = |name: &String| {
-            plan.steps
-                .iter()
-                .any(|step| matches!(step, Step::CreateNetwork { name: new } if new == name))
-        };
-        let new = self.layout.networks.iter().filter(|network| is_new(&network.name));
-        let creations = new.map(async |network| {
-            if !self.session.engine.networks_named(&network.name).await?.is_empty() {
-                return Err(of_others("network", &network.name));
-            }
-            let labels = network.labels.clone();
-            Ok(self.session.engine.create_network(&network.name, &network.what, labels).await?)
-        });
-        try_join_all(creations).await.map(drop)
+        if !there.is_empty() {
+            return Ok(());
+        }
+        let labels = labels::marked(&network.labels, self.mark);
+        Ok(self.session.engine.create_network(name, &network.what, labels).await?)
     }
 
-    async fn create_volumes(&self, plan: &Plan) -> Result<()> {
-        let is_new = |name: &String| {
-            plan.steps
-                .iter()
-                .any(|step| matches!(step, Step::CreateVolume { name: new } if new == name))
+    async fn create_volume(&self, name: &str) -> Result<()> {
+        let layout = self.layout();
+        let Some(volume) = layout.volumes.iter().find(|volume| volume.name == name) else {
+            return Ok(());
         };
-        let new = self.layout.volumes.iter().filter(|volume| is_new(&volume.name));
-        let creations = new.map(async |volume| {
-            // The engine would return an existing volume of that name, of any origin.
-            if self.session.engine.volume_named(&volume.name).await?.is_some() {
-                return Err(of_others("volume", &volume.name));
-            }
-            let labels = volume.labels.clone();
-            Ok(self.session.engine.create_volume(&volume.name, &volume.what, labels).await?)
-        });
-        try_join_all(creations).await.map(drop)
+        // The engine would return an existing volume of that name, of any origin.
+        match self.session.engine.volume_named(name).await? {
+            Some(there) if self.is_ours(&there.labels) => return Ok(()),
+            Some(_) => return Err(of_others("volume", name)),
+            None => {}
+        }
+        let labels = labels::marked(&volume.labels, self.mark);
+        Ok(self.session.engine.create_volume(name, &volume.what, labels).await?)
     }
 
-    /// Creates all containers of the plan at the same time, and returns their ids by name.
-    async fn create(&self, plan: &Plan) -> Result<HashMap<String, String>> {
-        let is_made = |name: &String| {
-            plan.steps.iter().any(|step| match step {
-                Step::Create { name: made } | Step::Replace { name: made, .. } => made == name,
-                _ => false,
-            })
-        };
+    /// Returns whether labels are those of an object of this environment. An interrupted command may have asked for one that
+    /// the engine made only after the observation.
+    fn is_ours(&self, labels: &HashMap<String, String>) -> bool {
+        labels.get(labels::PROJECT) == Some(&self.session.project_name)
+            && !labels::is_of_another(labels, self.mark)
+    }
+
+    /// Creates a container.
+    async fn create(&self, name: &str) -> Result<()> {
+        let wanted = self.wanted(name)?;
         let prefix = format!("{}_", self.session.project_name);
-        let made = self.layout.containers.iter().filter(|container| is_made(&container.name));
-        let creations = made.map(async |wanted| {
-            let new = NewContainer {
-                name: &wanted.name,
-                service: &wanted.what,
-                labels: wanted.labels.clone(),
-                networks: wanted.networks.clone(),
-                volume_prefix: &prefix,
-            };
-            let id = self.session.engine.create_container(&new).await.map_err(|error| {
-                if error.is_conflict() {
-                    of_others("container", &wanted.name)
-                } else {
-                    error.into()
-                }
-            })?;
-            Ok::<_, CliError>((wanted, id))
-        });
-        let created = try_join_all(creations).await?;
-        let mut ids: HashMap<String, String> =
-            created.iter().map(|(wanted, id)| (wanted.name.clone(), id.clone())).collect();
-        // There is only one gateway, so its service is a unique key.
-        let gateway = created.iter().find(|(wanted, _)| wanted.service == super::GATEWAY);
-        ids.extend(gateway.map(|(_, id)| (super::GATEWAY.to_owned(), id.clone())));
-        Ok(ids)
-    }
-
-    /// Returns the containers to start, first jobs first.
-    fn startable(
-        &self,
-        plan: &Plan,
-        created: &HashMap<String, String>,
-    ) -> Vec<(Option<&WantedContainer>, String)> {
-        let started = |name: &String| {
-            plan.steps.iter().find_map(|step| match step {
-                Step::Start { id, name: starting, .. } if starting == name => Some(id.clone()),
-                _ => None,
-            })
+        let new = NewContainer {
+            name,
+            service: &wanted.what,
+            labels: labels::marked(&wanted.labels, self.mark),
+            networks: wanted.networks.clone(),
+            volume_prefix: &prefix,
         };
-        let id = |name: &String| created.get(name).cloned().or_else(|| started(name));
-        let containers = self.layout.containers.iter();
-        containers.filter_map(|wanted| Some((Some(wanted), id(&wanted.name)?))).collect()
+        let created = self.session.engine.create_container(&new).await;
+        let id = created.map_err(|error| match error.is_conflict() {
+            true => of_others("container", name),
+            false => error.into(),
+        })?;
+        self.ids.borrow_mut().insert(name.to_owned(), id);
+        Ok(())
     }
 
-    /// Runs a first job to its end.
-    async fn run_first(&self, wanted: &WantedContainer, id: &str) -> Result<()> {
+    /// Replaces a container if its image is another one since the build.
+    async fn replace_if_built(&self, name: &str) -> Result<()> {
+        let wanted = self.wanted(name)?;
+        let seen = self.observed.containers.iter().find(|seen| seen.name() == name);
+        let Some(seen) = seen else { return Ok(()) };
+        let Some(why) = reason_to_replace(&wanted, seen) else { return Ok(()) };
+        self.session.output.status(format_args!("Replace {name}: {why}"));
+        self.remove(seen.id(), name).await?;
+        self.create(name).await
+    }
+
+    /// Starts a container that is new, or one from before as a step says.
+    async fn start_as(&self, step: &Step, name: &str) -> Result<()> {
+        let engine = &self.session.engine;
+        let new = self.ids.borrow().get(name).cloned();
+        match (new, step) {
+            (Some(id), _) => self.start(&self.wanted(name)?, &id).await,
+            (None, Step::Start { id, .. }) => self.start(&self.wanted(name)?, id).await,
+            (None, Step::Resume { id, .. }) => Ok(engine.resume_container(id, name).await?),
+            (None, Step::Restart { id, .. }) => {
+                engine.stop_container(id, name).await?;
+                Ok(engine.start_container(id, name).await?)
+            }
+            // It was not replaced, and runs.
+            (None, _) => Ok(()),
+        }
+    }
+
+    async fn fetch_key(&self) -> Result<()> {
+        let layout = self.layout();
+        let new = layout.containers.iter().find(|wanted| wanted.service == GATEWAY);
+        let new = new.and_then(|wanted| self.ids.borrow().get(&wanted.name).cloned());
+        match new.or_else(|| key::gateway_id(self.observed)) {
+            Some(id) => key::fetch(self.session, &self.project.compose_file, &id).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until everything is ready.
+    ///
+    /// # Errors
+    /// As [`await_ready`].
+    pub(super) async fn await_ready(&self) -> Result<()> {
+        let Self { session, port, .. } = *self;
+        let begin = || Watch::begin(&session.engine, &session.project_name);
+        let mut watch = self.watch.take().unwrap_or_else(begin);
+        await_ready(session, &self.layout(), port, &mut watch, self.deadline.left()).await
+    }
+
+    /// Writes the record of what runs, and returns it. Without changes, it keeps the time of the last start.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if it can't be written.
+    pub(super) fn remember(&self, has_changed: bool) -> Result<ContainersRecord> {
+        let environment = self.session.environment;
+        let before = environment.containers()?;
+        let record = ContainersRecord {
+            address: ports::door(self.port, &self.layout().containers, self.observed),
+            engine: self.session.engine.host().to_owned(),
+            version: Program::this().version,
+            started_at: match &before {
+                Some(before) if !has_changed => before.started_at,
+                _ => Timestamp::now(),
+            },
+        };
+        environment.remember_containers(&record)?;
+        Ok(record)
+    }
+
+    /// Starts a container; a first job is waited for.
+    async fn start(&self, wanted: &WantedContainer, id: &str) -> Result<()> {
+        if !wanted.is_first {
+            return self.start_once(wanted, id).await;
+        }
         for _ in 0..FIRST_JOB_TRIES_MAX {
-            self.start(Some(wanted), id).await?;
+            self.start_once(wanted, id).await?;
             if self.session.engine.wait_for_end(id, &wanted.name).await? == 0 {
                 return Ok(());
             }
@@ -246,15 +356,15 @@ impl Applying<'_> {
         })
     }
 
-    async fn start(&self, wanted: Option<&WantedContainer>, id: &str) -> Result<()> {
-        let name = wanted.map_or(id, |wanted| &wanted.name);
-        let Err(error) = self.session.engine.start_container(id, name).await else { return Ok(()) };
-        let port = wanted.and_then(|wanted| wanted.what.ports.first()?.published);
+    async fn start_once(&self, wanted: &WantedContainer, id: &str) -> Result<()> {
+        let started = self.session.engine.start_container(id, &wanted.name).await;
+        let Err(error) = started else { return Ok(()) };
+        let port = wanted.what.ports.first().and_then(|port| port.published);
         match (port, is_about_a_port(&error)) {
             (Some(port), true) => Err(ports::taken(port, ports::holder(port, self.session).await)),
             _ if error.message().is_some() => Err(CliError::ServiceFailed {
                 name: self.session.environment.name().clone(),
-                service: wanted.map_or_else(|| name.to_owned(), |wanted| wanted.service.clone()),
+                service: wanted.service.clone(),
                 reason: error.message().unwrap_or_default().to_owned(),
                 last_lines: Vec::new(),
             }),
@@ -276,9 +386,4 @@ fn of_others(kind: &str, name: &str) -> CliError {
         hint: "remove it or give it another name, or choose another `--name`".into(),
         source: None,
     }
-}
-
-fn capitalized(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

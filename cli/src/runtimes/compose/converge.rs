@@ -1,35 +1,26 @@
-//! Brings an environment to its wanted state: observe, plan, apply, wait.
+//! Brings an environment to its wanted state: observe, plan, and what carries the plan out.
 
-use std::{
-    collections::BTreeSet,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
-
-use contracts::Timestamp;
+use std::{cell::RefCell, collections::HashMap, net::SocketAddr, rc::Rc};
 
 use super::{
     GATEWAY,
-    apply::Applying,
+    apply::{Before, Containers},
     key,
     observed::{Observed, observe},
-    plan::{Plan, Step, plan},
+    plan::{Asked, Key, Planned, Step, plan},
     ports,
     project::{ComposeProject, source},
-    ready::{Watch, await_ready},
+    ready::Watch,
     session::Session,
     wanted::Layout,
 };
 use crate::{
-    compose_file::Service,
     config::Settings,
     error::{CliError, Result},
     images,
-    runtimes::{
-        Program,
-        images::{OURS, built_here},
-    },
-    state::{ContainersRecord, write_json},
+    plan::{Deadline, Execution, Plan},
+    runtimes::{self, images::OURS},
+    state::{Mark, write_json},
 };
 
 /// The services that a command is about.
@@ -54,8 +45,18 @@ pub(super) struct Goal<'a> {
     pub(super) build: bool,
     /// Whether to restart services without changes, too.
     pub(super) restart: bool,
-    /// How long they may take to become ready.
-    pub(super) timeout: Duration,
+    /// Whether an empty environment gets recipes and stock.
+    pub(super) seed: bool,
+    /// How many orders are placed at the end.
+    pub(super) orders: u32,
+}
+
+impl<'a> Goal<'a> {
+    /// Returns the goal to bring some services to a state, and nothing else.
+    pub(super) const fn of(settings: &'a Settings, services: Vec<String>) -> Self {
+        let scope = Scope::Alone(services);
+        Self { settings, scope, build: false, restart: false, seed: false, orders: 0 }
+    }
 }
 
 /// What was observed, what is wanted, and the plan between them.
@@ -63,144 +64,132 @@ pub(super) struct Goal<'a> {
 pub(super) struct Draft {
     /// What the engine has.
     pub(super) observed: Observed,
+    /// What all that is created bears.
+    pub(super) mark: Mark,
     /// The compose file with the settings filled in.
     pub(super) project: ComposeProject,
     /// What the engine should have.
     pub(super) layout: Layout,
-    /// The steps.
-    pub(super) plan: Plan,
-    /// The gateway's port.
-    pub(super) port: u16,
+    /// The plan.
+    pub(super) plan: Plan<Step>,
+    /// The gateway's address.
+    pub(super) port: SocketAddr,
+    /// The engine's events since before the observation, so that none is missed.
+    watch: RefCell<Option<Watch>>,
 }
 
-/// The result of converging.
-#[derive(Debug)]
-pub(super) struct Converged {
-    /// The steps.
-    pub(super) plan: Plan,
-    /// The layout that the engine has now.
-    pub(super) layout: Layout,
-    /// The record in the state folder.
-    pub(super) record: ContainersRecord,
-    /// How long it took.
-    pub(super) took: Duration,
-}
-
-/// Observes and plans.
+/// Observes and plans. Changes nothing.
 ///
 /// # Errors
-/// An error of the file, the engine or a port.
+/// An error of the file, the engine, an image that can't be built or a port that is taken.
 pub(super) async fn draft(goal: &Goal<'_>, session: &Session<'_>) -> Result<Draft> {
+    let watch = RefCell::new(Some(Watch::begin(&session.engine, &session.project_name)));
     let source = source()?;
     let observed = observe(&session.engine, &session.project_name).await?;
+    let mark = session.mark_of(observed.labels())?;
     let port = ports::choose(goal.settings.port, &observed, session).await?;
     let project =
         ComposeProject::read(source, session.environment, goal.settings, port, &goal.scope)?;
+    project.warn_of_unset(session.output);
+    let port = ports::address(port, goal.settings.port, &project.compose_file)?;
     let layout = project.layout(session, goal.settings, &observed.images);
-    let mut plan = plan(&layout, &observed);
-    if goal.restart {
-        plan.restart_all(&layout, &observed);
-    }
-    Ok(Draft { observed, project, layout, plan, port })
+    let key = match (key::is_in(&project.compose_file), session.environment.admin_key()) {
+        (false, _) => Key::None,
+        (true, Ok(_)) => Key::Known,
+        (true, Err(_)) => Key::Unknown,
+    };
+    let Goal { build, restart, orders, .. } = *goal;
+    let mut asked = Asked { build, restart, key, seed: false, orders: 0 };
+    let is_unchanged = plan(&layout, &observed, &asked).plan.is_empty();
+    let has_gateway = layout.containers.iter().any(|wanted| wanted.service == GATEWAY);
+    asked.seed = goal.seed
+        && has_gateway
+        && !(is_unchanged
+            && runtimes::is_empty(session.environment).await.is_ok_and(|empty| !empty));
+    asked.orders = orders;
+    let Planned { plan, warnings } = plan(&layout, &observed, &asked);
+    warnings.iter().for_each(|warning| session.output.warn(format_args!("{warning}")));
+    check_images(&plan)?;
+    ports::check(&plan, &layout, &observed, session).await?;
+    Ok(Draft { observed, mark, project, layout, plan, port, watch })
 }
 
-/// Brings an environment to its wanted state. Calls `before` once everything is checked, before the first change.
+impl Draft {
+    /// Returns what carries the plan out.
+    pub(super) fn carrier<'d>(
+        &'d self,
+        goal: &'d Goal<'d>,
+        session: &'d Session<'d>,
+        deadline: &'d Deadline,
+        before: Option<Before>,
+    ) -> Containers<'d> {
+        Containers {
+            session,
+            goal,
+            project: &self.project,
+            observed: &self.observed,
+            mark: &self.mark,
+            layout: RefCell::new(Rc::new(self.layout.clone())),
+            port: self.port,
+            watch: RefCell::new(self.watch.take()),
+            ids: RefCell::new(HashMap::new()),
+            deadline,
+            before,
+        }
+    }
+}
+
+/// What brought services to their wanted state.
+#[derive(Debug)]
+pub(super) struct Converged {
+    /// The plan that was carried out.
+    pub(super) plan: Plan<Step>,
+    /// Whether a container was created.
+    pub(super) has_made: bool,
+}
+
+/// Brings services of an environment to their wanted state.
 ///
 /// # Errors
 /// The reason why it is not there; changes until then stay, and another try continues from there.
 pub(super) async fn converge(
     goal: &Goal<'_>,
     session: &Session<'_>,
-    before: impl FnOnce(&Observed) -> Result<()>,
+    deadline: &Deadline,
 ) -> Result<Converged> {
-    let since = Instant::now();
-    // Watch before the first observation, so that no event is missed.
-    let mut watch = Watch::begin(&session.engine, &session.project_name);
-    let mut draft = draft(goal, session).await?;
-    draft.project.warn_of_unset(session.output);
-    draft.build(goal, session).await?;
-    let Draft { observed, project, layout, plan, port } = draft;
-    plan.warnings.iter().for_each(|warning| session.output.warn(format_args!("{warning}")));
-    check_images(&plan)?;
-    ports::check(&plan, &layout, &observed, session).await?;
-    before(&observed)?;
-    write_json(&session.environment.settings_file(), goal.settings)?;
-    let ids = Applying { session, layout: &layout }.carry_out(&plan).await?;
-    let gateway = ids.get(GATEWAY).cloned().or_else(|| key::gateway_id(&observed));
-    if let Some(gateway) = gateway
-        && (ids.contains_key(GATEWAY) || session.environment.admin_key().is_err())
-    {
-        key::fetch(session, &project.compose_file, &gateway).await?;
+    let draft = draft(goal, session).await?;
+    session.remember(&draft.mark).await?;
+    let saved = draft.project.saved(goal.settings);
+    write_json(&session.environment.settings_file(), &saved)?;
+    let carrier = draft.carrier(goal, session, deadline, None);
+    carrier.say(&draft.plan);
+    let execution = Execution::of(&draft.plan);
+    execution.run(&carrier, |_| true, deadline, session.output).await?;
+    if draft.plan.is_empty() {
+        carrier.remember(false)?;
     }
-    let record = remember(ports::door(port, &layout.containers, &observed), &plan, session)?;
-    if !plan.steps.is_empty() || goal.restart || matches!(goal.scope, Scope::All) {
-        await_ready(session, &layout, port, &mut watch, goal.timeout).await?;
-    }
-    Ok(Converged { plan, layout, record, took: since.elapsed() })
+    let has_made = !carrier.ids.take().is_empty();
+    drop(execution);
+    Ok(Converged { plan: draft.plan, has_made })
 }
 
-impl Draft {
-    /// Builds the images that are missing, or those of all services in scope, and plans again.
-    async fn build(&mut self, goal: &Goal<'_>, session: &Session<'_>) -> Result<()> {
-        let is_lacking =
-            |service: &Service| self.observed.images.deployed(&service.image).id.is_none();
-        let in_scope = self.layout.containers.iter().map(|wanted| &wanted.service);
-        let in_scope = in_scope.filter_map(|name| self.project.compose_file.services.get(name));
-        let ours: BTreeSet<String> = in_scope
-            .filter(|service| goal.build || is_lacking(service))
-            .filter_map(|service| built_here(&service.image).map(ToOwned::to_owned))
-            .collect();
-        if ours.is_empty() {
-            return Ok(());
-        }
-        let ours: Vec<String> = ours.into_iter().collect();
-        images::build_missing_or_all(&session.engine, &ours, goal.build, session.output).await?;
-        self.observed = observe(&session.engine, &session.project_name).await?;
-        self.layout = self.project.layout(session, goal.settings, &self.observed.images);
-        self.plan = plan(&self.layout, &self.observed);
-        if goal.restart {
-            self.plan.restart_all(&self.layout, &self.observed);
-        }
-        Ok(())
-    }
-}
-
-/// Refuses a plan that needs an image that only `chefcito build` makes.
-fn check_images(plan: &Plan) -> Result<()> {
-    let lacking: Vec<&str> = plan
-        .steps
-        .iter()
+/// Refuses a plan that needs an image that only `chefcito build` makes, or that can't be built here.
+fn check_images(plan: &Plan<Step>) -> Result<()> {
+    let mut lacking: Vec<&str> = plan
+        .operations()
         .filter_map(|step| match step {
             Step::Pull { image } if image.starts_with(OURS) => Some(image.as_str()),
             _ => None,
         })
         .collect();
+    lacking.sort_unstable();
     if lacking.is_empty() {
-        return Ok(());
+        let builds = plan.operations().any(|step| matches!(step, Step::Build { .. }));
+        return if builds { images::require_checkout() } else { Ok(()) };
     }
     Err(CliError::Lacking {
         what: format!("the engine lacks images: {}", lacking.join(", ")),
         hint: "make them with `chefcito build` in a checkout of Chefcito, or load them with `docker load`"
             .into(),
     })
-}
-
-/// Writes the record. Without changes, it keeps the time of the last start.
-fn remember(
-    address: Option<SocketAddr>,
-    plan: &Plan,
-    session: &Session<'_>,
-) -> Result<ContainersRecord> {
-    let before = session.environment.containers()?;
-    let record = ContainersRecord {
-        address,
-        engine: session.engine.host().to_owned(),
-        version: Program::this().version,
-        started_at: match &before {
-            Some(before) if plan.steps.is_empty() => before.started_at,
-            _ => Timestamp::now(),
-        },
-    };
-    session.environment.remember_containers(&record)?;
-    Ok(record)
 }

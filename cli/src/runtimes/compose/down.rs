@@ -6,32 +6,30 @@ use std::{
     time::{Duration, Instant},
 };
 
+use engine::{
+    errors::EngineError,
+    events::{Action, Event},
+    networks::Named,
+};
 use futures_util::future::{try_join, try_join_all};
 use tokio::{sync::mpsc, time::sleep};
 
-use super::{
-    labels,
-    observed::{self, ObservedContainer},
-    ready::Watch,
-    session::Session,
-};
+use super::{observed::ObservedContainer, ready::Watch, session::Session};
 use crate::{
-    docker::{
-        errors::EngineError,
-        events::{Action, Event},
-        networks::Named,
-    },
     error::{CliError, Result},
     output::Output,
     progress::Waiting,
     runtimes::{ChangeLock, embedded},
-    state::Environment,
+    state::{Environment, Mark},
 };
 
 /// The time after which slow containers are named.
 const SLOW: Duration = Duration::from_secs(3);
 /// How long a network may still have containers that are being removed.
 const NETWORK_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long the engine may count a container of a network that it no longer lists there. It never stops counting some,
+/// after a crash or a killed process of its own.
+const UNCOUNT_WAIT_MAX: Duration = Duration::from_millis(500);
 /// How often the removal of such a network is tried.
 const TRY_EVERY: Duration = Duration::from_millis(50);
 /// How many observations in a row must find nothing: half a second, in which a busy engine completes its last requests.
@@ -46,11 +44,12 @@ const LATE_WAIT_MAX: Duration = Duration::from_secs(10);
 pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Output) -> Result<()> {
     let had_state = environment.folder().exists();
     let session = Session::open(environment, output).await?;
+    let mark = session.mark().await?;
     environment.create()?;
     let lock = ChangeLock::take(environment, output).await?;
     let took_down = {
         let _waiting = Waiting::new(output, "Stopping the environment");
-        take_down(&session, volumes).await?
+        take_down(&session, &mark, volumes).await?
     };
     let name = environment.name();
     match took_down {
@@ -70,15 +69,30 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     Ok(())
 }
 
+/// Returns the volumes of the environment, and on which engine they are.
+///
+/// # Errors
+/// As [`down`].
+pub(crate) async fn volumes(environment: &Environment, output: &Output) -> Result<Vec<String>> {
+    let session = Session::open(environment, output).await?;
+    let mark = session.mark().await?;
+    let volumes = session.volumes(&mark).await?;
+    let place = |volume: &Named| {
+        format!("the volume {} of the engine at {}", volume.name, session.engine.host())
+    };
+    Ok(volumes.iter().map(place).collect())
+}
+
 /// Stops the containers and keeps them.
 ///
 /// # Errors
 /// As [`down`].
 pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<()> {
     let session = Session::open(environment, output).await?;
+    let mark = session.mark().await?;
     environment.create()?;
     let _lock = ChangeLock::take(environment, output).await?;
-    let containers = observed::containers(&session.engine, &session.project_name).await?;
+    let containers = session.containers(&mark).await?;
     if !containers.iter().any(|seen| seen.container.state.is_up()) {
         output.status(format_args!("Nothing is running as `{}`", environment.name()));
         return Ok(());
@@ -94,14 +108,13 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
     Ok(())
 }
 
-/// Removes all containers and networks, and the volumes if `volumes` is set. Returns whether there were any.
+/// Removes all containers and networks with this mark, and the volumes if `volumes` is set. Returns whether there were any.
 ///
 /// # Errors
 /// The engine's refusal.
-pub(super) async fn take_down(session: &Session<'_>, volumes: bool) -> Result<bool> {
-    let label = labels::of_project(&session.project_name);
+pub(super) async fn take_down(session: &Session<'_>, mark: &Mark, volumes: bool) -> Result<bool> {
     let mut watch = Watch::begin(&session.engine, &session.project_name);
-    let containers = observed::containers(&session.engine, &session.project_name).await?;
+    let containers = session.containers(mark).await?;
     let mut had_any = !containers.is_empty();
     let [first, last] = waves(&containers);
     // Closed when the last container of the first wave has ended, even if it is not removed yet.
@@ -111,7 +124,7 @@ pub(super) async fn take_down(session: &Session<'_>, volumes: bool) -> Result<bo
     drop(ending);
     let first_closed = async {
         try_join_all(closing).await?;
-        remove_empty_networks(session, &label).await
+        remove_empty_networks(session, mark).await
     };
     let last_closed = async {
         tokio::select! {
@@ -121,11 +134,21 @@ pub(super) async fn take_down(session: &Session<'_>, volumes: bool) -> Result<bo
         try_join_all(last.into_iter().map(|seen| close(session, seen, None))).await
     };
     let (had_empty, _) = try_join(first_closed, last_closed).await?;
-    let networks = session.engine.networks(&label).await?;
-    had_any |= had_empty || !networks.is_empty();
-    try_join_all(networks.iter().map(|network| remove_network(session, network))).await?;
+    let networks = session.networks(mark).await?;
+    let removals = networks.iter().map(async |network| {
+        let is_removed = removes(session, network).await?;
+        // If the network is all that there is, an earlier command has warned of it.
+        match (is_removed, had_any) {
+            (true, _) => {}
+            (false, true) => session.output.warn(format_args!("{}", stuck(network))),
+            (false, false) => session.output.detail(format_args!("{}", stuck(network))),
+        }
+        Ok::<_, CliError>(is_removed)
+    });
+    let removed = try_join_all(removals).await?;
+    had_any |= had_empty || removed.contains(&true);
     if volumes {
-        let volumes = session.engine.volumes(&label).await?;
+        let volumes = session.volumes(mark).await?;
         had_any |= !volumes.is_empty();
         let removals = volumes.iter().map(|volume| session.engine.remove_volume(&volume.name));
         try_join_all(removals).await?;
@@ -138,13 +161,16 @@ pub(super) async fn take_down(session: &Session<'_>, volumes: bool) -> Result<bo
 ///
 /// # Errors
 /// The engine's refusal.
-pub(super) async fn undo(session: &Session<'_>, volumes_before: &[Named]) -> Result<()> {
-    let label = labels::of_project(&session.project_name);
+pub(super) async fn undo(
+    session: &Session<'_>,
+    mark: &Mark,
+    volumes_before: &[Named],
+) -> Result<()> {
     let since = Instant::now();
     let mut quiet_looks = 0;
     while quiet_looks < QUIET_LOOKS {
-        let mut had_any = take_down(session, false).await?;
-        for volume in session.engine.volumes(&label).await? {
+        let mut had_any = take_down(session, mark, false).await?;
+        for volume in session.volumes(mark).await? {
             if volumes_before.iter().any(|before| before.name == volume.name) {
                 continue;
             }
@@ -197,8 +223,8 @@ async fn deaths(watch: &mut Watch, containers: &[&ObservedContainer]) {
 }
 
 /// Removes the networks without containers, and returns whether there were any.
-async fn remove_empty_networks(session: &Session<'_>, label: &str) -> Result<bool> {
-    let networks = session.engine.networks(label).await?;
+async fn remove_empty_networks(session: &Session<'_>, mark: &Mark) -> Result<bool> {
+    let networks = session.networks(mark).await?;
     let removals = networks.iter().map(|network| async move {
         if !session.engine.members(network).await?.is_empty() {
             return Ok(false);
@@ -231,7 +257,7 @@ async fn end(session: &Session<'_>, seen: &ObservedContainer) -> Result<()> {
     let stopped = tokio::select! {
         stopped = &mut stop => stopped,
         () = sleep(SLOW) => {
-            session.output.status(format_args!("Waiting for {} to end", seen.name()));
+            session.output.progress(format_args!("Waiting for {} to end", seen.name()));
             let stopped = stop.await;
             session.output.detail(format_args!("{} took {:.1} s", seen.name(), since.elapsed().as_secs_f64()));
             stopped
@@ -240,57 +266,78 @@ async fn end(session: &Session<'_>, seen: &ObservedContainer) -> Result<()> {
     Ok(stopped?)
 }
 
-/// Removes a network. Containers that are being removed may hold it for a moment; those that are gone but still listed
-/// after a crash of the engine are disconnected. Sometimes an engine keeps an unused network until it is restarted:
-/// that is only a warning.
+/// Removes a network, or warns that the engine keeps it.
 ///
 /// # Errors
 /// [`CliError::Failed`] that names its users.
 pub(super) async fn remove_network(session: &Session<'_>, network: &Named) -> Result<()> {
+    if !removes(session, network).await? {
+        session.output.warn(format_args!("{}", stuck(network)));
+    }
+    Ok(())
+}
+
+/// Removes a network. Containers that are being removed may hold it for a moment; those that are gone but still listed
+/// after a crash of the engine are disconnected. Returns false if the engine keeps it though nothing is on it.
+///
+/// # Errors
+/// [`CliError::Failed`] that names its users.
+async fn removes(session: &Session<'_>, network: &Named) -> Result<bool> {
     let since = Instant::now();
+    let mut empty_since = None;
     loop {
         let error = match session.engine.remove_network(network).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(true),
             Err(error) if is_in_use(&error) => error,
             Err(error) => return Err(error.into()),
         };
-        if since.elapsed() < NETWORK_WAIT_MAX {
-            for (id, name) in session.engine.members(network).await.unwrap_or_default() {
-                if session
-                    .engine
-                    .inspect_container(&id)
-                    .await
-                    .is_err_and(|error| error.is_not_found())
-                {
-                    session.output.detail(format_args!(
-                        "{name} is gone, but still connected to {}",
-                        network.name
-                    ));
-                    // It may have disconnected meanwhile; the next try shows it.
-                    let _taken_off = session.engine.disconnect(network, &id).await;
-                }
-            }
-            sleep(TRY_EVERY).await;
-            continue;
-        }
         let members = session.engine.members(network).await?;
         if members.is_empty() {
-            session.output.warn(format_args!(
-                "the engine believes the unused network {0} to be in use; after a restart of the engine, \
-                 `docker network rm {0}` removes it",
-                network.name
-            ));
-            return Ok(());
+            let empty_since = *empty_since.get_or_insert_with(Instant::now);
+            if empty_since.elapsed() >= UNCOUNT_WAIT_MAX {
+                return Ok(false);
+            }
+        } else if since.elapsed() >= NETWORK_WAIT_MAX {
+            return Err(in_use(network, &members, error));
+        } else {
+            empty_since = None;
+            disconnect_gone(session, network, &members).await;
         }
-        let names: Vec<&str> = members.iter().map(|(_, name)| name.as_str()).collect();
-        return Err(CliError::Failed {
-            what: format!("the network {} is in use by {}", network.name, names.join(", ")),
-            hint: format!(
-                "disconnect it with `docker network disconnect {} NAME`, then try again",
-                network.name
-            ),
-            source: Some(error.into()),
-        });
+        sleep(TRY_EVERY).await;
+    }
+}
+
+/// Disconnects the containers that do not exist any more.
+async fn disconnect_gone(session: &Session<'_>, network: &Named, members: &[(String, String)]) {
+    for (id, name) in members {
+        let inspected = session.engine.inspect_container(id).await;
+        if inspected.is_err_and(|error| error.is_not_found()) {
+            session
+                .output
+                .detail(format_args!("{name} is gone, but still connected to {}", network.name));
+            // It may have disconnected meanwhile; the next try shows it.
+            let _taken_off = session.engine.disconnect(network, id).await;
+        }
+    }
+}
+
+fn stuck(network: &Named) -> String {
+    format!(
+        "the engine believes the unused network {0} to be in use; after a restart of the engine, \
+         `docker network rm {0}` removes it",
+        network.name
+    )
+}
+
+fn in_use(network: &Named, members: &[(String, String)], error: EngineError) -> CliError {
+    let names: Vec<&str> = members.iter().map(|(_, name)| name.as_str()).collect();
+    CliError::Failed {
+        what: format!("the network {} is in use by {}", network.name, names.join(", ")),
+        hint: format!(
+            "disconnect it with `docker network disconnect {} NAME`, then try again",
+            network.name
+        ),
+        source: Some(error.into()),
     }
 }
 

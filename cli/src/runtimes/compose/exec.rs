@@ -1,18 +1,20 @@
 //! `exec`: a program in a running container, with our stdin, stdout, stderr and terminal.
 
-use super::observed;
+use engine::terminal::Program;
+
+use super::{observed, session::Session};
 use crate::{
-    docker::Engine,
     error::{CliError, Result},
     output::Output,
     state::Environment,
-    terminal::{Program, copy_output, ended},
+    terminal::{copy_output, ended},
 };
 
 /// Runs a program to its end.
 ///
 /// # Errors
-/// [`CliError::Ended`] with its exit code if that is not 0; [`CliError::ServiceNotRunning`] if the service does not run.
+/// [`CliError::Ended`] with its exit code if that is not 0; [`CliError::ServiceNotRunning`] if the service does not run;
+/// [`CliError::Failed`] if the container is of another environment.
 pub(crate) async fn exec(
     service: &str,
     number: u32,
@@ -20,27 +22,28 @@ pub(crate) async fn exec(
     environment: &Environment,
     output: &Output,
 ) -> Result<()> {
-    let engine = Engine::connect().await?;
-    let containers = observed::containers(&engine, &environment.name().to_string()).await?;
+    let session = Session::open(environment, output).await?;
+    let containers = observed::containers(&session.engine, &session.project_name).await?;
+    session.mark_of(containers.iter().map(|seen| &seen.container.labels))?;
     let mut of_service =
         containers.iter().filter(|seen| seen.service == service && !seen.is_one_off).peekable();
     if of_service.peek().is_none() {
         let mut known: Vec<&str> = containers.iter().map(|seen| seen.service.as_str()).collect();
         known.dedup();
-        return Err(CliError::Failed {
-            what: format!("`{}` has no service `{service}`", environment.name()),
-            hint: format!("there are {}", known.join(", ")),
-            source: None,
-        });
+        return Err(CliError::unknown_service(service, known));
     }
-    let running = of_service.find(|seen| seen.number == number && seen.container.state.is_up());
-    let Some(container) = running else {
+    let found = of_service.find(|seen| seen.number == number);
+    let Some(container) = found.filter(|seen| seen.container.state.is_up()) else {
         return Err(CliError::ServiceNotRunning {
             name: environment.name().clone(),
-            container: format!("{}-{service}-{number}", environment.name()),
+            container: found.map_or_else(
+                || format!("{}-{service}-{number}", environment.name()),
+                |seen| seen.name().to_owned(),
+            ),
         });
     };
     let program = Program::here(command);
-    let code = engine.run(container.id(), &program, |piece| copy_output(piece, output)).await?;
+    let copy = |piece| copy_output(piece, output);
+    let code = session.engine.run(container.id(), &program, copy).await?;
     ended(code)
 }

@@ -1,9 +1,10 @@
 //! The first admin key: `bootstrap` makes it in a volume of the environment, from which it is read; or the file
 //! contains it.
 
+use manifests::compose_file::ComposeFile;
+
 use super::{GATEWAY, observed::Observed, session::Session};
 use crate::{
-    compose_file::ComposeFile,
     error::{CliError, Result},
     state::write_private,
 };
@@ -11,6 +12,14 @@ use crate::{
 /// The gateway's variable for the key; with the suffix `_FILE`, it names the file of the key.
 const KEY: &str = "CHEFCITO_ADMIN_KEY";
 const IN_A_FILE: &str = "_FILE";
+
+/// Returns whether the gateway of a file has an admin key.
+pub(super) fn is_in(compose_file: &ComposeFile) -> bool {
+    let Some(gateway) = compose_file.services.get(GATEWAY) else { return false };
+    [KEY.to_owned(), format!("{KEY}{IN_A_FILE}")]
+        .iter()
+        .any(|variable| gateway.environment.contains_key(variable))
+}
 
 /// Reads the key and saves it in the state folder, readable for its owner only. Without a gateway, or with one that has
 /// no admin key, there is none.

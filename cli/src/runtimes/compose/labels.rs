@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 
+use manifests::compose_file::Need;
+
 use super::spec::Spec;
-use crate::compose_file::Need;
+use crate::state::Mark;
 
 /// The environment: compose's project.
 pub(super) const PROJECT: &str = "com.docker.compose.project";
@@ -24,6 +26,27 @@ const NETWORK: &str = "com.docker.compose.network";
 const VOLUME: &str = "com.docker.compose.volume";
 /// The configuration, field by field; only chefcito sets it.
 pub(super) const SPEC: &str = "dev.chefcito.spec";
+/// The id of the environment; only chefcito sets it.
+const ENVIRONMENT_ID: &str = "dev.chefcito.environment-id";
+/// The owner of the environment.
+const OWNER: &str = "dev.chefcito.owner";
+
+/// Returns the mark among labels; `None` if there is none: docker compose made the object, or an earlier version.
+pub(super) fn mark_among(labels: &HashMap<String, String>) -> Option<Mark> {
+    let owner = labels.get(OWNER).cloned().unwrap_or_default();
+    Some(Mark { id: labels.get(ENVIRONMENT_ID)?.clone(), owner })
+}
+
+/// Returns whether an object is of another environment than the one with this mark. One without a mark is not.
+pub(super) fn is_of_another(labels: &HashMap<String, String>, mark: &Mark) -> bool {
+    mark_among(labels).is_some_and(|found| found.id != mark.id)
+}
+
+/// Returns labels with the mark of their environment.
+pub(super) fn marked(labels: &HashMap<String, String>, mark: &Mark) -> HashMap<String, String> {
+    let mark = [(ENVIRONMENT_ID.into(), mark.id.clone()), (OWNER.into(), mark.owner.clone())];
+    labels.clone().into_iter().chain(mark).collect()
+}
 
 /// Returns the label of everything in an environment.
 pub(super) fn of_project(project: &str) -> String {
@@ -88,7 +111,7 @@ mod tests {
     use contracts::services::KITCHEN;
 
     use super::*;
-    use crate::compose_file::Service;
+    use manifests::compose_file::Service;
 
     #[test]
     fn docker_compose_lists_our_containers() {

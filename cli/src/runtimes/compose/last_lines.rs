@@ -3,10 +3,8 @@
 use contracts::Timestamp;
 use futures_util::StreamExt;
 
-use crate::{
-    docker::{Engine, logs::Wanted},
-    log_files::Line,
-};
+use engine::{Engine, logs::Wanted};
+use logs::files::Line;
 
 /// How many lines an error quotes.
 const LINES: usize = 15;

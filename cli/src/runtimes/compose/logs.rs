@@ -6,17 +6,18 @@ mod follow;
 use std::collections::BTreeSet;
 
 use contracts::Timestamp;
+use engine::{Engine, logs::Wanted};
+use logs::streams::{Followers, Merged, Resume, Writer};
 
 pub(crate) use self::follow::Following;
 use super::{
     labels,
     observed::{self, ObservedContainer},
     ready::Watch,
+    session::engine_of,
 };
 use crate::{
-    docker::{Engine, logs::Wanted},
     error::{CliError, Result},
-    log_streams::{Followers, Merged, Resume, Writer},
     state::Environment,
 };
 
@@ -35,9 +36,9 @@ impl ContainerLogs {
     /// Finds the containers of some services, or of all. Notes their events from now on.
     ///
     /// # Errors
-    /// [`CliError::NotRunning`] if there are none; [`CliError::Failed`] if there is no such service.
+    /// [`CliError::NotRunning`] if there are none; [`CliError::UnknownService`].
     pub(crate) async fn open(environment: &Environment, services: &[String]) -> Result<Self> {
-        let engine = Engine::connect().await?;
+        let engine = engine_of(environment).await?;
         let project = environment.name().to_string();
         let watch = Watch::begin(&engine, &project);
         let mut containers = observed::containers(&engine, &project).await?;
@@ -47,12 +48,7 @@ impl ContainerLogs {
         }
         let known: BTreeSet<&str> = containers.iter().map(|seen| seen.service.as_str()).collect();
         if let Some(unknown) = services.iter().find(|service| !known.contains(service.as_str())) {
-            let known: Vec<&str> = known.into_iter().collect();
-            return Err(CliError::Failed {
-                what: format!("`{}` has no container of `{unknown}`", environment.name()),
-                hint: format!("there are {}", known.join(", ")),
-                source: None,
-            });
+            return Err(CliError::unknown_service(unknown, known));
         }
         let services: BTreeSet<String> = services.iter().cloned().collect();
         containers.retain(|seen| services.is_empty() || services.contains(&seen.service));
@@ -60,7 +56,11 @@ impl ContainerLogs {
     }
 
     /// Returns the lines up to now: all, or a number of each container.
-    pub(crate) fn printed(&self, since: Option<Timestamp>, tail: Option<usize>) -> Merged {
+    pub(crate) fn printed(
+        &self,
+        since: Option<Timestamp>,
+        tail: Option<usize>,
+    ) -> Merged<CliError> {
         let wanted = Wanted { since, tail, follow: false };
         let streams = self
             .containers
@@ -70,7 +70,7 @@ impl ContainerLogs {
     }
 
     /// Continues after the lines that were read.
-    pub(crate) fn follow(self, read: Merged) -> Following {
+    pub(crate) fn follow(self, read: Merged<CliError>) -> Following {
         let mut positions = read.positions();
         let mut followers = Followers::new();
         for seen in &self.containers {

@@ -1,15 +1,14 @@
 //! What the engine has of an environment, found by label: one call for containers, one for networks, one for volumes, one
 //! for images.
 
+use std::collections::HashMap;
+
+use engine::{Engine, containers::Container, errors::EngineError, networks::Named};
 use futures_util::future::try_join4;
+use manifests::compose_file::Condition;
 
 use super::labels;
-use crate::{
-    compose_file::Condition,
-    docker::{Engine, containers::Container, errors::EngineError, networks::Named},
-    error::Result,
-    runtimes::images::Images,
-};
+use crate::{error::Result, runtimes::images::Images};
 
 /// A container of the environment.
 #[derive(Clone, Debug)]
@@ -84,6 +83,12 @@ impl Observed {
         self.containers.is_empty() && self.networks.is_empty() && self.volumes.is_empty()
     }
 
+    /// Returns the labels of each.
+    pub(super) fn labels(&self) -> impl Iterator<Item = &HashMap<String, String>> {
+        let things = self.networks.iter().chain(&self.volumes).map(|thing| &thing.labels);
+        self.containers.iter().map(|seen| &seen.container.labels).chain(things)
+    }
+
     /// Returns the containers of a service without those of `docker compose run`.
     pub(super) fn of_service<'a>(
         &'a self,
@@ -104,6 +109,11 @@ pub(super) async fn observe(engine: &Engine, project: &str) -> Result<Observed> 
     )
     .await?;
     Ok(Observed { containers, networks, volumes, images: Images::new(images) })
+}
+
+/// Lists all images of the engine.
+pub(super) async fn images_of(engine: &Engine) -> Result<Images> {
+    Ok(Images::new(engine.all_images().await?))
 }
 
 /// Lists the containers of a project.

@@ -1,10 +1,13 @@
 //! The compose file with an environment's settings filled in: which services it has, and what should be on the engine.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     env,
     path::Path,
 };
+
+use manifests::compose_file::{ComposeFile, PROFILES, Service, Source};
 
 use super::{
     GATEWAY,
@@ -14,13 +17,22 @@ use super::{
     wanted::{Layout, layout},
 };
 use crate::{
-    compose_file::{ComposeFile, PROFILES, Service, Source},
     config::Settings,
     error::{CliError, Result},
     output::Output,
     runtimes::images::Images,
     state::Environment,
 };
+
+/// The variable that names the files of docker compose.
+const COMPOSE_FILE: &str = "COMPOSE_FILE";
+/// The files that docker compose merges with the one beside them.
+const OVERRIDES: [&str; 4] = [
+    "compose.override.yaml",
+    "compose.override.yml",
+    "docker-compose.override.yaml",
+    "docker-compose.override.yml",
+];
 
 /// The compose file of an environment.
 #[derive(Debug)]
@@ -30,13 +42,21 @@ pub(super) struct ComposeProject {
     pub(super) compose_file: ComposeFile,
     /// The services in scope; `None` for all of them.
     services: Option<BTreeSet<String>>,
+    /// The variables of the shell, or of that of the last start, that the file uses.
+    variables: BTreeMap<String, String>,
+    /// Those of the last start among them.
+    kept: BTreeSet<String>,
+    /// The variables of `.env` beside the file.
+    dot_env: BTreeMap<String, String>,
+    /// Those of them that are settings of the environment.
+    ignored: Vec<&'static str>,
 }
 
 impl ComposeProject {
     /// Reads the file with the settings filled in.
     ///
     /// # Errors
-    /// [`CliError::BadFile`] if chefcito does not understand it; [`CliError::Failed`] if it has no such service.
+    /// [`CliError::BadFile`] if chefcito does not understand it; [`CliError::UnknownService`].
     pub(super) fn read(
         source: Source,
         environment: &Environment,
@@ -45,9 +65,27 @@ impl ComposeProject {
         scope: &Scope,
     ) -> Result<Self> {
         let set = variables(environment, settings, port);
-        let variable = |name: &str| match set.get(name) {
-            Some(value) => value.clone(),
-            None => env::var(name).ok(),
+        let shell = |name: &str| env::var(name).ok();
+        let dot_env = source.dot_env(&shell)?;
+        let ignored = set.keys().filter(|name| dot_env.contains_key(**name)).copied().collect();
+        let (used, kept) = (RefCell::new(BTreeMap::new()), RefCell::new(BTreeSet::new()));
+        let variable = |name: &str| {
+            if let Some(value) = set.get(name) {
+                return value.clone();
+            }
+            let given = shell(name);
+            if given.is_none()
+                && let Some(value) = dot_env.get(name)
+            {
+                // It is read each time.
+                return Some(value.clone());
+            }
+            let value = given.clone().or_else(|| settings.variables.get(name).cloned())?;
+            if given.is_none() {
+                kept.borrow_mut().insert(name.to_owned());
+            }
+            used.borrow_mut().insert(name.to_owned(), value.clone());
+            Some(value)
         };
         let compose_file = source.parse(&variable)?;
         let named: &[String] = match scope {
@@ -56,7 +94,7 @@ impl ComposeProject {
         };
         let mut all = named.iter().chain(settings.replicas.keys());
         if let Some(name) = all.find(|name| !compose_file.services.contains_key(*name)) {
-            return Err(unknown_service(name, &compose_file));
+            return Err(CliError::unknown_service(name, compose_file.services.into_keys()));
         }
         let services = match scope {
             Scope::All => None,
@@ -65,7 +103,13 @@ impl ComposeProject {
         };
         check_doors(&compose_file, settings)?;
         check_stores(&compose_file, settings)?;
-        Ok(Self { source, compose_file, services })
+        let (variables, kept) = (used.into_inner(), kept.into_inner());
+        Ok(Self { source, compose_file, services, variables, kept, dot_env, ignored })
+    }
+
+    /// Returns the settings with the variables that the file uses, to save them.
+    pub(super) fn saved(&self, settings: &Settings) -> Settings {
+        Settings { variables: self.variables.clone(), ..settings.clone() }
     }
 
     /// Returns what should be on the engine.
@@ -75,7 +119,8 @@ impl ComposeProject {
         settings: &Settings,
         images: &Images,
     ) -> Layout {
-        let profiles = env::var(PROFILES).unwrap_or_default();
+        let profiles = env::var(PROFILES).ok().or_else(|| self.dot_env.get(PROFILES).cloned());
+        let profiles = profiles.unwrap_or_default();
         let profiles: Vec<String> = profiles
             .split(',')
             .map(|profile| profile.trim().to_owned())
@@ -102,8 +147,38 @@ impl ComposeProject {
         }
     }
 
-    /// Warns of variables that are not set.
+    /// Returns the variable and the files by which docker compose would read another file, or more than this one.
+    fn unread(&self) -> Vec<String> {
+        let variable = env::var_os(COMPOSE_FILE).filter(|files| !files.is_empty());
+        let folder = self.source.file.as_ref().map(|_| self.source.folder());
+        let overrides = OVERRIDES.iter().filter_map(|name| Some(folder.as_ref()?.join(name)));
+        let overrides = overrides.filter(|file| file.is_file());
+        let overrides = overrides.map(|file| file.display().to_string());
+        variable.map(|_| COMPOSE_FILE.to_owned()).into_iter().chain(overrides).collect()
+    }
+
+    /// Warns of what is not read, of settings in `.env` and of variables that are not set, and names those that are as at the
+    /// last start.
     pub(super) fn warn_of_unset(&self, output: &Output) {
+        if !self.ignored.is_empty() {
+            output.warn(format_args!(
+                "{} ignored: {}; they are settings of the environment: state them by flags, variables or .chefcito.toml",
+                self.source.folder().join(".env").display(),
+                self.ignored.join(", ")
+            ));
+        }
+        let unread = self.unread();
+        if !unread.is_empty() {
+            output.warn(format_args!(
+                "chefcito reads {} alone, not {}: write into it what they say",
+                self.origin().file,
+                unread.join(", ")
+            ));
+        }
+        if !self.kept.is_empty() {
+            let names: Vec<&str> = self.kept.iter().map(String::as_str).collect();
+            output.status(format_args!("As at the last start: {}", names.join(", ")));
+        }
         if !self.compose_file.unset.is_empty() {
             let names: Vec<&str> = self.compose_file.unset.iter().map(String::as_str).collect();
             output.warn(format_args!("not set, so empty: {}", names.join(", ")));
@@ -117,7 +192,7 @@ impl ComposeProject {
 /// [`CliError::Io`] if it can't be read.
 pub(super) fn source() -> Result<Source> {
     let folder = env::current_dir().unwrap_or_else(|_| "/".into());
-    Source::find(&folder)
+    Ok(Source::find(&folder)?)
 }
 
 /// Returns the variables that the settings define. One without a value is unset, whatever the shell has: the flags have
@@ -142,20 +217,19 @@ fn variables(
     ])
 }
 
-/// Returns the error for a service that the file does not have.
-pub(super) fn unknown_service(name: &str, compose_file: &ComposeFile) -> CliError {
-    let known: Vec<&str> = compose_file.services.keys().map(String::as_str).collect();
-    CliError::Failed {
-        what: format!("there is no service `{name}`"),
-        hint: format!("there are {}", known.join(", ")),
-        source: None,
-    }
-}
-
-/// Refuses several containers that would publish the same port of the host.
+/// Refuses several containers that would have the same name, or publish the same port of the host.
 fn check_doors(compose_file: &ComposeFile, settings: &Settings) -> Result<()> {
     for (name, service) in &compose_file.services {
         let replicas = settings.replicas.get(name).copied().unwrap_or(service.replicas);
+        if let (2.., Some(container)) = (replicas, &service.container_name) {
+            return Err(CliError::Failed {
+                what: format!(
+                    "{name} has the container name {container}, so it can have only one container"
+                ),
+                hint: "remove `container_name` from the file".into(),
+                source: None,
+            });
+        }
         let fixed = service.ports.iter().find_map(|port| port.published);
         if let (2.., Some(port)) = (replicas, fixed) {
             return Err(CliError::Failed {

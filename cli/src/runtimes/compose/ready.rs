@@ -1,16 +1,24 @@
-//! Waits until the environment is ready: asks the gateway at short intervals, and follows the engine's events, so that
-//! a hopeless failure ends the wait at once. It neither waits for the interval of a health check nor uses older results
-//! of one.
+//! Waits until the environment is ready: asks the gateway and the containers of which it knows nothing at short
+//! intervals, and follows the engine's events, so that a hopeless failure ends the wait at once. It neither waits for the
+//! interval of a health check of the file nor uses older results of one.
 
 mod asked;
 mod deaths;
 
 use std::{
     collections::{BTreeSet, HashMap},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
+use engine::{
+    Engine,
+    containers::State,
+    errors::EngineError,
+    events::{Action, Event},
+};
 use futures_util::StreamExt;
+use manifests::compose_file::Restart;
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
@@ -25,23 +33,18 @@ use super::{
     GATEWAY, labels,
     last_lines::last_lines,
     observed::{self, ObservedContainer},
-    session::Session,
+    session::{Session, engine_of},
     wanted::{Layout, WantedContainer},
 };
 use crate::{
-    compose_file::Restart,
-    docker::{
-        Engine,
-        containers::State,
-        errors::EngineError,
-        events::{Action, Event},
-    },
     error::{CliError, Result},
     progress::Waiting,
 };
 
 /// How often the state is printed off a terminal.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
+/// How often it is checked whether the last jobs have completed, once every service is ready.
+const JOBS_EVERY: Duration = Duration::from_millis(25);
 /// How long a restart of the engine may take.
 const ENGINE_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -84,7 +87,7 @@ impl Drop for Watch {
     }
 }
 
-/// Waits until every service is ready and every job is done.
+/// Waits until every service is ready and every job is done. The gateway has this address, if it publishes it.
 ///
 /// # Errors
 /// [`CliError::ServiceFailed`] with the last lines of a service that has failed for good, [`CliError::NotReady`] with
@@ -92,7 +95,7 @@ impl Drop for Watch {
 pub(super) async fn await_ready(
     session: &Session<'_>,
     layout: &Layout,
-    port: u16,
+    address: SocketAddr,
     watch: &mut Watch,
     wait_max: Duration,
 ) -> Result<()> {
@@ -102,26 +105,33 @@ pub(super) async fn await_ready(
         wanted: layout.containers.iter().map(|wanted| (wanted.name.as_str(), wanted)).collect(),
         names: HashMap::new(),
         jobs: BTreeSet::new(),
-        gateway_runs: false,
+        address,
+        has_gateway: false,
         deaths: Deaths::default(),
     };
     watch.forget();
     waiting.look().await?;
-    let asker = Asker::new(session, layout, port, &waiting.names, waiting.gateway_runs)?;
+    let asker = Asker::new(session, layout, waiting.has_gateway.then_some(address))?;
     let shown = Waiting::new(session.output, "Waiting until every service is ready");
     let mut report = interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
     let mut last = String::from("the gateway has not answered yet");
-    let mut answer = Box::pin(asker.ask(asker.first_pause()));
+    let mut answer = Box::pin(asker.ask(Duration::ZERO));
     loop {
         tokio::select! {
             said = &mut answer => {
-                match said {
+                let pause = match said {
                     Answer::Ready if waiting.jobs.is_empty() => return Ok(()),
-                    Answer::Ready => last = waiting.open_jobs(),
-                    Answer::NotYet(reported) => last = reported,
-                }
+                    Answer::Ready => {
+                        last = waiting.open_jobs();
+                        JOBS_EVERY
+                    }
+                    Answer::NotYet { reason, pause } => {
+                        last = reason;
+                        pause
+                    }
+                };
                 shown.say(format_args!("Waiting until every service is ready: {last}"));
-                answer = Box::pin(asker.ask(asker.pause()));
+                answer = Box::pin(asker.ask(pause));
             }
             event = watch.next() => match event {
                 Some(event) => waiting.note(&event).await?,
@@ -132,7 +142,7 @@ pub(super) async fn await_ready(
             },
             _ = report.tick() => {
                 if session.output.bars().is_none() {
-                    session.output.status(format_args!("Still waiting: {last}"));
+                    session.output.progress(format_args!("Still waiting: {last}"));
                 }
             }
             () = sleep_until(deadline.into()) => {
@@ -146,7 +156,7 @@ pub(super) async fn await_ready(
 async fn engine_again(session: &Session<'_>, deadline: Instant) -> Result<Watch> {
     let until = deadline.min(Instant::now() + ENGINE_WAIT_MAX);
     loop {
-        match Engine::connect().await {
+        match engine_of(session.environment).await {
             Ok(engine) => return Ok(Watch::begin(&engine, &session.project_name)),
             Err(error) if Instant::now() >= until => return Err(error),
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -159,8 +169,10 @@ struct Wait<'a> {
     wanted: HashMap<&'a str, &'a WantedContainer>,
     /// The names of the containers, by id.
     names: HashMap<String, String>,
-    /// Whether a gateway runs that can be asked, in scope or not.
-    gateway_runs: bool,
+    /// The address of the gateway.
+    address: SocketAddr,
+    /// Whether a gateway publishes it, in scope or not.
+    has_gateway: bool,
     /// Jobs that have not completed.
     jobs: BTreeSet<String>,
     deaths: Deaths,
@@ -172,7 +184,7 @@ impl Wait<'_> {
         let seen = observed::containers(&self.session.engine, &self.session.project_name).await?;
         self.names.clear();
         self.jobs.clear();
-        self.gateway_runs = seen.iter().any(|seen| seen.service == GATEWAY && !seen.is_one_off);
+        self.has_gateway = seen.iter().any(|seen| self.is_gateway(seen));
         for seen in seen {
             let Some(wanted) = self.wanted.get(seen.name()) else { continue };
             self.names.insert(seen.id().to_owned(), seen.name().to_owned());
@@ -186,6 +198,17 @@ impl Wait<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Returns whether a container is a gateway at the address. The engine does not list the ports of one that is
+    /// starting.
+    fn is_gateway(&self, seen: &ObservedContainer) -> bool {
+        let port = self.address.port();
+        let publishes = match self.wanted.get(seen.name()) {
+            Some(wanted) => wanted.what.ports.iter().any(|at| at.published == Some(port)),
+            None => seen.container.ports.iter().any(|at| at.port == port),
+        };
+        publishes && seen.service == GATEWAY && !seen.is_one_off
     }
 
     /// Returns the state of a container. The engine reports the end of a process before it updates its listing, so a

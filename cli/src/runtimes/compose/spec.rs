@@ -145,7 +145,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::compose_file::Service;
+    use manifests::compose_file::Service;
 
     fn kitchen() -> Service {
         let environment =

@@ -1,22 +1,22 @@
 //! The state of each container, for `status`.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use contracts::Timestamp;
+use engine::{
+    Engine,
+    containers::{Healthy, Published, State},
+    stats::Sample,
+};
 use futures_util::future::{join_all, try_join_all};
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::observed;
-use crate::{
-    docker::{
-        Engine,
-        containers::{Healthy, Published, State},
-        stats::Sample,
-    },
-    error::Result,
-    state::Environment,
-};
+use super::{observed, session::engine_of};
+use crate::{error::Result, state::Environment};
 
 /// The time between the two samples of a first read. The counters have nanoseconds, so that a short time is exact enough.
 const WATCHED_FOR: Duration = Duration::from_millis(100);
@@ -52,6 +52,21 @@ pub(crate) struct ContainerStatus {
     pub(crate) memory_limit_bytes: Option<u64>,
 }
 
+/// Returns the services with a container that has failed or does not run, each with its state. A container that has ended
+/// with exit code 0 may be a job.
+pub(crate) fn unready(containers: &[ContainerStatus]) -> BTreeMap<String, String> {
+    let reason = |container: &ContainerStatus| match (container.state, container.exit_code) {
+        ("running", _) if container.health == Some("unhealthy") => Some("unhealthy".to_owned()),
+        ("running", _) | ("exited", Some(0)) => None,
+        ("exited", Some(code)) => Some(format!("exit code {code}")),
+        (state, _) => Some(state.to_owned()),
+    };
+    containers
+        .iter()
+        .filter_map(|container| Some((container.service.clone(), reason(container)?)))
+        .collect()
+}
+
 /// Reads the state of containers repeatedly. A read compares processor time with the one before.
 #[derive(Debug)]
 pub(crate) struct ContainerStatusReader {
@@ -67,7 +82,7 @@ impl ContainerStatusReader {
     /// # Errors
     /// [`crate::error::CliError::NoEngine`] if none answers.
     pub(crate) async fn new(environment: &Environment, with_stats: bool) -> Result<Self> {
-        let engine = Engine::connect().await?;
+        let engine = engine_of(environment).await?;
         let project = environment.name().to_string();
         Ok(Self { engine, project, with_stats, samples: HashMap::new() })
     }

@@ -1,40 +1,58 @@
 //! `up`, `up --dry-run`.
 
+use std::{net::SocketAddr, time::Instant};
+
 use super::{
-    converge::{Converged, Goal, Scope, converge, draft},
-    down::undo,
-    observed::Observed,
+    apply::Before,
+    converge::{Goal, Scope, draft},
+    plan::Step,
     ports,
     session::Session,
-    wanted::Layout,
 };
 use crate::{
-    commands::{self, order, seed},
+    commands,
     config::{PORT_DEFAULT, Settings},
-    docker::networks::Named,
     error::{CliError, Result},
     output::Output,
-    runtimes::{self, ChangeLock, Wanted, embedded},
+    plan::{Deadline, Execution},
+    runtimes::{self, Held, Wanted},
     signals::Signals,
-    state::Environment,
+    state::{Environment, write_json},
 };
-
-/// What one command has made so far, so that an interrupt can undo it.
-#[derive(Debug, Default)]
-struct UndoLog {
-    /// Whether the command made the state folder.
-    state: bool,
-    /// The lock on changes, while the command needs it.
-    lock: Option<ChangeLock>,
-    /// The volumes from before the command; `None` once there is something to keep.
-    volumes_before: Option<Vec<Named>>,
-    /// The settings that it overwrote.
-    written_over: Option<Option<Settings>>,
-}
 
 /// Returns the runtime and its parts, for a status line.
 pub(super) const fn describe() -> &'static str {
     "compose: one container a service, PostgreSQL, Redis"
+}
+
+fn goal<'a>(wanted: &Wanted, settings: &'a Settings, session: &Session<'_>) -> Goal<'a> {
+    let scope = match wanted.services.is_empty() {
+        true => Scope::All,
+        false => Scope::WithNeeds(wanted.services.clone()),
+    };
+    Goal {
+        settings,
+        scope,
+        build: wanted.build,
+        restart: false,
+        seed: wanted.seed && session.engine.is_local(),
+        orders: wanted.orders,
+    }
+}
+
+/// Prints the operations of [`up`].
+///
+/// # Errors
+/// As [`up`], as far as they are known before.
+pub(crate) async fn dry_run(
+    wanted: &Wanted,
+    environment: &Environment,
+    output: &Output,
+) -> Result<()> {
+    let session = Session::open(environment, output).await?;
+    let settings = wanted.as_of_now(environment)?.settings;
+    let draft = draft(&goal(wanted, &settings, &session), &session).await?;
+    runtimes::print(&draft.plan, wanted, environment, output)
 }
 
 /// Brings the environment up. A signal undoes the first `up` of an environment; after that of a later one, the next
@@ -48,11 +66,43 @@ pub(crate) async fn up(
     output: &Output,
     signals: &mut Signals,
 ) -> Result<()> {
-    let undo_log = UndoLog { state: !environment.folder().exists(), ..UndoLog::default() };
-    let work = async |undo_log: &mut UndoLog| bring_up(wanted, environment, output, undo_log).await;
-    signals
-        .or_undo(undo_log, work, async |undo_log| undo_log.undo(environment, output).await)
-        .await?;
+    let since = Instant::now();
+    let mut held = Held::new(environment);
+    let begun = async {
+        let session = Session::open(environment, output).await?;
+        held.take(output).await?;
+        Ok((session, wanted.as_of_now(environment)?.settings))
+    };
+    let begun = signals.or(begun).await;
+    let (session, settings) = held.or_forget(begun)?;
+    let goal = goal(wanted, &settings, &session);
+    let drafted = signals.or(draft(&goal, &session)).await;
+    let draft = held.or_forget(drafted)?;
+    let last = environment.last_settings()?;
+    let is_first = draft.observed.containers.is_empty() && draft.observed.networks.is_empty();
+    let before =
+        is_first.then(|| Before { volumes: draft.observed.volumes.clone(), settings: last });
+    let deadline = wanted.deadline();
+    let carrier = draft.carrier(&goal, &session, &deadline, before);
+    carrier.say(&draft.plan);
+    let remembered = signals.or(session.remember(&draft.mark)).await;
+    held.or_forget(remembered)?;
+    write_json(&environment.settings_file(), &draft.project.saved(&settings))?;
+    let execution = Execution::of(&draft.plan);
+    let brought_up =
+        execution.run_or_undo(&carrier, Step::is_change, &deadline, signals, output).await;
+    held.or_forget_undone(brought_up, is_first)?;
+    let unchanged = !draft.plan.operations().any(Step::is_change);
+    let record = carrier.remember(!unchanged)?;
+    if unchanged {
+        // It was as it should be a while ago.
+        signals
+            .or(deadline.spend(carrier.await_ready(), false, || "it is not ready".into()))
+            .await??;
+    }
+    held.release();
+    signals.or(report(wanted, record.address, unchanged, since, &session)).await?;
+    signals.or(execution.run(&carrier, |_| true, &Deadline::none(), output)).await?;
     if !wanted.foreground {
         return Ok(());
     }
@@ -63,112 +113,18 @@ pub(crate) async fn up(
     shown
 }
 
-impl UndoLog {
-    async fn undo(mut self, environment: &Environment, output: &Output) -> Result<()> {
-        let Some(lock) = self.lock.take() else { return Ok(()) };
-        if let Some(volumes_before) = &self.volumes_before {
-            output.status(format_args!("Removing what this command made"));
-            undo(&Session::open(environment, output).await?, volumes_before).await?;
-            environment.forget_containers()?;
-            if let Some(settings) = self.written_over.take() {
-                embedded::restore_settings(Some(settings), environment)?;
-            }
-        }
-        if self.state && environment.last_settings()?.is_none() {
-            embedded::forget_all(environment)?;
-        }
-        drop(lock);
-        Ok(())
-    }
-}
-
-/// Returns the wanted settings, with the scaling of before.
-fn settings(wanted: &Wanted, environment: &Environment) -> Result<Settings> {
-    runtimes::refuse_another(wanted.settings.runtime, environment)?;
-    let last = environment.last_settings()?;
-    let replicas = last.map(|last| last.replicas).unwrap_or_default();
-    Ok(Settings { replicas, ..wanted.settings.clone() })
-}
-
-fn goal<'a>(wanted: &Wanted, settings: &'a Settings) -> Goal<'a> {
-    let scope = match wanted.services.is_empty() {
-        true => Scope::All,
-        false => Scope::WithNeeds(wanted.services.clone()),
-    };
-    Goal { settings, scope, build: wanted.build, restart: false, timeout: wanted.timeout }
-}
-
-/// Prints the steps of [`up`].
-///
-/// # Errors
-/// As [`up`], as far as they are known before.
-pub(crate) async fn dry_run(
+async fn report(
     wanted: &Wanted,
-    environment: &Environment,
-    output: &Output,
+    address: Option<SocketAddr>,
+    unchanged: bool,
+    since: Instant,
+    session: &Session<'_>,
 ) -> Result<()> {
-    let session = Session::open(environment, output).await?;
-    let settings = settings(wanted, environment)?;
-    let draft = draft(&goal(wanted, &settings), &session).await?;
-    draft.project.warn_of_unset(output);
-    draft.plan.warnings.iter().for_each(|warning| output.warn(format_args!("{warning}")));
-    ports::check(&draft.plan, &draft.layout, &draft.observed, &session).await?;
-    let steps = &draft.plan.steps;
-    if steps.is_empty() {
-        output.status(format_args!("Nothing to do: `{}` is up to date", environment.name()));
-    }
-    steps.iter().try_for_each(|step| output.data(step))?;
-    if wanted.seed && !steps.is_empty() && has_gateway(&draft.layout) {
-        output.data("send recipes and stock, if there never was a menu")?;
-    }
-    runtimes::print_orders_step(wanted.orders, output)
-}
-
-fn has_gateway(layout: &Layout) -> bool {
-    layout.containers.iter().any(|container| container.service == super::GATEWAY)
-}
-
-async fn bring_up(
-    wanted: &Wanted,
-    environment: &Environment,
-    output: &Output,
-    undo_log: &mut UndoLog,
-) -> Result<()> {
-    let session = Session::open(environment, output).await?;
-    environment.create()?;
-    undo_log.lock = Some(ChangeLock::take(environment, output).await?);
-    let settings = settings(wanted, environment)?;
-    let last = environment.last_settings()?;
-    let before = |observed: &Observed| {
-        let is_new = observed.containers.is_empty() && observed.networks.is_empty();
-        undo_log.volumes_before = is_new.then(|| observed.volumes.clone());
-        undo_log.written_over = Some(last);
-        Ok(())
-    };
-    let converged = converge(&goal(wanted, &settings), &session, before).await?;
-    if wanted.seed
-        && has_gateway(&converged.layout)
-        && session.engine.is_local()
-        && runtimes::is_empty(environment).await?
-    {
-        seed::seed_built_in(environment, output).await?;
-    }
-    // The environment is complete: from here on, a signal undoes nothing.
-    *undo_log = UndoLog::default();
-    report(wanted, &converged, &session).await?;
-    if wanted.orders > 0 {
-        order::place_and_follow(wanted.orders, environment, output).await?;
-    }
-    Ok(())
-}
-
-async fn report(wanted: &Wanted, converged: &Converged, session: &Session<'_>) -> Result<()> {
     let output = session.output;
-    let unchanged = converged.plan.steps.is_empty();
-    let address = converged.record.address;
     let is_another = |port: &u16| wanted.settings.port.is_none() && *port != PORT_DEFAULT;
     if let Some(port) = address.map(|address| address.port()).filter(is_another)
         && !unchanged
+        && !ports::is_free(PORT_DEFAULT)
     {
         let holder = ports::holder(PORT_DEFAULT, session).await;
         let holder = holder.map(|holder| format!(" by {holder}")).unwrap_or_default();
@@ -179,7 +135,11 @@ async fn report(wanted: &Wanted, converged: &Converged, session: &Session<'_>) -
     match unchanged {
         true => output.status(format_args!("Already up ({}), nothing to change", describe())),
         false => {
-            output.status(format_args!("Up in {} ms ({})", converged.took.as_millis(), describe()))
+            output.status(format_args!(
+                "Up in {} ms ({})",
+                since.elapsed().as_millis(),
+                describe()
+            ));
         }
     }
     runtimes::print_others(wanted.settings.runtime, output);
@@ -192,6 +152,11 @@ async fn report(wanted: &Wanted, converged: &Converged, session: &Session<'_>) -
         output.status(format_args!(
             "The engine is on another machine: reach the environment through a tunnel, such as `ssh -N -L {port}:127.0.0.1:{port} HOST`"
         ));
+        if wanted.seed {
+            output.status(format_args!(
+                "Sent no recipes and no stock: `chefcito seed` sends them through the tunnel"
+            ));
+        }
     }
     output.data(format_args!("http://{address}"))
 }

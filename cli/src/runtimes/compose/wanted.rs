@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use manifests::compose_file::{ComposeFile, Network, Service, Volume};
+
 use super::{
     labels::{self, Origin},
     spec::Spec,
 };
 use crate::{
-    compose_file::{ComposeFile, Network, Service, Volume},
     config::Settings,
-    runtimes::images::Images,
+    runtimes::images::{Images, built_here},
 };
 
 /// A wanted container.
@@ -25,6 +26,8 @@ pub(super) struct WantedContainer {
     pub(super) what: Service,
     /// The same, for comparison.
     pub(super) spec: Spec,
+    /// Its image, as the file names it.
+    pub(super) image: String,
     /// The id of its image; `None` if the engine lacks it.
     pub(super) image_id: Option<String>,
     /// Its labels.
@@ -37,9 +40,18 @@ pub(super) struct WantedContainer {
     pub(super) is_first: bool,
 }
 
+impl WantedContainer {
+    /// Returns the service whose image `chefcito build` makes, if this container runs it.
+    pub(super) fn built_here(&self) -> Option<&str> {
+        built_here(&self.image)
+    }
+}
+
 /// A wanted network or volume.
 #[derive(Clone, Debug)]
 pub(super) struct WantedThing<T> {
+    /// Its name in the file.
+    pub(super) key: String,
     /// The engine's name for it.
     pub(super) name: String,
     /// Its configuration.
@@ -92,11 +104,15 @@ pub(super) fn layout(
                 (format!("{project}_{key}"), aliases)
             });
             containers.push(WantedContainer {
-                name: format!("{project}-{name}-{number}"),
+                name: match &service.container_name {
+                    Some(name) => name.clone(),
+                    None => format!("{project}-{name}-{number}"),
+                },
                 service: name.clone(),
                 number,
                 networks: networks.collect(),
                 spec: spec.clone(),
+                image: service.image.clone(),
                 image_id: image.id.clone(),
                 labels,
                 is_job: compose_file.is_job(name),
@@ -148,7 +164,13 @@ fn things<T: Clone + serde::Serialize>(
         let spec = Spec::of(what);
         let mut all: HashMap<String, String> = own_labels(what).clone().into_iter().collect();
         all.extend(labels(project, key, &spec));
-        WantedThing { name: format!("{project}_{key}"), what: what.clone(), spec, labels: all }
+        WantedThing {
+            key: key.clone(),
+            name: format!("{project}_{key}"),
+            what: what.clone(),
+            spec,
+            labels: all,
+        }
     };
     things.iter().filter(|(key, _)| used(key)).map(thing).collect()
 }

@@ -20,8 +20,9 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     if !volumes {
         return embedded::forget_settings(environment);
     }
+    embedded::refuse_links(environment)?;
     if let Some(url) = environment.former_settings()?.and_then(|settings| settings.database_url) {
-        postgres::forget(&url, environment.name()).await?;
+        postgres::forget(&url, environment).await?;
     }
     embedded::forget_all(environment)?;
     output.status(format_args!("Removed its data"));

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::{
     config::{PORT_DEFAULT, Settings},
     error::CliError,
+    plan::{Operation, Plan, SEED_IF_EMPTY, write_order},
     runtimes::Wanted,
-    state::{EnvironmentName, EnvironmentRecord},
+    state::EnvironmentRecord,
 };
 
 /// The environment as observed.
@@ -37,8 +40,9 @@ pub(crate) enum Observed {
     },
 }
 
-/// One step. Its text is a line of `--dry-run`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An operation of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub(crate) enum Step {
     /// Create the state folder and the keys in it.
     CreateState,
@@ -67,6 +71,8 @@ pub(crate) enum Step {
     },
 }
 
+impl Operation for Step {}
+
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -89,15 +95,8 @@ impl fmt::Display for Step {
                 if *after_crash { formatter.write_str("; the last one crashed") } else { Ok(()) }
             }
             Self::AwaitReady => formatter.write_str("wait until every service is ready"),
-            Self::SeedIfEmpty => {
-                formatter.write_str("send recipes and stock, if there never was a menu")
-            }
-            Self::Order { count: 1 } => {
-                formatter.write_str("place 1 order and follow it to the table")
-            }
-            Self::Order { count } => {
-                write!(formatter, "place {count} orders and follow each to the table")
-            }
+            Self::SeedIfEmpty => formatter.write_str(SEED_IF_EMPTY),
+            Self::Order { count } => write_order(*count, formatter),
         }
     }
 }
@@ -108,56 +107,52 @@ pub(crate) struct Refusal {
     what: String,
 }
 
-impl Refusal {
-    /// Returns it as an error with a hint.
-    pub(crate) fn into_error(self, name: &EnvironmentName) -> CliError {
-        CliError::Failed {
-            what: self.what,
-            hint: format!(
-                "take it down first with `chefcito down{}`, or choose another `--name`",
-                name.flag()
-            ),
+impl From<Refusal> for CliError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Failed {
+            what: refusal.what,
+            hint: "take it down first with `chefcito down`, or choose another `--name`".into(),
             source: None,
         }
     }
 }
 
-/// Returns the steps from what is observed to what is wanted; empty if nothing has to change.
+/// Returns the plan from what is observed to what is wanted; empty if nothing has to change.
 ///
 /// # Errors
 /// [`Refusal`] if the environment runs with another database: its data would be unreachable.
-pub(crate) fn plan(wanted: &Wanted, observed: &Observed) -> Result<Vec<Step>, Refusal> {
-    let mut steps = match observed {
+pub(crate) fn plan(wanted: &Wanted, observed: &Observed) -> Result<Plan<Step>, Refusal> {
+    let mut steps = Vec::new();
+    match observed {
         Observed::Nothing { state, crashed } => {
-            let create = (!state).then_some(Step::CreateState);
-            create.into_iter().chain(start(wanted, *crashed)).collect()
+            steps.extend((!state).then_some(Step::CreateState));
+            steps.extend(start(wanted, *crashed));
         }
         Observed::NoRecord { pid } => {
             let why = "it does not say where it listens".into();
-            [Step::Stop { pid: *pid, why }].into_iter().chain(start(wanted, false)).collect()
+            steps.push(Step::Stop { pid: *pid, why });
+            steps.extend(start(wanted, false));
         }
         Observed::Running { record, ready, empty, locked } => {
             refuse_to_hide_data(wanted, record)?;
-            match reasons_to_restart(wanted, record, *locked) {
-                reasons if !reasons.is_empty() => {
-                    let stop = Step::Stop { pid: Some(record.pid), why: reasons.join(", ") };
-                    [stop].into_iter().chain(start(wanted, false)).collect()
-                }
-                _ if !ready => [Step::AwaitReady]
-                    .into_iter()
-                    .chain(wanted.seed.then_some(Step::SeedIfEmpty))
-                    .collect(),
-                _ => (wanted.seed && *empty)
-                    .then_some(Step::SeedIfEmpty)
-                    .into_iter()
-                    .collect::<Vec<_>>(),
+            let reasons = reasons_to_restart(wanted, record, *locked);
+            if !reasons.is_empty() {
+                steps.push(Step::Stop { pid: Some(record.pid), why: reasons.join(", ") });
+                steps.extend(start(wanted, false));
+            } else if !ready {
+                steps.push(Step::AwaitReady);
+                steps.extend(wanted.seed.then_some(Step::SeedIfEmpty));
+            } else {
+                steps.extend((wanted.seed && *empty).then_some(Step::SeedIfEmpty));
             }
         }
-    };
-    if wanted.orders > 0 {
-        steps.push(Step::Order { count: wanted.orders });
     }
-    Ok(steps)
+    steps.extend((wanted.orders > 0).then_some(Step::Order { count: wanted.orders }));
+    let mut plan = Plan::default();
+    for step in steps {
+        plan.add_after_all(step);
+    }
+    Ok(plan)
 }
 
 fn start(wanted: &Wanted, after_crash: bool) -> impl Iterator<Item = Step> {
@@ -210,36 +205,27 @@ pub(crate) fn describe(settings: &Settings) -> String {
 }
 
 #[cfg(test)]
+mod model;
+
+#[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+    use std::{num::NonZeroU32, time::Duration};
 
     use contracts::Timestamp;
 
     use super::*;
-    use crate::{
-        config::{ClusterSettings, Durability, Runtime, STOVES_DEFAULT},
-        runtimes::Program,
-    };
+    use crate::runtimes::Program;
 
-    fn wanted() -> Wanted {
+    pub(super) fn wanted() -> Wanted {
         Wanted {
-            settings: Settings {
-                runtime: Runtime::Embedded,
-                port: None,
-                durability: Durability::Process,
-                cooking_time: None,
-                stoves: STOVES_DEFAULT,
-                seed: 1,
-                database_url: None,
-                market_url: None,
-                log_filter: None,
-                replicas: BTreeMap::new(),
-                cluster: ClusterSettings::default(),
-            },
+            settings: Settings { seed: 1, ..Settings::default() },
+            stated: None,
             program: Program { version: "1.0.0".into(), build: "a".into() },
             seed: true,
             orders: 0,
             timeout: Duration::from_secs(60),
+            timeout_is_given: false,
+            json: false,
             foreground: false,
             build: false,
             force_conflicts: false,
@@ -247,7 +233,7 @@ mod tests {
         }
     }
 
-    fn running(wanted: &Wanted) -> Observed {
+    pub(super) fn running(wanted: &Wanted) -> Observed {
         let record = EnvironmentRecord {
             address: "127.0.0.1:7374".parse().unwrap(),
             market_sim_address: None,
@@ -262,7 +248,7 @@ mod tests {
 
     fn plan_text(wanted: &Wanted, observed: &Observed) -> Vec<String> {
         match plan(wanted, observed) {
-            Ok(steps) => steps.iter().map(ToString::to_string).collect(),
+            Ok(plan) => plan.operations().map(ToString::to_string).collect(),
             Err(refusal) => vec![format!("no: {}", refusal.what)],
         }
     }
@@ -282,7 +268,7 @@ mod tests {
 
     #[test]
     fn an_environment_that_is_as_wanted_is_left_alone() {
-        assert_eq!(plan(&wanted(), &running(&wanted())), Ok(vec![]));
+        assert_eq!(plan(&wanted(), &running(&wanted())), Ok(Plan::default()));
     }
 
     #[test]
@@ -310,8 +296,11 @@ mod tests {
     fn an_empty_environment_is_only_seeded() {
         let Observed::Running { record, .. } = running(&wanted()) else { unreachable!() };
         let observed = Observed::Running { record, ready: true, empty: true, locked: false };
-        assert_eq!(plan(&wanted(), &observed), Ok(vec![Step::SeedIfEmpty]));
-        assert_eq!(plan(&Wanted { seed: false, ..wanted() }, &observed), Ok(vec![]));
+        assert_eq!(
+            plan_text(&wanted(), &observed),
+            ["send recipes and stock, if there never was a menu"]
+        );
+        assert_eq!(plan(&Wanted { seed: false, ..wanted() }, &observed), Ok(Plan::default()));
     }
 
     #[test]

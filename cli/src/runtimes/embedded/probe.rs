@@ -10,7 +10,9 @@ use tokio::{
     time::timeout,
 };
 
-use crate::client::{Client, ClientError};
+use client::{Client, ClientError};
+
+use crate::printable;
 
 /// How long one request may take.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -31,7 +33,7 @@ pub(super) enum NotReady {
     Said(String),
 }
 
-/// Asks once whether every service is ready. If the gateway refuses the key, its own readiness is returned: another
+/// Asks once whether every service is ready. If the gateway refuses the key, or does not hold it, its own readiness is returned: another
 /// check reports the key.
 ///
 /// # Errors
@@ -42,7 +44,7 @@ pub(super) async fn probe(address: SocketAddr, key: &str) -> Result<(), NotReady
     let unready = match client.waiting(ANSWER_WAIT_MAX).get::<Status>("/v1/status").await {
         Ok(status) if status.ready => return Ok(()),
         Ok(status) => status.services.into_iter().filter(|(_, service)| !service.ready),
-        Err(ClientError::Refused { .. }) => return Ok(()),
+        Err(ClientError::Refused { .. } | ClientError::Unproven(_)) => return Ok(()),
         Err(ClientError::Late { .. }) => return Err(NotReady::NoAnswer),
         Err(_) => return Err(io::Error::from(io::ErrorKind::ConnectionReset).into()),
     };
@@ -50,6 +52,11 @@ pub(super) async fn probe(address: SocketAddr, key: &str) -> Result<(), NotReady
         .map(|(name, service)| format!("{name}: {}", service.reason.unwrap_or_default()))
         .collect();
     Err(NotReady::Said(reasons.join("; ")))
+}
+
+/// Returns whether the gateway at an address says that it is ready. Needs no key.
+pub(crate) async fn is_gateway_ready(address: SocketAddr) -> bool {
+    probe_gateway(address).await.is_ok()
 }
 
 async fn probe_gateway(address: SocketAddr) -> Result<(), NotReady> {
@@ -60,6 +67,7 @@ async fn probe_gateway(address: SocketAddr) -> Result<(), NotReady> {
     }
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).trim();
     let status = answer.lines().next().unwrap_or_default().trim_start_matches("HTTP/1.1 ");
+    let (status, body) = (printable::line(status), printable::line(body));
     Err(NotReady::Said(if body.is_empty() { status.into() } else { format!("{status}: {body}") }))
 }
 

@@ -1,13 +1,11 @@
 //! Adopts objects with wanted names that lack the label of the environment: another program may have applied the same
 //! manifests.
 
+use cluster::{Cluster, objects::Object};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{apply::ASKED_MAX, labels, wanted::Wanted};
-use crate::{
-    error::{CliError, Result},
-    kubernetes::{Cluster, objects::Object},
-};
+use crate::error::{CliError, Result};
 
 /// Returns the objects of our manifests that another program has applied; they are changed like our own.
 ///

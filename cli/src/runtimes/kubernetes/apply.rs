@@ -1,13 +1,18 @@
 //! Forecasts changes by dry runs, and applies a plan. Decides nothing.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
+use cluster::{
+    Cluster,
+    errors::ClusterError,
+    objects::{How, Id, Object},
+};
 use contracts::Timestamp;
-use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use super::{
@@ -16,18 +21,13 @@ use super::{
 };
 use crate::{
     error::{CliError, Result},
-    kubernetes::{
-        Cluster,
-        errors::ClusterError,
-        objects::{How, Id, Object},
-    },
     output::Output,
 };
 
 /// The most requests to the cluster at a time.
 pub(super) const ASKED_MAX: usize = 16;
 /// How long the removal of an object may take: its pods end first.
-const GOING_WAIT_MAX: Duration = Duration::from_secs(60);
+pub(super) const GOING_WAIT_MAX: Duration = Duration::from_secs(60);
 /// The annotation that replaces all pods, as `kubectl rollout restart` sets it.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 /// The field manager of that annotation: not that of the manifests, so that applying them does not remove it.
@@ -46,37 +46,28 @@ pub(super) struct Applying<'a> {
     pub(super) output: &'a Output,
 }
 
-/// The progress of applying a plan.
+/// The objects whose operations have begun, each with the cluster's answer.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
-    is_given_up: Cell<bool>,
-    /// The objects whose steps have begun, each with the cluster's answer.
-    begun: RefCell<BTreeMap<Id, Option<Object>>>,
-}
+pub(super) struct Progress(RefCell<BTreeMap<Id, Option<Object>>>);
 
 impl Progress {
-    /// Lets no further step begin.
-    pub(super) fn give_up(&self) {
-        self.is_given_up.set(true);
-    }
-
     fn begin(&self, object: &Object) {
-        let _before = self.begun.borrow_mut().insert(object.id(), None);
+        let _before = self.0.borrow_mut().insert(object.id(), None);
     }
 
     fn end(&self, applied: Object) {
-        let _before = self.begun.borrow_mut().insert(applied.id(), Some(applied));
+        let _before = self.0.borrow_mut().insert(applied.id(), Some(applied));
     }
 
-    /// Returns whether a step of an object has begun.
+    /// Returns whether an operation on an object has begun.
     pub(super) fn has_begun(&self, id: &Id) -> bool {
-        self.begun.borrow().contains_key(id)
+        self.0.borrow().contains_key(id)
     }
 
-    /// Returns whether an object that did not exist before is the one that a step created: another program may have
+    /// Returns whether an object that did not exist before is the one that an operation created: another program may have
     /// created it first, or replaced it.
     pub(super) fn has_made(&self, object: &Object) -> bool {
-        match self.begun.borrow().get(&object.id()) {
+        match self.0.borrow().get(&object.id()) {
             Some(Some(made)) => made.is_same(object) && made.is_only_ours(),
             // The answer was lost: compare the object with the wanted one.
             Some(None) => object.is_applied_by_us(),
@@ -110,65 +101,43 @@ impl Applying<'_> {
         stream::iter(answers).buffer_unordered(ASKED_MAX).try_collect().await
     }
 
-    /// Applies the steps wave by wave, except removals, which [`Applying::prune`] does later: the old pods may need
-    /// those objects.
+    /// Carries out an operation on an object.
     ///
     /// # Errors
-    /// The cluster's refusal; the steps until then stay, and another try continues from there.
-    pub(super) async fn carry_out(&self, steps: &[Step], wanted: &Wanted) -> Result<()> {
-        self.carry_on(steps, wanted, &Progress::default()).await
-    }
-
-    /// Applies as [`Applying::carry_out`] does, and records the progress. After [`Progress::give_up`] it waits for the
-    /// requests that were sent, and sends no more.
-    ///
-    /// # Errors
-    /// As [`Applying::carry_out`].
-    pub(super) async fn carry_on(
+    /// The cluster's refusal; another try continues from there.
+    pub(super) async fn carry_out(
         &self,
-        steps: &[Step],
+        step: &Step,
         wanted: &Wanted,
+        observed: &[Object],
         progress: &Progress,
     ) -> Result<()> {
-        let (mut touched, mut replaced) = (BTreeSet::new(), BTreeSet::new());
-        for step in steps {
-            match step {
-                Step::Create { id } | Step::Change { id, .. } => touched.insert(id),
-                Step::Replace { id } => touched.insert(id) && replaced.insert(id),
-                Step::Push { .. }
-                | Step::Load { .. }
-                | Step::Remove { .. }
-                | Step::Retry { .. }
-                | Step::AwaitReady => false,
-            };
-        }
-        for wave in wanted.waves() {
-            let changed: Vec<&Object> = wave.filter(|one| touched.contains(&one.id())).collect();
-            let applied = changed.into_iter().map(async |object| {
-                if progress.is_given_up.get() {
-                    return Ok(());
-                }
+        let find = |id: &Id| wanted.objects().find(|object| object.id() == *id);
+        match step {
+            Step::Create { id } | Step::Change { id, .. } | Step::Replace { id } => {
+                let Some(object) = find(id) else { return Ok(()) };
                 progress.begin(object);
-                if replaced.contains(&object.id()) {
+                if matches!(step, Step::Replace { .. }) {
                     self.remove(&[object]).await?;
-                    if progress.is_given_up.get() {
-                        return Ok(());
-                    }
                 }
                 progress.end(self.apply(object).await?);
                 Ok(())
-            });
-            // After an error, the outcome of the other requests must be known, too.
-            let noted =
-                applied.map(async |applied| applied.await.inspect_err(|_| progress.give_up()));
-            let all: Vec<Result<()>> =
-                stream::iter(noted).buffer_unordered(ASKED_MAX).collect().await;
-            all.into_iter().collect::<Result<()>>()?;
+            }
+            Step::Retry { id, .. } => match find(id) {
+                Some(object) => self.retry(object).await,
+                None => Ok(()),
+            },
+            Step::Restart { id, .. } => match find(id) {
+                Some(object) => self.restart(object).await,
+                None => Ok(()),
+            },
+            Step::Remove { id } => {
+                let removed: Vec<&Object> =
+                    observed.iter().filter(|object| object.id() == *id).collect();
+                self.remove(&removed).await
+            }
+            _ => Ok(()),
         }
-        let retried = wanted.objects().filter(|object| {
-            steps.iter().any(|step| matches!(step, Step::Retry { id, .. } if *id == object.id()))
-        });
-        try_join_all(retried.map(|object| self.retry(object))).await.map(drop)
     }
 
     /// Applies an object, and returns it as it is then.
@@ -204,17 +173,6 @@ impl Applying<'_> {
         Ok(self.cluster.merge(object, self.namespace, &restarted, RESTARTER).await?)
     }
 
-    /// Applies the removals of the steps.
-    ///
-    /// # Errors
-    /// The cluster's refusal; another try continues from there.
-    pub(super) async fn prune(&self, steps: &[Step], observed: &[Object]) -> Result<()> {
-        let removed = |object: &&Object| {
-            steps.iter().any(|step| matches!(step, Step::Remove { id } if *id == object.id()))
-        };
-        self.remove(&observed.iter().filter(removed).collect::<Vec<_>>()).await
-    }
-
     /// Removes objects, and waits until they and their pods are gone.
     ///
     /// # Errors
@@ -232,9 +190,10 @@ impl Applying<'_> {
                 humantime::format_duration(GOING_WAIT_MAX)
             ),
             hint: format!(
-                "`kubectl{} describe {} {}` shows the cause, a finalizer or a pod that does not end; \
+                "`{} --namespace {} describe {} {}` shows the cause, a finalizer or a pod that does not end; \
                  the same command continues from here",
-                self.cluster.target().kubectl_flags(),
+                self.cluster.target().kubectl(),
+                self.namespace,
                 left.kind.to_lowercase(),
                 left.name
             ),

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cluster::objects::Object;
 use futures_util::future::try_join_all;
 
 use super::{labels, rollout::Rollout, secrets, session::Session, up::up};
@@ -12,7 +13,6 @@ use crate::{
     config::Settings,
     error::{CliError, Result},
     images::Contents,
-    kubernetes::objects::Object,
     output::Output,
     runtimes::{ChangeLock, Program, Wanted},
     signals::Signals,
@@ -35,7 +35,7 @@ pub(crate) async fn start(
 /// Sets the number of pods of services, and saves it.
 ///
 /// # Errors
-/// [`CliError::Failed`] if there is no such service, or it can have only one pod; else the reason why it is not ready.
+/// [`CliError::UnknownService`]; [`CliError::Failed`] if a service can have only one pod; else the reason why it is not ready.
 pub(crate) async fn scale(
     replicas: BTreeMap<String, u32>,
     timeout: Duration,
@@ -47,9 +47,9 @@ pub(crate) async fn scale(
     {
         let session = Session::of_running(environment, output).await?;
         let observed = session.observe().await?;
-        replicas.iter().try_for_each(|(service, count)| {
-            check_store(workload(service, &observed, &session)?, *count)
-        })?;
+        replicas
+            .iter()
+            .try_for_each(|(service, count)| check_store(workload(service, &observed)?, *count))?;
     }
     settings.replicas.extend(replicas.clone());
     let wanted = as_it_was(settings, timeout);
@@ -60,10 +60,10 @@ pub(crate) async fn scale(
     Ok(())
 }
 
-/// Restarts services, pod by pod; with `build`, replaces only those with a new image.
+/// Restarts services, or all of them, pod by pod; with `build`, replaces only those with a new image.
 ///
 /// # Errors
-/// [`CliError::Failed`] if there is no such service; else the reason why it is not ready.
+/// [`CliError::UnknownService`]; else the reason why it is not ready.
 pub(crate) async fn restart(
     services: Vec<String>,
     build: bool,
@@ -89,10 +89,10 @@ async fn restart_pods(
     let session = Session::of_running(environment, output).await?;
     let _lock = ChangeLock::take(environment, output).await?;
     let observed = session.observe().await?;
-    let targets: Vec<&Object> = services
-        .iter()
-        .map(|service| workload(service, &observed, &session))
-        .collect::<Result<_>>()?;
+    let targets: Vec<&Object> = match services {
+        [] => workloads(&observed).collect(),
+        named => named.iter().map(|service| workload(service, &observed)).collect::<Result<_>>()?,
+    };
     let applying = session.applying();
     try_join_all(targets.iter().map(|object| applying.restart(object))).await?;
     let rollout = Rollout {
@@ -103,11 +103,14 @@ async fn restart_pods(
         wait_max: timeout,
     };
     let secrets = secrets::to_look(&session, &observed)?;
-    let mut wanted = session.wanted(&settings(environment)?, &secrets, &Contents::default())?;
+    let mark = session.mark(&observed)?;
+    let mut wanted =
+        session.wanted(&settings(environment)?, &secrets, &Contents::default(), &mark)?;
     wanted.retain(|object| targets.iter().any(|one| one.id() == object.id()));
     rollout.wait(&wanted).await?;
     let took = since.elapsed().as_millis();
-    output.status(format_args!("Restarted in {took} ms: {}", services.join(", ")));
+    let restarted: Vec<&str> = targets.iter().map(|object| object.name()).collect();
+    output.status(format_args!("Restarted in {took} ms: {}", restarted.join(", ")));
     Ok(())
 }
 
@@ -123,22 +126,18 @@ fn check_store(workload: &Object, count: u32) -> Result<()> {
     })
 }
 
+/// Returns what runs the pods of the services.
+fn workloads(observed: &[Object]) -> impl Iterator<Item = &Object> {
+    observed.iter().filter(|object| matches!(object.kind(), "Deployment" | "StatefulSet"))
+}
+
 /// Returns the workload of a service.
-fn workload<'o>(
-    service: &str,
-    observed: &'o [Object],
-    session: &Session<'_>,
-) -> Result<&'o Object> {
-    let has_pods = |object: &&Object| matches!(object.kind(), "Deployment" | "StatefulSet");
-    let mut all = observed.iter().filter(has_pods);
-    all.clone().find(|object| object.name() == service).ok_or_else(|| CliError::Failed {
-        what: format!("`{}` has no service `{service}`", session.environment.name()),
-        hint: format!(
-            "there are {}",
-            all.by_ref().map(Object::name).collect::<Vec<_>>().join(", ")
-        ),
-        source: None,
-    })
+///
+/// # Errors
+/// [`CliError::UnknownService`].
+fn workload<'o>(service: &str, observed: &'o [Object]) -> Result<&'o Object> {
+    let found = workloads(observed).find(|object| object.name() == service);
+    found.ok_or_else(|| CliError::unknown_service(service, workloads(observed).map(Object::name)))
 }
 
 /// Returns the settings of the environment.
@@ -151,10 +150,13 @@ fn settings(environment: &Environment) -> Result<Settings> {
 fn as_it_was(settings: Settings, timeout: Duration) -> Wanted {
     Wanted {
         settings,
+        stated: None,
         program: Program::this(),
         seed: false,
         orders: 0,
         timeout,
+        timeout_is_given: true,
+        json: false,
         foreground: false,
         build: false,
         force_conflicts: false,

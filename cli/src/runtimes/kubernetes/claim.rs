@@ -1,10 +1,11 @@
 //! Claims on the shared kind cluster, which the environments without a context of their own use.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::PathBuf,
+    process::Stdio,
     time::Duration,
 };
 
@@ -19,9 +20,13 @@ use crate::{
 
 /// How often a claim is tried while another command has one.
 const TRY_EVERY: Duration = Duration::from_millis(20);
+/// The note in the lock file while a cluster is incomplete.
+const NOTE: &[u8] = b"incomplete\n";
 
 /// A claim on the cluster: many commands may use it, but only one at a time creates or removes it. Released when
 /// dropped, and with the end of the process.
+///
+/// The lock file is empty, except while a cluster is incomplete: then it has a note, which outlives a killed command.
 #[derive(Debug)]
 pub(super) struct Claim {
     file: File,
@@ -58,8 +63,49 @@ impl Claim {
     ///
     /// # Errors
     /// [`CliError::Io`] if the lock file can't be locked.
-    pub(super) fn share(&self) -> Result<()> {
-        self.file.lock_shared().map_err(|source| self.broken(source))
+    pub(super) async fn share(&self) -> Result<()> {
+        // Another command may have it for a moment.
+        while !self.attempt(File::try_lock_shared)? {
+            sleep(TRY_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Returns whether a cluster is incomplete, without a claim: another command may be creating it.
+    pub(super) fn is_noted(environment: &Environment) -> bool {
+        fs::metadata(environment.kind_lock()).is_ok_and(|file| file.len() > 0)
+    }
+
+    /// Notes that the cluster is incomplete.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if the lock file can't be written.
+    pub(super) fn note_incomplete(&self) -> Result<()> {
+        self.file.write_all_at(NOTE, 0).map_err(|source| self.broken(source))
+    }
+
+    /// Notes that the cluster is complete, or removed.
+    ///
+    /// # Errors
+    /// As [`Claim::note_incomplete`].
+    pub(super) fn forget_note(&self) -> Result<()> {
+        self.file.set_len(0).map_err(|source| self.broken(source))
+    }
+
+    /// Returns the lock for a program: the claim is released only when that program has ended, too.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if the system refuses.
+    pub(super) fn lent(&self) -> Result<Stdio> {
+        Ok(self.file.try_clone().map_err(|source| self.broken(source))?.into())
+    }
+
+    /// Returns whether no other command has a claim, and lets none have one from now on if so.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] if the lock file can't be locked.
+    pub(super) fn is_alone(&self) -> Result<bool> {
+        self.attempt(File::try_lock)
     }
 
     fn open(environment: &Environment) -> Result<Self> {
@@ -77,7 +123,7 @@ impl Claim {
         let mut reported = false;
         while !self.attempt(lock)? {
             if !reported {
-                output.status(format_args!(
+                output.progress(format_args!(
                     "Waiting for another command that creates or removes the kind cluster {CLUSTER}"
                 ));
                 reported = true;

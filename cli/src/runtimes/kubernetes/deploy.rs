@@ -5,24 +5,31 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cluster::{Cluster, KubeTarget, objects::Object};
 use futures_util::{FutureExt, future::FusedFuture};
+use manifests::kustomize;
 
 use super::{
     adopt::adopted,
     apply::{Applying, Progress},
     labels,
-    plan::{Step, plan},
+    made::SLOW,
+    plan::{Step, add_steps, steps},
+    retries::is_done,
     rollback::Rollback,
     rollout::Rollout,
     wanted::Wanted,
 };
 use crate::{
     error::{CliError, Result},
-    kubernetes::{Cluster, KubeTarget, objects::Object},
-    kustomize,
     output::Output,
+    plan::{Carrier, Deadline, Execution, Plan},
+    progress::Waiting,
     signals::Signals,
 };
+
+/// How long a rollback waits until the former pods are ready again.
+const BACK_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// A deployment: what, and where.
 #[derive(Debug)]
@@ -43,7 +50,8 @@ struct Stage<'a> {
     namespace: String,
     wanted: Wanted,
     observed: Vec<Object>,
-    steps: Vec<Step>,
+    plan: Plan<Step>,
+    progress: Progress,
     force: bool,
     output: &'a Output,
 }
@@ -54,10 +62,10 @@ struct Stage<'a> {
 /// As [`deploy`], as far as they are known before.
 pub(crate) async fn preview(deployment: &Deployment, output: &Output) -> Result<()> {
     let stage = Stage::set(deployment, output).await?;
-    if stage.steps.is_empty() {
+    if stage.plan.is_empty() {
         output.status(format_args!("Nothing to do: {} is as the manifests say", stage.title()));
     }
-    for step in &stage.steps {
+    for step in stage.plan.operations() {
         match step {
             Step::Change { id, changes } => {
                 output.data(format_args!("change {id}"))?;
@@ -80,39 +88,48 @@ pub(crate) async fn deploy(
     signals: &mut Signals,
 ) -> Result<()> {
     let since = Instant::now();
-    let stage = signals.or(Stage::set(deployment, output)).await?;
-    if stage.steps.is_empty() {
+    let deadline = Deadline::new(deployment.timeout, true);
+    let set = deadline.bound(Stage::set(deployment, output), SLOW);
+    let stage = signals.or(set).await?;
+    if stage.plan.is_empty() {
         output.status(format_args!("Nothing to do: {} is as the manifests say", stage.title()));
         return Ok(());
     }
-    let rollout = Rollout {
-        cluster: &stage.cluster,
-        namespace: &stage.namespace,
-        output,
-        since,
-        wait_max: deployment.timeout,
-    };
-    let applying = stage.applying();
-    let progress = Progress::default();
-    let mut applied = pin!(applying.carry_on(&stage.steps, &stage.wanted, &progress).fuse());
+    let rollout = stage.rollout(since, deployment.timeout);
+    let execution = Execution::of(&stage.plan);
+    let none = Deadline::none();
+    let is_removal = |step: &Step| matches!(step, Step::Remove { .. });
+    let mut applied =
+        pin!(execution.run(&stage, |step| step.applies().is_some(), &none, output).fuse());
     let brought_up = async {
         applied.as_mut().await?;
         rollout.wait(&stage.wanted).await
     };
+    let brought_up = deadline.bound(brought_up, SLOW);
     if let Err(error) = signals.or(brought_up).await {
         output.status(format_args!("Rolling back: {}", what_happened(&error)));
-        progress.give_up();
+        execution.give_up();
         let roll_back = async {
             // Requests that were sent may still take effect: only their answers show what to undo.
             if !applied.is_terminated() {
                 let _given_up = applied.as_mut().await;
             }
-            stage.rollback(&progress).roll_back().await
+            stage.rollback().roll_back().await
         };
         // A second signal ends even the rollback.
         return match signals.or(roll_back).await {
             Ok(()) => {
-                output.status(format_args!("{} is what it was before", stage.title()));
+                // It is what it was only when its pods are ready again.
+                let again = Rollout { since: Instant::now(), wait_max: BACK_WAIT_MAX, ..rollout };
+                match signals.or(again.wait(&stage.were_ready())).await {
+                    Ok(()) => {
+                        output.status(format_args!("{} is what it was before", stage.title()));
+                    }
+                    Err(unready) => output.warn(format_args!(
+                        "{} has its former version again, but is not ready yet: {unready}",
+                        stage.title()
+                    )),
+                }
                 Err(error)
             }
             Err(failed) => {
@@ -126,11 +143,15 @@ pub(crate) async fn deploy(
             }
         };
     }
-    applying.prune(&stage.steps, &stage.observed).await?;
+    let removals = stage.plan.operations().filter(|step| is_removal(step));
+    let applying = stage.applying();
+    for removal in removals {
+        applying.carry_out(removal, &stage.wanted, &stage.observed, &stage.progress).await?;
+    }
     output.status(format_args!(
         "Deployed in {:.1} s: {} steps on {}",
         since.elapsed().as_secs_f64(),
-        stage.steps.iter().filter(|step| **step != Step::AwaitReady).count(),
+        stage.plan.operations().filter(|step| **step != Step::AwaitPods).count(),
         stage.title()
     ));
     Ok(())
@@ -143,10 +164,26 @@ fn what_happened(error: &CliError) -> String {
     }
 }
 
+impl Carrier for Stage<'_> {
+    type Operation = Step;
+
+    async fn execute(&self, step: &Step, _shown: &Waiting) -> Result<()> {
+        self.applying().carry_out(step, &self.wanted, &self.observed, &self.progress).await
+    }
+
+    /// The rollback is more than an undo: it also waits for the former pods.
+    async fn undo(&self, _begun: Vec<&Step>) -> Result<()> {
+        self.rollback().roll_back().await
+    }
+}
+
 impl<'a> Stage<'a> {
     /// Observes, asks the cluster for forecasts, and plans.
     async fn set(deployment: &Deployment, output: &'a Output) -> Result<Self> {
-        let cluster = Cluster::connect(&deployment.target).await?;
+        let cluster = Cluster::connect(&deployment.target, deployment.timeout, |why| {
+            output.progress(format_args!("{why}"));
+        })
+        .await?;
         let namespace = deployment.objects.iter().map(kustomize::Object::namespace);
         let Some(namespace) = namespace.clone().find(|name| !name.is_empty()) else {
             return Err(CliError::failed("the manifests name no namespace"));
@@ -177,13 +214,23 @@ impl<'a> Stage<'a> {
             namespace,
             wanted,
             observed,
-            steps: Vec::new(),
+            plan: Plan::default(),
+            progress: Progress::default(),
             force: deployment.force,
             output,
         };
         let forecasts = stage.applying().forecasts(&stage.wanted, &stage.observed).await?;
-        stage.steps = plan(&stage.wanted, &stage.observed, &forecasts);
+        let steps = steps(&stage.wanted, &stage.observed, &forecasts);
+        if !steps.is_empty() {
+            add_steps(&mut stage.plan, steps, &stage.wanted);
+        }
         Ok(stage)
+    }
+
+    /// Returns the workloads that were ready before.
+    fn were_ready(&self) -> Wanted {
+        let ready = self.observed.iter().filter(|object| object.kind() != "Job" && is_done(object));
+        Wanted::of(ready.cloned().map(|object| (0, object)).collect())
     }
 
     const fn applying(&self) -> Applying<'_> {
@@ -195,14 +242,19 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn rollback<'p>(&'p self, progress: &'p Progress) -> Rollback<'p> {
+    fn rollback(&self) -> Rollback<'_> {
         Rollback {
             applying: self.applying(),
             wanted: &self.wanted,
             observed: &self.observed,
-            steps: &self.steps,
-            progress,
+            plan: &self.plan,
+            progress: &self.progress,
         }
+    }
+
+    const fn rollout(&self, since: Instant, wait_max: Duration) -> Rollout<'_> {
+        let Self { cluster, output, .. } = self;
+        Rollout { cluster, namespace: self.namespace.as_str(), output, since, wait_max }
     }
 
     fn title(&self) -> String {

@@ -2,13 +2,20 @@
 
 use std::{collections::BTreeSet, convert::Infallible, future::pending};
 
-use futures_util::{StreamExt, future::try_join, stream::FuturesUnordered};
+use cluster::{START_WAIT_MAX, objects::Object, pods::PodWatch};
+use futures_util::{
+    StreamExt, TryStreamExt,
+    future::try_join,
+    stream::{self, FuturesUnordered},
+};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
+    apply::{ASKED_MAX, GOING_WAIT_MAX, Progress},
     forwarder,
     images::Delivery,
     labels, local,
-    plan::{Step, is_data, plan},
+    plan::{Step, is_data, steps},
     secrets,
     session::Session,
 };
@@ -16,7 +23,6 @@ use crate::{
     config::Settings,
     error::{CliError, Result},
     images::Contents,
-    kubernetes::{objects::Object, pods::PodWatch},
     output::Output,
     progress::Waiting,
     runtimes::{ChangeLock, embedded},
@@ -33,7 +39,10 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     let Some(settings) = environment.former_settings()? else {
         return Err(CliError::NotRunning { name: environment.name().clone() });
     };
-    let session = match Session::find(&settings, environment, output).await {
+    if settings.cluster.context.is_none() {
+        local::remove_abandoned(environment, output).await?;
+    }
+    let session = match Session::find(&settings, environment, output, START_WAIT_MAX).await {
         Ok(Some(session)) => session,
         Ok(None) => {
             output.status(format_args!(
@@ -57,7 +66,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
         let down = async {
             // Removing the cluster removes all that is in it.
             if volumes && local::remove_if_alone(&session).await? {
-                return Ok((true, true));
+                return Ok((TakenDown { had_any: true, keeps_data: false }, true));
             }
             let took_down = take_down(&session, &settings, volumes).await?;
             // Of several commands that do this at the same time, the last one removes the cluster.
@@ -66,7 +75,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
         try_join(forwarder::end(environment), down).await?.1
     };
     let name = environment.name();
-    match took_down {
+    match took_down.had_any {
         true => output.status(format_args!("`{name}` is down")),
         false => output.status(format_args!("Nothing is running as `{name}`")),
     }
@@ -79,6 +88,8 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     } else {
         environment.forget_cluster()?;
         embedded::forget_settings(environment)?;
+    }
+    if took_down.keeps_data {
         output.status(format_args!(
             "Its data stay in the cluster `{}`; `chefcito down --volumes{}` removes them",
             session.cluster.context(),
@@ -118,7 +129,8 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
         output.status(format_args!("Nothing is running as `{}`", environment.name()));
         return Ok(());
     };
-    let Some(session) = Session::find(&settings, environment, output).await? else {
+    let found = Session::find(&settings, environment, output, START_WAIT_MAX).await?;
+    let Some(session) = found else {
         output.status(format_args!("Nothing is running as `{}`", environment.name()));
         return Ok(());
     };
@@ -131,16 +143,54 @@ pub(crate) async fn stop(environment: &Environment, output: &Output) -> Result<(
     let secrets = secrets::of(&session, &observed)?;
     let push = settings.cluster.push.as_deref();
     let contents = Delivery::open(push, output).await.contents().await?;
-    let mut objects = session.wanted(&settings, &secrets, &contents)?;
+    let mark = session.mark(&observed)?;
+    let mut objects = session.wanted(&settings, &secrets, &contents, &mark)?;
     objects.stop();
     let applying = session.applying();
     let forecasts = applying.forecasts(&objects, &observed).await?;
     // Changes nothing else: `up` applies other differences.
-    let mut steps = plan(&objects, &observed, &forecasts);
+    let mut steps = steps(&objects, &observed, &forecasts);
     steps.retain(|step| matches!(step, Step::Change { id, .. } if objects.has_pods(id)));
-    try_join(forwarder::end(environment), applying.carry_out(&steps, &objects)).await?;
+    let progress = Progress::default();
+    let changes = steps.iter().map(|step| applying.carry_out(step, &objects, &observed, &progress));
+    let changes = stream::iter(changes).buffered(ASKED_MAX).try_collect::<()>();
+    try_join(forwarder::end(environment), changes).await?;
+    tokio::select! {
+        ended = await_end(&session) => ended?,
+        never = hurry(&session) => match never {},
+    }
     output.status(format_args!("`{}` is stopped", environment.name()));
     Ok(())
+}
+
+/// Waits until the pods of services and databases are gone.
+async fn await_end(session: &Session<'_>) -> Result<()> {
+    let mut watch = PodWatch::begin(&session.cluster, &session.namespace).await?;
+    let deadline = Instant::now() + GOING_WAIT_MAX;
+    loop {
+        let mut left = watch.pods();
+        // The pods of completed jobs stay.
+        left.retain(|pod| pod.ready.is_some());
+        let Some(first) = left.first() else { return Ok(()) };
+        let Ok(changed) = timeout_at(deadline, watch.changed()).await else {
+            return Err(CliError::Failed {
+                what: format!(
+                    "{} pods have not ended within {}",
+                    left.len(),
+                    humantime::format_duration(GOING_WAIT_MAX)
+                ),
+                hint: format!(
+                    "`{} --namespace {} describe pod {}` shows the cause; `chefcito stop{}` waits again",
+                    session.cluster.target().kubectl(),
+                    session.namespace,
+                    first.name,
+                    session.environment.name().flag()
+                ),
+                source: None,
+            });
+        };
+        changed?;
+    }
 }
 
 /// Sends services SIGTERM once more after the cluster has. On the first one they go on serving for
@@ -176,8 +226,16 @@ async fn hurry(session: &Session<'_>) -> Infallible {
     }
 }
 
+/// What there was to take down.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TakenDown {
+    /// Whether there were any objects to remove.
+    had_any: bool,
+    /// Whether there are data that were kept.
+    keeps_data: bool,
+}
+
 /// Removes our objects: with their namespace if that is ours and `volumes` is set, else only what can be created again.
-/// Returns whether there were any.
 ///
 /// # Errors
 /// The cluster's refusal.
@@ -185,16 +243,18 @@ pub(super) async fn take_down(
     session: &Session<'_>,
     settings: &Settings,
     volumes: bool,
-) -> Result<bool> {
+) -> Result<TakenDown> {
     let name = session.environment.name().to_string();
     let observed = session.observe().await?;
     let goes = |object: &&Object| volumes || !(is_data(object) || object.kind() == "Secret");
     let mut going: Vec<&Object> = observed.iter().filter(goes).collect();
-    let has_any = !going.is_empty();
+    let had_any = !going.is_empty();
     let claims = match volumes {
-        true => session
-            .wanted(settings, &secrets::to_look(session, &observed)?, &Contents::default())?
-            .claims(),
+        true => {
+            let secrets = secrets::to_look(session, &observed)?;
+            let mark = session.mark(&observed)?;
+            session.wanted(settings, &secrets, &Contents::default(), &mark)?.claims()
+        }
         false => Vec::new(),
     };
     going.extend(&claims);
@@ -205,9 +265,15 @@ pub(super) async fn take_down(
         never = hurry(session) => match never {},
     }
     let namespace = session.cluster.namespace(&session.namespace).await?;
-    let own = namespace.filter(|one| one.label(labels::ENVIRONMENT) == Some(name.as_str()));
-    match (volumes, own) {
-        (true, Some(namespace)) => session.applying().remove(&[&namespace]).await.map(|()| true),
-        _ => Ok(has_any),
+    let own = namespace.filter(|one| {
+        one.label(labels::ENVIRONMENT) == Some(name.as_str())
+            && session.mark(std::slice::from_ref(one)).is_ok()
+    });
+    if !volumes {
+        let keeps_data = own.is_some() || observed.iter().any(is_data);
+        return Ok(TakenDown { had_any, keeps_data });
     }
+    let has_own = own.is_some();
+    session.applying().remove(&own.iter().collect::<Vec<_>>()).await?;
+    Ok(TakenDown { had_any: had_any || has_own, keeps_data: false })
 }

@@ -1,11 +1,13 @@
 //! `exec`: a program in a running pod, with our stdin, stdout, stderr and terminal.
 
+use engine::terminal::Program;
+
 use super::session::Session;
 use crate::{
     error::{CliError, Result},
     output::Output,
     state::Environment,
-    terminal::{Program, copy_output, ended},
+    terminal::{copy_output, ended},
 };
 
 /// Runs a program to its end.
@@ -25,11 +27,7 @@ pub(crate) async fn exec(
     known.sort_unstable();
     known.dedup();
     if !known.contains(&service) {
-        return Err(CliError::Failed {
-            what: format!("`{}` has no service `{service}`", environment.name()),
-            hint: format!("there are {}", known.join(", ")),
-            source: None,
-        });
+        return Err(CliError::unknown_service(service, known));
     }
     let mut running = pods.iter().filter(|pod| pod.service == service && pod.is_running);
     let nth = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);

@@ -15,17 +15,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cluster::{Cluster, START_WAIT_MAX, forward::Pods, pods};
+use files::open_regular;
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncReadExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
+    process::Command,
     time::sleep,
 };
 
-use super::{GATEWAY, HTTP_PORT};
+use super::{GATEWAY, HTTP_PORT, session::followed};
 use crate::{
     background::{self, StartMessage},
     error::{CliError, Result},
-    kubernetes::{Cluster, forward::Pods, pods},
     process,
     state::{ClusterRecord, Environment},
 };
@@ -55,7 +57,7 @@ pub(crate) async fn forward(environment: &Environment) -> Result<()> {
         io::ErrorKind::AddrInUse => CliError::PortTaken { port: record.port, holder: None },
         _ => CliError::Io { what: format!("listen on port {}", record.port), source: error },
     })?;
-    let cluster = Cluster::connect(&record.target).await?;
+    let cluster = Cluster::connect(&record.target, START_WAIT_MAX, |_| ()).await?;
     let way = Arc::new(Way::new(cluster, &record));
     background::note(FORWARD, &format!("Forwarding port {} to {}", record.port, record.server));
     // The starting command may be gone.
@@ -125,11 +127,22 @@ impl Way {
 ///
 /// # Errors
 /// As [`ensure`].
-pub(crate) fn find_way(environment: &Environment) -> Result<()> {
+pub(crate) async fn find_way(environment: &Environment) -> Result<()> {
     match environment.cluster()? {
-        Some(record) if record.is_forwarded => ensure(environment, &record),
+        Some(record) if record.is_forwarded => {
+            ensure(environment, &followed(record, environment)?).await
+        }
         _ => Ok(()),
     }
+}
+
+/// Returns whether the forwarder runs and leads to the gateway of a record.
+///
+/// # Errors
+/// [`CliError::Io`] if the state folder can't be read.
+pub(super) fn leads_to(environment: &Environment, record: &ClusterRecord) -> Result<bool> {
+    let holder = holder(environment)?;
+    Ok(holder.is_some_and(|holder| holder.leads == Some(leads_as(record))))
 }
 
 /// Starts the forwarder in the background unless it runs, and returns when it listens. One with another port or another
@@ -137,7 +150,7 @@ pub(crate) fn find_way(environment: &Environment) -> Result<()> {
 ///
 /// # Errors
 /// [`CliError::PortTaken`], or the reason why it did not start.
-pub(super) fn ensure(environment: &Environment, record: &ClusterRecord) -> Result<()> {
+pub(super) async fn ensure(environment: &Environment, record: &ClusterRecord) -> Result<()> {
     let port = record.port;
     let since = Instant::now();
     while let Some(holder) = holder(environment)? {
@@ -146,7 +159,7 @@ pub(super) fn ensure(environment: &Environment, record: &ClusterRecord) -> Resul
             Some(_) => ask_to_end(holder.pid, since)?,
             None => give_up_after(since)?,
         }
-        std::thread::sleep(LOOK_WHETHER_ENDED_EVERY);
+        sleep(LOOK_WHETHER_ENDED_EVERY).await;
     }
     let path = environment.logs().join("forward.log");
     let log = OpenOptions::new()
@@ -156,7 +169,7 @@ pub(super) fn ensure(environment: &Environment, record: &ClusterRecord) -> Resul
         .mode(0o600)
         .open(&path)
         .map_err(CliError::io(|| format!("write {}", path.display())))?;
-    let mut child = std::process::Command::new(background::program_file())
+    let mut child = Command::new(background::program_file())
         .args([FORWARD, "--name"])
         .arg(environment.name().to_string())
         .current_dir("/")
@@ -168,12 +181,14 @@ pub(super) fn ensure(environment: &Environment, record: &ClusterRecord) -> Resul
     let mut said = Vec::new();
     if let Some(mut stdout) = child.stdout.take() {
         // It writes one message and closes the pipe.
-        stdout.read_to_end(&mut said).map_err(CliError::io(|| "read from the forwarder".into()))?;
+        let read = stdout.read_to_end(&mut said).await;
+        let _length = read.map_err(CliError::io(|| "read from the forwarder".into()))?;
     }
     let message = serde_json::from_slice(&said).ok();
     if !matches!(message, Some(StartMessage::Listening)) {
         // It holds the lock until it has ended.
-        let _ended = child.wait().map_err(CliError::io(|| "wait for the forwarder".into()))?;
+        let ended = child.wait().await;
+        let _status = ended.map_err(CliError::io(|| "wait for the forwarder".into()))?;
     }
     match message {
         Some(StartMessage::Listening) => Ok(()),
@@ -238,7 +253,7 @@ fn leads_as(record: &ClusterRecord) -> String {
 /// Returns the running forwarder. The lock decides whether it runs, not the content of the file.
 fn holder(environment: &Environment) -> Result<Option<Holder>> {
     let path = environment.forward_lock();
-    let mut file = match File::open(&path) {
+    let mut file = match open_regular(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => {

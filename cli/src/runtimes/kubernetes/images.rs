@@ -3,21 +3,21 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
+use cluster::{
+    Maker,
+    loaders::Loader,
+    nodes::{self, K3D, KIND, Needed, Node},
+    objects::Object,
+};
 use contracts::services::TABLE;
+use engine::Engine;
 use futures_util::future::try_join_all;
 use serde_json::Value;
 
 use super::{plan::Step, wanted::Wanted};
 use crate::{
-    docker::Engine,
     error::Result,
     images::{self, ContentTag, Contents, DEV_TAG, Registry, repository},
-    kubernetes::{
-        Maker,
-        loaders::Loader,
-        nodes::{self, K3D, KIND, Needed, Node},
-        objects::Object,
-    },
     output::Output,
     progress::Waiting,
     runtimes::images::Images,
@@ -39,24 +39,34 @@ impl<'a> Delivery<'a> {
         Self { engine: Engine::connect().await.ok(), registry, output }
     }
 
-    /// Builds the images of services, or of all if none is named, if `always` is set; else those that the engine lacks,
-    /// if they can be built. Builds nothing without an engine.
+    /// Returns the services whose images are to be built: these, or all if none is named, if `always` is set; else those
+    /// that the engine lacks, if they can be built. Without an engine, there are none.
     ///
     /// # Errors
-    /// As [`images::build_missing_or_all`].
-    pub(super) async fn build(&self, services: &[String], always: bool) -> Result<()> {
+    /// The engine's refusal; that there is none if `always` is set.
+    pub(super) async fn to_build(&self, services: &[String], always: bool) -> Result<Vec<String>> {
         let services = match services {
             [] => built(),
             named => named.to_vec(),
         };
         match &self.engine {
-            Some(engine) if always || images::require_checkout().is_ok() => {
-                images::build_missing_or_all(engine, &services, always, self.output).await
+            Some(_) if always => images::require_checkout().map(|()| services),
+            Some(engine) if images::require_checkout().is_ok() => {
+                images::missing(engine, &services).await
             }
             // The error says so.
-            None if always => Engine::connect().await.map(drop),
-            _ => Ok(()),
+            None if always => Ok(Engine::connect().await.map(|_| Vec::new())?),
+            _ => Ok(Vec::new()),
         }
+    }
+
+    /// Builds images of services.
+    ///
+    /// # Errors
+    /// As [`images::build_missing_or_all`].
+    pub(super) async fn build(&self, services: &[String], always: bool) -> Result<()> {
+        let Some(engine) = &self.engine else { return Ok(()) };
+        images::build_missing_or_all(engine, services, always, self.output).await
     }
 
     /// Returns the content of each service's newest image, from the engine, or else from the last build.
@@ -77,38 +87,36 @@ impl<'a> Delivery<'a> {
         Ok(contents)
     }
 
-    /// Returns the pushes that the registry needs, if there is one; the digests of images that it has are noted.
+    /// Returns the push that the registry needs, if there is one; the digests of images that it has are noted. Without an
+    /// engine, earlier pushes count.
     ///
     /// # Errors
-    /// As [`Registry::lacking`].
-    pub(super) async fn to_push(&self, contents: &mut Contents) -> Result<Vec<Step>> {
-        let (Some(registry), Some(engine)) = (self.registry, &self.engine) else {
-            return Ok(Vec::new());
+    /// As [`Registry::lacking`]; the engine's error if an image was never pushed.
+    pub(super) async fn to_push(&self, contents: &mut Contents) -> Result<Option<Step>> {
+        let Some(registry) = self.registry else { return Ok(None) };
+        let services = built();
+        let lacking = match &self.engine {
+            Some(engine) => {
+                Registry::open(engine, registry).await?.lacking(&services, contents).await?
+            }
+            None if services.iter().all(|one| contents.digest(registry, one).is_some()) => {
+                Vec::new()
+            }
+            None => return Ok(Engine::connect().await.map(|_| None)?),
         };
-        let opened = Registry::open(engine, registry).await?;
-        let lacking = opened.lacking(&built(), contents).await?;
-        let step = |service: String| Step::Push {
-            image: repository(&service),
-            registry: registry.to_owned(),
-        };
-        Ok(lacking.into_iter().map(step).collect())
+        let images = lacking.iter().map(|service| repository(service)).collect();
+        Ok((!lacking.is_empty()).then(|| Step::Push { images, registry: registry.to_owned() }))
     }
 
-    /// Pushes the images that the registry lacks, if there is one. Without an engine, earlier pushes count.
+    /// Pushes the images that the registry lacks, if there is one.
     ///
     /// # Errors
-    /// As [`Registry::push`]; the engine's error if an image was never pushed.
-    pub(super) async fn push(&self, contents: &mut Contents) -> Result<()> {
-        let Some(registry) = self.registry else { return Ok(()) };
-        let services = built();
-        match &self.engine {
-            Some(engine) => {
-                let opened = Registry::open(engine, registry).await?;
-                opened.push(&services, contents, self.output).await
-            }
-            None if services.iter().all(|one| contents.digest(registry, one).is_some()) => Ok(()),
-            None => Engine::connect().await.map(drop),
-        }
+    /// As [`Registry::push`].
+    pub(super) async fn push(&self) -> Result<()> {
+        let (Some(registry), Some(engine)) = (self.registry, &self.engine) else { return Ok(()) };
+        let mut contents = self.contents().await?;
+        let opened = Registry::open(engine, registry).await?;
+        opened.push(&built(), &mut contents, self.output).await
     }
 
     /// Returns the engine's images that the cluster's nodes lack, if that can be seen.
@@ -121,7 +129,7 @@ impl<'a> Delivery<'a> {
         let on_engine = Images::new(engine.all_images().await?);
         let needed = named(wanted).into_iter().filter_map(|name| {
             let id = on_engine.deployed(&name).id?;
-            Some(Needed { id, moves: moves(&name), name })
+            Some(Needed { id, moves: moves(&name), name, replaces: false })
         });
         let needed: Vec<Needed> = needed.collect();
         match maker {
@@ -140,9 +148,12 @@ impl<'a> Delivery<'a> {
                     // They are containers of another engine, or can't be listed: k3d finds them.
                     None => needed,
                     Some(lacked) => {
-                        let lacks =
-                            |image: &Needed| lacked.iter().any(|(_, all)| all.contains(image));
-                        needed.into_iter().filter(lacks).collect()
+                        let of_node = |image: Needed| {
+                            let same = lacked.iter().flat_map(|(_, all)| all);
+                            let same = same.filter(|one| one.name == image.name);
+                            same.max_by_key(|one| one.replaces).cloned()
+                        };
+                        needed.into_iter().filter_map(of_node).collect()
                     }
                 };
                 Ok(Loads::By(Loader::K3d(name.clone()), lacked))
@@ -162,7 +173,20 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Loads images into the nodes that lack them; warns if that is not possible here.
+    /// Warns of images that the nodes must have, if it can't be seen whether they do.
+    pub(super) fn warn_of_unseen(&self, loads: &Loads) {
+        if let Loads::Unseen(names) = loads
+            && !names.is_empty()
+        {
+            self.output.warn(format_args!(
+                "the nodes of this cluster must have {} already; `--push REGISTRY` lets them pull: {}",
+                counted(names.len()),
+                names.join(", ")
+            ));
+        }
+    }
+
+    /// Loads images into the nodes that lack them.
     ///
     /// # Errors
     /// [`crate::error::CliError::Failed`] with the error of the node or the loader.
@@ -180,15 +204,7 @@ impl<'a> Delivery<'a> {
                 loader.load(&names).await?;
                 drop(shown);
                 let seconds = since.elapsed().as_secs_f64();
-                self.output.status(format_args!("Loaded {what} in {seconds:.1} s"));
-                Ok(())
-            }
-            (Loads::Unseen(names), _) if !names.is_empty() => {
-                self.output.warn(format_args!(
-                    "the nodes of this cluster must have {} already; `--push REGISTRY` lets them pull: {}",
-                    counted(names.len()),
-                    names.join(", ")
-                ));
+                self.output.progress(format_args!("Loaded {what} in {seconds:.1} s"));
                 Ok(())
             }
             _ => Ok(()),
@@ -204,7 +220,7 @@ impl<'a> Delivery<'a> {
         #[expect(clippy::cast_precision_loss, reason = "a size for people's eyes")]
         let megabytes = bytes as f64 / 1e6;
         let seconds = since.elapsed().as_secs_f64();
-        self.output.status(format_args!("Loaded {what}: {megabytes:.1} MB in {seconds:.1} s"));
+        self.output.progress(format_args!("Loaded {what}: {megabytes:.1} MB in {seconds:.1} s"));
         Ok(())
     }
 }
@@ -226,12 +242,41 @@ pub(super) enum Loads {
 impl Loads {
     /// Returns the images that will be loaded, each once.
     pub(super) fn names(&self) -> BTreeSet<&str> {
-        let images: Vec<&Needed> = match self {
+        self.images().into_iter().map(|image| image.name.as_str()).collect()
+    }
+
+    /// Returns the images that take the place of others of the same name.
+    fn replacing(&self) -> BTreeSet<&str> {
+        let images = self.images().into_iter().filter(|image| image.replaces);
+        images.map(|image| image.name.as_str()).collect()
+    }
+
+    fn images(&self) -> Vec<&Needed> {
+        match self {
             Self::Nothing | Self::Unseen(_) => Vec::new(),
             Self::IntoNodes(each) => each.iter().flat_map(|(_, images)| images).collect(),
             Self::By(_, images) => images.iter().collect(),
+        }
+    }
+
+    /// Returns a restart for each workload that runs another image of a name, unless a step makes new pods of it anyway:
+    /// the cluster does not look at what a name refers to now.
+    pub(super) fn restarts(
+        &self,
+        wanted: &Wanted,
+        observed: &[Object],
+        steps: &[Step],
+    ) -> Vec<Step> {
+        let replacing = self.replacing();
+        let restart = |object: &Object| {
+            let id = object.id();
+            let image =
+                of_object(object).into_iter().find(|image| replacing.contains(image.as_str()))?;
+            let is_there = wanted.has_pods(&id) && observed.iter().any(|one| one.id() == id);
+            let is_needed = is_there && !steps.iter().any(|step| step.makes_pods_of(&id));
+            is_needed.then_some(Step::Restart { id, image })
         };
-        images.into_iter().map(|image| image.name.as_str()).collect()
+        wanted.workloads().filter_map(restart).collect()
     }
 }
 
@@ -301,5 +346,44 @@ mod tests {
         assert!(
             !moves("registry.example:5000/redis@sha256:1") && moves("registry.example:5000/redis")
         );
+    }
+
+    #[test]
+    fn a_workload_whose_image_was_replaced_under_its_name_is_restarted() {
+        let set = |kind: &str, name: &str, image: &str| {
+            let value = json!({
+                "apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name},
+                "spec": {"template": {"spec": {"containers": [{"image": image}]}}},
+            });
+            Object::from_value(value).unwrap()
+        };
+        let redis = set("StatefulSet", "redis", "redis:7.4.5");
+        let cache = set("Deployment", "cache", "redis:7.4.5");
+        let postgres = set("StatefulSet", "postgres", "postgres:17.6");
+        let roles = set("Job", "roles", "redis:7.4.5");
+        let all = vec![redis.clone(), cache.clone(), postgres.clone(), roles];
+        let wanted = Wanted::of(all.iter().cloned().map(|object| (0, object)).collect());
+        let image = |name: &str, replaces| Needed {
+            name: name.into(),
+            id: "sha256:new".into(),
+            moves: true,
+            replaces,
+        };
+        let lacked = vec![image("redis:7.4.5", true), image("postgres:17.6", false)];
+        let loads = Loads::By(Loader::K3d("pan".into()), lacked);
+        let told = |observed: &[Object], steps: &[Step]| {
+            let steps = loads.restarts(&wanted, observed, steps);
+            steps.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(&all, &[]),
+            [
+                "restart statefulset/redis: its image redis:7.4.5 has changed",
+                "restart deployment/cache: its image redis:7.4.5 has changed",
+            ]
+        );
+        let replaced = Step::Replace { id: cache.id() };
+        assert_eq!(told(&all, &[replaced]).len(), 1, "its pods are new anyway");
+        assert_eq!(told(&[postgres], &[]), Vec::<String>::new(), "they do not exist yet");
     }
 }

@@ -2,6 +2,12 @@
 
 use std::path::PathBuf;
 
+use cluster::{
+    KubeTarget, has_context,
+    kind::{CLUSTER_LABEL, Kind, Making},
+    objects::{How, Object},
+};
+use engine::Engine;
 use serde_json::json;
 
 use super::{
@@ -11,14 +17,9 @@ use super::{
 };
 use crate::{
     config::Settings,
-    docker::Engine,
     error::{CliError, Result},
-    kubernetes::{
-        KubeTarget, has_context,
-        kind::{CLUSTER_LABEL, Kind, Making},
-        objects::{How, Object},
-    },
     output::Output,
+    progress::Waiting,
     state::{Environment, write_private},
 };
 
@@ -41,7 +42,8 @@ pub(super) async fn find(environment: &Environment) -> Result<Option<KubeTarget>
         Err(_) if has_context(&of_user, &context) => return Ok(Some(of_user)),
         kind => kind?,
     };
-    if !kind.has(CLUSTER).await? {
+    // An incomplete one is created again.
+    if Claim::is_noted(environment) || !kind.has(CLUSTER).await? {
         return Ok(None);
     }
     environment.create()?;
@@ -81,8 +83,9 @@ pub(super) fn is_still_there(error: CliError) -> CliError {
         CliError::NoCluster { what, source, is_lost: true, .. } => CliError::NoCluster {
             what,
             hint: format!(
-                "kind has it, so its node may be stopped: start it with `docker start {CLUSTER}-control-plane`, \
-                 or remove the cluster and its data with `kind delete cluster --name {CLUSTER}`"
+                "kind has it, so its node may be stopped: start it with `docker start {CLUSTER}-control-plane`, then \
+                 repeat the command; only if it can't be started any more, `kind delete cluster --name {CLUSTER}` removes \
+                 it with all data"
             ),
             source,
             is_lost: false,
@@ -91,13 +94,14 @@ pub(super) fn is_still_there(error: CliError) -> CliError {
     }
 }
 
-/// Creates the cluster. `port` is the port of this machine that leads to the gateway of the default environment.
+/// Creates the cluster, in place of an incomplete one. `port` is the port of this machine that leads to the gateway of the default environment.
 ///
 /// # Errors
 /// kind's error.
 pub(super) async fn make(
     settings: &Settings,
     port: u16,
+    claim: &Claim,
     environment: &Environment,
     output: &Output,
 ) -> Result<KubeTarget> {
@@ -110,7 +114,16 @@ pub(super) async fn make(
         node_image: settings.cluster.node_image.as_deref(),
         kubeconfig: &kubeconfig,
     };
-    kind.create(&making, output).await?;
+    if Claim::is_noted(environment) {
+        remove_unfinished(claim, environment, output).await?;
+    }
+    claim.note_incomplete()?;
+    let shown = Waiting::new(output, format_args!("Creating the kind cluster `{}`", making.name));
+    let tell = |line: &str| {
+        shown.say(format_args!("Creating the kind cluster `{}`: {line}", making.name));
+        output.detail(format_args!("kind: {line}"));
+    };
+    kind.create(&making, claim.lent()?, tell).await?;
     Ok(ours(kubeconfig))
 }
 
@@ -169,7 +182,8 @@ pub(super) async fn remove_if_alone(session: &Session<'_>) -> Result<bool> {
     let name = session.environment.name().to_string();
     let environments = session.cluster.namespaces(labels::ENVIRONMENT).await?;
     let mut names = environments.iter().filter_map(|one| one.label(labels::ENVIRONMENT));
-    if !is_ours || names.any(|one| one != name) {
+    // The one of that name may be another one.
+    if !is_ours || names.any(|one| one != name) || session.mark(&environments).is_err() {
         return Ok(false);
     }
     Kind::find().await?.delete(CLUSTER, &session.environment.kubeconfig_file()).await?;
@@ -180,9 +194,33 @@ pub(super) async fn remove_if_alone(session: &Session<'_>) -> Result<bool> {
 ///
 /// # Errors
 /// kind's error.
-pub(super) async fn remove_unfinished(environment: &Environment) -> Result<()> {
-    let Some(_claim) = Claim::to_remove(environment)? else { return Ok(()) };
-    Kind::find().await?.delete(CLUSTER, &environment.kubeconfig_file()).await
+pub(super) async fn remove_unfinished(
+    claim: &Claim,
+    environment: &Environment,
+    output: &Output,
+) -> Result<()> {
+    if !claim.is_alone()? {
+        return Ok(());
+    }
+    output.progress(format_args!("Removing the incomplete kind cluster `{CLUSTER}`"));
+    Kind::find().await?.delete(CLUSTER, &environment.kubeconfig_file()).await?;
+    claim.forget_note()
+}
+
+/// Removes a cluster that a command was killed in creating.
+///
+/// # Errors
+/// kind's error.
+pub(crate) async fn remove_abandoned(environment: &Environment, output: &Output) -> Result<()> {
+    if !Claim::is_noted(environment) {
+        return Ok(());
+    }
+    // kind works on when its command is killed, and keeps the claim.
+    let claim = Claim::to_make(environment, output).await?;
+    match Claim::is_noted(environment) {
+        true => remove_unfinished(&claim, environment, output).await,
+        false => Ok(()),
+    }
 }
 
 /// Returns the port of this machine that is published from the gateway's port of the node; with one, no forwarder is

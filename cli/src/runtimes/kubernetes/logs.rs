@@ -5,17 +5,17 @@ mod follow;
 
 use std::collections::BTreeSet;
 
+use cluster::{
+    Cluster,
+    pods::{ObservedPod, PodWatch},
+};
 use contracts::Timestamp;
+use logs::streams::{Followers, Merged, Resume, Writer};
 
 pub(crate) use self::follow::Following;
 use super::session::Session;
 use crate::{
     error::{CliError, Result},
-    kubernetes::{
-        Cluster,
-        pods::{ObservedPod, PodWatch},
-    },
-    log_streams::{Followers, Merged, Resume, Writer},
     output::Output,
     state::Environment,
 };
@@ -36,7 +36,7 @@ impl PodLogs {
     /// Finds the pods of some services, or of all. Notes their changes from now on.
     ///
     /// # Errors
-    /// [`CliError::NotRunning`] if there are none; [`CliError::Failed`] if there is no such service.
+    /// [`CliError::NotRunning`] if there are none; [`CliError::UnknownService`].
     pub(crate) async fn open(
         environment: &Environment,
         services: &[String],
@@ -50,12 +50,7 @@ impl PodLogs {
         }
         let known: BTreeSet<&str> = pods.iter().map(|pod| pod.service.as_str()).collect();
         if let Some(unknown) = services.iter().find(|service| !known.contains(service.as_str())) {
-            let known: Vec<&str> = known.into_iter().collect();
-            return Err(CliError::Failed {
-                what: format!("`{}` has no pod of `{unknown}`", environment.name()),
-                hint: format!("there are {}", known.join(", ")),
-                source: None,
-            });
+            return Err(CliError::unknown_service(unknown, known));
         }
         let services: BTreeSet<String> = services.iter().cloned().collect();
         pods.retain(|pod| services.is_empty() || services.contains(&pod.service));
@@ -63,7 +58,11 @@ impl PodLogs {
     }
 
     /// Returns the lines up to now: all, or a number of each pod.
-    pub(crate) fn printed(&self, since: Option<Timestamp>, tail: Option<usize>) -> Merged {
+    pub(crate) fn printed(
+        &self,
+        since: Option<Timestamp>,
+        tail: Option<usize>,
+    ) -> Merged<CliError> {
         let from = Resume::at(since).only_last(tail);
         let streams = self.pods.iter().filter(|pod| pod.has_run).map(|pod| {
             let lines = self.cluster.lines(&self.namespace, pod, &from, tail, false);
@@ -73,10 +72,10 @@ impl PodLogs {
     }
 
     /// Continues after the lines that were read.
-    pub(crate) fn follow(self, read: Merged) -> Following {
+    pub(crate) fn follow(self, read: Merged<CliError>) -> Following {
         let mut positions = read.positions();
         let mut followers = Followers::new();
-        for pod in self.pods.iter().filter(|pod| pod.has_run) {
+        for pod in &self.pods {
             let resume = positions.remove(&pod.uid).unwrap_or_default();
             followers.add(writer(pod, &self.pods), resume);
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::Uri;
 use serde_json::{Value, json};
 
-use crate::kubernetes::objects::Object;
+use cluster::objects::Object;
 
 /// The component of the manifests with the policy.
 pub(super) const COMPONENT: &str = "components/farmers-market";

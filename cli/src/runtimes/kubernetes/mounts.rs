@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use cluster::{objects::Id, workloads::Workloads};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use super::verdict::{Trouble, Verdict};
-use crate::kubernetes::{objects::Id, workloads::Workloads};
 
 /// The label with the name of a pod's workload.
 const WORKLOAD: &str = "app.kubernetes.io/name";
@@ -47,6 +47,7 @@ pub(super) fn blame(
                 container: None,
                 has_ended: false,
                 reason: format!("a volume can't be mounted: {message}"),
+                lacks_room: false,
                 hint: "create the Secret or ConfigMap, or the missing key in it",
             });
         }

@@ -5,29 +5,54 @@ use std::{
     fmt,
 };
 
-use super::wanted::Wanted;
-use crate::kubernetes::{
+use cluster::{
     diff::{self, Change},
     objects::{Id, Object},
 };
 
+use serde::Serialize;
+
+use super::wanted::Wanted;
+use crate::plan::{NodeId, Operation, Plan, SEED_IF_EMPTY, write_order};
+
 /// The most changed fields of an object that a plan shows.
 const CHANGES_SHOWN_MAX: usize = 4;
 
-/// One step. Its text is a line of `--dry-run`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An operation of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub(crate) enum Step {
-    /// Push an image to a registry that lacks it.
-    Push {
+    /// Create the kind cluster.
+    CreateCluster {
         /// Its name.
-        image: String,
+        cluster: &'static str,
+    },
+    /// Build images of services.
+    Build {
+        /// The services.
+        services: Vec<String>,
+    },
+    /// Push images to a registry that lacks them.
+    Push {
+        /// Their names.
+        images: Vec<String>,
         /// The registry.
         registry: String,
     },
-    /// Load an image into the nodes that lack it.
+    /// Plan again with what was created, built or pushed, and carry that plan out.
+    Rest {
+        /// The namespace of the environment.
+        namespace: String,
+    },
+    /// Load images into the nodes that lack them.
     Load {
-        /// Its name.
-        image: String,
+        /// Their names.
+        images: Vec<String>,
+    },
+    /// Forward a port of this machine to the gateway.
+    Forward {
+        /// The port.
+        port: u16,
     },
     /// Create an object.
     Create {
@@ -58,11 +83,43 @@ pub(crate) enum Step {
         /// The cause.
         why: String,
     },
-    /// Wait until everything is ready.
+    /// Replace the pods of a workload one by one: its image's name refers to another image now.
+    Restart {
+        /// Its id.
+        id: Id,
+        /// The name of the image.
+        image: String,
+    },
+    /// Wait until every pod is ready.
+    AwaitPods,
+    /// Wait until the gateway says that every service is ready.
     AwaitReady,
+    /// Send recipes and stock, if there never was a menu.
+    SeedIfEmpty,
+    /// Place orders and follow each to the table.
+    Order {
+        /// How many.
+        count: u32,
+    },
 }
 
 impl Step {
+    /// Returns the object that it creates, changes or replaces.
+    pub(super) const fn applies(&self) -> Option<&Id> {
+        match self {
+            Self::Create { id } | Self::Change { id, .. } | Self::Replace { id } => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Returns whether it changes something of the environment.
+    pub(super) const fn is_change(&self) -> bool {
+        !matches!(
+            self,
+            Self::Forward { .. } | Self::AwaitReady | Self::SeedIfEmpty | Self::Order { .. }
+        )
+    }
+
     /// Returns whether the step replaces all pods of a workload. A StatefulSet does not while one of its pods is not
     /// ready, whatever changes.
     ///
@@ -70,6 +127,7 @@ impl Step {
     pub(super) fn makes_pods_of(&self, it: &Id) -> bool {
         match self {
             Self::Create { id } | Self::Replace { id } => id == it,
+            Self::Restart { id, .. } => id == it && id.kind == "Deployment",
             Self::Change { id, changes } => {
                 let is_of_pods = |change: &Change| change.field.starts_with("spec.template.");
                 id == it && id.kind == "Deployment" && changes.iter().any(is_of_pods)
@@ -82,8 +140,21 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Push { image, registry } => write!(formatter, "push {image} to {registry}"),
-            Self::Load { image } => write!(formatter, "load {image}"),
+            Self::CreateCluster { cluster } => {
+                write!(formatter, "create the kind cluster {cluster}")
+            }
+            Self::Build { services } => match services.as_slice() {
+                [service] => write!(formatter, "build the image of {service}"),
+                services => write!(formatter, "build the images of {}", services.join(", ")),
+            },
+            Self::Push { images, registry } => {
+                write!(formatter, "push {} to {registry}", images.join(", "))
+            }
+            Self::Rest { namespace } => {
+                write!(formatter, "bring the namespace {namespace} to what the manifests say then")
+            }
+            Self::Load { images } => write!(formatter, "load {}", images.join(", ")),
+            Self::Forward { port } => write!(formatter, "forward port {port} to the gateway"),
             Self::Create { id } => write!(formatter, "create {id}"),
             Self::Change { id, changes } => {
                 let shown: Vec<String> =
@@ -101,8 +172,27 @@ impl fmt::Display for Step {
                 write!(formatter, "remove {id}: the manifests no longer have it")
             }
             Self::Retry { id, why } => write!(formatter, "retry {id}: {why}"),
+            Self::Restart { id, image } => {
+                write!(formatter, "restart {id}: its image {image} has changed")
+            }
+            Self::AwaitPods => formatter.write_str("wait until every pod is ready"),
             Self::AwaitReady => formatter.write_str("wait until everything is ready"),
+            Self::SeedIfEmpty => formatter.write_str(SEED_IF_EMPTY),
+            Self::Order { count } => write_order(*count, formatter),
         }
+    }
+}
+
+impl Operation for Step {
+    fn is_large(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateCluster { .. } | Self::Build { .. } | Self::Push { .. } | Self::Load { .. }
+        )
+    }
+
+    fn is_request(&self) -> bool {
+        self.applies().is_some()
     }
 }
 
@@ -115,8 +205,8 @@ pub(super) enum Forecast {
     Immutable,
 }
 
-/// Returns the steps in order; empty if nothing has to change.
-pub(super) fn plan(
+/// Returns the operations on objects, in order; empty if nothing has to change.
+pub(super) fn steps(
     wanted: &Wanted,
     observed: &[Object],
     forecasts: &BTreeMap<Id, Forecast>,
@@ -142,16 +232,40 @@ pub(super) fn plan(
     // Data outlive their workload; `down --volumes` removes them.
     let too_much = too_much.filter(|object| !is_data(object) && !object.is_terminating());
     steps.extend(too_much.map(|object| Step::Remove { id: object.id() }));
-    if !steps.is_empty() {
-        steps.push(Step::AwaitReady);
-    }
     steps
+}
+
+/// Adds operations on objects to a plan: those that create, change and replace objects in waves, then retries and
+/// restarts, then the wait for pods, then removals, since the old pods may need those objects.
+pub(super) fn add_steps(plan: &mut Plan<Step>, steps: Vec<Step>, wanted: &Wanted) {
+    let (removals, steps): (Vec<Step>, Vec<Step>) =
+        steps.into_iter().partition(|step| matches!(step, Step::Remove { .. }));
+    let (applied, later): (Vec<Step>, Vec<Step>) =
+        steps.into_iter().partition(|step| step.applies().is_some());
+    let mut done: Vec<NodeId> = plan.ids().collect();
+    for wave in wanted.waves() {
+        let ids: BTreeSet<Id> = wave.map(Object::id).collect();
+        let of_wave =
+            applied.iter().filter(|step| step.applies().is_some_and(|id| ids.contains(id)));
+        let nodes: Vec<NodeId> = of_wave.map(|step| plan.add(step.clone(), done.clone())).collect();
+        done.extend(nodes);
+    }
+    for step in later {
+        plan.add(step, done.clone());
+    }
+    let ready = plan.add_after_all(Step::AwaitPods);
+    for removal in removals {
+        plan.add(removal, [ready]);
+    }
 }
 
 /// Returns whether an object holds data, which can't be created again.
 pub(super) fn is_data(object: &Object) -> bool {
     object.kind() == "PersistentVolumeClaim"
 }
+
+#[cfg(test)]
+mod model;
 
 #[cfg(test)]
 mod tests {
@@ -172,7 +286,12 @@ mod tests {
     fn plan_text(wanted: &[Object], observed: &[Object], forecasts: Vec<Forecast>) -> Vec<String> {
         let forecasts = wanted.iter().map(Object::id).zip(forecasts).collect();
         let wanted = Wanted::of(wanted.iter().cloned().map(|object| (0, object)).collect());
-        plan(&wanted, observed, &forecasts).iter().map(ToString::to_string).collect()
+        let mut plan = Plan::default();
+        let steps = steps(&wanted, observed, &forecasts);
+        if !steps.is_empty() {
+            add_steps(&mut plan, steps, &wanted);
+        }
+        plan.operations().map(ToString::to_string).collect()
     }
 
     fn becomes(object: &Object) -> Forecast {
@@ -194,7 +313,7 @@ mod tests {
             plan_text(from_ref(&new), &[is], vec![becomes(&new)]),
             [
                 "change deployment/kitchen: spec.a 1 → 2, spec.b 1 → 2, spec.c 1 → 2, spec.d 1 → 2, and 1 more",
-                "wait until everything is ready",
+                "wait until every pod is ready",
             ]
         );
     }
@@ -211,8 +330,8 @@ mod tests {
             [
                 "replace job/roles: a changed field is immutable",
                 "create deployment/board",
+                "wait until every pod is ready",
                 "remove configmap/lunch-1: the manifests no longer have it",
-                "wait until everything is ready",
             ]
         );
     }

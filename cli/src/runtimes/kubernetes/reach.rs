@@ -5,12 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use client::Client;
 use contracts::{Timestamp, api::gateway::Status};
 use tokio::time::sleep;
 
-use super::{plan::Step, session::Session};
+use super::session::Session;
 use crate::{
-    client::Client,
     config::{PORT_DEFAULT, Settings},
     error::{CliError, Result},
     output::Output,
@@ -63,31 +63,25 @@ fn leads_already(asked: Option<u16>, has: Option<u16>, mapped: Option<u16>) -> O
     has.into_iter().chain(mapped).find(|port| asked.is_none_or(|asked| asked == *port))
 }
 
-/// Writes the record. Without changes, it keeps the time of the last start.
+/// Returns the record of an environment on a cluster, with the time of the last start.
 ///
 /// # Errors
-/// [`CliError::Io`] if it can't be written.
-pub(super) fn remember(
+/// [`CliError::BadRecord`] or [`CliError::Io`] if the one of before can't be read.
+pub(super) fn record(
     session: &Session<'_>,
     port: u16,
     is_forwarded: bool,
-    steps: &[Step],
 ) -> Result<ClusterRecord> {
     let before = session.environment.cluster()?;
-    let record = ClusterRecord {
+    Ok(ClusterRecord {
         target: session.cluster.target().clone(),
         server: session.cluster.server().to_owned(),
         namespace: session.namespace.clone(),
         port,
         is_forwarded,
         version: Program::this().version,
-        started_at: match &before {
-            Some(before) if steps.is_empty() => before.started_at,
-            _ => Timestamp::now(),
-        },
-    };
-    session.environment.remember_cluster(&record)?;
-    Ok(record)
+        started_at: before.map_or_else(Timestamp::now, |before| before.started_at),
+    })
 }
 
 /// Waits until the gateway reports that all services are ready.

@@ -1,6 +1,7 @@
 //! Retries workloads that waiting does not help, though nothing in the manifests has changed: the user may have fixed
 //! something outside of them, such as an image, a quota or a database.
 
+use cluster::{objects::Object, workloads::Watch};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -10,10 +11,7 @@ use super::{
     verdict::{self, Verdict},
     wanted::Wanted,
 };
-use crate::{
-    error::Result,
-    kubernetes::{objects::Object, workloads::Watch},
-};
+use crate::error::Result;
 
 /// Adds a retry for each workload that waiting does not help, unless a step makes new pods of it anyway. Costs no request if
 /// all workloads are well.
@@ -38,16 +36,12 @@ pub(super) async fn add_retries(
         _ => None,
     });
     let retries: Vec<Step> = retries.collect();
-    if !retries.is_empty() {
-        steps.retain(|step| *step != Step::AwaitReady);
-        steps.extend(retries);
-        steps.push(Step::AwaitReady);
-    }
+    steps.extend(retries);
     Ok(())
 }
 
 /// Returns whether an object's status says that its rollout is done.
-fn is_done(object: &Object) -> bool {
+pub(super) fn is_done(object: &Object) -> bool {
     let verdict = match object.kind() {
         "Deployment" => read(object).map(|it| verdict::of_deployment(&it, &[], &[])),
         "StatefulSet" => read(object).map(|it| verdict::of_stateful_set(&it, &[])),

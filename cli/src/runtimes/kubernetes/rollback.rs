@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use cluster::objects::{How, Id, Object};
+
 use super::{
     apply::{Applying, Progress},
     plan::Step,
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{CliError, Result},
-    kubernetes::objects::{How, Id, Object},
+    plan::Plan,
 };
 
 /// Takes fields over, since the deployment may have taken them from other programs.
@@ -24,9 +26,9 @@ pub(super) struct Rollback<'a> {
     pub(super) wanted: &'a Wanted,
     /// The objects as observed before.
     pub(super) observed: &'a [Object],
-    /// The steps of the plan.
-    pub(super) steps: &'a [Step],
-    /// The steps that have begun.
+    /// The plan.
+    pub(super) plan: &'a Plan<Step>,
+    /// The operations that have begun.
     pub(super) progress: &'a Progress,
 }
 
@@ -56,7 +58,7 @@ impl Rollback<'_> {
 
     /// Returns the objects of some steps that have begun.
     fn begun(&self, pick: fn(&Step) -> Option<&Id>) -> BTreeSet<&Id> {
-        self.steps.iter().filter_map(pick).filter(|id| self.progress.has_begun(id)).collect()
+        self.plan.operations().filter_map(pick).filter(|id| self.progress.has_begun(id)).collect()
     }
 
     /// Restores a changed object.

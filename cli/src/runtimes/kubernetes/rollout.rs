@@ -5,6 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cluster::{
+    Cluster,
+    logs::Asked,
+    objects::Id,
+    workloads::{Watch, Workloads},
+};
 use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use tokio::time::{interval_at, sleep_until};
 
@@ -15,28 +21,27 @@ use super::{
 };
 use crate::{
     error::{CliError, Result, RolloutFailed},
-    kubernetes::{
-        Cluster,
-        logs::Asked,
-        objects::Id,
-        workloads::{Watch, Workloads},
-    },
     output::Output,
     progress::Waiting,
     state::LAST_LINES_MAX,
 };
 
-/// How long a problem may last that can pass: a new node takes no pods at first, and a cluster may grow.
+/// How long a problem may last that can pass: a new node takes no pods at first.
 const STUCK_FOR_MAX: Duration = Duration::from_secs(20);
+/// How long a pod may wait for room on a node without any progress of workloads that are not done: the old pods of a
+/// rolling update make room one after the other, each when a new one is ready.
+const NO_PROGRESS_FOR_MAX: Duration = Duration::from_secs(60);
 /// How often the state is printed off a terminal.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// How often the events of pods without containers are read.
 const ASK_EVERY: Duration = Duration::from_secs(2);
+/// The most workloads that a line of progress names.
+const NAMED_MAX: usize = 3;
 /// The most warnings of a pod that are printed.
 const WARNINGS_MAX: usize = 5;
 
 /// A rollout to wait for.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Rollout<'a> {
     /// The cluster.
     pub(super) cluster: &'a Cluster,
@@ -61,7 +66,7 @@ impl Rollout<'_> {
         let shown = Waiting::new(self.output, "Waiting until every pod is ready");
         let mut report = interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
         let mut watch = Watch::begin(self.cluster, self.namespace).await?;
-        let mut stuck = Stuck::default();
+        let mut stuck = Stuck::new(Instant::now());
         let mut done = BTreeSet::new();
         let (mut asked, mut lacking) = (Instant::now(), BTreeMap::new());
         loop {
@@ -74,7 +79,10 @@ impl Rollout<'_> {
             }
             mounts::blame(&mut verdicts, &creating, &lacking);
             if let Some((id, trouble)) = stuck.worst(&verdicts, Instant::now()) {
-                return Err(self.failed(id, trouble).await);
+                if !self.is_growing_for(trouble).await {
+                    return Err(self.failed(id, trouble).await);
+                }
+                stuck.progress = Instant::now();
             }
             for (id, _) in verdicts.iter().filter(|(_, verdict)| **verdict == Verdict::Done) {
                 if done.insert(id.clone()) {
@@ -93,11 +101,21 @@ impl Rollout<'_> {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 _ = report.tick() => {
                     if self.output.bars().is_none() {
-                        self.output.status(format_args!("Still waiting: {last}"));
+                        self.output.progress(format_args!("Still waiting: {last}"));
                     }
                 }
                 () = sleep_until(deadline.into()) => return Err(self.late(&verdicts, last).await),
             }
+        }
+    }
+
+    /// Returns whether the cluster is making a node for a pod. Without permission to read events, it is not.
+    async fn is_growing_for(&self, trouble: &Trouble) -> bool {
+        match &trouble.pod {
+            Some(pod) if trouble.lacks_room => {
+                self.cluster.is_growing_for(self.namespace, pod).await.unwrap_or(false)
+            }
+            _ => false,
         }
     }
 
@@ -131,35 +149,56 @@ impl Rollout<'_> {
                 self.cluster.warnings(self.namespace, &id.kind, &id.name).await.unwrap_or(events);
         }
         let first = events.len().saturating_sub(WARNINGS_MAX);
+        let kubectl = self.cluster.target().kubectl();
         CliError::Rollout(Box::new(RolloutFailed {
             workload: id.to_string(),
             pod: trouble.pod.clone(),
             reason: trouble.reason.clone(),
             events: events.split_off(first),
             last_lines,
-            hint: trouble.hint,
+            hint: trouble
+                .hint
+                .replace("`kubectl ", &format!("`{kubectl} --namespace {} ", self.namespace)),
         }))
     }
 }
 
-/// Since when each problem has lasted.
-#[derive(Debug, Default)]
-struct Stuck(BTreeMap<Id, Instant>);
+/// Since when each problem has lasted, and when a verdict has last changed.
+#[derive(Debug)]
+struct Stuck {
+    since: BTreeMap<Id, Instant>,
+    last: BTreeMap<Id, Verdict>,
+    progress: Instant,
+}
 
 impl Stuck {
+    const fn new(now: Instant) -> Self {
+        Self { since: BTreeMap::new(), last: BTreeMap::new(), progress: now }
+    }
+
     /// Returns the problem that waiting does not help, or that has lasted too long.
     fn worst<'v>(
         &mut self,
         verdicts: &'v BTreeMap<Id, Verdict>,
         now: Instant,
     ) -> Option<(&'v Id, &'v Trouble)> {
-        self.0.retain(|id, _| matches!(verdicts.get(id), Some(Verdict::Stuck(_))));
+        if self.last != *verdicts {
+            self.last.clone_from(verdicts);
+            self.progress = now;
+        }
+        let is_under_way = verdicts.values().any(|verdict| matches!(verdict, Verdict::NotYet(_)));
+        self.since.retain(|id, _| matches!(verdicts.get(id), Some(Verdict::Stuck(_))));
         for (id, verdict) in verdicts {
             match verdict {
                 Verdict::Hopeless(trouble) => return Some((id, trouble)),
                 Verdict::Stuck(trouble) => {
-                    let since = *self.0.entry(id.clone()).or_insert(now);
-                    if now.duration_since(since) >= STUCK_FOR_MAX {
+                    let since = *self.since.entry(id.clone()).or_insert(now);
+                    let (since, limit) = match (trouble.lacks_room, is_under_way) {
+                        (false, _) => (since, STUCK_FOR_MAX),
+                        (true, false) => (since.max(self.progress), STUCK_FOR_MAX),
+                        (true, true) => (since.max(self.progress), NO_PROGRESS_FOR_MAX),
+                    };
+                    if now.duration_since(since) >= limit {
                         return Some((id, trouble));
                     }
                 }
@@ -197,14 +236,78 @@ pub(super) fn judge(wanted: &Wanted, workloads: &Workloads) -> BTreeMap<Id, Verd
     verdicts.collect()
 }
 
-/// Returns the workloads that are not done, for people; empty if all are.
+/// Returns the workloads that are not done, for people: those with a problem first, and no more than a line takes; empty if
+/// all are done.
 fn reported(verdicts: &BTreeMap<Id, Verdict>) -> String {
-    let open = verdicts.iter().filter_map(|(id, verdict)| match verdict {
-        Verdict::Done => None,
-        Verdict::NotYet(why) => Some(format!("{id} ({why})")),
-        Verdict::Stuck(trouble) | Verdict::Hopeless(trouble) => {
-            Some(format!("{id} ({})", trouble.reason))
+    let (mut failing, mut open) = (Vec::new(), Vec::new());
+    for (id, verdict) in verdicts {
+        match verdict {
+            Verdict::Done => {}
+            Verdict::NotYet(why) => open.push(format!("{id} ({why})")),
+            Verdict::Stuck(trouble) | Verdict::Hopeless(trouble) => {
+                failing.push(format!("{id} ({})", trouble.reason));
+            }
         }
-    });
-    open.collect::<Vec<_>>().join(", ")
+    }
+    failing.append(&mut open);
+    let more = failing.len().saturating_sub(NAMED_MAX);
+    failing.truncate(NAMED_MAX);
+    match more {
+        0 => failing.join(", "),
+        more => format!("{}, and {more} more", failing.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::services::{BOARD, KITCHEN};
+
+    use super::*;
+
+    fn id(name: &str) -> Id {
+        Id { kind: "Deployment".into(), name: name.into() }
+    }
+
+    fn stuck(lacks_room: bool) -> Verdict {
+        let (pod, reason) = (Some("board-1".to_owned()), "no room".to_owned());
+        let (container, has_ended, hint) = (None, false, "");
+        Verdict::Stuck(Trouble { pod, container, has_ended, reason, lacks_room, hint })
+    }
+
+    /// Returns after how many seconds a rollout with a stuck board fails; each second the kitchen has the next verdict.
+    fn fails_after(board: &Verdict, kitchen: impl Fn(u64) -> Verdict) -> Option<u64> {
+        let began = Instant::now();
+        let mut stuck = Stuck::new(began);
+        (0..300).find(|second| {
+            let verdicts = [(id(BOARD), board.clone()), (id(KITCHEN), kitchen(*second))].into();
+            stuck.worst(&verdicts, began + Duration::from_secs(*second)).is_some()
+        })
+    }
+
+    #[test]
+    fn a_line_of_progress_names_problems_first_and_only_a_few_workloads() {
+        let not_yet = || Verdict::NotYet("0 of 1 pods are ready".into());
+        let mut verdicts: BTreeMap<Id, Verdict> =
+            (1..=8).map(|number| (id(&format!("part-{number}")), not_yet())).collect();
+        verdicts.insert(id("part-8"), stuck(true));
+        verdicts.insert(id("part-7"), Verdict::Done);
+        assert_eq!(
+            reported(&verdicts),
+            "deployment/part-8 (no room), deployment/part-1 (0 of 1 pods are ready), \
+             deployment/part-2 (0 of 1 pods are ready), and 4 more"
+        );
+        verdicts.values_mut().for_each(|verdict| *verdict = Verdict::Done);
+        assert_eq!(reported(&verdicts), "");
+    }
+
+    #[test]
+    fn a_pod_waits_for_room_while_others_make_progress() {
+        let ready = |pods: u64| Verdict::NotYet(format!("{pods} of 9 pods are ready"));
+        assert_eq!(fails_after(&stuck(true), |_| Verdict::Done), Some(20));
+        assert_eq!(fails_after(&stuck(true), |_| ready(1)), Some(60));
+        // Each pod takes longer to become ready than a problem may last.
+        let slow = |second: u64| if second < 270 { ready(second / 30) } else { Verdict::Done };
+        assert_eq!(fails_after(&stuck(true), slow), Some(290));
+        assert_eq!(fails_after(&stuck(false), slow), Some(20), "that is another problem");
+    }
 }

@@ -3,12 +3,12 @@
 
 use std::fs;
 
+use cluster::objects::Object;
 use serde_json::Value;
 
 use super::{labels, session::Session};
 use crate::{
     error::{CliError, Result},
-    kubernetes::objects::Object,
     state::write_private,
 };
 

@@ -1,17 +1,20 @@
 //! An environment on its cluster, as one command works with it, and its wanted objects.
 
-use std::{collections::BTreeMap, env, iter};
+use std::{collections::BTreeMap, env, iter, time::Duration};
+
+use cluster::{
+    Cluster, KubeTarget, START_WAIT_MAX, has_context, kind::Kind, objects::Object, server_of,
+};
+use manifests::kustomize::{Adjustments, Tree};
 
 use super::{GATEWAY, apply::Applying, labels, local, market_egress, wanted::Wanted};
 use crate::{
     config::Settings,
     error::{CliError, Result},
     images::Contents,
-    kubernetes::{Cluster, KubeTarget, kind::Kind, objects::Object},
-    kustomize::{Adjustments, Tree},
-    manifests::{self, Overlay, SECRETS},
     output::Output,
-    state::{ClusterRecord, Environment, EnvironmentName},
+    overlays::{self, Overlay, SECRETS},
+    state::{ClusterRecord, Environment, EnvironmentName, Mark},
 };
 
 /// The gateway's port on the node in the local environment's manifests.
@@ -32,7 +35,7 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Connects to the environment's cluster, or to the one that was asked for; `None` if that is the shared kind
-    /// cluster, and it does not exist.
+    /// cluster, and it does not exist. Waits for a starting API server for up to `wait_max`.
     ///
     /// # Errors
     /// [`CliError::NoCluster`] if it does not answer, [`CliError::Failed`] if the environment is on another.
@@ -40,14 +43,19 @@ impl<'a> Session<'a> {
         settings: &Settings,
         environment: &'a Environment,
         output: &'a Output,
+        wait_max: Duration,
     ) -> Result<Option<Self>> {
         let record = environment.cluster()?;
         let Some(target) = target(settings, record.as_ref(), environment).await? else {
             return Ok(None);
         };
-        let unanswered = match Self::at(&target, environment, output).await {
+        let unanswered = match Self::at(&target, environment, output, wait_max).await {
             Err(error) if error.is_lost_cluster() => error,
-            found => return found.map(Some),
+            Ok(session) => {
+                session.check_moved(record.as_ref(), &target).await?;
+                return Ok(Some(session));
+            }
+            Err(error) => return Err(error),
         };
         // Only now, so that kind is not called if the cluster answers.
         let is_shared = settings.cluster.context.is_none() && local::is_at(&target);
@@ -56,7 +64,7 @@ impl<'a> Session<'a> {
         }
         match local::find_again(unanswered, environment).await {
             Ok(Some(target)) => {
-                let found = Self::at(&target, environment, output).await;
+                let found = Self::at(&target, environment, output, wait_max).await;
                 found.map(Some).map_err(local::is_still_there)
             }
             Ok(None) => Ok(None),
@@ -75,12 +83,15 @@ impl<'a> Session<'a> {
         let not_running = || CliError::NotRunning { name: environment.name().clone() };
         let settings = environment.last_settings()?.ok_or_else(not_running)?;
         match environment.cluster()? {
-            Some(_) => Self::find(&settings, environment, output).await?.ok_or_else(not_running),
+            Some(_) => {
+                let found = Self::find(&settings, environment, output, START_WAIT_MAX).await?;
+                found.ok_or_else(not_running)
+            }
             None => Err(not_running()),
         }
     }
 
-    /// Connects to a cluster.
+    /// Connects to a cluster, and waits for a starting one for up to `wait_max`.
     ///
     /// # Errors
     /// [`CliError::NoCluster`] if it does not answer.
@@ -88,8 +99,11 @@ impl<'a> Session<'a> {
         target: &KubeTarget,
         environment: &'a Environment,
         output: &'a Output,
+        wait_max: Duration,
     ) -> Result<Self> {
-        let cluster = Cluster::connect(target).await?;
+        let cluster =
+            Cluster::connect(target, wait_max, |why| output.progress(format_args!("{why}")))
+                .await?;
         output.detail(format_args!(
             "The cluster `{}` at {} has {}",
             cluster.context(),
@@ -98,6 +112,35 @@ impl<'a> Session<'a> {
         ));
         let namespace = environment.name().to_string();
         Ok(Self { cluster, environment, output, namespace })
+    }
+
+    /// Checks that a cluster that was found in another kubeconfig, at another address, is the one of the record.
+    async fn check_moved(&self, record: Option<&ClusterRecord>, target: &KubeTarget) -> Result<()> {
+        let moved = |record: &&ClusterRecord| {
+            record.target != *target && record.server != self.cluster.server()
+        };
+        let Some(record) = record.filter(moved) else { return Ok(()) };
+        let name = self.environment.name();
+        let namespace = self.cluster.namespace(&self.namespace).await?;
+        let found = namespace.as_ref().and_then(|one| one.label(labels::ENVIRONMENT));
+        if found == Some(&name.to_string()) {
+            return Ok(());
+        }
+        Err(CliError::NoCluster {
+            what: format!(
+                "the cluster `{}` at {} has no environment `{name}`, which was at {}",
+                self.cluster.context(),
+                self.cluster.server(),
+                record.server
+            ),
+            hint: format!(
+                "name the right context with `chefcito up --runtime kubernetes{0} --context`, or the right kubeconfig with \
+                 KUBECONFIG; if it is gone for good, `chefcito down --volumes{0}` removes its records here",
+                name.flag()
+            ),
+            source: None,
+            is_lost: true,
+        })
     }
 
     /// Returns how to apply objects here, without taking over fields.
@@ -119,13 +162,24 @@ impl<'a> Session<'a> {
     /// Returns all objects of the environment.
     ///
     /// # Errors
-    /// The cluster's refusal.
+    /// The cluster's refusal; [`CliError::Failed`] if any of them is of another environment of that name.
     pub(super) async fn observe(&self) -> Result<Vec<Object>> {
         let selector = labels::of_environment(&self.environment.name().to_string());
-        Ok(self.cluster.labelled(&self.namespace, &selector, iter::empty()).await?)
+        let observed = self.cluster.labelled(&self.namespace, &selector, iter::empty()).await?;
+        self.mark(&observed)?;
+        Ok(observed)
     }
 
-    /// Returns the wanted objects.
+    /// Returns the mark of the environment that has these objects, as [`Environment::mark`] does.
+    ///
+    /// # Errors
+    /// [`CliError::Failed`] if any of them is of another environment.
+    pub(super) fn mark(&self, observed: &[Object]) -> Result<Mark> {
+        let marks: Vec<Mark> = observed.iter().filter_map(labels::mark_of).collect();
+        self.environment.mark(&marks, &format!("the cluster `{}`", self.cluster.context()))
+    }
+
+    /// Returns the wanted objects, with the mark of their environment.
     ///
     /// # Errors
     /// [`CliError::BadFile`] if the manifests can't be understood.
@@ -134,10 +188,11 @@ impl<'a> Session<'a> {
         settings: &Settings,
         secrets: &str,
         contents: &Contents,
+        mark: &Mark,
     ) -> Result<Wanted> {
         let tree = Tree::find(&env::current_dir().unwrap_or_else(|_| "/".into()));
         let tree = tree.with_file(SECRETS, secrets);
-        let images = manifests::images(settings.cluster.push.as_deref(), None, contents);
+        let images = overlays::images(settings.cluster.push.as_deref(), None, contents);
         let market_url = settings.market_url.as_deref();
         let adjustments = Adjustments {
             components: market_url.map(|_| market_egress::COMPONENT).into_iter().collect(),
@@ -150,10 +205,11 @@ impl<'a> Session<'a> {
             replicas: replicas(settings),
             settings: variables(settings),
         };
-        let objects = manifests::render(&tree, Overlay::Local, &adjustments)?;
+        let objects = overlays::render(&tree, Overlay::Local, &adjustments)?;
         let objects = objects.into_iter().map(|object| {
             let rank = object.rank();
             let mut object = Object::from_value(object.into_value()).map_err(CliError::failed)?;
+            labels::mark(&mut object, mark);
             if !self.has_door() {
                 hide(&mut object);
             }
@@ -197,28 +253,53 @@ async fn target(
     record: Option<&ClusterRecord>,
     environment: &Environment,
 ) -> Result<Option<KubeTarget>> {
-    let asked = &settings.cluster.context;
-    let Some(record) = record else {
-        return match asked {
-            Some(_) => Ok(Some(KubeTarget::of_user(asked.clone()))),
-            None => local::find(environment).await,
-        };
-    };
-    match asked {
-        Some(context) if record.target.context.as_ref() != Some(context) => Err(CliError::Failed {
-            what: format!(
-                "`{}` is on the cluster `{}`, not on `{context}`",
-                environment.name(),
-                record.target.context.clone().unwrap_or_default()
-            ),
-            hint: format!(
-                "omit `--context`, take it down first with `chefcito down{}`, or choose another `--name`",
-                environment.name().flag()
-            ),
-            source: None,
-        }),
-        _ => Ok(Some(record.target.clone())),
+    let asked = settings.cluster.context.as_deref();
+    match record {
+        Some(record) => whereabouts(record, asked, environment).map(Some),
+        None if asked.is_some() => Ok(Some(KubeTarget::of_user(settings.cluster.context.clone()))),
+        None => local::find(environment).await,
     }
+}
+
+/// Returns the target of a record. If its kubeconfig no longer has its context, today's kubeconfig may have it, or the
+/// one that is asked for.
+///
+/// # Errors
+/// [`CliError::Failed`] if another cluster is asked for.
+fn whereabouts(
+    record: &ClusterRecord,
+    asked: Option<&str>,
+    environment: &Environment,
+) -> Result<KubeTarget> {
+    let recorded = record.target.context.as_deref().unwrap_or_default();
+    let asked = asked.unwrap_or(recorded);
+    let is_known = has_context(&record.target, recorded);
+    let today = KubeTarget::of_user(Some(asked.to_owned()));
+    if !is_known && has_context(&today, asked) {
+        return Ok(today);
+    }
+    if asked == recorded {
+        return Ok(record.target.clone());
+    }
+    Err(CliError::Failed {
+        what: format!("`{}` is on the cluster `{recorded}`, not on `{asked}`", environment.name()),
+        hint: format!(
+            "omit `--context`, take it down first with `chefcito down{}`, or choose another `--name`",
+            environment.name().flag()
+        ),
+        source: None,
+    })
+}
+
+/// Returns a record whose kubeconfig was moved with the place where it is today, if that is sure.
+pub(super) fn followed(record: ClusterRecord, environment: &Environment) -> Result<ClusterRecord> {
+    let target = whereabouts(&record, None, environment)?;
+    if target == record.target || server_of(&target).as_ref() != Some(&record.server) {
+        return Ok(record);
+    }
+    let record = ClusterRecord { target, ..record };
+    environment.remember_cluster(&record)?;
+    Ok(record)
 }
 
 /// Adds a hint to the error of a cluster that may be gone for good, if the environment was on it.

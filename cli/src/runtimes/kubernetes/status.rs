@@ -2,16 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use cluster::{Cluster, metrics::Usage, pods::ObservedPod};
 use contracts::Timestamp;
 use serde::Serialize;
 
 use super::{GATEWAY, session::Session};
-use crate::{
-    error::Result,
-    kubernetes::{Cluster, metrics::Usage, pods::ObservedPod},
-    output::Output,
-    state::Environment,
-};
+use crate::{error::Result, output::Output, state::Environment};
 
 /// A pod, as `status` shows it.
 #[derive(Clone, Debug, Serialize)]

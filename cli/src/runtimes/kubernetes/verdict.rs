@@ -45,13 +45,15 @@ pub(super) struct Trouble {
     pub(super) has_ended: bool,
     /// The cause.
     pub(super) reason: String,
+    /// Whether no node has room for the pod: one gets some when another pod ends, or the cluster may grow.
+    pub(super) lacks_room: bool,
     /// What to try.
     pub(super) hint: &'static str,
 }
 
 impl Trouble {
     fn of_workload(reason: String, hint: &'static str) -> Self {
-        Self { pod: None, container: None, has_ended: false, reason, hint }
+        Self { pod: None, container: None, has_ended: false, reason, lacks_room: false, hint }
     }
 }
 
@@ -151,7 +153,10 @@ pub(super) fn of_job(it: &Job, pods: &[&Pod]) -> Verdict {
     let ours = || pods.iter().filter(|pod| is_owned(&pod.metadata, &it.metadata)).copied();
     let failures = status.failed.unwrap_or(0);
     let reason = match has("Failed") {
-        Some(failed) => Some(failed.message.clone().unwrap_or_else(|| "it failed".into())),
+        Some(failed) => Some(match &failed.message {
+            Some(message) => format!("it failed: {message}"),
+            None => "it failed".into(),
+        }),
         // The cluster retries it with ever longer pauses, which are not worth waiting for.
         None => (failures >= FAILURES_MAX).then(|| format!("it failed {failures} times")),
     };
@@ -164,6 +169,7 @@ pub(super) fn of_job(it: &Job, pods: &[&Pod]) -> Verdict {
             container: None,
             has_ended: false,
             reason,
+            lacks_room: false,
             hint: "fix the cause that its last lines show",
         });
     }
@@ -198,6 +204,7 @@ fn of_pod(pod: &Pod) -> Option<Verdict> {
         container: container.map(ToOwned::to_owned),
         has_ended,
         reason,
+        lacks_room: false,
         hint,
     };
     let mut conditions = status.conditions.iter().flatten();
@@ -206,12 +213,13 @@ fn of_pod(pod: &Pod) -> Option<Verdict> {
     let message = unscheduled.and_then(|condition| condition.message.as_deref());
     // A new node is not ready for pods at first.
     if let Some(message) = message.filter(|message| !message.contains(NOT_READY)) {
-        return Some(Verdict::Stuck(trouble(
+        let trouble = trouble(
             None,
             false,
             format!("no node can take its pod: {message}"),
             "add nodes to the cluster, or lower the requests in the manifests: `kubectl describe nodes` shows what is free",
-        )));
+        );
+        return Some(Verdict::Stuck(Trouble { lacks_room: true, ..trouble }));
     }
     let containers = status.init_container_statuses.iter().flatten();
     for container in containers.chain(status.container_statuses.iter().flatten()) {

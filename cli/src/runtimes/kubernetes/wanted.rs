@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kubernetes::objects::{Id, Object};
+use cluster::objects::{Id, Object};
 
 /// Objects, each with its rank: lower ranks come first, equal ones at the same time.
 #[derive(Clone, Debug, Default, PartialEq)]

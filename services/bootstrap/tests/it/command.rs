@@ -1,10 +1,13 @@
 //! What is asked for on the command line, and how it is called.
 
 use std::{
+    io::{BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Command, Output, Stdio},
 };
+
+use contracts::services::TABLE;
 
 /// Returns the program, in an environment of its own.
 pub(crate) fn bootstrap(arguments: &[&str]) -> Command {
@@ -48,5 +51,27 @@ fn what_nobody_knows_is_a_usage_error() {
         let output = bootstrap(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(stderr(&output).contains("Usage: bootstrap secrets FOLDER"));
+    }
+}
+
+#[test]
+fn roles_that_wait_end_when_they_are_told_to() {
+    for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
+        let passwords = TABLE.iter().filter_map(|program| program.role);
+        let passwords: Vec<String> = passwords.map(|role| format!(r#""{role}":"x""#)).collect();
+        let mut roles = bootstrap(&["roles"])
+            // Nothing listens there.
+            .env("CHEFCITO_ADMIN_DATABASE_URL", "postgres://postgres:x@127.0.0.1:1/postgres")
+            .env("CHEFCITO_ROLE_PASSWORDS", format!("{{{}}}", passwords.join(",")))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(roles.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("Waits for PostgreSQL"), "{line}");
+        let killed = Command::new("kill").args([signal, &roles.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        // With a handler of its own: the first process of a container is not ended without.
+        assert_eq!(roles.wait().unwrap().code(), Some(code), "{signal}");
     }
 }

@@ -1,5 +1,5 @@
-//! What `/metrics` shows: all that the README's table says and nothing else, and each metric of an evening changes when its
-//! cause happens.
+//! What `/metrics` shows: all that the table of `services/README.md` says and nothing else, and each metric of an evening changes
+//! when its cause happens.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use test_support::redis;
 
 use crate::evening::{Evening, TestStore};
 
-const README: &str = include_str!("../../../../README.md");
+const README: &str = include_str!("../../../README.md");
 
 /// Type and labels of a metric.
 type Shape = (String, Vec<String>);

@@ -58,6 +58,7 @@ pub(crate) enum Own {
     Ready,
     Metrics,
     OpenApi,
+    Proof,
     Story,
     Status,
     ListKeys,

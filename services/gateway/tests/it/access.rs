@@ -14,12 +14,13 @@ use crate::stage::{Stage, echoes};
 const ID: &str = "0192f3c4-5a6b-7c8d-9e0f-112233445566";
 
 /// Every route: method, path, who may, and which service answers (or the gateway itself).
-const ROUTES: [(&str, &str, Option<Role>, &str); 27] = [
+const ROUTES: [(&str, &str, Option<Role>, &str); 28] = [
     ("GET", "/", None, "gateway"),
     ("GET", "/health", None, "gateway"),
     ("GET", "/ready", None, "gateway"),
     ("GET", "/metrics", Some(Role::Viewer), "gateway"),
     ("GET", "/openapi.json", None, "gateway"),
+    ("GET", "/proof", None, "gateway"),
     ("GET", "/v1/orders", Some(Role::Viewer), ORDERS),
     ("POST", "/v1/orders", Some(Role::Manager), ORDERS),
     ("GET", "/v1/orders/{id}", Some(Role::Viewer), ORDERS),

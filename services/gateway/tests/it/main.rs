@@ -10,6 +10,7 @@ mod keys;
 mod limits;
 mod openapi;
 mod overview;
+mod proof;
 mod remote;
 mod restarts;
 mod retention;

@@ -9,6 +9,7 @@ pub mod kitchen;
 pub mod market;
 pub mod market_sim;
 pub mod orders;
+pub mod proof;
 pub mod service;
 
 use serde::{Deserialize, Serialize};

@@ -87,6 +87,42 @@ pub fn read_or<T: FromStr + Display>(
     Ok(read(variable, expected)?.unwrap_or(default))
 }
 
+/// The longest duration that is taken from outside: it can be added to any moment of this century.
+pub const DURATION_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
+/// Parses a duration such as `1m 30s`; `None` if it is none, or longer than [`DURATION_MAX`].
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    // Part by part: the parser panics on a sum of parts that is the largest duration.
+    let mut parts = Vec::new();
+    let (mut start, mut is_unit) = (0, false);
+    for (at, letter) in text.char_indices().filter(|(_, letter)| !letter.is_whitespace()) {
+        if is_unit && letter.is_ascii_digit() {
+            parts.push(&text[start..at]);
+            start = at;
+        }
+        is_unit = letter.is_alphabetic();
+    }
+    parts.push(&text[start..]);
+    let parsed = |sum: Duration, part| sum.checked_add(humantime::parse_duration(part).ok()?);
+    parts.into_iter().try_fold(Duration::ZERO, parsed).filter(|sum| *sum <= DURATION_MAX)
+}
+
+/// Reads a duration of at most [`DURATION_MAX`]; `None` if it is not set or empty.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_duration(
+    variable: &str,
+    expected: &'static str,
+) -> Result<Option<Duration>, ConfigError> {
+    let Some(value) = read::<String>(variable, expected)? else { return Ok(None) };
+    match parse_duration(&value) {
+        Some(duration) => Ok(Some(duration)),
+        None => Err(ConfigError::Invalid { variable: variable.into(), expected, value }),
+    }
+}
+
 /// Reads a secret from a variable, or from the file that the variable with `_FILE` behind it names. White space around it
 /// is dropped. `None` if neither is set.
 ///
@@ -162,9 +198,34 @@ fn instance_id() -> Result<Option<String>, ConfigError> {
 /// Reads how long events are kept from `CHEFCITO_RETENTION`, such as `7d` or `12h`; a week if it is not set.
 ///
 /// # Errors
-/// [`ConfigError::Invalid`] if it is no duration.
+/// [`ConfigError::Invalid`] if it is no duration, or too long.
 pub fn retention() -> Result<Duration, ConfigError> {
-    let read: Option<humantime::Duration> =
-        read("CHEFCITO_RETENTION", "a duration such as 7d or 12h")?;
-    Ok(read.map_or(RETENTION, Into::into))
+    let expected = "a duration such as 7d or 12h, 10 years at the most";
+    Ok(read_duration("CHEFCITO_RETENTION", expected)?.unwrap_or(RETENTION))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_can_be_added_to_now() {
+        assert_eq!(parse_duration("1h 30m5s"), Some(Duration::from_secs(5_405)));
+        assert_eq!(parse_duration("0.5s 500 ms"), Some(Duration::from_secs(1)));
+        let wrong = [
+            "",
+            "7",
+            "-1s",
+            "soon",
+            "11years",
+            "18446744073709551615s",
+            "18446744073709551615s 1000000000ns",
+            "18446744073709551615s 999999999ns 1ns",
+            "99999999999999999999s",
+        ];
+        for text in wrong {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+        assert!(std::time::Instant::now().checked_add(DURATION_MAX).is_some());
+    }
 }

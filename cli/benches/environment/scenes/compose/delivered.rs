@@ -1,7 +1,7 @@
 //! The whole environment in containers, as fast as it goes. A backlog at the end of the time counts as not delivered.
 
 use anyhow::Result;
-use chefcito::load::Plan;
+use load::Plan;
 
 use super::{
     super::{closed, millis, note_trouble},

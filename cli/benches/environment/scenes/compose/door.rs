@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use chefcito::load::Plan;
 use contracts::services::{BOARD, KITCHEN};
+use load::Plan;
 
 use super::{
     super::{closed, note_trouble},

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use chefcito::load::Plan;
 use contracts::services;
+use load::Plan;
 
 use super::{super::count, open_full};
 use crate::{

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use chefcito::load::Plan;
+use load::Plan;
 
 use super::{
     super::{count, note_trouble},

@@ -6,15 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use engine::{Engine, events::Action, logs::Wanted};
+use logs::{
+    files::Line,
+    streams::{FollowEvent, Followers, Resume, Writer},
+};
 use tokio::time::sleep;
 
 use super::{writer, writer_of_event};
 use crate::{
-    docker::{Engine, events::Action, logs::Wanted},
     error::{CliError, Result},
-    log_files::Line,
-    log_streams::{FollowEvent, Followers, Resume, Writer},
-    runtimes::compose::{observed, ready::Watch},
+    runtimes::compose::{observed, ready::Watch, session::engine_of},
     state::Environment,
 };
 
@@ -30,7 +32,7 @@ pub(crate) struct Following {
     environment: Environment,
     services: BTreeSet<String>,
     watch: Watch,
-    followers: Followers,
+    followers: Followers<CliError>,
     /// Containers that restarted before their last lines were read.
     again: HashSet<String>,
 }
@@ -41,7 +43,7 @@ impl Following {
         environment: Environment,
         services: BTreeSet<String>,
         watch: Watch,
-        followers: Followers,
+        followers: Followers<CliError>,
     ) -> Self {
         Self { engine, environment, services, watch, followers, again: HashSet::new() }
     }
@@ -111,7 +113,7 @@ impl Following {
     async fn find_engine_again(&mut self) -> Result<()> {
         let since = Instant::now();
         let engine = loop {
-            match Engine::connect().await {
+            match engine_of(&self.environment).await {
                 Ok(engine) => break engine,
                 Err(error) if since.elapsed() >= ENGINE_WAIT_MAX => return Err(error),
                 Err(_) => sleep(TRY_EVERY).await,

@@ -4,19 +4,19 @@ use std::{
 };
 
 use contracts::services::KITCHEN;
+use engine::{containers::Container, images::Image};
+use manifests::compose_file::Source;
 
 use super::*;
 use crate::{
-    compose_file::Source,
     config::{ClusterSettings, Durability, Runtime, Settings},
-    docker::{containers::Container, images::Image},
     runtimes::{
         compose::{labels::Origin, observed, wanted::layout},
         images::Images,
     },
 };
 
-const FILE: &str = "
+pub(super) const FILE: &str = "
 services:
   first:
     image: chefcito-bootstrap:dev
@@ -33,7 +33,7 @@ networks: {inside: {internal: true}}
 volumes: {secrets: {}}
 ";
 
-fn images() -> Images {
+pub(super) fn images() -> Images {
     let image = |id: &str, tags: &[&str]| Image {
         id: id.into(),
         names: tags.iter().map(ToString::to_string).collect(),
@@ -46,7 +46,7 @@ fn images() -> Images {
     ])
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         runtime: Runtime::Compose,
         port: None,
@@ -58,11 +58,17 @@ fn settings() -> Settings {
         market_url: None,
         log_filter: None,
         replicas: BTreeMap::new(),
+        variables: BTreeMap::new(),
         cluster: ClusterSettings::default(),
     }
 }
 
-fn laid_out(text: &str, stoves: Option<&str>, settings: &Settings, images: &Images) -> Layout {
+pub(super) fn laid_out(
+    text: &str,
+    stoves: Option<&str>,
+    settings: &Settings,
+    images: &Images,
+) -> Layout {
     let variable = |name: &str| stoves.filter(|_| name == "STOVES").map(Into::into);
     let compose_file = Source::of_text(text).parse(&variable).unwrap();
     let origin = Origin { folder: "/f".into(), file: "/f/compose.yaml".into() };
@@ -74,7 +80,7 @@ fn wanted() -> Layout {
 }
 
 /// Returns what the engine has after a layout was applied.
-fn carried_out(layout: &Layout) -> Observed {
+pub(super) fn carried_out(layout: &Layout) -> Observed {
     let thing = |name: &String, labels: &HashMap<String, String>| Named {
         name: name.clone(),
         id: name.clone(),
@@ -100,23 +106,25 @@ fn carried_out(layout: &Layout) -> Observed {
 }
 
 fn plan_text(layout: &Layout, observed: &Observed) -> String {
-    let plan = plan(layout, observed);
-    let warnings = plan.warnings.iter().map(|warning| format!("warning: {warning}"));
-    plan.steps.iter().map(ToString::to_string).chain(warnings).collect::<Vec<_>>().join("\n")
+    let Planned { plan, warnings } = plan(layout, observed, &Asked::default());
+    let warnings = warnings.iter().map(|warning| format!("warning: {warning}"));
+    plan.operations().map(ToString::to_string).chain(warnings).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn an_empty_engine_gets_everything() {
     let layout = laid_out(FILE, None, &settings(), &Images::default());
     insta::assert_snapshot!(plan_text(&layout, &Observed::default()), @r"
-    build the image of bootstrap
-    build the image of kitchen
     pull the image redis:7.4.5
+    build the images of bootstrap, kitchen
     create the network lunch_inside
     create the volume lunch_secrets
     create lunch-first-1
     create lunch-kitchen-1
     create lunch-redis-1
+    start lunch-first-1, and wait until it has ended
+    start lunch-kitchen-1
+    start lunch-redis-1
     wait until every service is ready
     ");
 }
@@ -132,6 +140,7 @@ fn what_changed_is_replaced_and_nothing_else() {
     let slower = laid_out(FILE, Some("4"), &settings(), &images());
     insta::assert_snapshot!(plan_text(&slower, &observed), @r"
     replace lunch-kitchen-1: environment CHEFCITO_STOVES 8 → 4
+    start lunch-kitchen-1
     wait until every service is ready
     ");
     let rebuilt = Images::new(vec![
@@ -150,6 +159,8 @@ fn what_changed_is_replaced_and_nothing_else() {
     insta::assert_snapshot!(plan_text(&laid_out(FILE, None, &settings(), &rebuilt), &observed), @r"
     replace lunch-kitchen-1: image chefcito-kitchen:c-k1 → chefcito-kitchen:c-k2
     replace lunch-redis-1: the image redis:7.4.5 has changed
+    start lunch-kitchen-1
+    start lunch-redis-1
     wait until every service is ready
     ");
 }
@@ -159,10 +170,14 @@ fn a_changed_network_takes_its_containers_with_it_and_a_changed_volume_stays() {
     let observed = carried_out(&wanted());
     let text = FILE.replace("internal: true", "").replace("secrets: {}", "secrets: {driver: nfs}");
     insta::assert_snapshot!(plan_text(&laid_out(&text, None, &settings(), &images()), &observed), @r"
+    remove lunch-kitchen-1: its network lunch_inside is created again
+    remove lunch-redis-1: its network lunch_inside is created again
     remove the network lunch_inside, to create it again: internal true → unset
     create the network lunch_inside
-    replace lunch-kitchen-1: its network lunch_inside is created again
-    replace lunch-redis-1: its network lunch_inside is created again
+    create lunch-kitchen-1
+    create lunch-redis-1
+    start lunch-kitchen-1
+    start lunch-redis-1
     wait until every service is ready
     warning: the volume lunch_secrets differs from the file (driver unset → nfs) and stays as it is, for its data; `down --volumes` removes it
     ");
@@ -175,6 +190,8 @@ fn replicas_come_and_go() {
     insta::assert_snapshot!(plan_text(&three, &carried_out(&wanted())), @r"
     create lunch-kitchen-2
     create lunch-kitchen-3
+    start lunch-kitchen-2
+    start lunch-kitchen-3
     wait until every service is ready
     ");
     insta::assert_snapshot!(plan_text(&wanted(), &carried_out(&three)), @r"
@@ -212,6 +229,7 @@ fn our_orphans_are_removed_and_others_are_a_warning() {
     insta::assert_snapshot!(plan_text(&wanted(), &observed), @r"
     remove lunch-bakery-1: the file no longer has this service
     create lunch-kitchen-1
+    start lunch-kitchen-1
     wait until every service is ready
     warning: lunch-blog-1 is not in this file and was not made by chefcito: it stays
     ");
@@ -223,6 +241,7 @@ fn what_plain_compose_started_is_taken_over_by_name() {
     observed.containers[2].container.labels.remove(crate::runtimes::compose::labels::SPEC);
     insta::assert_snapshot!(plan_text(&wanted(), &observed), @r"
     replace lunch-redis-1: plain compose made it, so its configuration is not known
+    start lunch-redis-1
     wait until every service is ready
     ");
 }

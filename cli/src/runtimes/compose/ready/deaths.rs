@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::compose_file::Restart;
+use manifests::compose_file::Restart;
 
 /// The most exits within [`WITHIN`]: a service that waits for another one does not exit.
 const DEATHS_MAX: usize = 3;

@@ -7,15 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cluster::{
+    Cluster,
+    pods::{ObservedPod, PodWatch},
+};
+use logs::{
+    files::Line,
+    streams::{FollowEvent, Followers},
+};
+
 use super::{PodLogs, writer};
 use crate::{
     error::{CliError, Result},
-    kubernetes::{
-        Cluster,
-        pods::{ObservedPod, PodWatch},
-    },
-    log_files::Line,
-    log_streams::{FollowEvent, Followers},
     runtimes::kubernetes::labels,
     state::Environment,
 };
@@ -37,7 +40,7 @@ pub(crate) struct Following {
     environment: Environment,
     services: BTreeSet<String>,
     watch: PodWatch,
-    followers: Followers,
+    followers: Followers<CliError>,
     /// The last attempt to follow each pod, by its uid.
     attempts: HashMap<String, Attempt>,
     /// When the cluster stopped answering.
@@ -76,7 +79,7 @@ impl Attempt {
 }
 
 impl Following {
-    pub(super) fn new(logs: PodLogs, followers: Followers) -> Self {
+    pub(super) fn new(logs: PodLogs, followers: Followers<CliError>) -> Self {
         let PodLogs { cluster, namespace, environment, services, watch, .. } = logs;
         let mut following = Self {
             cluster,
@@ -143,18 +146,20 @@ impl Following {
         Ok(())
     }
 
-    /// Begins to listen to each pod with unread lines, and drops removed pods.
+    /// Begins to listen to each pod with unread lines, and drops removed pods. A new pod is added before it runs, since its first
+    /// lines are older than the report that it does.
     fn look(&mut self) {
         let now = Instant::now();
         let pods = self.watch.pods();
         for pod in &pods {
-            if !pod.has_run || !self.shows(pod) {
+            if !self.shows(pod) {
                 continue;
             }
             // Its service may have several pods now.
             self.followers.add_or_update(writer(pod, &pods));
             let last = self.attempts.get(&pod.uid);
-            if self.followers.is_listening(&pod.uid)
+            if !pod.has_run
+                || self.followers.is_listening(&pod.uid)
                 || last.is_some_and(|last| !last.is_due(pod, now))
             {
                 continue;
@@ -172,15 +177,10 @@ impl Following {
             let (cluster, namespace) = (&self.cluster, &self.namespace);
             self.followers.listen(&pod.uid, |from| cluster.lines(namespace, pod, from, None, true));
         }
-        let followers = &mut self.followers;
-        self.attempts.retain(|uid, _| {
-            // The last lines of a removed pod may still be on their way.
-            let stays = followers.is_listening(uid) || pods.iter().any(|pod| pod.uid == *uid);
-            if !stays {
-                followers.forget(uid);
-            }
-            stays
-        });
+        let is_there = |uid: &str| pods.iter().any(|pod| pod.uid == uid);
+        // The last lines of a removed pod may still be on their way.
+        self.attempts.retain(|uid, _| self.followers.is_listening(uid) || is_there(uid));
+        self.followers.retain(is_there);
     }
 
     fn shows(&self, pod: &ObservedPod) -> bool {

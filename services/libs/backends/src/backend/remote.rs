@@ -40,8 +40,9 @@ const CONNECT_WAIT_MAX: Duration = Duration::from_millis(300);
 const IDLE_MAX: Duration = Duration::from_secs(20);
 /// How many unused connections to a replica are kept.
 const IDLE_CONNECTIONS_MAX: usize = 64;
-/// How long a service may be away without a guest noticing: a restart takes less. After that, each request is tried once.
-const AWAY_MAX: Duration = Duration::from_secs(3);
+/// How long a service may be away without a guest noticing: a restart takes less, on a busy machine, too. After that, each request is
+/// tried once.
+const AWAY_MAX: Duration = Duration::from_secs(8);
 /// How long to wait before a request is sent again; doubled each time.
 const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(200);

@@ -20,8 +20,7 @@ const DELAY_MAX: Duration = Duration::from_secs(60);
 pub(super) fn delay_from_environment() -> Result<Duration, ConfigError> {
     let (variable, expected) =
         ("CHEFCITO_STOP_DELAY", "a duration such as 5s, a minute at the most");
-    let read: Option<humantime::Duration> = config::read(variable, expected)?;
-    let delay = read.map_or(Duration::ZERO, Into::into);
+    let delay = config::read_duration(variable, expected)?.unwrap_or(Duration::ZERO);
     if delay > DELAY_MAX {
         let value = humantime::format_duration(delay).to_string();
         return Err(ConfigError::Invalid { variable: variable.into(), expected, value });

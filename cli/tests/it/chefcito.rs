@@ -161,6 +161,15 @@ impl Home {
         started
     }
 
+    /// Waits until the board of the environment that `args` name has this many orders in a state. It learns of them after their
+    /// guests.
+    pub(crate) fn wait_for_orders(&self, args: &[&str], state: &str, count: u64) {
+        wait_until(&format!("{count} orders are {state} on the board"), || {
+            let status = self.must(&[&["status", "--json"], args].concat()).stdout;
+            serde_json::from_str::<serde_json::Value>(&status).unwrap()["orders"][state] == count
+        });
+    }
+
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args).spawn().unwrap()
     }

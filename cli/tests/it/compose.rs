@@ -44,6 +44,10 @@ impl Environment {
         serde_json::from_str(&self.must(&["status", "--json"]).stdout).unwrap()
     }
 
+    fn wait_for_delivered(&self, count: u64) {
+        self.home.wait_for_orders(&["--name", &self.name], "delivered", count);
+    }
+
     /// The ids of its containers, by service.
     fn containers(&self) -> Vec<(String, String)> {
         let project = format!("label=com.docker.compose.project={}", self.name);
@@ -262,13 +266,13 @@ fn two_environments_run_side_by_side() {
     other.must(&["seed"]);
     other.must(&["order", "--count", "1"]);
     one.must(&["stop"]);
-    assert_eq!(other.status()["orders"]["delivered"], 1);
+    other.wait_for_delivered(1);
     one.must(&["start"]);
-    assert_eq!(one.status()["orders"]["delivered"], 3);
+    one.wait_for_delivered(3);
     one.must(&["audit"]);
     one.must(&["down"]);
     other.must(&["audit"]);
     // The data in the volumes are still there.
     one.must(&one.up());
-    assert_eq!(one.status()["orders"]["delivered"], 3);
+    one.wait_for_delivered(3);
 }

@@ -39,6 +39,7 @@ fn data_are_removed_only_once_that_is_confirmed() {
     let home = Home::new();
     home.must(&["up", "--port", "0", "--cooking-time", "0s"]);
     home.must(&["order", "--count", "3"]);
+    home.wait_for_orders(&[], "placed", 3);
     let pid = home.embedded_pid();
     let no_answers = [("n\n", 1), ("\n", 1), ("no way\n", 1), (END_OF_INPUT, 1), (CTRL_C, 130)];
     for (answer, code) in no_answers {

@@ -1,9 +1,12 @@
 //! Runs a program in a container, and passes bytes to its ports, over a websocket: what a kubelet does after the
 //! handshake.
 
-use std::{net::SocketAddr, process::Stdio};
+use std::{net::SocketAddr, process::Stdio, time::Duration};
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -12,6 +15,7 @@ use tokio::{
     net::TcpStream,
     process::Command,
     sync::mpsc,
+    time::timeout,
 };
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
@@ -48,7 +52,7 @@ pub(super) async fn run(channels: Channels, command: Vec<String>, attached: Atta
         Ok(program) => program,
         Err(_) => {
             let _gone = sink.send(framed(STATUS, not_started(&command[0]).as_bytes())).await;
-            let _gone = sink.close().await;
+            close(sink, stream).await;
             return;
         }
     };
@@ -83,10 +87,18 @@ pub(super) async fn run(channels: Channels, command: Vec<String>, attached: Atta
         let Ok(ended) = program.wait().await else { return };
         let status = ended_with(ended.code().unwrap_or(137), &command);
         let _gone = sink.send(framed(STATUS, status.to_string().as_bytes())).await;
-        let _gone = sink.close().await;
     };
     // A client that is gone does not wait for the end.
-    tokio::select! { () = tell => {}, () = hear => {} }
+    tokio::select! { () = tell => {}, () = hear => return }
+    close(sink, stream).await;
+}
+
+/// Closes a connection once the client has what was sent: to drop it with unread messages of the client would reset it, and what
+/// is on the way would be lost.
+async fn close(mut sink: SplitSink<Channels, Message>, mut stream: SplitStream<Channels>) {
+    const WAIT_MAX: Duration = Duration::from_secs(10);
+    let _gone = sink.close().await;
+    let _silent = timeout(WAIT_MAX, async { while let Some(Ok(_)) = stream.next().await {} }).await;
 }
 
 fn framed(channel: u8, bytes: &[u8]) -> Message {
@@ -139,7 +151,8 @@ pub(super) async fn forward(mut channels: Channels, pod: &str, port: u16, to: Op
             "error forwarding port {port} to pod {pod}, uid : failed to execute portforward in network namespace: failed to connect to localhost:{port} inside namespace: connect: connection refused"
         );
         let _gone = channels.send(framed(ERROR, why.as_bytes())).await;
-        let _gone = channels.close(None).await;
+        let (sink, stream) = channels.split();
+        close(sink, stream).await;
         return;
     };
     let (mut from, mut to) = connection.split();
@@ -161,7 +174,7 @@ pub(super) async fn forward(mut channels: Channels, pod: &str, port: u16, to: Op
                 return;
             }
         }
-        let _gone = sink.close().await;
     };
-    tokio::select! { () = there => {}, () = back => {} }
+    tokio::select! { () = there => return, () = back => {} }
+    close(sink, stream).await;
 }

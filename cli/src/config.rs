@@ -159,13 +159,24 @@ pub(crate) struct Settings {
 /// The settings of the Kubernetes runtime.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ClusterSettings {
-    /// The context of an existing cluster; `None` for the shared kind cluster.
+    /// The kubeconfig file with the context; `None` for those that KUBECONFIG names, or the user's own.
+    #[serde(default)]
+    pub(crate) kubeconfig: Option<String>,
+    /// The context of an existing cluster; `None` for the current one of `kubeconfig`, and without that for the shared kind
+    /// cluster.
     pub(crate) context: Option<String>,
     /// The node image for a new kind cluster.
     pub(crate) node_image: Option<String>,
     /// The registry from which the cluster pulls the images of the services; `None` if they are loaded into its nodes.
     #[serde(default)]
     pub(crate) push: Option<String>,
+}
+
+impl ClusterSettings {
+    /// Returns whether they name no cluster: then it is the shared kind cluster.
+    pub(crate) const fn are_of_shared(&self) -> bool {
+        self.kubeconfig.is_none() && self.context.is_none()
+    }
 }
 
 /// The defaults, which the help of `up` states, too.
@@ -211,6 +222,7 @@ impl Settings {
                 let counts = self.replicas.iter().map(|(name, count)| format!("{name}={count}"));
                 Some(counts.collect::<Vec<_>>().join(" "))
             }
+            Setting::Kubeconfig => self.cluster.kubeconfig.clone(),
             Setting::Context => self.cluster.context.clone(),
             Setting::NodeImage => self.cluster.node_image.clone(),
             Setting::Push => self.cluster.push.clone(),

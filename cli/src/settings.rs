@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::ValueEnum;
 
 pub(crate) use self::{
-    args::SettingArgs,
+    args::{SettingArgs, kubeconfig},
     file::Files,
     keys::{Keys, key_of},
     origins::{Origin, Origins},
@@ -44,6 +44,8 @@ pub(crate) enum Setting {
     Log,
     /// The number of containers or pods of services that were scaled.
     Replicas,
+    /// The kubeconfig with the context of a cluster.
+    Kubeconfig,
     /// The context of a cluster.
     Context,
     /// The node image for a new kind cluster.
@@ -77,7 +79,9 @@ impl Setting {
         match self {
             Self::DatabaseUrl => matches!(runtime, Runtime::Embedded),
             Self::Replicas => !matches!(runtime, Runtime::Embedded),
-            Self::Context | Self::NodeImage | Self::Push => matches!(runtime, Runtime::Kubernetes),
+            Self::Kubeconfig | Self::Context | Self::NodeImage | Self::Push => {
+                matches!(runtime, Runtime::Kubernetes)
+            }
             _ => true,
         }
     }
@@ -100,8 +104,8 @@ impl Reset {
         match self {
             Self::Nothing => false,
             Self::Some(settings) => settings.contains(&setting),
-            // A cluster that has data of the environment is its default context.
-            Self::All => setting != Setting::Context,
+            // A cluster that has data of the environment is its default one.
+            Self::All => !matches!(setting, Setting::Kubeconfig | Setting::Context),
         }
     }
 }
@@ -231,6 +235,9 @@ impl Choice<'_> {
         let stated = |setting: Setting, stated: &Option<String>| {
             stated.clone().filter(|_| setting.is_used_by(runtime)).map(Some)
         };
+        let kubeconfig = stated(Setting::Kubeconfig, &args.kubeconfig);
+        let kubeconfig =
+            self.of(Setting::Kubeconfig, kubeconfig, |settings| &settings.cluster.kubeconfig);
         let context = stated(Setting::Context, &args.context);
         let context = self.of(Setting::Context, context, |settings| &settings.cluster.context);
         self.last = self.last.filter(|last| last.cluster.context == context);
@@ -239,7 +246,7 @@ impl Choice<'_> {
             self.of(Setting::NodeImage, node_image, |settings| &settings.cluster.node_image);
         let push = stated(Setting::Push, &args.push);
         let push = self.of(Setting::Push, push, |settings| &settings.cluster.push);
-        ClusterSettings { context, node_image, push }
+        ClusterSettings { kubeconfig, context, node_image, push }
     }
 }
 

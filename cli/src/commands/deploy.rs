@@ -14,6 +14,7 @@ use crate::{
     output::Output,
     overlays::{self, Overlay},
     runtimes::kubernetes::{self, Deployment},
+    settings::kubeconfig,
     signals::Signals,
 };
 
@@ -34,6 +35,9 @@ pub(crate) struct DeployArgs {
     /// Environment to bring up
     #[arg(long, value_enum)]
     env: Overlay,
+    /// Kubeconfig file, in place of those that KUBECONFIG names
+    #[arg(long, value_name = "FILE", value_parser = kubeconfig)]
+    kubeconfig: Option<String>,
     /// Context of the cluster; the current one is never assumed
     #[arg(long, value_name = "NAME", env = "CHEFCITO_DEPLOY_CONTEXT")]
     context: String,
@@ -83,7 +87,7 @@ pub(crate) async fn run(args: DeployArgs, output: &Output, signals: &mut Signals
     let adjustments = Adjustments { namespace: args.namespace, images, ..Adjustments::default() };
     let objects = overlays::render(&tree, args.env, &adjustments)?;
     let deployment = Deployment {
-        target: KubeTarget::of_user(Some(args.context)),
+        target: KubeTarget::of_file(args.kubeconfig.as_deref(), Some(args.context)),
         objects,
         force: args.force_conflicts,
         timeout: args.timeout,

@@ -112,7 +112,7 @@ impl UpArgs {
 
     /// Returns whether a flag of the Kubernetes runtime is set.
     fn is_of_cluster(&self, stated: &Stated) -> bool {
-        let of_cluster = [Setting::Context, Setting::NodeImage, Setting::Push];
+        let of_cluster = [Setting::Kubeconfig, Setting::Context, Setting::NodeImage, Setting::Push];
         self.force_conflicts || of_cluster.into_iter().any(|setting| stated.has_flag(setting))
     }
 
@@ -141,7 +141,7 @@ impl UpArgs {
                 "omit the services; `chefcito restart SERVICE` is for one",
             ),
             Runtime::Embedded | Runtime::Compose if self.is_of_cluster(stated) => usage(
-                "`--context`, `--node-image`, `--push` and `--force-conflicts` are for clusters",
+                "`--kubeconfig`, `--context`, `--node-image`, `--push` and `--force-conflicts` are for clusters",
                 "add `--runtime kubernetes`, or omit them",
             ),
             Runtime::Embedded | Runtime::Compose | Runtime::Kubernetes => Ok(()),

@@ -39,7 +39,17 @@ pub(crate) struct SettingArgs {
     /// Stay in the foreground, show the logs, and stop the environment at Ctrl-C
     #[arg(long, env = "CHEFCITO_FOREGROUND", value_parser = FalseyValueParser::new())]
     pub(crate) foreground: bool,
-    /// Kubeconfig context [default: the environment's cluster, else the shared kind cluster]
+    /// Kubeconfig file, in place of those that KUBECONFIG names [default: that of the environment's cluster]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "CHEFCITO_KUBECONFIG",
+        value_parser = kubeconfig,
+        help_heading = "On a cluster"
+    )]
+    pub(super) kubeconfig: Option<String>,
+    /// Context of the cluster [default: that of the environment's cluster, else the current one of --kubeconfig, else the
+    /// shared kind cluster]
     #[arg(long, value_name = "NAME", env = "CHEFCITO_CONTEXT", help_heading = "On a cluster")]
     pub(super) context: Option<String>,
     /// Node image for a new kind cluster [default: kind's own]
@@ -133,6 +143,14 @@ fn cooking_time(text: &str) -> Result<Duration, &'static str> {
         .ok()
         .filter(|time| *time <= time_max)
         .ok_or("it should be a duration such as 0s or 500ms, an hour at the most")
+}
+
+/// Returns the path of a kubeconfig file as it is named from any folder.
+pub(crate) fn kubeconfig(text: &str) -> Result<String, &'static str> {
+    let is_file = !text.is_empty() && !text.contains(':');
+    let path = std::path::absolute(text).ok().filter(|_| is_file);
+    path.and_then(|path| path.into_os_string().into_string().ok())
+        .ok_or("it should be the path of one file, without a colon; KUBECONFIG takes several")
 }
 
 fn parse_market_url(text: &str) -> Result<String, &'static str> {

@@ -134,7 +134,7 @@ fn without_a_cluster_there_are_no_pods() {
     insta::assert_snapshot!(home.run(&["up", "--runtime", "kubernetes", "--context", "far"]), @r"
     $ chefcito up --runtime kubernetes --context far
     stderr: error: there is no kubeconfig at HOME/.kube/config
-    stderr: hint: name one in KUBECONFIG; without `--context`, `chefcito up --runtime kubernetes` creates a kind cluster
+    stderr: hint: name one with `--kubeconfig` or KUBECONFIG; without both and `--context`, `chefcito up --runtime kubernetes` creates a kind cluster
     exit code 7
     ");
     assert!(!home.environment().exists(), "nothing is left of what never began");

@@ -364,3 +364,42 @@ fn an_environment_is_found_in_the_kubeconfig_of_today() {
     it.must(&["order"]);
     it.must(&["down"]);
 }
+
+#[test]
+fn a_kubeconfig_is_named_once_and_kept() {
+    let Some(it) = Restaurant::prepare("named") else { return };
+    let home = it.cluster.home.path();
+    let [first, second] = ["elsewhere", "third"].map(|name| home.join(name));
+    std::fs::rename(home.join(".kube/config"), &first).unwrap();
+    let naming = |file: &'static str| [&UP[..], &["--port", "0", "--kubeconfig", file]].concat();
+    let missing = it.run(&naming("nowhere"));
+    assert_eq!(missing.code, Some(7), "{missing}");
+    assert!(missing.stderr.contains("there is no kubeconfig at HOME/nowhere"), "{missing}");
+    it.must(&naming("elsewhere"));
+    it.loses_its_forwarder();
+    it.must(&["order"]);
+    let again = it.must(&UP);
+    assert!(again.stderr.contains("Already up"), "{again}");
+    assert!(again.stderr.contains("kubeconfig HOME/elsewhere"), "{again}");
+
+    std::fs::rename(&first, &second).unwrap();
+    it.loses_its_forwarder();
+    let lost = it.run(&["restart", KITCHEN]);
+    assert_eq!(lost.code, Some(7), "{lost}");
+    for said in ["there is no kubeconfig at HOME/elsewhere", "`--kubeconfig`"] {
+        assert!(lost.stderr.contains(said), "{lost}");
+    }
+    let pointed = it.must(&naming("third"));
+    assert!(pointed.stderr.contains("Already up"), "{pointed}");
+    it.must(&["order"]);
+    it.must(&["down", "--volumes"]);
+
+    // Without a context, the file's current one counts.
+    let current = ["up", "--runtime", "kubernetes", "--port", "0", "--kubeconfig", "third"];
+    it.must(&current);
+    it.must(&["down", "--volumes"]);
+
+    let listed = it.run(&["up", "--runtime", "kubernetes", "--kubeconfig", "third:elsewhere"]);
+    assert_eq!(listed.code, Some(2), "{listed}");
+    assert!(listed.stderr.contains("the path of one file"), "{listed}");
+}

@@ -82,6 +82,14 @@ impl KubeTarget {
         Self { context, kubeconfig: named.as_deref().map(absolute) }
     }
 
+    /// Returns a context of a kubeconfig file; without one, as [`KubeTarget::of_user`].
+    pub fn of_file(file: Option<&str>, context: Option<String>) -> Self {
+        match file {
+            Some(file) => Self { context, kubeconfig: Some(file.into()) },
+            None => Self::of_user(context),
+        }
+    }
+
     /// Returns the command `kubectl` for the same cluster, to be pasted into this shell.
     pub fn kubectl(&self) -> String {
         let chosen = Self::of_user(None).kubeconfig;
@@ -127,7 +135,7 @@ impl Kubeconfigs {
         };
         let there: Vec<&PathBuf> = files.iter().filter(|path| path.exists()).collect();
         if there.is_empty() {
-            return Err(errors::no_kubeconfig(&files, target.kubeconfig.is_some()));
+            return Err(errors::no_kubeconfig(&files));
         }
         let mut merged = Kubeconfig::default();
         for path in there {

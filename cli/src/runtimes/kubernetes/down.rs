@@ -39,7 +39,7 @@ pub(crate) async fn down(volumes: bool, environment: &Environment, output: &Outp
     let Some(settings) = environment.former_settings()? else {
         return Err(CliError::NotRunning { name: environment.name().clone() });
     };
-    if settings.cluster.context.is_none() {
+    if settings.cluster.are_of_shared() {
         local::remove_abandoned(environment, output).await?;
     }
     let session = match Session::find(&settings, environment, output, START_WAIT_MAX).await {

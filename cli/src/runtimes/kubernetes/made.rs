@@ -39,7 +39,7 @@ impl Made {
         environment: &'a Environment,
         output: &'a Output,
     ) -> Result<Option<Session<'a>>> {
-        if settings.cluster.context.is_none() && self.claim.is_none() {
+        if settings.cluster.are_of_shared() && self.claim.is_none() {
             self.claim = Some(Claim::to_be_in(environment, output).await?);
         }
         let found = Session::find(settings, environment, output, deadline.left());

@@ -9,7 +9,7 @@ use manifests::kustomize::{Adjustments, Tree};
 
 use super::{GATEWAY, apply::Applying, labels, local, market_egress, wanted::Wanted};
 use crate::{
-    config::Settings,
+    config::{ClusterSettings, Settings},
     error::{CliError, Result},
     images::Contents,
     output::Output,
@@ -58,7 +58,7 @@ impl<'a> Session<'a> {
             Err(error) => return Err(error),
         };
         // Only now, so that kind is not called if the cluster answers.
-        let is_shared = settings.cluster.context.is_none() && local::is_at(&target);
+        let is_shared = settings.cluster.are_of_shared() && local::is_at(&target);
         if !is_shared || record.is_none() {
             return Err(with_way_out(unanswered, environment)?);
         }
@@ -135,7 +135,7 @@ impl<'a> Session<'a> {
             ),
             hint: format!(
                 "name the right context with `chefcito up --runtime kubernetes{0} --context`, or the right kubeconfig with \
-                 KUBECONFIG; if it is gone for good, `chefcito down --volumes{0}` removes its records here",
+                 `--kubeconfig`; if it is gone for good, `chefcito down --volumes{0}` removes its records here",
                 name.flag()
             ),
             source: None,
@@ -243,7 +243,7 @@ fn hide(object: &mut Object) {
     }
 }
 
-/// Returns the target: that of the record, or the given one, or the shared kind cluster; `None` if that does not exist.
+/// Returns the target: that of the record, or the stated one, or the shared kind cluster; `None` if that does not exist.
 ///
 /// # Errors
 /// [`CliError::Failed`] if the environment is on another cluster than the given one; [`CliError::Lacking`] without
@@ -253,29 +253,33 @@ async fn target(
     record: Option<&ClusterRecord>,
     environment: &Environment,
 ) -> Result<Option<KubeTarget>> {
-    let asked = settings.cluster.context.as_deref();
+    let stated = &settings.cluster;
     match record {
-        Some(record) => whereabouts(record, asked, environment).map(Some),
-        None if asked.is_some() => Ok(Some(KubeTarget::of_user(settings.cluster.context.clone()))),
-        None => local::find(environment).await,
+        Some(record) => whereabouts(record, stated, environment).map(Some),
+        None if stated.are_of_shared() => local::find(environment).await,
+        None => Ok(Some(stated_target(stated, stated.context.clone()))),
     }
 }
 
-/// Returns the target of a record. If its kubeconfig no longer has its context, today's kubeconfig may have it, or the
-/// one that is asked for.
+fn stated_target(stated: &ClusterSettings, context: Option<String>) -> KubeTarget {
+    KubeTarget::of_file(stated.kubeconfig.as_deref(), context)
+}
+
+/// Returns the target of a record. A stated kubeconfig counts instead of the recorded one. If that no longer has its context,
+/// today's kubeconfig may have it, or the one that is asked for.
 ///
 /// # Errors
 /// [`CliError::Failed`] if another cluster is asked for.
 fn whereabouts(
     record: &ClusterRecord,
-    asked: Option<&str>,
+    stated: &ClusterSettings,
     environment: &Environment,
 ) -> Result<KubeTarget> {
     let recorded = record.target.context.as_deref().unwrap_or_default();
-    let asked = asked.unwrap_or(recorded);
-    let is_known = has_context(&record.target, recorded);
-    let today = KubeTarget::of_user(Some(asked.to_owned()));
-    if !is_known && has_context(&today, asked) {
+    let asked = stated.context.as_deref().unwrap_or(recorded);
+    let today = stated_target(stated, Some(asked.to_owned()));
+    let is_stated = stated.kubeconfig.is_some() && asked == recorded;
+    if is_stated || !has_context(&record.target, recorded) && has_context(&today, asked) {
         return Ok(today);
     }
     if asked == recorded {
@@ -293,7 +297,10 @@ fn whereabouts(
 
 /// Returns a record whose kubeconfig was moved with the place where it is today, if that is sure.
 pub(super) fn followed(record: ClusterRecord, environment: &Environment) -> Result<ClusterRecord> {
-    let target = whereabouts(&record, None, environment)?;
+    let settings = environment.former_settings()?.unwrap_or_default();
+    // The context of the record is where it was brought up last.
+    let stated = ClusterSettings { context: None, ..settings.cluster };
+    let target = whereabouts(&record, &stated, environment)?;
     if target == record.target || server_of(&target).as_ref() != Some(&record.server) {
         return Ok(record);
     }

@@ -120,7 +120,7 @@ fn a_cluster_that_can_t_be_found_or_asked() {
 
     let mut named = home.command(&FAR);
     let ran = home.finish(&FAR, named.env("KUBECONFIG", "/nowhere/a:/nowhere/b").spawn().unwrap());
-    assert_reported(&ran, 7, &["KUBECONFIG names no file that exists: /nowhere/a, /nowhere/b"]);
+    assert_reported(&ran, 7, &["there is no kubeconfig at /nowhere/a, /nowhere/b"]);
 
     let broken = home_with("{ not: [yaml");
     let ran = broken.run(&FAR);

@@ -31,16 +31,15 @@ fn lost_cluster(what: impl Into<String>, hint: impl Into<String>, source: Option
     Error::NoCluster { what: what.into(), hint: hint.into(), source, is_lost: true }
 }
 
-pub(crate) fn no_kubeconfig(looked: &[PathBuf], named: bool) -> Error {
+pub(crate) fn no_kubeconfig(looked: &[PathBuf]) -> Error {
     let looked: Vec<String> = looked.iter().map(|path| path.display().to_string()).collect();
-    let what = match (looked.as_slice(), named) {
-        ([], _) => "there is no kubeconfig: neither KUBECONFIG nor HOME is set".into(),
-        (files, true) => format!("KUBECONFIG names no file that exists: {}", files.join(", ")),
-        (files, false) => format!("there is no kubeconfig at {}", files.join(", ")),
+    let what = match looked.as_slice() {
+        [] => "there is no kubeconfig: neither KUBECONFIG nor HOME is set".into(),
+        files => format!("there is no kubeconfig at {}", files.join(", ")),
     };
     lost_cluster(
         what,
-        "name one in KUBECONFIG; without `--context`, `chefcito up --runtime kubernetes` creates a kind cluster",
+        "name one with `--kubeconfig` or KUBECONFIG; without both and `--context`, `chefcito up --runtime kubernetes` creates a kind cluster",
         None,
     )
 }

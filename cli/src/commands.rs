@@ -383,7 +383,7 @@ fn run(cli: Cli, origins: Origins, output: &Output) -> Result<()> {
         Command::OfEnvironment(command) => {
             let environment = environment?;
             environment.refuse_unsafe()?;
-            environment.refuse_earlier()?;
+            environment.refuse_other_versions()?;
             run_on_environment(command, origins, &environment, output)
         }
     }

@@ -66,7 +66,20 @@ pub(crate) enum CliError {
         /// What would be valid.
         hint: String,
     },
-    /// A record in the state folder is damaged, or of a newer version of chefcito.
+    /// A record in the state folder is of a newer version of chefcito.
+    #[error(
+        "a newer version of chefcito wrote {}: it has the format {format}, and this version knows {known}",
+        path.display()
+    )]
+    NewerRecord {
+        /// The record.
+        path: PathBuf,
+        /// Its format.
+        format: u64,
+        /// The newest format that this version knows.
+        known: u64,
+    },
+    /// A record in the state folder is damaged.
     #[error("{} can't be read, so it is not known what belongs to the environment", path.display())]
     BadRecord {
         /// The record.
@@ -460,9 +473,11 @@ impl CliError {
             | Self::NoCluster { hint, .. }
             | Self::NoEngine { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::UnknownService { service, known } => Some(services_hint(service, known)),
+            Self::NewerRecord { .. } => {
+                Some("use that version: this one would lose what it does not know".into())
+            }
             Self::BadRecord { path, .. } => Some(format!(
-                "if a newer chefcito wrote it, use that one; else restore it, or, if nothing of the environment runs any more, \
-                 remove {}, with all data in it",
+                "restore it, or, if nothing of the environment runs any more, remove {}, with all data in it",
                 path.parent().unwrap_or(path).display()
             )),
             Self::EarlierState { name, folder, .. } => Some(format!(
@@ -554,6 +569,7 @@ impl CliError {
         match self {
             Self::OutputClosed => 0,
             Self::Failed { .. }
+            | Self::NewerRecord { .. }
             | Self::BadRecord { .. }
             | Self::EarlierState { .. }
             | Self::Io { .. }

@@ -15,9 +15,9 @@ use std::{
 
 use ::files::open_regular;
 
-use self::files::{has_field, read_json, remove};
+use self::files::{field, read_record, refuse_newer, remove};
 pub(crate) use self::{
-    files::{write_json, write_private},
+    files::{write_json, write_private, write_record},
     identity::{EngineRecord, Mark},
     name::EnvironmentName,
     records::{ClusterRecord, ContainersRecord, EmbeddedState, EnvironmentRecord},
@@ -114,19 +114,19 @@ impl Environment {
         Ok(())
     }
 
-    /// Refuses the state folder of an earlier version: this version would not see what runs there, and would start a
-    /// second environment on the same data. Changes nothing.
+    /// Refuses the state folder of an earlier version, of which this one would not see what runs there, and of a later one,
+    /// of which it would lose what it does not know. Changes nothing.
     ///
     /// # Errors
-    /// [`CliError::EarlierState`], exit code 1.
-    pub(crate) fn refuse_earlier(&self) -> Result<()> {
+    /// [`CliError::EarlierState`] or [`CliError::NewerRecord`], exit code 1.
+    pub(crate) fn refuse_other_versions(&self) -> Result<()> {
         let found = |(earlier, now): &(&str, &str)| {
             self.folder.join(earlier).exists().then(|| format!("{earlier}, which is {now} now"))
         };
         let found = EARLIER_FILES.iter().find_map(found).or_else(|| {
             let record = self.cluster_record();
-            has_field(&record, "place")
-                .then(|| "cluster.json with the field `place`, which is `target` now".into())
+            field(&record, "place")
+                .map(|_| "cluster.json with the field `place`, which is `target` now".into())
         });
         match found {
             Some(found) => Err(CliError::EarlierState {
@@ -134,8 +134,20 @@ impl Environment {
                 folder: self.folder.clone(),
                 found,
             }),
-            None => Ok(()),
+            None => self.records().iter().try_for_each(|record| refuse_newer(record)),
         }
+    }
+
+    /// Returns the files of all records.
+    fn records(&self) -> [PathBuf; 6] {
+        [
+            self.identity_file(),
+            self.settings_file(),
+            self.former_settings_file(),
+            self.record_file(),
+            self.containers_record(),
+            self.cluster_record(),
+        ]
     }
 
     /// Creates the folder and those in it, readable for their owner only.
@@ -201,7 +213,7 @@ impl Environment {
     /// # Errors
     /// [`CliError::BadRecord`] or [`CliError::Io`] if it can't be read.
     pub(crate) fn containers(&self) -> Result<Option<ContainersRecord>> {
-        read_json(&self.containers_record())
+        read_record(&self.containers_record())
     }
 
     /// Writes the record of the containers.
@@ -209,7 +221,7 @@ impl Environment {
     /// # Errors
     /// [`CliError::Io`] if it can't be written.
     pub(crate) fn remember_containers(&self, record: &ContainersRecord) -> Result<()> {
-        write_json(&self.containers_record(), record)
+        write_record(&self.containers_record(), record)
     }
 
     /// Removes the record of the containers.
@@ -230,7 +242,7 @@ impl Environment {
     /// # Errors
     /// [`CliError::BadRecord`] or [`CliError::Io`] if it can't be read.
     pub(crate) fn cluster(&self) -> Result<Option<ClusterRecord>> {
-        read_json(&self.cluster_record())
+        read_record(&self.cluster_record())
     }
 
     /// Writes the record of the cluster.
@@ -238,7 +250,7 @@ impl Environment {
     /// # Errors
     /// [`CliError::Io`] if it can't be written.
     pub(crate) fn remember_cluster(&self, record: &ClusterRecord) -> Result<()> {
-        write_json(&self.cluster_record(), record)
+        write_record(&self.cluster_record(), record)
     }
 
     /// Removes the record of the cluster.
@@ -336,7 +348,7 @@ impl Environment {
                 Err(CliError::Io { what: format!("lock {}", path.display()), source })
             }
             Err(TryLockError::WouldBlock) => {
-                let record: Option<EnvironmentRecord> = match read_json(&self.record_file()) {
+                let record: Option<EnvironmentRecord> = match read_record(&self.record_file()) {
                     // The lock says that it runs, and `up` replaces it.
                     Err(CliError::BadRecord { .. }) => None,
                     read => read?,
@@ -417,7 +429,7 @@ impl Environment {
     /// # Errors
     /// [`CliError::Io`] if they can't be read.
     pub(crate) fn last_settings(&self) -> Result<Option<Settings>> {
-        read_json(&self.settings_file())
+        read_record(&self.settings_file())
     }
 
     /// Returns the settings of the last start, even if a `down` came after it.
@@ -427,7 +439,7 @@ impl Environment {
     pub(crate) fn former_settings(&self) -> Result<Option<Settings>> {
         match self.last_settings()? {
             Some(settings) => Ok(Some(settings)),
-            None => read_json(&self.former_settings_file()),
+            None => read_record(&self.former_settings_file()),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     error::{CliError, Result},
     runtimes::{Program, embedded},
     signals::Signals,
-    state::{Environment, EnvironmentRecord, write_json},
+    state::{Environment, EnvironmentRecord, write_record},
 };
 
 /// How long the start waits for the lock, which another command may hold for a look, or the last process until its end.
@@ -97,7 +97,7 @@ async fn run_environment(environment: &Environment) -> Result<()> {
         settings,
         started_at: Timestamp::now(),
     };
-    write_json(&environment.record_file(), &record)?;
+    write_record(&environment.record_file(), &record)?;
     background::note("embedded", &format!("Started the environment at http://{}", record.address));
     // The starting command may have closed the pipe; it reads the record then.
     let _unheard = background::send(&StartMessage::Listening);

@@ -141,7 +141,7 @@ type Recorded = (Option<Runtime>, State, Option<SocketAddr>, Option<Timestamp>);
 /// Returns what the state folder says; what runs is not ready until its gateway says so.
 fn recorded(environment: &Environment) -> Result<Recorded> {
     environment.refuse_unsafe()?;
-    environment.refuse_earlier()?;
+    environment.refuse_other_versions()?;
     let last = environment.last_settings()?.map(|settings| settings.runtime);
     if let Some(record) = environment.containers()? {
         let (address, since) = (record.address, Some(record.started_at));

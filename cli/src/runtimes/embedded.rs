@@ -45,7 +45,7 @@ use crate::{
     output::Output,
     postgres, process, runtimes,
     state::{
-        EmbeddedState, Environment, EnvironmentRecord, LAST_LINES_MAX, write_json, write_private,
+        EmbeddedState, Environment, EnvironmentRecord, LAST_LINES_MAX, write_private, write_record,
     },
 };
 
@@ -71,7 +71,7 @@ pub(super) fn restore_settings(
     environment: &Environment,
 ) -> Result<()> {
     match written_over {
-        Some(Some(settings)) => write_json(&environment.settings_file(), &settings),
+        Some(Some(settings)) => write_record(&environment.settings_file(), &settings),
         Some(None) => remove(environment.settings_file()),
         None => Ok(()),
     }
@@ -222,7 +222,7 @@ pub(crate) async fn start(
         postgres::claim(url, environment).await?;
     }
     *started.written_over.borrow_mut() = Some(environment.last_settings()?);
-    write_json(&environment.settings_file(), settings)?;
+    write_record(&environment.settings_file(), settings)?;
     forget_record(environment)?;
     let log = open_log(environment)?;
     let mut command = Command::new(background::program_file());

@@ -13,6 +13,12 @@ use serde_json::Value;
 
 use crate::error::{CliError, Result};
 
+/// The format of the records that this version writes. What an earlier version would get wrong, or drop when it writes the
+/// record again, raises it.
+const FORMAT: u64 = 1;
+/// The field of a record with its format.
+const FORMAT_FIELD: &str = "format";
+
 /// Removes a file; a missing one is not an error.
 pub(super) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
@@ -23,11 +29,11 @@ pub(super) fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Reads a JSON file of the state folder; `None` if it is missing.
+/// Reads a record of the state folder; `None` if it is missing.
 ///
 /// # Errors
-/// [`CliError::BadRecord`] if it is damaged or of another version; [`CliError::Io`] if it can't be read.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+/// [`CliError::BadRecord`] if it is damaged; [`CliError::Io`] if it can't be read.
+pub(super) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     match read_regular(path) {
         Ok(bytes) => match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Some(value)),
@@ -43,11 +49,23 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Returns whether a JSON file has a field at its top level; `false` if there is no such file, or it is not JSON.
-pub(super) fn has_field(path: &Path, field: &str) -> bool {
-    let value =
-        read_regular(path).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-    value.is_some_and(|value| value.get(field).is_some())
+/// Returns a field at the top level of a JSON file; `None` if there is none, no such file, or no JSON in it.
+pub(super) fn field(path: &Path, field: &str) -> Option<Value> {
+    let value: Value = serde_json::from_slice(&read_regular(path).ok()?).ok()?;
+    value.get(field).cloned()
+}
+
+/// Refuses a record of a later format. Those of versions before the first format say none.
+///
+/// # Errors
+/// [`CliError::NewerRecord`].
+pub(super) fn refuse_newer(path: &Path) -> Result<()> {
+    match field(path, FORMAT_FIELD).and_then(|format| format.as_u64()) {
+        Some(format) if format > FORMAT => {
+            Err(CliError::NewerRecord { path: path.to_owned(), format, known: FORMAT })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a file that only its owner may read, atomically.
@@ -81,4 +99,14 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 /// [`CliError::Io`] if it can't be written.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     write_private(path, &serde_json::to_vec_pretty(value).map_err(anyhow::Error::from)?)
+}
+
+/// Writes a record, as [`write_private`] does, with its format.
+///
+/// # Errors
+/// [`CliError::Io`] if it can't be written.
+pub(crate) fn write_record(path: &Path, record: &impl Serialize) -> Result<()> {
+    let mut record = serde_json::to_value(record).map_err(anyhow::Error::from)?;
+    record[FORMAT_FIELD] = FORMAT.into();
+    write_json(path, &record)
 }

@@ -5,7 +5,7 @@ use std::{env, path::Path};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Environment, files::read_json, write_json};
+use super::{Environment, files::read_record, write_record};
 use crate::{
     error::{CliError, Result},
     printable::shell_word,
@@ -57,7 +57,7 @@ impl Environment {
     /// # Errors
     /// [`CliError::BadRecord`] or [`CliError::Io`] if it can't be read.
     pub(crate) fn identity(&self) -> Result<Option<Identity>> {
-        read_json(&self.identity_file())
+        read_record(&self.identity_file())
     }
 
     /// Writes the record of the identity, if it is another one. Without an engine, it keeps the one that is recorded.
@@ -75,7 +75,7 @@ impl Environment {
         if before.as_ref() == Some(&identity) {
             return Ok(());
         }
-        write_json(&self.identity_file(), &identity)
+        write_record(&self.identity_file(), &identity)
     }
 
     /// Returns the mark of this environment: the recorded one; without a record, that of the objects which `place` has under

@@ -143,7 +143,7 @@ fn a_record_that_is_cut_off_is_an_error_that_changes_nothing() {
         let ran = home.run(args);
         assert_eq!(ran.code, Some(1), "{ran}");
         assert!(ran.stderr.contains(&format!("{name} can't be read, so it is not known")), "{ran}");
-        assert!(ran.stderr.contains("hint: if a newer chefcito wrote it, use that one"), "{ran}");
+        assert!(ran.stderr.contains("hint: restore it, or"), "{ran}");
     };
     for length in (0..whole.len()).step_by(23) {
         fs::write(&settings, &whole[..length]).unwrap();
@@ -164,6 +164,44 @@ fn a_record_that_is_cut_off_is_an_error_that_changes_nothing() {
         "the data are there"
     );
     home.must(&["start"]);
+}
+
+#[test]
+fn a_record_of_a_newer_version_is_an_error_that_changes_nothing() {
+    let home = Home::new();
+    home.must(&["up", "--port", "0", "--no-seed"]);
+    let pid = home.embedded_pid();
+    let refused = |args: &[&str], name: &str| {
+        let ran = home.run(args);
+        assert_eq!(ran.code, Some(1), "{ran}");
+        let what = format!("{name}: it has the format 2, and this version knows 1");
+        assert!(
+            ran.stderr.contains(&what) && ran.stderr.contains("hint: use that version"),
+            "{ran}"
+        );
+    };
+    for name in
+        ["environment.json", "settings.json", "identity.json", "containers.json", "cluster.json"]
+    {
+        let record = home.environment().join(name);
+        let before = fs::read_to_string(&record).ok();
+        let newer = match &before {
+            Some(before) => before.replace("\"format\": 1", "\"format\": 2"),
+            None => "{\"format\": 2}".into(),
+        };
+        assert_ne!(Some(&newer), before.as_ref(), "{name} has a format");
+        fs::write(&record, &newer).unwrap();
+        for args in [&["up", "--port", "0"][..], &["down", "--volumes"]] {
+            refused(args, name);
+            assert_eq!(fs::read_to_string(&record).unwrap(), newer);
+            assert!(lives(pid) && home.environment().join("data").exists());
+        }
+        match before {
+            Some(before) => fs::write(&record, before).unwrap(),
+            None => fs::remove_file(&record).unwrap(),
+        }
+    }
+    home.must(&["status"]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::{
     images,
     plan::{Deadline, Execution, Plan},
     runtimes::{self, images::OURS},
-    state::{Mark, write_json},
+    state::{Mark, write_record},
 };
 
 /// The services that a command is about.
@@ -160,7 +160,7 @@ pub(super) async fn converge(
     let draft = draft(goal, session).await?;
     session.remember(&draft.mark).await?;
     let saved = draft.project.saved(goal.settings);
-    write_json(&session.environment.settings_file(), &saved)?;
+    write_record(&session.environment.settings_file(), &saved)?;
     let carrier = draft.carrier(goal, session, deadline, None);
     carrier.say(&draft.plan);
     let execution = Execution::of(&draft.plan);

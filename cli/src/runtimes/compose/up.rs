@@ -17,7 +17,7 @@ use crate::{
     plan::{Deadline, Execution},
     runtimes::{self, Held, Wanted},
     signals::Signals,
-    state::{Environment, write_json},
+    state::{Environment, write_record},
 };
 
 /// Returns the runtime and its parts, for a status line.
@@ -87,7 +87,7 @@ pub(crate) async fn up(
     carrier.say(&draft.plan);
     let remembered = signals.or(session.remember(&draft.mark)).await;
     held.or_forget(remembered)?;
-    write_json(&environment.settings_file(), &draft.project.saved(&settings))?;
+    write_record(&environment.settings_file(), &draft.project.saved(&settings))?;
     let execution = Execution::of(&draft.plan);
     let brought_up =
         execution.run_or_undo(&carrier, Step::is_change, &deadline, signals, output).await;

@@ -36,7 +36,7 @@ use crate::{
     progress::Waiting,
     runtimes::{self, Held, Wanted},
     signals::Signals,
-    state::{ClusterRecord, Environment, Mark, write_json},
+    state::{ClusterRecord, Environment, Mark, write_record},
 };
 
 /// How long the removal of a former namespace of that name may take.
@@ -246,7 +246,7 @@ impl<'a> Up<'a> {
         made.written_over = Some(environment.last_settings()?);
         // Our namespace may hold data, even without any other object.
         made.all = stage.observed.is_empty();
-        write_json(&environment.settings_file(), self.settings)?;
+        write_record(&environment.settings_file(), self.settings)?;
         environment.remember_identity(&stage.mark, None)?;
         environment.remember_cluster(&stage.record)?;
         if !stage.record.is_forwarded || made.all {

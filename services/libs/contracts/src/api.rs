@@ -6,6 +6,7 @@ pub mod board;
 pub mod gateway;
 pub mod inventory;
 pub mod kitchen;
+pub mod live;
 pub mod market;
 pub mod market_sim;
 pub mod orders;

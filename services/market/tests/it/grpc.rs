@@ -70,13 +70,12 @@ async fn requests_of_all_connections_that_find_no_room_are_refused_at_once() {
     let anywhere = ([127, 0, 0, 1], 0).into();
     let address = environment.market.serve_grpc(anywhere, None).await.unwrap();
     let endpoint = Endpoint::new(format!("http://{address}")).unwrap();
-    let figures = |bytes: usize, refused: usize| {
-        let text = environment.context.metrics.text();
-        text.contains(&format!("chefcito_grpc_bodies_bytes{{service=\"market\"}} {bytes}\n"))
-            && text.contains(&format!(
-                "chefcito_grpc_bodies_refused_total{{service=\"market\"}} {refused}\n"
-            ))
+    let figure = |name: &str, value: usize| {
+        let line = format!("chefcito_grpc_bodies_{name}{{service=\"market\"}} {value}\n");
+        environment.context.metrics.text().contains(&line)
     };
+    let figures =
+        |bytes: usize, refused: usize| figure("bytes", bytes) && figure("refused_total", refused);
     let until = async |bytes, refused| {
         let reached = async {
             while !figures(bytes, refused) {
@@ -104,7 +103,8 @@ async fn requests_of_all_connections_that_find_no_room_are_refused_at_once() {
         refused.message(),
         "the bodies of other requests leave no room for this one: ask again"
     );
-    assert!(figures(GRPC_REQUESTS_BYTES_MAX, 1), "{}", environment.context.metrics.text());
+    // On a busy machine, the first ones may have waited as long as they may by now, and have left.
+    assert!(figure("refused_total", 1), "{}", environment.context.metrics.text());
 
     // Callers that have gone need no room.
     under_way.abort_all();

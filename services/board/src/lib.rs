@@ -1,27 +1,40 @@
-//! The live view: aggregates over every event.
+//! The live view: aggregates over every event, the orders in flight, and the last ones that ended.
 //!
 //! In: every event about orders, ingredients and dishes. Out: nothing.
 //!
-//! Guarantees: aggregates are sums, so that they are the same in whatever order events of different services arrive; each
-//! event counts once.
+//! Guarantees: aggregates are sums and an order is as far as its farthest event, so that both are the same in whatever order events of
+//! different services arrive; each event counts once; a revision grows with each commit, in their order.
 //!
-//! Does not know: the state of any order, and no other service: what it shows, it was told.
+//! Does not know: any other service: what it shows, it was told.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ::store::{BATCH_MAX, Migrations, OpenError};
 use axum::{Router, extract::State, routing::get};
 use contracts::{
-    api::{audit::Counters, board::Summary},
+    api::{
+        audit::Counters,
+        board::Summary,
+        live::{AfterRevision, BoardView},
+    },
     services::BOARD,
 };
 use events::Gathering;
-use service::{Service, ServiceContext, problem::Problem};
+use service::{Service, ServiceContext, http::Query, problem::Problem};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 mod projection;
 mod reactions;
 mod store;
+mod tickets;
 
+/// How long an asker waits for a later revision.
+const REVISION_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often the revision is looked at meanwhile: another replica may have changed it.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Every event gathers: a viewer does not see whether the board is behind by the pause, and at 200 orders a second one commit is
 /// for some 70 events.
 const GATHERING: Gathering =
@@ -35,17 +48,20 @@ pub const MIGRATIONS: Migrations = Migrations {
         (1, "counters", include_str!("../migrations/V1__counters.sql")),
         (2, "turn", include_str!("../migrations/V2__turn.sql")),
         (3, "delivery_us", include_str!("../migrations/V3__delivery_us.sql")),
+        (4, "tickets", include_str!("../migrations/V4__tickets.sql")),
     ],
 };
 
 /// Every statement of this service, for the test that has the engines prepare them.
 #[doc(hidden)]
-pub use store::{MANY, POSTGRESQL_STATEMENTS, STATEMENTS};
+pub use store::{MANY, STATEMENTS};
 
 /// The service. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Board {
     service: Service,
+    /// Signalled by commits of this replica.
+    changed: Arc<Notify>,
 }
 
 impl Board {
@@ -55,23 +71,48 @@ impl Board {
     /// [`OpenError`] if its database can't be opened.
     pub async fn open(context: &ServiceContext) -> Result<Self, OpenError> {
         let mut service = context.open(BOARD, MIGRATIONS).await?;
-        service.consume_gathering(GATHERING, reactions::react);
-        Ok(Self { service })
+        let changed = Arc::new(Notify::new());
+        let signal = Arc::clone(&changed);
+        service.consume_batches(GATHERING, move |tx, events| reactions::react(tx, events, &signal));
+        Ok(Self { service, changed })
     }
 
     /// Returns its routes.
     pub fn router(&self) -> Router {
         let own = Router::new()
             .route("/v1/summary", get(summary))
+            .route("/internal/live", get(live))
             .route("/internal/facts/counters", get(counters))
             .with_state(self.clone());
         self.service.with_common_routes(own)
+    }
+
+    /// Waits for a later revision, or for [`REVISION_WAIT_MAX`].
+    async fn await_revision(&self, after: i64) -> Result<(), Problem> {
+        let deadline = Instant::now() + REVISION_WAIT_MAX;
+        while self.service.database().read(store::revision).await? <= after
+            && Instant::now() < deadline
+        {
+            let next_look = deadline.min(Instant::now() + LOOK_EVERY);
+            let _nobody = timeout_at(next_look, self.changed.notified()).await;
+        }
+        Ok(())
     }
 }
 
 async fn summary(State(board): State<Board>) -> Result<axum::Json<Summary>, Problem> {
     let counters = board.service.database().read(store::counters).await?;
     Ok(axum::Json(projection::summary(&counters)))
+}
+
+async fn live(
+    State(board): State<Board>,
+    Query(asked): Query<AfterRevision>,
+) -> Result<axum::Json<BoardView>, Problem> {
+    if let Some(after) = asked.after {
+        board.await_revision(after).await?;
+    }
+    Ok(axum::Json(board.service.database().read(store::view).await?))
 }
 
 async fn counters(State(board): State<Board>) -> Result<axum::Json<Counters>, Problem> {

@@ -16,7 +16,7 @@ use contracts::{
     events::{Event as _, OrderPlaced},
     services::KITCHEN,
 };
-use events::Gathering;
+use events::{Gathering, consumer::by_name};
 use service::{Service, ServiceContext};
 use tokio::sync::Notify;
 
@@ -81,9 +81,8 @@ impl Kitchen {
         let a_cook = Cook { cooking_time: config.cooking_time };
         let reactions =
             Reactions { seed: config.seed, cook: a_cook, cook_wakes: Arc::clone(&cook_wakes) };
-        service.consume_gathering(GATHERING, move |tx, name, events| {
-            reactions.react(tx, name, events)
-        });
+        let react = by_name(move |tx, name, events| reactions.react(tx, name, events));
+        service.consume_batches(GATHERING, react);
         let database = service.database().clone();
         service.work("cook", cook_wakes, IDLE_MAX, move || {
             let database = database.clone();

@@ -2,13 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use axum::{body::Body, http::Request};
 use board::Board;
 use contracts::{
     Ingredient, OrderId, PurchaseId, Quantities, Timestamp,
-    api::board::Summary,
+    api::{
+        board::Summary,
+        live::{BoardView, ENDED_SHOWN_MAX, IN_FLIGHT_SHOWN_MAX, TicketState},
+    },
     events::{
         IngredientPurchased, IngredientsAwaited, IngredientsReserved, OrderCancelled,
         OrderDelivered, OrderPlaced,
@@ -17,7 +23,8 @@ use contracts::{
 };
 use events::{Announce as _, Faults, outbox};
 use http_body_util::BodyExt as _;
-use service::ServiceContext;
+use serde::de::DeserializeOwned;
+use service::{Service, ServiceContext};
 use store::{Clock, Durability, Location, Migrations};
 use test_support::postgres;
 use tower::ServiceExt as _;
@@ -26,8 +33,18 @@ mod pairs;
 
 const NOTHING: Migrations = Migrations { owner: "twin", steps: &[] };
 
+/// Returns the board's answer.
+async fn ask<T: DeserializeOwned>(board: &Board, path: &str) -> T {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let body = board.router().oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+    serde_json::from_slice(&body.to_bytes()).unwrap()
+}
+
+/// What the board shows: the totals, and the state of each order by its number.
+type Shown = (Summary, Vec<(i64, TicketState)>);
+
 /// Lets the services tell of a small evening, and returns what the board shows in the end.
-async fn evening(location: Location, faults: Faults) -> Summary {
+async fn evening(location: Location, faults: Faults) -> Shown {
     let context = ServiceContext::new(location, events::in_process_with(faults), Clock::System);
     let board = Board::open(&context).await.unwrap();
     let orders = context.open(ORDERS, NOTHING).await.unwrap();
@@ -93,31 +110,114 @@ async fn evening(location: Location, faults: Faults) -> Summary {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
-    let request = Request::get("/v1/summary").body(Body::empty()).unwrap();
-    let body = board
-        .router()
-        .oneshot(request)
-        .await
-        .unwrap()
-        .into_body()
-        .collect()
-        .await
-        .unwrap()
-        .to_bytes();
+    let summary: Summary = ask(&board, "/v1/summary").await;
+    let view: BoardView = ask(&board, "/internal/live").await;
+    assert_eq!(view.summary, summary);
+    assert!(view.orders.iter().all(|order| order.placed_at == placed_at));
     let twin = context.open("board", NOTHING).await.unwrap();
-    let of_one: &[&str] = match twin.database().engine() {
-        "postgresql" => &board::POSTGRESQL_STATEMENTS,
-        _ => &[],
-    };
     twin.database()
         .read(move |tx| {
-            board::STATEMENTS.iter().chain(of_one).try_for_each(|sql| tx.prepare(sql))?;
+            board::STATEMENTS.iter().try_for_each(|sql| tx.prepare(sql))?;
             tx.prepare_all(&board::MANY)
         })
         .await
         .unwrap();
     context.close().await;
-    serde_json::from_slice(&body).unwrap()
+    (summary, view.orders.iter().map(|order| (order.number, order.state)).collect())
+}
+
+/// Opens the board, and orders that never end by themselves.
+async fn board_and_orders(location: Location) -> (ServiceContext, Board, Service) {
+    let context = ServiceContext::new(location, events::in_process(), Clock::System);
+    let board = Board::open(&context).await.unwrap();
+    let orders = context.open(ORDERS, NOTHING).await.unwrap();
+    let mut kitchen = context.open(KITCHEN, NOTHING).await.unwrap();
+    kitchen.consume(|_, _, _| Ok(()));
+    (context, board, orders)
+}
+
+/// Places orders with these numbers, and delivers them if that is said. Returns when all of it was told.
+async fn place(orders: &Service, numbers: Range<i64>, delivers: bool) {
+    let placed_at = Timestamp::now();
+    let dinners: Vec<(i64, OrderId)> = numbers.map(|number| (number, OrderId::new())).collect();
+    let told = orders.database().write(move |tx| {
+        tx.announce_all(dinners.iter().map(|(number, order)| OrderPlaced {
+            order: *order,
+            number: *number,
+            dish: None,
+            placed_at,
+        }));
+        if delivers {
+            tx.announce_all(dinners.iter().map(|(number, order)| OrderDelivered {
+                order: *order,
+                dish: "salad".into(),
+                placed_at,
+                delivered_at: placed_at.plus(Duration::from_millis(number.unsigned_abs())),
+            }));
+        }
+        Ok(())
+    });
+    told.await.unwrap();
+}
+
+async fn what_is_shown_is_bounded_and_news_are_waited_for(location: Location) {
+    let (context, board, orders) = board_and_orders(location).await;
+    place(&orders, 1..200, true).await;
+    place(&orders, 200..400, false).await;
+    let mut view = BoardView::default();
+    while view.summary.placed < 399 || view.summary.delivered < 199 {
+        let started = Instant::now();
+        let after = view.revision;
+        view = ask(&board, &format!("/internal/live?after={after}")).await;
+        assert!(view.revision > after, "nothing came within {:?}", started.elapsed());
+    }
+    let shown: Vec<i64> = view.orders.iter().map(|order| order.number).collect();
+    let (in_flight, ended) = (IN_FLIGHT_SHOWN_MAX as i64, ENDED_SHOWN_MAX as i64);
+    assert_eq!(shown, (200 - ended..200 + in_flight).collect::<Vec<_>>());
+
+    let unchanged: BoardView =
+        ask(&board, &format!("/internal/live?after={}", view.revision)).await;
+    assert_eq!(unchanged, view);
+    context.close().await;
+}
+
+#[tokio::test]
+async fn viewers_see_a_part_and_wait_for_news() {
+    let folder = tempfile::tempdir().unwrap();
+    what_is_shown_is_bounded_and_news_are_waited_for(in_folder(&folder)).await;
+    if let Some(database) = postgres() {
+        what_is_shown_is_bounded_and_news_are_waited_for(database.location()).await;
+    }
+}
+
+#[tokio::test]
+async fn orders_that_ended_long_ago_are_forgotten() {
+    const KEPT: i64 = 1_000;
+    let folder = tempfile::tempdir().unwrap();
+    let (context, board, orders) = board_and_orders(in_folder(&folder)).await;
+    let twin = context.open("board", NOTHING).await.unwrap();
+    let count = || {
+        twin.database().read(|tx| {
+            let counted =
+                tx.query_one("SELECT CAST(COUNT(*) AS BIGINT) FROM tickets", &[], |row| {
+                    row.get(0)
+                })?;
+            Ok::<i64, _>(counted.unwrap_or_default())
+        })
+    };
+    // Each commit is waited for, so that there are enough of them for old orders to be forgotten.
+    let (mut view, mut placed, mut forgot) = (BoardView::default(), 0, false);
+    while !forgot || view.revision < 64 {
+        place(&orders, placed + 1..placed + 41, true).await;
+        placed += 40;
+        while view.summary.delivered < placed {
+            view = ask(&board, &format!("/internal/live?after={}", view.revision)).await;
+        }
+        forgot = count().await.unwrap() < placed;
+        assert!(placed < 40_000, "nothing is ever forgotten");
+    }
+    assert!(count().await.unwrap() >= KEPT.min(placed));
+    context.close().await;
 }
 
 fn in_folder(folder: &tempfile::TempDir) -> Location {
@@ -127,13 +227,19 @@ fn in_folder(folder: &tempfile::TempDir) -> Location {
 #[tokio::test]
 async fn the_summary_counts_what_happened() {
     let folder = tempfile::tempdir().unwrap();
-    let summary = evening(in_folder(&folder), Faults::default()).await;
+    let (summary, orders) = evening(in_folder(&folder), Faults::default()).await;
     assert_eq!(
         (summary.placed, summary.delivered, summary.cancelled, summary.in_flight),
         (30, 20, 1, 9)
     );
     assert_eq!((summary.waiting_for_ingredients, summary.bought[&Ingredient::Lemon]), (1, 7));
     assert_eq!((summary.dishes["salad"], summary.delivery.p50_ms), (20, 3));
+    let state = |number| match number {
+        1..=20 => TicketState::Delivered,
+        21 => TicketState::Cancelled,
+        _ => TicketState::Placed,
+    };
+    assert_eq!(orders, (1..=30).map(|number| (number, state(number))).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -182,9 +288,7 @@ async fn keeps_its_deliveries_when_the_buckets_become_finer(location: Location) 
 
     let context = ServiceContext::new(location, events::in_process(), Clock::System);
     let board = Board::open(&context).await.unwrap();
-    let request = Request::get("/v1/summary").body(Body::empty()).unwrap();
-    let body = board.router().oneshot(request).await.unwrap().into_body().collect().await.unwrap();
-    let Summary { delivery, .. } = serde_json::from_slice(&body.to_bytes()).unwrap();
+    let Summary { delivery, .. } = ask(&board, "/v1/summary").await;
     assert_eq!((delivery.count, delivery.mean_ms), (100, 2_200));
     assert!((2_048..4_096).contains(&delivery.p50_ms), "{delivery:?}");
     assert!((1 << 30..1 << 31).contains(&delivery.p99_ms), "{delivery:?}");

@@ -1,6 +1,6 @@
 //! Acting on events: read a batch, note it in the inbox, react, commit, acknowledge.
 
-use std::{fmt, ops::Range, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, ops::Range, sync::Arc, time::Duration};
 
 use contracts::events::{Envelope, catalogue::Catalogue};
 use store::{BATCH_MAX, Database, Many, StoreError, Tx, Work, chain, jittered, params};
@@ -34,9 +34,15 @@ const NOTE: Many = Many {
 /// Every statement of this file for many rows, for the test that prepares them.
 pub const MANY: [Many; 1] = [NOTE];
 
-/// What a service does about events: a plain function from a transaction, an event's name and a batch of such events.
-pub type Reaction =
-    dyn Fn(&mut Tx<'_>, &str, &[Arc<Envelope>]) -> Result<(), StoreError> + Send + Sync;
+/// What a service does about events: a plain function from a transaction and a batch of events.
+pub type Reaction = dyn Fn(&mut Tx<'_>, &[Arc<Envelope>]) -> Result<(), StoreError> + Send + Sync;
+
+/// Makes a reaction of what a service does about events of one name: their name, and as many of them as can be acted on together.
+pub fn by_name(
+    react: impl Fn(&mut Tx<'_>, &str, &[Arc<Envelope>]) -> Result<(), StoreError>,
+) -> impl Fn(&mut Tx<'_>, &[Arc<Envelope>]) -> Result<(), StoreError> {
+    move |tx, events| in_runs(events).iter().try_for_each(|(name, events)| react(tx, name, events))
+}
 
 /// Acts on the events among these that this version knows and that were not acted on before; defers the others.
 ///
@@ -64,10 +70,7 @@ pub(crate) fn act(
             tx.follow(event.subject.clone(), trace.clone());
         }
     }
-    for (name, batch) in in_runs(fresh) {
-        react(tx, &name, &batch)?;
-    }
-    Ok(())
+    if fresh.is_empty() { Ok(()) } else { react(tx, &fresh) }
 }
 
 /// Notes events as acted on; returns those that were not.
@@ -83,22 +86,22 @@ pub(crate) fn note(
 }
 
 /// Puts events of the same name together, as few batches as keep the events of each subject in their order.
-fn in_runs(events: Vec<Arc<Envelope>>) -> Vec<(String, Vec<Arc<Envelope>>)> {
-    let mut runs: Vec<(String, Vec<Arc<Envelope>>)> = Vec::new();
-    let mut last_of: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+fn in_runs(events: &[Arc<Envelope>]) -> Vec<(&str, Vec<Arc<Envelope>>)> {
+    let mut runs: Vec<(&str, Vec<Arc<Envelope>>)> = Vec::new();
+    let mut last_of: HashMap<&str, usize> = HashMap::new();
     for event in events {
-        let earliest = last_of.get(&event.subject).copied().unwrap_or(0);
+        let earliest = last_of.get(event.subject.as_str()).copied().unwrap_or(0);
         let found = runs
             .iter()
             .skip(earliest)
-            .position(|(name, _)| name == event.name())
+            .position(|(name, _)| *name == event.name())
             .map(|at| at + earliest);
         let at = found.unwrap_or_else(|| {
-            runs.push((event.name().to_owned(), Vec::new()));
+            runs.push((event.name(), Vec::new()));
             runs.len() - 1
         });
-        last_of.insert(event.subject.clone(), at);
-        runs[at].1.push(event);
+        last_of.insert(&event.subject, at);
+        runs[at].1.push(Arc::clone(event));
     }
     runs
 }
@@ -442,9 +445,10 @@ mod tests {
             cancelled(second),
             requested(first),
         ];
-        let runs = in_runs(events.into_iter().map(Arc::new).collect());
+        let events = events.map(Arc::new);
+        let runs = in_runs(&events);
         let shape: Vec<(&str, usize)> =
-            runs.iter().map(|(name, events)| (name.as_str(), events.len())).collect();
+            runs.iter().map(|(name, events)| (*name, events.len())).collect();
         assert_eq!(
             shape,
             [

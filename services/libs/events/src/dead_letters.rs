@@ -112,7 +112,7 @@ pub fn replay(tx: &mut Tx<'_>, react: &Reaction, id: Uuid) -> Result<bool, Store
     let is_fresh = !consumer::note(tx, std::slice::from_ref(&event))?.is_empty();
     // An untried event may have arrived again, and have been acted on since.
     if is_fresh || letter.attempts > UNTRIED {
-        react(tx, event.name(), std::slice::from_ref(&event))?;
+        react(tx, std::slice::from_ref(&event))?;
     }
     Ok(true)
 }

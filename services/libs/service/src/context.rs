@@ -18,7 +18,7 @@ use contracts::{
     events::{Envelope, catalogue::Catalogue},
 };
 use events::{
-    Bus, Consumer, ConsumerMetrics, Gathering, Reaction, Relay, dead_letters, deferred,
+    Bus, Consumer, ConsumerMetrics, Gathering, Reaction, Relay, consumer, dead_letters, deferred,
     outbox::{self, position},
     retention::{self, RETENTION},
 };
@@ -351,17 +351,15 @@ impl Service {
         + Sync
         + 'static,
     ) {
-        self.consume_gathering(Gathering::NONE, react);
+        self.consume_batches(Gathering::NONE, consumer::by_name(react));
     }
 
-    /// Starts to act on events as [`Service::consume`] does, and lets some of them gather.
-    pub fn consume_gathering(
+    /// Starts to act on events, and lets some of them gather. `react` is given whole batches: events that were never acted on
+    /// before, in order for each subject. [`consumer::by_name`] makes it of one that [`Service::consume`] takes.
+    pub fn consume_batches(
         &mut self,
         gathering: Gathering,
-        react: impl Fn(&mut Tx<'_>, &str, &[Arc<Envelope>]) -> Result<(), StoreError>
-        + Send
-        + Sync
-        + 'static,
+        react: impl Fn(&mut Tx<'_>, &[Arc<Envelope>]) -> Result<(), StoreError> + Send + Sync + 'static,
     ) {
         let react: Arc<Reaction> = Arc::new(react);
         self.react = Some(Arc::clone(&react));

@@ -146,8 +146,7 @@ pub struct Pace {
     pub viewers: u32,
 }
 
-/// The restaurant at one moment. What is bounded shows [`IN_FLIGHT_SHOWN_MAX`] orders in flight, [`ENDED_SHOWN_MAX`] that ended and
-/// [`PURCHASES_SHOWN_MAX`] purchases; the totals count all.
+/// The restaurant at one moment. It shows 64 orders in flight, 64 that ended and 32 purchases at the most; the totals count all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct View {
     /// When it was put together, by the clock of the gateway.
@@ -168,7 +167,7 @@ pub struct View {
     pub pace: Pace,
 }
 
-/// What makes the next [`View`] of one. What is absent stays as it is.
+/// What makes the next view of one. What is absent stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Change {
     /// When the next view was put together.

@@ -14,7 +14,7 @@ use contracts::{
     events::{CancellationRequested, Event as _, IngredientsReserved},
     services::{KITCHEN, ORDERS},
 };
-use events::{Announce as _, Gathering};
+use events::{Announce as _, Gathering, consumer::by_name};
 use service::{Service, ServiceContext};
 
 use crate::stage::{NOTEBOOK, TestStore, announce, eventually, note_events, noted};
@@ -38,10 +38,11 @@ async fn open(store: &TestStore, pause: Duration, events_max: usize) -> Both {
     let gathering = Gathering { only: Some(CancellationRequested::NAME), pause, events_max };
     let batches = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&batches);
-    kitchen.consume_gathering(gathering, move |tx, name, events| {
+    let react = by_name(move |tx, name, events| {
         counted.fetch_add(1, Ordering::Relaxed);
         note_events(tx, name, events)
     });
+    kitchen.consume_batches(gathering, react);
     Both { context, orders, kitchen, batches }
 }
 

@@ -32,6 +32,7 @@ use tracing::info;
 use crate::{
     keys::{Holder, KeyRing, Prover},
     limits::{Addresses, Rate},
+    live::Live,
     own,
     routes::{Access, Route, Target},
     store,
@@ -57,7 +58,8 @@ pub(crate) struct Door {
     pub(crate) paths: matchit::Router<Vec<usize>>,
     pub(crate) services: Backends,
     pub(crate) service: Service,
-    pub(crate) keys: KeyRing,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) live: Arc<Live>,
     /// Absent if there is no first admin key.
     pub(crate) prover: Option<Prover>,
     /// When the keys were read last. The reader holds the lock, so that an earlier read never replaces the keys of a later one.
@@ -275,7 +277,7 @@ fn prepare(headers: &mut HeaderMap, trace: &HeaderValue, holder: Option<&Holder>
     };
 }
 
-fn address_of(request: &Request) -> IpAddr {
+pub(crate) fn address_of(request: &Request) -> IpAddr {
     let unknown = IpAddr::from([0, 0, 0, 0]);
     request.extensions().get::<Peer>().map_or(unknown, |Peer(address)| address.ip())
 }

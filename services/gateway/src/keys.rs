@@ -155,6 +155,11 @@ impl KeyRing {
             .collect();
     }
 
+    /// Returns whether there is a key of this id that is not revoked.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+    }
+
     /// Returns whether a request shows a key whose id was never heard of: another gateway may just have made it.
     pub(crate) fn is_news(&self, headers: &HeaderMap) -> bool {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);

@@ -11,6 +11,7 @@ mod commands;
 mod door;
 mod keys;
 mod limits;
+mod live;
 mod openapi;
 mod own;
 mod queries;
@@ -50,6 +51,7 @@ use crate::{
     door::Door,
     keys::{KeyRing, KeyText, Prover},
     limits::Addresses,
+    live::Live,
     trace::Tracer,
 };
 
@@ -200,7 +202,7 @@ impl Gateway {
         if let Some(service) = backends.missing(GATEWAY) {
             return Err(OpenError::NoBackend { service });
         }
-        let keys = KeyRing::new(&config.key_pepper);
+        let keys = Arc::new(KeyRing::new(&config.key_pepper));
         let now = context.clock.now();
         let first = match &config.admin_key {
             Some(text) => Some(KeyText::parse(text.trim()).ok_or(OpenError::AdminKey)?),
@@ -227,12 +229,15 @@ impl Gateway {
         }
         let routes = routes::table(backends.get(MARKET_SIM).is_some());
         let own = Backend::in_process(service.router());
+        let services = backends.with(GATEWAY, own);
+        let live = Arc::new(Live::new(services.clone(), context));
         let door = Arc::new(Door {
             paths: door::paths_of(&routes),
             openapi: openapi::document(&routes, context.retention).to_json().unwrap_or_default(),
             routes,
-            services: backends.with(GATEWAY, own),
+            services,
             keys,
+            live,
             prover,
             learning: Mutex::new(Instant::now()),
             rate: config.rate,

@@ -19,6 +19,8 @@ use utoipa::openapi::{
 
 use crate::routes::{Access, Answer, Route, Shape};
 
+/// The type of server-sent events.
+const EVENTS_TYPE: &str = "text/event-stream";
 /// What the document calls the way in which a key is shown.
 const SCHEME: &str = "key";
 
@@ -26,13 +28,14 @@ const SCHEME: &str = "key";
 pub(crate) fn document(routes: &[Route], retention: Duration) -> OpenApi {
     let mut schemas: BTreeMap<String, RefOr<Schema>> = BTreeMap::new();
     let shapes = routes.iter().flat_map(|route| {
-        let answer = match route.answer {
-            Answer::Json(shape) => Some(shape),
-            Answer::Nothing | Answer::Text | Answer::Figures | Answer::Object => None,
+        let answers = match route.answer {
+            Answer::Json(shape) => vec![shape],
+            Answer::Events(shapes) => shapes.to_vec(),
+            Answer::Nothing | Answer::Text | Answer::Figures | Answer::Object => Vec::new(),
         };
-        [route.body, answer]
+        route.body.into_iter().chain(answers)
     });
-    for shape in shapes.flatten().chain([Shape::of::<Problem>()]) {
+    for shape in shapes.chain([Shape::of::<Problem>()]) {
         let mut parts = vec![((shape.name)().into_owned(), (shape.schema)())];
         (shape.parts)(&mut parts);
         schemas.extend(parts);
@@ -140,6 +143,15 @@ fn good(route: &Route) -> Response {
         Answer::Figures => with(FIGURES_TYPE, text().into()),
         Answer::Object => with("application/json", Object::with_type(Type::Object).into()),
         Answer::Json(shape) => with("application/json", reference(shape)),
+        Answer::Events(shapes) => {
+            let names = shapes.map(|shape| format!("`{}`", (shape.name)()));
+            let data = ObjectBuilder::new().schema_type(Type::String).description(Some(format!(
+                "Server-sent events: first a `snapshot`, whose data are a {} in JSON, then `change`s, each a {} to it. Each has an \
+                 `id`; with that as `Last-Event-ID`, a later request goes on from there.",
+                names[0], names[1]
+            )));
+            with(EVENTS_TYPE, data.build().into())
+        }
     }
 }
 

@@ -16,12 +16,12 @@ use contracts::{
     },
 };
 use serde::de::DeserializeOwned;
-use service::{http::Query, problem::Problem};
+use service::{http::Query, idempotency::CALLER, problem::Problem};
 use uuid::Uuid;
 
 use crate::{
     commands,
-    door::Door,
+    door::{Door, address_of},
     queries::{self, story},
     routes::Own,
 };
@@ -60,6 +60,11 @@ pub(crate) async fn answer(
             story::tell_story(&door.services, order).await.map(json)
         }
         (Own::Status, _) => Ok(json(queries::status::status(door).await)),
+        (Own::Live, _) => {
+            let key = request.headers().get(CALLER).and_then(|key| key.to_str().ok());
+            let key = key.unwrap_or_default();
+            door.live.watch(&door.keys, key, address_of(&request), request.headers())
+        }
         (Own::ListKeys, _) => {
             let stored = door.service.database().read(crate::store::list).await?;
             Ok(json(Keys { keys: stored.into_iter().map(|stored| stored.key).collect() }))

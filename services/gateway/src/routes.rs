@@ -14,6 +14,7 @@ use contracts::{
             StockChanges,
         },
         kitchen::{Menu, MenuChanges, SeedOptions},
+        live::{Change, View},
         market_sim::{ChangeMarketSim, MarketSim},
         orders::{AskStates, ListOrders, Order, OrderPage, OrderStates, PlaceOrders, PlacedOrders},
         proof::{self, AskProof, Proof},
@@ -141,6 +142,14 @@ fn larder() -> Vec<Route> {
 
 fn overview() -> Vec<Route> {
     vec![
+        viewer(
+            Method::GET,
+            "/v1/live",
+            "watch",
+            Target::Own(Own::Live),
+            "Watch the restaurant as it changes, as server-sent events",
+        )
+        .says(Answer::Events([Shape::of::<View>(), Shape::of::<Change>()])),
         viewer(
             Method::GET,
             "/metrics",

@@ -15,6 +15,7 @@ use contracts::{
     api::{
         audit::AuditReport,
         gateway::{Status, Story},
+        live::{CHANGE, SNAPSHOT, View},
     },
 };
 use embedded::{Embedded, EmbeddedConfig};
@@ -131,6 +132,27 @@ impl Evening {
             self.history.answered(&call, Some((status.as_u16(), &bytes)));
         }
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Begins to watch, with what one has seen before.
+    pub(crate) async fn watch(&self, last_id: Option<&str>) -> Viewer {
+        let request =
+            Request::get("/v1/live").header("authorization", format!("Bearer {ADMIN_KEY}"));
+        let request = match last_id {
+            Some(id) => request.header("last-event-id", id),
+            None => request,
+        };
+        let request = request.body(Body::empty()).unwrap();
+        let response = self.environment.router().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Viewer {
+            body: response.into_body(),
+            unread: String::new(),
+            view: View::default(),
+            id: String::new(),
+            snapshots: 0,
+        }
     }
 
     /// Returns what is there as a text.
@@ -266,6 +288,58 @@ impl Evening {
         let broken: Vec<_> =
             report.invariants.iter().filter(|invariant| !invariant.passed).collect();
         assert!(report.passed, "{broken:#?}");
+    }
+}
+
+/// One who watches, and what they see.
+pub(crate) struct Viewer {
+    body: Body,
+    unread: String,
+    /// The view.
+    pub(crate) view: View,
+    /// The id of the last event.
+    pub(crate) id: String,
+    /// How many whole views came.
+    pub(crate) snapshots: usize,
+}
+
+impl Viewer {
+    /// Reads the next event, which must come in time.
+    pub(crate) async fn next(&mut self, what: &str) {
+        let next = tokio::time::timeout(WAIT_MAX, self.try_next());
+        let next = next.await.unwrap_or_else(|_| panic!("not in time: {what}: {:#?}", self.view));
+        next.unwrap_or_else(|| panic!("the view ended before {what}"));
+    }
+
+    /// Reads the next event; `None` at the end.
+    pub(crate) async fn try_next(&mut self) -> Option<()> {
+        let event = loop {
+            match self.unread.split_once("\n\n") {
+                Some((event, rest)) if event.starts_with(':') => self.unread = rest.to_owned(),
+                Some((event, rest)) => {
+                    let (event, rest) = (event.to_owned(), rest.to_owned());
+                    self.unread = rest;
+                    break event;
+                }
+                None => {
+                    let frame = self.body.frame().await?.unwrap();
+                    self.unread += std::str::from_utf8(&frame.into_data().unwrap()).unwrap();
+                }
+            }
+        };
+        let field = |name: &str| {
+            event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap()
+        };
+        self.id = field("id").to_owned();
+        match field("event") {
+            SNAPSHOT => {
+                self.view = serde_json::from_str(field("data")).unwrap();
+                self.snapshots += 1;
+            }
+            CHANGE => live::apply(&mut self.view, serde_json::from_str(field("data")).unwrap()),
+            other => panic!("no such event: {other}"),
+        }
+        Some(())
     }
 }
 

@@ -9,6 +9,7 @@ mod crowds;
 mod damage;
 mod evening;
 mod happy_order;
+mod live;
 mod market;
 mod metrics;
 mod openings;

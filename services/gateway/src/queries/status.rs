@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backends::{Backend, STATUS_WAIT_MAX, Unanswered};
+use backends::{Backend, Backends, STATUS_WAIT_MAX, Unanswered};
 use contracts::{
     api::{board::Summary, gateway::Status, service::ServiceStatus},
     services::BOARD,
@@ -12,7 +12,8 @@ use crate::door::Door;
 
 /// Returns how every service is, and the board's summary.
 pub(crate) async fn status(door: &Door) -> Status {
-    let (services, summary) = tokio::join!(statuses(door), summary(door.services.get(BOARD)));
+    let (services, summary) =
+        tokio::join!(statuses(&door.services), summary(door.services.get(BOARD)));
     let quiet = services.values().all(is_quiet) && is_still_quiet(door, &services).await;
     Status {
         ready: services.values().all(|service| service.ready),
@@ -23,9 +24,9 @@ pub(crate) async fn status(door: &Door) -> Status {
     }
 }
 
-async fn statuses(door: &Door) -> BTreeMap<String, ServiceStatus> {
-    let asked = door
-        .services
+/// Returns how each service is. One that does not answer is not ready, with the reason.
+pub(crate) async fn statuses(services: &Backends) -> BTreeMap<String, ServiceStatus> {
+    let asked = services
         .ask_all(|_, backend| backend.look::<ServiceStatus>("/internal/status", STATUS_WAIT_MAX));
     let answered = |answer: Result<ServiceStatus, Unanswered>| {
         answer.unwrap_or_else(|error| ServiceStatus {
@@ -51,6 +52,6 @@ async fn is_still_quiet(door: &Door, before: &BTreeMap<String, ServiceStatus>) -
     let told = |services: &BTreeMap<String, ServiceStatus>| -> Vec<i64> {
         services.values().map(|status| status.announced).collect()
     };
-    let after = statuses(door).await;
+    let after = statuses(&door.services).await;
     after.values().all(is_quiet) && told(&after) == told(before)
 }

@@ -61,6 +61,7 @@ pub(crate) enum Own {
     Proof,
     Story,
     Status,
+    Live,
     ListKeys,
     AddKey,
     RevokeKey,
@@ -79,6 +80,8 @@ pub(crate) enum Answer {
     Figures,
     Json(Shape),
     Object,
+    /// Server-sent events with these data.
+    Events([Shape; 2]),
 }
 
 /// A type of the API, as the OpenAPI document describes it.

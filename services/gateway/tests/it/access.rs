@@ -13,8 +13,11 @@ use crate::stage::{Stage, echoes};
 
 const ID: &str = "0192f3c4-5a6b-7c8d-9e0f-112233445566";
 
+/// The one whose answer does not end.
+const LIVE: &str = "/v1/live";
+
 /// Every route: method, path, who may, and which service answers (or the gateway itself).
-const ROUTES: [(&str, &str, Option<Role>, &str); 28] = [
+const ROUTES: [(&str, &str, Option<Role>, &str); 29] = [
     ("GET", "/", None, "gateway"),
     ("GET", "/health", None, "gateway"),
     ("GET", "/ready", None, "gateway"),
@@ -35,6 +38,7 @@ const ROUTES: [(&str, &str, Option<Role>, &str); 28] = [
     ("GET", "/v1/purchases", Some(Role::Viewer), INVENTORY),
     ("GET", "/v1/summary", Some(Role::Viewer), BOARD),
     ("GET", "/v1/status", Some(Role::Viewer), "gateway"),
+    ("GET", LIVE, Some(Role::Viewer), "gateway"),
     ("GET", "/v1/audit", Some(Role::Manager), "gateway"),
     ("POST", "/v1/audit/ledger", Some(Role::Viewer), "gateway"),
     ("GET", "/v1/keys", Some(Role::Admin), "gateway"),
@@ -79,6 +83,7 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
         for (role, key) in
             [(Role::Viewer, &viewer), (Role::Manager, &manager), (Role::Admin, &admin)]
         {
+            let method = if path == LIVE { Method::HEAD } else { method.clone() };
             let got = stage.ask(method.clone(), &path, Some(key), json!({})).await;
             let may = needed.is_none_or(|needed| role >= needed);
             assert_eq!(got.status != StatusCode::FORBIDDEN, may, "{method} {path} as {role}");

@@ -8,6 +8,7 @@ mod audit_live;
 mod headers;
 mod keys;
 mod limits;
+mod live;
 mod openapi;
 mod overview;
 mod proof;

@@ -170,7 +170,12 @@ impl Stage {
     }
 
     pub(crate) async fn send(&self, request: Request) -> Got {
-        Got::of(self.router.clone().oneshot(request).await.unwrap()).await
+        Got::of(self.answer(request).await).await
+    }
+
+    /// Returns the answer before its body was read.
+    pub(crate) async fn answer(&self, request: Request) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     /// Asks without a key, from an address.

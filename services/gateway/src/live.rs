@@ -1,0 +1,166 @@
+//! `/v1/live`: what many viewers see, gathered once.
+//!
+//! While there is a viewer, the parts of the view are read from the services and put together; each change is written down once, for
+//! all. A viewer that is slow, or comes back, gets the changes since the view that it has, or a whole view: never less.
+
+mod frames;
+mod gathering;
+mod viewers;
+
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+
+use ::service::{ServiceContext, problem::Problem};
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use backends::Backends;
+use contracts::api::live::Pace;
+use futures_util::stream;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    frames::Frames,
+    viewers::{Refused, Viewer, Viewers},
+};
+use crate::keys::KeyRing;
+
+/// What is sent while nothing changes, and how often: proxies close what is silent.
+const COMMENT: &[u8] = b": nothing new\n\n";
+const COMMENT_EVERY: Duration = Duration::from_secs(15);
+/// How long one may watch at a time. Whoever comes back goes on where they were.
+const WATCH_MAX: Duration = Duration::from_secs(3_600);
+/// How often a viewer's key is looked at, at least: it may be revoked.
+const KEY_LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The header with the id of the last event that a viewer got.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// Returns how often viewers are told, by their number.
+fn pace(viewers: u32) -> Pace {
+    let changes_per_second_max = match viewers {
+        ..=100 => 10,
+        101..=1_000 => 4,
+        _ => 1,
+    };
+    Pace { changes_per_second_max, viewers }
+}
+
+/// What all viewers share.
+#[derive(Debug)]
+pub(crate) struct Live {
+    services: Backends,
+    viewers: Viewers,
+    frames: watch::Sender<Frames>,
+    stop: CancellationToken,
+}
+
+impl Live {
+    /// Shows what these services say, until the context is closed.
+    pub(crate) fn new(services: Backends, context: &ServiceContext) -> Self {
+        let viewers = Viewers::default();
+        context.metrics.register(|registry| {
+            registry.register("viewers", "Viewers of /v1/live", viewers.gauge());
+        });
+        let frames = watch::Sender::new(Frames::new());
+        Self { services, viewers, frames, stop: context.stop().clone() }
+    }
+
+    /// Answers a viewer with the events that follow on what it has.
+    ///
+    /// # Errors
+    /// 503 if there are too many viewers in all, 429 if there are of this key or address.
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        keys: &Arc<KeyRing>,
+        key: &str,
+        address: IpAddr,
+        headers: &HeaderMap,
+    ) -> Result<Response, Problem> {
+        let viewer = self.viewers.enter(key, address).map_err(|refused| match refused {
+            Refused::All => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too-many-viewers",
+                "Too many viewers",
+            )
+            .detail("This gateway has as many viewers as it can have. Try again later.")
+            .retry_after(Duration::from_secs(30)),
+            Refused::One => Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-viewers",
+                "Too many viewers",
+            )
+            .detail("This key, or this address, watches as often as it may. Close one view first.")
+            .retry_after(Duration::from_secs(5)),
+        })?;
+        if viewer.is_first {
+            tokio::spawn(gathering::gather(Arc::clone(self)));
+        }
+        let has = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
+        let watching = Watching {
+            has: has.and_then(|id| self.frames.borrow().number_of(id)),
+            frames: self.frames.subscribe(),
+            keys: Arc::clone(keys),
+            key: key.to_owned(),
+            ends_at: Instant::now() + WATCH_MAX,
+            said_at: Instant::now(),
+            live: Arc::clone(self),
+            _viewer: viewer,
+        };
+        let events = stream::unfold(watching, async |mut watching| {
+            let event = watching.next().await?;
+            Some((Ok::<Bytes, Infallible>(event), watching))
+        });
+        let heads = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            // A proxy would hold events back.
+            (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+        ];
+        Ok((heads, Body::from_stream(events)).into_response())
+    }
+}
+
+/// One viewer's way through the views.
+#[derive(Debug)]
+struct Watching {
+    /// The number of the view that the viewer has; `None` if it has none, or one that nobody knows any more.
+    has: Option<u64>,
+    frames: watch::Receiver<Frames>,
+    keys: Arc<KeyRing>,
+    key: String,
+    ends_at: Instant,
+    said_at: Instant,
+    live: Arc<Live>,
+    _viewer: Viewer,
+}
+
+impl Watching {
+    /// Returns what the viewer is told next; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if self.live.stop.is_cancelled() || !self.keys.has(&self.key) {
+                return None;
+            }
+            let news = self.frames.borrow_and_update().since(self.has);
+            if let Some((events, number)) = news {
+                (self.has, self.said_at) = (Some(number), Instant::now());
+                return Some(events);
+            }
+            if self.said_at.elapsed() >= COMMENT_EVERY {
+                self.said_at = Instant::now();
+                return Some(Bytes::from_static(COMMENT));
+            }
+            tokio::select! {
+                changed = self.frames.changed() => changed.ok()?,
+                () = sleep(KEY_LOOK_EVERY) => {}
+                () = self.live.stop.cancelled() => return None,
+                () = sleep_until(self.ends_at) => return None,
+            }
+        }
+    }
+}

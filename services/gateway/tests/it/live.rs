@@ -1,0 +1,83 @@
+//! Who may watch, how many, and for how long.
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{Method, StatusCode, header},
+};
+use contracts::api::gateway::Role;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+
+use crate::stage::{Got, Stage};
+
+/// Begins to watch.
+async fn watch(stage: &Stage, key: &str) -> axum::response::Response {
+    let request = Request::get("/v1/live").header(header::AUTHORIZATION, format!("Bearer {key}"));
+    stage.answer(request.body(Body::empty()).unwrap()).await
+}
+
+/// Reads to the end of what is told, or to `wanted`.
+async fn read_to(body: &mut Body, wanted: &str) -> String {
+    let mut told = String::new();
+    while !told.contains(wanted) {
+        let Some(frame) = body.frame().await else { break };
+        told += std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap();
+    }
+    told
+}
+
+#[tokio::test]
+async fn who_watches_learns_which_services_are_away() {
+    // Those that only say what they were asked have no board and no stock.
+    let stage = Stage::open().await;
+    let response = watch(&stage, &stage.admin).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    let told = read_to(&mut response.into_body(), "\n\n").await;
+    assert!(told.contains("event: snapshot\n"), "{told}");
+    let data = told.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+    let view: Value = serde_json::from_str(data).unwrap();
+    for service in ["board", "inventory"] {
+        assert!(view["away"][service].is_string(), "{view}");
+    }
+    assert_eq!(view["pace"]["viewers"], 1);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_view_ends_when_its_key_is_revoked() {
+    let stage = Stage::open().await;
+    let viewer = stage.add_key("a viewer", Role::Viewer).await;
+    let mut body = watch(&stage, &viewer.secret).await.into_body();
+    read_to(&mut body, "snapshot").await;
+    let path = format!("/v1/keys/{}", viewer.key.id);
+    let revoked = stage.ask(Method::DELETE, &path, Some(&stage.admin), Value::Null).await;
+    assert_eq!(revoked.status, StatusCode::NO_CONTENT);
+    read_to(&mut body, "never told").await;
+    assert_eq!(watch(&stage, &viewer.secret).await.status(), StatusCode::UNAUTHORIZED);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn one_key_can_t_take_all_places() {
+    let stage = Stage::open().await;
+    let viewer = stage.add_key("a viewer", Role::Viewer).await;
+    let other = stage.add_key("another one", Role::Viewer).await;
+    let mut watching = Vec::new();
+    let refused = loop {
+        let response = watch(&stage, &viewer.secret).await;
+        if response.status() != StatusCode::OK {
+            break Got::of(response).await;
+        }
+        watching.push(response);
+        assert!(watching.len() <= 1_000);
+    };
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.problem().kind, "/problems/too-many-viewers");
+    assert!(refused.headers.contains_key(header::RETRY_AFTER));
+    drop(watching);
+    assert_eq!(watch(&stage, &other.secret).await.status(), StatusCode::OK);
+    stage.close().await;
+}

@@ -8,7 +8,7 @@ use contracts::{OrderId, Timestamp};
 use engine::errors::EngineError;
 use history::HistoryError;
 
-use crate::{printable, state::EnvironmentName, suggest::did_you_mean};
+use crate::{state::EnvironmentName, suggest::did_you_mean};
 
 /// The result of a command.
 pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;

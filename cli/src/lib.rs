@@ -17,7 +17,6 @@ mod output;
 mod overlays;
 mod plan;
 mod postgres;
-mod printable;
 mod process;
 mod progress;
 mod report;

@@ -8,12 +8,12 @@ use std::{
 
 use clap::ColorChoice;
 use indicatif::{MultiProgress, ProgressDrawTarget};
+use printable::{Styling, line as one_line, terminal_text, with_colors};
 use serde::Serialize;
 
 use crate::{
     ci,
     error::{CliError, Result},
-    printable::{Styling, line as one_line, terminal_text, with_colors},
     report::cell,
 };
 

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, env};
 use clap::ValueEnum;
 use contracts::services::TABLE;
 use manifests::kustomize::{self, Adjustments, NewImage, Object, Tree};
+use printable::shell_word;
 
 use crate::{
     error::{CliError, Result},
     images::{ContentTag, Contents, DEV_TAG, repository},
     output::Output,
-    printable::shell_word,
 };
 
 /// An environment on Kubernetes.

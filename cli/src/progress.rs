@@ -7,7 +7,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{output::Output, printable};
+use crate::output::Output;
 
 /// How often a line is printed off a terminal: often enough to show that the command is alive, seldom enough for a CI
 /// log.

@@ -9,11 +9,9 @@ use contracts::{
         orders::DISH_BYTES_MAX,
     },
 };
+use printable::line;
 use service::config::parse_duration;
-
 use yaml::{self, Node};
-
-use crate::printable::line;
 
 /// The largest seed file: a thousand recipes are a fifth of it.
 pub(crate) const FILE_BYTES_MAX: usize = 1024 * 1024;

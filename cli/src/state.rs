@@ -14,6 +14,7 @@ use std::{
 };
 
 use ::files::open_regular;
+use printable::shell_word;
 
 use self::files::{field, read_record, refuse_newer, remove};
 pub(crate) use self::{
@@ -25,7 +26,6 @@ pub(crate) use self::{
 use crate::{
     config::Settings,
     error::{CliError, Result},
-    printable::shell_word,
 };
 
 /// How many last log lines an error quotes.

@@ -21,7 +21,6 @@ use super::{connect, duration};
 use crate::{
     error::{CliError, Result},
     output::{Output, Style, Table},
-    printable,
     progress::Waiting,
     report::{Check, Report, ReportFile, ReportFiles},
     state::Environment,

@@ -14,7 +14,6 @@ use crate::{
     error::{CliError, Result},
     order_prefix::OrderPrefix,
     output::Output,
-    printable,
     progress::Waiting,
     state::Environment,
 };

@@ -24,7 +24,6 @@ use crate::{
     completion,
     error::{CliError, Result},
     output::Output,
-    printable,
     progress::Progress,
     report::{ReportFile, ReportFiles},
     signals::Signals,

@@ -19,7 +19,6 @@ use super::{connect, usage_error};
 use crate::{
     error::{CliError, Result},
     output::Output,
-    printable,
     seeds::{self, FILE_BYTES_MAX, SeedFile, Seeds},
     state::Environment,
 };

@@ -29,7 +29,6 @@ use crate::{
     config::Runtime,
     error::{CliError, Result},
     output::{Output, Style},
-    printable,
     runtimes::{
         self,
         compose::{self, ContainerStatus, ContainerStatusReader},

@@ -2,14 +2,12 @@
 
 use std::{env, path::Path};
 
+use printable::shell_word;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Environment, files::read_record, write_record};
-use crate::{
-    error::{CliError, Result},
-    printable::shell_word,
-};
+use crate::error::{CliError, Result};
 
 /// States the owner in place of the user and the machine: jobs on changing machines may share an environment.
 const OWNER_VARIABLE: &str = "CHEFCITO_OWNER";

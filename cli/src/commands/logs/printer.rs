@@ -5,6 +5,7 @@ use std::{borrow::Cow, fmt::Write};
 
 use contracts::services;
 use logs::files::{Level, Line};
+use printable::{line as one_line, terminal_text};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::TextArgs;
@@ -13,7 +14,6 @@ use crate::{
     error::Result,
     order_prefix::Shortener,
     output::{Output, Style, closed_or_broken},
-    printable::{line as one_line, terminal_text},
 };
 
 const BUFFER_BYTES: usize = 64 * 1024;

@@ -9,7 +9,6 @@ use serde::Serialize;
 use crate::{
     error::Result,
     output::{Output, Style, Table},
-    printable,
 };
 
 /// The most dishes that the table shows.

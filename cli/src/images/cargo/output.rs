@@ -6,8 +6,7 @@ use std::{
 };
 
 use cargo_metadata::Message;
-
-use crate::printable::with_colors;
+use printable::with_colors;
 
 /// The first words of cargo's own lines, unlike those of diagnostics.
 const OWN_WORDS: [&str; 12] = [

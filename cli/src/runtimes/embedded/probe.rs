@@ -12,8 +12,6 @@ use tokio::{
 
 use client::{Client, ClientError};
 
-use crate::printable;
-
 /// How long one request may take.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(2);
 /// The most that is read of an answer.

@@ -1,6 +1,9 @@
-//! Makes text printable that comes from outside: files, answers, logs, names. [`crate::output::Output`] passes all that
-//! it prints for people through [`terminal_text`], so no escape sequence and no bidirectional control from outside reaches the
-//! terminal. JSON and files are exact.
+//! Makes text printable that comes from outside: files, answers, logs, names.
+//!
+//! Guarantees: what [`terminal_text`] and [`line()`] return has no escape sequence and no bidirectional control from outside; only
+//! styles that are a [`Styling`] become escape sequences.
+//!
+//! Does not know: what prints, and where. JSON and files are exact: they do not pass through here.
 
 use std::{
     borrow::Cow,
@@ -29,7 +32,8 @@ fn is_unprintable(letter: char) -> bool {
 }
 
 /// Returns a text as part of one line: unprintable characters are escaped, such as `\u{1b}` and `\n`; tabs stay.
-pub(crate) fn line(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn line(text: &str) -> Cow<'_, str> {
     let is_bad = |letter| is_unprintable(letter) && letter != '\t';
     if text.bytes().all(is_plain) || !text.contains(is_bad) {
         return text.into();
@@ -45,7 +49,8 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
 }
 
 /// Returns the text that the terminal gets: styles become escape sequences, line ends stay, the rest is as in [`line()`].
-pub(crate) fn terminal_text(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn terminal_text(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| is_plain(byte) || byte == b'\n') {
         return text.into();
     }
@@ -69,7 +74,8 @@ pub(crate) fn terminal_text(text: &str) -> Cow<'_, str> {
 }
 
 /// Returns a path as a word of a shell, for a command to be pasted.
-pub(crate) fn shell_word(path: &Path) -> String {
+#[must_use]
+pub fn shell_word(path: &Path) -> String {
     let text = path.to_string_lossy();
     // Fails only for a zero byte, which no path has.
     shlex::try_quote(&text).map(Cow::into_owned).unwrap_or_default()
@@ -77,7 +83,8 @@ pub(crate) fn shell_word(path: &Path) -> String {
 
 /// Returns what a program that we run, such as the compiler, has written for a terminal: its colours stay, its other escape
 /// sequences go.
-pub(crate) fn with_colors(text: &str) -> String {
+#[must_use]
+pub fn with_colors(text: &str) -> String {
     let mut parts = text.split("\x1b[");
     let mut styled = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -92,7 +99,8 @@ pub(crate) fn with_colors(text: &str) -> String {
 }
 
 /// The beginning of a style, in parameters of the escape sequence SGR such as `1;31`; `0` ends all styles.
-pub(crate) struct Styling<'a>(pub(crate) &'a str);
+#[derive(Clone, Copy, Debug)]
+pub struct Styling<'a>(pub &'a str);
 
 impl fmt::Display for Styling<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -409,7 +409,7 @@ impl From<ClientError> for CliError {
                 detail: problem.detail.map(|detail| printable::line(&detail).into_owned()),
                 retry_after_s,
             },
-            error @ ClientError::Late { .. } => Self::Failed {
+            error @ (ClientError::Late { .. } | ClientError::Silent { .. }) => Self::Failed {
                 what: error.to_string(),
                 hint: "it is overloaded or stopped: look at `chefcito logs`; `chefcito down` ends it and keeps its data"
                     .into(),
@@ -420,16 +420,23 @@ impl From<ClientError> for CliError {
                 hint: "look at `chefcito status` and `chefcito logs`".into(),
                 source: Some(source),
             },
-            ClientError::Unreadable { request, source } => Self::Failed {
-                what: format!(
-                    "the environment answered `{request}` with something that this chefcito can't read"
-                ),
-                hint: "the environment may be of another version: `chefcito up` brings it to this one"
-                    .into(),
-                source: Some(source.into()),
-            },
+            ClientError::Unreadable { request, source } => unreadable(&request, source.into()),
+            ClientError::UnreadableEvents { request, source } => {
+                unreadable(&request, source.into())
+            }
             error @ ClientError::Unaskable { .. } => Self::Other(error.into()),
         }
+    }
+}
+
+fn unreadable(request: &str, source: Source) -> CliError {
+    CliError::Failed {
+        what: format!(
+            "the environment answered `{request}` with something that this chefcito can't read"
+        ),
+        hint: "the environment may be of another version: `chefcito up` brings it to this one"
+            .into(),
+        source: Some(source),
     }
 }
 

@@ -1,19 +1,21 @@
 //! A client of the gateway.
 //!
-//! Guarantees: every request ends, by an answer, an error or its time-out; an answer takes bounded memory, whatever listens
-//! at the address; a refusal becomes an error with its problem document. The API key is sent only to what has proven that it is
+//! Guarantees: every request ends, by an answer, an error or its time-out, and a stream of events by silence, too; an answer or an
+//! event takes bounded memory, whatever listens at the address; a refusal becomes an error with its problem document. The API key is sent only to what has proven that it is
 //! the gateway of the key: once a client, before its first request.
 //!
 //! Does not know: commands, output and exit codes; callers say what to try.
 
 mod challenge;
+mod events;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use contracts::api::Problem;
-use http::{HeaderValue, Method, Request, StatusCode, header, response::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, response::Parts};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::TokioExecutor,
@@ -21,7 +23,10 @@ use hyper_util::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::OnceCell;
 
-pub use crate::challenge::{ANSWER_BYTES_MAX as PROOF_BYTES_MAX, Challenge, Challenger, Unproven};
+pub use crate::{
+    challenge::{ANSWER_BYTES_MAX as PROOF_BYTES_MAX, Challenge, Challenger, Unproven},
+    events::{EVENT_BYTES_MAX, Event, Events, SILENCE_MAX, UnreadableEvents},
+};
 
 /// The largest answer that is read: 100 MiB, far above the largest page of the API. It bounds the memory if another
 /// program listens on the port.
@@ -32,6 +37,8 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
 pub const STATUS_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a connection may take. The gateway is on loopback: it accepts at once, or is stopped.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
+/// The media type of server-sent events.
+const EVENT_STREAM: &str = "text/event-stream";
 /// How many characters of an answer are shown that is no problem document.
 const SHOWN_CHARS_MAX: usize = 200;
 
@@ -97,6 +104,24 @@ pub enum ClientError {
         /// The cause.
         source: serde_json::Error,
     },
+    /// The answer is not a stream of events, or has one that is too large.
+    #[error("the environment answered `{request}` with something that this chefcito can't read")]
+    UnreadableEvents {
+        /// The request.
+        request: String,
+        /// The cause.
+        source: UnreadableEvents,
+    },
+    /// Nothing came on a stream of events, not even a comment.
+    #[error("the environment at {address} sent nothing on `{request}` for {}", humantime::format_duration(*waited))]
+    Silent {
+        /// The address of the gateway.
+        address: SocketAddr,
+        /// The request.
+        request: String,
+        /// For how long.
+        waited: Duration,
+    },
     /// The request can't be written as HTTP.
     #[error("`{request}` can't be sent")]
     Unaskable {
@@ -135,6 +160,12 @@ impl Client {
         let challenger = Arc::new(Challenger::new(key)?);
         let proven = Arc::default();
         Ok(Self { http, address, key: bearer(key)?, challenger, proven, wait: ANSWER_WAIT_MAX })
+    }
+
+    /// Returns the address of the gateway.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Returns the same client with another time-out.
@@ -216,6 +247,46 @@ impl Client {
         self.read(&Ask { method: Method::DELETE, path, key: None }, Bytes::new()).await
     }
 
+    /// Opens a stream of server-sent events, after the one with that id.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn events(&self, path: &str, last_id: Option<&str>) -> Result<Events, ClientError> {
+        let ask = Ask { method: Method::GET, path, key: None };
+        let mut request = self.request(&ask, Bytes::new())?;
+        let headers = request.headers_mut();
+        headers.insert(header::ACCEPT, HeaderValue::from_static(EVENT_STREAM));
+        if let Some(id) = last_id {
+            let id = HeaderValue::try_from(id).map_err(|error| ClientError::Unaskable {
+                request: ask.to_string(),
+                source: error.into(),
+            })?;
+            headers.insert("last-event-id", id);
+        }
+        let body = self.in_time(&ask, self.open(&ask, request)).await?;
+        Ok(Events::new(body, self.address, ask.to_string()))
+    }
+
+    /// Returns the body of an answer that is a stream of events.
+    async fn open(
+        &self,
+        ask: &Ask<'_>,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Incoming, ClientError> {
+        self.proven.get_or_try_init(|| self.prove(ask)).await?;
+        let answer = self.send(ask, request).await?;
+        if !answer.status().is_success() {
+            let (head, body) = self.collect(ask, answer, ANSWER_BYTES_MAX).await?;
+            return Err(refused(&head, &body));
+        }
+        let kind = answer.headers().get(header::CONTENT_TYPE);
+        if kind.is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM.as_bytes())) {
+            return Ok(answer.into_body());
+        }
+        let source = UnreadableEvents::NotEvents;
+        Err(ClientError::UnreadableEvents { request: ask.to_string(), source })
+    }
+
     async fn read<T: DeserializeOwned>(
         &self,
         ask: &Ask<'_>,
@@ -233,10 +304,21 @@ impl Client {
             self.proven.get_or_try_init(|| self.prove(ask)).await?;
             self.exchange(ask, request, ANSWER_BYTES_MAX).await
         };
-        let (head, body) = tokio::time::timeout(self.wait, exchange).await.map_err(|_| {
-            ClientError::Late { address: self.address, request: ask.to_string(), waited: self.wait }
-        })??;
+        let (head, body) = self.in_time(ask, exchange).await?;
         if head.status.is_success() { Ok(body) } else { Err(refused(&head, &body)) }
+    }
+
+    async fn in_time<T>(
+        &self,
+        ask: &Ask<'_>,
+        work: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        let late = |_| ClientError::Late {
+            address: self.address,
+            request: ask.to_string(),
+            waited: self.wait,
+        };
+        tokio::time::timeout(self.wait, work).await.map_err(late)?
     }
 
     /// Lets the gateway prove that it holds the key. Errors name the request that is to follow.
@@ -264,19 +346,39 @@ impl Client {
         request: Request<Full<Bytes>>,
         bytes_max: usize,
     ) -> Result<(Parts, Bytes), ClientError> {
-        let hung_up = |source| ClientError::HungUp {
-            address: self.address,
-            request: ask.to_string(),
-            source,
-        };
-        let answer =
-            self.http.request(request).await.map_err(|source| match source.is_connect() {
-                true => ClientError::NobodyThere { address: self.address, source },
-                false => hung_up(source.into()),
-            })?;
+        let answer = self.send(ask, request).await?;
+        self.collect(ask, answer, bytes_max).await
+    }
+
+    /// Returns the head of the answer, with a body that has not come yet.
+    async fn send(
+        &self,
+        ask: &Ask<'_>,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, ClientError> {
+        self.http.request(request).await.map_err(|source| match source.is_connect() {
+            true => ClientError::NobodyThere { address: self.address, source },
+            false => self.hung_up(ask, source.into()),
+        })
+    }
+
+    async fn collect(
+        &self,
+        ask: &Ask<'_>,
+        answer: Response<Incoming>,
+        bytes_max: usize,
+    ) -> Result<(Parts, Bytes), ClientError> {
         let (head, body) = answer.into_parts();
-        let body = Limited::new(body, bytes_max).collect().await.map_err(hung_up)?;
-        Ok((head, body.to_bytes()))
+        let body = Limited::new(body, bytes_max).collect().await;
+        Ok((head, body.map_err(|source| self.hung_up(ask, source))?.to_bytes()))
+    }
+
+    fn hung_up(
+        &self,
+        ask: &Ask<'_>,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    ) -> ClientError {
+        ClientError::HungUp { address: self.address, request: ask.to_string(), source }
     }
 
     fn request(&self, ask: &Ask<'_>, body: Bytes) -> Result<Request<Full<Bytes>>, ClientError> {

@@ -43,6 +43,11 @@ impl Clock {
         self.is_utc
     }
 
+    /// Returns its zone.
+    pub(crate) const fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     /// Returns a moment as the time of day to the millisecond; with its date if that is not today's.
     pub(crate) fn time_of_day(&self, moment: Timestamp) -> TimeOfDay {
         match self.at(moment) {

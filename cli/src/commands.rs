@@ -1,6 +1,7 @@
 //! The tree of commands, and their dispatch.
 
 mod audit;
+mod board;
 mod build;
 mod cancel;
 mod completions;
@@ -205,6 +206,7 @@ enum EnvironmentCommand {
     Audit(audit::AuditArgs),
     #[command(visible_alias = "ps")]
     Status(status::StatusArgs),
+    Board(board::BoardArgs),
     Logs(logs::LogsArgs),
     Config(Box<config::ConfigArgs>),
     #[command(hide = true)]
@@ -217,7 +219,7 @@ enum EnvironmentCommand {
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Environment", &["build", "run", "up", "down", "stop", "start", "restart", "scale", "exec"]),
     ("Data and orders", &["seed", "order", "cancel", "market", "keys", "dead-letters"]),
-    ("Watch and prove", &["ls", "status", "logs", "story", "audit"]),
+    ("Watch and prove", &["ls", "status", "board", "logs", "story", "audit"]),
     ("Deploy", &["render", "deploy"]),
     ("This machine", &["doctor", "config", "completions", "man", "version"]),
 ];
@@ -471,6 +473,9 @@ fn run_on_environment(
         }
         EnvironmentCommand::Status(args) => {
             wait_for(async |signals| signals.or(status::run(args, environment, output)).await)
+        }
+        EnvironmentCommand::Board(args) => {
+            wait_for(async |signals| signals.or(board::run(args, environment, output)).await)
         }
         EnvironmentCommand::Logs(args) => {
             wait_for(async |signals| signals.or(logs::run(args, environment, output)).await)

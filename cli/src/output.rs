@@ -304,6 +304,11 @@ impl Output {
         &self.manner.name_flag
     }
 
+    /// Returns whether stdout shows colours.
+    pub(crate) const fn stdout_has_colors(&self) -> bool {
+        self.manner.colors.stdout
+    }
+
     /// Returns whether stderr shows colours.
     pub(crate) const fn stderr_has_colors(&self) -> bool {
         self.manner.colors.stderr
@@ -321,7 +326,8 @@ impl Output {
     }
 
     /// Returns whether stdout is a terminal on which a report can be redrawn in place.
-    fn stdout_is_drawable(&self) -> bool {
+    #[expect(clippy::unused_self, reason = "what stdout is, the output knows")]
+    pub(crate) fn stdout_is_drawable(&self) -> bool {
         io::stdout().is_terminal() && !terminal_is_dumb()
     }
 

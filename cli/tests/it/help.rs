@@ -24,6 +24,7 @@ fn every_command_explains_itself() {
         "dead-letters",
         "ls",
         "status",
+        "board",
         "logs",
         "story",
         "audit",

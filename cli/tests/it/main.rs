@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what can't be is a failure")]
 
 mod api_server;
+mod board;
 mod build;
 mod build_failures;
 mod build_in_container;

@@ -38,6 +38,7 @@ const COMMANDS: &[&[&str]] = &[
     &["audit", "--live"],
     &["status"],
     &["status", "--json"],
+    &["board", "--json"],
 ];
 
 /// How a stranger answers what it hears.

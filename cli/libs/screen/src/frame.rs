@@ -28,7 +28,7 @@ const HELP: &[(&str, &str)] = &[
     ("j k ↑ ↓", "the next row, the one before"),
     ("PgUp PgDn g G", "ten rows, the first, the last"),
     ("Enter", "the story of the selected order"),
-    ("/", "filter by dish, number or order id"),
+    ("/", "filter by dish, number, state or order id"),
     ("Esc", "back; without a filter, quit"),
     ("q", "quit"),
 ];

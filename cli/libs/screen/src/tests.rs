@@ -253,7 +253,7 @@ fn a_selection_stays_with_its_order() {
 }
 
 #[test]
-fn a_filter_looks_at_dishes_numbers_and_the_beginning_of_ids() {
+fn a_filter_looks_at_dishes_numbers_states_and_the_beginning_of_ids() {
     let orders = |filter: &str| {
         let mut state = state_of(view());
         typed(&mut state, "3/");
@@ -266,6 +266,7 @@ fn a_filter_looks_at_dishes_numbers_and_the_beginning_of_ids() {
     assert_eq!(orders("salad"), ["31"]);
     assert_eq!(orders("RICE"), ["32"]);
     assert_eq!(orders("33"), ["33"]);
+    assert_eq!(orders("cancel"), ["32"]);
     assert_eq!(orders("01A22892"), ["34", "33", "32", "31"]);
     assert_eq!(orders("pie"), [""; 0]);
 }

@@ -36,7 +36,7 @@ pub(super) fn panes(view: &View, zone: &TimeZone) -> Vec<Pane> {
 fn row(ticket: &Ticket, zone: &TimeZone) -> Row {
     let [number, dish, id] = [ticket.number.to_string(), dish(ticket), ticket.id.to_string()];
     Row {
-        names: vec![number.clone(), dish.clone()],
+        names: vec![number.clone(), dish.clone(), ticket.state.name().into()],
         order: Some(ticket.id),
         cells: vec![
             time_of_day(ticket.changed_at, zone).into(),

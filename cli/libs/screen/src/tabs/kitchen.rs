@@ -81,7 +81,7 @@ fn row(ticket: &Ticket, rest: [Cell; 2]) -> Row {
     let [first, second] = rest;
     Row {
         key: ticket.id.to_string(),
-        names: vec![number.clone(), dish.clone()],
+        names: vec![number.clone(), dish.clone(), ticket.state.name().into()],
         order: Some(ticket.id),
         cells: vec![number.into(), dish.into(), state, first, second],
     }

@@ -15,5 +15,5 @@ CREATE TABLE tickets (
 ) WITHOUT ROWID;
 CREATE INDEX tickets_in_flight ON tickets (number) WHERE ended_at IS NULL;
 CREATE INDEX tickets_ended ON tickets (ended_at) WHERE ended_at IS NOT NULL;
--- Grows with each commit that changed the board, in the order of the commits: who adds takes the turn.
+-- Grows with each commit that changes the board, in the order of the commits: each such transaction updates this row first.
 ALTER TABLE turn ADD COLUMN revision BIGINT NOT NULL DEFAULT 0;

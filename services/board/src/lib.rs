@@ -23,7 +23,7 @@ use events::Gathering;
 use service::{Service, ServiceContext, http::Query, problem::Problem};
 use tokio::{
     sync::Notify,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until},
 };
 
 mod projection;
@@ -94,7 +94,11 @@ impl Board {
             && Instant::now() < deadline
         {
             let next_look = deadline.min(Instant::now() + LOOK_EVERY);
-            let _nobody = timeout_at(next_look, self.changed.notified()).await;
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = sleep_until(next_look) => {}
+                () = self.service.context().stop().cancelled() => break,
+            }
         }
         Ok(())
     }

@@ -25,8 +25,8 @@ pub(crate) fn react(
     let revision = store::take_turn(tx)?;
     store::add(tx, &added)?;
     store::tell(tx, &told)?;
-    if revision % store::FORGET_EVERY == 0 {
-        store::forget(tx)?;
+    if revision % store::DELETE_EVERY == 0 {
+        store::delete_old(tx)?;
     }
     tx.wake_after_commit(changed);
     Ok(())

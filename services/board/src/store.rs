@@ -13,14 +13,14 @@ use crate::{
     tickets::Told,
 };
 
-/// After how many commits old orders are forgotten.
-pub(crate) const FORGET_EVERY: i64 = 64;
-/// How many orders at their end are kept, beside those that end within [`FORGET_EVERY`] commits.
+/// After how many commits old orders are deleted.
+pub(crate) const DELETE_EVERY: i64 = 64;
+/// How many orders at their end are kept, beside those that end within [`DELETE_EVERY`] commits.
 const ENDED_KEPT: usize = 1_000;
-/// How long they are kept at most.
+/// How long they are kept: those that ended before are deleted with the next ones.
 const ENDED_KEPT_MAX: Duration = Duration::from_hours(24);
-/// How long an order is kept of which nobody knows the number: a late event told of one that was forgotten.
-const NUMBERLESS_KEPT_MAX: Duration = Duration::from_hours(1);
+/// How long an order is kept whose `order.placed` is missing: a late event was about one that is deleted already.
+const INCOMPLETE_KEPT_MAX: Duration = Duration::from_hours(1);
 
 const ADD: Many = Many {
     each: "INSERT INTO counters (name, value) VALUES (?1, ?2)
@@ -61,15 +61,14 @@ const ALL: &str = "SELECT name, value FROM counters";
 const IN_FLIGHT: &str = "SELECT id, number, dish, state, placed_at, changed_at, stove, missing FROM tickets
      WHERE ended_at IS NULL AND number IS NOT NULL AND placed_at IS NOT NULL ORDER BY number LIMIT ?1";
 const ENDED: &str = "SELECT id, number, dish, state, placed_at, changed_at, stove, missing FROM tickets
-     WHERE ended_at IS NOT NULL AND number IS NOT NULL AND placed_at IS NOT NULL ORDER BY ended_at DESC LIMIT ?1";
+     WHERE ended_at IS NOT NULL AND number IS NOT NULL AND placed_at IS NOT NULL ORDER BY ended_at DESC, id DESC LIMIT ?1";
 const LAST_KEPT: &str = "SELECT ended_at FROM tickets WHERE ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT 1 OFFSET ?1";
-const FORGET_ENDED: &str = "DELETE FROM tickets WHERE ended_at < ?1";
-const FORGET_NUMBERLESS: &str =
-    "DELETE FROM tickets WHERE ended_at IS NULL AND number IS NULL AND changed_at < ?1";
+const DELETE_ENDED: &str = "DELETE FROM tickets WHERE ended_at < ?1";
+const DELETE_INCOMPLETE: &str = "DELETE FROM tickets WHERE ended_at IS NULL AND (number IS NULL OR placed_at IS NULL) AND changed_at < ?1";
 
 /// Every statement of this file that both engines run.
 pub const STATEMENTS: [&str; 8] =
-    [TAKE_TURN, REVISION, ALL, IN_FLIGHT, ENDED, LAST_KEPT, FORGET_ENDED, FORGET_NUMBERLESS];
+    [TAKE_TURN, REVISION, ALL, IN_FLIGHT, ENDED, LAST_KEPT, DELETE_ENDED, DELETE_INCOMPLETE];
 /// Every statement of this file for many rows.
 pub const MANY: [Many; 2] = [ADD, TELL];
 
@@ -103,13 +102,13 @@ pub(crate) fn tell(tx: &mut Tx, told: &BTreeMap<OrderId, Told>) -> Result<(), St
     tx.execute_all(&TELL, rows).map(|_| ())
 }
 
-/// Forgets orders that ended, if they are too many or too old.
-pub(crate) fn forget(tx: &mut Tx) -> Result<(), StoreError> {
+/// Deletes orders that ended, if they are too many or too old.
+pub(crate) fn delete_old(tx: &mut Tx) -> Result<(), StoreError> {
     let now = tx.now();
     let oldest = now.minus(ENDED_KEPT_MAX);
     let last_kept = tx.query_one(LAST_KEPT, &params![limit(ENDED_KEPT)], |row| row.get(0))?;
-    tx.execute(FORGET_ENDED, &params![last_kept.map_or(oldest, |last| oldest.max(last))])?;
-    tx.execute(FORGET_NUMBERLESS, &params![now.minus(NUMBERLESS_KEPT_MAX)])?;
+    tx.execute(DELETE_ENDED, &params![last_kept.map_or(oldest, |last| oldest.max(last))])?;
+    tx.execute(DELETE_INCOMPLETE, &params![now.minus(INCOMPLETE_KEPT_MAX)])?;
     Ok(())
 }
 
@@ -125,14 +124,11 @@ pub(crate) fn counters(tx: &mut Tx) -> Result<Counters, StoreError> {
 
 /// Returns what viewers see.
 pub(crate) fn view(tx: &mut Tx) -> Result<BoardView, StoreError> {
-    // First: what is read after it may be newer, and is read again then, but never older.
     let revision = revision(tx)?;
     let summary = projection::summary(&counters(tx)?);
     let mut orders = tx.query(IN_FLIGHT, &params![limit(IN_FLIGHT_SHOWN_MAX)], ticket)?;
     orders.append(&mut tx.query(ENDED, &params![limit(ENDED_SHOWN_MAX)], ticket)?);
-    // One may have ended between the two.
-    orders.sort_by_key(|order| (order.number, order.id, std::cmp::Reverse(order.state)));
-    orders.dedup_by_key(|order| order.id);
+    orders.sort_by_key(|order| (order.number, order.id));
     Ok(BoardView { revision, summary, orders })
 }
 

@@ -1,10 +1,10 @@
-//! `/v1/live`: what many viewers see, gathered once.
+//! `/v1/live`: what many viewers see, read once.
 //!
 //! While there is a viewer, the parts of the view are read from the services and put together; each change is written down once, for
 //! all. A viewer that is slow, or comes back, gets the changes since the view that it has, or a whole view: never less.
 
 mod frames;
-mod gathering;
+mod view_reader;
 mod viewers;
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
@@ -33,7 +33,7 @@ use crate::keys::KeyRing;
 /// What is sent while nothing changes, and how often: proxies close what is silent.
 const COMMENT: &[u8] = b": nothing new\n\n";
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
-/// How long one may watch at a time. Whoever comes back goes on where they were.
+/// How long one answer may last. A viewer that reconnects with `Last-Event-ID` gets the changes that it missed.
 const WATCH_MAX: Duration = Duration::from_secs(3_600);
 /// How often a viewer's key is looked at, at least: it may be revoked.
 const KEY_LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -98,7 +98,7 @@ impl Live {
             .retry_after(Duration::from_secs(5)),
         })?;
         if viewer.is_first {
-            tokio::spawn(gathering::gather(Arc::clone(self)));
+            tokio::spawn(view_reader::read_for_viewers(Arc::clone(self)));
         }
         let has = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
         let watching = Watching {
@@ -143,7 +143,8 @@ impl Watching {
     /// Returns what the viewer is told next; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if self.live.stop.is_cancelled() || !self.keys.has(&self.key) {
+            let is_over = self.live.stop.is_cancelled() || Instant::now() >= self.ends_at;
+            if is_over || !self.keys.has(&self.key) {
                 return None;
             }
             let news = self.frames.borrow_and_update().since(self.has);

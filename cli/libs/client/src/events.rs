@@ -10,6 +10,8 @@ use crate::ClientError;
 
 /// The largest event that is read: 4 MiB, far above the largest snapshot of the live view. It bounds the memory.
 pub const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The longest id that is kept, in bytes: those of the gateway have some 50.
+const ID_BYTES_MAX: usize = 256;
 /// How long a stream may be silent: the gateway sends a comment every 15 seconds while nothing changes.
 pub const SILENCE_MAX: Duration = Duration::from_secs(45);
 
@@ -150,7 +152,10 @@ impl Parser {
                 self.data.push_str(value);
                 self.data.push('\n');
             }
-            "id" if !value.contains('\0') => value.clone_into(&mut self.id),
+            // Each event that is read has a copy.
+            "id" if !value.contains('\0') && value.len() <= ID_BYTES_MAX => {
+                value.clone_into(&mut self.id);
+            }
             // A comment has no field before its colon.
             _ => {}
         }

@@ -193,11 +193,19 @@ fn every_size_and_every_tab_can_be_drawn() {
     let mut state = state_of(view());
     state.set_stale(Some(Stale { since: second(5), why: "nothing listens".into() }));
     for state in [&mut state, &mut without_anything] {
-        for keys in ["1", "2", "3", "4", "5", "?", "x", "/pizza", "\n"] {
-            typed(state, keys);
+        let draw_all = |state: &State| {
             for (width, height) in [(1, 1), (40, 10), (41, 11), (80, 13), (300, 100)] {
                 drawn(state, width, height);
             }
+        };
+        for keys in ["1", "2", "3", "4", "5", "?", "x", "/pizza"] {
+            typed(state, keys);
+            draw_all(state);
+        }
+        // The filter ends, and the story of what it left opens.
+        for _ in 0..2 {
+            pressed(state, KeyCode::Enter);
+            draw_all(state);
         }
     }
 }
@@ -365,14 +373,22 @@ fn text_from_outside_controls_nothing() {
     view.away.insert(HOSTILE.into(), second(1));
     let mut state = state_of(view);
     state.set_stale(Some(Stale { since: second(1), why: HOSTILE.into() }));
-    for keys in ["1", "2", "3", "4", "5", "1\r"] {
-        typed(&mut state, keys);
-        let text = shown(&state, 200, 50);
+    let is_harmless = |state: &State| {
+        let text = shown(state, 200, 50);
         let controls =
             |letter: char| (letter.is_control() && letter != '\n') || letter == '\u{202e}';
         assert!(!text.contains(controls), "{text:?}");
         assert!(text.contains("gnp.exe"), "{text}");
+    };
+    for keys in ["1", "2", "3", "4", "5", "1"] {
+        typed(&mut state, keys);
+        is_harmless(&state);
     }
+    let Some(Action::Story(order)) = pressed(&mut state, KeyCode::Enter) else {
+        panic!("no story opens")
+    };
+    state.show_story(order, Ok(vec![HOSTILE.into()]));
+    is_harmless(&state);
 }
 
 #[test]

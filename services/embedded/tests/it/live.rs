@@ -26,9 +26,12 @@ async fn viewers_see_an_order_wait_and_come_to_the_table() {
         evening.market_sim(json!({"outage": true})).await;
         let mut viewer = evening.watch(None).await;
         let mut other = evening.watch(None).await;
-        until(&mut viewer, "the first view", |view| !view.stock.is_empty()).await;
-        assert!(viewer.view.orders.is_empty() && viewer.view.away.is_empty());
-        assert!(viewer.view.services.values().all(|service| service.ready));
+        let all_is_well = |view: &View| {
+            let is_ready = view.services.values().all(|service| service.ready);
+            !view.stock.is_empty() && view.away.is_empty() && is_ready
+        };
+        until(&mut viewer, "all is well", all_is_well).await;
+        assert!(viewer.view.orders.is_empty());
 
         let dinners = evening.guests_order(&[Some("pizza"); 8]).await;
         let waiting = |view: &View| states(view).contains(&TicketState::Waiting);

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::OnceLock};
 
 use axum::body::Bytes;
 use contracts::api::live::{CHANGE, SNAPSHOT, View};
-use live::{change, in_order};
+use live::{Step, in_order, step};
 use serde::Serialize;
 
 /// The most changes that are kept: at ten a second, those of 12 seconds.
@@ -44,9 +44,17 @@ impl Frames {
     pub(super) fn show(&mut self, next: View) -> bool {
         let next = in_order(next);
         let was_current = std::mem::replace(&mut self.is_current, true);
-        let Some(change) = change(&self.view, &next) else { return !was_current };
+        let step = step(&self.view, &next);
+        if step == Step::Same {
+            return !was_current;
+        }
         self.number += 1;
-        self.changes.push_back(event(&self.epoch, self.number, CHANGE, &change));
+        match step {
+            Step::Change(change) => {
+                self.changes.push_back(event(&self.epoch, self.number, CHANGE, &change));
+            }
+            Step::NewView | Step::Same => self.changes.clear(),
+        }
         if self.changes.len() > CHANGES_MAX {
             self.changes.pop_front();
         }
@@ -54,9 +62,14 @@ impl Frames {
         true
     }
 
-    /// Says that nobody keeps the view up to date any more.
-    pub(super) fn pause(&mut self) {
+    /// Marks the view as outdated: no task updates it.
+    pub(super) fn mark_outdated(&mut self) {
         self.is_current = false;
+    }
+
+    /// Returns the view.
+    pub(super) const fn view(&self) -> &View {
+        &self.view
     }
 
     /// Returns the number in the id of an event of this gateway.
@@ -89,7 +102,11 @@ impl Frames {
         match count {
             1 => self.changes.back().cloned(),
             _ if bytes > CHANGES_BYTES_MAX => None,
-            _ => Some(changes.flatten().copied().collect()),
+            _ => {
+                let mut all = Vec::with_capacity(bytes);
+                changes.for_each(|change| all.extend_from_slice(change));
+                Some(all.into())
+            }
         }
     }
 }
@@ -158,8 +175,15 @@ mod tests {
             large.services.insert(format!("{number:0200}"), Default::default());
             frames.show(View { summary: view(number).summary, ..large.clone() });
         }
+        assert_eq!(names(&text(&frames, Some(frames.number - 1)).unwrap()), [CHANGE]);
         assert_eq!(names(&text(&frames, Some(frames.number - 100)).unwrap()), [SNAPSHOT]);
-        frames.pause();
+        frames.show(view(0));
+        assert_eq!(
+            names(&text(&frames, Some(frames.number - 1)).unwrap()),
+            [SNAPSHOT],
+            "services vanished"
+        );
+        frames.mark_outdated();
         assert_eq!(text(&frames, None), None, "it may be of before");
     }
 }

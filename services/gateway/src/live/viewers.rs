@@ -32,7 +32,7 @@ struct Counted {
     all: u32,
     of_keys: HashMap<String, u32>,
     of_addresses: HashMap<IpAddr, u32>,
-    /// Whether somebody gathers what they see.
+    /// Whether a task reads what they see.
     is_served: bool,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Viewer {
     viewers: Viewers,
     key: String,
     address: IpAddr,
-    /// Whether nobody gathers yet what viewers see.
+    /// Whether no task reads what viewers see: the caller starts it.
     pub(super) is_first: bool,
 }
 
@@ -99,11 +99,17 @@ impl Viewers {
         Ok(Viewer { viewers: self.clone(), key: key.to_owned(), address, is_first })
     }
 
-    /// Ends the service of who gathers, unless one watches. Returns whether it ended.
-    pub(super) fn leave_alone(&self) -> bool {
+    /// Notes that the task which reads for viewers ends, unless there is a viewer. Returns whether it is to end. [`Viewers::enter`]
+    /// decides under the same lock whether to start another one.
+    pub(super) fn end_service(&self) -> bool {
         let mut counted = self.counted();
         counted.is_served = counted.all > 0;
         !counted.is_served
+    }
+
+    /// Notes that the task which reads for viewers has ended, whatever the reason: the next viewer starts another one.
+    pub(super) fn note_end_of_service(&self) {
+        self.counted().is_served = false;
     }
 }
 
@@ -145,11 +151,11 @@ mod tests {
             .map(|number| viewers.enter(&number.to_string(), address(1 << 24)).unwrap())
             .collect();
         assert_eq!(viewers.enter("two", address(9)).unwrap_err(), Refused::All);
-        assert!(!viewers.leave_alone(), "somebody watches");
+        assert!(!viewers.end_service(), "somebody watches");
         drop((of_one, others));
         assert_eq!(viewers.count(), 0);
         assert!(viewers.counted().of_keys.is_empty() && viewers.counted().of_addresses.is_empty());
-        assert!(viewers.leave_alone());
+        assert!(viewers.end_service());
         assert!(viewers.enter("one", address(0)).unwrap().is_first);
     }
 }

@@ -1,19 +1,34 @@
 //! Who may watch, how many, and for how long.
 
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
 use axum::{
     body::Body,
     extract::Request,
     http::{Method, StatusCode, header},
+    response::Response,
 };
 use contracts::api::gateway::Role;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use service::http::Peer;
 
 use crate::stage::{Got, Stage};
 
-/// Begins to watch.
-async fn watch(stage: &Stage, key: &str) -> axum::response::Response {
-    let request = Request::get("/v1/live").header(header::AUTHORIZATION, format!("Bearer {key}"));
+/// Begins to watch, from an address of its own.
+async fn watch(stage: &Stage, key: &str) -> Response {
+    static VIEWERS: AtomicU32 = AtomicU32::new(1);
+    watch_from(VIEWERS.fetch_add(1, Ordering::Relaxed), stage, key).await
+}
+
+async fn watch_from(address: u32, stage: &Stage, key: &str) -> Response {
+    let address = SocketAddr::from((address.to_be_bytes(), 7_000));
+    let request = Request::get("/v1/live")
+        .header(header::AUTHORIZATION, format!("Bearer {key}"))
+        .extension(Peer(address));
     stage.answer(request.body(Body::empty()).unwrap()).await
 }
 
@@ -61,10 +76,13 @@ async fn a_view_ends_when_its_key_is_revoked() {
 }
 
 #[tokio::test]
-async fn one_key_can_t_take_all_places() {
+async fn neither_one_key_nor_one_address_can_take_all_places() {
     let stage = Stage::open().await;
     let viewer = stage.add_key("a viewer", Role::Viewer).await;
-    let other = stage.add_key("another one", Role::Viewer).await;
+    let others = [
+        stage.add_key("another one", Role::Viewer).await,
+        stage.add_key("a third one", Role::Viewer).await,
+    ];
     let mut watching = Vec::new();
     let refused = loop {
         let response = watch(&stage, &viewer.secret).await;
@@ -77,7 +95,19 @@ async fn one_key_can_t_take_all_places() {
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(refused.problem().kind, "/problems/too-many-viewers");
     assert!(refused.headers.contains_key(header::RETRY_AFTER));
-    drop(watching);
-    assert_eq!(watch(&stage, &other.secret).await.status(), StatusCode::OK);
+    assert_eq!(watching.len(), 1_000);
+    let other = watch(&stage, &others[0].secret).await;
+    assert_eq!(other.status(), StatusCode::OK);
+    drop((watching, other));
+
+    let mut watching = Vec::new();
+    for number in 0..1_000 {
+        watching.push(watch_from(1 << 24, &stage, &others[number % 2].secret).await);
+    }
+    assert!(watching.iter().all(|response| response.status() == StatusCode::OK));
+    let refused = watch_from(1 << 24, &stage, &others[0].secret).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let other = watch_from(2 << 24, &stage, &others[0].secret).await;
+    assert_eq!(other.status(), StatusCode::OK);
     stage.close().await;
 }

@@ -1,10 +1,15 @@
 //! What changes from one view of the restaurant to the next.
 //!
-//! Guarantees: [`apply`]ing the [`change`] from one view to another makes the other of the one, exactly.
+//! Guarantees: [`apply`]ing the change of [`step`] from one view to another makes the other of the one, exactly; where no change can,
+//! [`step`] says so.
 //!
 //! Does not know: who puts views together, how they travel, and who looks at them.
 
-use std::{cmp::Reverse, collections::BTreeMap, hash::Hash};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    hash::Hash,
+};
 
 use contracts::{
     Ingredient, OrderId, PurchaseId,
@@ -62,7 +67,7 @@ impl Shown for Purchase {
     }
 }
 
-/// Returns a list in the order in which a view has it: orders by number, shelves by ingredient, purchases newest first, of which
+/// Returns a view with its lists in their order: orders by number, shelves by ingredient, purchases newest first, of which
 /// it has [`PURCHASES_SHOWN_MAX`].
 #[must_use]
 pub fn in_order(mut view: View) -> View {
@@ -73,20 +78,26 @@ pub fn in_order(mut view: View) -> View {
     view
 }
 
-/// Returns what makes `next` of `view`; `None` if they differ in nothing but their time. Both are [`in_order`].
+/// The way from one view to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The views differ in nothing but their time.
+    Same,
+    /// This change leads to the next view.
+    Change(Change),
+    /// No change leads there: a shelf, a purchase or a service has vanished, as after data were replaced.
+    NewView,
+}
+
+/// Returns the way from `view` to `next`. Both are [`in_order`].
 #[must_use]
-pub fn change(view: &View, next: &View) -> Option<Change> {
-    let shown: BTreeMap<OrderId, ()> = next.orders.iter().map(|order| (order.id, ())).collect();
+pub fn step(view: &View, next: &View) -> Step {
+    let shown: BTreeSet<OrderId> = next.orders.iter().map(|order| order.id).collect();
     let change = Change {
         at: next.at,
         summary: other(&view.summary, &next.summary),
         orders: others(&view.orders, &next.orders),
-        gone: view
-            .orders
-            .iter()
-            .map(|order| order.id)
-            .filter(|id| !shown.contains_key(id))
-            .collect(),
+        gone: view.orders.iter().map(|order| order.id).filter(|id| !shown.contains(id)).collect(),
         stock: others(&view.stock, &next.stock),
         purchases: others(&view.purchases, &next.purchases),
         services: next
@@ -98,7 +109,13 @@ pub fn change(view: &View, next: &View) -> Option<Change> {
         away: other(&view.away, &next.away),
         pace: other(&view.pace, &next.pace),
     };
-    (change != Change { at: next.at, ..Change::default() }).then_some(change)
+    let mut made = view.clone();
+    apply(&mut made, change.clone());
+    match change {
+        _ if made != *next => Step::NewView,
+        Change { at, .. } if change == (Change { at, ..Change::default() }) => Step::Same,
+        change => Step::Change(change),
+    }
 }
 
 /// Makes the next view of one.
@@ -186,7 +203,6 @@ mod tests {
     }
 
     prop_compose! {
-        /// A later view has the shelves, the purchases and the services of an earlier one, and maybe more.
         fn views()(
             orders in tickets(),
             shelves in 0_usize..10,
@@ -233,20 +249,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_change_applied_makes_the_next_view(view in views(), mut next in views()) {
-            // These only grow.
-            let missing = |shelf: &&Shelf| !next.stock.iter().any(|other| other.id() == shelf.id());
-            let shelves: Vec<Shelf> = view.stock.iter().filter(missing).cloned().collect();
-            next.stock.extend(shelves);
-            put(&mut next.purchases, view.purchases.clone());
-            for (name, service) in &view.services {
-                next.services.entry(name.clone()).or_insert_with(|| service.clone());
-            }
-            let next = in_order(next);
+        fn a_change_applied_makes_the_next_view(view in views(), next in views()) {
             let mut made = view.clone();
-            match change(&view, &next) {
-                Some(change) => apply(&mut made, change),
-                None => made.at = next.at,
+            match step(&view, &next) {
+                Step::Same => made.at = next.at,
+                Step::Change(change) => apply(&mut made, change),
+                Step::NewView => {
+                    let has_vanished = view.stock.len() > next.stock.len()
+                        || view.services.len() > next.services.len()
+                        || view.purchases.first().map(|one| one.id) > next.purchases.first().map(|one| one.id);
+                    prop_assert!(has_vanished, "a change could have said it");
+                    made.clone_from(&next);
+                }
             }
             prop_assert_eq!(made, next);
         }
@@ -256,6 +270,13 @@ mod tests {
     fn nothing_changes_with_the_time_alone() {
         let view = View::default();
         let later = View { at: Timestamp::from_micros(1), ..View::default() };
-        assert_eq!(change(&view, &later), None);
+        assert_eq!(step(&view, &later), Step::Same);
+    }
+
+    #[test]
+    fn what_vanishes_makes_a_new_view() {
+        let service = ("kitchen".to_owned(), ServiceStatus::default());
+        let view = View { services: [service].into(), ..View::default() };
+        assert_eq!(step(&view, &View::default()), Step::NewView);
     }
 }

@@ -1,11 +1,12 @@
-//! Reads the parts of the view while somebody watches.
+//! Reads the parts of the view while there are viewers.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use backends::{STATUS_WAIT_MAX, Unanswered};
+use backends::STATUS_WAIT_MAX;
 use contracts::{
     Timestamp,
     api::{
@@ -29,11 +30,11 @@ const BOARD_WAIT_MAX: Duration = Duration::from_secs(3);
 const ASK_AGAIN_EVERY: Duration = Duration::from_millis(250);
 /// How often what changes slowly is read.
 const READ_EVERY: Duration = Duration::from_secs(1);
-/// How long the view is kept up to date after the last viewer has gone: one who comes back goes on where they were.
+/// How long the view is updated after the last viewer has gone: one that reconnects within that gets the changes since its view.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// What was read last.
-struct Gathering {
+/// Reads the parts of the view, and shows the whole.
+struct ViewReader {
     live: Arc<Live>,
     parts: Mutex<Parts>,
     /// Signalled when a part has changed.
@@ -49,20 +50,39 @@ struct Parts {
     has_rest: bool,
 }
 
-/// Gathers until nobody watches any more, or the gateway ends.
-pub(super) async fn gather(live: Arc<Live>) {
-    let gathering =
-        Gathering { live: Arc::clone(&live), parts: Mutex::default(), changed: Notify::new() };
+/// Marks the view as outdated when the reader ends, be it by a panic.
+struct Ending(Arc<Live>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.frames.send_if_modified(|frames| {
+            frames.mark_outdated();
+            false
+        });
+        self.0.viewers.note_end_of_service();
+    }
+}
+
+/// Reads until there are no viewers any more, or the gateway ends.
+pub(super) async fn read_for_viewers(live: Arc<Live>) {
+    let _ending = Ending(Arc::clone(&live));
+    // What can't be read at first is shown as it was before.
+    let before = View { away: BTreeMap::new(), ..live.frames.borrow().view().clone() };
+    let reader = ViewReader {
+        live: Arc::clone(&live),
+        parts: Mutex::new(Parts { view: before, ..Parts::default() }),
+        changed: Notify::new(),
+    };
     tokio::select! {
-        () = gathering.watch_board() => {}
-        () = gathering.read_rest() => {}
-        () = gathering.show() => {}
-        () = gathering.nobody_watches() => {}
+        () = reader.follow_board() => {}
+        () = reader.read_rest() => {}
+        () = reader.show() => {}
+        () = reader.until_no_viewers() => {}
         () = live.stop.cancelled() => {}
     }
 }
 
-impl Gathering {
+impl ViewReader {
     fn parts(&self) -> MutexGuard<'_, Parts> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -73,7 +93,7 @@ impl Gathering {
     }
 
     /// Follows the board, which answers as soon as it has news.
-    async fn watch_board(&self) {
+    async fn follow_board(&self) {
         loop {
             let after = self.parts().board_revision;
             let path = match after {
@@ -82,14 +102,20 @@ impl Gathering {
             };
             let answer = self.read::<BoardView>(BOARD, &path, BOARD_WAIT_MAX).await;
             let is_away = answer.is_none();
+            let revision = answer.as_ref().map(|answer| answer.revision);
             self.change(|parts| {
                 parts.has_board = true;
+                note_away(&mut parts.view, BOARD, is_away);
                 if let Some(BoardView { revision, summary, orders }) = answer {
                     (parts.view.summary, parts.view.orders) = (summary, orders);
                     parts.board_revision = Some(revision);
                 }
             });
-            sleep(if is_away { ASK_AGAIN_EVERY } else { self.pause() }).await;
+            if is_away {
+                sleep(ASK_AGAIN_EVERY).await;
+            } else if revision != after {
+                sleep(self.interval()).await;
+            }
         }
     }
 
@@ -104,6 +130,7 @@ impl Gathering {
             );
             self.change(|parts| {
                 parts.has_rest = true;
+                note_away(&mut parts.view, INVENTORY, stock.is_none() || purchases.is_none());
                 parts.view.services = services;
                 if let Some(Stock { stock, .. }) = stock {
                     parts.view.stock = stock;
@@ -116,37 +143,24 @@ impl Gathering {
         }
     }
 
-    /// Reads a part of the view, and notes since when its service does not answer.
+    /// Reads a part of the view; `None` if its service does not answer.
     async fn read<T: DeserializeOwned + Send + 'static>(
         &self,
         service: &str,
         path: &str,
         wait_max: Duration,
     ) -> Option<T> {
-        let answer: Result<T, Unanswered> = match self.live.services.get(service) {
-            Some(backend) => backend.look(path, wait_max).await,
-            None => Err(Unanswered::Away),
-        };
-        let away = &mut self.parts().view.away;
-        match answer {
-            Ok(answer) => {
-                away.remove(service);
-                Some(answer)
-            }
-            Err(_) => {
-                away.entry(service.to_owned()).or_insert_with(Timestamp::now);
-                None
-            }
-        }
+        self.live.services.get(service)?.look(path, wait_max).await.ok()
     }
 
     /// Shows each change: the first one after a pause at once, and then as often as so many viewers are told.
     async fn show(&self) {
         loop {
             self.changed.notified().await;
-            if let Some(view) = self.view() {
-                self.live.frames.send_if_modified(|frames| frames.show(view));
-                sleep(self.pause()).await;
+            if let Some(view) = self.view()
+                && self.live.frames.send_if_modified(|frames| frames.show(view))
+            {
+                sleep(self.interval()).await;
             }
         }
     }
@@ -162,33 +176,32 @@ impl Gathering {
         })
     }
 
-    fn pause(&self) -> Duration {
+    fn interval(&self) -> Duration {
         Duration::from_secs(1) / pace(self.live.viewers.count()).changes_per_second_max
     }
 
-    /// Waits until nobody has watched for a while.
-    async fn nobody_watches(&self) {
+    /// Returns once there has been no viewer for [`LINGER`].
+    async fn until_no_viewers(&self) {
         loop {
-            match self.live.viewers.count() {
-                0 => {
-                    let somebody_came = timeout(LINGER, self.live.viewers.changed()).await.is_ok();
-                    if somebody_came {
-                        continue;
-                    }
-                    self.live.frames.send_if_modified(|frames| {
-                        frames.pause();
-                        false
-                    });
-                    if self.live.viewers.leave_alone() {
-                        return;
-                    }
-                    self.changed.notify_one();
-                }
-                _ => {
-                    self.live.viewers.changed().await;
-                    self.changed.notify_one();
-                }
+            if self.live.viewers.count() > 0 {
+                self.live.viewers.changed().await;
+                // Their number is a part of the view.
+                self.changed.notify_one();
+                continue;
+            }
+            let has_come = timeout(LINGER, self.live.viewers.changed()).await.is_ok();
+            if !has_come && self.live.viewers.end_service() {
+                return;
             }
         }
+    }
+}
+
+/// Notes since when a service does not answer.
+fn note_away(view: &mut View, service: &str, is_away: bool) {
+    if is_away {
+        view.away.entry(service.to_owned()).or_insert_with(Timestamp::now);
+    } else {
+        view.away.remove(service);
     }
 }

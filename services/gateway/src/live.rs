@@ -70,6 +70,14 @@ impl Live {
         Self { services, viewers, frames, stop: context.stop().clone() }
     }
 
+    /// Marks the view as outdated: viewers that come wait until it is read again.
+    fn mark_outdated(&self) {
+        self.frames.send_if_modified(|frames| {
+            frames.mark_outdated();
+            false
+        });
+    }
+
     /// Answers a viewer with the events that follow on what it has.
     ///
     /// # Errors

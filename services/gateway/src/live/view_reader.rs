@@ -50,22 +50,25 @@ struct Parts {
     has_rest: bool,
 }
 
-/// Marks the view as outdated when the reader ends, be it by a panic.
-struct Ending(Arc<Live>);
+/// Notes the end of the reader, be it by a panic: then the next viewer starts another one.
+struct Ending {
+    live: Arc<Live>,
+    /// Whether the end is noted already. Another reader may run by now.
+    is_noted: bool,
+}
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.frames.send_if_modified(|frames| {
-            frames.mark_outdated();
-            false
-        });
-        self.0.viewers.note_end_of_service();
+        if !self.is_noted {
+            self.live.mark_outdated();
+            self.live.viewers.note_end_of_service();
+        }
     }
 }
 
 /// Reads until there are no viewers any more, or the gateway ends.
 pub(super) async fn read_for_viewers(live: Arc<Live>) {
-    let _ending = Ending(Arc::clone(&live));
+    let mut ending = Ending { live: Arc::clone(&live), is_noted: false };
     // What can't be read at first is shown as it was before.
     let before = View { away: BTreeMap::new(), ..live.frames.borrow().view().clone() };
     let reader = ViewReader {
@@ -77,7 +80,7 @@ pub(super) async fn read_for_viewers(live: Arc<Live>) {
         () = reader.follow_board() => {}
         () = reader.read_rest() => {}
         () = reader.show() => {}
-        () = reader.until_no_viewers() => {}
+        () = reader.until_no_viewers() => ending.is_noted = true,
         () = live.stop.cancelled() => {}
     }
 }
@@ -180,7 +183,7 @@ impl ViewReader {
         Duration::from_secs(1) / pace(self.live.viewers.count()).changes_per_second_max
     }
 
-    /// Returns once there has been no viewer for [`LINGER`].
+    /// Returns once there has been no viewer for [`LINGER`], and that is noted.
     async fn until_no_viewers(&self) {
         loop {
             if self.live.viewers.count() > 0 {
@@ -189,10 +192,15 @@ impl ViewReader {
                 self.changed.notify_one();
                 continue;
             }
-            let has_come = timeout(LINGER, self.live.viewers.changed()).await.is_ok();
-            if !has_come && self.live.viewers.end_service() {
+            if timeout(LINGER, self.live.viewers.changed()).await.is_ok() {
+                continue;
+            }
+            self.live.mark_outdated();
+            if self.live.viewers.end_service() {
                 return;
             }
+            // A viewer has come meanwhile, and waits for the view.
+            self.changed.notify_one();
         }
     }
 }

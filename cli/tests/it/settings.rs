@@ -155,6 +155,7 @@ fn every_setting_is_printed_with_its_origin() {
     stdout: market-url    -                         default
     stdout: log           -                         default
     stdout: replicas      -                         default
+    stdout: kubeconfig    -                         default
     stdout: node-image    -                         default
     stdout: push          -                         default
     stdout: context       -                         variable CHEFCITO_CONTEXT, not used when embedded
@@ -205,7 +206,7 @@ fn a_file_that_is_wrong_says_where_and_what_would_be_valid() {
 
     whatever = 8
     error: HOME/.chefcito.toml:1: there is no setting `whatever`
-    hint: the settings are `audit-timeout`, `context`, `cooking-time`, `database-url`, `deploy-timeout`, `durability`, `foreground`, `log`, `market-url`, `name`, `no-seed`, `node-image`, `order-timeout`, `orders`, `port`, `push`, `runtime`, `seed`, `stoves`, `up-timeout`
+    hint: the settings are `audit-timeout`, `context`, `cooking-time`, `database-url`, `deploy-timeout`, `durability`, `foreground`, `kubeconfig`, `log`, `market-url`, `name`, `no-seed`, `node-image`, `order-timeout`, `orders`, `port`, `push`, `runtime`, `seed`, `stoves`, `up-timeout`
 
     stoves = 0
     error: HOME/.chefcito.toml:1: `stoves` is `0`

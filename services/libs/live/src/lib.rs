@@ -84,7 +84,7 @@ pub enum Step {
     /// The views differ in nothing but their time.
     Same,
     /// This change leads to the next view.
-    Change(Change),
+    Change(Box<Change>),
     /// No change leads there: a shelf, a purchase or a service has vanished, as after data were replaced.
     NewView,
 }
@@ -114,7 +114,7 @@ pub fn step(view: &View, next: &View) -> Step {
     match change {
         _ if made != *next => Step::NewView,
         Change { at, .. } if change == (Change { at, ..Change::default() }) => Step::Same,
-        change => Step::Change(change),
+        change => Step::Change(Box::new(change)),
     }
 }
 
@@ -253,7 +253,7 @@ mod tests {
             let mut made = view.clone();
             match step(&view, &next) {
                 Step::Same => made.at = next.at,
-                Step::Change(change) => apply(&mut made, change),
+                Step::Change(change) => apply(&mut made, *change),
                 Step::NewView => {
                     let has_vanished = view.stock.len() > next.stock.len()
                         || view.services.len() > next.services.len()

@@ -63,8 +63,13 @@ const IN_FLIGHT: &str = "SELECT id, number, dish, state, placed_at, changed_at, 
 const ENDED: &str = "SELECT id, number, dish, state, placed_at, changed_at, stove, missing FROM tickets
      WHERE ended_at IS NOT NULL AND number IS NOT NULL AND placed_at IS NOT NULL ORDER BY ended_at DESC, id DESC LIMIT ?1";
 const LAST_KEPT: &str = "SELECT ended_at FROM tickets WHERE ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT 1 OFFSET ?1";
-const DELETE_ENDED: &str = "DELETE FROM tickets WHERE ended_at < ?1";
-const DELETE_INCOMPLETE: &str = "DELETE FROM tickets WHERE ended_at IS NULL AND (number IS NULL OR placed_at IS NULL) AND changed_at < ?1";
+// A row stays as long as an event about its order is a dead letter. An `order.placed` that is replayed would begin another row else,
+// one that never ends. It can't be too late for that: the events of one writer about one order are acted on, or set aside, in their
+// order, and what ends an order comes from the writer of its `order.placed`.
+const DELETE_ENDED: &str =
+    "DELETE FROM tickets WHERE ended_at < ?1 AND id NOT IN (SELECT subject FROM dead_letters)";
+const DELETE_INCOMPLETE: &str = "DELETE FROM tickets WHERE ended_at IS NULL AND (number IS NULL OR placed_at IS NULL) AND changed_at < ?1
+     AND id NOT IN (SELECT subject FROM dead_letters)";
 
 /// Every statement of this file that both engines run.
 pub const STATEMENTS: [&str; 8] =

@@ -16,7 +16,7 @@ use contracts::{
         live::{BoardView, ENDED_SHOWN_MAX, IN_FLIGHT_SHOWN_MAX, TicketState},
     },
     events::{
-        IngredientPurchased, IngredientsAwaited, IngredientsReserved, OrderCancelled,
+        Envelope, IngredientPurchased, IngredientsAwaited, IngredientsReserved, OrderCancelled,
         OrderDelivered, OrderPlaced,
     },
     services::{INVENTORY, KITCHEN, ORDERS},
@@ -25,7 +25,7 @@ use events::{Announce as _, Faults, outbox};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use service::{Service, ServiceContext};
-use store::{Clock, Durability, Location, Migrations};
+use store::{Clock, Durability, Location, Migrations, params};
 use test_support::postgres;
 use tower::ServiceExt as _;
 
@@ -191,12 +191,37 @@ async fn viewers_see_a_part_and_wait_for_news() {
     }
 }
 
+/// Delivers an order whose `order.placed` the board has set aside; returns the id of that event.
+async fn deliver_with_a_dead_letter(board: &Service, orders: &Service) -> String {
+    let (order, placed_at) = (OrderId::new(), Timestamp::now());
+    let placed = OrderPlaced { order, number: 100_000, dish: None, placed_at };
+    let placed = Envelope::new(ORDERS, &placed, placed_at, None);
+    let id = placed.id.to_string();
+    let set_aside = board.database().write(move |tx| {
+        let text = serde_json::to_string(&placed).unwrap_or_default();
+        tx.execute(
+            "INSERT INTO dead_letters (id, kind, subject, event, error, attempts, failed_at) VALUES (?1, ?2, ?3, ?4, 'poison', 3, ?5)",
+            &params![placed.id, placed.kind, placed.subject, text, placed_at],
+        )
+    });
+    set_aside.await.unwrap();
+    let delivered =
+        OrderDelivered { order, dish: "salad".into(), placed_at, delivered_at: placed_at };
+    let told = orders.database().write(move |tx| {
+        tx.announce(&delivered);
+        Ok(())
+    });
+    told.await.unwrap();
+    id
+}
+
 #[tokio::test]
-async fn orders_that_ended_long_ago_are_forgotten() {
+async fn orders_that_ended_long_ago_are_forgotten_but_those_with_a_dead_letter() {
     const KEPT: i64 = 1_000;
     let folder = tempfile::tempdir().unwrap();
     let (context, board, orders) = board_and_orders(in_folder(&folder)).await;
     let twin = context.open("board", NOTHING).await.unwrap();
+    let letter = deliver_with_a_dead_letter(&twin, &orders).await;
     let count = || {
         twin.database().read(|tx| {
             let counted =
@@ -211,13 +236,20 @@ async fn orders_that_ended_long_ago_are_forgotten() {
     while !forgot || view.revision < 64 {
         place(&orders, placed + 1..placed + 41, true).await;
         placed += 40;
-        while view.summary.delivered < placed {
+        while view.summary.delivered <= placed {
             view = ask(&board, &format!("/internal/live?after={}", view.revision)).await;
         }
         forgot = count().await.unwrap() < placed;
         assert!(placed < 40_000, "nothing is ever forgotten");
     }
     assert!(count().await.unwrap() >= KEPT.min(placed));
+
+    let replay = Request::post(format!("/internal/dead-letters/{letter}/replay"));
+    let replayed = board.router().oneshot(replay.body(Body::empty()).unwrap()).await.unwrap();
+    assert!(replayed.status().is_success(), "{replayed:?}");
+    let view: BoardView = ask(&board, "/internal/live").await;
+    assert_eq!(view.summary.placed, placed + 1);
+    assert!(view.orders.iter().all(|order| order.state.is_end()), "one has begun anew");
     context.close().await;
 }
 

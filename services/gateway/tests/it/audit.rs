@@ -8,6 +8,7 @@ use contracts::{
     Ingredient, OrderId, PurchaseId,
     api::{
         audit::{AuditReport, InboxFact, PurchaseFact, TicketFact},
+        live::{Ticket, TicketState},
         orders::OrderStatus,
     },
     services::{BOARD, INVENTORY, KITCHEN, MARKET, MARKET_SIM, ORDERS},
@@ -115,7 +116,21 @@ fn extra(world: &mut World, writer: &'static str, name: &str, status: OrderStatu
     world.tell(writer, name, &subject);
 }
 
-const MUTATIONS: [Mutation; 41] = [
+/// Returns what the board shows of the first order of this status.
+fn shown(world: &mut World, status: OrderStatus) -> &mut Ticket {
+    let order = first(world, status);
+    world.board.get_mut(&order).unwrap()
+}
+
+/// Places an order that waits for ingredients.
+fn place_waiting(world: &mut World) -> OrderId {
+    let order = world.place();
+    world.open_ticket(order);
+    world.wait(order);
+    order
+}
+
+const MUTATIONS: [Mutation; 48] = [
     always("orders.balance", "an accepted order is lost", |world| {
         let lost = world.place();
         world.orders.retain(|fact| fact.order != lost);
@@ -137,6 +152,7 @@ const MUTATIONS: [Mutation; 41] = [
     always("orders.tickets", "a rejected order has a ticket that is cancelled", |world| {
         let order = first(world, OrderStatus::Cancelled);
         world.order(order).status = OrderStatus::Rejected;
+        world.board.get_mut(&order).unwrap().state = TicketState::Rejected;
         for fact in world.outboxes.get_mut(ORDERS).unwrap() {
             if fact.subject == order.to_string() && fact.name == "order.cancelled" {
                 fact.name = "order.rejected".into();
@@ -314,6 +330,30 @@ const MUTATIONS: [Mutation; 41] = [
     }),
     when_quiet("board.aggregates", "the board missed an event", |world| {
         *world.counters.get_mut("ingredients.reserved").unwrap() -= 1;
+    }),
+    always("board.orders", "the board shows another end", |world| {
+        shown(world, OrderStatus::Delivered).state = TicketState::Cancelled;
+    }),
+    always("board.orders", "the board shows an end that is not reached", |world| {
+        let order = place_waiting(world);
+        world.board.get_mut(&order).unwrap().state = TicketState::Delivered;
+    }),
+    always("board.orders", "the board shows another dish", |world| {
+        shown(world, OrderStatus::Delivered).dish = Some("salad".into());
+    }),
+    always("board.orders", "the board shows another number", |world| {
+        shown(world, OrderStatus::Cancelled).number += 1;
+    }),
+    always("board.orders", "the board shows an order that nobody placed", |world| {
+        let (id, other) = (OrderId::new(), shown(world, OrderStatus::Delivered).clone());
+        world.board.insert(id, Ticket { id, ..other });
+    }),
+    when_quiet("board.orders", "the board missed an end", |world| {
+        shown(world, OrderStatus::Delivered).state = TicketState::Ready;
+    }),
+    when_quiet("board.orders", "the board misses an order in flight", |world| {
+        let order = place_waiting(world);
+        world.board.remove(&order);
     }),
     always("storage.check", "a page of a database is torn", |world| {
         world.storage.insert(KITCHEN, vec!["page 7 is never used".into()]);

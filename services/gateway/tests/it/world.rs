@@ -8,13 +8,14 @@ use std::{
 };
 
 use contracts::{
-    Ingredient, OrderId, PurchaseId, Quantities,
+    Ingredient, OrderId, PurchaseId, Quantities, Timestamp,
     api::{
         audit::{
             InboxFact, OrderFact, OutboxFact, PurchaseFact, ReservationFact, RetentionFact,
             RetentionQuery, RetentionSide, SubjectFact, TicketFact,
         },
         inventory::Shelf,
+        live::{BoardView, ENDED_SHOWN_MAX, IN_FLIGHT_SHOWN_MAX, Ticket, TicketState},
         orders::OrderStatus,
         service::ServiceStatus,
     },
@@ -40,6 +41,8 @@ pub(crate) struct World {
     pub(crate) gone_out: BTreeMap<&'static str, RetentionSide>,
     pub(crate) gone_in: BTreeMap<&'static str, RetentionSide>,
     pub(crate) counters: BTreeMap<String, i64>,
+    /// The orders of the board.
+    pub(crate) board: BTreeMap<OrderId, Ticket>,
     pub(crate) statuses: BTreeMap<&'static str, ServiceStatus>,
     pub(crate) storage: BTreeMap<&'static str, Vec<String>>,
     /// Called before each page of facts is told, if the environment works meanwhile.
@@ -52,6 +55,9 @@ pub(crate) type Shared = Arc<Mutex<World>>;
 pub(crate) fn lock(world: &Shared) -> MutexGuard<'_, World> {
     world.lock().unwrap()
 }
+
+/// The number of every order of this environment.
+pub(crate) const NUMBER: i64 = 1;
 
 /// What every order of this environment needs.
 pub(crate) fn needs() -> Quantities {
@@ -123,6 +129,7 @@ impl World {
                     *self.counters.entry("delivery_us:sum".into()).or_default() += 200_000;
                     *self.counters.entry("dish:pizza".into()).or_default() += 1;
                 }
+                self.show(id, name);
             }
         }
         for outbox in self.outboxes.values_mut() {
@@ -130,6 +137,53 @@ impl World {
                 fact.published = true;
             }
         }
+    }
+
+    /// Lets the board show how far an event says that an order is. It stays at its first end.
+    fn show(&mut self, id: Uuid, name: &str) {
+        let mut outboxes = self.outboxes.values();
+        let told = outboxes.find_map(|outbox| outbox.iter().rev().find(|fact| fact.id == id));
+        let Some(order) = told.and_then(|fact| fact.subject.parse::<OrderId>().ok()) else {
+            return;
+        };
+        if name == "order.placed" {
+            self.board.insert(
+                order,
+                Ticket {
+                    id: order,
+                    number: NUMBER,
+                    dish: None,
+                    state: TicketState::Placed,
+                    placed_at: Timestamp::default(),
+                    changed_at: Timestamp::default(),
+                    stove: None,
+                    missing: Quantities::new(),
+                },
+            );
+        }
+        let state = match name {
+            "ingredients.requested" => TicketState::Requested,
+            "ingredients.awaited" => TicketState::Waiting,
+            "ingredients.reserved" => TicketState::Reserved,
+            "cooking.started" => TicketState::Cooking,
+            "dish.prepared" => TicketState::Ready,
+            "order.delivered" => TicketState::Delivered,
+            "order.cancelled" => TicketState::Cancelled,
+            "order.rejected" => TicketState::Rejected,
+            _ => return,
+        };
+        if let Some(ticket) = self.board.get_mut(&order).filter(|ticket| !ticket.state.is_end()) {
+            ticket.state = ticket.state.max(state);
+        }
+    }
+
+    /// Returns what the board shows.
+    fn board_view(&self) -> BoardView {
+        let (ended, in_flight): (Vec<_>, Vec<_>) =
+            self.board.values().cloned().partition(|ticket| ticket.state.is_end());
+        let ended = ended.into_iter().rev().take(ENDED_SHOWN_MAX);
+        let orders = in_flight.into_iter().take(IN_FLIGHT_SHOWN_MAX).chain(ended).collect();
+        BoardView { orders, ..BoardView::default() }
     }
 
     pub(crate) fn place(&mut self) -> OrderId {

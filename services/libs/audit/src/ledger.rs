@@ -2,22 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use axum::{
-    body::Bytes,
-    http::{Method, StatusCode},
-};
-use backends::{Backends, LIST_WAIT_MAX};
+use axum::http::StatusCode;
+use backends::Backends;
 use contracts::{
     OrderId,
     api::{
         audit::{AuditReport, Ledger},
-        orders::{AskStates, ORDERS_PER_REQUEST_MAX, OrderStates},
+        orders::ORDERS_PER_REQUEST_MAX,
     },
-    services::ORDERS,
 };
 use service::problem::Problem;
 
-use crate::{AuditError, finding::Finding, report};
+use crate::{finding::Finding, orders::states, report};
 
 /// Checks that every order of a ledger exists.
 ///
@@ -33,14 +29,8 @@ pub async fn check(services: &Backends, ledger: Ledger) -> Result<AuditReport, P
         .detail(format!("Send {ORDERS_PER_REQUEST_MAX} orders at the most in one request.")));
     }
     let told: BTreeSet<OrderId> = ledger.ids.iter().copied().collect();
-    let asked = serde_json::to_vec(&AskStates { ids: told.iter().copied().collect() })
-        .map_err(|_| Problem::internal())?;
-    let Some(orders) = services.get(ORDERS) else { return Err(Problem::internal()) };
-    let states: OrderStates = orders
-        .ask(Method::POST, "/v1/orders/states", Bytes::from(asked), LIST_WAIT_MAX)
-        .await
-        .map_err(|source| AuditError::Unanswered { service: ORDERS, facts: "orders", source })?;
-    let known: BTreeSet<OrderId> = states.orders.iter().map(|order| order.id).collect();
+    let known = states(services, told.iter().copied().collect()).await?;
+    let known: BTreeSet<OrderId> = known.iter().map(|order| order.id).collect();
     let mut finding =
         Finding::new("ledger.accepted", "Every order that a client was told is accepted exists.");
     for order in &told {

@@ -15,6 +15,7 @@ mod larder;
 pub mod ledger;
 mod orders;
 mod services;
+mod shown;
 mod source;
 
 use backends::{Backends, Unanswered};
@@ -91,6 +92,7 @@ async fn check(
     live: bool,
 ) -> Result<AuditReport, AuditError> {
     let counters = board::counters(services).await?;
+    let shown = shown::read(services).await?;
     let shelves = larder::shelves(services).await?;
     let purchases = larder::check(services, &shelves, live).await?;
     let mut orders = orders::check(services, horizon, live).await?;
@@ -102,6 +104,7 @@ async fn check(
     } else {
         purchases.check_told(&orders.sums, &mut orders.outbox, live);
     }
+    let shown = shown::check(services, &shown, &orders, live).await?;
     let findings = [
         orders.balance,
         orders.tickets,
@@ -113,6 +116,7 @@ async fn check(
         orders.outbox,
         inbox,
         board::check(&counters, &orders.sums, &counts, &purchases.bought, live),
+        shown,
     ];
     let invariants = findings.into_iter().chain(themselves).map(Finding::done).collect();
     Ok(report(invariants, live))

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use backends::Backends;
+use axum::{body::Bytes, http::Method};
+use backends::{Backends, LIST_WAIT_MAX};
 use contracts::{
     OrderId, Quantities,
     api::{
         audit::{OrderFact, ReservationFact, SubjectFact, TicketFact},
-        orders::OrderStatus,
+        orders::{AskStates, Order, OrderStates, OrderStatus},
     },
     events::{
         DishPrepared, Event, OrderCancelled, OrderDelivered, OrderPlaced, OrderRejected,
@@ -133,6 +134,23 @@ impl Sources {
         }
         pictures
     }
+}
+
+/// Returns where these orders are, of which one request may ask; those that do not exist are left out.
+///
+/// # Errors
+/// [`AuditError`] if the orders service did not answer.
+pub(crate) async fn states(
+    services: &Backends,
+    ids: Vec<OrderId>,
+) -> Result<Vec<Order>, AuditError> {
+    let Some(orders) = services.get(ORDERS) else { return Ok(Vec::new()) };
+    let asked = Bytes::from(serde_json::to_vec(&AskStates { ids }).unwrap_or_default());
+    let states: OrderStates = orders
+        .ask(Method::POST, "/v1/orders/states", asked, LIST_WAIT_MAX)
+        .await
+        .map_err(|source| AuditError::Unanswered { service: ORDERS, facts: "orders", source })?;
+    Ok(states.orders)
 }
 
 /// Checks every order.
@@ -323,16 +341,19 @@ impl Sums {
         self.told.get(name).copied().unwrap_or(0)
     }
 
+    /// Returns how many orders have not ended.
+    pub(crate) fn in_flight(&self) -> i64 {
+        self.by_status.iter().filter(|(status, _)| !status.is_end()).map(|(_, count)| count).sum()
+    }
+
     fn described(&self) -> String {
-        let of = |statuses: &[OrderStatus]| -> i64 {
-            statuses.iter().filter_map(|status| self.by_status.get(status)).sum()
-        };
+        let of = |status| self.by_status.get(&status).copied().unwrap_or(0);
         format!(
             "{} delivered, {} cancelled, {} rejected, {} in flight",
-            of(&[OrderStatus::Delivered]),
-            of(&[OrderStatus::Cancelled]),
-            of(&[OrderStatus::Rejected]),
-            of(&[OrderStatus::Placed, OrderStatus::Cancelling, OrderStatus::Cooking]),
+            of(OrderStatus::Delivered),
+            of(OrderStatus::Cancelled),
+            of(OrderStatus::Rejected),
+            self.in_flight(),
         )
     }
 }

@@ -155,6 +155,14 @@ pub const PLANTED: &[Planted] = &[
         }],
     },
     Planted {
+        name: "what the board hears last of an order counts",
+        changes: &[Change {
+            file: "services/board/src/store.rs",
+            find: "tx.execute_all(&TELL, rows).map(|_| ())",
+            replace: "tx.execute_all(&if PLANTED { Many { each: \"INSERT INTO tickets (id, number, dish, state, placed_at, changed_at, ended_at, stove, missing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO UPDATE SET number = COALESCE(tickets.number, excluded.number), placed_at = COALESCE(tickets.placed_at, excluded.placed_at), ended_at = excluded.ended_at, state = excluded.state\", ..TELL } } else { TELL }, rows).map(|_| ())",
+        }],
+    },
+    Planted {
         name: "a stove is used twice",
         changes: &[Change {
             file: "services/kitchen/src/domain/round.rs",

@@ -433,6 +433,8 @@ fn poison(folder: &Path, world: &World) -> bool {
             ("orders.sqlite", "CREATE TRIGGER poison BEFORE UPDATE ON orders WHEN NEW.status = 'delivered' AND NEW.number % 3 = 0 BEGIN SELECT RAISE(ABORT, 'poison'); END"),
             ("orders.sqlite", "CREATE TRIGGER poison BEFORE UPDATE ON orders WHEN NEW.status = 'cooking' AND NEW.number % 3 = 0 BEGIN SELECT RAISE(ABORT, 'poison'); END"),
             ("kitchen.sqlite", "CREATE TRIGGER poison BEFORE UPDATE ON tickets WHEN NEW.status = 'reserved' AND NEW.order_id LIKE '%1' BEGIN SELECT RAISE(ABORT, 'poison'); END"),
+            // `order.placed` and `ingredients.requested`: what has a number.
+            ("board.sqlite", "CREATE TRIGGER poison BEFORE INSERT ON tickets WHEN NEW.number % 3 = 0 BEGIN SELECT RAISE(ABORT, 'poison'); END"),
         ])
     });
     let done = with(&folder.join(file), |database| database.execute_batch(trigger));
@@ -444,7 +446,7 @@ fn poison(folder: &Path, world: &World) -> bool {
 }
 
 fn heal(folder: &Path) {
-    for file in ["orders.sqlite", "kitchen.sqlite"] {
+    for file in ["orders.sqlite", "kitchen.sqlite", "board.sqlite"] {
         let _ = with(&folder.join(file), |database| {
             database.execute_batch("DROP TRIGGER IF EXISTS poison")
         });

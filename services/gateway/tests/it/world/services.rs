@@ -17,7 +17,7 @@ use contracts::{
 };
 use serde::Serialize;
 
-use super::{Shared, World, lock};
+use super::{NUMBER, Shared, World, lock};
 use crate::stage::all;
 
 /// Returns a page of facts by their keys, as a service tells them.
@@ -98,7 +98,7 @@ fn tells(world: &Shared, service: &'static str) -> Router {
                 let known = world.orders.iter().filter(|fact| asked.ids.contains(&fact.order));
                 let order = |fact: &OrderFact| Order {
                     id: fact.order,
-                    number: 1,
+                    number: NUMBER,
                     status: fact.status,
                     dish: fact.dish.clone(),
                     placed_at: contracts::Timestamp::now(),
@@ -143,10 +143,12 @@ fn tells(world: &Shared, service: &'static str) -> Router {
         ),
         MARKET_SIM => router
             .route("/internal/facts/sales", facts!(|world: &World| world.sales.clone(), purchase)),
-        _ => router.route(
-            "/internal/facts/counters",
-            answer!(|world: &World| Counters { counters: world.counters.clone() }),
-        ),
+        _ => router
+            .route(
+                "/internal/facts/counters",
+                answer!(|world: &World| Counters { counters: world.counters.clone() }),
+            )
+            .route("/internal/live", answer!(World::board_view)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The live view: aggregates over every event, the orders in flight, and the last ones that ended.
+//! The live view: aggregates over every event, how long each dish takes, the orders in flight, and the last ones that ended.
 //!
 //! In: every event about orders, ingredients and dishes. Out: nothing.
 //!
@@ -49,6 +49,7 @@ pub const MIGRATIONS: Migrations = Migrations {
         (2, "turn", include_str!("../migrations/V2__turn.sql")),
         (3, "delivery_us", include_str!("../migrations/V3__delivery_us.sql")),
         (4, "tickets", include_str!("../migrations/V4__tickets.sql")),
+        (5, "dish_deliveries", include_str!("../migrations/V5__dish_deliveries.sql")),
     ],
 };
 

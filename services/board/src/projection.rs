@@ -9,7 +9,10 @@
 use std::collections::BTreeMap;
 
 use contracts::{
-    api::board::{Latency, Summary},
+    api::{
+        board::{Latency, Summary},
+        live::DishFigures,
+    },
     events::{
         CookingStarted, DishPrepared, Event, IngredientPurchased, IngredientsAwaited,
         IngredientsReleased, IngredientsReserved, OrderCancelled, OrderDelivered, OrderPlaced,
@@ -19,6 +22,8 @@ use contracts::{
 
 /// Counters by name: the stored ones, or what a batch adds to them.
 pub(crate) type Counters = BTreeMap<String, i64>;
+/// How many deliveries of a dish fell into a bucket of the histogram: the stored ones, or what a batch adds to them.
+pub(crate) type DishDeliveries = BTreeMap<(String, i64), i64>;
 
 const DELIVERY: &str = "delivery_us:";
 const DELIVERY_SUM: &str = "delivery_us:sum";
@@ -31,11 +36,23 @@ const DELIVERY_US_MAX: i64 = (1 << 40) - 1;
 pub(crate) fn delivered(added: &mut Counters, events: &[OrderDelivered]) {
     for event in events {
         add(added, format!("dish:{}", event.dish), 1);
-        let took = event.delivered_at.since(event.placed_at).as_micros();
-        let took_us = i64::try_from(took).unwrap_or(i64::MAX).min(DELIVERY_US_MAX);
+        let took_us = took_us(event);
         add(added, DELIVERY_SUM.into(), took_us);
         add(added, format!("{DELIVERY}{}", bucket_of(took_us)), 1);
     }
+}
+
+pub(crate) fn dish_deliveries(events: &[OrderDelivered]) -> DishDeliveries {
+    let mut added = DishDeliveries::new();
+    for event in events {
+        *added.entry((event.dish.clone(), bucket_of(took_us(event)))).or_default() += 1;
+    }
+    added
+}
+
+fn took_us(event: &OrderDelivered) -> i64 {
+    let took = event.delivered_at.since(event.placed_at).as_micros();
+    i64::try_from(took).unwrap_or(i64::MAX).min(DELIVERY_US_MAX)
 }
 
 pub(crate) fn purchased(added: &mut Counters, events: &[IngredientPurchased]) {
@@ -74,6 +91,20 @@ const fn bucket_of(took_us: i64) -> i64 {
 /// Returns how many durations share the bucket of this one.
 const fn width_of(took_us: i64) -> i64 {
     1 << (i64::BITS - took_us.leading_zeros()).saturating_sub(BUCKET_BITS)
+}
+
+/// Returns what the buckets of each dish say.
+pub(crate) fn dish_figures(deliveries: DishDeliveries) -> BTreeMap<String, DishFigures> {
+    let mut by_dish: BTreeMap<String, BTreeMap<i64, i64>> = BTreeMap::new();
+    for ((dish, bucket), count) in deliveries {
+        by_dish.entry(dish).or_default().insert(bucket, count);
+    }
+    let figures = |buckets: BTreeMap<i64, i64>| DishFigures {
+        delivered: buckets.values().sum(),
+        p50_ms: in_ms(percentile_us(&buckets, 50)),
+        p95_ms: in_ms(percentile_us(&buckets, 95)),
+    };
+    by_dish.into_iter().map(|(dish, buckets)| (dish, figures(buckets))).collect()
 }
 
 /// Returns what the aggregates say.
@@ -120,17 +151,8 @@ fn latency(counters: &Counters) -> Latency {
         return Latency::default();
     }
     let sum_us = counters.get(DELIVERY_SUM).copied().unwrap_or(0);
-    let percentile = |percent: i64| {
-        let rank = (count * percent + 99) / 100;
-        let mut seen = 0;
-        let reached = buckets.iter().find(|(_, value)| {
-            seen += **value;
-            seen >= rank
-        });
-        reached.map_or(0, |(bucket, _)| bucket + width_of(*bucket) / 2)
-    };
-    let in_ms = |us: i64| (us + 500) / 1_000;
-    let (mean_us, p50_us, p99_us) = (sum_us / count, percentile(50), percentile(99));
+    let (p50_us, p99_us) = (percentile_us(&buckets, 50), percentile_us(&buckets, 99));
+    let mean_us = sum_us / count;
     Latency {
         count,
         mean_ms: in_ms(mean_us),
@@ -142,6 +164,21 @@ fn latency(counters: &Counters) -> Latency {
     }
 }
 
+/// Returns the middle of the bucket up to which this percentage of the durations is; 0 if there are none.
+fn percentile_us(buckets: &BTreeMap<i64, i64>, percent: i64) -> i64 {
+    let rank = (buckets.values().sum::<i64>() * percent + 99) / 100;
+    let mut seen = 0;
+    let reached = buckets.iter().find(|(_, value)| {
+        seen += **value;
+        seen >= rank
+    });
+    reached.map_or(0, |(bucket, _)| bucket + width_of(*bucket) / 2)
+}
+
+const fn in_ms(us: i64) -> i64 {
+    (us + 500) / 1_000
+}
+
 #[cfg(test)]
 mod tests {
     use contracts::{OrderId, Timestamp};
@@ -149,16 +186,35 @@ mod tests {
 
     use super::*;
 
-    fn latency_of(took_us: &[i64]) -> Latency {
-        let after = |took_us: &i64| OrderDelivered {
+    fn delivery(dish: &str, took_us: i64) -> OrderDelivered {
+        OrderDelivered {
             order: OrderId::new(),
-            dish: "pizza".into(),
+            dish: dish.into(),
             placed_at: Timestamp::default(),
-            delivered_at: Timestamp::from_micros(*took_us),
-        };
+            delivered_at: Timestamp::from_micros(took_us),
+        }
+    }
+
+    fn latency_of(took_us: &[i64]) -> Latency {
         let mut counters = Counters::new();
-        delivered(&mut counters, &took_us.iter().map(after).collect::<Vec<_>>());
+        let deliveries: Vec<_> =
+            took_us.iter().map(|took_us| delivery("pizza", *took_us)).collect();
+        delivered(&mut counters, &deliveries);
         summary(&counters).delivery
+    }
+
+    #[test]
+    fn each_dish_has_its_own_figures() {
+        let pizzas = (1..=100).map(|ms| delivery("pizza", ms * 1_000));
+        let deliveries: Vec<_> = pizzas.chain([delivery("salad", 1_999_999)]).collect();
+        let figures = dish_figures(dish_deliveries(&deliveries));
+        let figures: Vec<_> = figures
+            .iter()
+            .map(|(dish, figures)| {
+                (dish.as_str(), figures.delivered, figures.p50_ms, figures.p95_ms)
+            })
+            .collect();
+        assert_eq!(figures, [("pizza", 100, 50, 96), ("salad", 1, 1_999, 1_999)]);
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use ::store::{Many, Row, StoreError, Tx, params};
 use contracts::{
     OrderId,
-    api::live::{BoardView, ENDED_SHOWN_MAX, IN_FLIGHT_SHOWN_MAX, Ticket, TicketState},
+    api::live::{
+        BoardView, DISHES_SHOWN_MAX, ENDED_SHOWN_MAX, IN_FLIGHT_SHOWN_MAX, Ticket, TicketState,
+    },
 };
 
 use crate::{
-    projection::{self, Counters},
+    projection::{self, Counters, DishDeliveries},
     tickets::Told,
 };
 
@@ -27,6 +29,16 @@ const ADD: Many = Many {
          ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value",
     all: "INSERT INTO counters (name, value) SELECT * FROM UNNEST($1::TEXT[], $2::BIGINT[])
          ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value",
+};
+const ADD_DELIVERIES: Many = Many {
+    each: "INSERT INTO dish_deliveries (dish, bucket, deliveries) VALUES (?1, ?2, ?3)
+         ON CONFLICT (dish, bucket) DO UPDATE SET deliveries = dish_deliveries.deliveries + excluded.deliveries",
+    all: "INSERT INTO dish_deliveries (dish, bucket, deliveries) SELECT * FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::BIGINT[])
+         ON CONFLICT (dish, bucket) DO UPDATE SET deliveries = dish_deliveries.deliveries + excluded.deliveries",
+};
+const DELIVERIES: Many = Many {
+    each: "SELECT dish, bucket, deliveries FROM dish_deliveries WHERE dish = ?1",
+    all: "SELECT dish, bucket, deliveries FROM dish_deliveries WHERE dish = ANY($1::TEXT[])",
 };
 /// What a row of [`TELL`] does, given where it comes from.
 macro_rules! tell {
@@ -75,7 +87,7 @@ const DELETE_INCOMPLETE: &str = "DELETE FROM tickets WHERE ended_at IS NULL AND 
 pub const STATEMENTS: [&str; 8] =
     [TAKE_TURN, REVISION, ALL, IN_FLIGHT, ENDED, LAST_KEPT, DELETE_ENDED, DELETE_INCOMPLETE];
 /// Every statement of this file for many rows.
-pub const MANY: [Many; 2] = [ADD, TELL];
+pub const MANY: [Many; 4] = [ADD, ADD_DELIVERIES, DELIVERIES, TELL];
 
 /// Returns the next revision, which this transaction makes: no other replica changes the board until it ends.
 pub(crate) fn take_turn(tx: &mut Tx) -> Result<i64, StoreError> {
@@ -86,6 +98,12 @@ pub(crate) fn take_turn(tx: &mut Tx) -> Result<i64, StoreError> {
 /// Adds to counters.
 pub(crate) fn add(tx: &mut Tx, added: &Counters) -> Result<(), StoreError> {
     tx.execute_all(&ADD, added.iter().map(|(name, value)| params![name, value])).map(|_| ())
+}
+
+/// Adds to the deliveries of dishes.
+pub(crate) fn add_deliveries(tx: &mut Tx, added: &DishDeliveries) -> Result<(), StoreError> {
+    let rows = added.iter().map(|((dish, bucket), count)| params![dish, bucket, count]);
+    tx.execute_all(&ADD_DELIVERIES, rows).map(|_| ())
 }
 
 /// Adds what was told of orders to what is known of them.
@@ -131,10 +149,14 @@ pub(crate) fn counters(tx: &mut Tx) -> Result<Counters, StoreError> {
 pub(crate) fn view(tx: &mut Tx) -> Result<BoardView, StoreError> {
     let revision = revision(tx)?;
     let summary = projection::summary(&counters(tx)?);
+    let dishes = summary.dishes.keys().take(DISHES_SHOWN_MAX).map(|dish| params![dish]);
+    let deliveries =
+        tx.query_all(&DELIVERIES, dishes, |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?;
+    let dishes = projection::dish_figures(deliveries.into_iter().collect());
     let mut orders = tx.query(IN_FLIGHT, &params![limit(IN_FLIGHT_SHOWN_MAX)], ticket)?;
     orders.append(&mut tx.query(ENDED, &params![limit(ENDED_SHOWN_MAX)], ticket)?);
     orders.sort_by_key(|order| (order.number, order.id));
-    Ok(BoardView { revision, summary, orders })
+    Ok(BoardView { revision, summary, dishes, orders })
 }
 
 fn ticket(row: &Row<'_>) -> Result<Ticket, StoreError> {

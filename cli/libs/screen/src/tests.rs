@@ -5,7 +5,7 @@ use contracts::{
     api::{
         board::{Latency, Summary},
         inventory::{Purchase, PurchaseStatus, Shelf},
-        live::{Pace, Ticket, TicketState, View},
+        live::{DishFigures, Pace, Ticket, TicketState, View},
         service::{ServiceStatus, Waiting},
     },
     services,
@@ -115,6 +115,12 @@ fn view() -> View {
             bought: BTreeMap::new(),
             delivery: Latency { mean_ms: 812, p50_ms: 790, p99_ms: 1_411, ..Latency::default() },
         },
+        // The first pizza is late, the other is not; of salads too few were delivered.
+        dishes: [("pizza", 500, 64_500), ("salad", 19, 1_000)]
+            .map(|(dish, delivered, p95_ms)| {
+                (dish.to_owned(), DishFigures { delivered, p50_ms: 790, p95_ms })
+            })
+            .into(),
         orders,
         stock: vec![
             shelf(Ingredient::Cheese, 12, 0),
@@ -236,9 +242,27 @@ fn old_news_and_services_that_are_away_are_loud() {
      37 in flight  1000 delivered  0.0/s  1 short of ingredients
      1 Kitchen  2 Stock  3 History  4 Services  5 Totals
     ─ In flight 7 of 37 ────────────────────────────────────────────────────────────
-      number  dish                state         age  waits for
-    ›     35  salad               waiting     1m05s  2 lemon, 1 tomato
+      number  dish                state          age  waits for
+    ›     35  salad               waiting      1m05s  2 lemon, 1 tomato
     ");
+}
+
+#[test]
+fn an_order_is_late_by_what_its_dish_usually_takes() {
+    let color_of = |state: &State, order: &str| {
+        let text = shown(state, 80, 24);
+        let y = text.lines().position(|line| line.contains(order)).unwrap();
+        drawn(state, 80, 24)[(46, u16::try_from(y).unwrap())].fg
+    };
+    let mut view = view();
+    let state = state_of(view.clone());
+    assert!(shown(&state, 80, 24).contains("!1m05s"));
+    assert_eq!(color_of(&state, "36  pizza"), Color::Yellow);
+    for on_time in ["35  salad", "37  rice", "40  pizza", "41   "] {
+        assert_eq!(color_of(&state, on_time), Color::Reset, "{on_time}");
+    }
+    view.dishes.get_mut("salad").unwrap().delivered += 1;
+    assert_eq!(color_of(&state_of(view), "35  salad"), Color::Yellow);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 use std::{
+    collections::BTreeMap,
     ops::Range,
     time::{Duration, Instant},
 };
@@ -13,7 +14,10 @@ use contracts::{
     Ingredient, OrderId, PurchaseId, Quantities, Timestamp,
     api::{
         board::Summary,
-        live::{BoardView, ENDED_SHOWN_MAX, IN_FLIGHT_SHOWN_MAX, TicketState},
+        live::{
+            BoardView, DISHES_SHOWN_MAX, DishFigures, ENDED_SHOWN_MAX, IN_FLIGHT_SHOWN_MAX,
+            TicketState,
+        },
     },
     events::{
         Envelope, IngredientPurchased, IngredientsAwaited, IngredientsReserved, OrderCancelled,
@@ -40,8 +44,8 @@ async fn ask<T: DeserializeOwned>(board: &Board, path: &str) -> T {
     serde_json::from_slice(&body.to_bytes()).unwrap()
 }
 
-/// What the board shows: the totals, and the state of each order by its number.
-type Shown = (Summary, Vec<(i64, TicketState)>);
+/// What the board shows: the totals, the figures of each dish, and the state of each order by its number.
+type Shown = (Summary, BTreeMap<String, DishFigures>, Vec<(i64, TicketState)>);
 
 /// Lets the services tell of a small evening, and returns what the board shows in the end.
 async fn evening(location: Location, faults: Faults) -> Shown {
@@ -88,11 +92,15 @@ async fn evening(location: Location, faults: Faults) -> Shown {
         .database()
         .write(move |tx| {
             let delivered_at = placed_at.plus(Duration::from_millis(3));
-            tx.announce_all(guests[..20].iter().map(|order| OrderDelivered {
+            tx.announce_all((0..).zip(&guests[..20]).map(|(at, order)| OrderDelivered {
                 order: *order,
-                dish: "salad".into(),
+                dish: if at < 15 { "salad" } else { "pizza" }.into(),
                 placed_at,
-                delivered_at,
+                delivered_at: if at < 15 {
+                    delivered_at
+                } else {
+                    placed_at.plus(Duration::from_secs(at))
+                },
             }));
             tx.announce(&OrderCancelled { order: guests[20] });
             Ok(())
@@ -123,7 +131,8 @@ async fn evening(location: Location, faults: Faults) -> Shown {
         .await
         .unwrap();
     context.close().await;
-    (summary, view.orders.iter().map(|order| (order.number, order.state)).collect())
+    let orders = view.orders.iter().map(|order| (order.number, order.state)).collect();
+    (summary, view.dishes, orders)
 }
 
 /// Opens the board, and orders that never end by themselves.
@@ -150,7 +159,7 @@ async fn place(orders: &Service, numbers: Range<i64>, delivers: bool) {
         if delivers {
             tx.announce_all(dinners.iter().map(|(number, order)| OrderDelivered {
                 order: *order,
-                dish: "salad".into(),
+                dish: format!("dish {:02}", number % 70),
                 placed_at,
                 delivered_at: placed_at.plus(Duration::from_millis(number.unsigned_abs())),
             }));
@@ -173,6 +182,10 @@ async fn what_is_shown_is_bounded_and_news_are_waited_for(location: Location) {
     let shown: Vec<i64> = view.orders.iter().map(|order| order.number).collect();
     let (in_flight, ended) = (IN_FLIGHT_SHOWN_MAX as i64, ENDED_SHOWN_MAX as i64);
     assert_eq!(shown, (200 - ended..200 + in_flight).collect::<Vec<_>>());
+    let dishes: Vec<String> = view.dishes.keys().cloned().collect();
+    let first = (0..DISHES_SHOWN_MAX).map(|number| format!("dish {number:02}"));
+    assert_eq!(dishes, first.collect::<Vec<_>>());
+    assert_eq!(view.dishes["dish 01"], DishFigures { delivered: 3, p50_ms: 72, p95_ms: 143 });
 
     let asked_at = Instant::now();
     let unchanged: BoardView =
@@ -260,13 +273,16 @@ fn in_folder(folder: &tempfile::TempDir) -> Location {
 #[tokio::test]
 async fn the_summary_counts_what_happened() {
     let folder = tempfile::tempdir().unwrap();
-    let (summary, orders) = evening(in_folder(&folder), Faults::default()).await;
+    let (summary, dishes, orders) = evening(in_folder(&folder), Faults::default()).await;
     assert_eq!(
         (summary.placed, summary.delivered, summary.cancelled, summary.in_flight),
         (30, 20, 1, 9)
     );
     assert_eq!((summary.waiting_for_ingredients, summary.bought[&Ingredient::Lemon]), (1, 7));
-    assert_eq!((summary.dishes["salad"], summary.delivery.p50_ms), (20, 3));
+    assert_eq!((summary.dishes["salad"], summary.delivery.p50_ms), (15, 3));
+    let figures = |delivered, p50_ms, p95_ms| DishFigures { delivered, p50_ms, p95_ms };
+    let expected = [("pizza", figures(5, 17_302, 19_399)), ("salad", figures(15, 3, 3))];
+    assert_eq!(dishes, expected.map(|(dish, figures)| (dish.to_owned(), figures)).into());
     let state = |number| match number {
         1..=20 => TicketState::Delivered,
         21 => TicketState::Cancelled,

@@ -9,8 +9,8 @@ use test_support::pairs::{Pairs, agree};
 fn statements_for_many_rows_do_on_both_engines_what_they_do_row_by_row() {
     let pairs = Pairs {
         statements: &board::MANY,
-        before: &["DELETE FROM counters"],
-        effects: &["SELECT * FROM counters"],
+        before: &["DELETE FROM counters", "DELETE FROM dish_deliveries"],
+        effects: &["SELECT * FROM counters", "SELECT * FROM dish_deliveries"],
     };
     agree(pairs, async |location| {
         let context = ServiceContext::new(location, events::in_process(), Clock::System);

@@ -109,8 +109,9 @@ impl ViewReader {
             self.change(|parts| {
                 parts.has_board = true;
                 note_away(&mut parts.view, BOARD, is_away);
-                if let Some(BoardView { revision, summary, orders }) = answer {
+                if let Some(BoardView { revision, summary, dishes, orders }) = answer {
                     (parts.view.summary, parts.view.orders) = (summary, orders);
+                    parts.view.dishes = dishes;
                     parts.board_revision = Some(revision);
                 }
             });

@@ -85,7 +85,7 @@ pub enum Step {
     Same,
     /// This change leads to the next view.
     Change(Box<Change>),
-    /// No change leads there: a shelf, a purchase or a service has vanished, as after data were replaced.
+    /// No change leads there: a dish, a shelf, a purchase or a service has vanished, as after data were replaced.
     NewView,
 }
 
@@ -96,16 +96,12 @@ pub fn step(view: &View, next: &View) -> Step {
     let change = Change {
         at: next.at,
         summary: other(&view.summary, &next.summary),
+        dishes: other_entries(&view.dishes, &next.dishes),
         orders: others(&view.orders, &next.orders),
         gone: view.orders.iter().map(|order| order.id).filter(|id| !shown.contains(id)).collect(),
         stock: others(&view.stock, &next.stock),
         purchases: others(&view.purchases, &next.purchases),
-        services: next
-            .services
-            .iter()
-            .filter(|(name, service)| view.services.get(*name) != Some(service))
-            .map(|(name, service)| (name.clone(), service.clone()))
-            .collect(),
+        services: other_entries(&view.services, &next.services),
         away: other(&view.away, &next.away),
         pace: other(&view.pace, &next.pace),
     };
@@ -121,6 +117,7 @@ pub fn step(view: &View, next: &View) -> Step {
 /// Makes the next view of one.
 pub fn apply(view: &mut View, change: Change) {
     view.at = change.at;
+    view.dishes.extend(change.dishes);
     view.orders.retain(|order| !change.gone.contains(&order.id));
     put(&mut view.orders, change.orders);
     put(&mut view.stock, change.stock);
@@ -146,6 +143,14 @@ fn other<T: Clone + PartialEq>(is: &T, next: &T) -> Option<T> {
     (is != next).then(|| next.clone())
 }
 
+fn other_entries<T: Clone + PartialEq>(
+    is: &BTreeMap<String, T>,
+    next: &BTreeMap<String, T>,
+) -> BTreeMap<String, T> {
+    let others = next.iter().filter(|(name, one)| is.get(*name) != Some(one));
+    others.map(|(name, one)| (name.clone(), one.clone())).collect()
+}
+
 fn others<T: Shown>(is: &[T], next: &[T]) -> Vec<T> {
     let is: BTreeMap<T::Id, &T> = is.iter().map(|one| (one.id(), one)).collect();
     next.iter().filter(|one| is.get(&one.id()) != Some(one)).cloned().collect()
@@ -168,11 +173,15 @@ mod tests {
         api::{
             board::Summary,
             inventory::PurchaseStatus,
-            live::{Pace, TicketState},
+            live::{DishFigures, Pace, TicketState},
             service::ServiceStatus,
         },
     };
-    use proptest::{collection::vec, prelude::*, sample::select};
+    use proptest::{
+        collection::{btree_map, vec},
+        prelude::*,
+        sample::select,
+    };
 
     use super::*;
 
@@ -205,6 +214,7 @@ mod tests {
     prop_compose! {
         fn views()(
             orders in tickets(),
+            dishes in btree_map(select(&["burger", "pizza", "salad"][..]), 0_i64..3, 0..4),
             shelves in 0_usize..10,
             on_hand in 0_i64..3,
             purchases in 0_i64..50,
@@ -222,6 +232,7 @@ mod tests {
                 released: 0,
                 missing: 0,
             };
+            let figures = |delivered| DishFigures { delivered, p50_ms: 5, p95_ms: 7 };
             let purchase = |number| Purchase {
                 id: purchase_id(number),
                 ingredient: Ingredient::Lemon,
@@ -237,6 +248,7 @@ mod tests {
             in_order(View {
                 at: Timestamp::from_micros(on_hand),
                 summary: Summary { placed: on_hand, ..Summary::default() },
+                dishes: dishes.into_iter().map(|(dish, delivered)| (dish.to_owned(), figures(delivered))).collect(),
                 orders,
                 stock: Ingredient::ALL[..shelves].iter().map(shelf).collect(),
                 purchases: (0..purchases).map(purchase).collect(),
@@ -255,7 +267,8 @@ mod tests {
                 Step::Same => made.at = next.at,
                 Step::Change(change) => apply(&mut made, *change),
                 Step::NewView => {
-                    let has_vanished = view.stock.len() > next.stock.len()
+                    let has_vanished = view.dishes.keys().any(|dish| !next.dishes.contains_key(dish))
+                        || view.stock.len() > next.stock.len()
                         || view.services.len() > next.services.len()
                         || view.purchases.first().map(|one| one.id) > next.purchases.first().map(|one| one.id);
                     prop_assert!(has_vanished, "a change could have said it");

@@ -1,8 +1,10 @@
 //! What is cooked, and what waits for it.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use contracts::{
     Timestamp,
-    api::live::{Ticket, TicketState, View},
+    api::live::{DishFigures, Ticket, TicketState, View},
 };
 
 use super::{counted, dish, ended};
@@ -12,11 +14,13 @@ use crate::{
     words::{age, between, quantities},
 };
 
+/// From how many deliveries on the figures of a dish tell what is late.
+const DELIVERED_MIN: i64 = 20;
 const IN_FLIGHT: &[Column] = &[
     Column::number("number", 6),
     Column::words("dish", 18, 30),
     Column::words("state", 9, 9),
-    Column::number("age", 6),
+    Column::number("age", 7),
     Column::words("waits for", 9, 60),
 ];
 const ENDED: &[Column] = &[
@@ -41,7 +45,10 @@ pub(super) fn panes(view: &View, now: Timestamp) -> Vec<Pane> {
             title: format!("In flight {}", counted(in_flight.len(), view.summary.in_flight)),
             body: Body::Table {
                 columns: IN_FLIGHT,
-                rows: in_flight.iter().map(|ticket| row_in_flight(ticket, now)).collect(),
+                rows: in_flight
+                    .iter()
+                    .map(|ticket| row_in_flight(ticket, &view.dishes, now))
+                    .collect(),
             },
             empty: "no order is in flight",
         },
@@ -66,8 +73,22 @@ fn on_stove(ticket: &Ticket) -> String {
     format!("{stove}: #{} {}", ticket.number, dish(ticket))
 }
 
-fn row_in_flight(ticket: &Ticket, now: Timestamp) -> Row {
-    row(ticket, [age(now.since(ticket.placed_at)).into(), waits_for(ticket).into()])
+fn row_in_flight(ticket: &Ticket, dishes: &BTreeMap<String, DishFigures>, now: Timestamp) -> Row {
+    let since_placed = now.since(ticket.placed_at);
+    let age = match is_late(ticket, dishes, since_placed) {
+        true => Cell::toned(format!("!{}", age(since_placed)), Tone::Warning),
+        false => age(since_placed).into(),
+    };
+    row(ticket, [age, waits_for(ticket).into()])
+}
+
+/// Returns whether an order takes longer than 95 of 100 of its dish.
+fn is_late(ticket: &Ticket, dishes: &BTreeMap<String, DishFigures>, age: Duration) -> bool {
+    let figures = ticket.dish.as_ref().and_then(|dish| dishes.get(dish));
+    figures.is_some_and(|figures| {
+        let p95 = Duration::from_millis(figures.p95_ms.unsigned_abs());
+        figures.delivered >= DELIVERED_MIN && age > p95
+    })
 }
 
 fn row_ended(ticket: &Ticket, now: Timestamp) -> Row {

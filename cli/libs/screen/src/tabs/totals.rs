@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use contracts::Timestamp;
+use contracts::{Timestamp, api::live::DishFigures};
 
 use crate::{
     panes::{Body, Cell, Column, Pane, Row},
@@ -26,8 +26,13 @@ const DELIVERIES: &[Column] = &[
     Column::number("p50", 8),
     Column::number("p99", 8),
 ];
-const DISHES: &[Column] =
-    &[Column::words("dish", 18, 40), Column::number("delivered", 9), Column::number("share", 6)];
+const DISHES: &[Column] = &[
+    Column::words("dish", 18, 40),
+    Column::number("delivered", 9),
+    Column::number("share", 6),
+    Column::number("p50", 8),
+    Column::number("p95", 8),
+];
 
 pub(super) fn panes(state: &State, now: Timestamp) -> Vec<Pane> {
     let summary = &state.view.summary;
@@ -40,7 +45,6 @@ pub(super) fn panes(state: &State, now: Timestamp) -> Vec<Pane> {
         Cell::figure(summary.cancelled, Tone::Plain),
         Cell::figure(summary.rejected, Tone::Bad),
     ];
-    let ms = |ms: i64| Cell::from(format!("{ms} ms"));
     let delivery = &summary.delivery;
     let pace = format!("{:.1}", state.deliveries.per_second(state.gateway_time(now)));
     let deliveries =
@@ -60,7 +64,10 @@ pub(super) fn panes(state: &State, now: Timestamp) -> Vec<Pane> {
         table(
             "Dishes",
             DISHES,
-            dishes.iter().map(|(dish, count)| row_dish(dish, *count, all)).collect(),
+            dishes
+                .iter()
+                .map(|(dish, count)| row_dish(dish, *count, all, state.view.dishes.get(*dish)))
+                .collect(),
         ),
         Pane {
             title: "This view".into(),
@@ -80,7 +87,13 @@ fn row(key: &str, cells: Vec<Cell>) -> Row {
     Row { key: key.into(), names: vec![key.into()], order: None, cells }
 }
 
-fn row_dish(dish: &str, count: i64, all: i64) -> Row {
+fn row_dish(dish: &str, count: i64, all: i64, figures: Option<&DishFigures>) -> Row {
     let percent = (count * 100).checked_div(all).unwrap_or(0);
-    row(dish, vec![safe(dish).into(), count.into(), format!("{percent} %").into()])
+    let mut cells = vec![safe(dish).into(), count.into(), format!("{percent} %").into()];
+    cells.extend(figures.into_iter().flat_map(|figures| [ms(figures.p50_ms), ms(figures.p95_ms)]));
+    row(dish, cells)
+}
+
+fn ms(ms: i64) -> Cell {
+    format!("{ms} ms").into()
 }

@@ -1,0 +1,75 @@
+// Small parts that several views share.
+
+import { computed, signal, type ReadonlySignal } from "@preact/signals";
+import type { ComponentChildren, JSX } from "preact";
+import { useMemo } from "preact/hooks";
+
+import { asProblem, type Problem } from "../api/http";
+import type { Timestamp } from "../api/types";
+import { now } from "../state/clock";
+import { age } from "../text/format";
+import { words } from "../text/words";
+
+/** How long ago something was. Each second, its text alone changes. */
+export function Age({ since }: { since: Timestamp }): JSX.Element {
+  const text = useMemo(() => computed(() => age(now.value - Date.parse(since))), [since]);
+  return <span class="figure">{text}</span>;
+}
+
+/** A table that scrolls sideways where it is too wide, also by keys. */
+export function Table({ label, children }: { label: string; children: ComponentChildren }): JSX.Element {
+  return (
+    <div class="scroll" role="region" aria-label={label} tabIndex={0}>
+      <table>{children}</table>
+    </div>
+  );
+}
+
+/** What an action of the user failed with, until the next one. */
+export const actionProblem = signal<Problem | null>(null);
+
+/** Runs what the user asked for, and shows why it failed. */
+export async function act(action: () => Promise<void>): Promise<void> {
+  actionProblem.value = null;
+  try {
+    await action();
+  } catch (error) {
+    actionProblem.value = asProblem(error);
+  }
+}
+
+export function ProblemNote({ problem }: { problem: Problem | null }): JSX.Element | null {
+  if (problem === null) return null;
+  return (
+    <div class="problem" role="alert">
+      <strong>{problem.title}</strong>
+      <span>{problem.detail}</span>
+    </div>
+  );
+}
+
+/** The problem of the last action, which the user can dismiss. */
+export function ActionProblem(): JSX.Element | null {
+  const problem = actionProblem.value;
+  if (problem === null) return null;
+  return (
+    <div class="strip strip-problem" role="alert">
+      <p>
+        <strong>{problem.title}</strong> {problem.detail}
+      </p>
+      <button type="button" onClick={() => (actionProblem.value = null)}>
+        {words.dismiss}
+      </button>
+    </div>
+  );
+}
+
+/** A figure with its name. */
+export function Total({ name, value, isNews }: { name: string; value: string | ReadonlySignal<string>; isNews?: boolean }): JSX.Element {
+  return (
+    <div class={isNews ? "total is-news" : "total"}>
+      <dt>{name}</dt>
+      <dd class="figure">{value}</dd>
+    </div>
+  );
+}

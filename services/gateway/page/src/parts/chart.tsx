@@ -1,0 +1,130 @@
+// A line chart as SVG: it follows the theme by CSS, and says the same as a table.
+
+import type { JSX } from "preact";
+
+import { SECONDS_SHOWN } from "../state/series";
+import { time } from "../text/format";
+import { words } from "../text/words";
+import { Table } from "./basics";
+
+export interface Point {
+  at: number;
+  /** null: not known, and no line is drawn. */
+  value: number | null;
+}
+
+const WIDTH = 600;
+const HEIGHT = 140;
+const TOP = 10;
+/** The table sums up this many seconds in a row. */
+const SECONDS_PER_ROW = 30;
+
+interface Props {
+  id: string;
+  title: string;
+  points: Point[];
+  format: (value: number) => string;
+}
+
+export function Chart({ id, title, points, format }: Props): JSX.Element {
+  const known = points.map((point) => point.value).filter((value) => value !== null);
+  const top = ceiling(Math.max(...known, 0));
+  const last = known.at(-1);
+  return (
+    <figure class="chart">
+      <figcaption>
+        <span id={`${id}-title`}>{title}</span>
+        <strong class="figure">{last === undefined ? "–" : format(last)}</strong>
+      </figcaption>
+      <div class="chart-plot">
+        <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-labelledby={`${id}-title`}>
+          {[0, 0.5, 1].map((share) => (
+            <line key={share} class="chart-grid" x1={0} x2={WIDTH} y1={y(share)} y2={y(share)} />
+          ))}
+          <path class="chart-line" d={path(points, top)} />
+        </svg>
+        <span class="chart-top figure" aria-hidden="true">
+          {format(top)}
+        </span>
+        <span class="chart-zero figure" aria-hidden="true">
+          {format(0)}
+        </span>
+      </div>
+      <p class="note">{known.length === 0 ? words.chartEmpty : words.chartNote}</p>
+      <details>
+        <summary>{words.chartTable}</summary>
+        <Table label={title}>
+          <thead>
+            <tr>
+              <th scope="col">{words.chartRange}</th>
+              <th scope="col" class="number">
+                {words.mean}
+              </th>
+              <th scope="col" class="number">
+                {words.most}
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows(points).map((row) => (
+              <tr key={row.from}>
+                <th scope="row" class="figure">
+                  {time(row.from)} – {time(row.to)}
+                </th>
+                <td class="number">{row.mean === null ? "–" : format(row.mean)}</td>
+                <td class="number">{row.most === null ? "–" : format(row.most)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </Table>
+      </details>
+    </figure>
+  );
+}
+
+function y(share: number): number {
+  return HEIGHT - 1 - share * (HEIGHT - TOP);
+}
+
+/** Returns the line, the newest point at the right edge. Where nothing is known it has a gap. */
+function path(points: Point[], top: number): string {
+  const step = WIDTH / (SECONDS_SHOWN - 1);
+  const first = SECONDS_SHOWN - points.length;
+  let isGap = true;
+  return points
+    .map(({ value }, index) => {
+      if (value === null) {
+        isGap = true;
+        return "";
+      }
+      const at = `${((first + index) * step).toFixed(1)} ${y(value / top).toFixed(1)}`;
+      // A point alone is drawn as a short dash.
+      const drawn = isGap ? `M${at}h0.01` : `L${at}`;
+      isGap = false;
+      return drawn;
+    })
+    .join("");
+}
+
+/** Returns a round number that is not below: 1, 2 or 5 times a power of ten. */
+function ceiling(value: number): number {
+  if (value <= 1) return 1;
+  const power = 10 ** Math.floor(Math.log10(value));
+  return ([1, 2, 5].find((factor) => factor * power >= value) ?? 10) * power;
+}
+
+function rows(points: Point[]): { from: number; to: number; mean: number | null; most: number | null }[] {
+  const all = [];
+  for (let end = points.length; end > 0; end -= SECONDS_PER_ROW) {
+    const part = points.slice(Math.max(0, end - SECONDS_PER_ROW), end);
+    const known = part.map((point) => point.value).filter((value) => value !== null);
+    const sum = known.reduce((one, other) => one + other, 0);
+    all.push({
+      from: part[0]?.at ?? 0,
+      to: part.at(-1)?.at ?? 0,
+      mean: known.length === 0 ? null : sum / known.length,
+      most: known.length === 0 ? null : Math.max(...known),
+    });
+  }
+  return all;
+}

@@ -1,0 +1,103 @@
+// The events that services could not act on: replay them, or drop them for good.
+
+import { signal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
+
+import { ask, asProblem, type Problem } from "../api/http";
+import type { DeadLetter, DeadLetters } from "../api/types";
+import { view } from "../state/view";
+import { timeAndDay } from "../text/format";
+import { words } from "../text/words";
+import { act, ProblemNote } from "./basics";
+
+/** The gateway may list thousands. */
+const SHOWN_MAX = 50;
+
+const letters = signal<DeadLetters | null>(null);
+const problem = signal<Problem | null>(null);
+/** The one that the user is asked about before it is dropped. */
+const asked = signal<string | null>(null);
+
+export function DeadLetterList(): JSX.Element {
+  const count = Object.values(view.value?.services ?? {}).reduce((sum, service) => sum + service.dead_letters, 0);
+  useEffect(() => void load(), [count]);
+  const listed = letters.value?.dead_letters ?? [];
+  const missing = letters.value?.missing ?? [];
+  return (
+    <section aria-labelledby="dead-letters">
+      <h2 id="dead-letters">{words.deadLetters}</h2>
+      <ProblemNote problem={problem.value} />
+      {letters.value !== null && listed.length === 0 && <p class="note">{words.deadLettersEmpty}</p>}
+      {missing.length > 0 && <p class="note">{words.deadLettersMissing(missing.join(", "))}</p>}
+      <ul class="dead-letters">
+        {listed.slice(0, SHOWN_MAX).map((letter) => (
+          <li key={`${letter.service} ${letter.id}`}>
+            <Letter letter={letter} />
+          </li>
+        ))}
+      </ul>
+      {listed.length > SHOWN_MAX && <p class="note">{words.more(String(listed.length - SHOWN_MAX))}</p>}
+    </section>
+  );
+}
+
+function Letter({ letter }: { letter: DeadLetter }): JSX.Element {
+  const { service, id, kind, subject, error, attempts, failed_at } = letter;
+  return (
+    <article class="dead-letter">
+      <p>
+        <strong>{kind}</strong> · {service} · {timeAndDay(failed_at)} · {words.attempts(attempts)}
+      </p>
+      <p class="reason">{error}</p>
+      <p class="note figure">{subject}</p>
+      <p class="pages">
+        <button type="button" onClick={() => replay(letter)}>
+          {words.replay}
+        </button>
+        {asked.value === id ? (
+          <>
+            <button type="button" class="primary" onClick={() => drop(letter)}>
+              {words.dropSure}
+            </button>
+            <button type="button" onClick={() => (asked.value = null)}>
+              {words.keep}
+            </button>
+          </>
+        ) : (
+          <button type="button" onClick={() => (asked.value = id)}>
+            {words.drop}
+          </button>
+        )}
+      </p>
+    </article>
+  );
+}
+
+async function load(): Promise<void> {
+  try {
+    letters.value = await ask<DeadLetters>("GET", "/v1/dead-letters");
+    problem.value = null;
+  } catch (error) {
+    problem.value = asProblem(error);
+  }
+}
+
+function address({ service, id }: DeadLetter): string {
+  return `/v1/dead-letters/${encodeURIComponent(service)}/${encodeURIComponent(id)}`;
+}
+
+function replay(letter: DeadLetter): void {
+  void act(async () => {
+    await ask("POST", `${address(letter)}/replay`, {});
+    await load();
+  });
+}
+
+function drop(letter: DeadLetter): void {
+  void act(async () => {
+    await ask("DELETE", address(letter));
+    asked.value = null;
+    await load();
+  });
+}

@@ -1,0 +1,128 @@
+// The header: the views, whether the page is live, the last verdict, and who is signed in.
+
+import type { JSX } from "preact";
+
+import { staleSince } from "../api/live";
+import type { Session } from "../api/types";
+import { verdict } from "../state/proof";
+import { route, TABS } from "../state/route";
+import { signOut } from "../state/session";
+import { view } from "../state/view";
+import { time } from "../text/format";
+import { words } from "../text/words";
+import { act, ActionProblem } from "./basics";
+
+export function Header({ session }: { session: Session }): JSX.Element {
+  return (
+    <header class="header">
+      <a class="skip" href="#main" onClick={skip}>
+        {words.skip}
+      </a>
+      <div class="header-bar">
+        <p class="brand" aria-hidden="true">
+          Chefcito
+        </p>
+        <Tabs />
+        <div class="header-state">
+          <Connection />
+          <Badge />
+          <details class="user">
+            <summary>
+              <span class="user-name">{session.name}</span>
+            </summary>
+            <div class="user-menu">
+              <p>
+                <strong>{session.name}</strong> · {words.roles[session.role]}
+              </p>
+              <p class="note">{words.roleHints[session.role]}</p>
+              <button type="button" onClick={() => void act(signOut)}>
+                {words.signOut}
+              </button>
+            </div>
+          </details>
+        </div>
+      </div>
+      <Strips />
+    </header>
+  );
+}
+
+function Tabs(): JSX.Element {
+  const shown = route.value.view;
+  return (
+    <nav class="tabs" aria-label={words.sections} onKeyDown={moveAmongTabs}>
+      {TABS.map((tab) => (
+        <a key={tab} href={`#${tab}`} aria-current={tab === shown ? "page" : undefined}>
+          {words.tabs[tab]}
+        </a>
+      ))}
+      <a href="#wall">{words.wall}</a>
+    </nav>
+  );
+}
+
+function moveAmongTabs(event: KeyboardEvent): void {
+  const links = [...(event.currentTarget as HTMLElement).querySelectorAll("a")];
+  const at = links.indexOf(document.activeElement as HTMLAnchorElement);
+  const to: Record<string, number> = {
+    ArrowRight: (at + 1) % links.length,
+    ArrowLeft: (at + links.length - 1) % links.length,
+    Home: 0,
+    End: links.length - 1,
+  };
+  const target = links[to[event.key] ?? -1];
+  if (at < 0 || target === undefined) return;
+  event.preventDefault();
+  target.focus();
+}
+
+/** The fragment of the address names the view, so that the link can't be followed as usual. */
+function skip(event: Event): void {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
+
+function Connection(): JSX.Element {
+  const since = staleSince.value;
+  if (since !== null) return <span class="connection is-stale">{words.stale(time(since))}</span>;
+  return view.value === null ? (
+    <span class="connection">{words.connecting}</span>
+  ) : (
+    <span class="connection is-live">{words.live}</span>
+  );
+}
+
+function Badge(): JSX.Element {
+  const last = verdict.value;
+  if (last === null)
+    return (
+      <a class="badge" href="#proof">
+        {words.proofNever}
+      </a>
+    );
+  return (
+    <a class={last.report.passed ? "badge has-passed" : "badge has-failed"} href="#proof">
+      <span aria-hidden="true">{last.report.passed ? "✓ " : "✗ "}</span>
+      {last.report.passed ? words.proofPassed : words.proofFailed}
+      <span class="badge-time figure">{time(last.at)}</span>
+    </a>
+  );
+}
+
+/** What is not as it should be, below the header. */
+function Strips(): JSX.Element {
+  const since = staleSince.value;
+  const away = Object.entries(view.value?.away ?? {});
+  return (
+    <>
+      {since !== null && <p class="strip strip-stale">{words.staleText(time(since))}</p>}
+      {since === null &&
+        away.map(([name, moment]) => (
+          <p key={name} class="strip strip-away">
+            {words.awayText(name, time(moment))}
+          </p>
+        ))}
+      <ActionProblem />
+    </>
+  );
+}

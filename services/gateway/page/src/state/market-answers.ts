@@ -1,0 +1,30 @@
+// What the market said last about each ingredient: the reason why an order waits.
+
+import { computed } from "@preact/signals";
+
+import type { Purchase, Timestamp } from "../api/types";
+import { view } from "./view";
+
+export interface MarketAnswer {
+  /** How many purchases in a row sold none, up to the newest that is answered. */
+  zeros: number;
+  /** Since when the oldest open purchase waits for its answer. */
+  openSince?: Timestamp;
+}
+
+const NOTHING: Purchase[] = [];
+const purchases = computed(() => view.value?.purchases ?? NOTHING);
+
+/** The market's last answers, by ingredient. */
+export const marketAnswers = computed(() => {
+  const answers = new Map<string, MarketAnswer>();
+  const sold = new Set<string>();
+  for (const { ingredient, status, quantity, asked_at } of purchases.value) {
+    const answer = answers.get(ingredient) ?? { zeros: 0 };
+    answers.set(ingredient, answer);
+    if (status === "open") answer.openSince = asked_at;
+    else if (status === "done" && quantity > 0) sold.add(ingredient);
+    else if (status === "done" && !sold.has(ingredient)) answer.zeros += 1;
+  }
+  return answers;
+});

@@ -1,0 +1,64 @@
+// The audit: whether no order was lost, doubled or invented, and when that was last checked.
+
+import { effect, signal } from "@preact/signals";
+
+import { ask, asProblem, type Problem } from "../api/http";
+import { staleSince } from "../api/live";
+import type { AuditReport } from "../api/types";
+import { words } from "../text/words";
+import { tell } from "./news";
+import { isManager } from "./session";
+import { view } from "./view";
+
+export interface Verdict {
+  report: AuditReport;
+  at: number;
+}
+
+/** The tab keeps the last verdict when the page is loaded again. */
+const KEPT = "chefcito-verdict";
+/** An audit reads everything that is kept, so that the page begins one by itself at most this often. */
+const PAUSE_MS = 60_000;
+
+export const verdict = signal<Verdict | null>(kept());
+export const isChecking = signal(false);
+export const proofProblem = signal<Problem | null>(null);
+
+export async function check(): Promise<void> {
+  if (isChecking.value) return;
+  isChecking.value = true;
+  proofProblem.value = null;
+  try {
+    const report = await ask<AuditReport>("GET", "/v1/audit?live=true");
+    verdict.value = { report, at: Date.now() };
+    sessionStorage.setItem(KEPT, JSON.stringify(verdict.value));
+    tell(report.passed ? words.newsProved : words.newsNotProved);
+  } catch (error) {
+    proofProblem.value = asProblem(error);
+  } finally {
+    isChecking.value = false;
+  }
+}
+
+/** Checks again by itself once services that were away or not ready are back: that is when one wants to know. */
+export function startProof(): void {
+  let wasTroubled = false;
+  effect(() => {
+    const current = view.value;
+    if (current === null) return;
+    const isTroubled =
+      staleSince.value !== null || Object.keys(current.away).length > 0 || Object.values(current.services).some((service) => !service.ready);
+    const isBack = wasTroubled && !isTroubled;
+    wasTroubled = isTroubled;
+    const checkedAt = verdict.peek()?.at ?? 0;
+    if (isBack && isManager.peek() && Date.now() - checkedAt >= PAUSE_MS) void check();
+  });
+}
+
+function kept(): Verdict | null {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT) ?? "null") as Verdict | null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,106 @@
+// The restaurant as it is shown: the feed's snapshots with its changes applied, rendered at most once a frame.
+
+import { computed, signal } from "@preact/signals";
+
+import type { Change, DishTimes, Purchase, Summary, Ticket, TicketState, View } from "../api/types";
+
+/** As PURCHASES_SHOWN_MAX of the gateway. */
+const PURCHASES_SHOWN_MAX = 32;
+
+const ENDS: ReadonlySet<TicketState> = new Set(["delivered", "cancelled", "rejected"]);
+
+/** What is rendered; null until the first snapshot came. */
+export const view = signal<View | null>(null);
+export const orders = computed(() => view.value?.orders ?? []);
+export const dishes = computed<Record<string, DishTimes>>(() => view.value?.dishes ?? {});
+export const inFlight = computed(() => orders.value.filter((ticket) => !isEnd(ticket.state)));
+/** The orders that ended, the last one first. */
+export const ended = computed(() =>
+  orders.value.filter((ticket) => isEnd(ticket.state)).sort((a, b) => compare(b.changed_at, a.changed_at) || b.number - a.number),
+);
+
+/** What came, of which a frame may not have been rendered yet. */
+let latest: View | null = null;
+let cameAt = 0;
+let frame = 0;
+
+/** Returns the latest view, also one that is not rendered because the page is hidden. */
+export function latestView(): View | null {
+  return latest;
+}
+
+/** Returns what the gateway's clock shows, in milliseconds: everything is dated by it. */
+export function gatewayNow(): number {
+  return latest === null ? Date.now() : Date.parse(latest.at) + (performance.now() - cameAt);
+}
+
+export function isEnd(state: TicketState): boolean {
+  return ENDS.has(state);
+}
+
+export function showSnapshot(snapshot: View): void {
+  // A gateway of an earlier version sends no times of dishes.
+  show({ ...snapshot, dishes: snapshot.dishes ?? {} });
+}
+
+export function applyChange(change: Change): void {
+  if (latest !== null) show(apply(latest, change));
+}
+
+/** Forgets everything, as when the user signs out. */
+export function forget(): void {
+  latest = null;
+  view.value = null;
+}
+
+/** Returns whether the view has these totals. */
+export function seems(summary: Summary): boolean {
+  const shown = latest?.summary;
+  return shown !== undefined && shown.placed === summary.placed && shown.delivered === summary.delivered;
+}
+
+/** Returns the next view. What does not change stays the same object, so that its part is not rendered again. */
+export function apply(before: View, change: Change): View {
+  return {
+    at: change.at,
+    summary: change.summary ?? before.summary,
+    orders: put(before.orders, change.orders, (one) => one.id, byNumber, change.gone),
+    stock: put(before.stock, change.stock, (one) => one.ingredient, (a, b) => compare(a.ingredient, b.ingredient)),
+    purchases: put(before.purchases, change.purchases, (one) => one.id, newestFirst).slice(0, PURCHASES_SHOWN_MAX),
+    services: change.services ? { ...before.services, ...change.services } : before.services,
+    away: change.away ?? before.away,
+    pace: change.pace ?? before.pace,
+    dishes: change.dishes ? { ...before.dishes, ...change.dishes } : before.dishes,
+  };
+}
+
+function show(next: View): void {
+  latest = next;
+  cameAt = performance.now();
+  if (frame === 0) {
+    frame = requestAnimationFrame(() => {
+      frame = 0;
+      view.value = latest;
+    });
+  }
+}
+
+function put<T>(list: T[], changed: T[] = [], id: (one: T) => string, order: (a: T, b: T) => number, gone: string[] = []): T[] {
+  if (changed.length === 0 && gone.length === 0) return list;
+  const all = new Map(list.map((one) => [id(one), one]));
+  for (const one of gone) all.delete(one);
+  for (const one of changed) all.set(id(one), one);
+  return [...all.values()].sort(order);
+}
+
+function byNumber(a: Ticket, b: Ticket): number {
+  return a.number - b.number;
+}
+
+function newestFirst(a: Purchase, b: Purchase): number {
+  return compare(b.id, a.id);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,248 @@
+// The orders that ended: live from the feed, or page by page from all that is kept.
+
+import { effect, signal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
+
+import { ask, asProblem, type Problem } from "../api/http";
+import type { OrderPage, OrderStatus } from "../api/types";
+import { ProblemNote, Table } from "../parts/basics";
+import { recipes } from "../state/menu";
+import { ended, view } from "../state/view";
+import { figure, timeAndDay, took } from "../text/format";
+import { words } from "../text/words";
+
+/** `live`: those that ended last, from the feed. */
+type State = "live" | "all" | OrderStatus;
+
+const STATES: readonly State[] = ["live", "all", "placed", "cooking", "delivered", "cancelled", "rejected"];
+const PAGE_ORDERS = 50;
+
+const state = signal<State>("live");
+const dish = signal("");
+const placedBefore = signal("");
+/** Where the pages begin up to the one that is shown; undefined: with the newest order. */
+const begins = signal<(number | undefined)[]>([undefined]);
+const page = signal<OrderPage | null>(null);
+const problem = signal<Problem | null>(null);
+
+/** A later request makes the answers of earlier ones worthless. */
+let request = 0;
+
+export function History(): JSX.Element {
+  useEffect(() => effect(() => void load(state.value, dish.value, placedBefore.value, begins.value.at(-1))), []);
+  const isLive = state.value === "live" && dish.value === "" && placedBefore.value === "";
+  return (
+    <>
+      <h1>{words.tabs.history}</h1>
+      <Filters />
+      {isLive ? <LiveOrders /> : <PagedOrders />}
+    </>
+  );
+}
+
+function Filters(): JSX.Element {
+  const set = (field: { value: string }, value: string): void => {
+    field.value = value;
+    if (state.value === "live" && field !== state) state.value = "all";
+    begins.value = [undefined];
+  };
+  const known = new Set(recipes.value.map(({ name }) => name));
+  for (const name of Object.keys(view.value?.summary.dishes ?? {})) known.add(name);
+  return (
+    <form class="filters" aria-label={words.filters} onSubmit={(event) => event.preventDefault()}>
+      <label>
+        <span class="label">{words.state}</span>
+        <select value={state.value} onChange={(event) => showState(event.currentTarget.value as State)}>
+          {STATES.map((one) => (
+            <option key={one} value={one}>
+              {one === "live" ? words.anyState : one === "all" ? words.allStates : words.statuses[one]}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label>
+        <span class="label">{words.dish}</span>
+        <select value={dish.value} onChange={(event) => set(dish, event.currentTarget.value)}>
+          <option value="">{words.allDishes}</option>
+          {[...known].sort().map((name) => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label>
+        <span class="label">{words.placedBefore}</span>
+        <input type="datetime-local" step={1} value={placedBefore.value} onChange={(event) => set(placedBefore, event.currentTarget.value)} />
+      </label>
+    </form>
+  );
+}
+
+function showState(next: State): void {
+  state.value = next;
+  begins.value = [undefined];
+  if (next === "live") {
+    dish.value = "";
+    placedBefore.value = "";
+  }
+}
+
+function LiveOrders(): JSX.Element {
+  const summary = view.value?.summary;
+  const all = summary === undefined ? 0 : summary.delivered + summary.cancelled + summary.rejected;
+  const rows = ended.value.map(({ id, number, dish: name, state: end, placed_at, changed_at }) => (
+    <Row key={id} {...{ id, number, dish: name, end: words.states[end], placed_at, ended_at: changed_at }} />
+  ));
+  return (
+    <section aria-labelledby="ended">
+      <h2 id="ended">{words.historyTitle}</h2>
+      {rows.length === 0 ? (
+        <p class="note">{words.historyEmpty}</p>
+      ) : (
+        <>
+          <p class="note">{words.historyLive(figure(rows.length), figure(all))}</p>
+          <Orders label={words.historyTitle} rows={rows} />
+          <p class="pages">
+            <button type="button" onClick={() => showState("all")}>
+              {words.allStates}
+            </button>
+          </p>
+        </>
+      )}
+    </section>
+  );
+}
+
+function PagedOrders(): JSX.Element {
+  const shown = page.value;
+  const next = shown?.next_before ?? null;
+  return (
+    <section aria-labelledby="all">
+      <h2 id="all">{words.historyPage}</h2>
+      <ProblemNote problem={problem.value} />
+      {shown === null && problem.value === null && <p class="note">{words.loading}</p>}
+      {shown?.orders.length === 0 && <p class="note">{words.historyNone}</p>}
+      {shown !== null && shown.orders.length > 0 && (
+        <Orders
+          label={words.historyPage}
+          rows={shown.orders.map(({ id, number, dish: name, status, placed_at, ended_at, reason }) => (
+            <Row key={id} {...{ id, number, dish: name ?? undefined, end: words.statuses[status], placed_at, ended_at, reason }} />
+          ))}
+        />
+      )}
+      <p class="pages">
+        <button type="button" onClick={() => (begins.value = [undefined])}>
+          {words.newest}
+        </button>
+        {begins.value.length > 1 && (
+          <button type="button" onClick={() => (begins.value = begins.value.slice(0, -1))}>
+            {words.newer}
+          </button>
+        )}
+        {next !== null && (
+          <button type="button" onClick={() => (begins.value = [...begins.value, next])}>
+            {words.older}
+          </button>
+        )}
+      </p>
+    </section>
+  );
+}
+
+function Orders({ label, rows }: { label: string; rows: JSX.Element[] }): JSX.Element {
+  return (
+    <Table label={label}>
+      <thead>
+        <tr>
+          <th scope="col" class="number">
+            {words.number}
+          </th>
+          <th scope="col">{words.dish}</th>
+          <th scope="col">{words.state}</th>
+          <th scope="col" class="number">
+            {words.took}
+          </th>
+          <th scope="col" class="number">
+            {words.ended}
+          </th>
+          <th scope="col" class="number">
+            {words.placed}
+          </th>
+        </tr>
+      </thead>
+      <tbody>{rows}</tbody>
+    </Table>
+  );
+}
+
+interface RowProps {
+  id: string;
+  number: number;
+  dish: string | undefined;
+  end: string;
+  placed_at: string;
+  ended_at: string | null;
+  reason?: string | undefined;
+}
+
+function Row({ id, number, dish: name, end, placed_at, ended_at, reason }: RowProps): JSX.Element {
+  return (
+    <tr>
+      <td class="number">
+        <a href={`#history/${id}`} aria-label={words.order(number)}>
+          #{number}
+        </a>
+      </td>
+      <th scope="row" class="dish">
+        {name}
+      </th>
+      <td>
+        {end}
+        {reason !== undefined && <span class="note"> · {reason}</span>}
+      </td>
+      <td class="number">{ended_at === null ? "" : took(Date.parse(ended_at) - Date.parse(placed_at))}</td>
+      <td class="number">{ended_at === null ? "" : timeAndDay(ended_at)}</td>
+      <td class="number">{timeAndDay(placed_at)}</td>
+    </tr>
+  );
+}
+
+async function load(status: State, name: string, before: string, begin: number | undefined): Promise<void> {
+  request += 1;
+  const mine = request;
+  problem.value = null;
+  if (status === "live") return;
+  try {
+    const first = begin ?? (before === "" ? undefined : await numberAt(Date.parse(before)));
+    const answer = await ask<OrderPage>("GET", listing(status, name, first, PAGE_ORDERS));
+    if (mine === request) page.value = answer;
+  } catch (error) {
+    if (mine !== request) return;
+    page.value = null;
+    problem.value = asProblem(error);
+  }
+}
+
+function listing(status: State, name: string, before: number | undefined, limit: number): string {
+  const query = new URLSearchParams({ limit: String(limit) });
+  if (status !== "all" && status !== "live") query.set("status", status);
+  if (name !== "") query.set("dish", name);
+  if (before !== undefined) query.set("before", String(before));
+  return `/v1/orders?${query}`;
+}
+
+/** Returns the number of the first order placed at that moment or later. Numbers grow with time, and the gateway lists by number. */
+async function numberAt(moment: number): Promise<number | undefined> {
+  const newest = (await ask<OrderPage>("GET", listing("all", "", undefined, 1))).orders[0];
+  if (newest === undefined || Date.parse(newest.placed_at) < moment) return undefined;
+  let [earlier, later] = [0, newest.number];
+  while (later - earlier > 1) {
+    const middle = Math.floor((earlier + later) / 2);
+    const order = (await ask<OrderPage>("GET", listing("all", "", middle + 1, 1))).orders[0];
+    if (order === undefined || Date.parse(order.placed_at) < moment) earlier = middle;
+    else later = Math.min(middle, order.number);
+  }
+  return later;
+}

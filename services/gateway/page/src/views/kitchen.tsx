@@ -1,0 +1,246 @@
+// The kitchen: orders as cards on their way from placed to the table. Colour says that an order is late, and nothing else.
+
+import { computed } from "@preact/signals";
+import type { ComponentChildren, JSX } from "preact";
+import { useMemo } from "preact/hooks";
+
+import { ask } from "../api/http";
+import type { Ticket, TicketState } from "../api/types";
+import { Age, act, Total } from "../parts/basics";
+import { OrderForm } from "../parts/order-form";
+import { now } from "../state/clock";
+import { expectedMs, lateMs } from "../state/lateness";
+import { marketAnswers } from "../state/market-answers";
+import { deliveredPerSecond, series } from "../state/series";
+import { isManager } from "../state/session";
+import { dishes, ended, inFlight, view } from "../state/view";
+import { age, figure, ingredient, rate, took } from "../text/format";
+import { words } from "../text/words";
+
+type Lane = "placed" | "waiting" | "cooking" | "ready";
+
+const LANES: Record<Lane, readonly TicketState[]> = {
+  placed: ["placed", "requested"],
+  waiting: ["waiting", "reserved"],
+  cooking: ["cooking"],
+  ready: ["ready"],
+};
+/** So many deliveries are shown as they reach the table. */
+const ON_TABLE_SHOWN_MAX = 6;
+/** A kitchen with more stoves shows only those in use. */
+const PLACES_SHOWN_MAX = 48;
+/** Shorter than this, a purchase without an answer is no news. */
+const ANSWER_MS_USUAL = 2_000;
+const RATE_SECONDS = 10;
+
+/** The highest stove that was seen in use: the feed does not say how many there are. */
+let stovesSeen = 0;
+
+export function Kitchen(): JSX.Element {
+  return (
+    <>
+      <div class="kitchen-top">
+        <h1>{words.tabs.kitchen}</h1>
+        <Totals />
+        {isManager.value && <OrderForm />}
+      </div>
+      <div class="lanes">
+        <Column lane="placed">
+          <Cards lane="placed" />
+        </Column>
+        <Column lane="waiting">
+          <Cards lane="waiting" />
+        </Column>
+        <Column lane="cooking">
+          <Stoves />
+        </Column>
+        <Column lane="ready">
+          <Cards lane="ready" />
+          <OnTable />
+        </Column>
+      </div>
+    </>
+  );
+}
+
+function Totals(): JSX.Element | null {
+  const summary = view.value?.summary;
+  if (summary === undefined) return null;
+  const pace = rate(deliveredPerSecond(series.value, RATE_SECONDS));
+  return (
+    <dl class="totals" aria-label={words.totals}>
+      <Total name={words.inFlight} value={figure(summary.in_flight)} />
+      <Total name={words.waiting} value={figure(summary.waiting_for_ingredients)} />
+      <Total name={words.cooking} value={figure(summary.cooking)} />
+      <Total name={words.delivered} value={figure(summary.delivered)} />
+      <Total name={words.perSecond} value={pace} />
+      <Total name={words.usual} value={summary.delivery.count === 0 ? "–" : took(summary.delivery.p50_ms)} />
+    </dl>
+  );
+}
+
+function Column({ lane, children }: { lane: Lane; children: ComponentChildren }): JSX.Element {
+  return (
+    <section class={`lane lane-${lane}`} aria-labelledby={`lane-${lane}`}>
+      <h2 id={`lane-${lane}`}>
+        {words.lanes[lane]} <Count lane={lane} />
+      </h2>
+      {children}
+    </section>
+  );
+}
+
+function of(lane: Lane): Ticket[] {
+  return inFlight.value.filter((ticket) => LANES[lane].includes(ticket.state));
+}
+
+/** How many there are: of those that the feed does not show, the totals know how many. */
+function Count({ lane }: { lane: Lane }): JSX.Element {
+  const shown = of(lane).length;
+  const summary = view.value?.summary;
+  const all = lane === "cooking" ? (summary?.cooking ?? 0) : lane === "waiting" ? (summary?.waiting_for_ingredients ?? 0) : 0;
+  return <span class="figure count">{figure(Math.max(shown, all))}</span>;
+}
+
+function Cards({ lane }: { lane: Lane }): JSX.Element {
+  const tickets = of(lane);
+  const all = view.value?.summary.in_flight ?? 0;
+  // Those that came first are shown; the ones beyond are mostly not begun.
+  const beyond = lane === "placed" ? all - inFlight.value.length : 0;
+  if (tickets.length === 0 && beyond <= 0) return <p class="note lane-empty">{lane === "ready" && ended.value.length > 0 ? "" : words.laneEmpty[lane]}</p>;
+  return (
+    <>
+      <ul class="cards">
+        {tickets.map((ticket) => (
+          <li key={ticket.id}>
+            <Card ticket={ticket} />
+          </li>
+        ))}
+      </ul>
+      {beyond > 0 && <p class="note">{words.more(figure(beyond))}</p>}
+    </>
+  );
+}
+
+function Stoves(): JSX.Element {
+  const tickets = of("cooking");
+  for (const { stove } of view.value?.orders ?? []) stovesSeen = Math.max(stovesSeen, stove ?? 0);
+  const byStove = new Map(tickets.map((ticket) => [ticket.stove ?? 0, ticket]));
+  const places =
+    stovesSeen <= PLACES_SHOWN_MAX ? Array.from({ length: stovesSeen }, (_, index) => index + 1) : [...byStove.keys()].sort((a, b) => a - b);
+  if (places.length === 0) return <p class="note lane-empty">{words.laneEmpty.cooking}</p>;
+  return (
+    <ol class="cards stoves">
+      {places.map((place) => {
+        const ticket = byStove.get(place);
+        return (
+          <li key={place} class={ticket ? "place" : "place is-free"}>
+            <span class="place-name">
+              {words.stove(place)}
+              {ticket === undefined && ` · ${words.stoveFree}`}
+            </span>
+            {ticket && <Card key={ticket.id} ticket={ticket} />}
+          </li>
+        );
+      })}
+    </ol>
+  );
+}
+
+/** One order. It is rendered again only when the order changes, or becomes late. */
+function Card({ ticket }: { ticket: Ticket }): JSX.Element {
+  const isLate = useMemo(() => computed(() => lateMs(ticket, now.value, dishes.value) > 0), [ticket]).value;
+  return (
+    <article class={isLate ? "card is-late" : "card"} data-state={ticket.state}>
+      <p class="card-top">
+        <a class="figure" href={`#history/${ticket.id}`} aria-label={words.order(ticket.number)}>
+          #{ticket.number}
+        </a>
+        <Age since={ticket.placed_at} />
+      </p>
+      <p class={ticket.dish === undefined ? "dish is-unknown" : "dish"}>{ticket.dish ?? words.dishUnknown}</p>
+      {isLate && <Lateness ticket={ticket} />}
+      <Waits ticket={ticket} />
+      {isManager.value && ticket.state !== "cooking" && ticket.state !== "ready" && (
+        <button type="button" class="quiet" aria-label={words.cancelOrder(ticket.number)} onClick={() => void cancel(ticket.id)}>
+          {words.cancel}
+        </button>
+      )}
+    </article>
+  );
+}
+
+function Lateness({ ticket }: { ticket: Ticket }): JSX.Element {
+  const by = useMemo(() => computed(() => words.late(age(lateMs(ticket, now.value, dishes.value)))), [ticket]);
+  const expected = expectedMs(ticket.dish, dishes.value);
+  return (
+    <p class="lateness">
+      <strong>{by}</strong>
+      {expected !== undefined && <span>{words.expected(took(expected))}</span>}
+    </p>
+  );
+}
+
+/** What an order waits for; each ingredient leads to the stock. */
+function Waits({ ticket }: { ticket: Ticket }): JSX.Element | null {
+  if (ticket.state === "reserved" || ticket.state === "requested") return <p class="waits">{words.states[ticket.state]}</p>;
+  if (ticket.state !== "waiting") return null;
+  return (
+    <ul class="waits">
+      {Object.entries(ticket.missing ?? {}).map(([name, quantity]) => (
+        <li key={name}>
+          <a href="#stock">
+            {figure(quantity)} {ingredient(name)}
+          </a>
+          <MarketSaid name={name} />
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function MarketSaid({ name }: { name: string }): JSX.Element | null {
+  const said = useMemo(
+    () =>
+      computed(() => {
+        const answer = marketAnswers.value.get(name);
+        const openMs = answer?.openSince === undefined ? 0 : now.value - Date.parse(answer.openSince);
+        return [
+          answer !== undefined && answer.zeros > 0 ? words.soldNone(answer.zeros) : "",
+          openMs > ANSWER_MS_USUAL ? words.noAnswer(age(openMs)) : "",
+        ]
+          .filter((part) => part !== "")
+          .map((part) => `; ${part}`)
+          .join("");
+      }),
+    [name],
+  );
+  return <>{said}</>;
+}
+
+function OnTable(): JSX.Element | null {
+  const delivered = ended.value.filter((ticket) => ticket.state === "delivered").slice(0, ON_TABLE_SHOWN_MAX);
+  if (delivered.length === 0) return null;
+  return (
+    <>
+      <h3>{words.onTheTable}</h3>
+      <ul class="on-table">
+        {delivered.map((ticket) => (
+          <li key={ticket.id}>
+            <a class="figure" href={`#history/${ticket.id}`} aria-label={words.order(ticket.number)}>
+              #{ticket.number}
+            </a>
+            <span class="dish">{ticket.dish}</span>
+            <span class="figure">{took(Date.parse(ticket.changed_at) - Date.parse(ticket.placed_at))}</span>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+async function cancel(order: string): Promise<void> {
+  await act(async () => {
+    await ask("POST", `/v1/orders/${order}/cancel`, {});
+  });
+}

@@ -1,0 +1,79 @@
+// The audit: a button that runs it, and each thing that must hold.
+
+import type { JSX } from "preact";
+
+import type { Invariant } from "../api/types";
+import { ProblemNote, Table } from "../parts/basics";
+import { check, isChecking, proofProblem, verdict } from "../state/proof";
+import { isManager } from "../state/session";
+import { figure, time } from "../text/format";
+import { words } from "../text/words";
+
+export function Proof(): JSX.Element {
+  const last = verdict.value;
+  return (
+    <>
+      <h1>{words.tabs.proof}</h1>
+      <p class="lead">{words.proofText}</p>
+      {isManager.value ? (
+        <button type="button" class="primary" onClick={() => void check()} aria-disabled={isChecking.value}>
+          {isChecking.value ? words.proofRunning : words.proofRun}
+        </button>
+      ) : (
+        <p class="note">{words.proofNeverViewer}</p>
+      )}
+      <ProblemNote problem={proofProblem.value} />
+      {last !== null && (
+        <section aria-labelledby="verdict">
+          <h2 id="verdict" class={last.report.passed ? "verdict has-passed" : "verdict has-failed"}>
+            {last.report.passed ? `✓ ${words.proofPassed}` : `✗ ${words.proofFailed}`}
+          </h2>
+          <p class="note">
+            {words.proofAt(time(last.at))}. {last.report.live ? words.proofLive : ""}
+          </p>
+          <Table label={words.verdict}>
+            <thead>
+              <tr>
+                <th scope="col">{words.verdict}</th>
+                <th scope="col">{words.rule}</th>
+                <th scope="col" class="number">
+                  {words.expectedFigure}
+                </th>
+                <th scope="col" class="number">
+                  {words.found}
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {last.report.invariants.map((invariant) => (
+                <Row key={invariant.name} invariant={invariant} />
+              ))}
+            </tbody>
+          </Table>
+        </section>
+      )}
+    </>
+  );
+}
+
+/** The gateway says what must hold in English. */
+function Row({ invariant }: { invariant: Invariant }): JSX.Element {
+  const { name, rule, passed, expected, found, samples, note } = invariant;
+  return (
+    <tr>
+      <td>
+        <span class={passed ? "state is-well" : "state is-bad"}>{passed ? words.holds : words.broken}</span>
+      </td>
+      <th scope="row" lang="en">
+        <span class="rule">{rule}</span>
+        <span class="note">
+          {name}
+          {note !== undefined && ` · ${note}`}
+        </span>
+        {samples.length > 0 && <span class="note figure samples">{samples.join(" ")}</span>}
+      </th>
+      <td class="number">{figure(expected)}</td>
+      <td class="number">{figure(found)}</td>
+    </tr>
+  );
+}

@@ -1,0 +1,140 @@
+// The services: whether each does its work, what waits in it, and what it could not act on.
+
+import type { JSX } from "preact";
+
+import type { ServiceStatus } from "../api/types";
+import { Age, Table } from "../parts/basics";
+import { Chart } from "../parts/chart";
+import { DeadLetterList } from "../parts/dead-letters";
+import { series } from "../state/series";
+import { isAdmin } from "../state/session";
+import { view } from "../state/view";
+import { figure, rate, took } from "../text/format";
+import { words } from "../text/words";
+
+export function Services(): JSX.Element {
+  return (
+    <>
+      <h1>{words.servicesTitle}</h1>
+      <Charts />
+      <States />
+      <Waits />
+      {isAdmin.value && <DeadLetterList />}
+      <Pace />
+    </>
+  );
+}
+
+function Charts(): JSX.Element {
+  const seconds = series.value;
+  const times = { throughput: seconds.map(({ at, delivered }) => ({ at, value: delivered })), latency: seconds.map(({ at, medianMs }) => ({ at, value: medianMs })) };
+  return (
+    <div class="charts">
+      <Chart id="throughput" title={words.throughput} points={times.throughput} format={(value) => (Number.isInteger(value) ? figure(value) : rate(value))} />
+      <Chart id="latency" title={words.latency} points={times.latency} format={took} />
+    </div>
+  );
+}
+
+function States(): JSX.Element {
+  const services = Object.entries(view.value?.services ?? {});
+  return (
+    <Table label={words.servicesTitle}>
+      <thead>
+        <tr>
+          <th scope="col">{words.service}</th>
+          <th scope="col">{words.state}</th>
+          {[words.queued, words.open, words.unpublished, words.unhandled, words.deadLetters].map((name) => (
+            <th key={name} scope="col" class="number">
+              {name}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        {services.map(([name, service]) => (
+          <StateRow key={name} name={name} service={service} />
+        ))}
+      </tbody>
+    </Table>
+  );
+}
+
+function StateRow({ name, service }: { name: string; service: ServiceStatus }): JSX.Element {
+  const awaySince = view.value?.away[name];
+  const isWell = awaySince === undefined && service.ready;
+  return (
+    <tr>
+      <th scope="row">{name}</th>
+      <td>
+        <span class={isWell ? "state is-well" : "state is-bad"}>
+          {awaySince !== undefined ? <AwaySince since={awaySince} /> : service.ready ? words.ready : words.notReady}
+        </span>
+        {service.reason !== undefined && <span class="note reason">{service.reason}</span>}
+      </td>
+      {[service.queued, service.open, service.unpublished, service.unhandled].map((count, index) => (
+        <td key={index} class="number">
+          {count === 0 ? "" : figure(count)}
+        </td>
+      ))}
+      <td class="number">{service.dead_letters === 0 ? "" : <strong>{figure(service.dead_letters)}</strong>}</td>
+    </tr>
+  );
+}
+
+function AwaySince({ since }: { since: string }): JSX.Element {
+  const [before = "", after = ""] = words.awaySince("\0").split("\0");
+  return (
+    <>
+      {before}
+      <Age since={since} />
+      {after}
+    </>
+  );
+}
+
+function Waits(): JSX.Element {
+  const waits = Object.entries(view.value?.services ?? {})
+    .flatMap(([name, service]) => (service.waiting ?? []).map((waiting) => ({ name, ...waiting })))
+    .sort((a, b) => ((a.since ?? "~") < (b.since ?? "~") ? -1 : 1));
+  return (
+    <section aria-labelledby="waits">
+      <h2 id="waits">{words.waitsTitle}</h2>
+      {waits.length === 0 ? (
+        <p class="note">{words.waitsEmpty}</p>
+      ) : (
+        <Table label={words.waitsTitle}>
+          <thead>
+            <tr>
+              <th scope="col">{words.what}</th>
+              <th scope="col" class="number">
+                {words.count}
+              </th>
+              <th scope="col" class="number">
+                {words.since}
+              </th>
+              <th scope="col">{words.awaits}</th>
+              <th scope="col">{words.service}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {waits.map(({ name, what, count, since, awaits }) => (
+              <tr key={`${name} ${what} ${awaits}`}>
+                <th scope="row">{what}</th>
+                <td class="number">{figure(count)}</td>
+                <td class="number">{since === undefined ? "" : <Age since={since} />}</td>
+                <td>{awaits}</td>
+                <td>{name}</td>
+              </tr>
+            ))}
+          </tbody>
+        </Table>
+      )}
+    </section>
+  );
+}
+
+function Pace(): JSX.Element | null {
+  const pace = view.value?.pace;
+  return pace === undefined ? null : <p class="note">{words.pace(figure(pace.viewers), pace.changes_per_second_max)}</p>;
+}

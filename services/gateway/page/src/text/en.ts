@@ -3,6 +3,8 @@
 import type { OrderStatus, Role, TicketState } from "../api/types";
 import type { Tab } from "../state/route";
 
+const figures = new Intl.NumberFormat("en");
+
 export const en = {
   language: "en",
   skip: "Skip to the content",
@@ -135,7 +137,7 @@ export const en = {
   historyNone: "No such order.",
   filters: "Filter",
   state: "State",
-  anyState: "Live: ended now",
+  anyState: "Ended, live",
   allStates: "All orders",
   allDishes: "All dishes",
   placedBefore: "Placed before",
@@ -163,7 +165,7 @@ export const en = {
   recipesTitle: "Recipes",
   cookable: (count: string) => `enough for ${count}`,
   notCookable: (what: string) => `lacks ${what}`,
-  served: (count: string) => `delivered ${count} times`,
+  served: (count: number) => (count === 1 ? "delivered once" : `delivered ${figures.format(count)} times`),
   stoveTime: (time: string) => `${time} on the stove`,
   recipesEmpty: "The menu is empty. Run: chefcito seed",
 

@@ -2,6 +2,8 @@
 
 import type { Words } from "./en";
 
+const figures = new Intl.NumberFormat("es");
+
 export const es: Words = {
   language: "es",
   skip: "Ir al contenido",
@@ -134,7 +136,7 @@ export const es: Words = {
   historyNone: "No hay tal pedido.",
   filters: "Filtro",
   state: "Estado",
-  anyState: "En vivo: recién terminados",
+  anyState: "Terminados, en vivo",
   allStates: "Todos los pedidos",
   allDishes: "Todos los platos",
   placedBefore: "Recibidos antes de",
@@ -162,7 +164,7 @@ export const es: Words = {
   recipesTitle: "Recetas",
   cookable: (count) => `alcanza para ${count}`,
   notCookable: (what) => `falta ${what}`,
-  served: (count) => `servido ${count} veces`,
+  served: (count) => (count === 1 ? "servido una vez" : `servido ${figures.format(count)} veces`),
   stoveTime: (time) => `${time} al fuego`,
   recipesEmpty: "La carta está vacía. Ejecuta: chefcito seed",
 

@@ -96,7 +96,7 @@ function LiveOrders(): JSX.Element {
     <Row key={id} {...{ id, number, dish: name, end: words.states[end], placed_at, ended_at: changed_at }} />
   ));
   return (
-    <section aria-labelledby="ended">
+    <section class="orders" aria-labelledby="ended">
       <h2 id="ended">{words.historyTitle}</h2>
       {rows.length === 0 ? (
         <p class="note">{words.historyEmpty}</p>
@@ -119,7 +119,7 @@ function PagedOrders(): JSX.Element {
   const shown = page.value;
   const next = shown?.next_before ?? null;
   return (
-    <section aria-labelledby="all">
+    <section class="orders" aria-labelledby="all">
       <h2 id="all">{words.historyPage}</h2>
       <ProblemNote problem={problem.value} />
       {shown === null && problem.value === null && <p class="note">{words.loading}</p>}
@@ -156,9 +156,7 @@ function Orders({ label, rows }: { label: string; rows: JSX.Element[] }): JSX.El
     <Table label={label}>
       <thead>
         <tr>
-          <th scope="col" class="number">
-            {words.number}
-          </th>
+          <th scope="col">{words.number}</th>
           <th scope="col">{words.dish}</th>
           <th scope="col">{words.state}</th>
           <th scope="col" class="number">
@@ -190,7 +188,7 @@ interface RowProps {
 function Row({ id, number, dish: name, end, placed_at, ended_at, reason }: RowProps): JSX.Element {
   return (
     <tr>
-      <td class="number">
+      <td>
         <a href={`#history/${id}`} aria-label={words.order(number)}>
           #{number}
         </a>

@@ -49,7 +49,7 @@ function RecipeCard({ recipe, shelves }: { recipe: Recipe; shelves: Map<string, 
       </ul>
       <p class="recipe-now">{isCookable ? words.cookable(figure(times)) : words.notCookable(quantities(lacks))}</p>
       <p class="note">
-        {words.served(figure(delivered))} · {words.stoveTime(took(recipe.cooking_time_ms))}
+        {words.served(delivered)} · {words.stoveTime(took(recipe.cooking_time_ms))}
       </p>
     </article>
   );

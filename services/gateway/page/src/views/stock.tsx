@@ -10,7 +10,11 @@ import { view } from "../state/view";
 import { figure, ingredient, took } from "../text/format";
 import { words } from "../text/words";
 
+/** The service that stands in for the farmers' market. Production has none. */
+const MARKET_SIM = "market-sim";
+
 export function Stock(): JSX.Element {
+  const hasMarketSim = Object.hasOwn(view.value?.services ?? {}, MARKET_SIM);
   return (
     <>
       <h1>{words.tabs.stock}</h1>
@@ -20,7 +24,7 @@ export function Stock(): JSX.Element {
           <Shelves />
         </section>
         <section aria-labelledby="purchases">
-          {isAdmin.value && <MarketControls />}
+          {isAdmin.value && hasMarketSim && <MarketControls />}
           <h2 id="purchases">{words.purchases}</h2>
           <Answers />
           <Purchases />

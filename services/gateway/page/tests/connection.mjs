@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import net from "node:net";
+import { test } from "node:test";
+
+import { ask, launch, open, picture, settle, signedIn, url, withPage } from "./browser.mjs";
+
+/** A TCP proxy to the gateway that can be cut and restored. Open streams survive the browser's own offline mode. */
+class Cable {
+  #connections = new Set();
+  #isCut = false;
+  #server = net.createServer((inside) => {
+    if (this.#isCut) return inside.destroy();
+    const { hostname, port } = new URL(url);
+    const outside = net.connect(Number(port), hostname);
+    for (const [one, other] of [[inside, outside], [outside, inside]]) {
+      this.#connections.add(one);
+      one.pipe(other);
+      one.on("error", () => other.destroy());
+      one.on("close", () => {
+        this.#connections.delete(one);
+        other.destroy();
+      });
+    }
+  });
+
+  async lay() {
+    await new Promise((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+    return this.#server.address().port;
+  }
+
+  cut() {
+    this.#isCut = true;
+    for (const connection of this.#connections) connection.destroy();
+  }
+
+  restore() {
+    this.#isCut = false;
+  }
+
+  remove() {
+    this.cut();
+    this.#server.close();
+  }
+}
+
+test("a cut connection is told with its time, and recovers by itself", async () => {
+  const cable = new Cable();
+  const { host } = new URL(url);
+  const browser = await launch([`--host-resolver-rules=MAP ${host} 127.0.0.1:${await cable.lay()}`]);
+  const cut = async (page) => {
+    await open(page, "kitchen");
+    cable.cut();
+    const stale = page.locator(".connection.is-stale");
+    await stale.waitFor();
+    assert.match(await stale.innerText(), /^Not live since \d\d:\d\d:\d\d$/);
+    await page.locator(".strip-stale").waitFor();
+    await page.getByRole("button", { name: "Order one" }).click();
+    await page.locator(".strip-problem", { hasText: "The gateway does not answer" }).waitFor();
+    await picture(page, "light-stale");
+    // Another viewer orders meanwhile.
+    await withPage(await signedIn(), async (other) => {
+      await open(other, "kitchen");
+      await ask(other, "POST", "/v1/orders", { dish: "burger" });
+      await settle(other);
+      cable.restore();
+      await page.locator(".connection.is-live").waitFor();
+      assert.equal(await page.locator(".strip-stale").count(), 0);
+      const delivered = (one) => one.locator(".total", { hasText: "Delivered" }).locator("dd").innerText();
+      await page.locator(".total", { hasText: "Delivered" }).getByText(await delivered(other), { exact: true }).waitFor();
+    });
+  };
+  try {
+    await withPage(await signedIn(), cut, { browser, allowed: /ERR_|Failed to load resource/ });
+  } finally {
+    await browser.close();
+    cable.remove();
+  }
+});

@@ -23,7 +23,7 @@ const result = await build({
   bundle: true,
   minify: true,
   format: "esm",
-  target: ["es2023"],
+  target: ["es2024"],
   charset: "utf8",
   jsx: "automatic",
   jsxImportSource: "preact",

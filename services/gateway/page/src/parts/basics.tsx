@@ -19,7 +19,7 @@ export function Age({ since }: { since: Timestamp }): JSX.Element {
 /** A table that scrolls sideways where it is too wide, also by keys. */
 export function Table({ label, children }: { label: string; children: ComponentChildren }): JSX.Element {
   return (
-    <div class="scroll" role="region" aria-label={label} tabIndex={0}>
+    <div class="scroll" role="group" aria-label={label} tabIndex={0}>
       <table>{children}</table>
     </div>
   );

@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 
-import { SECONDS_SHOWN } from "../state/series";
+import { KEPT_MS } from "../state/series";
 import { time } from "../text/format";
 import { words } from "../text/words";
 import { Table } from "./basics";
@@ -16,8 +16,8 @@ export interface Point {
 const WIDTH = 600;
 const HEIGHT = 140;
 const TOP = 10;
-/** The table sums up this many seconds in a row. */
-const SECONDS_PER_ROW = 30;
+/** What a row of the table sums up. */
+const ROW_MS = 30_000;
 
 interface Props {
   id: string;
@@ -88,18 +88,17 @@ function y(share: number): number {
 
 /** Returns the line, the newest point at the right edge. Where nothing is known it has a gap. */
 function path(points: Point[], top: number): string {
-  const step = WIDTH / (SECONDS_SHOWN - 1);
-  const first = SECONDS_SHOWN - points.length;
+  const end = points.at(-1)?.at ?? 0;
   let isGap = true;
   return points
-    .map(({ value }, index) => {
+    .map(({ at, value }) => {
       if (value === null) {
         isGap = true;
         return "";
       }
-      const at = `${((first + index) * step).toFixed(1)} ${y(value / top).toFixed(1)}`;
-      // A point alone is drawn as a short dash.
-      const drawn = isGap ? `M${at}h0.01` : `L${at}`;
+      const place = `${(WIDTH * (1 - (end - at) / KEPT_MS)).toFixed(1)} ${y(value / top).toFixed(1)}`;
+      // A point alone is drawn as a dot.
+      const drawn = isGap ? `M${place}h0.01` : `L${place}`;
       isGap = false;
       return drawn;
     })
@@ -113,18 +112,18 @@ function ceiling(value: number): number {
   return ([1, 2, 5].find((factor) => factor * power >= value) ?? 10) * power;
 }
 
+/** Returns what the table says, the newest first. */
 function rows(points: Point[]): { from: number; to: number; mean: number | null; most: number | null }[] {
-  const all = [];
-  for (let end = points.length; end > 0; end -= SECONDS_PER_ROW) {
-    const part = points.slice(Math.max(0, end - SECONDS_PER_ROW), end);
+  const end = points.at(-1)?.at ?? 0;
+  const parts = Map.groupBy(points, ({ at }) => Math.floor((end - at) / ROW_MS));
+  return [...parts.values()].reverse().map((part) => {
     const known = part.map((point) => point.value).filter((value) => value !== null);
     const sum = known.reduce((one, other) => one + other, 0);
-    all.push({
+    return {
       from: part[0]?.at ?? 0,
       to: part.at(-1)?.at ?? 0,
       mean: known.length === 0 ? null : sum / known.length,
       most: known.length === 0 ? null : Math.max(...known),
-    });
-  }
-  return all;
+    };
+  });
 }

@@ -1,6 +1,7 @@
 // The header: the views, whether the page is live, the last verdict, and who is signed in.
 
 import type { JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 
 import { staleSince } from "../api/live";
 import type { Session } from "../api/types";
@@ -26,7 +27,7 @@ export function Header({ session }: { session: Session }): JSX.Element {
         <div class="header-state">
           <Connection />
           <Badge />
-          <details class="user">
+          <details class="user" onKeyDown={closeOnEscape}>
             <summary>
               <span class="user-name">{session.name}</span>
             </summary>
@@ -47,10 +48,20 @@ export function Header({ session }: { session: Session }): JSX.Element {
   );
 }
 
+function closeOnEscape(event: KeyboardEvent): void {
+  if (event.key !== "Escape") return;
+  const menu = event.currentTarget as HTMLDetailsElement;
+  menu.open = false;
+  menu.querySelector("summary")?.focus();
+}
+
 function Tabs(): JSX.Element {
   const shown = route.value.view;
+  const bar = useRef<HTMLElement>(null);
+  // On a phone not all tabs fit.
+  useEffect(() => bar.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }), [shown]);
   return (
-    <nav class="tabs" aria-label={words.sections} onKeyDown={moveAmongTabs}>
+    <nav class="tabs" ref={bar} aria-label={words.sections} onKeyDown={moveAmongTabs}>
       {TABS.map((tab) => (
         <a key={tab} href={`#${tab}`} aria-current={tab === shown ? "page" : undefined}>
           {words.tabs[tab]}

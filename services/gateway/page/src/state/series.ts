@@ -5,12 +5,14 @@ import { signal } from "@preact/signals";
 import type { View } from "../api/types";
 import { latestView } from "./view";
 
-export const SECONDS_SHOWN = 300;
+/** How much of the past is kept, in milliseconds. */
+export const KEPT_MS = 300_000;
 
+/** About a second: browsers tick less often in pages that are hidden. */
 export interface Second {
-  /** When, by this machine's clock. */
+  /** When it ended, by this machine's clock. */
   at: number;
-  /** Orders delivered in this second; null if that is not known. */
+  /** Orders delivered each second; null if that is not known. */
   delivered: number | null;
   /** The median of how long those deliveries took that the feed showed; null if it showed none. */
   medianMs: number | null;
@@ -20,6 +22,7 @@ export interface Second {
 export const series = signal<Second[]>([]);
 
 let before: View | null = null;
+let beforeAt = 0;
 
 /** Notes one second. */
 export function sample(): void {
@@ -28,13 +31,15 @@ export function sample(): void {
   // Data that begin anew have smaller totals.
   const delivered = before === null ? null : view.summary.delivered - before.summary.delivered;
   const isKnown = delivered !== null && delivered >= 0;
+  const at = Date.now();
   const entry: Second = {
-    at: Date.now(),
-    delivered: isKnown ? delivered : null,
+    at,
+    delivered: isKnown ? delivered / Math.max(1, Math.round((at - beforeAt) / 1_000)) : null,
     medianMs: isKnown && before !== view ? medianMs(view, before) : null,
   };
   before = view;
-  series.value = [...series.value.slice(-(SECONDS_SHOWN - 1)), entry];
+  beforeAt = at;
+  series.value = [...series.value.filter((kept) => at - kept.at < KEPT_MS), entry];
 }
 
 export function forgetSeries(): void {

@@ -176,7 +176,7 @@ function Lateness({ ticket }: { ticket: Ticket }): JSX.Element {
   return (
     <p class="lateness">
       <strong>{by}</strong>
-      {expected !== undefined && <span>{words.expected(took(expected))}</span>}
+      {expected !== undefined && <span>{words.expected(age(expected))}</span>}
     </p>
   );
 }

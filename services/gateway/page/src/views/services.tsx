@@ -30,10 +30,14 @@ function Charts(): JSX.Element {
   const times = { throughput: seconds.map(({ at, delivered }) => ({ at, value: delivered })), latency: seconds.map(({ at, medianMs }) => ({ at, value: medianMs })) };
   return (
     <div class="charts">
-      <Chart id="throughput" title={words.throughput} points={times.throughput} format={(value) => (Number.isInteger(value) ? figure(value) : rate(value))} />
+      <Chart id="throughput" title={words.throughput} points={times.throughput} format={perSecond} />
       <Chart id="latency" title={words.latency} points={times.latency} format={took} />
     </div>
   );
+}
+
+function perSecond(value: number): string {
+  return Number.isInteger(value) ? figure(value) : rate(value);
 }
 
 function States(): JSX.Element {

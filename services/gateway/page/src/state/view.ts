@@ -1,4 +1,5 @@
-// The restaurant as it is shown: the feed's snapshots with its changes applied, rendered at most once a frame.
+// The restaurant as it is shown: the feed's snapshots with its changes applied, rendered at most once a frame and in a bounded
+// share of the time.
 
 import { computed, signal } from "@preact/signals";
 
@@ -19,10 +20,17 @@ export const ended = computed(() =>
   orders.value.filter((ticket) => isEnd(ticket.state)).sort((a, b) => compare(b.changed_at, a.changed_at) || b.number - a.number),
 );
 
+/** Rendering takes at most one part in so many of the time, so that a busy restaurant does not make the page slow to use. */
+const RENDER_SHARE = 6;
+/** The longest time between renders: one that took long for another reason does not hold back the next for longer. */
+const PAUSE_MS_MAX = 1_000;
+
 /** What came, of which a frame may not have been rendered yet. */
 let latest: View | null = null;
 let cameAt = 0;
-let frame = 0;
+let isScheduled = false;
+/** Until then nothing is rendered, by the clock of `performance`. */
+let pausedUntil = 0;
 
 /** Returns the latest view, also one that is not rendered because the page is hidden. */
 export function latestView(): View | null {
@@ -77,12 +85,22 @@ export function apply(before: View, change: Change): View {
 function show(next: View): void {
   latest = next;
   cameAt = performance.now();
-  if (frame === 0) {
-    frame = requestAnimationFrame(() => {
-      frame = 0;
-      view.value = latest;
-    });
-  }
+  if (isScheduled) return;
+  isScheduled = true;
+  const pauseMs = pausedUntil - performance.now();
+  if (pauseMs <= 0) requestAnimationFrame(renderLatest);
+  else window.setTimeout(() => requestAnimationFrame(renderLatest), pauseMs);
+}
+
+function renderLatest(): void {
+  const began = performance.now();
+  isScheduled = false;
+  view.value = latest;
+  // The task after the frame: by then it is laid out and painted.
+  window.setTimeout(() => {
+    const ended = performance.now();
+    pausedUntil = ended + Math.min((ended - began) * (RENDER_SHARE - 1), PAUSE_MS_MAX);
+  });
 }
 
 function put<T>(list: T[], changed: T[] = [], id: (one: T) => string, order: (a: T, b: T) => number, gone: string[] = []): T[] {

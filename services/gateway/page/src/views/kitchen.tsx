@@ -25,6 +25,10 @@ const LANES: Record<Lane, readonly TicketState[]> = {
   cooking: ["cooking"],
   ready: ["ready"],
 };
+/** So many cards a lane shows, of those that came first. */
+const CARDS_SHOWN_MAX = 16;
+/** When more cards arrive at once, they do not fade in: nobody could follow them. */
+const FADING_MAX = 6;
 /** So many deliveries are shown as they reach the table. */
 const ON_TABLE_SHOWN_MAX = 6;
 /** A kitchen with more stoves shows only those in use. */
@@ -37,6 +41,7 @@ const RATE_SECONDS = 10;
 let stovesSeen = 0;
 
 export function Kitchen(): JSX.Element {
+  noteArrivals();
   return (
     <>
       <div class="kitchen-top">
@@ -61,6 +66,16 @@ export function Kitchen(): JSX.Element {
       </div>
     </>
   );
+}
+
+let shownBefore: ReadonlySet<string> = new Set();
+/** Whether few enough orders came with this render that their cards fade in. */
+let isCalm = false;
+
+function noteArrivals(): void {
+  const shown = new Set(inFlight.value.map((ticket) => ticket.id));
+  isCalm = [...shown].filter((id) => !shownBefore.has(id)).length <= FADING_MAX;
+  shownBefore = shown;
 }
 
 function Totals(): JSX.Element | null {
@@ -104,14 +119,15 @@ function Count({ lane }: { lane: Lane }): JSX.Element {
 
 function Cards({ lane }: { lane: Lane }): JSX.Element {
   const tickets = of(lane);
+  const shown = tickets.slice(0, CARDS_SHOWN_MAX);
   const all = view.value?.summary.in_flight ?? 0;
   // Those that came first are shown; the ones beyond are mostly not begun.
-  const beyond = lane === "placed" ? all - inFlight.value.length : 0;
+  const beyond = tickets.length - shown.length + (lane === "placed" ? all - inFlight.value.length : 0);
   if (tickets.length === 0 && beyond <= 0) return <p class="note lane-empty">{lane === "ready" && ended.value.length > 0 ? "" : words.laneEmpty[lane]}</p>;
   return (
     <>
       <ul class="cards">
-        {tickets.map((ticket) => (
+        {shown.map((ticket) => (
           <li key={ticket.id}>
             <Card ticket={ticket} />
           </li>
@@ -150,8 +166,9 @@ function Stoves(): JSX.Element {
 /** One order. It is rendered again only when the order changes, or becomes late. */
 function Card({ ticket }: { ticket: Ticket }): JSX.Element {
   const isLate = useMemo(() => computed(() => lateMs(ticket, now.value, dishes.value) > 0), [ticket]).value;
+  const fades = useMemo(() => isCalm, []);
   return (
-    <article class={isLate ? "card is-late" : "card"} data-state={ticket.state}>
+    <article class={`card${isLate ? " is-late" : ""}${fades ? " fades" : ""}`} data-state={ticket.state}>
       <p class="card-top">
         <a class="figure" href={`#history/${ticket.id}`} aria-label={words.order(ticket.number)}>
           #{ticket.number}

@@ -13,6 +13,9 @@ import { act } from "./basics";
 const dish = signal("");
 const accepted = signal("");
 const isPlacing = signal(false);
+/** How long what was accepted is shown. */
+const ACCEPTED_MS = 6_000;
+let acceptedTimer = 0;
 
 export function OrderForm(): JSX.Element {
   return (
@@ -48,6 +51,8 @@ async function place(count: number): Promise<void> {
     const placed = await askOnce<{ orders: Order[] }>("/v1/orders", count === 1 ? line : { orders: Array(count).fill(line) });
     accepted.value = words.accepted(placed.orders.length);
     tell(accepted.value);
+    window.clearTimeout(acceptedTimer);
+    acceptedTimer = window.setTimeout(() => (accepted.value = ""), ACCEPTED_MS);
     const [first] = placed.orders;
     if (count === 1 && first !== undefined) follow(first.id);
   });

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import axe from "axe-core";
 
-import { ask, DESKTOP, open, PHONE, picture, settle, signedIn, url, until, withPage } from "./browser.mjs";
+import { ask, DESKTOP, open, PHONE, picture, settle, signedIn, url, withPage } from "./browser.mjs";
 import { makeUpFeed, tell } from "./feed.mjs";
 import { evening } from "./lateness.mjs";
 
@@ -39,6 +39,9 @@ for (const [kind, options] of Object.entries(KINDS)) {
       } finally {
         await ask(page, "DELETE", "/v1/market");
       }
+      // Those that wait would go on waiting until the market is asked again.
+      const { orders } = await ask(page, "GET", "/v1/orders?status=placed&limit=100");
+      for (const { id } of orders) await ask(page, "POST", `/v1/orders/${id}/cancel`, {});
       await settle(page);
       await open(page, "history");
       await page.locator("tbody a").first().click();

@@ -63,13 +63,18 @@ function Tabs(): JSX.Element {
   return (
     <nav class="tabs" ref={bar} aria-label={words.sections} onKeyDown={moveAmongTabs}>
       {TABS.map((tab) => (
-        <a key={tab} href={`#${tab}`} aria-current={tab === shown ? "page" : undefined}>
+        <a key={tab} href={address(tab)} aria-current={tab === shown ? "page" : undefined}>
           {words.tabs[tab]}
         </a>
       ))}
-      <a href="#wall">{words.wall}</a>
+      <a href={address("wall")}>{words.wall}</a>
     </nav>
   );
+}
+
+/** The whole address: on a phone, tabs may be out of sight, and a link to a fragment alone would pass for one that skips. */
+function address(name: string): string {
+  return `${location.pathname}#${name}`;
 }
 
 function moveAmongTabs(event: KeyboardEvent): void {

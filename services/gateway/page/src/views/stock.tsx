@@ -37,7 +37,7 @@ export function Stock(): JSX.Element {
 function Shelves(): JSX.Element {
   const shelves = view.value?.stock ?? [];
   if (shelves.length === 0) return <p class="note">{words.stockEmpty}</p>;
-  const most = Math.max(1, ...shelves.map((shelf) => Math.max(shelf.on_hand, shelf.missing)));
+  const most = Math.max(1, ...shelves.map((shelf) => shelf.on_hand + shelf.missing));
   return (
     <Table label={words.stockTitle}>
       <thead>

@@ -8,13 +8,16 @@ import { ask, launch, open, picture, settle, signedIn, url, withPage } from "./b
 class Cable {
   #connections = new Set();
   #isCut = false;
+  #isFrozen = false;
   #server = net.createServer((inside) => {
     if (this.#isCut) return inside.destroy();
     const { hostname, port } = new URL(url);
     const outside = net.connect(Number(port), hostname);
     for (const [one, other] of [[inside, outside], [outside, inside]]) {
       this.#connections.add(one);
-      one.pipe(other);
+      one.on("data", (data) => {
+        if (!this.#isFrozen) other.write(data);
+      });
       one.on("error", () => other.destroy());
       one.on("close", () => {
         this.#connections.delete(one);
@@ -33,8 +36,15 @@ class Cable {
     for (const connection of this.#connections) connection.destroy();
   }
 
+  /** Loses everything, and tells neither end. */
+  freeze() {
+    this.#isFrozen = true;
+  }
+
   restore() {
+    if (this.#isFrozen) this.cut();
     this.#isCut = false;
+    this.#isFrozen = false;
   }
 
   remove() {
@@ -43,11 +53,21 @@ class Cable {
   }
 }
 
-test("a cut connection is told with its time, and recovers by itself", async () => {
+/** Runs with a page whose connection to the gateway goes through a cable. */
+async function withCable(run) {
   const cable = new Cable();
   const { host } = new URL(url);
   const browser = await launch([`--host-resolver-rules=MAP ${host} 127.0.0.1:${await cable.lay()}`]);
-  const cut = async (page) => {
+  try {
+    await withPage(await signedIn(), (page) => run(page, cable), { browser, allowed: /ERR_|Failed to load resource/ });
+  } finally {
+    await browser.close();
+    cable.remove();
+  }
+}
+
+test("a cut connection is told with its time, and recovers by itself", async () => {
+  await withCable(async (page, cable) => {
     await open(page, "kitchen");
     cable.cut();
     const stale = page.locator(".connection.is-stale");
@@ -68,11 +88,20 @@ test("a cut connection is told with its time, and recovers by itself", async () 
       const delivered = (one) => one.locator(".total", { hasText: "Delivered" }).locator("dd").innerText();
       await page.locator(".total", { hasText: "Delivered" }).getByText(await delivered(other), { exact: true }).waitFor();
     });
-  };
-  try {
-    await withPage(await signedIn(), cut, { browser, allowed: /ERR_|Failed to load resource/ });
-  } finally {
-    await browser.close();
-    cable.remove();
-  }
+  });
+});
+
+test("a connection that is dead without a word is found out", async () => {
+  await withCable(async (page, cable) => {
+    // The page waits long before it asks: its clock is put forward.
+    await page.clock.install();
+    await open(page, "kitchen");
+    cable.freeze();
+    await page.clock.fastForward(21_000);
+    await page.clock.runFor(5_000);
+    await page.locator(".connection.is-stale").waitFor();
+    cable.restore();
+    await page.clock.runFor(5_000);
+    await page.locator(".connection.is-live").waitFor();
+  });
 });

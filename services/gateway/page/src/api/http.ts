@@ -32,8 +32,9 @@ export async function ask<T>(
   path: string,
   body?: unknown,
   headers: Record<string, string> = {},
+  answerMsMax = ANSWER_MS_MAX,
 ): Promise<T> {
-  const init: RequestInit = { method, headers, credentials: "same-origin", signal: AbortSignal.timeout(ANSWER_MS_MAX) };
+  const init: RequestInit = { method, headers, credentials: "same-origin", signal: AbortSignal.timeout(answerMsMax) };
   if (body !== undefined) {
     init.body = JSON.stringify(body);
     init.headers = { ...headers, "content-type": "application/json" };

@@ -11,6 +11,10 @@ const RETRY_MS_MAX = 15_000;
 /** EventSource hides comments, so that a connection without changes looks like one that hangs: after this time, ask. */
 const QUIET_MS_MAX = 20_000;
 const WATCH_MS = 5_000;
+/** A connection that is fine answers within this time. */
+const ANSWER_MS_MAX = 5_000;
+/** An attempt to connect that takes longer is given up for a new one. */
+const CONNECT_MS_MAX = 15_000;
 /** A change that the gateway already knows of arrives within this time. */
 const BEHIND_MS_MAX = 3_000;
 
@@ -23,6 +27,7 @@ let watchTimer = 0;
 let retryMs = RETRY_MS_MIN;
 /** When the view was last known to be of now. */
 let lastSign = 0;
+let openedAt = 0;
 let isAsking = false;
 let onSignedOut: () => void = () => {};
 
@@ -49,6 +54,7 @@ export function stopLive(): void {
 
 function open(): void {
   source?.close();
+  openedAt = Date.now();
   const opened = new EventSource("/v1/live");
   source = opened;
   opened.addEventListener("snapshot", (event) => {
@@ -89,7 +95,7 @@ function retry(): void {
   retryTimer = window.setTimeout(async () => {
     retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
     try {
-      await ask("GET", "/v1/session");
+      await ask("GET", "/v1/session", undefined, {}, ANSWER_MS_MAX);
     } catch (error) {
       if (error instanceof Problem && error.status === 401) return onSignedOut();
       if (source !== null) retry();
@@ -99,15 +105,17 @@ function retry(): void {
   }, retryMs);
 }
 
-/** Asks whether the view is of now when no event came for long. */
+/** Asks whether the view is of now when no event came for long, and connects anew when that takes long. */
 async function watch(): Promise<void> {
+  const isConnecting = staleSince.value !== null && source?.readyState === EventSource.CONNECTING;
+  if (isConnecting && Date.now() - openedAt >= CONNECT_MS_MAX) open();
   const quiet = Date.now() - lastSign >= QUIET_MS_MAX;
   if (!quiet || document.hidden || isAsking || staleSince.value !== null) return;
   isAsking = true;
   const asked = source;
   const signBefore = lastSign;
   try {
-    const summary = await ask<Summary>("GET", "/v1/summary");
+    const summary = await ask<Summary>("GET", "/v1/summary", undefined, {}, ANSWER_MS_MAX);
     if (!seems(summary)) await new Promise((resolve) => window.setTimeout(resolve, BEHIND_MS_MAX));
     if (source !== asked || source === null) return;
     if (lastSign !== signBefore || seems(summary)) {

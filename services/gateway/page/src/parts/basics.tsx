@@ -1,6 +1,6 @@
 // Small parts that several views share.
 
-import { computed, signal, type ReadonlySignal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useMemo } from "preact/hooks";
 
@@ -65,9 +65,9 @@ export function ActionProblem(): JSX.Element | null {
 }
 
 /** A figure with its name. */
-export function Total({ name, value, isNews }: { name: string; value: string | ReadonlySignal<string>; isNews?: boolean }): JSX.Element {
+export function Total({ name, value }: { name: string; value: string }): JSX.Element {
   return (
-    <div class={isNews ? "total is-news" : "total"}>
+    <div class="total">
       <dt>{name}</dt>
       <dd class="figure">{value}</dd>
     </div>

@@ -1,16 +1,18 @@
 // The audit: whether no order was lost, doubled or invented, and when that was last checked.
 
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 
 import { ask, asProblem, type Problem } from "../api/http";
 import { staleSince } from "../api/live";
 import type { AuditReport } from "../api/types";
 import { words } from "../text/words";
 import { tell } from "./news";
-import { isManager } from "./session";
+import { isManager, screen } from "./session";
 import { view } from "./view";
 
 export interface Verdict {
+  /** The session in which it was found: another environment may be at the same address later. */
+  session: string;
   report: AuditReport;
   at: number;
 }
@@ -20,7 +22,9 @@ const KEPT = "chefcito-verdict";
 /** An audit reads everything that is kept, so that the page begins one by itself at most this often. */
 const PAUSE_MS = 60_000;
 
-export const verdict = signal<Verdict | null>(kept());
+const session = computed(() => (screen.value.name === "signed-in" ? screen.value.session.id : null));
+const checked = signal<Verdict | null>(kept());
+export const verdict = computed(() => (checked.value?.session === session.value ? checked.value : null));
 export const isChecking = signal(false);
 export const proofProblem = signal<Problem | null>(null);
 
@@ -30,8 +34,8 @@ export async function check(): Promise<void> {
   proofProblem.value = null;
   try {
     const report = await ask<AuditReport>("GET", "/v1/audit?live=true");
-    verdict.value = { report, at: Date.now() };
-    sessionStorage.setItem(KEPT, JSON.stringify(verdict.value));
+    checked.value = { session: session.value ?? "", report, at: Date.now() };
+    sessionStorage.setItem(KEPT, JSON.stringify(checked.value));
     tell(report.passed ? words.newsProved : words.newsNotProved);
   } catch (error) {
     proofProblem.value = asProblem(error);

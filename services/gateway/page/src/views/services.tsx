@@ -69,7 +69,9 @@ function StateRow({ name, service }: { name: string; service: ServiceStatus }): 
   const isWell = awaySince === undefined && service.ready;
   return (
     <tr>
-      <th scope="row">{name}</th>
+      <th scope="row" class="name">
+        {name}
+      </th>
       <td>
         <span class={isWell ? "state is-well" : "state is-bad"}>
           {awaySince !== undefined ? <AwaySince since={awaySince} /> : service.ready ? words.ready : words.notReady}
@@ -127,7 +129,7 @@ function Waits(): JSX.Element {
                 <th scope="row">{what}</th>
                 <td class="number">{figure(count)}</td>
                 <td class="number">{since === undefined ? "" : <Age since={since} />}</td>
-                <td>{awaits}</td>
+                <td class="awaits">{awaits}</td>
                 <td>{name}</td>
               </tr>
             ))}

@@ -1,7 +1,7 @@
 // The story of one order: what each service did, when, and how long it took to get there.
 
 import { signal } from "@preact/signals";
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { useEffect } from "preact/hooks";
 
 import { ask, asProblem, type Problem } from "../api/http";
@@ -98,7 +98,7 @@ function Waterfall({ events }: { events: StoryEvent[] }): JSX.Element {
             return (
               <tr key={event.id}>
                 <td>{event.service}</td>
-                <th scope="row">{event.event}</th>
+                <th scope="row">{breakable(event.event)}</th>
                 <td class="waterfall-column" aria-hidden="true">
                   <span class="waterfall">
                     <span
@@ -115,6 +115,19 @@ function Waterfall({ events }: { events: StoryEvent[] }): JSX.Element {
           })}
         </tbody>
       </Table>
+    </>
+  );
+}
+
+/** Returns an event's name, which may be broken at its dot where there is little room. */
+function breakable(name: string): ComponentChildren {
+  const [subject, ...rest] = name.split(".");
+  return rest.length === 0 ? (
+    name
+  ) : (
+    <>
+      {subject}.<wbr />
+      {rest.join(".")}
     </>
   );
 }

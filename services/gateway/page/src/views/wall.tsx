@@ -23,6 +23,7 @@ export function Wall(): JSX.Element {
     document.addEventListener("keydown", leave);
     return () => document.removeEventListener("keydown", leave);
   }, []);
+  useEffect(keepAwake, []);
   const summary = view.value?.summary;
   return (
     <main id="main" class="wall" tabIndex={-1}>
@@ -43,6 +44,30 @@ export function Wall(): JSX.Element {
       </p>
     </main>
   );
+}
+
+/** Keeps the screen on while the wall is shown, where the browser can. */
+function keepAwake(): () => void {
+  let lock: WakeLockSentinel | undefined;
+  let isShown = true;
+  const request = async (): Promise<void> => {
+    try {
+      lock = await navigator.wakeLock?.request("screen");
+      if (!isShown) await lock?.release();
+    } catch {
+      // As on a low battery: the wall works without.
+    }
+  };
+  const again = (): void => {
+    if (!document.hidden) void request();
+  };
+  again();
+  document.addEventListener("visibilitychange", again);
+  return () => {
+    isShown = false;
+    document.removeEventListener("visibilitychange", again);
+    void lock?.release();
+  };
 }
 
 function WallTotal({ name, value }: { name: string; value: number | undefined }): JSX.Element {

@@ -20,6 +20,7 @@ await import("./waiting.mjs");
 await import("./text.mjs");
 await import("./roles.mjs");
 await import("./lateness.mjs");
+await import("./services.mjs");
 await import("./connection.mjs");
 await import("./access.mjs");
 await import("./cost.mjs");

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { picture, signedIn, url, withPage } from "./browser.mjs";
+import { id, makeUpFeed, makeView, secondsAgo, tell } from "./feed.mjs";
+
+test("a service that was away and is back makes the page check that nothing is lost", async () => {
+  const away = async (page) => {
+    await page.goto(`${url}/board#services`);
+    await tell(page, ["snapshot", makeView({ services: { kitchen: {}, orders: {} } })]);
+    await page.locator(".state.is-well").first().waitFor();
+    await page.locator(".badge", { hasText: "Not checked yet" }).waitFor();
+    await tell(page, ["change", { at: new Date().toISOString(), away: { kitchen: secondsAgo(3) } }]);
+    await page.locator(".strip-away", { hasText: /kitchen does not answer since \d\d:\d\d:\d\d/ }).waitFor();
+    await page.locator(".state.is-bad", { hasText: "away for" }).waitFor();
+    await picture(page, "light-services-away");
+    const audit = page.waitForResponse((response) => response.url().includes("/v1/audit"));
+    await tell(page, ["change", { at: new Date().toISOString(), away: {} }]);
+    assert.equal((await audit).status(), 200);
+    await page.locator(".badge.has-passed").waitFor();
+    assert.equal(await page.locator(".strip-away").count(), 0);
+  };
+  await withPage(await signedIn(), away, { prepare: makeUpFeed });
+});
+
+test("a dead letter is replayed at once, and dropped only when the user is sure", async () => {
+  const letter = (number) => ({ service: "orders", id: id(number), kind: "dish.prepared", subject: id(9), event: "{}", error: `cause ${number}`, attempts: 5, failed_at: secondsAgo(60) });
+  let letters = [letter(1), letter(2)];
+  const asked = [];
+  const prepare = async (page) => {
+    await makeUpFeed(page);
+    await page.route("**/v1/dead-letters**", (route) => {
+      const { pathname } = new URL(route.request().url());
+      if (route.request().method() === "GET") return route.fulfill({ json: { dead_letters: letters, missing: [] } });
+      asked.push(`${route.request().method()} ${pathname}`);
+      letters = letters.filter((one) => !pathname.includes(one.id));
+      return route.fulfill({ status: 204 });
+    });
+  };
+  const clear = async (page) => {
+    await page.goto(`${url}/board#services`);
+    await tell(page, ["snapshot", makeView({ services: { orders: { dead_letters: 2 } } })]);
+    const first = page.locator(".dead-letter", { hasText: "cause 1" });
+    const second = page.locator(".dead-letter", { hasText: "cause 2" });
+    await first.getByRole("button", { name: "Replay" }).click();
+    await first.waitFor({ state: "detached" });
+    await second.getByRole("button", { name: "Drop", exact: true }).click();
+    await picture(page, "light-services-dead-letters");
+    await second.getByRole("button", { name: "Keep" }).click();
+    await second.getByRole("button", { name: "Drop", exact: true }).click();
+    await second.getByRole("button", { name: "Drop for good" }).click();
+    await page.getByText("No event was set aside.").waitFor();
+    assert.deepEqual(asked, [`POST /v1/dead-letters/orders/${id(1)}/replay`, `DELETE /v1/dead-letters/orders/${id(2)}`]);
+  };
+  await withPage(await signedIn(), clear, { prepare });
+});

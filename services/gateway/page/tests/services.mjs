@@ -46,7 +46,8 @@ test("a dead letter is replayed at once, and dropped only when the user is sure"
     await first.waitFor({ state: "detached" });
     await second.getByRole("button", { name: "Drop", exact: true }).click();
     await picture(page, "light-services-dead-letters");
-    await second.getByRole("button", { name: "Keep" }).click();
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Keep");
+    await page.keyboard.press("Enter");
     await second.getByRole("button", { name: "Drop", exact: true }).click();
     await second.getByRole("button", { name: "Drop for good" }).click();
     await page.getByText("No event was set aside.").waitFor();

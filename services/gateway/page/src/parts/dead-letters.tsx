@@ -60,7 +60,7 @@ function Letter({ letter }: { letter: DeadLetter }): JSX.Element {
             <button type="button" class="primary" onClick={() => drop(letter)}>
               {words.dropSure}
             </button>
-            <button type="button" onClick={() => (asked.value = null)}>
+            <button type="button" ref={focus} onClick={() => (asked.value = null)}>
               {words.keep}
             </button>
           </>
@@ -72,6 +72,11 @@ function Letter({ letter }: { letter: DeadLetter }): JSX.Element {
       </p>
     </article>
   );
+}
+
+/** The button that had the focus is gone when the user is asked. */
+function focus(button: HTMLButtonElement | null): void {
+  button?.focus();
 }
 
 async function load(): Promise<void> {

@@ -13,6 +13,7 @@ use std::{
     io,
     net::SocketAddr,
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -31,31 +32,28 @@ use contracts::{
 use futures_util::FutureExt as _;
 use http_body_util::LengthLimitError;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::fmt::rfc2822::DateTimePrinter;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::de::DeserializeOwned;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 use tracing::{Instrument as _, debug, warn};
 
-use self::{
-    addresses::Addresses,
-    incoming_body::{BodyLate, bounded},
-    lingering::Lingering,
-};
 pub use self::{
     addresses::network_of,
     bodies::{BODIES_BYTES_MAX, Bodies, BodiesFull, Reservation},
     listening::{BACKLOG, listen},
+};
+use self::{
+    addresses::{Addresses, Counted},
+    incoming_body::{BodyLate, bounded},
+    lingering::Lingering,
 };
 use crate::{
     metrics::Metrics,
@@ -151,6 +149,20 @@ fn connections_affordable() -> usize {
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
+/// The place of a request's connection among those that a server may have, among the request's extensions. Who takes the connection
+/// over, as a WebSocket does, keeps it until the end; clones are the same place.
+#[derive(Clone)]
+pub struct Place(
+    #[expect(dead_code, reason = "it is kept, and dropped at the end")]
+    Arc<(OwnedSemaphorePermit, Counted)>,
+);
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Place")
+    }
+}
+
 /// Serves until it is told to stop, then lets what is under way end.
 ///
 /// # Panics
@@ -174,7 +186,8 @@ pub async fn serve(
     let slots = Arc::new(Semaphore::new(connections_max));
     let refused_slots = REFUSED_HEARD_OUT_MAX.min(connections_max.div_ceil(4));
     let refused_slots = Arc::new(Semaphore::new(refused_slots));
-    let graceful = GracefulShutdown::new();
+    // Not hyper-util's `GracefulShutdown`: it takes no connection that may become a WebSocket.
+    let connections = TaskTracker::new();
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -209,26 +222,37 @@ pub async fn serve(
             }
             continue;
         };
+        let place = Place(Arc::new((slot, counted)));
         let (router, metrics, bodies) = (router.clone(), metrics.clone(), bodies.clone());
-        let answer = service_fn(move |request: hyper::Request<Incoming>| {
+        let answer = service_fn(move |mut request: hyper::Request<Incoming>| {
             let (router, metrics) = (router.clone(), metrics.clone());
+            request.extensions_mut().insert(place.clone());
             // One that says that it is larger is refused when that much of it has come.
             let said = request.body().size_hint().upper().unwrap_or(u64::MAX);
             let bytes_max = limits.body_bytes_max.min(usize::try_from(said).unwrap_or(usize::MAX));
             let room = bodies.room_for(bytes_max);
             answer(service, router, metrics, request.map(Body::new), room, peer, limits)
         });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), answer));
+        let connection = builder.serve_connection(TokioIo::new(stream), answer).with_upgrades();
+        let stopped = stop.clone().cancelled_owned();
         let connection = async move {
-            if let Err(error) = connection.await {
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = stopped => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 debug!("A connection ended: {error}");
             }
-            drop((slot, counted));
         };
-        tokio::spawn(connection.in_current_span());
+        connections.spawn(connection.in_current_span());
     }
     drop(listener);
-    if tokio::time::timeout(limits.drain_max, graceful.shutdown()).await.is_err() {
+    connections.close();
+    if tokio::time::timeout(limits.drain_max, connections.wait()).await.is_err() {
         warn!("Some requests did not end within {:?}", limits.drain_max);
     }
 }
@@ -249,7 +273,7 @@ fn one_too_many() -> String {
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;

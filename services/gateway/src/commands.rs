@@ -1,13 +1,20 @@
 //! What changes at the gateway: who may come in.
 
-use contracts::api::gateway::{AddKey, AddedKey, Role};
+use axum::http::StatusCode;
+use contracts::api::gateway::{AddKey, AddedKey, MakeSignInLink, Role, Session, SignInLink};
 use service::problem::Problem;
+use tracing::info;
 
 use crate::{
     door::Door,
-    keys::{KeyText, new_key},
+    keys::{Holder, KeyText, key_with_id, new_key, random_hex},
+    page,
+    sessions::{LINK_VALID_FOR, Link, SESSION_VALID_FOR},
     store,
 };
+
+/// How many sessions there are at the most, those that were ended before their time included.
+const SESSIONS_MAX: i64 = 1_000;
 
 /// How many keys there are at the most, revoked ones included: all are kept in memory and read every second.
 const KEYS_MAX: i64 = 1_000;
@@ -54,6 +61,83 @@ pub(crate) async fn add_key(door: &Door, asked: AddKey) -> Result<AddedKey, Prob
     Ok(AddedKey { key, secret })
 }
 
+/// Makes a link by which a browser signs in once. Nothing is stored: the link says what it is, in a code that only this gateway can
+/// make.
+///
+/// # Errors
+/// 403 if the key may not do as much.
+pub(crate) fn make_sign_in_link(
+    door: &Door,
+    holder: &Holder,
+    asked: MakeSignInLink,
+) -> Result<SignInLink, Problem> {
+    let role = asked.role.unwrap_or(holder.role);
+    if role > holder.role {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "This key may not do that")
+            .detail(format!(
+                "The key `{}` is one of a {}; a session may not do more.",
+                holder.id, holder.role
+            )));
+    }
+    let session = random_hex::<8>().map_err(|_| Problem::internal())?;
+    let expires_at = door.now().plus(LINK_VALID_FOR);
+    let token = Link::make(&door.keys, holder, &session, role, expires_at);
+    Ok(SignInLink { path: format!("{}#{}{token}", page::PATH, page::SIGN_IN), role, expires_at })
+}
+
+/// Opens the session of a sign-in link, whose secret is returned and kept nowhere else.
+///
+/// # Errors
+/// 401 if the link is none of this gateway's, too old, or was used, 409 if there are too many sessions, 503 if nothing could be saved.
+pub(crate) async fn open_session(door: &Door, token: &str) -> Result<(Session, String), Problem> {
+    let refused = || {
+        Problem::new(StatusCode::UNAUTHORIZED, "link-refused", "This link signs in no more")
+            .detail(
+                "It was used before, is more than ten minutes old, or of another environment. `chefcito board --web` prints a new one.",
+            )
+    };
+    let link = Link::parse(token).ok_or_else(refused)?;
+    let holder = door.keys.named(link.key).ok_or_else(refused)?;
+    if !link.is_of(&door.keys, &holder) || link.role > holder.role || door.now() >= link.expires_at
+    {
+        return Err(refused());
+    }
+    let secret = key_with_id(link.session).map_err(|_| Problem::internal())?;
+    let text = KeyText::parse(&secret).ok_or_else(refused)?;
+    let now = door.now();
+    let mut sealed = door.keys.seal(text, holder.name.clone(), link.role, false, now);
+    sealed.key.session_of = Some(holder.id.clone());
+    sealed.key.expires_at = Some(now.plus(SESSION_VALID_FOR));
+    let session = Session {
+        id: sealed.key.id.clone(),
+        name: holder.name.clone(),
+        role: link.role,
+        expires_at: sealed.key.expires_at,
+    };
+    let saved = door
+        .service
+        .database()
+        .write(move |tx| {
+            let has_room = store::count_sessions(tx)? < SESSIONS_MAX;
+            Ok(if has_room { Some(store::insert(tx, &sealed)?) } else { None })
+        })
+        .await?;
+    match saved {
+        Some(true) => {}
+        Some(false) => return Err(refused()),
+        None => {
+            return Err(Problem::conflict(
+                "too-many-sessions",
+                "There are too many sessions",
+                format!("There may be {SESSIONS_MAX}; each ends after 12 hours."),
+            ));
+        }
+    }
+    info!(key = holder.id, session = session.id, "A browser signed in by a link of {}", holder.id);
+    door.learn_keys().await?;
+    Ok((session, secret))
+}
+
 enum Revoked {
     Done,
     NoSuchKey,
@@ -72,6 +156,7 @@ pub(crate) async fn revoke_key(door: &Door, id: &str) -> Result<(), Problem> {
         .write(move |tx| {
             let Some(stored) = store::find(tx, &asked)? else { return Ok(Revoked::NoSuchKey) };
             let last = stored.key.role == Role::Admin
+                && stored.key.session_of.is_none()
                 && stored.key.revoked_at.is_none()
                 && store::count_other_admins(tx, &asked)? == 0;
             if last {

@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use backends::{Backends, DEADLINE, Repeatable, with_whole_body};
-use contracts::services::GATEWAY;
+use contracts::{Timestamp, services::GATEWAY};
 use service::idempotency::{CALLER, IDEMPOTENCY_KEY};
 use service::{
     Service,
@@ -35,6 +35,7 @@ use crate::{
     live::Live,
     own,
     routes::{Access, Route, Target},
+    sessions::{PublicUrl, Shown},
     store,
     trace::{TRACEPARENT, Tracer},
 };
@@ -62,6 +63,7 @@ pub(crate) struct Door {
     pub(crate) live: Arc<Live>,
     /// Absent if there is no first admin key.
     pub(crate) prover: Option<Prover>,
+    pub(crate) public_url: Option<PublicUrl>,
     /// When the keys were read last. The reader holds the lock, so that an earlier read never replaces the keys of a later one.
     pub(crate) learning: Mutex<Instant>,
     pub(crate) rate: Rate,
@@ -115,9 +117,15 @@ impl Door {
     pub(crate) async fn learn_keys(&self) -> Result<(), StoreError> {
         let mut learned_at = self.learning.lock().await;
         let began = Instant::now();
-        self.keys.replace(self.service.database().read(store::list).await?);
+        let stored = self.service.database().read(store::list).await?;
+        self.keys.replace(stored, self.now());
         *learned_at = began;
         Ok(())
+    }
+
+    /// Returns the time by the clock of the database.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.service.database().clock().now()
     }
 
     /// Reads the keys again for one that is not known; for many that clients make up, once.
@@ -129,7 +137,7 @@ impl Door {
                 sleep_until((*learned_at + NEWS_EVERY).into()).await;
                 let began = Instant::now();
                 if let Ok(stored) = self.service.database().read(store::list).await {
-                    self.keys.replace(stored);
+                    self.keys.replace(stored, self.now());
                     *learned_at = began;
                 }
             }
@@ -142,7 +150,8 @@ impl Door {
     pub(crate) async fn answer(&self, mut request: Request) -> Response {
         let (began, method) = (Instant::now(), request.method().clone());
         let trace = self.tracer.trace_of(request.headers());
-        if self.keys.is_news(request.headers()) {
+        let shown = Shown::by(&request, self.public_url.as_ref());
+        if shown.text().is_some_and(|text| !self.keys.has(text.id)) {
             self.learn_news().await;
         }
         let asked = self.find(request.method(), request.uri().path());
@@ -151,7 +160,7 @@ impl Door {
             Asked::OtherMethod(_) | Asked::Nothing => None,
         };
         let mut holder = None;
-        let mut response = match self.admit(&request, route) {
+        let mut response = match self.admit(&request, shown, route) {
             Err(problem) => problem.into_response(),
             Ok(admitted) => {
                 holder = admitted;
@@ -202,6 +211,7 @@ impl Door {
     fn admit(
         &self,
         request: &Request,
+        shown: Shown<'_>,
         route: Option<&Route>,
     ) -> Result<Option<Arc<Holder>>, Problem> {
         let address = || address_of(request);
@@ -210,9 +220,12 @@ impl Door {
             self.anonymous.take(address(), self.guest_rate).map_err(too_many)?;
             return Ok(None);
         }
-        let Some(holder) = self.keys.holder(request.headers()) else {
+        let Some(holder) = self.holder(shown) else {
             self.unauthenticated.take(address(), self.guest_rate).map_err(too_many)?;
-            return Err(unknown());
+            return Err(match shown {
+                Shown::Foreign => foreign(),
+                Shown::Nothing | Shown::Key(_) | Shown::Session(_) => unknown(),
+            });
         };
         if !holder.unlimited {
             holder.bucket.take(self.rate).map_err(too_many)?;
@@ -223,10 +236,24 @@ impl Door {
             }
             _ => {}
         }
+        if holder.is_session() && route.is_some_and(|route| route.is_for_keys) {
+            return Err(for_keys());
+        }
         if says_too_large(request.headers()) {
             return Err(Problem::too_large());
         }
         Ok(Some(holder))
+    }
+
+    /// Returns who shows this, if it is known. A session counts in a cookie alone, and a key never does.
+    fn holder(&self, shown: Shown<'_>) -> Option<Arc<Holder>> {
+        let (text, is_session) = match shown {
+            Shown::Nothing | Shown::Foreign => return None,
+            Shown::Key(text) => (text, false),
+            Shown::Session(text) => (text, true),
+        };
+        let holder = self.keys.holder(text).filter(|holder| holder.is_session() == is_session)?;
+        holder.expires_at.is_none_or(|at| self.now() < at).then_some(holder)
     }
 
     async fn serve(&self, route: &Route, parts: Vec<String>, request: Request) -> Response {
@@ -270,6 +297,7 @@ fn made_repeatable(route: &Route, mut request: Request) -> Request {
 fn prepare(headers: &mut HeaderMap, trace: &HeaderValue, holder: Option<&Holder>) {
     headers.remove(SERVICE_TOKEN);
     headers.remove(header::AUTHORIZATION);
+    headers.remove(header::COOKIE);
     headers.insert(TRACEPARENT, trace.clone());
     match holder {
         Some(holder) => headers.insert(CALLER, holder.header.clone()),
@@ -297,6 +325,19 @@ fn too_many(wait: std::time::Duration) -> Problem {
 fn unknown() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Who is asking?")
         .detail("Send a key that is known and not revoked: `Authorization: Bearer cfk_…`.")
+}
+
+pub(crate) fn foreign() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "foreign-origin", "This is not the page's own request")
+        .detail(
+            "A session counts for requests of this gateway's own page: `Origin` and `Host` must be those of its address. Behind \
+             another server, CHEFCITO_PUBLIC_URL names it. Programs send a key: `Authorization: Bearer cfk_…`.",
+        )
+}
+
+fn for_keys() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", "A session may not do that")
+        .detail("What makes a way in needs a key, so that a session ends when it ends.")
 }
 
 fn not_allowed(holder: &Holder, needed: contracts::api::gateway::Role) -> Problem {

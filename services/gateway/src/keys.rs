@@ -1,16 +1,16 @@
-//! Who is asking: API keys, of which only keyed hashes are kept.
+//! Who is asking: API keys and sessions of browsers, of which only keyed hashes are kept.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{Arc, PoisonError, RwLock},
 };
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderValue;
 use contracts::{
     Timestamp,
     api::{
-        gateway::{Key, Role},
+        gateway::{Key, Role, Session},
         proof::{AskProof, Proof, ProofKey},
     },
 };
@@ -26,6 +26,9 @@ const ID_BYTES_MAX: usize = 32;
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=128;
 /// What the pepper is for: the same text used elsewhere gives other hashes.
 const HASH_CONTEXT: &str = "chefcito gateway 2026 keyed hashes of API keys";
+
+/// What codes are for.
+const CODE_CONTEXT: &str = "chefcito gateway 2026 codes of sign-in links";
 
 /// A key as it is sent, taken apart: `cfk_<id>_<secret>`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,10 +82,25 @@ impl Prover {
 /// # Errors
 /// If the system has no randomness to give.
 pub fn new_key() -> Result<String, getrandom::Error> {
-    let mut random = [0; 38];
+    key_with_id(&random_hex::<6>()?)
+}
+
+/// Returns a new key of this id.
+///
+/// # Errors
+/// If the system has no randomness to give.
+pub(crate) fn key_with_id(id: &str) -> Result<String, getrandom::Error> {
+    Ok(format!("{PREFIX}{id}_{}", random_hex::<32>()?))
+}
+
+/// Returns so many random bytes in hex.
+///
+/// # Errors
+/// If the system has no randomness to give.
+pub(crate) fn random_hex<const BYTES: usize>() -> Result<String, getrandom::Error> {
+    let mut random = [0; BYTES];
     getrandom::fill(&mut random)?;
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    Ok(format!("{PREFIX}{}_{}", hex(&random[..6]), hex(&random[6..])))
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The keys that are known, in memory: what is checked for every request.
@@ -101,7 +119,26 @@ pub(crate) struct Holder {
     pub(crate) bucket: Bucket,
     /// The id, as the services are told it.
     pub(crate) header: HeaderValue,
+    /// When it ends, if it is the session of a browser and no key.
+    pub(crate) expires_at: Option<Timestamp>,
     hash: [u8; 32],
+}
+
+impl Holder {
+    /// Returns whether it is the session of a browser.
+    pub(crate) const fn is_session(&self) -> bool {
+        self.expires_at.is_some()
+    }
+
+    /// Returns what is told of it.
+    pub(crate) fn session(&self) -> Session {
+        Session {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            role: self.role,
+            expires_at: self.expires_at,
+        }
+    }
 }
 
 impl fmt::Debug for KeyRing {
@@ -126,74 +163,95 @@ impl KeyRing {
         now: Timestamp,
     ) -> StoredKey {
         let hash = blake3::keyed_hash(&self.hash_key, text.secret.as_bytes());
-        let key = Key { id: text.id.to_owned(), name, role, created_at: now, revoked_at: None };
+        let key = Key {
+            id: text.id.to_owned(),
+            name,
+            role,
+            created_at: now,
+            revoked_at: None,
+            session_of: None,
+            expires_at: None,
+        };
         StoredKey { key, hash: hash.to_hex().to_string(), unlimited }
     }
 
-    /// Replaces the keys in memory by the stored ones. A key that stays keeps its rate bucket.
-    pub(crate) fn replace(&self, stored: Vec<StoredKey>) {
+    /// Returns the code that only this gateway, and another one with its pepper, can make of a text for the holder of a key. Another
+    /// secret under the key's id makes other codes.
+    pub(crate) fn code(&self, holder: &Holder, text: &str) -> [u8; 16] {
+        let secrets = [self.hash_key, holder.hash].concat();
+        let hash = blake3::keyed_hash(&blake3::derive_key(CODE_CONTEXT, &secrets), text.as_bytes());
+        let mut code = [0; 16];
+        code.copy_from_slice(&hash.as_bytes()[..16]);
+        code
+    }
+
+    /// Replaces the keys in memory by the stored ones. A key that stays keeps its rate bucket. A session ends with its key.
+    pub(crate) fn replace(&self, stored: Vec<StoredKey>, now: Timestamp) {
+        let valid: HashSet<String> = stored
+            .iter()
+            .filter(|stored| stored.key.revoked_at.is_none())
+            .map(|stored| stored.key.id.clone())
+            .collect();
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *keys);
         *keys = stored
             .into_iter()
             .filter(|stored| stored.key.revoked_at.is_none())
+            .filter(|stored| stored.key.expires_at.is_none_or(|at| now < at))
+            .filter(|stored| stored.key.session_of.as_ref().is_none_or(|key| valid.contains(key)))
             .filter_map(|stored| {
                 let hash = *blake3::Hash::from_hex(&stored.hash).ok()?.as_bytes();
-                let Key { id, name, role, .. } = stored.key;
+                let Key { id, name, role, expires_at, .. } = stored.key;
                 let unlimited = stored.unlimited;
                 let same = |known: &Arc<Holder>| {
-                    (known.role, known.unlimited, known.hash) == (role, unlimited, hash)
+                    (known.role, known.unlimited, known.expires_at, known.hash)
+                        == (role, unlimited, expires_at, hash)
                 };
                 if let Some(known) = before.remove(&id).filter(same) {
                     return Some((id, known));
                 }
                 let header = HeaderValue::from_str(&id).ok()?;
                 let bucket = Bucket::full();
-                let holder = Holder { id: id.clone(), name, role, unlimited, bucket, header, hash };
+                let holder = Holder {
+                    id: id.clone(),
+                    name,
+                    role,
+                    unlimited,
+                    bucket,
+                    header,
+                    expires_at,
+                    hash,
+                };
                 Some((id, Arc::new(holder)))
             })
             .collect();
     }
 
-    /// Returns whether there is a key of this id that is not revoked.
+    /// Returns whether there is a key of this id that is not revoked. Of one that was never heard of, another gateway may just have
+    /// made it.
     pub(crate) fn has(&self, id: &str) -> bool {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).contains_key(id)
     }
 
-    /// Returns whether a request shows a key whose id was never heard of: another gateway may just have made it.
-    pub(crate) fn is_news(&self, headers: &HeaderMap) -> bool {
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        shown_by(headers).is_some_and(|text| !keys.contains_key(text.id))
+    /// Returns who has the key of this id, if it is not revoked.
+    pub(crate) fn named(&self, id: &str) -> Option<Arc<Holder>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(id).map(Arc::clone)
     }
 
-    /// Returns who holds the key that a request shows; `None` if it shows none that is known and not revoked.
-    pub(crate) fn holder(&self, headers: &HeaderMap) -> Option<Arc<Holder>> {
-        let text = shown_by(headers)?;
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let holder = Arc::clone(keys.get(text.id)?);
-        drop(keys);
+    /// Returns who holds a key; `None` if it is none that is known and not revoked.
+    pub(crate) fn holder(&self, text: KeyText<'_>) -> Option<Arc<Holder>> {
+        let holder = self.named(text.id)?;
         let hash = blake3::keyed_hash(&self.hash_key, text.secret.as_bytes());
         bool::from(hash.as_bytes().ct_eq(&holder.hash)).then_some(holder)
     }
-}
-
-/// Returns the key that a request shows, whether it is known or not.
-fn shown_by(headers: &HeaderMap) -> Option<KeyText<'_>> {
-    let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, text) = shown.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return None;
-    }
-    KeyText::parse(text.trim())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shown(text: &str) -> HeaderMap {
-        let value = HeaderValue::from_str(&format!("Bearer {text}")).unwrap();
-        HeaderMap::from_iter([(header::AUTHORIZATION, value)])
+    fn holder(ring: &KeyRing, text: &str) -> Option<Arc<Holder>> {
+        ring.holder(KeyText::parse(text).unwrap())
     }
 
     fn ring_with(text: &str) -> KeyRing {
@@ -201,7 +259,7 @@ mod tests {
         let parsed = KeyText::parse(text).unwrap();
         let sealed = ring.seal(parsed, "a guest".into(), Role::Viewer, false, Timestamp::default());
         assert!(!sealed.hash.contains(parsed.secret));
-        ring.replace(vec![sealed]);
+        ring.replace(vec![sealed], Timestamp::default());
         ring
     }
 
@@ -209,14 +267,13 @@ mod tests {
     fn a_key_is_known_by_its_whole_text_and_by_nothing_less() {
         let text = new_key().unwrap();
         let ring = ring_with(&text);
-        assert_eq!(ring.holder(&shown(&text)).unwrap().name, "a guest");
+        assert_eq!(holder(&ring, &text).unwrap().name, "a guest");
         let mut other = text.clone();
         let last = if other.pop() == Some('0') { '1' } else { '0' };
         other.push(last);
-        assert!(ring.holder(&shown(&other)).is_none());
-        assert!(ring.holder(&shown(&new_key().unwrap())).is_none());
-        assert!(ring.holder(&HeaderMap::new()).is_none());
-        assert!(KeyRing::new("other pepper").holder(&shown(&text)).is_none());
+        assert!(holder(&ring, &other).is_none());
+        assert!(holder(&ring, &new_key().unwrap()).is_none());
+        assert!(holder(&KeyRing::new("other pepper"), &text).is_none());
     }
 
     #[test]
@@ -245,11 +302,36 @@ mod tests {
         let parsed = KeyText::parse(&text).unwrap();
         let mut sealed =
             ring.seal(parsed, "a guest".into(), Role::Viewer, false, Timestamp::default());
-        let before = ring.holder(&shown(&text)).unwrap();
-        ring.replace(vec![sealed.clone()]);
-        assert!(Arc::ptr_eq(&before, &ring.holder(&shown(&text)).unwrap()));
-        sealed.key.revoked_at = Some(Timestamp::default());
-        ring.replace(vec![sealed]);
-        assert!(ring.holder(&shown(&text)).is_none());
+        let before = holder(&ring, &text).unwrap();
+        let now = Timestamp::default();
+        ring.replace(vec![sealed.clone()], now);
+        assert!(Arc::ptr_eq(&before, &holder(&ring, &text).unwrap()));
+        sealed.key.revoked_at = Some(now);
+        ring.replace(vec![sealed], now);
+        assert!(holder(&ring, &text).is_none());
+    }
+
+    #[test]
+    fn a_session_ends_with_its_time_and_with_its_key() {
+        let ring = KeyRing::new("pepper");
+        let (key, session) = (new_key().unwrap(), new_key().unwrap());
+        let seal = |text: &str| {
+            let parsed = KeyText::parse(text).unwrap();
+            ring.seal(parsed, "a guest".into(), Role::Viewer, false, Timestamp::default())
+        };
+        let (of_key, mut of_session) = (seal(&key), seal(&session));
+        of_session.key.session_of = Some(of_key.key.id.clone());
+        of_session.key.expires_at = Some(Timestamp::from_micros(10));
+        let know = |keys: &[&StoredKey], now: i64| {
+            let keys = keys.iter().copied().cloned().collect();
+            ring.replace(keys, Timestamp::from_micros(now));
+            holder(&ring, &session).is_some_and(|holder| holder.is_session())
+        };
+        assert!(know(&[&of_key, &of_session], 9));
+        assert!(!know(&[&of_key, &of_session], 10), "its time is over");
+        assert!(!know(&[&of_session], 9), "its key is unknown");
+        let mut revoked = of_key.clone();
+        revoked.key.revoked_at = Some(Timestamp::default());
+        assert!(!know(&[&revoked, &of_session], 9), "its key was revoked");
     }
 }

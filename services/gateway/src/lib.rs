@@ -14,8 +14,10 @@ mod limits;
 mod live;
 mod openapi;
 mod own;
+mod page;
 mod queries;
 mod routes;
+mod sessions;
 mod store;
 mod trace;
 
@@ -45,6 +47,7 @@ use tracing::warn;
 
 pub use keys::new_key;
 pub use limits::{ParseRateError, Rate};
+pub use sessions::{ParsePublicUrlError, PublicUrl};
 pub use trace::{ParseTraceRatioError, TraceRatio};
 
 use crate::{
@@ -89,6 +92,8 @@ pub struct Config {
     pub admin_key: Option<String>,
     /// The port by which clients reach the gateway: a proof that it holds the admin key covers it. `None` or 0 if it is not known.
     pub public_port: Option<u16>,
+    /// The address under which browsers reach the gateway, beside those of its own machine: that of a server in front of it.
+    pub public_url: Option<PublicUrl>,
     /// How much one key may ask.
     pub rate: Rate,
     /// How much one address may ask that shows no key.
@@ -116,6 +121,7 @@ impl Default for Config {
             key_pepper: String::new(),
             admin_key: None,
             public_port: None,
+            public_url: None,
             rate: Rate::new(2_000, 4_000),
             guest_rate: Rate::new(50, 200),
             trace_ratio: TraceRatio::default(),
@@ -125,7 +131,7 @@ impl Default for Config {
 
 impl Config {
     /// Reads `CHEFCITO_KEY_PEPPER`, `CHEFCITO_ADMIN_KEY` (or files, with `_FILE`), `CHEFCITO_PUBLIC_PORT`,
-    /// `CHEFCITO_RATE_LIMIT` and `CHEFCITO_TRACE_RATIO`.
+    /// `CHEFCITO_PUBLIC_URL`, `CHEFCITO_RATE_LIMIT` and `CHEFCITO_TRACE_RATIO`.
     ///
     /// # Errors
     /// [`ConfigError`] if one can't be used, or there is no pepper or a short one.
@@ -144,7 +150,8 @@ impl Config {
         })
     }
 
-    /// Reads `CHEFCITO_PUBLIC_PORT`, `CHEFCITO_RATE_LIMIT` and `CHEFCITO_TRACE_RATIO`; the rest has its default.
+    /// Reads `CHEFCITO_PUBLIC_PORT`, `CHEFCITO_PUBLIC_URL`, `CHEFCITO_RATE_LIMIT` and `CHEFCITO_TRACE_RATIO`; the rest has its
+    /// default.
     ///
     /// # Errors
     /// [`ConfigError`] if one can't be used.
@@ -152,6 +159,10 @@ impl Config {
         let default = Self::default();
         Ok(Self {
             public_port: config::read("CHEFCITO_PUBLIC_PORT", "a port, or 0 if none is known")?,
+            public_url: config::read(
+                "CHEFCITO_PUBLIC_URL",
+                "the address of a page without a path: https://chefcito.example.com",
+            )?,
             rate: config::read("CHEFCITO_RATE_LIMIT", "requests a second and at once: 2000/4000")?
                 .unwrap_or(default.rate),
             trace_ratio: config::read("CHEFCITO_TRACE_RATIO", "a share from 0 to 1")?
@@ -239,6 +250,7 @@ impl Gateway {
             keys,
             live,
             prover,
+            public_url: config.public_url,
             learning: Mutex::new(Instant::now()),
             rate: config.rate,
             guest_rate: config.guest_rate,

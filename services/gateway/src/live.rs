@@ -6,17 +6,19 @@
 mod frames;
 mod view_reader;
 mod viewers;
+mod websocket;
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
-use ::service::{ServiceContext, problem::Problem};
+use ::service::{ServiceContext, http::Query, problem::Problem};
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::{FromRequestParts, Request},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use backends::Backends;
-use contracts::api::live::Pace;
+use contracts::api::live::{Pace, WatchOptions};
 use futures_util::stream;
 use tokio::{
     sync::watch,
@@ -78,17 +80,23 @@ impl Live {
         });
     }
 
-    /// Answers a viewer with the events that follow on what it has.
+    /// Answers a viewer with the events that follow on what it has, at a WebSocket if it asks for one.
     ///
     /// # Errors
-    /// 503 if there are too many viewers in all, 429 if there are of this key or address.
-    pub(crate) fn watch(
+    /// 503 if there are too many viewers in all, 429 if there are of this key or address, 400 if the request can't be read.
+    pub(crate) async fn watch(
         self: &Arc<Self>,
         keys: &Arc<KeyRing>,
         key: &str,
         address: IpAddr,
-        headers: &HeaderMap,
+        request: Request,
     ) -> Result<Response, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let Query(options) = Query::<WatchOptions>::from_request_parts(&mut parts, &()).await?;
+        let headers = &parts.headers;
+        let has = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok().map(ToOwned::to_owned));
+        let has = has.or(options.last_event_id);
+        let request = Request::from_parts(parts, body);
         let viewer = self.viewers.enter(key, address).map_err(|refused| match refused {
             Refused::All => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -108,9 +116,8 @@ impl Live {
         if viewer.is_first {
             tokio::spawn(view_reader::read_for_viewers(Arc::clone(self)));
         }
-        let has = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
         let watching = Watching {
-            has: has.and_then(|id| self.frames.borrow().number_of(id)),
+            has: has.and_then(|id| self.frames.borrow().number_of(&id)),
             frames: self.frames.subscribe(),
             keys: Arc::clone(keys),
             key: key.to_owned(),
@@ -119,9 +126,15 @@ impl Live {
             live: Arc::clone(self),
             _viewer: viewer,
         };
+        if websocket::is_asked_for(request.headers()) {
+            return websocket::accept(request, watching);
+        }
         let events = stream::unfold(watching, async |mut watching| {
-            let event = watching.next().await?;
-            Some((Ok::<Bytes, Infallible>(event), watching))
+            let bytes = match watching.next().await? {
+                News::Events(events) => events,
+                News::Nothing => Bytes::from_static(COMMENT),
+            };
+            Some((Ok::<Bytes, Infallible>(bytes), watching))
         });
         let heads = [
             (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
@@ -131,6 +144,15 @@ impl Live {
         ];
         Ok((heads, Body::from_stream(events)).into_response())
     }
+}
+
+/// What a viewer is told.
+#[derive(Debug)]
+enum News {
+    /// The texts of events.
+    Events(Bytes),
+    /// That there was nothing for a while.
+    Nothing,
 }
 
 /// One viewer's way through the views.
@@ -148,8 +170,8 @@ struct Watching {
 }
 
 impl Watching {
-    /// Returns what the viewer is told next; `None` at the end.
-    async fn next(&mut self) -> Option<Bytes> {
+    /// Returns what the viewer is told next; `None` at the end. Dropping the future loses nothing.
+    async fn next(&mut self) -> Option<News> {
         loop {
             let is_over = self.live.stop.is_cancelled() || Instant::now() >= self.ends_at;
             if is_over || !self.keys.has(&self.key) {
@@ -158,11 +180,11 @@ impl Watching {
             let news = self.frames.borrow_and_update().since(self.has);
             if let Some((events, number)) = news {
                 (self.has, self.said_at) = (Some(number), Instant::now());
-                return Some(events);
+                return Some(News::Events(events));
             }
             if self.said_at.elapsed() >= COMMENT_EVERY {
                 self.said_at = Instant::now();
-                return Some(Bytes::from_static(COMMENT));
+                return Some(News::Nothing);
             }
             tokio::select! {
                 changed = self.frames.changed() => changed.ok()?,

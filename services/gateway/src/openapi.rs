@@ -31,7 +31,9 @@ pub(crate) fn document(routes: &[Route], retention: Duration) -> OpenApi {
         let answers = match route.answer {
             Answer::Json(shape) => vec![shape],
             Answer::Events(shapes) => shapes.to_vec(),
-            Answer::Nothing | Answer::Text | Answer::Figures | Answer::Object => Vec::new(),
+            Answer::Nothing | Answer::Text | Answer::Page(_) | Answer::Figures | Answer::Object => {
+                Vec::new()
+            }
         };
         route.body.into_iter().chain(answers)
     });
@@ -140,6 +142,7 @@ fn good(route: &Route) -> Response {
     match route.answer {
         Answer::Nothing => response.build(),
         Answer::Text => with("text/plain", text().into()),
+        Answer::Page(file) => with(file.media_type(), text().into()),
         Answer::Figures => with(FIGURES_TYPE, text().into()),
         Answer::Object => with("application/json", Object::with_type(Type::Object).into()),
         Answer::Json(shape) => with("application/json", reference(shape)),
@@ -147,7 +150,8 @@ fn good(route: &Route) -> Response {
             let names = shapes.map(|shape| format!("`{}`", (shape.name)()));
             let data = ObjectBuilder::new().schema_type(Type::String).description(Some(format!(
                 "Server-sent events: first a `snapshot`, whose data are a {} in JSON, then `change`s, each a {} to it. Each has an \
-                 `id`; with that as `Last-Event-ID`, a later request goes on from there.",
+                 `id`; with that as `Last-Event-ID`, a later request goes on from there. A request that asks for a WebSocket is answered \
+                 101; each message is the text of one event or of several, separated by empty lines.",
                 names[0], names[1]
             )));
             with(EVENTS_TYPE, data.build().into())

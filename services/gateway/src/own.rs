@@ -1,16 +1,18 @@
 //! What the gateway answers itself, a function a question.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
-    http::{Method, StatusCode, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
 };
 use backends::LIST_WAIT_MAX;
 use contracts::{
     OrderId,
     api::{
         audit::{AuditOptions, Ledger},
-        gateway::{AddKey, AddedKey, DeadLetters, Keys},
+        gateway::{AddKey, AddedKey, DeadLetters, Keys, MakeSignInLink, OpenSession, SignInLink},
         proof::{AskProof, Proof},
         service::ServiceDeadLetters,
     },
@@ -21,14 +23,19 @@ use uuid::Uuid;
 
 use crate::{
     commands,
-    door::{Door, address_of},
+    door::{Door, address_of, foreign},
+    keys::Holder,
     queries::{self, story},
     routes::Own,
+    sessions::Site,
 };
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 const GREETING: &str = "\
 This is Chefcito, a restaurant. Guests order at POST /v1/orders, with a key: Authorization: Bearer cfk_...
 
+  GET /board         the restaurant in a browser; `chefcito board --web` prints a link that signs in
   GET /openapi.json  all that can be asked, and who may
   GET /ready         whether the gateway can answer
   GET /v1/status     whether every service works
@@ -45,7 +52,7 @@ pub(crate) async fn answer(
     request: Request,
 ) -> Result<Response, Problem> {
     match (own, parts) {
-        (Own::Greeting, _) => Ok(GREETING.into_response()),
+        (Own::Greeting, _) => Ok(greet(request.headers())),
         (Own::Health, _) => Ok("ok".into_response()),
         (Own::Ready, _) => door.service.ready().await.map(IntoResponse::into_response),
         (Own::Metrics, _) => Ok(door.service.context().scrape().await),
@@ -61,10 +68,19 @@ pub(crate) async fn answer(
         }
         (Own::Status, _) => Ok(json(queries::status::status(door).await)),
         (Own::Live, _) => {
-            let key = request.headers().get(CALLER).and_then(|key| key.to_str().ok());
-            let key = key.unwrap_or_default();
-            door.live.watch(&door.keys, key, address_of(&request), request.headers())
+            let (holder, address) = (holder(door, &request)?, address_of(&request));
+            door.live.watch(&door.keys, &holder.id, address, request).await
         }
+        (Own::Page(file), _) => Ok(file.answer(request.headers())),
+        (Own::MakeSignInLink, _) => {
+            let holder = holder(door, &request)?;
+            let asked: MakeSignInLink = body(request).await?;
+            let made: SignInLink = commands::make_sign_in_link(door, &holder, asked)?;
+            Ok((StatusCode::CREATED, axum::Json(made)).into_response())
+        }
+        (Own::OpenSession, _) => open_session(door, request).await,
+        (Own::GetSession, _) => Ok(json(holder(door, &request)?.session())),
+        (Own::CloseSession, _) => close_session(door, request).await,
         (Own::ListKeys, _) => {
             let stored = door.service.database().read(crate::store::list).await?;
             Ok(json(Keys { keys: stored.into_iter().map(|stored| stored.key).collect() }))
@@ -96,6 +112,48 @@ pub(crate) async fn answer(
             Err(Problem::internal())
         }
     }
+}
+
+/// Greets a program in text, and shows a browser the page.
+fn greet(asked: &HeaderMap) -> Response {
+    let accepts = asked.get(header::ACCEPT).and_then(|types| types.to_str().ok());
+    match accepts {
+        Some(types) if types.contains("text/html") => Redirect::to("/board").into_response(),
+        _ => GREETING.into_response(),
+    }
+}
+
+/// Returns who asks.
+fn holder(door: &Door, request: &Request) -> Result<Arc<Holder>, Problem> {
+    let id = request.headers().get(CALLER).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    // It was let in a moment ago, and may be revoked by now.
+    door.keys.named(id).ok_or_else(|| Problem::not_found("The key was just revoked."))
+}
+
+async fn open_session(door: &Door, request: Request) -> Result<Response, Problem> {
+    let site = Site::of(&request, door.public_url.as_ref())
+        .filter(|site| site.is_origin_of(request.method(), request.headers()))
+        .ok_or_else(foreign)?;
+    let asked: OpenSession = body(request).await?;
+    let (session, secret) = commands::open_session(door, &asked.token).await?;
+    let cookie = site.cookie(&secret).ok_or_else(Problem::internal)?;
+    let heads = [(header::SET_COOKIE, cookie), (header::CACHE_CONTROL, NO_STORE)];
+    Ok((StatusCode::CREATED, heads, axum::Json(session)).into_response())
+}
+
+async fn close_session(door: &Door, request: Request) -> Result<Response, Problem> {
+    let holder = holder(door, &request)?;
+    if !holder.is_session() {
+        return Err(Problem::conflict(
+            "no-session",
+            "This is a key, and no session",
+            "`DELETE /v1/keys/{id}` revokes a key.",
+        ));
+    }
+    let site = Site::of(&request, door.public_url.as_ref()).ok_or_else(foreign)?;
+    let cookie = site.no_cookie().ok_or_else(Problem::internal)?;
+    commands::revoke_key(door, &holder.id).await?;
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 
 fn json<T: serde::Serialize>(answer: T) -> Response {

@@ -8,13 +8,16 @@ use contracts::{
     api::{
         audit::{AuditOptions, AuditReport, Ledger},
         board::Summary,
-        gateway::{AddKey, AddedKey, DeadLetters, Keys, Role, Status, Story},
+        gateway::{
+            AddKey, AddedKey, DeadLetters, Keys, MakeSignInLink, OpenSession, Role, Session,
+            SignInLink, Status, Story,
+        },
         inventory::{
             AdjustStock, BookingOptions, ListPurchases, OpenStock, PurchasePage, Stock,
             StockChanges,
         },
         kitchen::{Menu, MenuChanges, SeedOptions},
-        live::{Change, View},
+        live::{Change, View, WatchOptions},
         market_sim::{ChangeMarketSim, MarketSim},
         orders::{AskStates, ListOrders, Order, OrderPage, OrderStates, PlaceOrders, PlacedOrders},
         proof::{self, AskProof, Proof},
@@ -23,10 +26,12 @@ use contracts::{
 };
 
 pub(crate) use self::route::{Access, Answer, Own, Route, Shape, Target};
+use crate::page::File;
 
 /// Returns every route of an environment, with or without a simulated market.
 pub(crate) fn table(has_market_sim: bool) -> Vec<Route> {
     let mut routes = public();
+    routes.extend(browsers());
     routes.extend(guests());
     routes.extend(larder());
     routes.extend(overview());
@@ -50,6 +55,52 @@ fn public() -> Vec<Route> {
         own(proof::PATH, "prove", Own::Proof, "Prove that this gateway holds the first admin key")
             .query::<AskProof>()
             .answers::<Proof>(),
+    ]
+}
+
+fn browsers() -> Vec<Route> {
+    let page = |path, name, file, summary| {
+        let target = Target::Own(Own::Page(file));
+        Route::new(Method::GET, path, name, Access::Anyone, target, summary)
+            .says(Answer::Page(file))
+    };
+    let (link, session) = ("/v1/sign-in-links", "/v1/session");
+    vec![
+        page("/board", "page", File::Document, "Show the restaurant in a browser"),
+        page("/board/app.js", "page_script", File::Script, "Tell the script of the page"),
+        page("/board/app.css", "page_style", File::Style, "Tell the style of the page"),
+        viewer(
+            Method::POST,
+            link,
+            "make_sign_in_link",
+            Target::Own(Own::MakeSignInLink),
+            "Make a link by which a browser signs in, once",
+        )
+        .for_keys()
+        .may_take::<MakeSignInLink>()
+        .with(StatusCode::CREATED)
+        .answers::<SignInLink>(),
+        Route::new(
+            Method::POST,
+            session,
+            "open_session",
+            Access::Anyone,
+            Target::Own(Own::OpenSession),
+            "Sign in by a link: the answer sets the cookie of a session",
+        )
+        .takes::<OpenSession>()
+        .with(StatusCode::CREATED)
+        .answers::<Session>(),
+        viewer(Method::GET, session, "get_session", Target::Own(Own::GetSession), "Tell who asks")
+            .answers::<Session>(),
+        viewer(
+            Method::DELETE,
+            session,
+            "close_session",
+            Target::Own(Own::CloseSession),
+            "Sign out: end the session",
+        )
+        .with(StatusCode::NO_CONTENT),
     ]
 }
 
@@ -147,8 +198,9 @@ fn overview() -> Vec<Route> {
             "/v1/live",
             "watch",
             Target::Own(Own::Live),
-            "Watch the restaurant as it changes, as server-sent events",
+            "Watch the restaurant as it changes, as server-sent events or at a WebSocket",
         )
+        .query::<WatchOptions>()
         .says(Answer::Events([Shape::of::<View>(), Shape::of::<Change>()])),
         viewer(
             Method::GET,
@@ -210,6 +262,7 @@ fn administration() -> Vec<Route> {
         )
         .answers::<Keys>(),
         own(Method::POST, "/v1/keys", "add_key", Own::AddKey, "Make a key, and show it once")
+            .for_keys()
             .takes::<AddKey>()
             .with(StatusCode::CREATED)
             .answers::<AddedKey>(),

@@ -6,30 +6,48 @@ use contracts::{Timestamp, api::gateway::Key};
 /// How the schema came to be.
 pub(crate) const MIGRATIONS: Migrations = Migrations {
     owner: "gateway",
-    steps: &[(1, "keys", include_str!("../migrations/V1__keys.sql"))],
+    steps: &[
+        (1, "keys", include_str!("../migrations/V1__keys.sql")),
+        (2, "sessions", include_str!("../migrations/V2__sessions.sql")),
+    ],
 };
 
-const LIST: &str = "SELECT id, name, role, hash, unlimited, created_at, revoked_at FROM keys ORDER BY created_at, id";
-const COUNT: &str = "SELECT COUNT(*) FROM keys";
-const INSERT: &str = "INSERT INTO keys (id, name, role, hash, unlimited, created_at, revoked_at)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING";
+const LIST: &str =
+    "SELECT id, name, role, hash, unlimited, created_at, revoked_at, session_of, expires_at
+     FROM keys ORDER BY created_at, id";
+const COUNT: &str = "SELECT COUNT(*) FROM keys WHERE session_of IS NULL";
+const COUNT_SESSIONS: &str = "SELECT COUNT(*) FROM keys WHERE session_of IS NOT NULL";
+const DELETE_EXPIRED: &str = "DELETE FROM keys WHERE expires_at <= ?1";
+const INSERT: &str = "INSERT INTO keys (id, name, role, hash, unlimited, created_at, revoked_at, session_of, expires_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING";
 // A key that was revoked stays so. Another secret under its id is another key.
-const MAKE_SURE: &str = "INSERT INTO keys (id, name, role, hash, unlimited, created_at, revoked_at)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+const MAKE_SURE: &str = "INSERT INTO keys (id, name, role, hash, unlimited, created_at, revoked_at, session_of, expires_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
      ON CONFLICT (id) DO UPDATE SET role = excluded.role, hash = excluded.hash, unlimited = excluded.unlimited,
          revoked_at = CASE WHEN keys.hash = excluded.hash THEN keys.revoked_at END";
 const FIND: &str =
-    "SELECT id, name, role, hash, unlimited, created_at, revoked_at FROM keys WHERE id = ?1";
+    "SELECT id, name, role, hash, unlimited, created_at, revoked_at, session_of, expires_at
+     FROM keys WHERE id = ?1";
 // Changes nothing, and so keeps two gateways from each revoking what they take for the last key but one.
 const LOCK_ADMINS: &str = "UPDATE keys SET role = role WHERE role = 'admin'";
-const COUNT_OTHER_ADMINS: &str =
-    "SELECT COUNT(*) FROM keys WHERE role = 'admin' AND revoked_at IS NULL AND id <> ?1";
+const COUNT_OTHER_ADMINS: &str = "SELECT COUNT(*) FROM keys
+     WHERE role = 'admin' AND revoked_at IS NULL AND session_of IS NULL AND id <> ?1";
 const REVOKE: &str = "UPDATE keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
 
 /// Every statement of this file, for the test that prepares them.
 #[cfg(test)]
-const STATEMENTS: [&str; 8] =
-    [LIST, COUNT, INSERT, MAKE_SURE, FIND, LOCK_ADMINS, COUNT_OTHER_ADMINS, REVOKE];
+const STATEMENTS: [&str; 10] = [
+    LIST,
+    COUNT,
+    COUNT_SESSIONS,
+    DELETE_EXPIRED,
+    INSERT,
+    MAKE_SURE,
+    FIND,
+    LOCK_ADMINS,
+    COUNT_OTHER_ADMINS,
+    REVOKE,
+];
 
 /// A key as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +71,16 @@ pub(crate) fn count(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
     Ok(tx.query_one(COUNT, &[], |row| row.get(0))?.unwrap_or(0))
 }
 
-pub(crate) fn insert(tx: &mut Tx<'_>, stored: &StoredKey) -> Result<(), StoreError> {
-    write(tx, INSERT, stored)
+/// Deletes the sessions that are over, and returns how many there are beside them.
+pub(crate) fn count_sessions(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    let now = tx.now();
+    tx.execute(DELETE_EXPIRED, &params![now])?;
+    Ok(tx.query_one(COUNT_SESSIONS, &[], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// Saves a key. Returns whether its id was free; otherwise nothing is changed.
+pub(crate) fn insert(tx: &mut Tx<'_>, stored: &StoredKey) -> Result<bool, StoreError> {
+    Ok(write(tx, INSERT, stored)? == 1)
 }
 
 /// Saves a key as it is given, over another key of its id. Returns when this very key was revoked, if it was: it stays so.
@@ -66,7 +92,7 @@ pub(crate) fn make_sure(
     Ok(find(tx, &stored.key.id)?.and_then(|saved| saved.key.revoked_at))
 }
 
-fn write(tx: &mut Tx<'_>, sql: &'static str, stored: &StoredKey) -> Result<(), StoreError> {
+fn write(tx: &mut Tx<'_>, sql: &'static str, stored: &StoredKey) -> Result<u64, StoreError> {
     let StoredKey { key, hash, unlimited } = stored;
     let row = params![
         key.id,
@@ -75,9 +101,11 @@ fn write(tx: &mut Tx<'_>, sql: &'static str, stored: &StoredKey) -> Result<(), S
         hash,
         *unlimited,
         key.created_at,
-        key.revoked_at
+        key.revoked_at,
+        key.session_of,
+        key.expires_at
     ];
-    tx.execute(sql, &row).map(|_| ())
+    tx.execute(sql, &row)
 }
 
 /// Returns how many admin keys there are beside this one, and keeps that so until the transaction ends.
@@ -98,6 +126,8 @@ fn read(row: &Row<'_>) -> Result<StoredKey, StoreError> {
             role: row.by_name(2)?,
             created_at: row.get(5)?,
             revoked_at: row.get(6)?,
+            session_of: row.get(7)?,
+            expires_at: row.get(8)?,
         },
         hash: row.get(3)?,
         unlimited: row.get(4)?,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import net from "node:net";
 import { test } from "node:test";
 
-import { ask, launch, open, picture, settle, signedIn, url, withPage } from "./browser.mjs";
+import { ask, launch, open, picture, settle, signedIn, until, url, withPage } from "./browser.mjs";
 
 /** A TCP proxy to the gateway that can be cut and restored. Open streams survive the browser's own offline mode. */
 class Cable {
@@ -59,7 +59,7 @@ async function withCable(run) {
   const { host } = new URL(url);
   const browser = await launch([`--host-resolver-rules=MAP ${host} 127.0.0.1:${await cable.lay()}`]);
   try {
-    await withPage(await signedIn(), (page) => run(page, cable), { browser, allowed: /ERR_|Failed to load resource/ });
+    await withPage(await signedIn(), (page) => run(page, cable), { browser, allowed: /ERR_|Failed to load resource|WebSocket connection to/ });
   } finally {
     await browser.close();
     cable.remove();
@@ -104,4 +104,28 @@ test("a connection that is dead without a word is found out", async () => {
     await page.clock.runFor(5_000);
     await page.locator(".connection.is-live").waitFor();
   });
+});
+
+test("where something in between lets no WebSocket through, the page follows a stream", async () => {
+  const withoutSockets = (page) =>
+    page.addInitScript(() => {
+      window.WebSocket = class {
+        constructor() {
+          window.setTimeout(() => this.onclose?.(), 0);
+        }
+        close() {}
+      };
+    });
+  await withPage(
+    await signedIn(),
+    async (page) => {
+      await open(page, "kitchen");
+      const delivered = page.locator(".total", { hasText: "Delivered" }).locator("dd");
+      const before = await delivered.innerText();
+      await ask(page, "POST", "/v1/orders", { dish: "burger" });
+      await settle(page);
+      await until(async () => (await delivered.innerText()) !== before, "the order on the page");
+    },
+    { prepare: withoutSockets },
+  );
 });

@@ -72,7 +72,7 @@ function replay(page, changes, perFrame, everyMs = 0) {
           const kept = new Set(orders.map((order) => order.id));
           const data = JSON.stringify({ at, summary, orders, gone: shown.filter((old) => !kept.has(old)) });
           shown = [...kept];
-          window.feed.dispatchEvent(new MessageEvent("change", { data }));
+          window.feed.onmessage({ data: `id: 1\nevent: change\ndata: ${data}\n\n` });
         }
         await new Promise((resolve) => (everyMs > 0 ? setTimeout(resolve, everyMs) : requestAnimationFrame(resolve)));
       }

@@ -1,4 +1,4 @@
-// A feed that a test makes up: it replaces the page's EventSource, for states that a real environment seldom has.
+// A feed that a test makes up: it replaces the page's WebSocket, for states that a real environment seldom has.
 
 const SUMMARY = {
   placed: 0,
@@ -48,19 +48,14 @@ export function makeView(parts = {}) {
   };
 }
 
-/** Makes the page's EventSource one that `tell` feeds. */
+/** Makes the page's WebSocket one that `tell` feeds. */
 export async function makeUpFeed(page) {
   await page.addInitScript(() => {
-    window.EventSource = class extends EventTarget {
-      static CLOSED = 2;
-      readyState = 1;
+    window.WebSocket = class {
       constructor() {
-        super();
         window.feed = this;
       }
-      close() {
-        this.readyState = 2;
-      }
+      close() {}
     };
   });
 }
@@ -69,6 +64,7 @@ export async function makeUpFeed(page) {
 export async function tell(page, ...events) {
   await page.waitForFunction(() => window.feed !== undefined);
   await page.evaluate((all) => {
-    for (const [name, data] of all) window.feed.dispatchEvent(new MessageEvent(name, { data: JSON.stringify(data) }));
+    const texts = all.map(([name, data]) => `id: 1\nevent: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
+    window.feed.onmessage({ data: texts.join("") });
   }, events);
 }

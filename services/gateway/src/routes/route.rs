@@ -12,6 +12,8 @@ use utoipa::{
     },
 };
 
+use crate::page::File;
+
 /// One thing that may be asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
@@ -24,6 +26,8 @@ pub(crate) struct Route {
     pub(crate) target: Target,
     /// Whether it changes something, and so is logged with who asked.
     pub(crate) changes: bool,
+    /// Whether it makes a way in, and so is not for sessions of browsers.
+    pub(crate) is_for_keys: bool,
     /// Whether it takes an `Idempotency-Key`.
     pub(crate) idempotent: bool,
     pub(crate) query: Option<fn() -> Vec<Parameter>>,
@@ -62,6 +66,11 @@ pub(crate) enum Own {
     Story,
     Status,
     Live,
+    Page(File),
+    MakeSignInLink,
+    OpenSession,
+    GetSession,
+    CloseSession,
     ListKeys,
     AddKey,
     RevokeKey,
@@ -77,6 +86,8 @@ pub(crate) enum Own {
 pub(crate) enum Answer {
     Nothing,
     Text,
+    /// A file of the page.
+    Page(File),
     Figures,
     Json(Shape),
     Object,
@@ -119,6 +130,7 @@ impl Route {
     ) -> Self {
         Self {
             changes: method != Method::GET,
+            is_for_keys: false,
             method,
             path,
             name,
@@ -165,6 +177,11 @@ impl Route {
 
     pub(super) fn only_asks(mut self) -> Self {
         self.changes = false;
+        self
+    }
+
+    pub(super) fn for_keys(mut self) -> Self {
+        self.is_for_keys = true;
         self
     }
 

@@ -16,14 +16,24 @@ const ID: &str = "0192f3c4-5a6b-7c8d-9e0f-112233445566";
 /// The one whose answer does not end.
 const LIVE: &str = "/v1/live";
 
+/// The one that anyone may ask, from the page alone.
+const SIGN_IN: &str = "/v1/session";
+
 /// Every route: method, path, who may, and which service answers (or the gateway itself).
-const ROUTES: [(&str, &str, Option<Role>, &str); 29] = [
+const ROUTES: [(&str, &str, Option<Role>, &str); 36] = [
     ("GET", "/", None, "gateway"),
     ("GET", "/health", None, "gateway"),
     ("GET", "/ready", None, "gateway"),
     ("GET", "/metrics", Some(Role::Viewer), "gateway"),
     ("GET", "/openapi.json", None, "gateway"),
     ("GET", "/proof", None, "gateway"),
+    ("GET", "/board", None, "gateway"),
+    ("GET", "/board/app.js", None, "gateway"),
+    ("GET", "/board/app.css", None, "gateway"),
+    ("POST", "/v1/sign-in-links", Some(Role::Viewer), "gateway"),
+    ("POST", SIGN_IN, None, "gateway"),
+    ("GET", "/v1/session", Some(Role::Viewer), "gateway"),
+    ("DELETE", "/v1/session", Some(Role::Viewer), "gateway"),
     ("GET", "/v1/orders", Some(Role::Viewer), ORDERS),
     ("POST", "/v1/orders", Some(Role::Manager), ORDERS),
     ("GET", "/v1/orders/{id}", Some(Role::Viewer), ORDERS),
@@ -73,6 +83,10 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
         let path = filled(path);
         for key in [None, Some(&stranger), Some(&forged)] {
             let got = stage.ask(method.clone(), &path, key.map(String::as_str), json!({})).await;
+            if (&method, path.as_str()) == (&Method::POST, SIGN_IN) {
+                assert_eq!(got.problem().kind, "/problems/foreign-origin");
+                continue;
+            }
             let passes = got.status != StatusCode::UNAUTHORIZED;
             assert_eq!(passes, needed.is_none(), "{method} {path} without a good key");
             if !passes {
@@ -85,6 +99,10 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
         {
             let method = if path == LIVE { Method::HEAD } else { method.clone() };
             let got = stage.ask(method.clone(), &path, Some(key), json!({})).await;
+            if (&method, path.as_str()) == (&Method::POST, SIGN_IN) {
+                assert_eq!(got.problem().kind, "/problems/foreign-origin");
+                continue;
+            }
             let may = needed.is_none_or(|needed| role >= needed);
             assert_eq!(got.status != StatusCode::FORBIDDEN, may, "{method} {path} as {role}");
             if !may {

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use service::{ServiceContext, http::Peer};
 use store::{Clock, Durability, Location};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tower::ServiceExt;
 
 /// A gateway with a database of its own.
@@ -146,6 +147,18 @@ impl Stage {
 
     pub(crate) async fn close(self) {
         self.context.close().await;
+    }
+
+    /// Listens at a port of its own until the stage is closed.
+    pub(crate) async fn listen(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (router, metrics) = (self.router.clone(), self.context.metrics.clone());
+        let (limits, stop) = (gateway::limits(), self.context.stop().clone());
+        tokio::spawn(async move {
+            service::http::serve(listener, GATEWAY, router, limits, metrics, stop).await;
+        });
+        address
     }
 
     /// Asks as the admin.

@@ -3,7 +3,7 @@
 
 import { computed, signal } from "@preact/signals";
 
-import type { Change, DishTimes, Purchase, Summary, Ticket, TicketState, View } from "../api/types";
+import type { Change, DishTimes, Purchase, Ticket, TicketState, View } from "../api/types";
 
 /** As PURCHASES_SHOWN_MAX of the gateway. */
 const PURCHASES_SHOWN_MAX = 32;
@@ -59,12 +59,6 @@ export function applyChange(change: Change): void {
 export function forget(): void {
   latest = null;
   view.value = null;
-}
-
-/** Returns whether the view has these totals. */
-export function seems(summary: Summary): boolean {
-  const shown = latest?.summary;
-  return shown !== undefined && shown.placed === summary.placed && shown.delivered === summary.delivered;
 }
 
 /** Returns the next view. What does not change stays the same object, so that its part is not rendered again. */

@@ -72,6 +72,54 @@ pub struct Key {
     pub created_at: Timestamp,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// The key whose sign-in link opened this session of a browser; absent for a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_of: Option<String>,
+    /// When it ends by itself; absent for a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// `POST /v1/sign-in-links`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MakeSignInLink {
+    /// What the session may do, at most what the key may; by default just that.
+    pub role: Option<Role>,
+}
+
+/// A link by which a browser signs in, once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SignInLink {
+    /// The path of the page, with the token behind `#`: browsers send that part to nobody.
+    pub path: String,
+    /// What the session may do.
+    pub role: Role,
+    /// Until when the link works.
+    pub expires_at: Timestamp,
+}
+
+/// `POST /v1/session`: the answer sets a cookie.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpenSession {
+    /// The token of a sign-in link.
+    #[schema(min_length = 1, max_length = 160)]
+    pub token: String,
+}
+
+/// `GET /v1/session`: who asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Session {
+    /// The id of the session, or of the key.
+    pub id: String,
+    /// Whom the key is for.
+    pub name: String,
+    /// What it allows.
+    pub role: Role,
+    /// When the session ends by itself; absent for a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// `POST /v1/keys`.
@@ -97,7 +145,7 @@ pub struct AddedKey {
 /// `GET /v1/keys`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Keys {
-    /// The keys, oldest first.
+    /// The keys and the sessions of browsers, oldest first.
     pub keys: Vec<Key>,
 }
 

@@ -1,5 +1,6 @@
 //! `/v1/live`: the restaurant as it changes, as server-sent events
-//! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+//! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>), or at a WebSocket, whose messages are the texts of such
+//! events: browsers open six event streams to a host at the most.
 //!
 //! The first event is a `snapshot`: a whole [`View`]. `change` events follow, each a [`Change`] to the view before it. An event's
 //! id names the view that it leads to. Who reconnects with `Last-Event-ID` gets the changes since that view if they are still
@@ -152,6 +153,14 @@ pub struct BoardView {
 pub struct AfterRevision {
     /// Answer once the board has a later revision; at once without it.
     pub after: Option<i64>,
+}
+
+/// `GET /v1/live`: where to go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct WatchOptions {
+    /// The id of the last event that the viewer got: the same as the header `Last-Event-ID`, for those who can't send that.
+    pub last_event_id: Option<String>,
 }
 
 /// How often viewers are told of changes.

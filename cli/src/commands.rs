@@ -1,7 +1,7 @@
 //! The tree of commands, and their dispatch.
 
 mod audit;
-mod board;
+pub(crate) mod board;
 mod build;
 mod cancel;
 mod completions;

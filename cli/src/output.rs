@@ -319,6 +319,11 @@ impl Output {
         self.manner.verbosity >= Verbosity::Verbose
     }
 
+    /// Returns whether a user at a terminal sees what [`Output::status`] prints.
+    pub(crate) fn status_is_seen(&self) -> bool {
+        self.stderr_is_terminal && self.manner.verbosity >= Verbosity::Normal
+    }
+
     /// Returns whether stdout is a terminal.
     #[expect(clippy::unused_self, reason = "what stdout is, the output knows")]
     pub(crate) fn stdout_is_terminal(&self) -> bool {

@@ -1,4 +1,5 @@
 mod feed;
+pub(crate) mod link;
 mod terminal;
 
 use std::{io, time::Duration};
@@ -6,7 +7,10 @@ use std::{io, time::Duration};
 use clap::Args;
 use contracts::{
     OrderId,
-    api::{gateway::Story, live::View},
+    api::{
+        gateway::{Role, Story},
+        live::View,
+    },
 };
 use crossterm::event::{Event, EventStream};
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -35,20 +39,36 @@ const FRAME_EVERY: Duration = Duration::from_millis(100);
 /// How often ages are drawn anew.
 const AGES_EVERY: Duration = Duration::from_secs(1);
 
-/// Show the restaurant live in the terminal: kitchen, stock, history, services, totals
+/// Show the restaurant live: kitchen, stock, history, services, totals
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Keys: 1-5 or Tab for the five tabs, arrows or j/k for rows, Enter for the story of an order, / to
-filter, ? for help, q to quit. It reconnects by itself, and says since when there are no news.
+In a browser, a link signs in: once, within ten minutes. The session ends after twelve hours;
+`chefcito keys list` shows it, `chefcito keys revoke` ends it.
 
-Exit codes: 1 if it can't connect at first, 3 if nothing is running.
+Keys in the terminal: 1-5 or Tab for the five tabs, arrows or j/k for rows, Enter for the story of
+an order, / to filter, ? for help, q to quit. It reconnects by itself, and says since when there are
+no news.
+
+Exit codes: 1 if it can't connect at first or can't open a browser, 3 if nothing is running.
 
 Examples:
   chefcito board
+  chefcito board --web                         Print a link that signs a browser in
+  chefcito board --web --role viewer           … to look only
+  chefcito board --open                        Open it in the browser
   chefcito board --json | jq .summary.in_flight")]
 pub(crate) struct BoardArgs {
+    /// Print a link to the page, which signs a browser in
+    #[arg(long, group = "browser")]
+    web: bool,
+    /// Open that link in the browser
+    #[arg(long, group = "browser")]
+    open: bool,
+    /// What the browser may do: viewer (read), manager (also order and seed) or admin (everything) [default: admin]
+    #[arg(long, requires = "browser")]
+    role: Option<Role>,
     /// Print what there is now as JSON, and end
-    #[arg(long)]
+    #[arg(long, conflicts_with = "browser")]
     json: bool,
 }
 
@@ -61,10 +81,13 @@ struct Document {
 }
 
 pub(crate) async fn run(args: BoardArgs, environment: &Environment, output: &Output) -> Result<()> {
+    if args.web || args.open {
+        return link::print(args.role, args.open, environment, output).await;
+    }
     if !args.json && !output.stdout_is_drawable() {
         return Err(CliError::Failed {
             what: "the board needs a terminal to draw on".into(),
-            hint: "`chefcito board --json` prints what there is now, `chefcito status --watch` lines of text"
+            hint: "`chefcito board --web` prints a link for a browser, `chefcito board --json` what there is now"
                 .into(),
             source: None,
         });

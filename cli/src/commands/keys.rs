@@ -1,5 +1,8 @@
 use clap::{Args, Subcommand};
-use contracts::api::gateway::{AddKey, AddedKey, Key, Keys, Role};
+use contracts::{
+    Timestamp,
+    api::gateway::{AddKey, AddedKey, Key, Keys, Role},
+};
 use serde::Serialize;
 
 use super::connect;
@@ -30,15 +33,15 @@ enum KeysCommand {
         #[arg(long)]
         json: bool,
     },
-    /// List the keys, without their secrets
+    /// List the keys and the sessions of browsers, without their secrets
     List {
         /// As JSON
         #[arg(long)]
         json: bool,
     },
-    /// Revoke a key: the gateway refuses it from now on
+    /// Revoke a key or a session: the gateway refuses it from now on
     Revoke {
-        /// Id of the key, as `keys list` shows it
+        /// Its id, as `keys list` shows it
         id: String,
     },
 }
@@ -95,16 +98,19 @@ pub(crate) async fn run(args: KeysArgs, environment: &Environment, output: &Outp
     }
 }
 
-fn table(keys: &[Key]) -> Table<5> {
-    let mut table = Table::new(["id", "name", "role", "created", "revoked"]);
+fn table(keys: &[Key]) -> Table<7> {
+    let mut table = Table::new(["id", "name", "role", "created", "revoked", "session of", "ends"]);
     for key in keys {
-        let revoked = key.revoked_at.map(|time| time.to_string()).unwrap_or_default();
+        let moment =
+            |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
         table.row([
             key.id.clone(),
             key.name.clone(),
             key.role.to_string(),
             key.created_at.to_string(),
-            revoked,
+            moment(key.revoked_at),
+            key.session_of.clone().unwrap_or_default(),
+            moment(key.expires_at),
         ]);
     }
     table

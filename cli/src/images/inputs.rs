@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize, Serializer};
 const FRESH_NS: i128 = 50_000_000;
 /// Top-level folders of a package that no binary is compiled from.
 const UNUSED_FOLDERS: [&str; 4] = ["benches", "examples", "target", "tests"];
+/// What npm installs beside the sources of a page: the built page is part of a binary, and not this.
+const NPM_FOLDER: &str = "node_modules";
 
 /// The metadata of a file when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +113,7 @@ fn now_ns() -> i128 {
         .unwrap_or_default()
 }
 
-/// Returns the files of a package that its binaries may be compiled from, sorted: without hidden files and tests.
+/// Returns the files of a package that its binaries may be compiled from, sorted: without hidden files, tests and npm packages.
 ///
 /// # Errors
 /// The system's error if a folder can't be read.
@@ -122,8 +124,8 @@ pub(crate) fn files_of_package(folder: &Path) -> io::Result<Vec<PathBuf>> {
         for entry in fs::read_dir(&current)? {
             let entry = entry?;
             let name = entry.file_name();
-            let is_unused =
-                current == folder && UNUSED_FOLDERS.iter().any(|unused| name == *unused);
+            let is_unused = name == NPM_FOLDER
+                || current == folder && UNUSED_FOLDERS.iter().any(|unused| name == *unused);
             if is_unused || name.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
@@ -216,6 +218,7 @@ mod tests {
             "target/x",
             ".git/x",
             "b.sql",
+            "page/node_modules/x/index.js",
         ] {
             let path = folder.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();

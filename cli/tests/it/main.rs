@@ -49,6 +49,7 @@ mod odd_engines;
 mod orders;
 mod outside_text;
 mod overlays;
+mod page;
 mod plans;
 mod pushing;
 mod readmes;

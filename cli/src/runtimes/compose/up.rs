@@ -10,7 +10,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    commands,
+    commands::{self, board::link},
     config::{PORT_DEFAULT, Settings},
     error::{CliError, Result},
     output::Output,
@@ -102,6 +102,7 @@ pub(crate) async fn up(
     }
     held.release();
     signals.or(report(wanted, record.address, unchanged, since, &session)).await?;
+    link::print_after_up(environment, output, signals).await?;
     signals.or(execution.run(&carrier, |_| true, &Deadline::none(), output)).await?;
     if !wanted.foreground {
         return Ok(());

@@ -7,7 +7,7 @@ use super::{
     plan::{Observed, Step, describe, plan},
 };
 use crate::{
-    commands::{self, order, seed},
+    commands::{self, board::link, order, seed},
     config::{PORT_DEFAULT, Settings},
     error::{CliError, Result},
     output::Output,
@@ -163,6 +163,7 @@ pub(crate) async fn up(
     let record = environment.running()?;
     held.release();
     report(&wanted, &record, plan.operations().all(|step| !is_change(step)), since, output)?;
+    link::print_after_up(environment, output, signals).await?;
     let rest = async {
         execution.run(&process, |_| true, &Deadline::none(), output).await?;
         match wanted.foreground {

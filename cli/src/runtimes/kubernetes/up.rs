@@ -26,7 +26,7 @@ use super::{
     wanted::Wanted as WantedObjects,
 };
 use crate::{
-    commands::{self, order, seed},
+    commands::{self, board::link, order, seed},
     config::{PORT_DEFAULT, Settings},
     error::{CliError, Result},
     images::Contents,
@@ -382,6 +382,7 @@ pub(crate) async fn up(
     let (plan, unchanged) = held.or_forget(brought_up)?;
     held.release();
     report(wanted, &*up.staged()?, unchanged, began.elapsed(), output)?;
+    link::print_after_up(environment, output, signals).await?;
     let is_order = |step: &Step| matches!(step, Step::Order { .. });
     for order in plan.operations().filter(|step| is_order(step)) {
         signals.or(up.execute(order, &Waiting::none())).await?;

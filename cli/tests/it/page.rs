@@ -1,0 +1,135 @@
+//! The page in a real browser, on an embedded environment and on one in containers. The stories themselves are those of
+//! `services/gateway/page/tests`; here are the environments for them, and the commands that print the links.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::chefcito::{Home, wait_until};
+
+/// The variable with the program of the browser.
+const BROWSER: &str = "CHEFCITO_TEST_BROWSER";
+/// The variable with the folder of the page's tests and what they need, which `.ci/page` prints.
+const PAGE: &str = "CHEFCITO_TEST_PAGE";
+
+/// How many links the stories use up.
+const LINKS: usize = 2;
+
+/// Returns the folder of the stories; `None`, with a printed line, without it or without a browser.
+fn stories() -> Option<PathBuf> {
+    for (variable, what) in
+        [(BROWSER, "Chromium"), (PAGE, "Node and the packages of the page's tests")]
+    {
+        if std::env::var_os(variable).is_none() {
+            test_support::lacking(&format!("{what}: {variable}"));
+            return None;
+        }
+    }
+    std::env::var_os(PAGE).map(PathBuf::from)
+}
+
+/// Runs the stories in the browser.
+fn try_the_page(stories: &PathBuf, home: &Home, name: &[&str]) {
+    let link = || home.must(&[&["board", "--web"][..], name].concat()).stdout.trim_end().to_owned();
+    let links: Vec<String> = (0..LINKS).map(|_| link()).collect();
+    let url = links[0].split("/board#").next().unwrap().to_owned();
+    let tried = Command::new("node")
+        .args(["--test", "tests/page.test.mjs"])
+        .current_dir(stories)
+        .env("CHEFCITO_PAGE_URL", url)
+        .env("CHEFCITO_PAGE_LINKS", links.join(" "))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&tried.stdout);
+    assert!(tried.status.success(), "{said}\n{}", String::from_utf8_lossy(&tried.stderr));
+}
+
+#[test]
+fn the_page_of_an_embedded_environment_works_in_a_browser() {
+    let Some(stories) = stories() else { return };
+    let home = Home::new();
+    home.must(&["up", "--port", "0", "--cooking-time", "2s"]);
+    try_the_page(&stories, &home, &[]);
+    home.must(&["audit"]);
+}
+
+#[test]
+fn the_page_of_an_environment_in_containers_works_in_a_browser() {
+    let (Some(stories), Some(home)) = (stories(), Home::with_engine()) else { return };
+    let name = format!("page-{}", std::process::id());
+    let name = ["--name", name.as_str()];
+    let up = ["up", "--runtime", "compose", "--port", "0", "--cooking-time", "2s"];
+    home.must(&[&up[..], &["--timeout", "180s"], &name].concat());
+    try_the_page(&stories, &home, &name);
+    home.must(&[&["audit"][..], &name].concat());
+}
+
+#[test]
+fn a_link_is_printed_for_the_role_that_is_asked_for_and_its_session_is_listed_and_revoked() {
+    let home = Home::new();
+    home.must(&["up", "--port", "0"]);
+    let printed = home.must(&["board", "--web", "--role", "viewer"]).stdout;
+    let (url, token) = printed.trim_end().split_once("/board#sign-in=").unwrap();
+    assert!(url.starts_with("http://127.0.0.1:"), "{printed}");
+    let signed_in = Command::new("curl")
+        .args(["--silent", "--fail-with-body", "--include", "--request", "POST"])
+        .args(["--header", &format!("origin: {url}"), "--json"])
+        .args([format!("{{\"token\": \"{token}\"}}"), format!("{url}/v1/session")])
+        .output()
+        .unwrap();
+    let answer = String::from_utf8_lossy(&signed_in.stdout);
+    assert!(signed_in.status.success(), "{answer}");
+    assert!(answer.contains("\"role\":\"viewer\""), "{answer}");
+
+    let keys: Value = serde_json::from_str(&home.must(&["keys", "list", "--json"]).stdout).unwrap();
+    let session = keys["keys"].as_array().unwrap().iter().find(|key| key["session_of"] == "local");
+    let id = session.unwrap()["id"].as_str().unwrap();
+    assert!(home.must(&["keys", "list"]).stdout.contains(id));
+    home.must(&["keys", "revoke", id]);
+
+    for (args, code) in [
+        (&["board", "--role", "viewer"][..], 2),
+        (&["board", "--web", "--json"], 2),
+        (&["board", "--web", "--name", "nowhere"], 3),
+    ] {
+        let ran = home.run(args);
+        assert_eq!(ran.code, Some(code), "{ran}");
+    }
+}
+
+#[test]
+fn a_browser_is_opened_with_a_link_and_its_absence_is_reported() {
+    let home = Home::new();
+    home.must(&["up", "--port", "0"]);
+    let opened = home.path().join("opened");
+    let script = format!("echo \"$1\" >'{0}.part' && mv '{0}.part' '{0}'", opened.display());
+    home.put_program("xdg-open", &script);
+    let printed = home.must(&["board", "--open"]).stdout;
+    wait_until("the browser", || opened.exists());
+    assert_eq!(std::fs::read_to_string(&opened).unwrap(), printed);
+
+    let mut command = home.command(&["board", "--open"]);
+    command.env("PATH", home.path().join("nothing"));
+    let ran = home.finish(&["board", "--open"], command.spawn().unwrap());
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(ran.stdout.contains("/board#sign-in="), "{ran}");
+    assert!(ran.stderr.contains("can't open a browser"), "{ran}");
+    assert!(ran.stderr.contains("open the printed link yourself"), "{ran}");
+}
+
+#[test]
+fn up_prints_a_link_to_a_user_at_a_terminal_and_to_nobody_else() {
+    let home = Home::new();
+    let ran = home.must(&["up", "--port", "0"]);
+    assert!(!format!("{ran}").contains("sign-in"), "{ran}");
+    let line = format!("{} up", env!("CARGO_BIN_EXE_chefcito"));
+    let Some(child) = home.on_terminal(&line, "xterm") else { return };
+    let shown = child.wait_with_output().unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout);
+    assert!(shown.contains("Board: http://127.0.0.1:"), "{shown}");
+    assert!(shown.contains("/board#sign-in="), "{shown}");
+}

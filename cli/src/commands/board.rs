@@ -4,7 +4,7 @@ mod terminal;
 
 use std::{io, time::Duration};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use contracts::{
     OrderId,
     api::{
@@ -49,7 +49,7 @@ Keys in the terminal: 1-5 or Tab for the five tabs, arrows or j/k for rows, Ente
 an order, / to filter, ? for help, q to quit. It reconnects by itself, and says since when there are
 no news.
 
-Exit codes: 1 if it can't connect at first or can't open a browser, 3 if nothing is running.
+Exit codes: 1 if it can't connect at first or no program opens a browser, 3 if nothing is running.
 
 Examples:
   chefcito board
@@ -57,12 +57,13 @@ Examples:
   chefcito board --web --role viewer           … to look only
   chefcito board --open                        Open it in the browser
   chefcito board --json | jq .summary.in_flight")]
+#[command(group(ArgGroup::new("browser").args(["web", "open"]).multiple(true)))]
 pub(crate) struct BoardArgs {
     /// Print a link to the page, which signs a browser in
-    #[arg(long, group = "browser")]
+    #[arg(long)]
     web: bool,
-    /// Open that link in the browser
-    #[arg(long, group = "browser")]
+    /// Print it, and open it in the browser
+    #[arg(long)]
     open: bool,
     /// What the browser may do: viewer (read), manager (also order and seed) or admin (everything) [default: admin]
     #[arg(long, requires = "browser")]

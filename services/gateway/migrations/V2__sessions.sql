@@ -1,3 +1,12 @@
--- A session is a key that a browser shows in a cookie and that ends by itself. It belongs to the key whose link opened it.
-ALTER TABLE keys ADD COLUMN session_of TEXT;
-ALTER TABLE keys ADD COLUMN expires_at BIGINT;
+-- The sessions of browsers. Each belongs to the key whose link opened it, and is valid as long as that key has the hash that it had
+-- then: another secret under the key's id is another key. Not rows of `keys`: a gateway of before would take them for keys.
+CREATE TABLE sessions (
+    id         TEXT NOT NULL PRIMARY KEY,
+    key_id     TEXT NOT NULL,
+    key_hash   TEXT NOT NULL,
+    role       TEXT NOT NULL,
+    hash       TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    ended_at   BIGINT
+) WITHOUT ROWID;

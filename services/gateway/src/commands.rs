@@ -1,5 +1,6 @@
 //! What changes at the gateway: who may come in.
 
+use ::store::{StoreError, Tx};
 use axum::http::StatusCode;
 use contracts::api::gateway::{AddKey, AddedKey, MakeSignInLink, Role, Session, SignInLink};
 use service::problem::Problem;
@@ -9,12 +10,12 @@ use crate::{
     door::Door,
     keys::{Holder, KeyText, key_with_id, new_key, random_hex},
     page,
-    sessions::{LINK_VALID_FOR, Link, SESSION_VALID_FOR},
-    store,
+    sessions::{LINK_VALID_FOR, Link},
+    store::{self, StoredKey, StoredSession},
 };
 
-/// How many sessions there are at the most, those that were ended before their time included.
-const SESSIONS_MAX: i64 = 1_000;
+/// How many sessions a key may have at once, so that none keeps browsers with other keys out.
+const SESSIONS_OF_KEY_MAX: i64 = 50;
 
 /// How many keys there are at the most, revoked ones included: all are kept in memory and read every second.
 const KEYS_MAX: i64 = 1_000;
@@ -88,15 +89,20 @@ pub(crate) fn make_sign_in_link(
 /// Opens the session of a sign-in link, whose secret is returned and kept nowhere else.
 ///
 /// # Errors
-/// 401 if the link is none of this gateway's, too old, or was used, 409 if there are too many sessions, 503 if nothing could be saved.
+/// 401 if the link is none of this gateway's, too old, or was used, 409 if the key has too many sessions, 503 if nothing could be
+/// saved.
 pub(crate) async fn open_session(door: &Door, token: &str) -> Result<(Session, String), Problem> {
     let refused = || {
         Problem::new(StatusCode::UNAUTHORIZED, "link-refused", "This link signs in no more")
             .detail(
-                "It was used before, is more than ten minutes old, or of another environment. `chefcito board --web` prints a new one.",
+                "It was used before, is more than ten minutes old, of a key that is no more, or of another environment. \
+                 `chefcito board --web` prints a new one.",
             )
     };
     let link = Link::parse(token).ok_or_else(refused)?;
+    if !door.keys.has(link.key) {
+        door.learn_news().await;
+    }
     let holder = door.keys.named(link.key).ok_or_else(refused)?;
     if !link.is_of(&door.keys, &holder) || link.role > holder.role || door.now() >= link.expires_at
     {
@@ -105,37 +111,52 @@ pub(crate) async fn open_session(door: &Door, token: &str) -> Result<(Session, S
     let secret = key_with_id(link.session).map_err(|_| Problem::internal())?;
     let text = KeyText::parse(&secret).ok_or_else(refused)?;
     let now = door.now();
-    let mut sealed = door.keys.seal(text, holder.name.clone(), link.role, false, now);
-    sealed.key.session_of = Some(holder.id.clone());
-    sealed.key.expires_at = Some(now.plus(SESSION_VALID_FOR));
+    let stored = door.keys.seal_session(text, &holder, link.role, now);
     let session = Session {
-        id: sealed.key.id.clone(),
+        id: stored.id.clone(),
         name: holder.name.clone(),
         role: link.role,
-        expires_at: sealed.key.expires_at,
+        expires_at: Some(stored.expires_at),
     };
-    let saved = door
-        .service
-        .database()
-        .write(move |tx| {
-            let has_room = store::count_sessions(tx)? < SESSIONS_MAX;
-            Ok(if has_room { Some(store::insert(tx, &sealed)?) } else { None })
-        })
-        .await?;
-    match saved {
-        Some(true) => {}
-        Some(false) => return Err(refused()),
-        None => {
+    let opened = door.service.database().write(move |tx| open(tx, &stored)).await?;
+    match opened {
+        Opened::Done => {}
+        Opened::Refused => return Err(refused()),
+        Opened::TooMany => {
             return Err(Problem::conflict(
                 "too-many-sessions",
-                "There are too many sessions",
-                format!("There may be {SESSIONS_MAX}; each ends after 12 hours."),
+                "This key has too many sessions",
+                format!(
+                    "It may have {SESSIONS_OF_KEY_MAX}, and each ends after 12 hours. `chefcito keys list` shows them, \
+                     `chefcito keys revoke` ends one."
+                ),
             ));
         }
     }
     info!(key = holder.id, session = session.id, "A browser signed in by a link of {}", holder.id);
-    door.learn_keys().await?;
+    // The link is used up: that keys can't be read now is no reason to keep its session back. They are read every second.
+    let _soon = door.learn_keys().await;
     Ok((session, secret))
+}
+
+enum Opened {
+    Done,
+    Refused,
+    TooMany,
+}
+
+/// Opens a session, if its key is still what it was when it made the link.
+fn open(tx: &mut Tx<'_>, session: &StoredSession) -> Result<Opened, StoreError> {
+    store::delete_sessions(tx)?;
+    let key = store::find(tx, &session.key)?;
+    let is_same = |key: &StoredKey| key.key.revoked_at.is_none() && key.hash == session.key_hash;
+    if !key.as_ref().is_some_and(is_same) {
+        return Ok(Opened::Refused);
+    }
+    if store::count_sessions(tx, &session.key)? >= SESSIONS_OF_KEY_MAX {
+        return Ok(Opened::TooMany);
+    }
+    Ok(if store::insert_session(tx, session)? { Opened::Done } else { Opened::Refused })
 }
 
 enum Revoked {
@@ -144,7 +165,7 @@ enum Revoked {
     LastAdmin,
 }
 
-/// Revokes a key, from the next request on. Revoking it again changes nothing.
+/// Revokes a key, or ends a session, from the next request on. Revoking it again changes nothing.
 ///
 /// # Errors
 /// 404 if there is no such key, 409 if no key could administrate the environment afterwards, 503 if nothing could be saved.
@@ -154,15 +175,17 @@ pub(crate) async fn revoke_key(door: &Door, id: &str) -> Result<(), Problem> {
         .service
         .database()
         .write(move |tx| {
-            let Some(stored) = store::find(tx, &asked)? else { return Ok(Revoked::NoSuchKey) };
+            let now = tx.now();
+            let Some(stored) = store::find(tx, &asked)? else {
+                let is_session = store::end_session(tx, &asked, now)?;
+                return Ok(if is_session { Revoked::Done } else { Revoked::NoSuchKey });
+            };
             let last = stored.key.role == Role::Admin
-                && stored.key.session_of.is_none()
                 && stored.key.revoked_at.is_none()
                 && store::count_other_admins(tx, &asked)? == 0;
             if last {
                 return Ok(Revoked::LastAdmin);
             }
-            let now = tx.now();
             store::revoke(tx, &asked, now)?;
             Ok(Revoked::Done)
         })

@@ -118,7 +118,7 @@ impl Door {
         let mut learned_at = self.learning.lock().await;
         let began = Instant::now();
         let stored = self.service.database().read(store::list).await?;
-        self.keys.replace(stored, self.now());
+        self.keys.replace(stored);
         *learned_at = began;
         Ok(())
     }
@@ -129,7 +129,7 @@ impl Door {
     }
 
     /// Reads the keys again for one that is not known; for many that clients make up, once.
-    async fn learn_news(&self) {
+    pub(crate) async fn learn_news(&self) {
         let asked_at = Instant::now();
         let learn = async {
             let mut learned_at = self.learning.lock().await;
@@ -137,7 +137,7 @@ impl Door {
                 sleep_until((*learned_at + NEWS_EVERY).into()).await;
                 let began = Instant::now();
                 if let Ok(stored) = self.service.database().read(store::list).await {
-                    self.keys.replace(stored, self.now());
+                    self.keys.replace(stored);
                     *learned_at = began;
                 }
             }

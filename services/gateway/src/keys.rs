@@ -1,7 +1,7 @@
 //! Who is asking: API keys and sessions of browsers, of which only keyed hashes are kept.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -16,7 +16,11 @@ use contracts::{
 };
 use subtle::ConstantTimeEq;
 
-use crate::{limits::Bucket, store::StoredKey};
+use crate::{
+    limits::Bucket,
+    sessions::SESSION_VALID_FOR,
+    store::{StoredKey, StoredSession},
+};
 
 /// What every key begins with, so that a leaked one can be found by a search.
 const PREFIX: &str = "cfk_";
@@ -116,18 +120,48 @@ pub(crate) struct Holder {
     pub(crate) name: String,
     pub(crate) role: Role,
     pub(crate) unlimited: bool,
-    pub(crate) bucket: Bucket,
+    pub(crate) bucket: Arc<Bucket>,
     /// The id, as the services are told it.
     pub(crate) header: HeaderValue,
-    /// When it ends, if it is the session of a browser and no key.
+    /// The key that it is a session of, if it is one of a browser.
+    pub(crate) session_of: Option<String>,
+    /// When that ends.
     pub(crate) expires_at: Option<Timestamp>,
     hash: [u8; 32],
 }
 
 impl Holder {
+    /// Returns who holds a stored key; `None` if it was spoiled.
+    fn of(stored: StoredKey, bucket: Arc<Bucket>) -> Option<Self> {
+        let StoredKey { key, hash, unlimited } = stored;
+        Some(Self {
+            header: HeaderValue::from_str(&key.id).ok()?,
+            id: key.id,
+            name: key.name,
+            role: key.role,
+            unlimited,
+            bucket,
+            session_of: key.session_of,
+            expires_at: key.expires_at,
+            hash: *blake3::Hash::from_hex(&hash).ok()?.as_bytes(),
+        })
+    }
+
+    /// Returns whether nothing but the bucket differs.
+    fn is_same(&self, other: &Self) -> bool {
+        (self.role, self.unlimited, self.expires_at, self.hash)
+            == (other.role, other.unlimited, other.expires_at, other.hash)
+            && (self.session_of.is_none() || Arc::ptr_eq(&self.bucket, &other.bucket))
+    }
+
     /// Returns whether it is the session of a browser.
     pub(crate) const fn is_session(&self) -> bool {
-        self.expires_at.is_some()
+        self.session_of.is_some()
+    }
+
+    /// Returns the id of the key: of its own, or of that whose session it is.
+    pub(crate) fn key(&self) -> &str {
+        self.session_of.as_ref().unwrap_or(&self.id)
     }
 
     /// Returns what is told of it.
@@ -162,7 +196,7 @@ impl KeyRing {
         unlimited: bool,
         now: Timestamp,
     ) -> StoredKey {
-        let hash = blake3::keyed_hash(&self.hash_key, text.secret.as_bytes());
+        let hash = self.hash(text);
         let key = Key {
             id: text.id.to_owned(),
             name,
@@ -175,6 +209,29 @@ impl KeyRing {
         StoredKey { key, hash: hash.to_hex().to_string(), unlimited }
     }
 
+    /// Returns the session of a key as it is stored.
+    pub(crate) fn seal_session(
+        &self,
+        text: KeyText<'_>,
+        holder: &Holder,
+        role: Role,
+        now: Timestamp,
+    ) -> StoredSession {
+        StoredSession {
+            id: text.id.to_owned(),
+            key: holder.id.clone(),
+            key_hash: blake3::Hash::from_bytes(holder.hash).to_hex().to_string(),
+            role,
+            hash: self.hash(text).to_hex().to_string(),
+            created_at: now,
+            expires_at: now.plus(SESSION_VALID_FOR),
+        }
+    }
+
+    fn hash(&self, text: KeyText<'_>) -> blake3::Hash {
+        blake3::keyed_hash(&self.hash_key, text.secret.as_bytes())
+    }
+
     /// Returns the code that only this gateway, and another one with its pepper, can make of a text for the holder of a key. Another
     /// secret under the key's id makes other codes.
     pub(crate) fn code(&self, holder: &Holder, text: &str) -> [u8; 16] {
@@ -185,46 +242,25 @@ impl KeyRing {
         code
     }
 
-    /// Replaces the keys in memory by the stored ones. A key that stays keeps its rate bucket. A session ends with its key.
-    pub(crate) fn replace(&self, stored: Vec<StoredKey>, now: Timestamp) {
-        let valid: HashSet<String> = stored
-            .iter()
-            .filter(|stored| stored.key.revoked_at.is_none())
-            .map(|stored| stored.key.id.clone())
-            .collect();
+    /// Replaces the keys in memory by the stored ones. A key that stays keeps its rate bucket, which its sessions share.
+    pub(crate) fn replace(&self, stored: Vec<StoredKey>) {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *keys);
-        *keys = stored
+        let (of_keys, of_sessions): (Vec<_>, Vec<_>) = stored
             .into_iter()
             .filter(|stored| stored.key.revoked_at.is_none())
-            .filter(|stored| stored.key.expires_at.is_none_or(|at| now < at))
-            .filter(|stored| stored.key.session_of.as_ref().is_none_or(|key| valid.contains(key)))
-            .filter_map(|stored| {
-                let hash = *blake3::Hash::from_hex(&stored.hash).ok()?.as_bytes();
-                let Key { id, name, role, expires_at, .. } = stored.key;
-                let unlimited = stored.unlimited;
-                let same = |known: &Arc<Holder>| {
-                    (known.role, known.unlimited, known.expires_at, known.hash)
-                        == (role, unlimited, expires_at, hash)
-                };
-                if let Some(known) = before.remove(&id).filter(same) {
-                    return Some((id, known));
-                }
-                let header = HeaderValue::from_str(&id).ok()?;
-                let bucket = Bucket::full();
-                let holder = Holder {
-                    id: id.clone(),
-                    name,
-                    role,
-                    unlimited,
-                    bucket,
-                    header,
-                    expires_at,
-                    hash,
-                };
-                Some((id, Arc::new(holder)))
-            })
-            .collect();
+            .partition(|stored| stored.key.session_of.is_none());
+        for stored in of_keys.into_iter().chain(of_sessions) {
+            let bucket = match &stored.key.session_of {
+                None => Some(Arc::new(Bucket::full())),
+                Some(key) => keys.get(key).map(|holder| Arc::clone(&holder.bucket)),
+            };
+            let known = before.remove(&stored.key.id);
+            if let Some(holder) = bucket.and_then(|bucket| Holder::of(stored, bucket)) {
+                let same = known.filter(|known| known.is_same(&holder));
+                let _before = keys.insert(holder.id.clone(), same.unwrap_or(Arc::new(holder)));
+            }
+        }
     }
 
     /// Returns whether there is a key of this id that is not revoked. Of one that was never heard of, another gateway may just have
@@ -241,7 +277,7 @@ impl KeyRing {
     /// Returns who holds a key; `None` if it is none that is known and not revoked.
     pub(crate) fn holder(&self, text: KeyText<'_>) -> Option<Arc<Holder>> {
         let holder = self.named(text.id)?;
-        let hash = blake3::keyed_hash(&self.hash_key, text.secret.as_bytes());
+        let hash = self.hash(text);
         bool::from(hash.as_bytes().ct_eq(&holder.hash)).then_some(holder)
     }
 }
@@ -259,7 +295,7 @@ mod tests {
         let parsed = KeyText::parse(text).unwrap();
         let sealed = ring.seal(parsed, "a guest".into(), Role::Viewer, false, Timestamp::default());
         assert!(!sealed.hash.contains(parsed.secret));
-        ring.replace(vec![sealed], Timestamp::default());
+        ring.replace(vec![sealed]);
         ring
     }
 
@@ -304,15 +340,15 @@ mod tests {
             ring.seal(parsed, "a guest".into(), Role::Viewer, false, Timestamp::default());
         let before = holder(&ring, &text).unwrap();
         let now = Timestamp::default();
-        ring.replace(vec![sealed.clone()], now);
+        ring.replace(vec![sealed.clone()]);
         assert!(Arc::ptr_eq(&before, &holder(&ring, &text).unwrap()));
         sealed.key.revoked_at = Some(now);
-        ring.replace(vec![sealed], now);
+        ring.replace(vec![sealed]);
         assert!(holder(&ring, &text).is_none());
     }
 
     #[test]
-    fn a_session_ends_with_its_time_and_with_its_key() {
+    fn a_session_shares_the_bucket_of_its_key() {
         let ring = KeyRing::new("pepper");
         let (key, session) = (new_key().unwrap(), new_key().unwrap());
         let seal = |text: &str| {
@@ -321,17 +357,15 @@ mod tests {
         };
         let (of_key, mut of_session) = (seal(&key), seal(&session));
         of_session.key.session_of = Some(of_key.key.id.clone());
-        of_session.key.expires_at = Some(Timestamp::from_micros(10));
-        let know = |keys: &[&StoredKey], now: i64| {
-            let keys = keys.iter().copied().cloned().collect();
-            ring.replace(keys, Timestamp::from_micros(now));
-            holder(&ring, &session).is_some_and(|holder| holder.is_session())
-        };
-        assert!(know(&[&of_key, &of_session], 9));
-        assert!(!know(&[&of_key, &of_session], 10), "its time is over");
-        assert!(!know(&[&of_session], 9), "its key is unknown");
-        let mut revoked = of_key.clone();
-        revoked.key.revoked_at = Some(Timestamp::default());
-        assert!(!know(&[&revoked, &of_session], 9), "its key was revoked");
+        of_session.key.expires_at = Some(Timestamp::MAX);
+        for _ in 0..2 {
+            ring.replace(vec![of_session.clone(), of_key.clone()]);
+            let (key, session) = (holder(&ring, &key).unwrap(), holder(&ring, &session).unwrap());
+            assert!(Arc::ptr_eq(&key.bucket, &session.bucket));
+            assert_eq!((key.is_session(), session.is_session()), (false, true));
+            assert_eq!(session.key(), key.id);
+        }
+        ring.replace(vec![of_session]);
+        assert!(holder(&ring, &session).is_none(), "its key is unknown");
     }
 }

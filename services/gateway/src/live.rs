@@ -30,7 +30,7 @@ use self::{
     frames::Frames,
     viewers::{Refused, Viewer, Viewers},
 };
-use crate::keys::KeyRing;
+use crate::keys::{Holder, KeyRing};
 
 /// What is sent while nothing changes, and how often: proxies close what is silent.
 const COMMENT: &[u8] = b": nothing new\n\n";
@@ -87,7 +87,7 @@ impl Live {
     pub(crate) async fn watch(
         self: &Arc<Self>,
         keys: &Arc<KeyRing>,
-        key: &str,
+        holder: &Holder,
         address: IpAddr,
         request: Request,
     ) -> Result<Response, Problem> {
@@ -97,22 +97,25 @@ impl Live {
         let has = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok().map(ToOwned::to_owned));
         let has = has.or(options.last_event_id);
         let request = Request::from_parts(parts, body);
-        let viewer = self.viewers.enter(key, address).map_err(|refused| match refused {
-            Refused::All => Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too-many-viewers",
-                "Too many viewers",
-            )
-            .detail("This gateway has as many viewers as it can have. Try again later.")
-            .retry_after(Duration::from_secs(30)),
-            Refused::One => Problem::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too-many-viewers",
-                "Too many viewers",
-            )
-            .detail("This key, or this address, watches as often as it may. Close one view first.")
-            .retry_after(Duration::from_secs(5)),
-        })?;
+        let viewer =
+            self.viewers.enter(holder.key(), address).map_err(|refused| match refused {
+                Refused::All => Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "too-many-viewers",
+                    "Too many viewers",
+                )
+                .detail("This gateway has as many viewers as it can have. Try again later.")
+                .retry_after(Duration::from_secs(30)),
+                Refused::One => Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too-many-viewers",
+                    "Too many viewers",
+                )
+                .detail(
+                    "This key, or this address, watches as often as it may. Close one view first.",
+                )
+                .retry_after(Duration::from_secs(5)),
+            })?;
         if viewer.is_first {
             tokio::spawn(view_reader::read_for_viewers(Arc::clone(self)));
         }
@@ -120,7 +123,7 @@ impl Live {
             has: has.and_then(|id| self.frames.borrow().number_of(&id)),
             frames: self.frames.subscribe(),
             keys: Arc::clone(keys),
-            key: key.to_owned(),
+            key: holder.id.clone(),
             ends_at: Instant::now() + WATCH_MAX,
             said_at: Instant::now(),
             live: Arc::clone(self),

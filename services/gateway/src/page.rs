@@ -76,12 +76,11 @@ impl File {
     /// Answers who asks for it; a browser that has it is told so.
     pub(crate) fn answer(self, asked: &HeaderMap) -> Response {
         let Prepared { bytes, gzipped, tag } = self.prepared();
-        let has = asked.get(header::IF_NONE_MATCH);
-        let is_known = has.is_some_and(|has| has.as_bytes() == tag.as_bytes());
-        let takes_gzip = asked
-            .get(header::ACCEPT_ENCODING)
-            .and_then(|encodings| encodings.to_str().ok())
-            .is_some_and(|encodings| encodings.split(',').any(|name| name.trim() == "gzip"));
+        // A proxy that compresses marks the tag as that of a weaker sameness.
+        let is_known = parts(asked, &header::IF_NONE_MATCH)
+            .any(|has| has.trim_start_matches("W/").as_bytes() == tag.as_bytes());
+        let takes_gzip = parts(asked, &header::ACCEPT_ENCODING)
+            .any(|encoding| encoding.split(';').next() == Some("gzip"));
         let mut response = match (is_known, takes_gzip && !gzipped.is_empty()) {
             (true, _) => StatusCode::NOT_MODIFIED.into_response(),
             (false, true) => Body::from(gzipped.as_slice()).into_response(),
@@ -108,4 +107,10 @@ impl File {
         headers.extend(said);
         response
     }
+}
+
+/// Returns the parts of a header that is a list.
+fn parts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let text = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.split(',').map(str::trim)
 }

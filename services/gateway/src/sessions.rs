@@ -51,6 +51,12 @@ impl FromStr for PublicUrl {
             _ => return Err(ParsePublicUrlError),
         };
         let authority = parts.authority.ok_or(ParsePublicUrlError)?;
+        // Browsers leave the default port out.
+        let default = if is_https { ":443" } else { ":80" };
+        let authority = match authority.as_str().strip_suffix(default) {
+            Some(host) => host.parse().map_err(|_| ParsePublicUrlError)?,
+            None => authority,
+        };
         let has_path = parts.path_and_query.is_some_and(|path| path != "/");
         if has_path || authority.as_str().contains('@') {
             return Err(ParsePublicUrlError);
@@ -90,13 +96,14 @@ impl Site {
         format!("{scheme}://{}", self.authority).to_ascii_lowercase()
     }
 
-    /// Returns whether a request comes from a page of this site. A browser names no origin when it only reads from the site itself; one
-    /// that says where the request comes from says so then, too.
+    /// Returns whether a request comes from a page of this site. A browser names no origin when it only reads from the site itself, and
+    /// asks for no WebSocket; one that says where the request comes from says so then, too.
     pub(crate) fn is_origin_of(&self, method: &Method, headers: &HeaderMap) -> bool {
         if headers.contains_key(header::ORIGIN) {
             return only(headers, &header::ORIGIN) == Some(self.origin().as_str());
         }
-        let only_reads = matches!(*method, Method::GET | Method::HEAD);
+        let only_reads =
+            matches!(*method, Method::GET | Method::HEAD) && !headers.contains_key(header::UPGRADE);
         let is_own = match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
             None | Some(b"same-origin" | b"none") => true,
             Some(_) => false,
@@ -104,10 +111,12 @@ impl Site {
         only_reads && is_own
     }
 
-    /// Returns the name of the cookie. Browsers send cookies to all ports of a host, so the port is in the name.
+    /// Returns the name of the cookie. Browsers send cookies to all ports of a host, so the port is in the name. Under https, browsers
+    /// take one of this name from the very host alone, and not from one beside it
+    /// (<https://www.rfc-editor.org/rfc/rfc6265bis>, 4.1.3).
     fn cookie_name(&self) -> String {
-        let default = if self.is_https { 443 } else { 80 };
-        format!("chefcito-{}", self.authority.port_u16().unwrap_or(default))
+        let (prefix, default) = if self.is_https { ("__Host-", 443) } else { ("", 80) };
+        format!("{prefix}chefcito-{}", self.authority.port_u16().unwrap_or(default))
     }
 
     /// Returns the header that gives a browser a session.
@@ -310,6 +319,9 @@ mod tests {
         assert!(!may(Method::POST, &[own, own]));
         assert!(!may(Method::POST, &[]), "browsers name the origin then");
         assert!(!may(Method::POST, &[("sec-fetch-site", "same-origin")]));
+        let upgrade = ("upgrade", "websocket");
+        assert!(may(Method::GET, &[upgrade, own]));
+        assert!(!may(Method::GET, &[upgrade]), "browsers name the origin then");
         for elsewhere in ["same-site", "cross-site"] {
             assert!(!may(Method::GET, &[("sec-fetch-site", elsewhere)]), "{elsewhere}");
         }
@@ -320,8 +332,8 @@ mod tests {
         let said = |site: &Site| site.cookie("cfk_a_b").unwrap().to_str().unwrap().to_owned();
         insta::assert_snapshot!(said(&site("localhost:7373", None).unwrap()), @"chefcito-7373=cfk_a_b; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict");
         let public = site("chefcito.example.com", Some("https://chefcito.example.com")).unwrap();
-        insta::assert_snapshot!(said(&public), @"chefcito-443=cfk_a_b; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure");
-        insta::assert_snapshot!(public.no_cookie().unwrap().to_str().unwrap(), @"chefcito-443=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict; Secure");
+        insta::assert_snapshot!(said(&public), @"__Host-chefcito-443=cfk_a_b; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure");
+        insta::assert_snapshot!(public.no_cookie().unwrap().to_str().unwrap(), @"__Host-chefcito-443=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict; Secure");
     }
 
     #[test]
@@ -346,6 +358,11 @@ mod tests {
     fn a_public_address_is_an_origin_and_nothing_more() {
         for good in ["https://chefcito.example.com", "http://10.0.0.1:8080/"] {
             assert!(good.parse::<PublicUrl>().is_ok(), "{good}");
+        }
+        for (text, host) in
+            [("https://a.example:443", "a.example"), ("http://a.example:80/", "a.example")]
+        {
+            assert!(site(host, Some(text)).is_some(), "{text}");
         }
         for bad in ["", "chefcito.example.com", "ftp://a", "https://a/b", "https://u@a", "/x"] {
             assert_eq!(bad.parse::<PublicUrl>(), Err(ParsePublicUrlError), "{bad}");

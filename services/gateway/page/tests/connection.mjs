@@ -129,3 +129,25 @@ test("where something in between lets no WebSocket through, the page follows a s
     { prepare: withoutSockets },
   );
 });
+
+test("where a handshake is swallowed, the page follows a stream", async () => {
+  const swallowed = (page) =>
+    page.addInitScript(() => {
+      window.WebSocket = class {
+        close() {}
+      };
+    });
+  await withPage(
+    await signedIn(),
+    async (page) => {
+      // It waits long for each handshake: its clock is put forward.
+      await page.clock.install();
+      await page.goto(`${url}/board#kitchen`);
+      await until(async () => {
+        await page.clock.runFor(5_000);
+        return (await page.locator(".connection.is-live").count()) === 1;
+      }, "the stream");
+    },
+    { prepare: swallowed },
+  );
+});

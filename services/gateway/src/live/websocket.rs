@@ -1,5 +1,5 @@
-//! A viewer at a WebSocket (RFC 6455). It is sent the same texts as others, each once more in a buffer of its own until the network has
-//! it; what it sends is read and ignored.
+//! A viewer at a WebSocket (RFC 6455). It is sent the same texts as others, each of which is copied into a buffer of its own, which stays
+//! as large as the largest one; what it sends is read and ignored.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ async fn show(connection: Upgraded, mut watching: Watching) {
             None => break,
         };
         let Ok(text) = Utf8Bytes::try_from(text) else { return };
-        // Who does not read is given up by the connection's own limit, or at the end.
+        // The connection's own limit ends a viewer that does not read.
         let sent = tokio::select! {
             sent = sends.send(Message::Text(text)) => sent,
             () = stop.cancelled() => return,

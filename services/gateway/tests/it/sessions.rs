@@ -308,6 +308,66 @@ async fn a_session_outlives_a_restart_and_its_secret_is_on_no_disk() {
 }
 
 #[tokio::test]
+async fn a_session_ends_when_its_key_gets_another_secret() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let open = async |digit: &str| {
+        let admin = format!("cfk_local_{}", digit.repeat(64));
+        Stage::in_folder(Arc::clone(&folder), echoes(), config(&admin), admin).await
+    };
+    let stage = open("1").await;
+    let (_, cookie) = browser(&stage, &stage.admin).await;
+    let link = token(&stage, &stage.admin, Value::Null).await;
+    let asked = Sent { cookie: Some(&cookie), ..Sent::default() };
+    assert_eq!(send(&stage, asked).await.status, StatusCode::OK);
+    stage.close().await;
+
+    // Its secret may be known to others: nothing of it is left.
+    let stage = open("2").await;
+    assert_eq!(send(&stage, asked).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(sign_in(&stage, &link).await.status, StatusCode::UNAUTHORIZED);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_key_with_many_sessions_keeps_nobody_else_out() {
+    let stage = Stage::open().await;
+    let guest = stage.add_key("a guest", Role::Viewer).await.secret;
+    let mut last = String::new();
+    for _ in 0..50 {
+        last = browser(&stage, &guest).await.0.id;
+    }
+    let link = token(&stage, &guest, Value::Null).await;
+    let got = sign_in(&stage, &link).await;
+    assert_eq!(got.problem().kind, "/problems/too-many-sessions");
+    browser(&stage, &stage.admin).await;
+    let path = format!("/v1/keys/{last}");
+    stage.ask(Method::DELETE, &path, Some(&stage.admin), Value::Null).await;
+    assert_eq!(sign_in(&stage, &link).await.status, StatusCode::CREATED, "the link is still good");
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_link_of_one_gateway_signs_in_at_the_other_and_once_in_all() {
+    let Some(database) = test_support::postgres() else { return };
+    let admin = gateway::new_key().unwrap();
+    let open =
+        async || Stage::at(database.location(), echoes(), config(&admin), admin.clone()).await;
+    let (one, other) = (open().await, open().await);
+    // The other has not heard of this key.
+    let guest = one.add_key("a guest", Role::Viewer).await.secret;
+    let link = token(&one, &guest, Value::Null).await;
+    let (got, again) = tokio::join!(sign_in(&other, &link), sign_in(&one, &link));
+    let mut statuses = [got.status, again.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [StatusCode::CREATED, StatusCode::UNAUTHORIZED]);
+    let (_, cookie) = browser(&other, &guest).await;
+    let asked = Sent { cookie: Some(&cookie), ..Sent::default() };
+    assert_eq!(send(&one, asked).await.status, StatusCode::OK);
+    one.close().await;
+    other.close().await;
+}
+
+#[tokio::test]
 async fn behind_another_server_the_gateway_goes_by_the_name_that_it_is_given() {
     let admin = gateway::new_key().unwrap();
     let url = "https://chefcito.example.com".parse().unwrap();
@@ -326,7 +386,7 @@ async fn behind_another_server_the_gateway_goes_by_the_name_that_it_is_given() {
     let got = send(&stage, sent).await;
     assert_eq!(got.status, StatusCode::CREATED, "{}", got.text());
     let set = got.headers[header::SET_COOKIE].to_str().unwrap();
-    assert!(set.starts_with("chefcito-443=") && set.ends_with("; Secure"), "{set}");
+    assert!(set.starts_with("__Host-chefcito-443=") && set.ends_with("; Secure"), "{set}");
     stage.close().await;
 }
 
@@ -354,12 +414,14 @@ async fn the_page_runs_nothing_but_its_own_and_is_kept_by_the_browser_until_it_c
         );
         assert_eq!(got.headers[header::X_FRAME_OPTIONS], "DENY");
         assert_eq!(got.headers[header::REFERRER_POLICY], "no-referrer");
-        let zipped = stage.send(asked("accept-encoding", "br, gzip")).await;
+        let zipped = stage.send(asked("accept-encoding", "br, gzip;q=0.9")).await;
         assert_eq!(zipped.headers[header::CONTENT_ENCODING], "gzip");
         assert!(zipped.body.starts_with(&[0x1f, 0x8b]), "gzip begins so");
         let tag = got.headers[header::ETAG].to_str().unwrap();
-        let known = stage.send(asked("if-none-match", tag)).await;
-        assert_eq!((known.status, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
+        for tag in [tag.to_owned(), format!("\"other\", W/{tag}")] {
+            let known = stage.send(asked("if-none-match", &tag)).await;
+            assert_eq!((known.status, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
+        }
     }
     // A browser that asks for the gateway itself is shown the page, and a program the text.
     let request = Request::builder().uri("/").header(header::ACCEPT, "text/html,*/*;q=0.8");

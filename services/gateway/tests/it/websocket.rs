@@ -127,6 +127,7 @@ async fn a_handshake_needs_a_key_or_the_session_of_the_page_itself() {
 
     let with = |origin: &'static str| [("cookie", cookie), ("origin", origin)];
     assert_eq!(connect(&[("cookie", cookie), ("origin", &origin)]).await, Ok(()));
+    assert_eq!(connect(&[("cookie", cookie)]).await, Err(StatusCode::FORBIDDEN));
     for origin in ["http://127.0.0.1:1", "https://example.com", "null"] {
         assert_eq!(connect(&with(origin)).await, Err(StatusCode::FORBIDDEN), "{origin}");
     }

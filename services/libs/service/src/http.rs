@@ -41,7 +41,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 use tower::Service as _;
 use tracing::{Instrument as _, debug, warn};
 
@@ -154,7 +157,7 @@ pub struct Peer(pub SocketAddr);
 #[derive(Clone)]
 pub struct Place(
     #[expect(dead_code, reason = "it is kept, and dropped at the end")]
-    Arc<(OwnedSemaphorePermit, Counted)>,
+    Arc<(OwnedSemaphorePermit, Counted, TaskTrackerToken)>,
 );
 
 impl std::fmt::Debug for Place {
@@ -222,7 +225,7 @@ pub async fn serve(
             }
             continue;
         };
-        let place = Place(Arc::new((slot, counted)));
+        let place = Place(Arc::new((slot, counted, connections.token())));
         let (router, metrics, bodies) = (router.clone(), metrics.clone(), bodies.clone());
         let answer = service_fn(move |mut request: hyper::Request<Incoming>| {
             let (router, metrics) = (router.clone(), metrics.clone());
@@ -237,7 +240,9 @@ pub async fn serve(
         let stopped = stop.clone().cancelled_owned();
         let connection = async move {
             let mut connection = pin!(connection);
+            // The connection first: at the moment of the stop, a request that is here already is answered.
             let ended = tokio::select! {
+                biased;
                 ended = connection.as_mut() => ended,
                 () = stopped => {
                     connection.as_mut().graceful_shutdown();

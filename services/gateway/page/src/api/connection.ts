@@ -10,9 +10,12 @@ export interface Told {
   event(id: string, name: string, data: string): void;
   /** Something came that is no event: the gateway is there, and nothing is new. */
   comment(): void;
-  /** It ended, or never opened. Nothing is told afterwards. */
-  ended(): void;
+  /** It ended, or never opened. Nothing is told afterwards. `isAsked`: the gateway asks to connect again, as it does every hour. */
+  ended(isAsked: boolean): void;
 }
+
+/** With this code the gateway ends a WebSocket whose viewer may come back (RFC 6455, 7.4.1). */
+const GOING_AWAY = 1001;
 
 /** Ends a connection, of which nothing is told afterwards. */
 export type Close = () => void;
@@ -26,8 +29,8 @@ export function followSocket(lastId: string, told: Told): Close {
   let isOver = false;
   socket.onopen = () => told.opened();
   socket.onmessage = (message) => isOver || parser.read(String(message.data));
-  socket.onclose = () => {
-    if (!isOver) told.ended();
+  socket.onclose = (event) => {
+    if (!isOver) told.ended(event?.code === GOING_AWAY);
     isOver = true;
   };
   return () => {
@@ -39,26 +42,27 @@ export function followSocket(lastId: string, told: Told): Close {
 /** Follows the feed as an answer that does not end. */
 export function followStream(lastId: string, told: Told): Close {
   const controller = new AbortController();
-  void read(address(lastId), controller.signal, told).finally(() => {
-    if (!controller.signal.aborted) told.ended();
+  void read(address(lastId), controller.signal, told).then((isAsked) => {
+    if (!controller.signal.aborted) told.ended(isAsked);
   });
   return () => controller.abort();
 }
 
-async function read(path: string, signal: AbortSignal, told: Told): Promise<void> {
+/** Returns whether the answer had its end, and was not cut. */
+async function read(path: string, signal: AbortSignal, told: Told): Promise<boolean> {
   try {
     const response = await fetch(path, { signal, headers: { accept: "text/event-stream" } });
-    if (!response.ok || response.body === null) return;
+    if (!response.ok || response.body === null) return false;
     told.opened();
     const parser = new Parser(told);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (;;) {
       const { value, done } = await reader.read();
-      if (done || signal.aborted) return;
+      if (done || signal.aborted) return true;
       parser.read(value);
     }
   } catch {
-    // It was cut: who follows is told that it ended.
+    return false;
   }
 }
 

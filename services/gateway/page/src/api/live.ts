@@ -40,6 +40,7 @@ export function startLive(signedOut: () => void): void {
   stopLive();
   onSignedOut = signedOut;
   lastSign = Date.now();
+  socketsFailed = 0;
   open();
   watchTimer = window.setInterval(watch, WATCH_MS);
   window.addEventListener("online", reopen);
@@ -78,8 +79,9 @@ function open(): void {
       isCurrent();
     },
     comment: isCurrent,
-    ended() {
+    ended(isAsked) {
       connectingSince = null;
+      if (isAsked && hasOpened) return open();
       isStale(Date.now());
       retry(hasOpened);
     },
@@ -103,17 +105,21 @@ function reopen(): void {
 /** Connects again after a while, unless the session is over. */
 function retry(hadOpened: boolean): void {
   window.clearTimeout(retryTimer);
+  const ended = close;
   retryTimer = window.setTimeout(async () => {
     retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
     try {
       await ask("GET", "/v1/session", undefined, {}, ANSWER_MS_MAX);
     } catch (error) {
-      if (error instanceof Problem && error.status === 401) return onSignedOut();
-      if (close !== null) retry(true);
+      // Another connection was begun meanwhile, or none is wanted any more.
+      if (close !== ended) return;
+      if (error instanceof Problem && error.status === 401) onSignedOut();
+      else retry(true);
       return;
     }
+    if (close !== ended) return;
     if (!hadOpened) socketsFailed += 1;
-    if (close !== null) open();
+    open();
   }, retryMs);
 }
 
@@ -123,5 +129,11 @@ function watch(): void {
   const isLate = connectingSince !== null && now - connectingSince >= CONNECT_MS_MAX;
   const isQuiet = now - lastSign >= QUIET_MS_MAX && staleSince.value === null && !document.hidden;
   if (isQuiet) isStale(lastSign);
-  if (isLate || isQuiet) open();
+  if (isLate) {
+    close?.();
+    connectingSince = null;
+    retry(false);
+  } else if (isQuiet) {
+    open();
+  }
 }

@@ -21,6 +21,8 @@ export interface Verdict {
 const KEPT = "chefcito-verdict";
 /** An audit reads everything that is kept, so that the page begins one by itself at most this often. */
 const PAUSE_MS = 60_000;
+/** Pages that see the same outage check within this time, and not all at once. */
+const SPREAD_MS = 3_000;
 
 const session = computed(() => (screen.value.name === "signed-in" ? screen.value.session.id : null));
 const checked = signal<Verdict | null>(kept());
@@ -28,7 +30,7 @@ export const verdict = computed(() => (checked.value?.session === session.value 
 export const isChecking = signal(false);
 export const proofProblem = signal<Problem | null>(null);
 
-export async function check(): Promise<void> {
+export async function check(isByItself = false): Promise<void> {
   if (isChecking.value) return;
   isChecking.value = true;
   proofProblem.value = null;
@@ -38,7 +40,9 @@ export async function check(): Promise<void> {
     sessionStorage.setItem(KEPT, JSON.stringify(checked.value));
     tell(report.passed ? words.newsProved : words.newsNotProved);
   } catch (error) {
-    proofProblem.value = asProblem(error);
+    const problem = asProblem(error);
+    // Somebody else's audit runs: that is a problem only for a user who asked.
+    if (!isByItself || problem.status !== 409) proofProblem.value = problem;
   } finally {
     isChecking.value = false;
   }
@@ -55,7 +59,9 @@ export function startProof(): void {
     const isBack = wasTroubled && !isTroubled;
     wasTroubled = isTroubled;
     const checkedAt = verdict.peek()?.at ?? 0;
-    if (isBack && isManager.peek() && Date.now() - checkedAt >= PAUSE_MS) void check();
+    if (isBack && isManager.peek() && Date.now() - checkedAt >= PAUSE_MS) {
+      window.setTimeout(() => void check(true), Math.random() * SPREAD_MS);
+    }
   });
 }
 

@@ -27,7 +27,10 @@ export const isAdmin = computed(() => RANK[role.value] >= RANK.admin);
 
 export async function startSession(): Promise<void> {
   whenUnauthenticated(() => void recheck());
-  window.addEventListener("hashchange", offerLink);
+  window.addEventListener("hashchange", () => {
+    // Back from a link: the session of before, if there is one, goes on.
+    if (!offerLink() && screen.value.name === "link") void openSession();
+  });
   if (!offerLink()) await openSession();
 }
 

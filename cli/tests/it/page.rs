@@ -4,6 +4,7 @@
 use std::{
     path::PathBuf,
     process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 use serde_json::Value;
@@ -31,12 +32,28 @@ fn stories() -> Option<PathBuf> {
     std::env::var_os(PAGE).map(PathBuf::from)
 }
 
+/// Which stories are run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stories {
+    All,
+    /// Those of what is done on the page: how it looks does not depend on where its services run.
+    Actions,
+}
+
+/// A browser needs a core of its own to be in time.
+static BROWSER_RUNS: Mutex<()> = Mutex::new(());
+
 /// Runs the stories in the browser.
-fn try_the_page(stories: &PathBuf, home: &Home, name: &[&str]) {
+fn try_the_page(which: Stories, stories: &PathBuf, home: &Home, name: &[&str]) {
+    let _alone = BROWSER_RUNS.lock().unwrap_or_else(PoisonError::into_inner);
     let link = || home.must(&[&["board", "--web"][..], name].concat()).stdout.trim_end().to_owned();
     let links: Vec<String> = (0..LINKS).map(|_| link()).collect();
     let url = links[0].split("/board#").next().unwrap().to_owned();
-    let tried = Command::new("node")
+    let mut command = Command::new("node");
+    if which == Stories::Actions {
+        command.env("CHEFCITO_PAGE_ACTIONS", "1");
+    }
+    let tried = command
         .args(["--test", "tests/page.test.mjs"])
         .current_dir(stories)
         .env("CHEFCITO_PAGE_URL", url)
@@ -53,7 +70,7 @@ fn the_page_of_an_embedded_environment_works_in_a_browser() {
     let Some(stories) = stories() else { return };
     let home = Home::new();
     home.must(&["up", "--port", "0", "--cooking-time", "2s"]);
-    try_the_page(&stories, &home, &[]);
+    try_the_page(Stories::All, &stories, &home, &[]);
     home.must(&["audit"]);
 }
 
@@ -64,7 +81,7 @@ fn the_page_of_an_environment_in_containers_works_in_a_browser() {
     let name = ["--name", name.as_str()];
     let up = ["up", "--runtime", "compose", "--port", "0", "--cooking-time", "2s"];
     home.must(&[&up[..], &["--timeout", "180s"], &name].concat());
-    try_the_page(&stories, &home, &name);
+    try_the_page(Stories::Actions, &stories, &home, &name);
     home.must(&[&["audit"][..], &name].concat());
 }
 

@@ -22,12 +22,16 @@ export function secondsAgo(seconds) {
   return new Date(Date.now() - seconds * 1_000).toISOString();
 }
 
+export function secondsFromNow(seconds) {
+  return secondsAgo(-seconds);
+}
+
 export function ticket(number, state, dish, ageSeconds, more = {}) {
   return { id: id(number), number, dish, state, placed_at: secondsAgo(ageSeconds), changed_at: secondsAgo(ageSeconds / 2), ...more };
 }
 
-export function shelf(ingredient, on_hand, missing = 0) {
-  return { ingredient, on_hand, opening: 5, adjustments: 0, bought: 12, reserved: 14, released: 0, missing };
+export function shelf(ingredient, on_hand, missing = 0, more = {}) {
+  return { ingredient, on_hand, opening: 5, adjustments: 0, bought: 12, reserved: 14, released: 0, missing, ...more };
 }
 
 export function purchase(number, ingredient, quantity, status = "done") {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { picture, signedIn, url, withPage } from "./browser.mjs";
-import { makeUpFeed, makeView, purchase, secondsAgo, shelf, tell, ticket } from "./feed.mjs";
+import { makeUpFeed, makeView, purchase, secondsAgo, secondsFromNow, shelf, tell, ticket } from "./feed.mjs";
 
 /** A busy evening: one pizza is late, a salad waits, and a dish that was delivered 19 times can't be late. */
 export function evening() {
@@ -25,9 +25,9 @@ export function evening() {
       ticket(31, "placed", undefined, 0),
       ticket(32, "ready", "burger", 2, { stove: 4 }),
     ],
-    stock: [shelf("cheese", 0, 1), shelf("lemon", 0, 2), shelf("onion", 7), shelf("rice", 12), shelf("tomato", 1, 3)],
+    stock: [shelf("cheese", 0, 1), shelf("lemon", 0, 2, { next_attempt_at: secondsFromNow(4) }), shelf("onion", 7), shelf("rice", 12), shelf("tomato", 1, 3)],
     purchases: [purchase(9, "cheese", 0, "open"), purchase(8, "lemon", 0), purchase(7, "lemon", 0), purchase(6, "lemon", 0), purchase(5, "tomato", 4)],
-    services: { board: {}, gateway: {}, inventory: {}, kitchen: {}, market: {}, "market-sim": {}, orders: {} },
+    services: { board: {}, gateway: {}, inventory: {}, kitchen: { places: 8 }, market: {}, "market-sim": {}, orders: {} },
     dishes: {
       pizza: { delivered: 400, p50_ms: 9_000, p95_ms: 30_000 },
       salad: { delivered: 300, p50_ms: 9_000, p95_ms: 30_000 },
@@ -45,7 +45,9 @@ test("an order is late against the time of its own dish, and only if that is kno
     await card.waitFor();
     assert.equal(await card.count(), 1);
     assert.match(await card.innerText(), /pizza\s+late by 3\ds\s+usually at most 30s/);
-    await page.locator(".waits li", { hasText: "2 lemon; the market sold none 3 times" }).waitFor();
+    assert.equal(await page.locator(".place").count(), 8, "all stoves of the kitchen");
+    await page.locator(".waits li", { hasText: /2 lemon; the market sold none 3 times; next attempt in [1-4]s$/ }).waitFor();
+    await page.locator(".waits li", { hasText: /2 lemon; the market sold none 3 times$/ }).waitFor();
     await page.getByRole("status").filter({ hasText: "Order 20, pizza, is late." }).waitFor({ state: "attached" });
     assert.match(await page.title(), /^\(1\) Kitchen/);
     await picture(page, "light-kitchen-late");

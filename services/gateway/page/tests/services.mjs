@@ -23,6 +23,24 @@ test("a service that was away and is back makes the page check that nothing is l
   await withPage(await signedIn(), away, { prepare: makeUpFeed });
 });
 
+test("a service that started again is told, and how long it is up", async () => {
+  const restart = async (page) => {
+    await page.goto(`${url}/board#services`);
+    const before = { starts: 1, started_at: secondsAgo(200) };
+    const { services, ...view } = makeView({ services: { kitchen: { ...before, places: 4 }, orders: { ...before, starts: 7 }, market: {} } });
+    await tell(page, ["snapshot", { ...view, services }]);
+    const row = (name) => page.getByRole("row").filter({ has: page.getByRole("rowheader", { name, exact: true }) });
+    await row("orders").filter({ hasText: /ready7\s*3m\d\ds/ }).waitFor();
+    assert.equal(await page.getByText("started again").count(), 0);
+    await tell(page, ["change", { at: new Date().toISOString(), services: { kitchen: { ...services.kitchen, starts: 2, started_at: new Date().toISOString() } } }]);
+    await row("kitchen").filter({ hasText: /readystarted again2\s*\ds/ }).waitFor();
+    await page.getByRole("status").filter({ hasText: "kitchen started again." }).waitFor({ state: "attached" });
+    assert.equal(await page.getByText("started again", { exact: true }).count(), 1);
+    await picture(page, "light-services-started-again");
+  };
+  await withPage(await signedIn(), restart, { prepare: makeUpFeed });
+});
+
 test("a dead letter is replayed at once, and dropped only when the user is sure", async () => {
   const letter = (number) => ({ service: "orders", id: id(number), kind: "dish.prepared", subject: id(9), event: "{}", error: `cause ${number}`, attempts: 5, failed_at: secondsAgo(60) });
   let letters = [letter(1), letter(2)];

@@ -64,6 +64,8 @@ export interface Shelf {
   reserved: number;
   released: number;
   missing: number;
+  /** When the market is asked again for what is missing. Absent while nothing is, or while a purchase waits for its answer. */
+  next_attempt_at?: Timestamp;
 }
 
 export interface Purchase {
@@ -94,6 +96,12 @@ export interface ServiceStatus {
   queued: number;
   open: number;
   waiting?: Waiting[];
+  /** How often a process of the service started since its database was made. */
+  starts?: number;
+  /** When the last one did. */
+  started_at?: Timestamp;
+  /** Of the kitchen: how many stoves it has. */
+  places?: number;
 }
 
 /** How long deliveries of one dish take. */

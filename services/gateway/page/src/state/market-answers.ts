@@ -1,8 +1,10 @@
-// What the market said last about each ingredient: the reason why an order waits.
+// What the market said last about each ingredient, and when it is asked again: the reason why an order waits.
 
 import { computed } from "@preact/signals";
 
 import type { Purchase, Timestamp } from "../api/types";
+import { age } from "../text/format";
+import { now } from "./clock";
 import { view } from "./view";
 
 export interface MarketAnswer {
@@ -28,3 +30,10 @@ export const marketAnswers = computed(() => {
   }
   return answers;
 });
+
+/** Returns how long it takes until the market is asked again for an ingredient; empty if that is not known. */
+export function untilNextAttempt(ingredient: string): string {
+  const at = view.value?.stock.find((shelf) => shelf.ingredient === ingredient)?.next_attempt_at;
+  const ms = at === undefined ? 0 : Date.parse(at) - now.value;
+  return ms > 0 ? age(ms + 999) : "";
+}

@@ -45,6 +45,12 @@ export function startNews(): void {
     for (const name of away) if (!now.has(name)) tell(words.newsBack(name));
     away = now;
   });
+  let starts: Record<string, number | undefined> = {};
+  effect(() => {
+    const now = Object.entries(view.value?.services ?? {}).map(([name, service]) => [name, service.starts] as const);
+    for (const [name, count = 0] of now) if (count > (starts[name] ?? Infinity)) tell(words.newsStarted(name));
+    starts = Object.fromEntries(now);
+  });
   let late = new Set<string>();
   effect(() => {
     const now = new Map(lateOrders.value.map(({ ticket }) => [ticket.id, ticket]));

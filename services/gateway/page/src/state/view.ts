@@ -3,7 +3,7 @@
 
 import { computed, signal } from "@preact/signals";
 
-import type { Change, DishTimes, Purchase, Ticket, TicketState, View } from "../api/types";
+import type { Change, DishTimes, Purchase, ServiceStatus, Ticket, TicketState, View } from "../api/types";
 
 /** As PURCHASES_SHOWN_MAX of the gateway. */
 const PURCHASES_SHOWN_MAX = 32;
@@ -25,6 +25,8 @@ const RENDER_SHARE = 6;
 /** The longest time between renders: one that took long for another reason does not hold back the next for longer. */
 const PAUSE_MS_MAX = 1_000;
 
+/** Since when the page watches, by the gateway's clock. */
+let watchedSince = 0;
 /** What came, of which a frame may not have been rendered yet. */
 let latest: View | null = null;
 let cameAt = 0;
@@ -42,11 +44,17 @@ export function gatewayNow(): number {
   return latest === null ? Date.now() : Date.parse(latest.at) + (performance.now() - cameAt);
 }
 
+/** Returns whether a service started again while the page watches. */
+export function startedAgain({ starts, started_at }: ServiceStatus): boolean {
+  return starts !== undefined && starts > 1 && started_at !== undefined && Date.parse(started_at) > watchedSince;
+}
+
 export function isEnd(state: TicketState): boolean {
   return ENDS.has(state);
 }
 
 export function showSnapshot(snapshot: View): void {
+  if (latest === null) watchedSince = Date.parse(snapshot.at);
   // A gateway of an earlier version sends no times of dishes.
   show({ ...snapshot, dishes: snapshot.dishes ?? {} });
 }

@@ -10,7 +10,7 @@ import { Age, act, Total } from "../parts/basics";
 import { OrderForm } from "../parts/order-form";
 import { now } from "../state/clock";
 import { expectedMs, lateMs } from "../state/lateness";
-import { marketAnswers } from "../state/market-answers";
+import { marketAnswers, untilNextAttempt } from "../state/market-answers";
 import { deliveredPerSecond, series } from "../state/series";
 import { isManager } from "../state/session";
 import { dishes, ended, inFlight, view } from "../state/view";
@@ -36,9 +36,6 @@ const PLACES_SHOWN_MAX = 48;
 /** Shorter than this, a purchase without an answer is no news. */
 const ANSWER_MS_USUAL = 2_000;
 const RATE_SECONDS = 10;
-
-/** The highest stove that was seen in use: the feed does not say how many there are. */
-let stovesSeen = 0;
 
 export function Kitchen(): JSX.Element {
   noteArrivals();
@@ -139,11 +136,11 @@ function Cards({ lane }: { lane: Lane }): JSX.Element {
 }
 
 function Stoves(): JSX.Element {
-  const tickets = of("cooking");
-  for (const { stove } of view.value?.orders ?? []) stovesSeen = Math.max(stovesSeen, stove ?? 0);
-  const byStove = new Map(tickets.map((ticket) => [ticket.stove ?? 0, ticket]));
-  const places =
-    stovesSeen <= PLACES_SHOWN_MAX ? Array.from({ length: stovesSeen }, (_, index) => index + 1) : [...byStove.keys()].sort((a, b) => a - b);
+  const byStove = new Map(of("cooking").map((ticket) => [ticket.stove ?? 0, ticket]));
+  // A gateway of an earlier version does not say how many there are.
+  const count = view.value?.services["kitchen"]?.places ?? 0;
+  const all = count <= PLACES_SHOWN_MAX ? Array.from({ length: count }, (_, index) => index + 1) : [];
+  const places = [...new Set([...all, ...byStove.keys()])].sort((a, b) => a - b);
   if (places.length === 0) return <p class="note lane-empty">{words.laneEmpty.cooking}</p>;
   return (
     <ol class="cards stoves">
@@ -222,9 +219,11 @@ function MarketSaid({ name }: { name: string }): JSX.Element | null {
       computed(() => {
         const answer = marketAnswers.value.get(name);
         const openMs = answer?.openSince === undefined ? 0 : now.value - Date.parse(answer.openSince);
+        const next = untilNextAttempt(name);
         return [
           answer !== undefined && answer.zeros > 0 ? words.soldNone(answer.zeros) : "",
           openMs > ANSWER_MS_USUAL ? words.noAnswer(age(openMs)) : "",
+          next === "" ? "" : words.nextAttemptIn(next),
         ]
           .filter((part) => part !== "")
           .map((part) => `; ${part}`)

@@ -8,7 +8,7 @@ import { Chart } from "../parts/chart";
 import { DeadLetterList } from "../parts/dead-letters";
 import { series } from "../state/series";
 import { isAdmin } from "../state/session";
-import { view } from "../state/view";
+import { startedAgain, view } from "../state/view";
 import { figure, rate, took } from "../text/format";
 import { words } from "../text/words";
 
@@ -48,7 +48,7 @@ function States(): JSX.Element {
         <tr>
           <th scope="col">{words.service}</th>
           <th scope="col">{words.state}</th>
-          {[words.queued, words.open, words.unpublished, words.unhandled, words.deadLetters].map((name) => (
+          {[words.starts, words.upFor, words.queued, words.open, words.unpublished, words.unhandled, words.deadLetters].map((name) => (
             <th key={name} scope="col" class="number">
               {name}
             </th>
@@ -67,8 +67,10 @@ function States(): JSX.Element {
 function StateRow({ name, service }: { name: string; service: ServiceStatus }): JSX.Element {
   const awaySince = view.value?.away[name];
   const isWell = awaySince === undefined && service.ready;
+  const { reason, starts, started_at } = service;
+  const isNew = startedAgain(service);
   return (
-    <tr>
+    <tr class={isNew ? "is-new" : undefined}>
       <th scope="row" class="name">
         {name}
       </th>
@@ -76,8 +78,11 @@ function StateRow({ name, service }: { name: string; service: ServiceStatus }): 
         <span class={isWell ? "state is-well" : "state is-bad"}>
           {awaySince !== undefined ? <AwaySince since={awaySince} /> : service.ready ? words.ready : words.notReady}
         </span>
-        {service.reason !== undefined && <span class="note reason">{service.reason}</span>}
+        {isNew && <span class="note reason">{words.startedAgain}</span>}
+        {reason !== undefined && <span class="note reason">{reason}</span>}
       </td>
+      <td class="number">{starts !== undefined && (isNew ? <strong>{figure(starts)}</strong> : figure(starts))}</td>
+      <td class="number">{awaySince === undefined && started_at !== undefined && <Age since={started_at} />}</td>
       {[service.queued, service.open, service.unpublished, service.unhandled].map((count, index) => (
         <td key={index} class="number">
           {count === 0 ? "" : figure(count)}

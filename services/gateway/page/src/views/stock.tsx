@@ -1,10 +1,13 @@
 // What is on the shelves, what the market sold, and the switches of the simulated market beside their effect.
 
+import { computed } from "@preact/signals";
 import type { JSX } from "preact";
+import { useMemo } from "preact/hooks";
 
 import type { Purchase, Shelf } from "../api/types";
 import { Age, Table } from "../parts/basics";
 import { MarketControls } from "../parts/market-controls";
+import { untilNextAttempt } from "../state/market-answers";
 import { isAdmin } from "../state/session";
 import { view } from "../state/view";
 import { figure, ingredient, took } from "../text/format";
@@ -51,6 +54,9 @@ function Shelves(): JSX.Element {
             {words.awaited}
           </th>
           <th scope="col" class="number">
+            {words.nextAttempt}
+          </th>
+          <th scope="col" class="number">
             {words.reserved}
           </th>
           <th scope="col" class="number">
@@ -68,6 +74,7 @@ function Shelves(): JSX.Element {
 }
 
 function ShelfRow({ shelf, most }: { shelf: Shelf; most: number }): JSX.Element {
+  const next = useMemo(() => computed(() => untilNextAttempt(shelf.ingredient)), [shelf.ingredient]);
   return (
     <tr class={shelf.missing > 0 ? "is-short" : undefined}>
       <th scope="row">{ingredient(shelf.ingredient)}</th>
@@ -77,6 +84,7 @@ function ShelfRow({ shelf, most }: { shelf: Shelf; most: number }): JSX.Element 
         {shelf.missing > 0 && <span class="bar is-missing" style={{ width: `${(shelf.missing / most) * 100}%` }} />}
       </td>
       <td class="number">{shelf.missing === 0 ? "" : <strong>{figure(shelf.missing)}</strong>}</td>
+      <td class="number">{next}</td>
       <td class="number">{figure(shelf.reserved - shelf.released)}</td>
       <td class="number">{figure(shelf.bought)}</td>
     </tr>

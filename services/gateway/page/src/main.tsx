@@ -12,6 +12,7 @@ import { startProof } from "./state/proof";
 import { route, startRoutes } from "./state/route";
 import { sample } from "./state/series";
 import { screen, startSession } from "./state/session";
+import { snapshot } from "./state/snapshot";
 import { words } from "./text/words";
 import { History } from "./views/history";
 import { Kitchen } from "./views/kitchen";
@@ -79,7 +80,7 @@ function Title(): null {
 
 document.documentElement.lang = words.language;
 startRoutes();
-startClock(sample);
+if (snapshot === null) startClock(sample);
 startNews();
 startProof();
 void startSession();

@@ -3,9 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import axe from "axe-core";
-
-import { ask, DESKTOP, open, PHONE, picture, settle, signedIn, url, withPage } from "./browser.mjs";
+import { ask, check, DESKTOP, open, PHONE, settle, signedIn, url, withPage } from "./browser.mjs";
 import { makeUpFeed, tell } from "./feed.mjs";
 import { evening } from "./lateness.mjs";
 
@@ -62,15 +60,4 @@ for (const [kind, options] of Object.entries(KINDS)) {
     };
     await withPage(await signedIn({ ...options, reducedMotion: "reduce" }), late, { prepare: makeUpFeed });
   });
-}
-
-async function check(page, name) {
-  await picture(page, name, { fullPage: name.startsWith("phone") });
-  const isTooWide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
-  assert.equal(isTooWide, false, `${name} scrolls sideways`);
-  // Evaluated by the debugger, which no policy of the page stops.
-  await page.evaluate(axe.source);
-  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-  const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.slice(0, 3).map((node) => node.html).join(" ")}`);
-  assert.deepEqual(found, [], name);
 }

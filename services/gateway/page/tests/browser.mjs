@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
+import axe from "axe-core";
 import { chromium } from "playwright-core";
 
 /** How many sign-in links the tests use up. */
@@ -37,7 +38,8 @@ const launched = [];
 /** The cookies of the first page that signed in: the others use its session. */
 let session;
 
-function required(name) {
+/** Returns a variable of the environment. */
+export function required(name) {
   const value = process.env[name];
   assert.ok(value, `${name} should be set: see tests/page.test.mjs`);
   return value;
@@ -153,4 +155,16 @@ export async function picture(page, name, options = {}) {
   if (pictures === undefined || pictures === "") return;
   await mkdir(pictures, { recursive: true });
   await page.screenshot({ path: join(pictures, `${name}.png`), animations: "disabled", ...options });
+}
+
+/** Fails if the page scrolls sideways, or if axe finds something; takes a picture. */
+export async function check(page, name) {
+  await picture(page, name, { fullPage: name.startsWith("phone") });
+  const isTooWide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
+  assert.equal(isTooWide, false, `${name} scrolls sideways`);
+  // Evaluated by the debugger, which no policy of the page stops.
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.slice(0, 3).map((node) => node.html).join(" ")}`);
+  assert.deepEqual(found, [], name);
 }

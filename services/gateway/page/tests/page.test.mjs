@@ -3,6 +3,7 @@
 // CHEFCITO_PAGE_URL       where the gateway is: http://127.0.0.1:PORT
 // CHEFCITO_PAGE_LINKS     one-time sign-in links of an admin, separated by spaces; LINKS_USED of them are used (tests/browser.mjs)
 // CHEFCITO_TEST_BROWSER   the path of Chromium
+// CHEFCITO_PAGE_SNAPSHOT  the path of a file that `chefcito board --snapshot` wrote, with at least one delivered order and its story
 // CHEFCITO_PAGE_PICTURES  a folder that gets a picture of every view; none are taken without it
 // CHEFCITO_PAGE_ACTIONS   set where another run looks at each view and at what the page costs, which no environment changes
 //
@@ -23,6 +24,7 @@ await import("./roles.mjs");
 await import("./lateness.mjs");
 await import("./services.mjs");
 await import("./connection.mjs");
+await import("./snapshot.mjs");
 if (process.env.CHEFCITO_PAGE_ACTIONS === undefined) {
   await import("./access.mjs");
   await import("./cost.mjs");

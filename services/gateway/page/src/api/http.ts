@@ -1,5 +1,6 @@
 // Requests to the gateway that served the page. The session's cookie goes along by itself.
 
+import { answerOf, snapshot } from "../state/snapshot";
 import { words } from "../text/words";
 
 /** How long an answer may take. The audit of a large environment takes longest. */
@@ -26,7 +27,7 @@ export function whenUnauthenticated(then: () => void): void {
   onUnauthenticated = then;
 }
 
-/** Returns the answer, or undefined if it has no body; throws a {@link Problem}. */
+/** Returns the answer, in a snapshot the one that it has, or undefined if it has no body; throws a {@link Problem}. */
 export async function ask<T>(
   method: "GET" | "POST" | "PUT" | "DELETE",
   path: string,
@@ -34,6 +35,7 @@ export async function ask<T>(
   headers: Record<string, string> = {},
   answerMsMax = ANSWER_MS_MAX,
 ): Promise<T> {
+  if (snapshot !== null) return answerOf<T>(path) ?? notKept();
   const init: RequestInit = { method, headers, credentials: "same-origin", signal: AbortSignal.timeout(answerMsMax) };
   if (body !== undefined) {
     init.body = JSON.stringify(body);
@@ -69,6 +71,10 @@ export async function askOnce<T>(path: string, body: unknown): Promise<T> {
 /** Returns what failed as a {@link Problem}. */
 export function asProblem(error: unknown): Problem {
   return error instanceof Problem ? error : new Problem(0, words.failed, String(error));
+}
+
+function notKept(): never {
+  throw new Problem(404, words.notKept, words.notKeptTry);
 }
 
 function problem(response: Response, text: string): Problem {

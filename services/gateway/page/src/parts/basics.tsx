@@ -7,6 +7,7 @@ import { useMemo } from "preact/hooks";
 import { asProblem, type Problem } from "../api/http";
 import type { Timestamp } from "../api/types";
 import { now } from "../state/clock";
+import { snapshot } from "../state/snapshot";
 import { age } from "../text/format";
 import { words } from "../text/words";
 
@@ -40,6 +41,8 @@ export async function act(action: () => Promise<void>): Promise<void> {
 
 export function ProblemNote({ problem }: { problem: Problem | null }): JSX.Element | null {
   if (problem === null) return null;
+  // All that can fail in a snapshot is to find what it does not have.
+  if (snapshot !== null) return <p class="note">{`${problem.title}. ${problem.detail}`}</p>;
   return (
     <div class="problem" role="alert">
       <strong>{problem.title}</strong>

@@ -6,6 +6,7 @@ import { useEffect } from "preact/hooks";
 
 import { ask, asProblem, type Problem } from "../api/http";
 import type { DeadLetter, DeadLetters } from "../api/types";
+import { isAdmin } from "../state/session";
 import { view } from "../state/view";
 import { timeAndDay } from "../text/format";
 import { words } from "../text/words";
@@ -43,7 +44,7 @@ export function DeadLetterList(): JSX.Element {
 }
 
 function Letter({ letter }: { letter: DeadLetter }): JSX.Element {
-  const { service, id, kind, subject, error, attempts, failed_at } = letter;
+  const { service, kind, subject, error, attempts, failed_at } = letter;
   return (
     <article class="dead-letter">
       <p>
@@ -51,26 +52,32 @@ function Letter({ letter }: { letter: DeadLetter }): JSX.Element {
       </p>
       <p class="reason">{error}</p>
       <p class="note figure">{subject}</p>
-      <p class="pages">
-        <button type="button" onClick={() => replay(letter)}>
-          {words.replay}
-        </button>
-        {asked.value === id ? (
-          <>
-            <button type="button" class="primary" onClick={() => drop(letter)}>
-              {words.dropSure}
-            </button>
-            <button type="button" ref={focus} onClick={() => (asked.value = null)}>
-              {words.keep}
-            </button>
-          </>
-        ) : (
-          <button type="button" onClick={() => (asked.value = id)}>
-            {words.drop}
-          </button>
-        )}
-      </p>
+      {isAdmin.value && <Actions letter={letter} />}
     </article>
+  );
+}
+
+function Actions({ letter }: { letter: DeadLetter }): JSX.Element {
+  return (
+    <p class="pages">
+      <button type="button" onClick={() => replay(letter)}>
+        {words.replay}
+      </button>
+      {asked.value === letter.id ? (
+        <>
+          <button type="button" class="primary" onClick={() => drop(letter)}>
+            {words.dropSure}
+          </button>
+          <button type="button" ref={focus} onClick={() => (asked.value = null)}>
+            {words.keep}
+          </button>
+        </>
+      ) : (
+        <button type="button" onClick={() => (asked.value = letter.id)}>
+          {words.drop}
+        </button>
+      )}
+    </p>
   );
 }
 

@@ -8,8 +8,9 @@ import type { Session } from "../api/types";
 import { verdict } from "../state/proof";
 import { route, TABS } from "../state/route";
 import { signOut } from "../state/session";
+import { snapshot } from "../state/snapshot";
 import { view } from "../state/view";
-import { time } from "../text/format";
+import { dateAndTime, time } from "../text/format";
 import { words } from "../text/words";
 import { act, ActionProblem } from "./basics";
 
@@ -19,32 +20,39 @@ export function Header({ session }: { session: Session }): JSX.Element {
       <a class="skip" href="#main" onClick={skip}>
         {words.skip}
       </a>
+      {snapshot !== null && <p class="strip strip-snapshot">{words.snapshotOf(snapshot.environment, dateAndTime(snapshot.taken_at))}</p>}
       <div class="header-bar">
         <p class="brand" aria-hidden="true">
           Chefcito
         </p>
         <Tabs />
         <div class="header-state">
-          <Connection />
+          {snapshot === null && <Connection />}
           <Badge />
-          <details class="user" onKeyDown={closeOnEscape}>
-            <summary>
-              <span class="user-name">{session.name}</span>
-            </summary>
-            <div class="user-menu">
-              <p>
-                <strong>{session.name}</strong> · {words.roles[session.role]}
-              </p>
-              <p class="note">{words.roleHints[session.role]}</p>
-              <button type="button" onClick={() => void act(signOut)}>
-                {words.signOut}
-              </button>
-            </div>
-          </details>
+          {snapshot === null && <User session={session} />}
         </div>
       </div>
       <Strips />
     </header>
+  );
+}
+
+function User({ session }: { session: Session }): JSX.Element {
+  return (
+    <details class="user" onKeyDown={closeOnEscape}>
+      <summary>
+        <span class="user-name">{session.name}</span>
+      </summary>
+      <div class="user-menu">
+        <p>
+          <strong>{session.name}</strong> · {words.roles[session.role]}
+        </p>
+        <p class="note">{words.roleHints[session.role]}</p>
+        <button type="button" onClick={() => void act(signOut)}>
+          {words.signOut}
+        </button>
+      </div>
+    </details>
   );
 }
 

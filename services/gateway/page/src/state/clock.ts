@@ -2,10 +2,11 @@
 
 import { signal } from "@preact/signals";
 
+import { snapshot } from "./snapshot";
 import { gatewayNow } from "./view";
 
-/** What the gateway's clock shows, in milliseconds. */
-export const now = signal(Date.now());
+/** What the gateway's clock shows, in milliseconds; in a snapshot, when it was taken. */
+export const now = signal(snapshot === null ? Date.now() : Date.parse(snapshot.taken_at));
 
 /** Begins to tick; `onTick` is called each second, also while the page is hidden. */
 export function startClock(onTick: () => void): void {

@@ -8,6 +8,7 @@ import type { AuditReport } from "../api/types";
 import { words } from "../text/words";
 import { tell } from "./news";
 import { isManager, screen } from "./session";
+import { answerOf, ONLOOKER, snapshot } from "./snapshot";
 import { view } from "./view";
 
 export interface Verdict {
@@ -19,6 +20,7 @@ export interface Verdict {
 
 /** The tab keeps the last verdict when the page is loaded again. */
 const KEPT = "chefcito-verdict";
+const AUDIT = "/v1/audit?live=true";
 /** An audit reads everything that is kept, so that the page begins one by itself at most this often. */
 const PAUSE_MS = 60_000;
 /** Pages that see the same outage check within this time, and not all at once. */
@@ -35,7 +37,7 @@ export async function check(isByItself = false): Promise<void> {
   isChecking.value = true;
   proofProblem.value = null;
   try {
-    const report = await ask<AuditReport>("GET", "/v1/audit?live=true");
+    const report = await ask<AuditReport>("GET", AUDIT);
     checked.value = { session: session.value ?? "", report, at: Date.now() };
     sessionStorage.setItem(KEPT, JSON.stringify(checked.value));
     tell(report.passed ? words.newsProved : words.newsNotProved);
@@ -66,6 +68,10 @@ export function startProof(): void {
 }
 
 function kept(): Verdict | null {
+  if (snapshot !== null) {
+    const report = answerOf<AuditReport>(AUDIT);
+    return report === undefined ? null : { session: ONLOOKER.id, report, at: Date.parse(snapshot.taken_at) };
+  }
   try {
     return JSON.parse(sessionStorage.getItem(KEPT) ?? "null") as Verdict | null;
   } catch {

@@ -8,7 +8,8 @@ import type { Role, Session } from "../api/types";
 import { loadMenu } from "./menu";
 import { forgetToken, signInToken } from "./route";
 import { forgetSeries } from "./series";
-import { forget } from "./view";
+import { ONLOOKER, snapshot } from "./snapshot";
+import { forget, showSnapshot } from "./view";
 
 export type Screen =
   | { name: "opening"; problem?: Problem }
@@ -26,6 +27,11 @@ export const isManager = computed(() => RANK[role.value] >= RANK.manager);
 export const isAdmin = computed(() => RANK[role.value] >= RANK.admin);
 
 export async function startSession(): Promise<void> {
+  if (snapshot !== null) {
+    screen.value = { name: "signed-in", session: ONLOOKER };
+    showSnapshot(snapshot.view);
+    return loadMenu();
+  }
   whenUnauthenticated(() => void recheck());
   window.addEventListener("hashchange", () => {
     // Back from a link: the session of before, if there is one, goes on.

@@ -7,6 +7,7 @@ const figures = new Intl.NumberFormat(words.language);
 const rates = new Intl.NumberFormat(words.language, { maximumFractionDigits: 1, minimumFractionDigits: 1 });
 const seconds = new Intl.NumberFormat(words.language, { maximumFractionDigits: 2, minimumFractionDigits: 2 });
 const times = new Intl.DateTimeFormat(words.language, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const datesAndTimes = new Intl.DateTimeFormat(words.language, { dateStyle: "medium", timeStyle: "medium", hour12: false });
 const days = new Intl.DateTimeFormat(words.language, { day: "numeric", month: "short" });
 
 export function figure(count: number): string {
@@ -45,6 +46,10 @@ export function timeAndDay(moment: Timestamp): string {
   const date = new Date(moment);
   const isToday = date.toDateString() === new Date().toDateString();
   return isToday ? time(moment) : `${days.format(date)} ${time(moment)}`;
+}
+
+export function dateAndTime(moment: Timestamp): string {
+  return datesAndTimes.format(Date.parse(moment));
 }
 
 export function ingredient(name: string): string {

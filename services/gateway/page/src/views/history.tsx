@@ -5,9 +5,10 @@ import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 
 import { ask, asProblem, type Problem } from "../api/http";
-import type { OrderPage, OrderStatus } from "../api/types";
+import type { Order, OrderPage, OrderStatus } from "../api/types";
 import { ProblemNote, Table } from "../parts/basics";
 import { recipes } from "../state/menu";
+import { answerOf, snapshot } from "../state/snapshot";
 import { ended, view } from "../state/view";
 import { figure, timeAndDay, took } from "../text/format";
 import { words } from "../text/words";
@@ -15,10 +16,12 @@ import { words } from "../text/words";
 /** `live`: those that ended last, from the feed. */
 type State = "live" | "all" | OrderStatus;
 
-const STATES: readonly State[] = ["live", "all", "placed", "cooking", "delivered", "cancelled", "rejected"];
+const STATES: readonly State[] = [...(snapshot === null ? ["live" as const] : []), "all", "placed", "cooking", "delivered", "cancelled", "rejected"];
+/** The orders that a snapshot has. */
+const KEPT = "/v1/orders?limit=200";
 const PAGE_ORDERS = 50;
 
-const state = signal<State>("live");
+const state = signal(STATES[0] ?? "all");
 const dish = signal("");
 const placedBefore = signal("");
 /** Where the pages begin up to the one that is shown; undefined: with the newest order. */
@@ -121,6 +124,7 @@ function PagedOrders(): JSX.Element {
   return (
     <section class="orders" aria-labelledby="all">
       <h2 id="all">{words.historyPage}</h2>
+      {snapshot !== null && <p class="note">{words.ordersKept(figure(answerOf<OrderPage>(KEPT)?.orders.length ?? 0))}</p>}
       <ProblemNote problem={problem.value} />
       {shown === null && problem.value === null && <p class="note">{words.loading}</p>}
       {shown?.orders.length === 0 && <p class="note">{words.historyNone}</p>}
@@ -132,22 +136,28 @@ function PagedOrders(): JSX.Element {
           ))}
         />
       )}
-      <p class="pages">
-        <button type="button" onClick={() => (begins.value = [undefined])}>
-          {words.newest}
-        </button>
-        {begins.value.length > 1 && (
-          <button type="button" onClick={() => (begins.value = begins.value.slice(0, -1))}>
-            {words.newer}
-          </button>
-        )}
-        {next !== null && (
-          <button type="button" onClick={() => (begins.value = [...begins.value, next])}>
-            {words.older}
-          </button>
-        )}
-      </p>
+      {snapshot === null && <Pages next={next} />}
     </section>
+  );
+}
+
+function Pages({ next }: { next: number | null }): JSX.Element {
+  return (
+    <p class="pages">
+      <button type="button" onClick={() => (begins.value = [undefined])}>
+        {words.newest}
+      </button>
+      {begins.value.length > 1 && (
+        <button type="button" onClick={() => (begins.value = begins.value.slice(0, -1))}>
+          {words.newer}
+        </button>
+      )}
+      {next !== null && (
+        <button type="button" onClick={() => (begins.value = [...begins.value, next])}>
+          {words.older}
+        </button>
+      )}
+    </p>
   );
 }
 
@@ -193,8 +203,8 @@ function Row({ id, number, dish: name, end, placed_at, ended_at, reason }: RowPr
           #{number}
         </a>
       </td>
-      <th scope="row" class="dish">
-        {name}
+      <th scope="row" class={name === undefined ? "dish is-unknown" : "dish"}>
+        {name ?? words.dishUnknown}
       </th>
       <td>
         {end}
@@ -213,6 +223,13 @@ async function load(status: State, name: string, before: string, begin: number |
   problem.value = null;
   if (status === "live") return;
   try {
+    if (snapshot !== null) {
+      const { orders } = await ask<OrderPage>("GET", KEPT);
+      const isListed = (order: Order): boolean =>
+        (status === "all" || order.status === status) && (name === "" || order.dish === name) && (before === "" || Date.parse(order.placed_at) < Date.parse(before));
+      page.value = { orders: orders.filter(isListed), next_before: null };
+      return;
+    }
     const first = begin ?? (before === "" ? undefined : await numberAt(Date.parse(before)));
     const answer = await ask<OrderPage>("GET", listing(status, name, first, PAGE_ORDERS));
     if (mine === request) page.value = answer;

@@ -13,6 +13,7 @@ import { expectedMs, lateMs } from "../state/lateness";
 import { marketAnswers, untilNextAttempt } from "../state/market-answers";
 import { deliveredPerSecond, series } from "../state/series";
 import { isManager } from "../state/session";
+import { snapshot } from "../state/snapshot";
 import { dishes, ended, inFlight, view } from "../state/view";
 import { age, figure, ingredient, rate, took } from "../text/format";
 import { words } from "../text/words";
@@ -85,7 +86,7 @@ function Totals(): JSX.Element | null {
       <Total name={words.waiting} value={figure(summary.waiting_for_ingredients)} />
       <Total name={words.cooking} value={figure(summary.cooking)} />
       <Total name={words.delivered} value={figure(summary.delivered)} />
-      <Total name={words.perSecond} value={pace} />
+      {snapshot === null && <Total name={words.perSecond} value={pace} />}
       <Total name={words.usual} value={summary.delivery.count === 0 ? "–" : took(summary.delivery.p50_ms)} />
     </dl>
   );

@@ -6,6 +6,7 @@ import type { Invariant } from "../api/types";
 import { ProblemNote, Table } from "../parts/basics";
 import { check, isChecking, proofProblem, verdict } from "../state/proof";
 import { isManager } from "../state/session";
+import { snapshot } from "../state/snapshot";
 import { figure, time } from "../text/format";
 import { words } from "../text/words";
 
@@ -20,7 +21,7 @@ export function Proof(): JSX.Element {
           {isChecking.value ? words.proofRunning : words.proofRun}
         </button>
       ) : (
-        <p class="note">{words.proofNeverViewer}</p>
+        last === null && <p class="note">{snapshot === null ? words.proofNeverViewer : words.notKept}</p>
       )}
       <ProblemNote problem={proofProblem.value} />
       {last !== null && (

@@ -8,6 +8,7 @@ import { Chart } from "../parts/chart";
 import { DeadLetterList } from "../parts/dead-letters";
 import { series } from "../state/series";
 import { isAdmin } from "../state/session";
+import { answerOf, snapshot } from "../state/snapshot";
 import { startedAgain, view } from "../state/view";
 import { figure, rate, took } from "../text/format";
 import { words } from "../text/words";
@@ -16,11 +17,11 @@ export function Services(): JSX.Element {
   return (
     <>
       <h1>{words.servicesTitle}</h1>
-      <Charts />
+      {snapshot === null && <Charts />}
       <States />
       <Waits />
-      {isAdmin.value && <DeadLetterList />}
-      <Pace />
+      {(isAdmin.value || answerOf("/v1/dead-letters") !== undefined) && <DeadLetterList />}
+      {snapshot === null && <Pace />}
     </>
   );
 }

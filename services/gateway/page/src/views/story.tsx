@@ -7,6 +7,7 @@ import { useEffect } from "preact/hooks";
 import { ask, asProblem, type Problem } from "../api/http";
 import type { Quantities, Story, StoryEvent } from "../api/types";
 import { ProblemNote, Table } from "../parts/basics";
+import { snapshot } from "../state/snapshot";
 import { orders } from "../state/view";
 import { quantities, time, took } from "../text/format";
 import { words } from "../text/words";
@@ -35,7 +36,7 @@ export function StoryView({ order }: { order: string }): JSX.Element {
         problem.value = asProblem(error);
         if (problem.value.status >= 400 && problem.value.status < 500) return;
       }
-      if (!story.value?.events.some(({ event }) => ENDS.has(event))) timer = window.setTimeout(() => void load(), REFRESH_MS);
+      if (snapshot === null && !story.value?.events.some(({ event }) => ENDS.has(event))) timer = window.setTimeout(() => void load(), REFRESH_MS);
     };
     void load();
     return () => {

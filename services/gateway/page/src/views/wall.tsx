@@ -8,8 +8,9 @@ import { now } from "../state/clock";
 import { lateOrders } from "../state/lateness";
 import { verdict } from "../state/proof";
 import { go } from "../state/route";
+import { snapshot } from "../state/snapshot";
 import { inFlight, view } from "../state/view";
-import { age, figure, time } from "../text/format";
+import { age, dateAndTime, figure, time } from "../text/format";
 import { words } from "../text/words";
 
 /** More can't be read from afar. */
@@ -40,7 +41,7 @@ export function Wall(): JSX.Element {
         <span class="brand">Chefcito</span>
         <span>{verdict.value === null ? "" : verdict.value.report.passed ? `✓ ${words.proofPassed}` : `✗ ${words.proofFailed}`}</span>
         <span class="wall-hint">{words.wallHint}</span>
-        <span class="figure">{time(now.value)}</span>
+        <span class="figure">{snapshot === null ? time(now.value) : words.snapshotOf(snapshot.environment, dateAndTime(snapshot.taken_at))}</span>
       </p>
     </main>
   );

@@ -4,6 +4,7 @@
 // CHEFCITO_PAGE_LINKS     one-time sign-in links of an admin, separated by spaces; LINKS_USED of them are used (tests/browser.mjs)
 // CHEFCITO_TEST_BROWSER   the path of Chromium
 // CHEFCITO_PAGE_SNAPSHOT  the path of a file that `chefcito board --snapshot` wrote, with at least one delivered order and its story
+// CHEFCITO_PAGE_KILL      a shell line that kills the kitchen's process, which is started again; without it, no story kills one
 // CHEFCITO_PAGE_PICTURES  a folder that gets a picture of every view; none are taken without it
 // CHEFCITO_PAGE_ACTIONS   set where another run looks at each view and at what the page costs, which no environment changes
 //

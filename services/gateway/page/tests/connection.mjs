@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import net from "node:net";
 import { test } from "node:test";
 
@@ -51,6 +52,24 @@ class Cable {
     this.cut();
     this.#server.close();
   }
+}
+
+/** How long a change may take to reach a page, in milliseconds. */
+const LAG_MS_MAX = 3_000;
+const SILENT_VIEWERS = 3;
+
+/** Follows the feed as the page does, and reads nothing after the handshake. */
+async function watchWithoutReading(page) {
+  const { host, hostname, port, origin } = new URL(url);
+  const cookies = (await page.context().cookies()).map(({ name, value }) => `${name}=${value}`).join("; ");
+  const socket = net.connect(Number(port), hostname);
+  socket.on("error", () => {});
+  const headers = { Host: host, Origin: origin, Cookie: cookies, Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": randomBytes(16).toString("base64") };
+  socket.write(`GET /v1/live HTTP/1.1\r\n${Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`);
+  const answer = await new Promise((resolve) => socket.once("data", resolve));
+  socket.pause();
+  assert.match(String(answer), /^HTTP\/1\.1 101 /);
+  return socket;
 }
 
 /** Runs with a page whose connection to the gateway goes through a cable. */
@@ -150,4 +169,27 @@ test("where a handshake is swallowed, the page follows a stream", async () => {
     },
     { prepare: swallowed },
   );
+});
+
+test("viewers that never read delay nobody", async () => {
+  await withPage(await signedIn(), async (page) => {
+    await open(page, "kitchen");
+    const silent = await Promise.all(Array.from({ length: SILENT_VIEWERS }, () => watchWithoutReading(page)));
+    try {
+      const total = page.locator(".total", { hasText: "Delivered" }).locator("dd");
+      const shown = async () => Number((await total.innerText()).replace(/\D/g, ""));
+      await ask(page, "POST", "/v1/orders", { orders: Array.from({ length: 100 }, () => ({})) });
+      await page.locator(".card").first().waitFor({ timeout: LAG_MS_MAX });
+      // Each time, the page should show within a moment what was delivered when it was asked.
+      await until(async () => {
+        const { delivered, in_flight } = await ask(page, "GET", "/v1/summary");
+        const asked = Date.now();
+        await until(async () => (await shown()) >= delivered, "the page to follow");
+        assert.ok(Date.now() - asked <= LAG_MS_MAX, `the page showed ${delivered} deliveries after ${Date.now() - asked} ms`);
+        return in_flight === 0;
+      }, "all orders to end");
+    } finally {
+      for (const socket of silent) socket.destroy();
+    }
+  });
 });

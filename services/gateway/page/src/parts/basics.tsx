@@ -17,13 +17,35 @@ export function Age({ since }: { since: Timestamp }): JSX.Element {
   return <span class="figure">{text}</span>;
 }
 
+interface TableProps {
+  label: string;
+  /** The names of the columns, or their heads. */
+  columns: (string | JSX.Element)[];
+  /** The rows. */
+  children: ComponentChildren;
+}
+
 /** A table that scrolls sideways where it is too wide, also by keys. */
-export function Table({ label, children }: { label: string; children: ComponentChildren }): JSX.Element {
+export function Table({ label, columns, children }: TableProps): JSX.Element {
   return (
     <div class="scroll" role="group" aria-label={label} tabIndex={0}>
-      <table>{children}</table>
+      <table>
+        <thead>
+          <tr>{columns.map((column) => (typeof column === "string" ? <th key={column} scope="col">{column}</th> : column))}</tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
     </div>
   );
+}
+
+/** Returns the heads of columns of figures. */
+export function figureColumns(...names: string[]): JSX.Element[] {
+  return names.map((name) => (
+    <th key={name} scope="col" class="number">
+      {name}
+    </th>
+  ));
 }
 
 /** What an action of the user failed with, until the next one. */

@@ -5,7 +5,7 @@ import type { JSX } from "preact";
 import { KEPT_MS } from "../state/series";
 import { time } from "../text/format";
 import { words } from "../text/words";
-import { Table } from "./basics";
+import { figureColumns, Table } from "./basics";
 
 export interface Point {
   at: number;
@@ -53,29 +53,16 @@ export function Chart({ id, title, points, format }: Props): JSX.Element {
       <p class="note">{known.length === 0 ? words.chartEmpty : words.chartNote}</p>
       <details>
         <summary>{words.chartTable}</summary>
-        <Table label={title}>
-          <thead>
-            <tr>
-              <th scope="col">{words.chartRange}</th>
-              <th scope="col" class="number">
-                {words.mean}
+        <Table label={title} columns={[words.chartRange, ...figureColumns(words.mean, words.most)]}>
+          {rows(points).map((row) => (
+            <tr key={row.from}>
+              <th scope="row" class="figure">
+                {time(row.from)} – {time(row.to)}
               </th>
-              <th scope="col" class="number">
-                {words.most}
-              </th>
+              <td class="number">{row.mean === null ? "–" : format(row.mean)}</td>
+              <td class="number">{row.most === null ? "–" : format(row.most)}</td>
             </tr>
-          </thead>
-          <tbody>
-            {rows(points).map((row) => (
-              <tr key={row.from}>
-                <th scope="row" class="figure">
-                  {time(row.from)} – {time(row.to)}
-                </th>
-                <td class="number">{row.mean === null ? "–" : format(row.mean)}</td>
-                <td class="number">{row.most === null ? "–" : format(row.most)}</td>
-              </tr>
-            ))}
-          </tbody>
+          ))}
         </Table>
       </details>
     </figure>

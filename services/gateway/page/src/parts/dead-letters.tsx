@@ -4,32 +4,34 @@ import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 
-import { ask, asProblem, type Problem } from "../api/http";
+import { ask } from "../api/http";
 import type { DeadLetter, DeadLetters } from "../api/types";
+import { Loaded } from "../state/loaded";
 import { isAdmin } from "../state/session";
 import { view } from "../state/view";
 import { timeAndDay } from "../text/format";
 import { words } from "../text/words";
 import { act, ProblemNote } from "./basics";
 
+export const DEAD_LETTERS = "/v1/dead-letters";
 /** The gateway may list thousands. */
 const SHOWN_MAX = 50;
 
-const letters = signal<DeadLetters | null>(null);
-const problem = signal<Problem | null>(null);
+const letters = new Loaded<DeadLetters>();
 /** The one that the user is asked about before it is dropped. */
 const asked = signal<string | null>(null);
 
 export function DeadLetterList(): JSX.Element {
   const count = Object.values(view.value?.services ?? {}).reduce((sum, service) => sum + service.dead_letters, 0);
   useEffect(() => void load(), [count]);
-  const listed = letters.value?.dead_letters ?? [];
-  const missing = letters.value?.missing ?? [];
+  const answer = letters.answer.value;
+  const listed = answer?.dead_letters ?? [];
+  const missing = answer?.missing ?? [];
   return (
     <section aria-labelledby="dead-letters">
       <h2 id="dead-letters">{words.deadLetters}</h2>
-      <ProblemNote problem={problem.value} />
-      {letters.value !== null && listed.length === 0 && <p class="note">{words.deadLettersEmpty}</p>}
+      <ProblemNote problem={letters.problem.value} />
+      {answer !== null && listed.length === 0 && <p class="note">{words.deadLettersEmpty}</p>}
       {missing.length > 0 && <p class="note">{words.deadLettersMissing(missing.join(", "))}</p>}
       <ul class="dead-letters">
         {listed.slice(0, SHOWN_MAX).map((letter) => (
@@ -86,17 +88,12 @@ function focus(button: HTMLButtonElement | null): void {
   button?.focus();
 }
 
-async function load(): Promise<void> {
-  try {
-    letters.value = await ask<DeadLetters>("GET", "/v1/dead-letters");
-    problem.value = null;
-  } catch (error) {
-    problem.value = asProblem(error);
-  }
+function load(): Promise<void> {
+  return letters.load(() => ask("GET", DEAD_LETTERS));
 }
 
 function address({ service, id }: DeadLetter): string {
-  return `/v1/dead-letters/${encodeURIComponent(service)}/${encodeURIComponent(id)}`;
+  return `${DEAD_LETTERS}/${encodeURIComponent(service)}/${encodeURIComponent(id)}`;
 }
 
 function replay(letter: DeadLetter): void {

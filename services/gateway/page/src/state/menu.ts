@@ -1,18 +1,15 @@
 // The recipes. They change seldom, and are not part of the feed.
 
-import { signal } from "@preact/signals";
+import { computed } from "@preact/signals";
 
-import { ask, asProblem, type Problem } from "../api/http";
-import type { Menu, Recipe } from "../api/types";
+import { ask } from "../api/http";
+import type { Menu } from "../api/types";
+import { Loaded } from "./loaded";
 
-export const recipes = signal<Recipe[]>([]);
-export const menuProblem = signal<Problem | null>(null);
+const menu = new Loaded<Menu>();
+export const recipes = computed(() => menu.answer.value?.recipes ?? []);
+export const menuProblem = menu.problem;
 
-export async function loadMenu(): Promise<void> {
-  try {
-    recipes.value = (await ask<Menu>("GET", "/v1/recipes")).recipes;
-    menuProblem.value = null;
-  } catch (error) {
-    menuProblem.value = asProblem(error);
-  }
+export function loadMenu(): Promise<void> {
+  return menu.load(() => ask("GET", "/v1/recipes"));
 }

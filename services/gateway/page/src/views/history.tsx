@@ -4,9 +4,10 @@ import { effect, signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 
-import { ask, asProblem, type Problem } from "../api/http";
-import type { Order, OrderPage, OrderStatus } from "../api/types";
-import { ProblemNote, Table } from "../parts/basics";
+import { ask } from "../api/http";
+import type { OrderPage, OrderStatus } from "../api/types";
+import { figureColumns, ProblemNote, Table } from "../parts/basics";
+import { Loaded } from "../state/loaded";
 import { recipes } from "../state/menu";
 import { answerOf, snapshot } from "../state/snapshot";
 import { ended, view } from "../state/view";
@@ -26,14 +27,10 @@ const dish = signal("");
 const placedBefore = signal("");
 /** Where the pages begin up to the one that is shown; undefined: with the newest order. */
 const begins = signal<(number | undefined)[]>([undefined]);
-const page = signal<OrderPage | null>(null);
-const problem = signal<Problem | null>(null);
-
-/** A later request makes the answers of earlier ones worthless. */
-let request = 0;
+const page = new Loaded<OrderPage>();
 
 export function History(): JSX.Element {
-  useEffect(() => effect(() => void load(state.value, dish.value, placedBefore.value, begins.value.at(-1))), []);
+  useEffect(() => effect(load), []);
   const isLive = state.value === "live" && dish.value === "" && placedBefore.value === "";
   return (
     <>
@@ -119,14 +116,15 @@ function LiveOrders(): JSX.Element {
 }
 
 function PagedOrders(): JSX.Element {
-  const shown = page.value;
+  const problem = page.problem.value;
+  const shown = problem === null ? page.answer.value : null;
   const next = shown?.next_before ?? null;
   return (
     <section class="orders" aria-labelledby="all">
       <h2 id="all">{words.historyPage}</h2>
       {snapshot !== null && <p class="note">{words.ordersKept(figure(answerOf<OrderPage>(KEPT)?.orders.length ?? 0))}</p>}
-      <ProblemNote problem={problem.value} />
-      {shown === null && problem.value === null && <p class="note">{words.loading}</p>}
+      <ProblemNote problem={problem} />
+      {shown === null && problem === null && <p class="note">{words.loading}</p>}
       {shown?.orders.length === 0 && <p class="note">{words.historyNone}</p>}
       {shown !== null && shown.orders.length > 0 && (
         <Orders
@@ -163,24 +161,8 @@ function Pages({ next }: { next: number | null }): JSX.Element {
 
 function Orders({ label, rows }: { label: string; rows: JSX.Element[] }): JSX.Element {
   return (
-    <Table label={label}>
-      <thead>
-        <tr>
-          <th scope="col">{words.number}</th>
-          <th scope="col">{words.dish}</th>
-          <th scope="col">{words.state}</th>
-          <th scope="col" class="number">
-            {words.took}
-          </th>
-          <th scope="col" class="number">
-            {words.ended}
-          </th>
-          <th scope="col" class="number">
-            {words.placed}
-          </th>
-        </tr>
-      </thead>
-      <tbody>{rows}</tbody>
+    <Table label={label} columns={[words.number, words.dish, words.state, ...figureColumns(words.took, words.ended, words.placed)]}>
+      {rows}
     </Table>
   );
 }
@@ -217,27 +199,23 @@ function Row({ id, number, dish: name, end, placed_at, ended_at, reason }: RowPr
   );
 }
 
-async function load(status: State, name: string, before: string, begin: number | undefined): Promise<void> {
-  request += 1;
-  const mine = request;
-  problem.value = null;
-  if (status === "live") return;
-  try {
-    if (snapshot !== null) {
-      const { orders } = await ask<OrderPage>("GET", KEPT);
-      const isListed = (order: Order): boolean =>
-        (status === "all" || order.status === status) && (name === "" || order.dish === name) && (before === "" || Date.parse(order.placed_at) < Date.parse(before));
-      page.value = { orders: orders.filter(isListed), next_before: null };
-      return;
-    }
-    const first = begin ?? (before === "" ? undefined : await numberAt(Date.parse(before)));
-    const answer = await ask<OrderPage>("GET", listing(status, name, first, PAGE_ORDERS));
-    if (mine === request) page.value = answer;
-  } catch (error) {
-    if (mine !== request) return;
-    page.value = null;
-    problem.value = asProblem(error);
-  }
+/** Loads the page that is asked for, and again when another one is. */
+function load(): void {
+  const asked = [state.value, dish.value, placedBefore.value, begins.value.at(-1)] as const;
+  if (state.value !== "live") void page.load(() => list(...asked));
+}
+
+async function list(status: State, name: string, before: string, begin: number | undefined): Promise<OrderPage> {
+  if (snapshot !== null) return listKept(status, name, before);
+  const first = begin ?? (before === "" ? undefined : await numberAt(Date.parse(before)));
+  return ask("GET", listing(status, name, first, PAGE_ORDERS));
+}
+
+async function listKept(status: State, name: string, before: string): Promise<OrderPage> {
+  const { orders } = await ask<OrderPage>("GET", KEPT);
+  const end = before === "" ? Infinity : Date.parse(before);
+  const listed = orders.filter((order) => (status === "all" || order.status === status) && (name === "" || order.dish === name) && Date.parse(order.placed_at) < end);
+  return { orders: listed, next_before: null };
 }
 
 function listing(status: State, name: string, before: number | undefined, limit: number): string {

@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 
 import type { Invariant } from "../api/types";
-import { ProblemNote, Table } from "../parts/basics";
+import { figureColumns, ProblemNote, Table } from "../parts/basics";
 import { check, isChecking, proofProblem, verdict } from "../state/proof";
 import { isManager } from "../state/session";
 import { snapshot } from "../state/snapshot";
@@ -32,24 +32,10 @@ export function Proof(): JSX.Element {
           <p class="note">
             {words.proofAt(time(last.at))}. {last.report.live ? words.proofLive : ""}
           </p>
-          <Table label={words.verdict}>
-            <thead>
-              <tr>
-                <th scope="col">{words.verdict}</th>
-                <th scope="col">{words.rule}</th>
-                <th scope="col" class="number">
-                  {words.expectedFigure}
-                </th>
-                <th scope="col" class="number">
-                  {words.found}
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {last.report.invariants.map((invariant) => (
-                <Row key={invariant.name} invariant={invariant} />
-              ))}
-            </tbody>
+          <Table label={words.verdict} columns={[words.verdict, words.rule, ...figureColumns(words.expectedFigure, words.found)]}>
+            {last.report.invariants.map((invariant) => (
+              <Row key={invariant.name} invariant={invariant} />
+            ))}
           </Table>
         </section>
       )}

@@ -3,9 +3,9 @@
 import type { JSX } from "preact";
 
 import type { ServiceStatus } from "../api/types";
-import { Age, Table } from "../parts/basics";
+import { Age, figureColumns, Table } from "../parts/basics";
 import { Chart } from "../parts/chart";
-import { DeadLetterList } from "../parts/dead-letters";
+import { DEAD_LETTERS, DeadLetterList } from "../parts/dead-letters";
 import { series } from "../state/series";
 import { isAdmin } from "../state/session";
 import { answerOf, snapshot } from "../state/snapshot";
@@ -20,7 +20,7 @@ export function Services(): JSX.Element {
       {snapshot === null && <Charts />}
       <States />
       <Waits />
-      {(isAdmin.value || answerOf("/v1/dead-letters") !== undefined) && <DeadLetterList />}
+      {(isAdmin.value || answerOf(DEAD_LETTERS) !== undefined) && <DeadLetterList />}
       {snapshot === null && <Pace />}
     </>
   );
@@ -43,24 +43,12 @@ function perSecond(value: number): string {
 
 function States(): JSX.Element {
   const services = Object.entries(view.value?.services ?? {});
+  const figures = [words.starts, words.upFor, words.queued, words.open, words.unpublished, words.unhandled, words.deadLetters];
   return (
-    <Table label={words.servicesTitle}>
-      <thead>
-        <tr>
-          <th scope="col">{words.service}</th>
-          <th scope="col">{words.state}</th>
-          {[words.starts, words.upFor, words.queued, words.open, words.unpublished, words.unhandled, words.deadLetters].map((name) => (
-            <th key={name} scope="col" class="number">
-              {name}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {services.map(([name, service]) => (
-          <StateRow key={name} name={name} service={service} />
-        ))}
-      </tbody>
+    <Table label={words.servicesTitle} columns={[words.service, words.state, ...figureColumns(...figures)]}>
+      {services.map(([name, service]) => (
+        <StateRow key={name} name={name} service={service} />
+      ))}
     </Table>
   );
 }
@@ -115,31 +103,16 @@ function Waits(): JSX.Element {
       {waits.length === 0 ? (
         <p class="note">{words.waitsEmpty}</p>
       ) : (
-        <Table label={words.waitsTitle}>
-          <thead>
-            <tr>
-              <th scope="col">{words.what}</th>
-              <th scope="col" class="number">
-                {words.count}
-              </th>
-              <th scope="col" class="number">
-                {words.since}
-              </th>
-              <th scope="col">{words.awaits}</th>
-              <th scope="col">{words.service}</th>
+        <Table label={words.waitsTitle} columns={[words.what, ...figureColumns(words.count, words.since), words.awaits, words.service]}>
+          {waits.map(({ name, what, count, since, awaits }) => (
+            <tr key={`${name} ${what} ${awaits}`}>
+              <th scope="row">{what}</th>
+              <td class="number">{figure(count)}</td>
+              <td class="number">{since === undefined ? "" : <Age since={since} />}</td>
+              <td class="awaits">{awaits}</td>
+              <td>{name}</td>
             </tr>
-          </thead>
-          <tbody>
-            {waits.map(({ name, what, count, since, awaits }) => (
-              <tr key={`${name} ${what} ${awaits}`}>
-                <th scope="row">{what}</th>
-                <td class="number">{figure(count)}</td>
-                <td class="number">{since === undefined ? "" : <Age since={since} />}</td>
-                <td class="awaits">{awaits}</td>
-                <td>{name}</td>
-              </tr>
-            ))}
-          </tbody>
+          ))}
         </Table>
       )}
     </section>

@@ -5,7 +5,7 @@ import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 
 import type { Purchase, Shelf } from "../api/types";
-import { Age, Table } from "../parts/basics";
+import { Age, figureColumns, Table } from "../parts/basics";
 import { MarketControls } from "../parts/market-controls";
 import { untilNextAttempt } from "../state/market-answers";
 import { isAdmin } from "../state/session";
@@ -41,34 +41,12 @@ function Shelves(): JSX.Element {
   const shelves = view.value?.stock ?? [];
   if (shelves.length === 0) return <p class="note">{words.stockEmpty}</p>;
   const most = Math.max(1, ...shelves.map((shelf) => shelf.on_hand + shelf.missing));
+  const figures = figureColumns(words.awaited, words.nextAttempt, words.reserved, words.bought);
   return (
-    <Table label={words.stockTitle}>
-      <thead>
-        <tr>
-          <th scope="col">{words.ingredient}</th>
-          <th scope="col" class="number">
-            {words.onHand}
-          </th>
-          <td class="bar-column" />
-          <th scope="col" class="number">
-            {words.awaited}
-          </th>
-          <th scope="col" class="number">
-            {words.nextAttempt}
-          </th>
-          <th scope="col" class="number">
-            {words.reserved}
-          </th>
-          <th scope="col" class="number">
-            {words.bought}
-          </th>
-        </tr>
-      </thead>
-      <tbody>
-        {shelves.map((shelf) => (
-          <ShelfRow key={shelf.ingredient} shelf={shelf} most={most} />
-        ))}
-      </tbody>
+    <Table label={words.stockTitle} columns={[words.ingredient, ...figureColumns(words.onHand), <td key="bar" class="bar-column" />, ...figures]}>
+      {shelves.map((shelf) => (
+        <ShelfRow key={shelf.ingredient} shelf={shelf} most={most} />
+      ))}
     </Table>
   );
 }
@@ -115,26 +93,10 @@ function Purchases(): JSX.Element {
   return (
     <>
       <p class="note">{words.purchasesNote}</p>
-      <Table label={words.purchases}>
-        <thead>
-          <tr>
-            <th scope="col">{words.ingredient}</th>
-            <th scope="col" class="number">
-              {words.sold}
-            </th>
-            <th scope="col" class="number">
-              {words.took}
-            </th>
-            <th scope="col" class="number">
-              {words.asked}
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {purchases.map((purchase) => (
-            <PurchaseRow key={purchase.id} purchase={purchase} />
-          ))}
-        </tbody>
+      <Table label={words.purchases} columns={[words.ingredient, ...figureColumns(words.sold, words.took, words.asked)]}>
+        {purchases.map((purchase) => (
+          <PurchaseRow key={purchase.id} purchase={purchase} />
+        ))}
       </Table>
     </>
   );

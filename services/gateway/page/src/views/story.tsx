@@ -1,12 +1,12 @@
 // The story of one order: what each service did, when, and how long it took to get there.
 
-import { signal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect } from "preact/hooks";
 
-import { ask, asProblem, type Problem } from "../api/http";
+import { ask } from "../api/http";
 import type { Quantities, Story, StoryEvent } from "../api/types";
-import { ProblemNote, Table } from "../parts/basics";
+import { figureColumns, ProblemNote, Table } from "../parts/basics";
+import { Loaded } from "../state/loaded";
 import { snapshot } from "../state/snapshot";
 import { orders } from "../state/view";
 import { quantities, time, took } from "../text/format";
@@ -16,27 +16,18 @@ import { words } from "../text/words";
 const REFRESH_MS = 1_500;
 const ENDS = new Set(["order.delivered", "order.cancelled", "order.rejected"]);
 
-const story = signal<Story | null>(null);
-const problem = signal<Problem | null>(null);
+const loaded = new Loaded<Story>();
 
 export function StoryView({ order }: { order: string }): JSX.Element {
   useEffect(() => {
-    story.value = null;
-    problem.value = null;
+    loaded.forget();
     let timer = 0;
     let isShown = true;
     const load = async (): Promise<void> => {
-      try {
-        const answer = await ask<Story>("GET", `/v1/orders/${encodeURIComponent(order)}/story`);
-        if (!isShown) return;
-        story.value = answer;
-        problem.value = null;
-      } catch (error) {
-        if (!isShown) return;
-        problem.value = asProblem(error);
-        if (problem.value.status >= 400 && problem.value.status < 500) return;
-      }
-      if (snapshot === null && !story.value?.events.some(({ event }) => ENDS.has(event))) timer = window.setTimeout(() => void load(), REFRESH_MS);
+      await loaded.load(() => ask("GET", `/v1/orders/${encodeURIComponent(order)}/story`));
+      const status = loaded.problem.value?.status ?? 0;
+      if (!isShown || (status >= 400 && status < 500)) return;
+      if (snapshot === null && !loaded.answer.value?.events.some(({ event }) => ENDS.has(event))) timer = window.setTimeout(() => void load(), REFRESH_MS);
     };
     void load();
     return () => {
@@ -44,7 +35,9 @@ export function StoryView({ order }: { order: string }): JSX.Element {
       window.clearTimeout(timer);
     };
   }, [order]);
-  const events = story.value?.order === order ? story.value.events : [];
+  const story = loaded.answer.value;
+  const problem = loaded.problem.value;
+  const events = story?.order === order ? story.events : [];
   return (
     <>
       <p>
@@ -52,10 +45,10 @@ export function StoryView({ order }: { order: string }): JSX.Element {
       </p>
       <h1>{words.storyOf(`#${numberOf(order, events)}`)}</h1>
       <p class="note figure">{order}</p>
-      <ProblemNote problem={problem.value} />
-      {story.value === null && problem.value === null && <p class="note">{words.loading}</p>}
-      {story.value !== null && story.value.missing.length > 0 && <p class="strip strip-away">{words.storyMissing(story.value.missing.join(", "))}</p>}
-      {story.value?.complete === false && <p class="note">{words.storyIncomplete}</p>}
+      <ProblemNote problem={problem} />
+      {story === null && problem === null && <p class="note">{words.loading}</p>}
+      {story !== null && story.missing.length > 0 && <p class="strip strip-away">{words.storyMissing(story.missing.join(", "))}</p>}
+      {story?.complete === false && <p class="note">{words.storyIncomplete}</p>}
       {events.length > 0 && <Waterfall events={events} />}
     </>
   );
@@ -66,55 +59,41 @@ function Waterfall({ events }: { events: StoryEvent[] }): JSX.Element {
   const end = Date.parse(events.at(-1)?.time ?? "");
   const whole = Math.max(1, end - begin);
   const lanes = [...new Set(events.map(({ service }) => service))];
-  const total = words.storyAll(took(end - begin));
+  const scale = (
+    <th key="scale" scope="col" class="waterfall-column" aria-hidden="true">
+      <span class="waterfall-scale figure">
+        <span>0</span>
+        <span>{took(whole / 2)}</span>
+        <span>{took(whole)}</span>
+      </span>
+    </th>
+  );
   return (
     <>
-      <p>{total}</p>
-      <Table label={words.storyChart}>
-        <thead>
-          <tr>
-            <th scope="col">{words.service}</th>
-            <th scope="col">{words.event}</th>
-            <th scope="col" class="waterfall-column" aria-hidden="true">
-              <span class="waterfall-scale figure">
-                <span>0</span>
-                <span>{took(whole / 2)}</span>
-                <span>{took(whole)}</span>
-              </span>
-            </th>
-            <th scope="col" class="number">
-              {words.after}
-            </th>
-            <th scope="col" class="number">
-              {words.time}
-            </th>
-            <th scope="col">{words.details}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {events.map((event, index) => {
-            const before = Date.parse(events[index - 1]?.time ?? event.time);
-            const at = Date.parse(event.time);
-            const from = Math.min(before, at);
-            return (
-              <tr key={event.id}>
-                <td>{event.service}</td>
-                <th scope="row">{breakable(event.event)}</th>
-                <td class="waterfall-column" aria-hidden="true">
-                  <span class="waterfall">
-                    <span
-                      class={`waterfall-bar lane-tone-${lanes.indexOf(event.service) % 4}`}
-                      style={{ left: `${((from - begin) / whole) * 100}%`, width: `${(Math.abs(at - before) / whole) * 100}%` }}
-                    />
-                  </span>
-                </td>
-                <td class="number">{index === 0 ? "" : took(at - before)}</td>
-                <td class="number">{time(event.time)}</td>
-                <td class="details">{details(event.data)}</td>
-              </tr>
-            );
-          })}
-        </tbody>
+      <p>{words.storyAll(took(end - begin))}</p>
+      <Table label={words.storyChart} columns={[words.service, words.event, scale, ...figureColumns(words.after, words.time), words.details]}>
+        {events.map((event, index) => {
+          const before = Date.parse(events[index - 1]?.time ?? event.time);
+          const at = Date.parse(event.time);
+          const from = Math.min(before, at);
+          return (
+            <tr key={event.id}>
+              <td>{event.service}</td>
+              <th scope="row">{breakable(event.event)}</th>
+              <td class="waterfall-column" aria-hidden="true">
+                <span class="waterfall">
+                  <span
+                    class={`waterfall-bar lane-tone-${lanes.indexOf(event.service) % 4}`}
+                    style={{ left: `${((from - begin) / whole) * 100}%`, width: `${(Math.abs(at - before) / whole) * 100}%` }}
+                  />
+                </span>
+              </td>
+              <td class="number">{index === 0 ? "" : took(at - before)}</td>
+              <td class="number">{time(event.time)}</td>
+              <td class="details">{details(event.data)}</td>
+            </tr>
+          );
+        })}
       </Table>
     </>
   );

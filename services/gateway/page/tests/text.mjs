@@ -26,6 +26,41 @@ test("an odd name of a dish is shown as it is", async () => {
   });
 });
 
+test("the Spanish page says in Spanish what the gateway says in English", async () => {
+  const problems = [
+    { type: "/problems/busy", title: "The service has too much to do", detail: "Try again.", status: 503 },
+    { type: "/problems/unheard-of", title: "Something else", detail: "Try again.", status: 500 },
+  ];
+  const prepare = async (page) => {
+    await makeUpFeed(page);
+    await page.route("**/v1/orders", (route) => {
+      const problem = problems.shift();
+      return route.fulfill({ status: problem.status, contentType: "application/problem+json", body: JSON.stringify(problem) });
+    });
+  };
+  const spanish = async (page) => {
+    await page.goto(`${url}/board#kitchen`);
+    const waiting = [
+      { what: "orders", count: 2, awaits: "4 cheese, 5 lemon" },
+      { what: "dishes", count: 1, awaits: "a stove" },
+      { what: "guests", count: 1, awaits: "a table" },
+    ];
+    await tell(page, ["snapshot", makeView({ services: { kitchen: { waiting } } })]);
+    for (const title of ["El servicio tiene demasiado que hacer", "Something else"]) {
+      await page.getByRole("button", { name: "Pedir uno" }).click();
+      await page.locator(".strip-problem strong", { hasText: title }).waitFor();
+    }
+    assert.equal(await page.locator(".strip-problem [lang=en]").innerText(), "Try again.");
+    await page.getByRole("link", { name: "Servicios" }).click();
+    for (const text of ["pedidos24 queso, 5 limón", "platos1un fogón", "guests1a table"]) await page.getByRole("row").filter({ hasText: text }).waitFor();
+    await page.getByRole("link", { name: "Prueba" }).click();
+    await page.getByRole("button", { name: "Hacer la auditoría" }).click();
+    await page.locator(".rule").first().waitFor();
+    assert.deepEqual(await page.locator(".rule[lang=en]").allInnerTexts(), [], "src/text/es.ts should say each rule");
+  };
+  await withPage(await signedIn({ locale: "es-ES" }), spanish, { prepare, allowed: /status of 50\d .*\/v1\/orders/ });
+});
+
 test("hostile text of the feed is shown as text in every view", async () => {
   const hostile = async (page) => {
     await page.goto(`${url}/board#kitchen`);

@@ -1,6 +1,7 @@
 // Requests to the gateway that served the page. The session's cookie goes along by itself.
 
 import { answerOf, snapshot } from "../state/snapshot";
+import { said } from "../text/format";
 import { words } from "../text/words";
 
 /** How long an answer may take. The audit of a large environment takes longest. */
@@ -8,7 +9,7 @@ const ANSWER_MS_MAX = 60_000;
 /** How often a request is sent that may be repeated. */
 const ATTEMPTS_MAX = 3;
 
-/** Why a request failed, in the words of the gateway (application/problem+json). */
+/** Why a request failed, as the gateway says it (application/problem+json). */
 export class Problem extends Error {
   constructor(
     /** The HTTP status; 0: the gateway did not answer. */
@@ -17,6 +18,11 @@ export class Problem extends Error {
     readonly detail: string,
   ) {
     super(title);
+  }
+
+  /** The language of the detail: the gateway says it in English. */
+  get language(): string {
+    return this.status === 0 ? words.language : "en";
   }
 }
 
@@ -79,8 +85,8 @@ function notKept(): never {
 
 function problem(response: Response, text: string): Problem {
   try {
-    const { title, detail } = JSON.parse(text) as { title?: string; detail?: string };
-    return new Problem(response.status, title ?? words.failed, detail ?? "");
+    const { type = "", title = words.failed, detail = "" } = JSON.parse(text) as { type?: string; title?: string; detail?: string };
+    return new Problem(response.status, said(type.replace("/problems/", "")) ?? title, detail);
   } catch {
     return new Problem(response.status, words.failed, `HTTP ${response.status}`);
   }

@@ -68,7 +68,7 @@ export function ProblemNote({ problem }: { problem: Problem | null }): JSX.Eleme
   return (
     <div class="problem" role="alert">
       <strong>{problem.title}</strong>
-      <span>{problem.detail}</span>
+      <span lang={problem.language}>{problem.detail}</span>
     </div>
   );
 }
@@ -80,7 +80,7 @@ export function ActionProblem(): JSX.Element | null {
   return (
     <div class="strip strip-problem" role="alert">
       <p>
-        <strong>{problem.title}</strong> {problem.detail}
+        <strong>{problem.title}</strong> <span lang={problem.language}>{problem.detail}</span>
       </p>
       <button type="button" onClick={() => (actionProblem.value = null)}>
         {words.dismiss}

@@ -242,6 +242,8 @@ export const en = {
   newsNotProved: "The audit failed: something does not add up.",
 
   ingredients: {} as Record<string, string>,
+  /** What the gateway says in English: problems by their type, rules of the audit by their name, and what waits for what. */
+  said: {} as Record<string, string>,
 };
 
 export type Words = typeof en;

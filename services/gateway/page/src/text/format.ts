@@ -53,7 +53,21 @@ export function dateAndTime(moment: Timestamp): string {
 }
 
 export function ingredient(name: string): string {
-  return Object.hasOwn(words.ingredients, name) ? (words.ingredients[name] ?? name) : name;
+  return known(words.ingredients, name) ?? name;
+}
+
+/** Returns the page's own words for what the gateway says under a name; undefined if it has none. */
+export function said(name: string): string | undefined {
+  return known(words.said, name);
+}
+
+/** Returns what something waits for: one of a few things, or quantities as the gateway lists them. */
+export function awaited(what: string): string {
+  return said(what) ?? what.replace(/(\d+) ([^,]+)/g, (_, quantity: string, name: string) => `${quantity} ${ingredient(name)}`);
+}
+
+function known(all: Record<string, string>, name: string): string | undefined {
+  return Object.hasOwn(all, name) ? all[name] : undefined;
 }
 
 /** Returns quantities as a list: `2 lemon, 1 tomato`. */

@@ -7,7 +7,7 @@ import { figureColumns, ProblemNote, Table } from "../parts/basics";
 import { check, isChecking, proofProblem, verdict } from "../state/proof";
 import { isManager } from "../state/session";
 import { snapshot } from "../state/snapshot";
-import { figure, time } from "../text/format";
+import { figure, said, time } from "../text/format";
 import { words } from "../text/words";
 
 export function Proof(): JSX.Element {
@@ -43,17 +43,19 @@ export function Proof(): JSX.Element {
   );
 }
 
-/** The gateway says what must hold in English. */
 function Row({ invariant }: { invariant: Invariant }): JSX.Element {
   const { name, rule, passed, expected, found, samples, note } = invariant;
+  const own = said(name);
   return (
     <tr>
       <td>
         <span class={passed ? "state is-well" : "state is-bad"}>{passed ? words.holds : words.broken}</span>
       </td>
-      <th scope="row" lang="en">
-        <span class="rule">{rule}</span>
-        <span class="note">
+      <th scope="row">
+        <span class="rule" lang={own === undefined ? "en" : undefined}>
+          {own ?? rule}
+        </span>
+        <span class="note" lang="en">
           {name}
           {note !== undefined && ` · ${note}`}
         </span>

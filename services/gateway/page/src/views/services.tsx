@@ -10,7 +10,7 @@ import { series } from "../state/series";
 import { isAdmin } from "../state/session";
 import { answerOf, snapshot } from "../state/snapshot";
 import { startedAgain, view } from "../state/view";
-import { figure, rate, took } from "../text/format";
+import { awaited, figure, rate, said, took } from "../text/format";
 import { words } from "../text/words";
 
 export function Services(): JSX.Element {
@@ -106,10 +106,10 @@ function Waits(): JSX.Element {
         <Table label={words.waitsTitle} columns={[words.what, ...figureColumns(words.count, words.since), words.awaits, words.service]}>
           {waits.map(({ name, what, count, since, awaits }) => (
             <tr key={`${name} ${what} ${awaits}`}>
-              <th scope="row">{what}</th>
+              <th scope="row">{said(what) ?? what}</th>
               <td class="number">{figure(count)}</td>
               <td class="number">{since === undefined ? "" : <Age since={since} />}</td>
-              <td class="awaits">{awaits}</td>
+              <td class="awaits">{awaited(awaits)}</td>
               <td>{name}</td>
             </tr>
           ))}

@@ -1,25 +1,35 @@
-//! A viewer at a WebSocket (RFC 6455). It is sent the same texts as others, each of which is copied into a buffer of its own, which stays
-//! as large as the largest one; what it sends is read and ignored.
+//! A viewer at a WebSocket (RFC 6455). It is sent the same texts as all others, from where they are kept once; what it sends is read and
+//! ignored.
 
 use std::time::Duration;
 
 use ::service::{http::Place, problem::Problem};
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     extract::Request,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use futures_util::{SinkExt, StreamExt};
+use bytes::Buf as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    time::timeout,
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        Bytes, Message, Utf8Bytes,
+        Error, Message, Utf8Bytes,
         handshake::server::create_response_with_body,
-        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
+        protocol::{
+            CloseFrame, Role, WebSocketConfig,
+            frame::{
+                FrameHeader,
+                coding::{CloseCode, Data, OpCode},
+            },
+        },
     },
 };
 
@@ -29,6 +39,8 @@ use super::{COMMENT, News, Watching};
 const MESSAGE_BYTES_MAX: usize = 1_024;
 /// How much is read at once, in bytes. The buffer is there as long as the viewer.
 const READ_BYTES: usize = 1_024;
+/// The longest head of a frame from here, in bytes: without a mask.
+const HEAD_BYTES_MAX: usize = 10;
 /// How long a viewer may take to read the last message.
 const CLOSE_MAX: Duration = Duration::from_millis(500);
 
@@ -70,13 +82,12 @@ async fn show(connection: Upgraded, mut watching: Watching) {
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX));
     let connection = TokioIo::new(connection);
-    let socket = WebSocketStream::from_raw_socket(connection, Role::Server, Some(config)).await;
-    let (mut sends, mut says) = socket.split();
+    let mut socket = WebSocketStream::from_raw_socket(connection, Role::Server, Some(config)).await;
     let stop = watching.live.stop.clone();
     loop {
         let news = tokio::select! {
             news = watching.next() => news,
-            said = says.next() => match said {
+            said = socket.next() => match said {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => continue,
             },
@@ -87,10 +98,9 @@ async fn show(connection: Upgraded, mut watching: Watching) {
             Some(News::Nothing) => Bytes::from_static(COMMENT),
             None => break,
         };
-        let Ok(text) = Utf8Bytes::try_from(text) else { return };
         // The connection's own limit ends a viewer that does not read.
         let sent = tokio::select! {
-            sent = sends.send(Message::Text(text)) => sent,
+            sent = send(&mut socket, text) => sent,
             () = stop.cancelled() => return,
         };
         if sent.is_err() {
@@ -98,6 +108,22 @@ async fn show(connection: Upgraded, mut watching: Watching) {
         }
     }
     let reason = Utf8Bytes::from_static("come back with the last id");
-    let goodbye = Message::Close(Some(CloseFrame { code: CloseCode::Away, reason }));
-    let _best_effort = timeout(CLOSE_MAX, sends.send(goodbye)).await;
+    let goodbye = CloseFrame { code: CloseCode::Away, reason };
+    let _best_effort = timeout(CLOSE_MAX, socket.close(Some(goodbye))).await;
+}
+
+/// Sends a text in one frame, past the socket's buffer: that would stay as large as the largest text, for each viewer.
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<S>,
+    text: Bytes,
+) -> Result<(), Error> {
+    // An answer to a ping may be under way.
+    socket.flush().await?;
+    let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
+    let mut head = Vec::with_capacity(HEAD_BYTES_MAX);
+    header.format(text.len() as u64, &mut head)?;
+    let connection = socket.get_mut();
+    connection.write_all_buf(&mut head.as_slice().chain(text)).await?;
+    connection.flush().await?;
+    Ok(())
 }

@@ -46,7 +46,9 @@ pub(crate) fn router(inventory: &Inventory) -> Router {
 }
 
 async fn stock(State(inventory): State<Inventory>) -> Result<axum::Json<Stock>, Problem> {
-    Ok(axum::Json(inventory.service.database().read(show_stock).await?))
+    let mut stock = inventory.service.database().read(show_stock).await?;
+    inventory.attempts.note_on(&mut stock.stock, inventory.service.context().clock.now());
+    Ok(axum::Json(stock))
 }
 
 async fn open(

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     Config, Signals,
+    attempts::Attempts,
     commands::{Answered, Restocked, Round, restock},
     domain::{Appetite, Breaker, Gate, INGREDIENTS},
     figures::Figures,
@@ -50,13 +51,19 @@ enum Turn {
     Asking(AbortHandle),
 }
 
+/// Who is told what the buyer does, and wakes it.
+pub(crate) struct Told {
+    pub(crate) signals: Signals,
+    pub(crate) figures: Figures,
+    pub(crate) attempts: Attempts,
+}
+
 /// The buyer of one process.
 pub(crate) struct Buyer<M> {
     service: Service,
     config: Config,
     market: Arc<M>,
-    signals: Signals,
-    figures: Figures,
+    told: Told,
     calls: JoinSet<Call>,
     pending: HashMap<PurchaseId, Pending>,
     appetites: [Appetite; INGREDIENTS],
@@ -68,21 +75,14 @@ pub(crate) struct Buyer<M> {
 }
 
 impl<M: Market> Buyer<M> {
-    pub(crate) fn new(
-        service: Service,
-        config: Config,
-        market: M,
-        signals: Signals,
-        figures: Figures,
-    ) -> Self {
+    pub(crate) fn new(service: Service, config: Config, market: M, told: Told) -> Self {
         let breaker =
             Breaker::new(config.breaker_failures, config.breaker_pause, config.failure_pause_max);
         Self {
             service,
             config,
             market: Arc::new(market),
-            signals,
-            figures,
+            told,
             calls: JoinSet::new(),
             pending: HashMap::new(),
             appetites: [Appetite::default(); INGREDIENTS],
@@ -110,7 +110,7 @@ impl<M: Market> Buyer<M> {
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(call) = self.calls.join_next() => arrived.push(call),
-                () = self.signals.shortage.notified() => {}
+                () = self.told.signals.shortage.notified() => {}
                 () = tokio::time::sleep_until(next.into()) => {}
             }
             while let Some(call) = self.calls.try_join_next() {
@@ -130,19 +130,21 @@ impl<M: Market> Buyer<M> {
         };
         let answers = std::mem::take(&mut self.answers);
         let round = Round { answers, appetites: self.appetites, open_max, now };
-        let (round, signals) = (Arc::new(round), self.signals.clone());
+        let (round, signals) = (Arc::new(round), self.told.signals.clone());
         let saved = {
             let round = Arc::clone(&round);
             self.service.database().write(move |tx| restock(tx, &round, &signals)).await
         };
         match saved {
             Ok(restocked) => {
-                self.figures
+                self.told
+                    .figures
                     .missing
                     .set(restocked.missing.iter().map(|(_, quantity)| quantity).sum());
                 self.follow(&restocked, now);
                 self.ask_what_is_due(now);
                 self.show_breaker(now);
+                self.plan_attempts(now);
                 Ok(self.next_look(&restocked, now))
             }
             Err(error) => {
@@ -244,7 +246,7 @@ impl<M: Market> Buyer<M> {
     }
 
     fn show_breaker(&self, now: Instant) {
-        self.figures.breaker.set(match self.breaker.gate(now) {
+        self.told.figures.breaker.set(match self.breaker.gate(now) {
             Gate::Open => 0,
             Gate::Trial | Gate::AwaitingTrial => 1,
             Gate::ShutUntil(_) => 2,
@@ -258,7 +260,7 @@ impl<M: Market> Buyer<M> {
         answer: Answer,
         now: Instant,
     ) {
-        self.figures.answered(answer);
+        self.told.figures.answered(answer);
         if answer == Answer::Unknown {
             warn!(
                 "Purchase {purchase} of {ingredient} counts zero: whether it was sold can't be found out"
@@ -278,7 +280,7 @@ impl<M: Market> Buyer<M> {
     }
 
     fn failed(&mut self, purchase: PurchaseId, error: &MarketError, now: Instant) {
-        self.figures.failed();
+        self.told.figures.failed();
         debug!("Purchase {purchase} will be asked again: {error}");
         let pause_max = self.config.failure_pause_max;
         if let Some(pending) = self.pending.get_mut(&purchase) {
@@ -300,6 +302,32 @@ impl<M: Market> Buyer<M> {
         let ended =
             |pending: &Pending| matches!(&pending.turn, Turn::Asking(call) if call.is_finished());
         self.pending.iter().filter(|(_, pending)| ended(pending)).map(|(id, _)| *id).collect()
+    }
+
+    /// Says when the market is asked again for each ingredient of which no purchase is being asked.
+    fn plan_attempts(&self, now: Instant) {
+        let mut asked = [false; INGREDIENTS];
+        let mut planned: [Option<Instant>; INGREDIENTS] =
+            self.appetites.map(|appetite| appetite.waits_until(now));
+        for Pending { ingredient, turn, .. } in self.pending.values() {
+            let place = *ingredient as usize;
+            match turn {
+                Turn::Asking(_) => asked[place] = true,
+                Turn::AskAt(moment) => {
+                    planned[place] = Some(planned[place].map_or(*moment, |at| at.min(*moment)));
+                }
+            }
+        }
+        let shut_until = match self.breaker.gate(now) {
+            Gate::ShutUntil(until) => Some(until),
+            Gate::Open | Gate::Trial | Gate::AwaitingTrial => None,
+        };
+        let clock_now = self.service.context().clock.now();
+        let moments = std::array::from_fn(|place| {
+            let at = shut_until.or(planned[place]).filter(|_| !asked[place])?;
+            Some(clock_now.plus(at.saturating_duration_since(now)))
+        });
+        self.told.attempts.plan(moments);
     }
 
     /// Returns when there will be something to do, if nothing happens before.

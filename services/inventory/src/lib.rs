@@ -24,12 +24,14 @@ use service::{
 use tokio::sync::Notify;
 
 use crate::{
-    buyer::Buyer,
+    attempts::Attempts,
+    buyer::{Buyer, Told},
     commands::{Served, adjust_stock, open_stock},
     figures::Figures,
 };
 
 mod api;
+mod attempts;
 mod buyer;
 mod commands;
 mod domain;
@@ -142,6 +144,7 @@ pub struct Inventory {
     service: Service,
     openings: BatchQueue<OpenStock, StockChanges>,
     adjustments: IdempotentQueue<AdjustStock, StockChanges, Infallible>,
+    attempts: Attempts,
 }
 
 impl Inventory {
@@ -184,8 +187,10 @@ impl Inventory {
             }
         });
         let figures = Figures::new(&context.metrics);
-        context.spawn(Buyer::new(service.clone(), config, market, signals, figures).run());
-        Ok(Self { service, openings, adjustments })
+        let attempts = Attempts::default();
+        let told = Told { signals, figures, attempts: attempts.clone() };
+        context.spawn(Buyer::new(service.clone(), config, market, told).run());
+        Ok(Self { service, openings, adjustments, attempts })
     }
 
     /// Returns its routes.

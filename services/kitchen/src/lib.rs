@@ -76,6 +76,7 @@ impl Kitchen {
         installed.map_err(|source| OpenError::Store { service: KITCHEN, source })?;
         service.count_open(queries::count_open);
         service.list_waiting(queries::waiting);
+        service.set_places(stoves.into());
 
         let cook_wakes = Arc::new(Notify::new());
         let a_cook = Cook { cooking_time: config.cooking_time };

@@ -57,6 +57,7 @@ fn shelf(ingredient: Ingredient, on_hand: i64, missing: i64) -> Shelf {
         reserved: 5,
         released: 1,
         missing,
+        next_attempt_at: (missing > 1).then(|| second(105)),
     }
 }
 
@@ -92,13 +93,20 @@ fn view() -> View {
         (41, "", Placed),
     ];
     let orders = orders.map(|(number, dish, state)| ticket(number, dish, state)).to_vec();
-    let ready = ServiceStatus { ready: true, ..ServiceStatus::default() };
+    let ready = ServiceStatus {
+        ready: true,
+        starts: 1,
+        started_at: Some(second(12)),
+        ..ServiceStatus::default()
+    };
     let mut services: BTreeMap<String, ServiceStatus> =
         services::ALL.into_iter().map(|name| (name.to_owned(), ready.clone())).collect();
     let inventory = services.get_mut(services::INVENTORY).unwrap();
     (inventory.open, inventory.queued) = (1, 2);
     let short = Waiting::some("orders", 1, Some(second(36)), "2 lemon, 1 tomato");
     inventory.waiting.extend(short);
+    let kitchen = services.get_mut(services::KITCHEN).unwrap();
+    (kitchen.places, kitchen.starts, kitchen.started_at) = (Some(8), 2, Some(second(97)));
     View {
         at: second(100),
         summary: Summary {

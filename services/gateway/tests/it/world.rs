@@ -76,6 +76,7 @@ impl World {
             reserved: 0,
             released: 0,
             missing: 0,
+            next_attempt_at: None,
         };
         let ready = ServiceStatus { ready: true, ..ServiceStatus::default() };
         Self {

@@ -151,6 +151,7 @@ pub(crate) fn shelf_lines(tx: &mut Tx<'_>) -> Result<Vec<Shelf>, StoreError> {
             reserved: row.get(5)?,
             released: row.get(6)?,
             missing: (wanted - on_hand).max(0),
+            next_attempt_at: None,
         })
     })
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, sync::atomic::Ordering};
 
-use contracts::Ingredient::{self, Lemon, Onion, Rice};
+use contracts::{
+    Ingredient::{self, Lemon, Onion, Rice},
+    Timestamp,
+};
 use events::Faults;
 use inventory::ANSWER_BYTES_MAX;
 
@@ -15,6 +18,7 @@ on_both_engines!(
     what_is_missing_is_bought_and_surplus_stays,
     shortages_of_many_orders_are_bought_together,
     a_market_that_has_none_is_asked_again_until_it_has,
+    who_looks_at_the_stock_is_told_when_the_market_is_asked_again,
     a_failed_call_is_asked_again_as_the_same_purchase,
     an_answer_beyond_the_contract_is_asked_for_again_and_nothing_is_lost,
     an_outage_is_said_and_ends_by_itself,
@@ -79,6 +83,23 @@ async fn a_market_that_has_none_is_asked_again_until_it_has(place: Place) {
     assert_eq!(asked.len(), 7, "each is a purchase of its own");
     assert_eq!(pantry.story("lemon").await.len(), 1, "only what was sold is told");
     pantry.check_balance().await;
+    pantry.close().await;
+}
+
+async fn who_looks_at_the_stock_is_told_when_the_market_is_asked_again(place: Place) {
+    let market = Stall::empty();
+    let pantry = Pantry::open(&place, &market).await;
+    pantry.open_stock(&[(Rice, 9), (Lemon, 0)]).await;
+    for fails in [false, true] {
+        market.is_away(fails);
+        pantry.request(i64::from(fails) + 1, &[(Lemon, 1)]).await;
+        let asked = Timestamp::now();
+        wait_for("the next attempt", async || {
+            pantry.shelf(Lemon).await.next_attempt_at.is_some_and(|at| at > asked)
+        })
+        .await;
+        assert_eq!(pantry.shelf(Rice).await.next_attempt_at, None, "there is enough rice");
+    }
     pantry.close().await;
 }
 

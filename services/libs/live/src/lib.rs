@@ -231,6 +231,7 @@ mod tests {
                 reserved: 0,
                 released: 0,
                 missing: 0,
+                next_attempt_at: None,
             };
             let figures = |delivered| DishFigures { delivered, p50_ms: 5, p95_ms: 7 };
             let purchase = |number| Purchase {

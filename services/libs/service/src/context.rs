@@ -42,6 +42,7 @@ use crate::{
     idempotency,
     metrics::Metrics,
     migrations::MIGRATIONS,
+    starts,
     startup_retry::StartupRetry,
 };
 
@@ -193,6 +194,7 @@ impl ServiceContext {
             react: None,
             open: None,
             waiting: None,
+            places: None,
             degraded: Arc::default(),
         };
         let keeper = service.clone();
@@ -201,11 +203,13 @@ impl ServiceContext {
             async move { keeper.remove_old_events().await }
         });
         let (probed, checked) = (service.database.clone(), Arc::new(AtomicBool::new(false)));
+        let started_at = self.clock.now();
         service.work("storage", Arc::default(), PROBE_EVERY, move || {
             let (probed, checked) = (probed.clone(), Arc::clone(&checked));
             async move {
                 if !checked.load(Ordering::Relaxed) {
                     probed.check_at_start().await?;
+                    probed.write(move |tx| starts::note(tx, started_at)).await?;
                     checked.store(true, Ordering::Relaxed);
                 }
                 probed.probe().await.map(|()| Pace::Idle)
@@ -285,6 +289,7 @@ pub struct Service {
     pub(crate) react: Option<Arc<Reaction>>,
     open: Option<CountOpen>,
     waiting: Option<ListWaiting>,
+    places: Option<i64>,
     degraded: Arc<Mutex<Option<String>>>,
 }
 
@@ -333,6 +338,11 @@ impl Service {
     /// Says how to find what waits in the service and for what, for its status. It is asked at each probe, so it must be cheap.
     pub fn list_waiting(&mut self, list: ListWaiting) {
         self.waiting = Some(list);
+    }
+
+    /// Says how much the service works on at once, for its status.
+    pub fn set_places(&mut self, places: i64) {
+        self.places = Some(places);
     }
 
     /// Says in the status that something outside makes the work slower; `None` when that is over.
@@ -474,7 +484,8 @@ impl Service {
                 let awaits = "someone who replays or drops them";
                 waiting.extend(Waiting::some("dead letters", dead_letters, since, awaits));
             }
-            Ok((announced, unpublished, deferred, dead_letters, open, waiting))
+            let starts = starts::read(tx)?;
+            Ok((announced, unpublished, deferred, dead_letters, open, waiting, starts))
         });
         let figures = tokio::time::timeout(STATUS_WAIT_MAX, figures).await.unwrap_or_else(|_| {
             Err(StoreError::engine(format!("no answer within {} ms", STATUS_WAIT_MAX.as_millis())))
@@ -485,10 +496,14 @@ impl Service {
             engine: self.database.engine().to_owned(),
             queued: i64::try_from(self.database.waiting()).unwrap_or(i64::MAX),
             unhandled: self.context.bus.waiting(self.name).await,
+            places: self.places,
             ..ServiceStatus::default()
         };
         match figures {
-            Ok((announced, unpublished, deferred, dead_letters, open, waiting)) => {
+            Ok((announced, unpublished, deferred, dead_letters, open, waiting, starts)) => {
+                if let Some((starts, started_at)) = starts {
+                    (status.starts, status.started_at) = (starts, Some(started_at));
+                }
                 status.waiting = waiting;
                 let arrived = Waiting::some("events", status.unhandled, None, "this reader");
                 status.waiting.extend(arrived);

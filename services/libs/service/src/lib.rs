@@ -19,6 +19,7 @@ mod migrations;
 pub mod problem;
 mod routes;
 pub mod standalone;
+pub mod starts;
 mod startup_retry;
 pub mod telemetry;
 pub mod token;

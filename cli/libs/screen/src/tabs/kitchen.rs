@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use contracts::{
     Timestamp,
     api::live::{DishFigures, Ticket, TicketState, View},
+    services::KITCHEN,
 };
 
 use super::{counted, dish, ended};
@@ -39,6 +40,7 @@ pub(super) fn panes(view: &View, now: Timestamp) -> Vec<Pane> {
         cooking.filter_map(|ticket| Some((ticket.stove?, on_stove(ticket)))).collect();
     stoves.sort();
     let stoves: Vec<String> = stoves.into_iter().map(|(_, text)| text).collect();
+    let places = view.services.get(KITCHEN).and_then(|kitchen| kitchen.places);
     let ended = ended(&view.orders);
     vec![
         Pane {
@@ -53,7 +55,10 @@ pub(super) fn panes(view: &View, now: Timestamp) -> Vec<Pane> {
             empty: "no order is in flight",
         },
         Pane {
-            title: format!("Stoves {}", counted(stoves.len(), view.summary.cooking)),
+            title: match places {
+                Some(places) => format!("Stoves {} of {places}", view.summary.cooking),
+                None => format!("Stoves {}", counted(stoves.len(), view.summary.cooking)),
+            },
             body: Body::List(stoves),
             empty: "no stove is on",
         },

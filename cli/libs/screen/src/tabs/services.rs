@@ -17,12 +17,13 @@ use crate::{
 
 const SERVICES: &[Column] = &[
     Column::words("service", 10, 20),
-    Column::words("state", 9, 14),
+    Column::words("state", 11, 14),
     Column::number("queued", 6),
     Column::number("open", 5),
     Column::number("unpublished", 11),
     Column::number("unhandled", 9),
-    Column::number("dead letters", 12),
+    Column::number("dead", 4),
+    Column::number("starts", 6),
 ];
 const WAITING: &[Column] = &[
     Column::words("waiting", 12, 20),
@@ -78,7 +79,10 @@ pub(super) fn panes(view: &View, now: Timestamp) -> Vec<Pane> {
 fn row(name: &str, service: &ServiceStatus, view: &View, now: Timestamp) -> Row {
     let state = match (view.away.get(name), service.ready) {
         (Some(since), _) => Cell::toned(format!("away {}", age(now.since(*since))), Tone::Bad),
-        (None, true) => Cell::toned("ready", Tone::Good),
+        (None, true) => {
+            let running = service.started_at.map(|at| format!(" {}", age(now.since(at))));
+            Cell::toned(format!("ready{}", running.unwrap_or_default()), Tone::Good)
+        }
         (None, false) => Cell::toned("not ready", Tone::Bad),
     };
     Row {
@@ -93,6 +97,7 @@ fn row(name: &str, service: &ServiceStatus, view: &View, now: Timestamp) -> Row 
             Cell::figure(service.unpublished, Tone::Plain),
             Cell::figure(service.unhandled, Tone::Plain),
             Cell::figure(service.dead_letters, Tone::Bad),
+            Cell::figure(service.starts, Tone::Plain),
         ],
     }
 }

@@ -19,6 +19,7 @@ const SHELVES: &[Column] = &[
     Column::number("on hand", 7),
     Column::number("for orders", 10),
     Column::number("missing", 7),
+    Column::number("next try", 8),
     Column::number("bought", 6),
 ];
 const PURCHASES: &[Column] = &[
@@ -33,7 +34,10 @@ pub(super) fn panes(view: &View, now: Timestamp) -> Vec<Pane> {
     vec![
         Pane {
             title: "Stock".into(),
-            body: Body::Table { columns: SHELVES, rows: view.stock.iter().map(shelf).collect() },
+            body: Body::Table {
+                columns: SHELVES,
+                rows: view.stock.iter().map(|one| shelf(one, now)).collect(),
+            },
             empty: "nothing was ever booked",
         },
         Pane {
@@ -47,8 +51,10 @@ pub(super) fn panes(view: &View, now: Timestamp) -> Vec<Pane> {
     ]
 }
 
-fn shelf(shelf: &Shelf) -> Row {
+fn shelf(shelf: &Shelf, now: Timestamp) -> Row {
     let ingredient = shelf.ingredient.to_string();
+    let next = shelf.next_attempt_at.filter(|at| *at > now);
+    let next = next.map(|at| format!("in {}", age(at.since(now))));
     Row {
         names: vec![ingredient.clone()],
         order: None,
@@ -57,6 +63,7 @@ fn shelf(shelf: &Shelf) -> Row {
             shelf.on_hand.into(),
             Cell::figure(shelf.reserved - shelf.released, Tone::Plain),
             Cell::figure(shelf.missing, Tone::Warning),
+            next.unwrap_or_default().into(),
             Cell::figure(shelf.bought, Tone::Plain),
         ],
         key: ingredient,

@@ -33,6 +33,10 @@ pub struct Shelf {
     pub released: i64,
     /// What waiting orders still need beyond what is on hand.
     pub missing: i64,
+    /// When the market is asked again for what is missing, as far as the replica that answers knows. Absent while nothing is missing,
+    /// and while it is being asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Timestamp>,
 }
 
 /// `PUT /v1/stock`: opening quantities, booked once an ingredient (with `?dry_run=true`: only says what would change).

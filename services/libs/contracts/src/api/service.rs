@@ -32,6 +32,15 @@ pub struct ServiceStatus {
     pub queued: i64,
     /// The service's own work that is not done yet (open orders, tickets, waiting orders, open purchases).
     pub open: i64,
+    /// How much of that it works on at once: the stoves of the kitchen. Absent where there is no such bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<i64>,
+    /// How often a process of it has started on its data: once, and once more for each restart and each replica.
+    #[serde(default)]
+    pub starts: i64,
+    /// When the last one started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
     /// What waits there, and for what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<Waiting>,

@@ -7,7 +7,7 @@ use std::sync::{
 
 use contracts::{OrderId, services::ORDERS};
 use events::{Announce as _, consumer, dead_letters, deferred, facts, outbox, retention};
-use service::idempotency;
+use service::{idempotency, starts};
 use store::{
     Clock, Database, Execution, Migrations, NoHook, OpenError, Server, StoreError, Tx, leases,
     params, timers, tls::Trust,
@@ -71,6 +71,7 @@ async fn every_statement_of_the_libraries_is_understood() {
         idempotency::STATEMENTS.as_slice(),
         leases::STATEMENTS.as_slice(),
         retention::STATEMENTS.as_slice(),
+        starts::STATEMENTS.as_slice(),
         timers::STATEMENTS.as_slice(),
     ]
     .concat();

@@ -17,6 +17,7 @@ mod redis_memory;
 mod redis_replicas;
 mod redis_town;
 mod replicas;
+mod restarts;
 mod retention;
 mod rolling_deploy;
 mod stage;

@@ -14,6 +14,7 @@ mod error;
 mod images;
 mod order_prefix;
 mod output;
+mod output_file;
 mod overlays;
 mod plan;
 mod postgres;

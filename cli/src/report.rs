@@ -2,20 +2,19 @@
 
 use std::{
     fmt::{self, Write as _},
-    fs::{OpenOptions, Permissions},
-    io::{self, Write as _},
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    fs::OpenOptions,
+    io::Write as _,
+    path::PathBuf,
     str::FromStr,
 };
 
 use serde_json::Value;
-use tempfile::NamedTempFile;
 
 use crate::{
     ci,
-    error::{CliError, Result},
+    error::Result,
     output::Output,
+    output_file::{OutputFile, cannot_write},
 };
 
 /// A file for a report; its name ends with the format.
@@ -73,10 +72,9 @@ pub(crate) struct Check {
     pub(crate) failure: Option<String>,
 }
 
-/// Files for reports, made before the work begins: a path that can't be written ends the command before it does anything. A file
-/// gets its name with its whole content, so that none is half-written.
+/// Files for reports, made before the work begins.
 #[derive(Debug)]
-pub(crate) struct ReportFiles(Vec<(ReportFile, NamedTempFile)>);
+pub(crate) struct ReportFiles(Vec<(Format, OutputFile)>);
 
 impl ReportFiles {
     /// Prepares the files.
@@ -84,16 +82,7 @@ impl ReportFiles {
     /// # Errors
     /// [`CliError::Io`] if one can't be written.
     pub(crate) fn prepare(files: &[ReportFile]) -> Result<Self> {
-        let prepared = files.iter().map(|file| {
-            let parent = file.path.parent().filter(|parent| *parent != Path::new(""));
-            let made = match file.path.is_dir() {
-                true => Err(io::ErrorKind::IsADirectory.into()),
-                false => tempfile::Builder::new()
-                    .permissions(Permissions::from_mode(0o666))
-                    .tempfile_in(parent.unwrap_or(Path::new("."))),
-            };
-            Ok((file.clone(), made.map_err(cannot_write(&file.path))?))
-        });
+        let prepared = files.iter().map(|file| Ok((file.format, OutputFile::prepare(&file.path)?)));
         Ok(Self(prepared.collect::<Result<_>>()?))
     }
 
@@ -122,15 +111,13 @@ impl ReportFiles {
 
     /// Writes the report into all files, and adds it to the summary of the pipeline's step.
     fn write(self, report: &Report) -> Result<()> {
-        for (file, mut made) in self.0 {
-            let text = match file.format {
+        for (format, file) in self.0 {
+            let text = match format {
                 Format::Markdown => report.markdown(),
                 Format::Json => format!("{:#}\n", report.document),
                 Format::Junit => report.junit(),
             };
-            let written = made.write_all(text.as_bytes());
-            let written = written.and_then(|()| Ok(made.persist(&file.path).map(drop)?));
-            written.map_err(cannot_write(&file.path))?;
+            file.write(&text)?;
         }
         let Some(summary) = ci::summary() else { return Ok(()) };
         let added = OpenOptions::new().append(true).create(true).open(&summary);
@@ -138,11 +125,6 @@ impl ReportFiles {
             .and_then(|mut file| file.write_all(report.markdown().as_bytes()))
             .map_err(cannot_write(&summary))
     }
-}
-
-fn cannot_write(path: &Path) -> impl FnOnce(io::Error) -> CliError {
-    let what = format!("write {}", path.display());
-    CliError::io(|| what)
 }
 
 impl Report {

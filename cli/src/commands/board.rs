@@ -1,10 +1,11 @@
 mod feed;
 pub(crate) mod link;
+mod snapshot;
 mod terminal;
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueHint};
 use contracts::{
     OrderId,
     api::{
@@ -56,6 +57,7 @@ Examples:
   chefcito board --web                         Print a link that signs a browser in
   chefcito board --web --role viewer           … to look only
   chefcito board --open                        Open it in the browser
+  chefcito board --snapshot friday.html        What there is now, as a page to send to others
   chefcito board --json | jq .summary.in_flight")]
 #[command(group(ArgGroup::new("browser").args(["web", "open"]).multiple(true)))]
 pub(crate) struct BoardArgs {
@@ -68,6 +70,12 @@ pub(crate) struct BoardArgs {
     /// What the browser may do: viewer (read), manager (also order and seed) or admin (everything) [default: admin]
     #[arg(long, requires = "browser")]
     role: Option<Role>,
+    /// Write what there is now as one page, which opens in a browser without a server
+    ///
+    /// It has the board, the last 200 orders, the stories of those that the board shows, recipes, the market, dead letters, and what an
+    /// audit finds, but no key. What does not answer is left out, with a warning. A file of that name is replaced.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["browser", "json"])]
+    snapshot: Option<PathBuf>,
     /// Print what there is now as JSON, and end
     #[arg(long, conflicts_with = "browser")]
     json: bool,
@@ -85,10 +93,14 @@ pub(crate) async fn run(args: BoardArgs, environment: &Environment, output: &Out
     if args.web || args.open {
         return link::print(args.role, args.open, environment, output).await;
     }
+    if let Some(path) = &args.snapshot {
+        return snapshot::write(path, environment, output).await;
+    }
     if !args.json && !output.stdout_is_drawable() {
         return Err(CliError::Failed {
             what: "the board needs a terminal to draw on".into(),
-            hint: "`chefcito board --web` prints a link for a browser, `chefcito board --json` what there is now"
+            hint: "`chefcito board --web` prints a link for a browser, `chefcito board --json` what there is now, and \
+                   `--snapshot FILE` writes that as a page"
                 .into(),
             source: None,
         });

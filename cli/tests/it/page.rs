@@ -44,12 +44,25 @@ enum Stories {
 static BROWSER_RUNS: Mutex<()> = Mutex::new(());
 
 /// Runs the stories in the browser.
-fn try_the_page(which: Stories, stories: &PathBuf, home: &Home, name: &[&str]) {
+fn try_the_page(
+    which: Stories,
+    stories: &PathBuf,
+    home: &Home,
+    name: &[&str],
+    kill_kitchen: Option<&str>,
+) {
     let _alone = BROWSER_RUNS.lock().unwrap_or_else(PoisonError::into_inner);
     let link = || home.must(&[&["board", "--web"][..], name].concat()).stdout.trim_end().to_owned();
     let links: Vec<String> = (0..LINKS).map(|_| link()).collect();
     let url = links[0].split("/board#").next().unwrap().to_owned();
+    let snapshot = home.path().join("snapshot.html");
+    let taken = snapshot.display().to_string();
+    home.must(&[&["order", "--count", "3"][..], name].concat());
+    home.must(&[&["board", "--snapshot", &taken][..], name].concat());
     let mut command = Command::new("node");
+    if let Some(line) = kill_kitchen {
+        command.env("CHEFCITO_PAGE_KILL", line);
+    }
     if which == Stories::Actions {
         command.env("CHEFCITO_PAGE_ACTIONS", "1");
     }
@@ -58,6 +71,7 @@ fn try_the_page(which: Stories, stories: &PathBuf, home: &Home, name: &[&str]) {
         .current_dir(stories)
         .env("CHEFCITO_PAGE_URL", url)
         .env("CHEFCITO_PAGE_LINKS", links.join(" "))
+        .env("CHEFCITO_PAGE_SNAPSHOT", snapshot)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -70,18 +84,23 @@ fn the_page_of_an_embedded_environment_works_in_a_browser() {
     let Some(stories) = stories() else { return };
     let home = Home::new();
     home.must(&["up", "--port", "0", "--cooking-time", "2s"]);
-    try_the_page(Stories::All, &stories, &home, &[]);
+    try_the_page(Stories::All, &stories, &home, &[], None);
     home.must(&["audit"]);
 }
 
 #[test]
 fn the_page_of_an_environment_in_containers_works_in_a_browser() {
     let (Some(stories), Some(home)) = (stories(), Home::with_engine()) else { return };
-    let name = format!("page-{}", std::process::id());
-    let name = ["--name", name.as_str()];
+    let project = format!("page-{}", std::process::id());
+    let name = ["--name", project.as_str()];
     let up = ["up", "--runtime", "compose", "--port", "0", "--cooking-time", "2s"];
     home.must(&[&up[..], &["--timeout", "180s"], &name].concat());
-    try_the_page(Stories::Actions, &stories, &home, &name);
+    // From outside, as the system does when memory is short: a container that the engine was told to kill is not restarted.
+    let kill_kitchen = format!(
+        "kill -KILL $(docker inspect --format '{{{{.State.Pid}}}}' $(docker ps --quiet \
+         --filter label=com.docker.compose.project={project} --filter label=com.docker.compose.service=kitchen))"
+    );
+    try_the_page(Stories::Actions, &stories, &home, &name, Some(&kill_kitchen));
     home.must(&[&["audit"][..], &name].concat());
 }
 

@@ -14,7 +14,7 @@ mod limits;
 mod live;
 mod openapi;
 mod own;
-mod page;
+pub mod page;
 mod queries;
 mod routes;
 mod sessions;

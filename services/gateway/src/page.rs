@@ -48,12 +48,17 @@ impl Prepared {
     }
 }
 
-static DOCUMENT: LazyLock<Prepared> =
-    LazyLock::new(|| Prepared::new(include_bytes!("../page/dist/index.html")));
-static SCRIPT: LazyLock<Prepared> =
-    LazyLock::new(|| Prepared::new(include_bytes!("../page/dist/app.js")));
-static STYLE: LazyLock<Prepared> =
-    LazyLock::new(|| Prepared::new(include_bytes!("../page/dist/app.css")));
+/// The page's document. It refers to the other two as `/board/app.js` and `/board/app.css`.
+pub const DOCUMENT: &str = include_str!("../page/dist/index.html");
+/// The page's script, a module. A snapshot, which is in the document as the JSON of the element `snapshot`, is shown by it without a
+/// gateway.
+pub const SCRIPT: &str = include_str!("../page/dist/app.js");
+/// The page's style.
+pub const STYLE: &str = include_str!("../page/dist/app.css");
+
+static PREPARED_DOCUMENT: LazyLock<Prepared> = LazyLock::new(|| Prepared::new(DOCUMENT.as_bytes()));
+static PREPARED_SCRIPT: LazyLock<Prepared> = LazyLock::new(|| Prepared::new(SCRIPT.as_bytes()));
+static PREPARED_STYLE: LazyLock<Prepared> = LazyLock::new(|| Prepared::new(STYLE.as_bytes()));
 
 impl File {
     /// Returns its media type.
@@ -67,9 +72,9 @@ impl File {
 
     fn prepared(self) -> &'static Prepared {
         match self {
-            Self::Document => &DOCUMENT,
-            Self::Script => &SCRIPT,
-            Self::Style => &STYLE,
+            Self::Document => &PREPARED_DOCUMENT,
+            Self::Script => &PREPARED_SCRIPT,
+            Self::Style => &PREPARED_STYLE,
         }
     }
 

@@ -57,8 +57,11 @@ fn try_the_page(
     let url = links[0].split("/board#").next().unwrap().to_owned();
     let snapshot = home.path().join("snapshot.html");
     let taken = snapshot.display().to_string();
+    // Some orders are at their end in it, and some on their way.
     home.must(&[&["order", "--count", "3"][..], name].concat());
+    home.must(&[&["order", "--count", "30", "--no-wait"][..], name].concat());
     home.must(&[&["board", "--snapshot", &taken][..], name].concat());
+    home.must(&[&["audit"][..], name].concat());
     let mut command = Command::new("node");
     if let Some(line) = kill_kitchen {
         command.env("CHEFCITO_PAGE_KILL", line);

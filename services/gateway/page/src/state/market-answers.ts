@@ -35,5 +35,6 @@ export const marketAnswers = computed(() => {
 export function untilNextAttempt(ingredient: string): string {
   const at = view.value?.stock.find((shelf) => shelf.ingredient === ingredient)?.next_attempt_at;
   const ms = at === undefined ? 0 : Date.parse(at) - now.value;
-  return ms > 0 ? age(ms + 999) : "";
+  // Rounded: the clock may be a second old.
+  return ms > 0 ? age(Math.max(ms + 500, 1_000)) : "";
 }

@@ -68,7 +68,7 @@ function StateRow({ name, service }: { name: string; service: ServiceStatus }): 
           {awaySince !== undefined ? <AwaySince since={awaySince} /> : service.ready ? words.ready : words.notReady}
         </span>
         {isNew && <span class="note reason">{words.startedAgain}</span>}
-        {reason !== undefined && <span class="note reason">{reason}</span>}
+        {reason !== undefined && <span class="note reason" lang="en">{reason}</span>}
       </td>
       <td class="number">{starts !== undefined && (isNew ? <strong>{figure(starts)}</strong> : figure(starts))}</td>
       <td class="number">{awaySince === undefined && started_at !== undefined && <Age since={started_at} />}</td>

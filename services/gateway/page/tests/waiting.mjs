@@ -17,7 +17,7 @@ test("an order says what it waits for, and that the market sold none", async () 
       await ask(page, "POST", "/v1/orders", { dish: "salad" });
       await page.getByRole("link", { name: "Kitchen" }).click();
       const card = page.locator(".lane-waiting .card", { hasText: "salad" });
-      await card.getByText(/1 lemon; the market sold none/).waitFor();
+      await card.getByText(/1 lemon; the market sold none .*; next attempt in \d+s/).waitFor();
       await picture(page, "light-kitchen-waiting");
       await card.getByRole("link", { name: "1 lemon" }).click();
       await page.getByRole("heading", { level: 1, name: "Stock" }).waitFor();

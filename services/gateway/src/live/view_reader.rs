@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -37,13 +38,12 @@ const LINGER: Duration = Duration::from_secs(5);
 struct ViewReader {
     live: Arc<Live>,
     parts: Mutex<Parts>,
-    /// Signalled when a part has changed.
+    /// Signalled when a part besides the board has changed.
     changed: Notify,
 }
 
 #[derive(Default)]
 struct Parts {
-    board_revision: Option<i64>,
     view: View,
     /// Whether each part was read, or is known to be away.
     has_board: bool,
@@ -77,7 +77,6 @@ pub(super) async fn read_for_viewers(live: Arc<Live>) {
         changed: Notify::new(),
     };
     tokio::select! {
-        () = reader.follow_board() => {}
         () = reader.read_rest() => {}
         () = reader.show() => {}
         () = reader.until_no_viewers() => ending.is_noted = true,
@@ -90,39 +89,6 @@ impl ViewReader {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Parts)) {
-        change(&mut self.parts());
-        self.changed.notify_one();
-    }
-
-    /// Follows the board, which answers as soon as it has news.
-    async fn follow_board(&self) {
-        loop {
-            let after = self.parts().board_revision;
-            let path = match after {
-                Some(after) => format!("/internal/live?after={after}"),
-                None => "/internal/live".into(),
-            };
-            let answer = self.read::<BoardView>(BOARD, &path, BOARD_WAIT_MAX).await;
-            let is_away = answer.is_none();
-            let revision = answer.as_ref().map(|answer| answer.revision);
-            self.change(|parts| {
-                parts.has_board = true;
-                note_away(&mut parts.view, BOARD, is_away);
-                if let Some(BoardView { revision, summary, dishes, orders }) = answer {
-                    (parts.view.summary, parts.view.orders) = (summary, orders);
-                    parts.view.dishes = dishes;
-                    parts.board_revision = Some(revision);
-                }
-            });
-            if is_away {
-                sleep(ASK_AGAIN_EVERY).await;
-            } else if revision != after {
-                sleep(self.interval()).await;
-            }
-        }
-    }
-
     /// Reads what changes slowly, or is slow to answer.
     async fn read_rest(&self) {
         let purchases = format!("/v1/purchases?limit={PURCHASES_SHOWN_MAX}");
@@ -132,7 +98,8 @@ impl ViewReader {
                 self.read::<PurchasePage>(INVENTORY, &purchases, STATUS_WAIT_MAX),
                 statuses(&self.live.services),
             );
-            self.change(|parts| {
+            {
+                let mut parts = self.parts();
                 parts.has_rest = true;
                 note_away(&mut parts.view, INVENTORY, stock.is_none() || purchases.is_none());
                 parts.view.services = services;
@@ -142,7 +109,8 @@ impl ViewReader {
                 if let Some(PurchasePage { purchases, .. }) = purchases {
                     parts.view.purchases = purchases;
                 }
-            });
+            }
+            self.changed.notify_one();
             sleep(READ_EVERY).await;
         }
     }
@@ -159,13 +127,46 @@ impl ViewReader {
 
     /// Shows each change: the first one after a pause at once, and then as often as so many viewers are told.
     async fn show(&self) {
+        let mut has = None;
+        let mut board = pin!(self.board_after(has, Duration::ZERO));
         loop {
-            self.changed.notified().await;
-            if let Some(view) = self.view()
-                && self.live.frames.send_if_modified(|frames| frames.show(view))
-            {
+            let had = has;
+            tokio::select! {
+                answer = &mut board => {
+                    has = answer.as_ref().map(|answer| answer.revision);
+                    let pause = has.map_or(ASK_AGAIN_EVERY, |_| Duration::ZERO);
+                    self.take_board(answer);
+                    // It is not asked before the next round: who asks early shows late what comes meanwhile.
+                    board.set(self.board_after(has, pause));
+                }
+                () = self.changed.notified() => {}
+            }
+            let Some(view) = self.view() else { continue };
+            let is_shown = self.live.frames.send_if_modified(|frames| frames.show(view));
+            // What is new on the board may be of orders that no view shows.
+            if is_shown || has != had {
                 sleep(self.interval()).await;
             }
+        }
+    }
+
+    /// Reads the board after a pause: it answers as soon as it has news. `None` if it does not answer.
+    async fn board_after(&self, revision: Option<i64>, pause: Duration) -> Option<BoardView> {
+        sleep(pause).await;
+        let path = match revision {
+            Some(after) => format!("/internal/live?after={after}"),
+            None => "/internal/live".into(),
+        };
+        self.read(BOARD, &path, BOARD_WAIT_MAX).await
+    }
+
+    fn take_board(&self, answer: Option<BoardView>) {
+        let mut parts = self.parts();
+        parts.has_board = true;
+        note_away(&mut parts.view, BOARD, answer.is_none());
+        if let Some(BoardView { summary, dishes, orders, .. }) = answer {
+            (parts.view.summary, parts.view.orders) = (summary, orders);
+            parts.view.dishes = dishes;
         }
     }
 

@@ -26,6 +26,9 @@ Run it again at any time: it changes only what differs, prints the reasons, and 
 The runtime and every setting stay as last time, also after `down`, and those that are not the
 defaults are listed; a flag changes one, `--reset` returns all to the defaults.
 
+In a terminal it also prints a link that signs a browser in to the page: once, within ten minutes.
+`chefcito board --web` prints another one.
+
 Examples:
   chefcito up                                  Start the environment on port 7373, or the next free one
   chefcito up --orders 50                      … and follow fifty orders to the table

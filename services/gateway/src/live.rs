@@ -18,7 +18,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use backends::Backends;
-use contracts::api::live::{Pace, WatchOptions};
+use contracts::{
+    Timestamp,
+    api::live::{Pace, WatchOptions},
+};
 use futures_util::stream;
 use tokio::{
     sync::watch,
@@ -90,6 +93,7 @@ impl Live {
         holder: &Holder,
         address: IpAddr,
         request: Request,
+        now: Timestamp,
     ) -> Result<Response, Problem> {
         let (mut parts, body) = request.into_parts();
         let Query(options) = Query::<WatchOptions>::from_request_parts(&mut parts, &()).await?;
@@ -119,12 +123,14 @@ impl Live {
         if viewer.is_first {
             tokio::spawn(view_reader::read_for_viewers(Arc::clone(self)));
         }
+        // Nobody watches for longer than the session lasts.
+        let lasts = holder.expires_at.map_or(WATCH_MAX, |end| end.since(now).min(WATCH_MAX));
         let watching = Watching {
             has: has.and_then(|id| self.frames.borrow().number_of(&id)),
             frames: self.frames.subscribe(),
             keys: Arc::clone(keys),
             key: holder.id.clone(),
-            ends_at: Instant::now() + WATCH_MAX,
+            ends_at: Instant::now() + lasts,
             said_at: Instant::now(),
             live: Arc::clone(self),
             _viewer: viewer,

@@ -14,7 +14,7 @@ use utoipa::openapi::{
     path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
     request_body::RequestBodyBuilder,
     schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type},
-    security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+    security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
 };
 
 use crate::routes::{Access, Answer, Route, Shape};
@@ -23,6 +23,8 @@ use crate::routes::{Access, Answer, Route, Shape};
 const EVENTS_TYPE: &str = "text/event-stream";
 /// What the document calls the way in which a key is shown.
 const SCHEME: &str = "key";
+/// What it calls the way in which a browser shows its session.
+const SESSION_SCHEME: &str = "session";
 
 /// Returns the document that describes these routes. `retention` is how long responses to requests with a key are kept.
 pub(crate) fn document(routes: &[Route], retention: Duration) -> OpenApi {
@@ -67,6 +69,11 @@ pub(crate) fn document(routes: &[Route], retention: Duration) -> OpenApi {
         .bearer_format("cfk_<id>_<secret>")
         .description(Some("A key of this environment; `chefcito keys` makes them."))
         .build();
+    let session = ApiKey::Cookie(ApiKeyValue::with_description(
+        "chefcito-7373",
+        "A browser's session; `POST /v1/session` sets the cookie. Its name ends with the port of the gateway's address, and begins \
+         with `__Host-` under https. `Origin` and `Host` must be those of the address.",
+    ));
     OpenApiBuilder::new()
         .info(
             InfoBuilder::new()
@@ -82,6 +89,7 @@ pub(crate) fn document(routes: &[Route], retention: Duration) -> OpenApi {
             ComponentsBuilder::new()
                 .schemas_from_iter(schemas)
                 .security_scheme(SCHEME, SecurityScheme::Http(key))
+                .security_scheme(SESSION_SCHEME, SecurityScheme::ApiKey(session))
                 .build(),
         ))
         .build()
@@ -113,12 +121,26 @@ fn operation(route: &Route, retention: Duration) -> OperationBuilder {
         operation = operation.request_body(Some(body));
     }
     operation = operation.response(route.status.as_str(), good(route));
+    if let Answer::Events(_) = route.answer {
+        let switched = "Switching Protocols: the request asked for a WebSocket.";
+        operation = operation.response("101", ResponseBuilder::new().description(switched).build());
+    }
     if let Access::Needs(role) = route.access {
+        let scheme = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
+        operation = operation.security(scheme(SCHEME));
+        let (shown, may_not) = if route.is_for_keys {
+            ("a key", "The key may not do that, or what was shown is a session.")
+        } else {
+            operation = operation.security(scheme(SESSION_SCHEME));
+            (
+                "a key or a session",
+                "The key or the session may not do that, or a session's request is not of the page's own origin.",
+            )
+        };
         operation = operation
-            .description(Some(format!("Needs a key of {}.", at_least(role))))
-            .security(SecurityRequirement::new(SCHEME, Vec::<String>::new()))
-            .response("401", problem("No key that is known and not revoked was shown."))
-            .response("403", problem("The key may not do that."))
+            .description(Some(format!("Needs {shown} of {}.", at_least(role))))
+            .response("401", problem("No key or session that is known and not revoked was shown."))
+            .response("403", problem(may_not))
             .response("429", problem("Too many requests; `Retry-After` says when to come back."));
     }
     operation.response("default", problem("Anything else, as RFC 9457 says it."))

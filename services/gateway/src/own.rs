@@ -69,7 +69,7 @@ pub(crate) async fn answer(
         (Own::Status, _) => Ok(json(queries::status::status(door).await)),
         (Own::Live, _) => {
             let (holder, address) = (holder(door, &request)?, address_of(&request));
-            door.live.watch(&door.keys, &holder, address, request).await
+            door.live.watch(&door.keys, &holder, address, request, door.now()).await
         }
         (Own::Page(file), _) => Ok(file.answer(request.headers())),
         (Own::MakeSignInLink, _) => {

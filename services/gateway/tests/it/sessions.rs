@@ -1,15 +1,19 @@
 //! Browsers: a link signs in once, a cookie counts for the page alone, and a session ends.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
     extract::Request,
     http::{Method, StatusCode, header},
 };
-use contracts::api::gateway::{Keys, Role, Session, SignInLink};
+use contracts::{
+    Timestamp,
+    api::gateway::{Keys, Role, Session, SignInLink},
+};
 use gateway::Config;
 use serde_json::{Value, json};
+use store::Clock;
 
 use crate::stage::{Got, Stage, config, echoes};
 
@@ -287,6 +291,32 @@ async fn sessions_are_listed_and_end_by_the_user_the_admin_and_with_their_key() 
     let first = stage.admin.split('_').nth(1).unwrap().to_owned();
     assert_eq!(revoke(&first).await, StatusCode::CONFLICT);
     assert_eq!(revoke(&admin.id).await, StatusCode::NO_CONTENT);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_link_is_good_for_ten_minutes_and_a_session_for_twelve_hours() {
+    let clock = Clock::fixed(Timestamp::now());
+    let stage = Stage::open_at(&clock).await;
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    let [one, other] = [
+        token(&stage, &stage.admin, Value::Null).await,
+        token(&stage, &stage.admin, Value::Null).await,
+    ];
+    clock.advance(minutes(9));
+    let got = sign_in(&stage, &one).await;
+    assert_eq!(got.status, StatusCode::CREATED, "{}", got.text());
+    let cookie = got.headers[header::SET_COOKIE].to_str().unwrap().split(';').next().unwrap();
+    clock.advance(minutes(1));
+    assert_eq!(sign_in(&stage, &other).await.status, StatusCode::UNAUTHORIZED);
+
+    let read = || send(&stage, Sent { cookie: Some(cookie), ..Sent::default() });
+    clock.advance(minutes(12 * 60 - 2));
+    assert_eq!(read().await.status, StatusCode::OK);
+    clock.advance(minutes(1));
+    assert_eq!(read().await.status, StatusCode::UNAUTHORIZED);
+    let feed = Sent { path: "/v1/live", cookie: Some(cookie), ..Sent::default() };
+    assert_eq!(send(&stage, feed).await.status, StatusCode::UNAUTHORIZED);
     stage.close().await;
 }
 

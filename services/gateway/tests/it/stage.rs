@@ -112,6 +112,17 @@ impl Stage {
         Self::with(echoes()).await
     }
 
+    /// Opens one whose clock stands still until it is moved.
+    pub(crate) async fn open_at(clock: &Clock) -> Self {
+        let admin = gateway::new_key().unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let location =
+            Location::Folder { folder: folder.path().to_owned(), durability: Durability::Process };
+        let context = ServiceContext::new(location, events::in_process(), clock.clone());
+        let gateway = Gateway::open(&context, config(&admin), echoes()).await.unwrap();
+        Self { admin, folder, context, router: gateway.router() }
+    }
+
     pub(crate) async fn with(backends: Backends) -> Self {
         let admin = gateway::new_key().unwrap();
         Self::with_config(backends, config(&admin), admin).await

@@ -72,8 +72,8 @@ pub(crate) struct BoardArgs {
     role: Option<Role>,
     /// Write what there is now as one page, which opens in a browser without a server
     ///
-    /// It has the board, the last 200 orders, the stories of those that the board shows, recipes, the market, dead letters, and what an
-    /// audit finds, but no key. What does not answer is left out, with a warning. A file of that name is replaced.
+    /// It has the board, the last 200 orders, the stories of those that the board shows, recipes, dead letters, and what an audit finds,
+    /// but no key. What does not answer is left out, with a warning. A file of that name is replaced.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["browser", "json"])]
     snapshot: Option<PathBuf>,
     /// Print what there is now as JSON, and end

@@ -23,13 +23,8 @@ use crate::{
 };
 
 /// What the page asks for, besides stories. What the role of the key may not see is left out.
-const PATHS: [&str; 5] = [
-    "/v1/recipes",
-    "/v1/orders?limit=200",
-    "/v1/market",
-    "/v1/dead-letters",
-    "/v1/audit?live=true",
-];
+const PATHS: [&str; 4] =
+    ["/v1/recipes", "/v1/orders?limit=200", "/v1/dead-letters", "/v1/audit?live=true"];
 /// How many requests are under way at once.
 const ASKED_MAX: usize = 8;
 /// The tags of the document in whose place the parts are put.
@@ -85,7 +80,7 @@ async fn answers(client: &Client, view: &View, output: &Output) -> BTreeMap<Stri
     while let Some((answer, path)) = asked.next().await {
         match answer {
             Ok(answer) => drop(answers.insert(path, answer)),
-            // Another role sees less, and not every environment has a market of its own.
+            // Another role sees less, and an order may be kept no longer.
             Err(ClientError::Refused { problem, .. }) if matches!(problem.status, 403 | 404) => {}
             Err(error) => {
                 output.warn(format_args!("the snapshot is without {path}: {}", chain(&error)));

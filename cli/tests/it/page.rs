@@ -141,6 +141,47 @@ fn a_link_is_printed_for_the_role_that_is_asked_for_and_its_session_is_listed_an
 }
 
 #[test]
+fn a_snapshot_is_one_file_with_all_that_the_page_shows_and_no_key() {
+    let home = Home::new();
+    home.must(&["up", "--port", "0", "--cooking-time", "0s"]);
+    home.must(&["order", "--count", "3"]);
+    let file = home.path().join("friday.html");
+    let name = file.to_str().unwrap();
+    std::fs::write(&file, "of before").unwrap();
+    let taken = home.must(&["board", "--snapshot", name]);
+    assert_eq!(
+        (taken.stdout.as_str(), taken.stderr.contains("friday.html")),
+        ("", true),
+        "{taken}"
+    );
+    let page = std::fs::read_to_string(&file).unwrap();
+    assert!(!page.contains("of before") && !page.contains("cfk_"), "{name}");
+    let (_, json) = page.split_once("id=\"snapshot\">").unwrap();
+    let snapshot: Value = serde_json::from_str(json.split_once("</script>").unwrap().0).unwrap();
+    let answers = snapshot["answers"].as_object().unwrap();
+    assert_eq!(answers["/v1/audit?live=true"]["passed"], true, "{answers:?}");
+    assert_eq!(answers.keys().filter(|path| path.ends_with("/story")).count(), 3, "{answers:?}");
+
+    let in_no_folder = home.path().join("nowhere/friday.html").display().to_string();
+    let a_folder = home.path().display().to_string();
+    for (args, code) in [
+        (&["board", "--snapshot", in_no_folder.as_str()][..], 1),
+        (&["board", "--snapshot", &a_folder], 1),
+        (&["board", "--snapshot", name, "--json"], 2),
+        (&["board", "--snapshot", name, "--web"], 2),
+        (&["board", "--snapshot", name, "--name", "nowhere"], 3),
+    ] {
+        let ran = home.run(args);
+        assert_eq!(ran.code, Some(code), "{ran}");
+    }
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap(),
+        page,
+        "a failure leaves the file as it was"
+    );
+}
+
+#[test]
 fn a_browser_is_opened_with_a_link_and_its_absence_is_reported() {
     let home = Home::new();
     home.must(&["up", "--port", "0"]);

@@ -145,6 +145,8 @@ fn a_snapshot_is_one_file_with_all_that_the_page_shows_and_no_key() {
     let home = Home::new();
     home.must(&["up", "--port", "0", "--cooking-time", "0s"]);
     home.must(&["order", "--count", "3"]);
+    // Once it is quiet, the board knows of all three.
+    home.must(&["audit"]);
     let file = home.path().join("friday.html");
     let name = file.to_str().unwrap();
     std::fs::write(&file, "of before").unwrap();

@@ -123,7 +123,7 @@ impl Live {
         if viewer.is_first {
             tokio::spawn(view_reader::read_for_viewers(Arc::clone(self)));
         }
-        // Nobody watches for longer than the session lasts.
+        // A view ends with its session.
         let lasts = holder.expires_at.map_or(WATCH_MAX, |end| end.since(now).min(WATCH_MAX));
         let watching = Watching {
             has: has.and_then(|id| self.frames.borrow().number_of(&id)),

@@ -1,4 +1,4 @@
-//! When the buyer asks the market again, for those who look at the stock meanwhile.
+//! When the buyer asks the market again, as the stock shows it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ::store::{StoreError, jittered};
-use contracts::{Ingredient, PurchaseId};
+use contracts::{Ingredient, PurchaseId, Timestamp};
 use service::Service;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tracing::{debug, info, warn};
@@ -51,7 +51,7 @@ enum Turn {
     Asking(AbortHandle),
 }
 
-/// Who is told what the buyer does, and wakes it.
+/// What wakes the buyer, and what it keeps up to date for others.
 pub(crate) struct Told {
     pub(crate) signals: Signals,
     pub(crate) figures: Figures,
@@ -123,6 +123,7 @@ impl<M: Market> Buyer<M> {
     /// Saves what was answered and opens what is still missing, and asks for all that is due; returns when to look again.
     async fn round(&mut self) -> Result<Instant, StoreError> {
         let now = Instant::now();
+        let clock_now = self.service.context().clock.now();
         let open_max = match self.breaker.gate(now) {
             Gate::Open => self.config.purchases_open_max,
             Gate::Trial => 1,
@@ -144,7 +145,7 @@ impl<M: Market> Buyer<M> {
                 self.follow(&restocked, now);
                 self.ask_what_is_due(now);
                 self.show_breaker(now);
-                self.plan_attempts(now);
+                self.plan_attempts(now, clock_now);
                 Ok(self.next_look(&restocked, now))
             }
             Err(error) => {
@@ -305,7 +306,7 @@ impl<M: Market> Buyer<M> {
     }
 
     /// Says when the market is asked again for each ingredient of which no purchase is being asked.
-    fn plan_attempts(&self, now: Instant) {
+    fn plan_attempts(&self, now: Instant, clock_now: Timestamp) {
         let mut asked = [false; INGREDIENTS];
         let mut planned: [Option<Instant>; INGREDIENTS] =
             self.appetites.map(|appetite| appetite.waits_until(now));
@@ -318,14 +319,15 @@ impl<M: Market> Buyer<M> {
                 }
             }
         }
-        let shut_until = match self.breaker.gate(now) {
-            Gate::ShutUntil(until) => Some(until),
-            Gate::Open | Gate::Trial | Gate::AwaitingTrial => None,
-        };
-        let clock_now = self.service.context().clock.now();
+        let gate = self.breaker.gate(now);
         let moments = std::array::from_fn(|place| {
-            let at = shut_until.or(planned[place]).filter(|_| !asked[place])?;
-            Some(clock_now.plus(at.saturating_duration_since(now)))
+            let at = match gate {
+                _ if asked[place] => None,
+                Gate::Open | Gate::Trial => planned[place],
+                Gate::ShutUntil(until) => Some(planned[place].map_or(until, |at| at.max(until))),
+                Gate::AwaitingTrial => None,
+            };
+            Some(clock_now.plus(at?.saturating_duration_since(now)))
         });
         self.told.attempts.plan(moments);
     }

@@ -39,6 +39,8 @@ use super::{COMMENT, News, Watching};
 const MESSAGE_BYTES_MAX: usize = 1_024;
 /// How much is read at once, in bytes. The buffer is there as long as the viewer.
 const READ_BYTES: usize = 1_024;
+/// How many bytes of answers to pings wait for a viewer that does not read; the newest answer takes the place of those beyond.
+const WRITE_BYTES_MAX: usize = 1_024;
 /// The longest head of a frame from here, in bytes: without a mask.
 const HEAD_BYTES_MAX: usize = 10;
 /// How long a viewer may take to read the last message.
@@ -79,6 +81,7 @@ async fn show(connection: Upgraded, mut watching: Watching) {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BYTES_MAX)
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX));
     let connection = TokioIo::new(connection);
@@ -88,7 +91,12 @@ async fn show(connection: Upgraded, mut watching: Watching) {
         let news = tokio::select! {
             news = watching.next() => news,
             said = socket.next() => match said {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(Message::Close(_))) => {
+                    // The answer to it is in the socket's buffer.
+                    let _best_effort = timeout(CLOSE_MAX, socket.flush()).await;
+                    return;
+                }
+                Some(Err(_)) | None => return,
                 Some(Ok(_)) => continue,
             },
         };

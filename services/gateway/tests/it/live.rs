@@ -2,21 +2,29 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU32, Ordering},
+    },
 };
 
 use axum::{
+    Router,
     body::Body,
     extract::Request,
     http::{Method, StatusCode, header},
     response::Response,
 };
-use contracts::api::gateway::Role;
+use backends::Backend;
+use contracts::{
+    api::{board::Summary, gateway::Role, live::BoardView},
+    services::BOARD,
+};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use service::http::Peer;
 
-use crate::stage::{Got, Stage};
+use crate::stage::{Got, Stage, all, echo};
 
 /// Begins to watch, from an address of its own.
 async fn watch(stage: &Stage, key: &str) -> Response {
@@ -58,6 +66,40 @@ async fn who_watches_learns_which_services_are_away() {
         assert!(view["away"][service].is_string(), "{view}");
     }
     assert_eq!(view["pace"]["viewers"], 1);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn with_many_viewers_the_few_views_have_what_is_new_on_the_board() {
+    // A board on which something has always changed.
+    let revision = Arc::new(AtomicI64::new(0));
+    let board = Router::new().fallback(move || {
+        let revision = revision.fetch_add(1, Ordering::Relaxed);
+        let summary = Summary { placed: revision, ..Summary::default() };
+        async move { axum::Json(BoardView { revision, summary, ..BoardView::default() }) }
+    });
+    let stage = Stage::with(all(|service| {
+        Backend::in_process(if service == BOARD { board.clone() } else { echo(service) })
+    }))
+    .await;
+    let viewer = stage.add_key("a viewer", Role::Viewer).await;
+    let mut watching = Vec::new();
+    for number in 0..1_001 {
+        let key = if number % 2 == 0 { &viewer.secret } else { &stage.admin };
+        watching.push(watch(&stage, key).await.into_body());
+    }
+    let mut body = watching.pop().unwrap();
+    read_to(&mut body, "\"viewers\":1001").await;
+    let (mut views, mut of_the_board) = (0, 0);
+    while views < 6 {
+        let told = read_to(&mut body, "\n\n").await;
+        for data in told.lines().filter_map(|line| line.strip_prefix("data: ")) {
+            let change: Value = serde_json::from_str(data).unwrap();
+            views += 1;
+            of_the_board += i32::from(change["summary"].is_object());
+        }
+    }
+    assert!(of_the_board >= views - 2, "{of_the_board} of {views} views have the board's part");
     stage.close().await;
 }
 

@@ -14,6 +14,7 @@ use contracts::{
 use gateway::Config;
 use serde_json::{Value, json};
 use store::Clock;
+use tokio::time::timeout;
 
 use crate::stage::{Got, Stage, config, echoes};
 
@@ -311,8 +312,14 @@ async fn a_link_is_good_for_ten_minutes_and_a_session_for_twelve_hours() {
     assert_eq!(sign_in(&stage, &other).await.status, StatusCode::UNAUTHORIZED);
 
     let read = || send(&stage, Sent { cookie: Some(cookie), ..Sent::default() });
-    clock.advance(minutes(12 * 60 - 2));
+    clock.advance(minutes(12 * 60 - 1) - Duration::from_secs(1));
     assert_eq!(read().await.status, StatusCode::OK);
+    // A view that is opened a second before the end is cut off then.
+    let request =
+        Request::get("/v1/live").header(header::HOST, HOST).header(header::COOKIE, cookie);
+    let view = stage.answer(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(view.status(), StatusCode::OK);
+    timeout(Duration::from_secs(30), Got::of(view)).await.expect("the view ends with its session");
     clock.advance(minutes(1));
     assert_eq!(read().await.status, StatusCode::UNAUTHORIZED);
     let feed = Sent { path: "/v1/live", cookie: Some(cookie), ..Sent::default() };

@@ -168,3 +168,32 @@ async fn what_is_no_handshake_is_refused() {
     assert!(got.problem().detail.unwrap().contains("no WebSocket handshake"));
     stage.close().await;
 }
+
+#[tokio::test]
+async fn a_viewer_s_pings_and_its_goodbye_are_answered() {
+    let stage = Stage::open().await;
+    let address = stage.listen().await;
+    let key = format!("Bearer {}", stage.admin);
+    let mut socket = connect(address, "/v1/live", &[("authorization", &key)]).await.unwrap();
+    // Of many pings at once, the last one is answered at the least (RFC 6455, 5.5.3).
+    for ping in 0..1_000_u32 {
+        socket.feed(Message::Ping(ping.to_be_bytes().to_vec().into())).await.unwrap();
+    }
+    socket.flush().await.unwrap();
+    let last = 999_u32.to_be_bytes();
+    let answered = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Pong(pong))) if *pong == last => return,
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    timeout(WAIT_MAX, answered).await.unwrap();
+
+    let goodbye = CloseFrame { code: CloseCode::Normal, reason: "enough".into() };
+    socket.send(Message::Close(Some(goodbye))).await.unwrap();
+    assert_eq!(end_of(&mut socket).await.map(|frame| frame.code), Some(CloseCode::Normal));
+    stage.close().await;
+}

@@ -203,16 +203,21 @@ impl ServiceContext {
             async move { keeper.remove_old_events().await }
         });
         let (probed, checked) = (service.database.clone(), Arc::new(AtomicBool::new(false)));
-        let started_at = self.clock.now();
+        let (started_at, is_noted) = (self.clock.now(), Arc::new(AtomicBool::new(false)));
         service.work("storage", Arc::default(), PROBE_EVERY, move || {
             let (probed, checked) = (probed.clone(), Arc::clone(&checked));
+            let is_noted = Arc::clone(&is_noted);
             async move {
                 if !checked.load(Ordering::Relaxed) {
                     probed.check_at_start().await?;
-                    probed.write(move |tx| starts::note(tx, started_at)).await?;
                     checked.store(true, Ordering::Relaxed);
                 }
-                probed.probe().await.map(|()| Pace::Idle)
+                probed.probe().await?;
+                if !is_noted.load(Ordering::Relaxed) {
+                    probed.write(move |tx| starts::note(tx, started_at)).await?;
+                    is_noted.store(true, Ordering::Relaxed);
+                }
+                Ok(Pace::Idle)
             }
         });
         Ok(service)

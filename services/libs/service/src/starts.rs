@@ -1,4 +1,4 @@
-//! How often a service has started: who looks at it sees a restart, however short it was.
+//! How often a service has started, so that its status shows a restart that nobody saw happen.
 
 use contracts::Timestamp;
 use store::{StoreError, Tx, params};

@@ -119,10 +119,11 @@ function PagedOrders(): JSX.Element {
   const problem = page.problem.value;
   const shown = problem === null ? page.answer.value : null;
   const next = shown?.next_before ?? null;
+  const kept = snapshot === null ? undefined : answerOf<OrderPage>(KEPT);
   return (
     <section class="orders" aria-labelledby="all">
       <h2 id="all">{words.historyPage}</h2>
-      {snapshot !== null && <p class="note">{words.ordersKept(figure(answerOf<OrderPage>(KEPT)?.orders.length ?? 0))}</p>}
+      {kept !== undefined && <p class="note">{words.ordersKept(figure(kept.orders.length))}</p>}
       <ProblemNote problem={problem} />
       {shown === null && problem === null && <p class="note">{words.loading}</p>}
       {shown?.orders.length === 0 && <p class="note">{words.historyNone}</p>}

@@ -33,8 +33,8 @@ pub struct Shelf {
     pub released: i64,
     /// What waiting orders still need beyond what is on hand.
     pub missing: i64,
-    /// When the market is asked again for what is missing, as far as the replica that answers knows. Absent while nothing is missing,
-    /// and while it is being asked.
+    /// When the market is asked again for what is missing, as the replica that answers plans it. Absent while nothing is missing, while
+    /// the market is being asked, and while the moment is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
 }

@@ -35,7 +35,8 @@ pub struct ServiceStatus {
     /// How much of that it works on at once: the stoves of the kitchen. Absent where there is no such bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub places: Option<i64>,
-    /// How often a process of it has started on its data: once, and once more for each restart and each replica.
+    /// How many processes of it have started on its data: one, and one more for each restart and each replica. One counts from when its
+    /// storage is checked; 0: none is counted yet, or that can't be read.
     #[serde(default)]
     pub starts: i64,
     /// When the last one started.

@@ -70,22 +70,30 @@ pub(super) async fn write(path: &Path, environment: &Environment, output: &Outpu
     Ok(())
 }
 
-/// Asks for all that the page shows. The restaurant may be in trouble, and that may be why the snapshot is taken.
+/// Asks for all that the page shows. The restaurant may be in trouble, and that may be why the snapshot is taken: so what can't be had
+/// is left out.
 async fn answers(client: &Client, view: &View, output: &Output) -> BTreeMap<String, Value> {
     let stories = view.orders.iter().map(|ticket| format!("/v1/orders/{}/story", ticket.id));
     let paths = PATHS.into_iter().map(ToOwned::to_owned).chain(stories);
     let asked = paths.map(|path| async move { (client.get::<Value>(&path).await, path) });
     let mut asked = stream::iter(asked).buffer_unordered(ASKED_MAX);
     let mut answers = BTreeMap::new();
+    let mut left_out: BTreeMap<String, usize> = BTreeMap::new();
     while let Some((answer, path)) = asked.next().await {
+        let is_story = !PATHS.contains(&path.as_str());
         match answer {
             Ok(answer) => drop(answers.insert(path, answer)),
-            // Another role sees less, and an order may be kept no longer.
-            Err(ClientError::Refused { problem, .. }) if matches!(problem.status, 403 | 404) => {}
+            // The events of an order may be kept no longer.
+            Err(ClientError::Refused { problem, .. }) if is_story && problem.status == 404 => {}
             Err(error) => {
-                output.warn(format_args!("the snapshot is without {path}: {}", chain(&error)));
+                let path = if is_story { "/v1/orders/ID/story".to_owned() } else { path };
+                *left_out.entry(format!("{path}: {}", chain(&error))).or_default() += 1;
             }
         }
+    }
+    for (what, times) in left_out {
+        let times = if times == 1 { String::new() } else { format!(" ({times} times)") };
+        output.warn(format_args!("the snapshot is without {what}{times}"));
     }
     answers
 }

@@ -80,7 +80,7 @@ impl ReportFiles {
     /// Prepares the files.
     ///
     /// # Errors
-    /// [`CliError::Io`] if one can't be written.
+    /// [`CliError::Io`](crate::error::CliError::Io) if one can't be written.
     pub(crate) fn prepare(files: &[ReportFile]) -> Result<Self> {
         let prepared = files.iter().map(|file| Ok((file.format, OutputFile::prepare(&file.path)?)));
         Ok(Self(prepared.collect::<Result<_>>()?))
@@ -95,7 +95,7 @@ impl ReportFiles {
     /// failed.
     ///
     /// # Errors
-    /// That of the command; or else [`CliError::Io`] if the report can't be written.
+    /// That of the command; or else [`CliError::Io`](crate::error::CliError::Io) if the report can't be written.
     pub(crate) fn conclude(
         self,
         report: Result<Report>,

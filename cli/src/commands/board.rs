@@ -50,7 +50,12 @@ Keys in the terminal: 1-5 or Tab for the five tabs, arrows or j/k for rows, Ente
 an order, / to filter, ? for help, q to quit. It reconnects by itself, and says since when there are
 no news.
 
-Exit codes: 1 if it can't connect at first or no program opens a browser, 3 if nothing is running.
+A snapshot has the board, the last 200 orders, the stories of those that the board shows, recipes,
+dead letters, and what an audit finds, but no key. What does not answer is left out, with a warning.
+A file of that name is replaced.
+
+Exit codes: 1 if it can't connect at first, no program opens a browser or the file can't be written,
+3 if nothing is running.
 
 Examples:
   chefcito board
@@ -71,9 +76,6 @@ pub(crate) struct BoardArgs {
     #[arg(long, requires = "browser")]
     role: Option<Role>,
     /// Write what there is now as one page, which opens in a browser without a server
-    ///
-    /// It has the board, the last 200 orders, the stories of those that the board shows, recipes, dead letters, and what an audit finds,
-    /// but no key. What does not answer is left out, with a warning. A file of that name is replaced.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["browser", "json"])]
     snapshot: Option<PathBuf>,
     /// Print what there is now as JSON, and end

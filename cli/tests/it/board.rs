@@ -185,7 +185,7 @@ fn without_a_terminal_there_is_one_view_in_json() {
     assert_eq!(ran.code, Some(1), "{ran}");
     insta::assert_snapshot!(ran.stderr, @r"
     error: the board needs a terminal to draw on
-    hint: `chefcito board --web` prints a link for a browser, `chefcito board --json` what there is now
+    hint: `chefcito board --web` prints a link for a browser, `chefcito board --json` what there is now, and `--snapshot FILE` writes that as a page
     ");
     let document: Value = serde_json::from_str(&home.must(&["board", "--json"]).stdout).unwrap();
     assert_eq!(document["schema_version"], 1);

@@ -46,8 +46,8 @@ test("an order is late against the time of its own dish, and only if that is kno
     assert.equal(await card.count(), 1);
     assert.match(await card.innerText(), /pizza\s+late by 3\ds\s+usually at most 30s/);
     assert.equal(await page.locator(".place").count(), 8, "all stoves of the kitchen");
-    await page.locator(".waits li", { hasText: /2 lemon; the market sold none 3 times; next attempt in [1-4]s$/ }).waitFor();
-    await page.locator(".waits li", { hasText: /2 lemon; the market sold none 3 times$/ }).waitFor();
+    await page.locator(".waits li", { hasText: /2 lemon; the market sold none the last 3 times; next attempt in [1-4]s$/ }).waitFor();
+    await page.locator(".waits li", { hasText: /2 lemon; the market sold none the last 3 times$/ }).waitFor();
     await page.getByRole("status").filter({ hasText: "Order 20, pizza, is late." }).waitFor({ state: "attached" });
     assert.match(await page.title(), /^\(1\) Kitchen/);
     await picture(page, "light-kitchen-late");

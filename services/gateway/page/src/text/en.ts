@@ -18,7 +18,7 @@ export const en = {
     proof: "Proof",
   } satisfies Record<Tab, string>,
   wall: "Wall",
-  wallHint: "Press Esc to leave",
+  wallHint: "Leave: Esc",
 
   roles: { viewer: "viewer", manager: "manager", admin: "admin" } satisfies Record<Role, string>,
   roleHints: {
@@ -71,7 +71,7 @@ export const en = {
   } satisfies Record<OrderStatus, string>,
 
   inFlight: "In flight",
-  waiting: "Waiting",
+  short: "Short of ingredients",
   cooking: "Cooking",
   delivered: "Delivered",
   perSecond: "Per second",
@@ -93,7 +93,7 @@ export const en = {
   late: (by: string) => `late by ${by}`,
   expected: (time: string) => `usually at most ${time}`,
   lacks: "lacks",
-  soldNone: (times: number) => (times === 1 ? "the market sold none once" : `the market sold none ${times} times`),
+  soldNone: (times: number) => (times === 1 ? "the market sold none the last time" : `the market sold none the last ${times} times`),
   nextAttempt: "Next attempt in",
   nextAttemptIn: (time: string) => `next attempt in ${time}`,
   noAnswer: (time: string) => `the market has not answered for ${time}`,
@@ -134,7 +134,7 @@ export const en = {
   milliseconds: "ms",
   quantities: "Sells at most",
   reset: "Reset the market",
-  sales: (count: string) => `${count} sales so far`,
+  sales: (count: string) => `${count} sales so far, those of nothing included`,
 
   historyTitle: "Orders that ended",
   historyLive: (shown: string, all: string) => `The last ${shown} of ${all}, live`,
@@ -159,6 +159,17 @@ export const en = {
   back: "Back to the history",
   storyOf: (number: string) => `Story of order ${number}`,
   storyAll: (time: string) => `${time} from the first event to the last`,
+  storyMost: (span: string, time: string) => `the longest part: ${span}, ${time}`,
+  storyNow: (state: string) => `Now: ${state}, for`,
+  /** What the time before an event was spent on, by the event's name. */
+  spans: {
+    "ingredients.requested": "the kitchen took it up",
+    "ingredients.awaited": "the stock was looked at",
+    "ingredients.reserved": "it waited for ingredients",
+    "cooking.started": "it waited for a stove",
+    "dish.prepared": "it was cooked",
+    "order.delivered": "it was brought to the table",
+  } as Record<string, string>,
   storyMissing: (names: string) => `These services could not be asked, their part is missing: ${names}.`,
   storyIncomplete: "Older events are no longer kept: the beginning is missing.",
   storyChart: "When each service did what",

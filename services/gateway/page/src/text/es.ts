@@ -17,7 +17,7 @@ export const es: Words = {
     proof: "Prueba",
   },
   wall: "Pared",
-  wallHint: "Pulsa Esc para salir",
+  wallHint: "Salir: Esc",
 
   roles: { viewer: "solo lectura", manager: "encargado", admin: "administrador" },
   roleHints: {
@@ -70,7 +70,7 @@ export const es: Words = {
   },
 
   inFlight: "En curso",
-  waiting: "En espera",
+  short: "Sin ingredientes",
   cooking: "Al fuego",
   delivered: "Servidos",
   perSecond: "Por segundo",
@@ -92,7 +92,7 @@ export const es: Words = {
   late: (by) => `${by} de retraso`,
   expected: (time) => `normalmente ${time} como mucho`,
   lacks: "falta",
-  soldNone: (times) => (times === 1 ? "el mercado no vendió nada una vez" : `el mercado no vendió nada ${times} veces`),
+  soldNone: (times) => (times === 1 ? "el mercado no vendió nada la última vez" : `el mercado no vendió nada las últimas ${times} veces`),
   nextAttempt: "Nuevo intento en",
   nextAttemptIn: (time) => `nuevo intento en ${time}`,
   noAnswer: (time) => `el mercado no responde desde hace ${time}`,
@@ -133,7 +133,7 @@ export const es: Words = {
   milliseconds: "ms",
   quantities: "Vende como mucho",
   reset: "Restablecer el mercado",
-  sales: (count) => `${count} ventas hasta ahora`,
+  sales: (count) => `${count} ventas hasta ahora, también las de nada`,
 
   historyTitle: "Pedidos terminados",
   historyLive: (shown, all) => `Los últimos ${shown} de ${all}, en vivo`,
@@ -158,6 +158,16 @@ export const es: Words = {
   back: "Volver al historial",
   storyOf: (number) => `Historia del pedido ${number}`,
   storyAll: (time) => `${time} del primer suceso al último`,
+  storyMost: (span, time) => `lo más largo: ${span}, ${time}`,
+  storyNow: (state) => `Ahora: ${state}, desde hace`,
+  spans: {
+    "ingredients.requested": "la cocina lo tomó",
+    "ingredients.awaited": "se miró la despensa",
+    "ingredients.reserved": "esperó los ingredientes",
+    "cooking.started": "esperó un fuego",
+    "dish.prepared": "se cocinó",
+    "order.delivered": "se llevó a la mesa",
+  },
   storyMissing: (names) => `No se pudo preguntar a estos servicios, falta su parte: ${names}.`,
   storyIncomplete: "Los sucesos más antiguos ya no se guardan: falta el principio.",
   storyChart: "Cuándo hizo qué cada servicio",

@@ -10,7 +10,7 @@ import { figureColumns, ProblemNote, Table } from "../parts/basics";
 import { Loaded } from "../state/loaded";
 import { recipes } from "../state/menu";
 import { answerOf, snapshot } from "../state/snapshot";
-import { ended, view } from "../state/view";
+import { ended, inFlight, view } from "../state/view";
 import { figure, timeAndDay, took } from "../text/format";
 import { words } from "../text/words";
 
@@ -130,9 +130,12 @@ function PagedOrders(): JSX.Element {
       {shown !== null && shown.orders.length > 0 && (
         <Orders
           label={words.historyPage}
-          rows={shown.orders.map(({ id, number, dish: name, status, placed_at, ended_at, reason }) => (
-            <Row key={id} {...{ id, number, dish: name ?? undefined, end: words.statuses[status], placed_at, ended_at, reason }} />
-          ))}
+          rows={shown.orders.map(({ id, number, dish: name, status, placed_at, ended_at, reason }) => {
+            // The board knows sooner what the kitchen picked, and where the order is.
+            const ticket = status === "placed" ? inFlight.value.find((one) => one.id === id) : undefined;
+            const end = ticket === undefined ? words.statuses[status] : words.states[ticket.state];
+            return <Row key={id} {...{ id, number, dish: name ?? ticket?.dish, end, placed_at, ended_at, reason }} />;
+          })}
         />
       )}
       {snapshot === null && <Pages next={next} />}

@@ -8,14 +8,14 @@ import { ask } from "../api/http";
 import type { Ticket, TicketState } from "../api/types";
 import { Age, act, Total } from "../parts/basics";
 import { OrderForm } from "../parts/order-form";
+import { Waits } from "../parts/waits";
 import { now } from "../state/clock";
 import { expectedMs, lateMs } from "../state/lateness";
-import { marketAnswers, untilNextAttempt } from "../state/market-answers";
 import { deliveredPerSecond, series } from "../state/series";
 import { isManager } from "../state/session";
 import { snapshot } from "../state/snapshot";
 import { dishes, ended, inFlight, view } from "../state/view";
-import { age, figure, ingredient, rate, took } from "../text/format";
+import { age, figure, rate, took } from "../text/format";
 import { words } from "../text/words";
 
 type Lane = "placed" | "waiting" | "cooking" | "ready";
@@ -34,8 +34,6 @@ const FADING_MAX = 6;
 const ON_TABLE_SHOWN_MAX = 6;
 /** A kitchen with more stoves shows only those in use. */
 const PLACES_SHOWN_MAX = 48;
-/** Shorter than this, a purchase without an answer is no news. */
-const ANSWER_MS_USUAL = 2_000;
 const RATE_SECONDS = 10;
 
 export function Kitchen(): JSX.Element {
@@ -83,7 +81,7 @@ function Totals(): JSX.Element | null {
   return (
     <dl class="totals" aria-label={words.totals}>
       <Total name={words.inFlight} value={figure(summary.in_flight)} />
-      <Total name={words.waiting} value={figure(summary.waiting_for_ingredients)} />
+      <Total name={words.short} value={figure(summary.waiting_for_ingredients)} />
       <Total name={words.cooking} value={figure(summary.cooking)} />
       <Total name={words.delivered} value={figure(summary.delivered)} />
       {snapshot === null && <Total name={words.perSecond} value={pace} />}
@@ -107,21 +105,23 @@ function of(lane: Lane): Ticket[] {
   return inFlight.value.filter((ticket) => LANES[lane].includes(ticket.state));
 }
 
-/** How many there are: of those that the feed does not show, the totals know how many. */
-function Count({ lane }: { lane: Lane }): JSX.Element {
+/** Returns how many there are. The feed shows those that came first; nearly all of the others wait for ingredients or a stove. */
+function count(lane: Lane): number {
   const shown = of(lane).length;
   const summary = view.value?.summary;
-  const all = lane === "cooking" ? (summary?.cooking ?? 0) : lane === "waiting" ? (summary?.waiting_for_ingredients ?? 0) : 0;
-  return <span class="figure count">{figure(Math.max(shown, all))}</span>;
+  if (summary === undefined || lane === "placed" || lane === "ready") return shown;
+  if (lane === "cooking") return Math.max(shown, summary.cooking);
+  return Math.max(shown, summary.in_flight - count("placed") - count("cooking") - count("ready"));
+}
+
+function Count({ lane }: { lane: Lane }): JSX.Element {
+  return <span class="figure count">{figure(count(lane))}</span>;
 }
 
 function Cards({ lane }: { lane: Lane }): JSX.Element {
-  const tickets = of(lane);
-  const shown = tickets.slice(0, CARDS_SHOWN_MAX);
-  const all = view.value?.summary.in_flight ?? 0;
-  // Those that came first are shown; the ones beyond are mostly not begun.
-  const beyond = tickets.length - shown.length + (lane === "placed" ? all - inFlight.value.length : 0);
-  if (tickets.length === 0 && beyond <= 0) return <p class="note lane-empty">{lane === "ready" && ended.value.length > 0 ? "" : words.laneEmpty[lane]}</p>;
+  const shown = of(lane).slice(0, CARDS_SHOWN_MAX);
+  const beyond = count(lane) - shown.length;
+  if (shown.length === 0 && beyond <= 0) return <p class="note lane-empty">{lane === "ready" && ended.value.length > 0 ? "" : words.laneEmpty[lane]}</p>;
   return (
     <>
       <ul class="cards">
@@ -194,45 +194,6 @@ function Lateness({ ticket }: { ticket: Ticket }): JSX.Element {
       {expected !== undefined && <span>{words.expected(age(expected))}</span>}
     </p>
   );
-}
-
-/** What an order waits for; each ingredient leads to the stock. */
-function Waits({ ticket }: { ticket: Ticket }): JSX.Element | null {
-  if (ticket.state === "reserved" || ticket.state === "requested") return <p class="waits">{words.states[ticket.state]}</p>;
-  if (ticket.state !== "waiting") return null;
-  return (
-    <ul class="waits">
-      {Object.entries(ticket.missing ?? {}).map(([name, quantity]) => (
-        <li key={name}>
-          <a href="#stock">
-            {figure(quantity)} {ingredient(name)}
-          </a>
-          <MarketSaid name={name} />
-        </li>
-      ))}
-    </ul>
-  );
-}
-
-function MarketSaid({ name }: { name: string }): JSX.Element | null {
-  const said = useMemo(
-    () =>
-      computed(() => {
-        const answer = marketAnswers.value.get(name);
-        const openMs = answer?.openSince === undefined ? 0 : now.value - Date.parse(answer.openSince);
-        const next = untilNextAttempt(name);
-        return [
-          answer !== undefined && answer.zeros > 0 ? words.soldNone(answer.zeros) : "",
-          openMs > ANSWER_MS_USUAL ? words.noAnswer(age(openMs)) : "",
-          next === "" ? "" : words.nextAttemptIn(next),
-        ]
-          .filter((part) => part !== "")
-          .map((part) => `; ${part}`)
-          .join("");
-      }),
-    [name],
-  );
-  return <>{said}</>;
 }
 
 function OnTable(): JSX.Element | null {

@@ -5,10 +5,11 @@ import { useEffect } from "preact/hooks";
 
 import { ask } from "../api/http";
 import type { Quantities, Story, StoryEvent } from "../api/types";
-import { figureColumns, ProblemNote, Table } from "../parts/basics";
+import { Age, figureColumns, ProblemNote, Table } from "../parts/basics";
+import { Waits } from "../parts/waits";
 import { Loaded } from "../state/loaded";
 import { snapshot } from "../state/snapshot";
-import { orders } from "../state/view";
+import { inFlight, orders } from "../state/view";
 import { quantities, time, took } from "../text/format";
 import { words } from "../text/words";
 
@@ -49,7 +50,22 @@ export function StoryView({ order }: { order: string }): JSX.Element {
       {story === null && problem === null && <p class="note">{words.loading}</p>}
       {story !== null && story.missing.length > 0 && <p class="strip strip-away">{words.storyMissing(story.missing.join(", "))}</p>}
       {story?.complete === false && <p class="note">{words.storyIncomplete}</p>}
+      {events.length > 0 && <Now order={order} />}
       {events.length > 0 && <Waterfall events={events} />}
+    </>
+  );
+}
+
+/** Where an order is that is on its way, since when, and what it waits for. */
+function Now({ order }: { order: string }): JSX.Element | null {
+  const ticket = inFlight.value.find(({ id }) => id === order);
+  if (ticket === undefined) return null;
+  return (
+    <>
+      <p>
+        {words.storyNow(words.states[ticket.state])} <Age since={ticket.changed_at} />
+      </p>
+      {ticket.state === "waiting" && <Waits ticket={ticket} />}
     </>
   );
 }
@@ -59,6 +75,7 @@ function Waterfall({ events }: { events: StoryEvent[] }): JSX.Element {
   const end = Date.parse(events.at(-1)?.time ?? "");
   const whole = Math.max(1, end - begin);
   const lanes = [...new Set(events.map(({ service }) => service))];
+  const longest = longestPart(events);
   const scale = (
     <th key="scale" scope="col" class="waterfall-column" aria-hidden="true">
       <span class="waterfall-scale figure">
@@ -70,7 +87,10 @@ function Waterfall({ events }: { events: StoryEvent[] }): JSX.Element {
   );
   return (
     <>
-      <p>{words.storyAll(took(end - begin))}</p>
+      <p>
+        {words.storyAll(took(end - begin))}
+        {longest !== undefined && `; ${longest}`}
+      </p>
       <Table label={words.storyChart} columns={[words.service, words.event, scale, ...figureColumns(words.after, words.time), words.details]}>
         {events.map((event, index) => {
           const before = Date.parse(events[index - 1]?.time ?? event.time);
@@ -88,7 +108,10 @@ function Waterfall({ events }: { events: StoryEvent[] }): JSX.Element {
                   />
                 </span>
               </td>
-              <td class="number">{index === 0 ? "" : took(at - before)}</td>
+              <td class="number">
+                {index === 0 ? "" : took(at - before)}
+                <Span of={event} />
+              </td>
               <td class="number">{time(event.time)}</td>
               <td class="details">{details(event.data)}</td>
             </tr>
@@ -97,6 +120,19 @@ function Waterfall({ events }: { events: StoryEvent[] }): JSX.Element {
       </Table>
     </>
   );
+}
+
+/** What the time before an event was spent on. */
+function Span({ of }: { of: StoryEvent }): JSX.Element | null {
+  const span = words.spans[of.event];
+  return span === undefined ? null : <span class="note span">{span}</span>;
+}
+
+/** Says which of the named parts took longest; nothing if there is none. */
+function longestPart(events: StoryEvent[]): string | undefined {
+  const parts = events.slice(1).map(({ event, time }, index) => ({ span: words.spans[event], ms: Date.parse(time) - Date.parse(events[index]?.time ?? time) }));
+  const [longest] = parts.filter(({ span }) => span !== undefined).sort((a, b) => b.ms - a.ms);
+  return longest?.span === undefined ? undefined : words.storyMost(longest.span, took(longest.ms));
 }
 
 /** Returns an event's name, which may be broken at its dot where there is little room. */

@@ -1,4 +1,4 @@
-// The wall: readable at five metres, nothing to press, and calm. One amber card is the news; Esc leaves.
+// The wall: readable at five metres, and calm. One amber card is the news. Esc leaves, and so do the words that say it.
 
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
@@ -31,7 +31,7 @@ export function Wall(): JSX.Element {
       <h1 class="only-read">{words.wall}</h1>
       <dl class="wall-totals">
         <WallTotal name={words.inFlight} value={summary?.in_flight} />
-        <WallTotal name={words.waiting} value={summary?.waiting_for_ingredients} />
+        <WallTotal name={words.short} value={summary?.waiting_for_ingredients} />
         <WallTotal name={words.cooking} value={summary?.cooking} />
         <WallTotal name={words.delivered} value={summary?.delivered} />
       </dl>
@@ -40,7 +40,9 @@ export function Wall(): JSX.Element {
       <p class="wall-foot">
         <span class="brand">Chefcito</span>
         <span>{verdict.value === null ? "" : verdict.value.report.passed ? `✓ ${words.proofPassed}` : `✗ ${words.proofFailed}`}</span>
-        <span class="wall-hint">{words.wallHint}</span>
+        <a class="wall-hint" href="#kitchen">
+          {words.wallHint}
+        </a>
         <span class="figure">{snapshot === null ? time(now.value) : words.snapshotOf(snapshot.environment, dateAndTime(snapshot.taken_at))}</span>
       </p>
     </main>

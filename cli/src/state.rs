@@ -30,6 +30,8 @@ use crate::{
 
 /// How many last log lines an error quotes.
 pub(crate) const LAST_LINES_MAX: usize = 12;
+/// How often the folders are made: `down --volumes` may remove one while a command that waits for it makes the next.
+const CREATE_ATTEMPTS_MAX: u32 = 100;
 /// Files of an embedded environment in the state folder of an earlier version, each with its name in this version.
 const EARLIER_FILES: [(&str, &str); 2] =
     [("house.lock", "environment.lock"), ("house.json", "environment.json")];
@@ -155,12 +157,22 @@ impl Environment {
     /// # Errors
     /// [`CliError::Lacking`] if a folder can't be created.
     pub(crate) fn create(&self) -> Result<()> {
+        let mut attempts = 1..CREATE_ATTEMPTS_MAX;
+        loop {
+            match self.create_folders() {
+                Ok(()) => return Ok(()),
+                Err(error) if is_of_removal(&error) && attempts.next().is_some() => {}
+                Err(error) => return Err(self.unwritable(&error)),
+            }
+        }
+    }
+
+    fn create_folders(&self) -> io::Result<()> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         [self.folder.clone(), self.secrets(), self.data(), self.logs(), self.ledgers()]
             .iter()
             .try_for_each(|folder| builder.create(folder))
-            .map_err(|error| self.unwritable(&error))
     }
 
     /// Returns the error for a state folder that can't be written to.
@@ -442,4 +454,9 @@ impl Environment {
             None => read_record(&self.former_settings_file()),
         }
     }
+}
+
+/// Returns whether a folder could not be made because another command removed one on the way there.
+fn is_of_removal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound)
 }

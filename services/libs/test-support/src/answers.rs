@@ -17,7 +17,7 @@ pub struct Exchange {
 }
 
 /// What differs from one environment, or from one moment, to the next.
-const CHANGING: [&str; 22] = [
+const CHANGING: [&str; 24] = [
     "announced",
     "answered_at",
     "asked_at",
@@ -29,6 +29,7 @@ const CHANGING: [&str; 22] = [
     "id",
     "mean_ms",
     "mean_us",
+    "next_attempt_at",
     "order",
     "p50_ms",
     "p50_us",
@@ -37,6 +38,7 @@ const CHANGING: [&str; 22] = [
     "placed_at",
     "revoked_at",
     "secret",
+    "started_at",
     "stove",
     "time",
     "traceparent",

@@ -51,19 +51,14 @@ enum Turn {
     Asking(AbortHandle),
 }
 
-/// What wakes the buyer, and what it keeps up to date for others.
-pub(crate) struct Told {
-    pub(crate) signals: Signals,
-    pub(crate) figures: Figures,
-    pub(crate) attempts: Attempts,
-}
-
 /// The buyer of one process.
 pub(crate) struct Buyer<M> {
     service: Service,
     config: Config,
     market: Arc<M>,
-    told: Told,
+    signals: Signals,
+    figures: Figures,
+    attempts: Attempts,
     calls: JoinSet<Call>,
     pending: HashMap<PurchaseId, Pending>,
     appetites: [Appetite; INGREDIENTS],
@@ -75,14 +70,23 @@ pub(crate) struct Buyer<M> {
 }
 
 impl<M: Market> Buyer<M> {
-    pub(crate) fn new(service: Service, config: Config, market: M, told: Told) -> Self {
+    pub(crate) fn new(
+        service: Service,
+        config: Config,
+        market: M,
+        signals: Signals,
+        figures: Figures,
+        attempts: Attempts,
+    ) -> Self {
         let breaker =
             Breaker::new(config.breaker_failures, config.breaker_pause, config.failure_pause_max);
         Self {
             service,
             config,
             market: Arc::new(market),
-            told,
+            signals,
+            figures,
+            attempts,
             calls: JoinSet::new(),
             pending: HashMap::new(),
             appetites: [Appetite::default(); INGREDIENTS],
@@ -110,7 +114,7 @@ impl<M: Market> Buyer<M> {
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(call) = self.calls.join_next() => arrived.push(call),
-                () = self.told.signals.shortage.notified() => {}
+                () = self.signals.shortage.notified() => {}
                 () = tokio::time::sleep_until(next.into()) => {}
             }
             while let Some(call) = self.calls.try_join_next() {
@@ -131,15 +135,14 @@ impl<M: Market> Buyer<M> {
         };
         let answers = std::mem::take(&mut self.answers);
         let round = Round { answers, appetites: self.appetites, open_max, now };
-        let (round, signals) = (Arc::new(round), self.told.signals.clone());
+        let (round, signals) = (Arc::new(round), self.signals.clone());
         let saved = {
             let round = Arc::clone(&round);
             self.service.database().write(move |tx| restock(tx, &round, &signals)).await
         };
         match saved {
             Ok(restocked) => {
-                self.told
-                    .figures
+                self.figures
                     .missing
                     .set(restocked.missing.iter().map(|(_, quantity)| quantity).sum());
                 self.follow(&restocked, now);
@@ -247,7 +250,7 @@ impl<M: Market> Buyer<M> {
     }
 
     fn show_breaker(&self, now: Instant) {
-        self.told.figures.breaker.set(match self.breaker.gate(now) {
+        self.figures.breaker.set(match self.breaker.gate(now) {
             Gate::Open => 0,
             Gate::Trial | Gate::AwaitingTrial => 1,
             Gate::ShutUntil(_) => 2,
@@ -261,7 +264,7 @@ impl<M: Market> Buyer<M> {
         answer: Answer,
         now: Instant,
     ) {
-        self.told.figures.answered(answer);
+        self.figures.answered(answer);
         if answer == Answer::Unknown {
             warn!(
                 "Purchase {purchase} of {ingredient} counts zero: whether it was sold can't be found out"
@@ -281,7 +284,7 @@ impl<M: Market> Buyer<M> {
     }
 
     fn failed(&mut self, purchase: PurchaseId, error: &MarketError, now: Instant) {
-        self.told.figures.failed();
+        self.figures.failed();
         debug!("Purchase {purchase} will be asked again: {error}");
         let pause_max = self.config.failure_pause_max;
         if let Some(pending) = self.pending.get_mut(&purchase) {
@@ -329,7 +332,7 @@ impl<M: Market> Buyer<M> {
             };
             Some(clock_now.plus(at?.saturating_duration_since(now)))
         });
-        self.told.attempts.plan(moments);
+        self.attempts.plan(moments);
     }
 
     /// Returns when there will be something to do, if nothing happens before.

@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 
 use crate::{
     attempts::Attempts,
-    buyer::{Buyer, Told},
+    buyer::Buyer,
     commands::{Served, adjust_stock, open_stock},
     figures::Figures,
 };
@@ -188,8 +188,8 @@ impl Inventory {
         });
         let figures = Figures::new(&context.metrics);
         let attempts = Attempts::default();
-        let told = Told { signals, figures, attempts: attempts.clone() };
-        context.spawn(Buyer::new(service.clone(), config, market, told).run());
+        let buyer = Buyer::new(service.clone(), config, market, signals, figures, attempts.clone());
+        context.spawn(buyer.run());
         Ok(Self { service, openings, adjustments, attempts })
     }
 

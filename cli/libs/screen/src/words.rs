@@ -17,6 +17,12 @@ pub(crate) fn age(age: Duration) -> String {
     }
 }
 
+/// Returns how soon something is: `in 4s`. A part of a second counts as a whole one.
+pub(crate) fn until(left: Duration) -> String {
+    let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+    format!("in {}", age(Duration::from_secs(seconds)))
+}
+
 /// Returns how long something took.
 pub(crate) fn took(took: Duration) -> String {
     match took.as_millis() {
@@ -57,6 +63,8 @@ mod tests {
     fn ages_are_short_and_durations_exact() {
         let ages = [0, 59, 60, 3_599, 3_600, 86_399, 90_000].map(Duration::from_secs).map(age);
         assert_eq!(ages, ["0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d01h"]);
+        let soon = [1, 999, 1_000, 4_001].map(Duration::from_millis).map(until);
+        assert_eq!(soon, ["in 1s", "in 1s", "in 1s", "in 5s"]);
         let durations = [0, 999, 1_000, 59_994, 61_000].map(Duration::from_millis).map(took);
         assert_eq!(durations, ["0 ms", "999 ms", "1.00 s", "59.99 s", "1m01s"]);
     }

@@ -1,7 +1,5 @@
 //! What is on the shelves, and what the market sold.
 
-use std::time::Duration;
-
 use contracts::{
     Timestamp,
     api::{
@@ -13,7 +11,7 @@ use contracts::{
 use crate::{
     panes::{Body, Cell, Column, Pane, Row},
     theme::Tone,
-    words::{age, between},
+    words::{age, between, until},
 };
 
 const SHELVES: &[Column] = &[
@@ -56,7 +54,7 @@ pub(super) fn panes(view: &View, now: Timestamp) -> Vec<Pane> {
 fn shelf(shelf: &Shelf, now: Timestamp) -> Row {
     let ingredient = shelf.ingredient.to_string();
     let next = shelf.next_attempt_at.filter(|at| *at > now);
-    let next = next.map(|at| format!("in {}", age(up_to_second(at.since(now)))));
+    let next = next.map(|at| until(at.since(now)));
     Row {
         names: vec![ingredient.clone()],
         order: None,
@@ -70,11 +68,6 @@ fn shelf(shelf: &Shelf, now: Timestamp) -> Row {
         ],
         key: ingredient,
     }
-}
-
-/// Returns whole seconds, at least one: less is still to come.
-fn up_to_second(duration: Duration) -> Duration {
-    Duration::from_secs(duration.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX))
 }
 
 fn purchase(purchase: &Purchase, now: Timestamp) -> Row {

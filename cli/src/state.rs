@@ -460,3 +460,36 @@ impl Environment {
 fn is_of_removal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
+
+    use super::*;
+
+    #[test]
+    fn folders_are_made_while_another_command_removes_them() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("chefcito");
+        let environment = Environment { name: "chefcito".parse().unwrap(), folder: folder.clone() };
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // As `down --volumes` does.
+                let doomed = home.path().join(".doomed");
+                while !is_over.load(Ordering::Relaxed) {
+                    let _absent = fs::rename(&folder, &doomed);
+                    let _absent = fs::remove_dir_all(&doomed);
+                }
+            });
+            let made: Vec<Result<()>> = (0..50_000).map(|_| environment.create()).collect();
+            is_over.store(true, Ordering::Relaxed);
+            for made in made {
+                made.unwrap();
+            }
+        });
+    }
+}

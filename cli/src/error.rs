@@ -615,13 +615,16 @@ impl CliError {
 
 /// Returns what to try after the failure of a file.
 fn io_hint(what: &str, kind: io::ErrorKind) -> Option<String> {
-    let reads = what.starts_with("read ");
+    let (reads, writes) = (what.starts_with("read "), what.starts_with("write "));
     match kind {
         io::ErrorKind::NotFound if reads => {
             Some("check the path: a relative one begins at the current folder".into())
         }
         io::ErrorKind::PermissionDenied => {
             Some("check who may use it, and each folder above it".into())
+        }
+        io::ErrorKind::NotFound if writes => {
+            Some("make its folder first: a relative path begins at the current folder".into())
         }
         io::ErrorKind::IsADirectory => Some("name a file, not a folder".into()),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

@@ -43,9 +43,13 @@ impl OutputFile {
             Err(error) => return Err(error),
         };
         let parent = path.parent().filter(|parent| *parent != Path::new(""));
+        // What a kill leaves behind says whose it is.
         let made = tempfile::Builder::new()
+            .prefix(".chefcito-")
             .permissions(Permissions::from_mode(mode))
-            .tempfile_in(parent.unwrap_or(Path::new(".")))?;
+            .tempfile_in(parent.unwrap_or(Path::new(".")))
+            // The whole error names a file that the user does not know.
+            .map_err(|error| io::Error::from(error.kind()))?;
         Ok(Self { path, made })
     }
 
@@ -54,7 +58,7 @@ impl OutputFile {
     /// # Errors
     /// [`CliError::Io`] if it can't be written.
     pub(crate) fn write(mut self, content: &str) -> Result<()> {
-        let written = self.made.write_all(content.as_bytes());
+        let written = self.made.as_file_mut().write_all(content.as_bytes());
         let written = written.and_then(|()| Ok(self.made.persist(&self.path).map(drop)?));
         written.map_err(cannot_write(&self.path))
     }

@@ -63,6 +63,7 @@ fn a_report_that_can_not_be_written_is_refused_before_anything_is_ordered() {
         let ran = home.run(&["order", "--report", path]);
         assert_eq!(ran.code, Some(1), "{ran}");
         assert!(ran.stderr.contains(&format!("cannot write {path}")), "{ran}");
+        assert!(ran.stderr.contains("hint: ") && !ran.stderr.contains(".chefcito-"), "{ran}");
     }
     let wrong = home.run(&["order", "--report", "run.txt"]);
     assert_eq!(wrong.code, Some(2), "{wrong}");

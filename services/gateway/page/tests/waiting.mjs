@@ -47,7 +47,7 @@ test("a closed market is seen where an order waits, and a waiting order can be c
       const { orders } = await ask(page, "POST", "/v1/orders", { dish: "french fries" });
       await page.getByRole("link", { name: "Kitchen" }).click();
       const card = page.locator(".lane-waiting .card", { hasText: "french fries" });
-      await card.getByText(/3 potato; the market has not answered for/).waitFor();
+      await card.getByText(/3 potato;.* the market has not answered for/).waitFor();
       await page.getByRole("button", { name: `Cancel order ${orders[0].number}` }).click();
       await card.waitFor({ state: "detached" });
     } finally {
